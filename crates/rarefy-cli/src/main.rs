@@ -1,0 +1,3 @@
+//! The program `rarefy`.
+
+fn main() {}

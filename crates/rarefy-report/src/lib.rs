@@ -1,0 +1,2 @@
+//! Pictures and pages from plain run records; knows nothing of training.
+#![forbid(unsafe_code)]

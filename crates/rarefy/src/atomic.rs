@@ -1,0 +1,40 @@
+//! Whole files only: written beside their place, then renamed.
+
+use std::fs;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+
+use crate::{Error, Result};
+
+/// Writes `path` so that a reader sees the old file or the new one, never half of one.
+///
+/// The content goes to a temporary sibling, is flushed to disk and renamed. Missing parent
+/// folders are made. If `write` fails, nothing is left behind.
+///
+/// # Errors
+/// [`Error::Io`] with `path` if the folder cannot be written; whatever `write` returns.
+///
+/// # Example
+/// ```
+/// let dir = tempfile::tempdir().unwrap();
+/// let path = dir.path().join("a/b.txt");
+/// rarefy::atomic::write(&path, |out| out.write_all(b"whole"))?;
+/// assert_eq!(std::fs::read(&path).unwrap(), b"whole");
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub fn write(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+    let path = path.as_ref();
+    let folder = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    let mut file = tempfile::Builder::new().prefix(".rarefy-").tempfile_in(folder).map_err(Error::io(path))?;
+    let mut buffered = BufWriter::new(file.as_file_mut());
+    write(&mut buffered).map_err(Error::io(path))?;
+    buffered.flush().map_err(Error::io(path))?;
+    drop(buffered);
+    file.as_file().sync_data().map_err(Error::io(path))?;
+    file.persist(path).map_err(|e| Error::Io { path: path.to_path_buf(), source: e.error })?;
+    Ok(())
+}
