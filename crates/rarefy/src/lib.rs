@@ -2,7 +2,16 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+pub mod config;
 pub mod data;
 mod error;
+pub mod metrics;
+pub mod model;
+pub mod plan;
+pub mod train;
+pub mod variants;
 
 pub use error::{Error, Result, nearest};
+
+/// The generator of every random number: seeded by the caller, its stream pinned for ever.
+pub type Rng = rand_xoshiro::Xoshiro256PlusPlus;

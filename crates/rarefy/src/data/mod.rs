@@ -95,3 +95,20 @@ impl Source for Memory {
         Some(&self.values)
     }
 }
+
+/// What one pass over all rows tells about them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// Number of rows.
+    pub rows: usize,
+    /// Numbers in a row.
+    pub d_in: usize,
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+    /// Mean of each column.
+    pub mean: Vec<f64>,
+    /// Variance of each column (divided by the number of rows).
+    pub variance: Vec<f64>,
+}

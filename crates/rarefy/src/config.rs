@@ -1,0 +1,338 @@
+//! What a user may say about a run, as data: layers of TOML merged into one [`Config`].
+//!
+//! Later layers win: built-in defaults, the sample's own defaults, a config file, `--set`, flags.
+//! Everything below the [`plan`](crate::plan) sees only checked values.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// A run as the user describes it. `None` means: chosen by the plan, and written back resolved.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where rows come from.
+    pub data: DataConfig,
+    /// The autoencoder.
+    pub model: ModelConfig,
+    /// How it is trained.
+    pub train: TrainConfig,
+}
+
+/// `[data]`: where rows come from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DataConfig {
+    /// File, folder of shards, glob or `sample:NAME`.
+    pub path: String,
+    /// Use only the first so many rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rows: Option<usize>,
+    /// Member of an npz, tensor of a safetensors file, column of a parquet file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub member: Option<String>,
+    /// Whether a csv has a header; detected if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub header: Option<bool>,
+    /// Preprocessing steps in order; the data's own default if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preprocess: Option<Vec<String>>,
+    /// Height and width of the images that rows are; the data's own if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_shape: Option<(usize, usize)>,
+}
+
+impl Default for DataConfig {
+    fn default() -> Self {
+        Self {
+            path: "sample:digits".into(),
+            rows: None,
+            member: None,
+            header: None,
+            preprocess: None,
+            image_shape: None,
+        }
+    }
+}
+
+/// `[model]`: the autoencoder.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ModelConfig {
+    /// Name of the architecture.
+    pub arch: String,
+    /// Number of latents, `d_sae`.
+    pub latents: usize,
+    /// Start from the weights of this model instead of random ones.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub init: Option<PathBuf>,
+    /// Whether decoder rows are kept at length 1 (`unit`) or not (`free`).
+    pub decoder_norm: DecoderNorm,
+    /// The architecture's own options, see `rarefy list architectures`.
+    pub options: toml::Table,
+}
+
+impl Default for ModelConfig {
+    fn default() -> Self {
+        Self {
+            arch: "kl".into(),
+            latents: 64,
+            init: None,
+            decoder_norm: DecoderNorm::Free,
+            options: toml::Table::new(),
+        }
+    }
+}
+
+/// Constraint on the decoder's rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DecoderNorm {
+    /// Length 1 after every step.
+    Unit,
+    /// No constraint.
+    Free,
+}
+
+/// Which optimiser.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OptimizerKind {
+    /// Full-batch L-BFGS with a strong Wolfe line search.
+    Lbfgs,
+    /// Adam.
+    Adam,
+    /// Stochastic gradient descent with momentum.
+    Sgd,
+}
+
+/// `[train]`: how it is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TrainConfig {
+    /// L-BFGS for full batches, Adam with `batch`, if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub optimizer: Option<OptimizerKind>,
+    /// Optimiser steps (L-BFGS: iterations).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub steps: Option<usize>,
+    /// Passes over the data instead of steps.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub epochs: Option<usize>,
+    /// Rows in a mini-batch; all rows if absent and the optimiser or estimate needs them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub batch: Option<usize>,
+    /// Learning rate of Adam and SGD.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lr: Option<f64>,
+    /// Steps over which the learning rate rises from 0.
+    pub lr_warmup: usize,
+    /// Last steps over which the learning rate falls to 0.
+    pub lr_decay: usize,
+    /// SGD's momentum.
+    pub momentum: f64,
+    /// Largest global norm of the gradient; `None` for no clipping.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clip: Option<f64>,
+    /// Pairs of steps that L-BFGS remembers.
+    pub history: usize,
+    /// Stop when the relative change of the objective stays below this (0: never).
+    pub tolerance: f64,
+    /// Seed of initial weights and of the order of rows.
+    pub seed: u64,
+    /// Threads; all cores if absent. Results do not depend on it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub threads: Option<usize>,
+    /// Whether mini-batches are drawn in a new order each epoch.
+    pub shuffle: bool,
+    /// Steps between checkpoints (0: only at the end and on Ctrl-C).
+    pub checkpoint_every: usize,
+}
+
+impl Default for TrainConfig {
+    fn default() -> Self {
+        Self {
+            optimizer: None,
+            steps: None,
+            epochs: None,
+            batch: None,
+            lr: None,
+            lr_warmup: 0,
+            lr_decay: 0,
+            momentum: 0.9,
+            clip: None,
+            history: 20,
+            tolerance: 1e-9,
+            seed: 0,
+            threads: None,
+            shuffle: true,
+            checkpoint_every: 100,
+        }
+    }
+}
+
+/// Every key of a config file but the architectures' own options, dotted.
+pub fn keys() -> Vec<String> {
+    let all = Config {
+        data: DataConfig {
+            rows: Some(1),
+            member: Some(String::new()),
+            header: Some(true),
+            preprocess: Some(Vec::new()),
+            image_shape: Some((1, 1)),
+            ..DataConfig::default()
+        },
+        model: ModelConfig { init: Some(PathBuf::new()), ..ModelConfig::default() },
+        train: TrainConfig {
+            optimizer: Some(OptimizerKind::Lbfgs),
+            steps: Some(1),
+            epochs: Some(1),
+            batch: Some(1),
+            lr: Some(1.0),
+            clip: Some(1.0),
+            threads: Some(1),
+            ..TrainConfig::default()
+        },
+    };
+    let table = toml::Table::try_from(all).expect("a config is a table");
+    let mut keys = Vec::new();
+    for (section, entries) in &table {
+        let entries = entries.as_table().expect("each section is a table");
+        keys.extend(entries.keys().filter(|k| *k != "options").map(|key| format!("{section}.{key}")));
+    }
+    keys
+}
+
+/// Sets a dotted key in a layer, as `--set model.options.rho=0.1` does.
+///
+/// The value is read as TOML and, where that fails, as a string. A bare key is looked up among
+/// [`keys`] and then among the architectures' options, so that `--set rho=0.1` works.
+///
+/// # Errors
+/// [`Error::Unknown`] with the nearest key.
+pub fn set(layer: &mut toml::Table, key: &str, value: &str) -> Result<()> {
+    let path = full_key(key)?;
+    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    insert(layer, &path, parsed.unwrap_or_else(|| toml::Value::String(value.into())));
+    Ok(())
+}
+
+/// Puts a value at a dotted path, making the tables on the way.
+pub fn insert(layer: &mut toml::Table, path: &str, value: toml::Value) {
+    match path.split_once('.') {
+        None => {
+            layer.insert(path.into(), value);
+        }
+        Some((head, rest)) => {
+            let inner = layer.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(inner) = inner {
+                insert(inner, rest, value);
+            }
+        }
+    }
+}
+
+/// Merges layers (later ones win) into a config whose every key is known.
+///
+/// # Errors
+/// [`Error::Unknown`] with the nearest key; [`Error::Conflict`] for a value of a wrong type.
+pub fn merge(layers: &[toml::Table]) -> Result<Config> {
+    let mut merged = toml::Table::new();
+    for layer in layers {
+        check_keys(layer)?;
+        overlay(&mut merged, layer);
+    }
+    Config::deserialize(toml::Value::Table(merged)).map_err(|e| Error::Conflict(format!("config: {}", e.message())))
+}
+
+fn overlay(base: &mut toml::Table, top: &toml::Table) {
+    for (key, value) in top {
+        match (base.get_mut(key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(top)) => overlay(base, top),
+            _ => {
+                base.insert(key.clone(), value.clone());
+            }
+        }
+    }
+}
+
+fn option_keys() -> Vec<String> {
+    let mut keys: Vec<String> = crate::variants::VARIANTS
+        .iter()
+        .flat_map(|info| info.options)
+        .map(|option| format!("model.options.{}", option.name))
+        .collect();
+    keys.sort();
+    keys.dedup();
+    keys
+}
+
+fn full_key(key: &str) -> Result<String> {
+    let mut known = keys();
+    known.extend(option_keys());
+    if known.iter().any(|k| k == key) {
+        return Ok(key.into());
+    }
+    let bare = key.replace('-', "_");
+    let matches = |k: &&String| k.rsplit('.').next() == Some(bare.as_str());
+    known.iter().find(matches).cloned().ok_or_else(|| {
+        // Compare bare names with bare names, so that `lattents` finds `latents`.
+        let short = known.iter().map(|k| k.rsplit('.').next().unwrap_or(k).to_owned());
+        Error::unknown("config key", key, if key.contains('.') { known.clone() } else { short.collect() })
+    })
+}
+
+fn check_keys(layer: &toml::Table) -> Result<()> {
+    let mut known = keys();
+    known.extend(option_keys());
+    let sections = ["data", "model", "train"];
+    for (section, entries) in layer {
+        let Some(entries) = entries.as_table().filter(|_| sections.contains(&section.as_str())) else {
+            return Err(Error::unknown("config section", section, sections));
+        };
+        for (key, value) in entries {
+            let options = (section == "model" && key == "options").then(|| value.as_table()).flatten();
+            let dotted: Vec<String> = match options {
+                Some(options) => options.keys().map(|o| format!("model.options.{o}")).collect(),
+                None => vec![format!("{section}.{key}")],
+            };
+            if let Some(unknown) = dotted.iter().find(|d| !known.contains(d)) {
+                return Err(Error::unknown("config key", unknown, known));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn later_layers_win_and_bare_keys_are_found() {
+        let mut flags = toml::Table::new();
+        set(&mut flags, "rho", "0.2").unwrap();
+        set(&mut flags, "latents", "25").unwrap();
+        let file: toml::Table = "[model]\nlatents = 9\n[train]\nseed = 3".parse().unwrap();
+        let config = merge(&[file, flags]).unwrap();
+        assert_eq!((config.model.latents, config.train.seed), (25, 3));
+        assert_eq!(config.model.options["rho"].as_float(), Some(0.2));
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest() {
+        let file: toml::Table = "[model]\nlatent = 9".parse().unwrap();
+        let error = merge(&[file]).unwrap_err().to_string();
+        assert!(error.contains("did you mean `model.latents`?"), "{error}");
+        assert!(set(&mut toml::Table::new(), "latnets", "1").is_err());
+    }
+
+    #[test]
+    fn a_resolved_config_reads_back_as_itself() {
+        let config = Config::default();
+        let text = toml::to_string(&config).unwrap();
+        assert_eq!(merge(&[text.parse().unwrap()]).unwrap(), config);
+    }
+}

@@ -1,0 +1,114 @@
+//! Parameters as one flat vector with named blocks, so that an optimiser needs no names.
+
+/// Name and shape of one block; a vector has one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Block {
+    /// The field's name: `w_enc`, `b_enc`, `w_dec`, `b_dec`, ...
+    pub name: &'static str,
+    /// Rows: `d_sae` for a matrix (row j belongs to latent j), 1 for a vector.
+    pub rows: usize,
+    /// Values in a row.
+    pub cols: usize,
+}
+
+/// The blocks of an architecture's parameters, in memory order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    blocks: Vec<Block>,
+}
+
+impl Layout {
+    /// Blocks in memory order as (name, rows, cols).
+    pub fn new(blocks: &[(&'static str, usize, usize)]) -> Self {
+        Self { blocks: blocks.iter().map(|&(name, rows, cols)| Block { name, rows, cols }).collect() }
+    }
+
+    /// The blocks in memory order.
+    pub fn blocks(&self) -> &[Block] {
+        &self.blocks
+    }
+
+    /// Number of values of all blocks.
+    pub fn len(&self) -> usize {
+        self.blocks.iter().map(|b| b.rows * b.cols).sum()
+    }
+
+    /// Whether there is no value at all.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn range(&self, name: &str) -> Option<std::ops::Range<usize>> {
+        let mut start = 0;
+        for block in &self.blocks {
+            let end = start + block.rows * block.cols;
+            if block.name == name {
+                return Some(start..end);
+            }
+            start = end;
+        }
+        None
+    }
+}
+
+/// Values of every block of a [`Layout`]; a gradient has the same type.
+///
+/// # Example
+/// ```
+/// use rarefy::model::{Layout, Params};
+/// let mut params = Params::zeros(&Layout::new(&[("w_enc", 2, 3), ("b_enc", 1, 2)]));
+/// params.get_mut("b_enc")[1] = 5.0;
+/// assert_eq!(params.values(), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0]);
+/// assert!(params.find("w_dec").is_none());
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Params {
+    layout: Layout,
+    values: Vec<f32>,
+}
+
+impl Params {
+    /// All zero.
+    pub fn zeros(layout: &Layout) -> Self {
+        Self { layout: layout.clone(), values: vec![0.0; layout.len()] }
+    }
+
+    /// The layout.
+    pub fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// All values in memory order.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+
+    /// All values in memory order, to change.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
+
+    /// One block, or `None` if the layout has none of this name (a tied decoder).
+    pub fn find(&self, name: &str) -> Option<&[f32]> {
+        self.layout.range(name).map(|range| &self.values[range])
+    }
+
+    /// One block.
+    ///
+    /// # Panics
+    /// If the layout has no block of this name.
+    #[track_caller]
+    pub fn get(&self, name: &str) -> &[f32] {
+        self.find(name).unwrap_or_else(|| panic!("no parameter block `{name}`"))
+    }
+
+    /// One block, to change.
+    ///
+    /// # Panics
+    /// If the layout has no block of this name.
+    #[track_caller]
+    pub fn get_mut(&mut self, name: &str) -> &mut [f32] {
+        let range = self.layout.range(name).unwrap_or_else(|| panic!("no parameter block `{name}`"));
+        &mut self.values[range]
+    }
+}

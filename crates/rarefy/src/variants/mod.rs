@@ -1,0 +1,147 @@
+//! The architectures: one file and one line in [`VARIANTS`] each.
+//!
+//! `--help`, the config reader, `rarefy list architectures` and the law tests walk the table.
+
+mod kl;
+mod options;
+
+pub use options::{Hyper, Kind, OptionInfo};
+
+use crate::model::{Layout, Params};
+use crate::{Error, Result};
+
+/// Every architecture, in the order that the docs show them.
+pub const VARIANTS: &[Info] = &[];
+
+/// One line of the table of architectures.
+pub struct Info {
+    /// Name on the command line and, in `cfg.json`, under `architecture`.
+    pub name: &'static str,
+    /// One sentence for lists and help.
+    pub summary: &'static str,
+    /// Where it was published.
+    pub source: &'static str,
+    /// Its own options.
+    pub options: &'static [OptionInfo],
+    /// A pre-activation vector and the latents that it becomes; printed by `list` and tested.
+    pub example: ([f32; 4], [f32; 4]),
+    /// Makes the architecture from options that were checked against `options`.
+    pub build: fn(&Hyper) -> Result<Box<dyn Variant>>,
+}
+
+/// The table line called `name`.
+///
+/// # Errors
+/// [`Error::Unknown`] with the nearest name.
+pub fn find(name: &str) -> Result<&'static Info> {
+    VARIANTS
+        .iter()
+        .find(|info| info.name == name)
+        .ok_or_else(|| Error::unknown("architecture", name, VARIANTS.iter().map(|info| info.name)))
+}
+
+/// What one chunk of rows leaves behind between [`Variant::forward`] and [`Variant::backward`].
+///
+/// Reused from chunk to chunk; a full-batch pass over data in memory keeps one for each chunk
+/// so that the second half of a step need not compute the latents again.
+#[derive(Default)]
+pub struct Chunk {
+    /// Latents after the nonlinearity, `[n, d_sae]`.
+    pub latents: Vec<f32>,
+    /// Derivative of each latent by its pre-activation, `[n, d_sae]`.
+    pub slopes: Vec<f32>,
+}
+
+/// Buffers of one lane that never leave it.
+#[derive(Default)]
+pub struct Scratch {
+    /// `[n, d_in]`: logits, then the derivative of the loss by them.
+    pub output: Vec<f32>,
+    /// `[n, d_sae]`: derivative of the loss by the pre-activations.
+    pub hidden: Vec<f32>,
+}
+
+/// Additive result of the backward half of a step over some rows.
+pub struct Gradient {
+    /// Derivative by every parameter, summed (not averaged) over the rows.
+    pub params: Params,
+    /// What the architecture accumulates beside it, see [`Variant::deferred_layout`].
+    pub deferred: Option<Params>,
+    /// Sum over rows of the reconstruction loss.
+    pub reconstruction: f64,
+}
+
+/// Value of the objective by part; each is what the total adds up.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Parts {
+    /// Mean over rows of the reconstruction loss.
+    pub reconstruction: f64,
+    /// The sparsity penalty with its coefficient.
+    pub penalty: f64,
+    /// The weight decay with its coefficient.
+    pub weight_decay: f64,
+}
+
+impl Parts {
+    /// The objective.
+    pub fn total(&self) -> f64 {
+        self.reconstruction + self.penalty + self.weight_decay
+    }
+}
+
+/// An architecture: parameters, forward, objective and gradient.
+///
+/// A step has two reductions over the global batch, because some losses need sums over all of
+/// it before they are known: [`forward`](Variant::forward) adds to the statistics,
+/// [`backward`](Variant::backward) adds to the gradient, [`finish`](Variant::finish) turns the
+/// finished sums into a value and a gradient. All three are additive over rows, so chunks,
+/// threads and machines can share the work in any way.
+pub trait Variant: Send + Sync {
+    /// Names and shapes of the parameters.
+    fn layout(&self, d_in: usize, d_sae: usize) -> Layout;
+
+    /// Initial parameters.
+    fn init(&self, layout: &Layout, rng: &mut crate::Rng) -> Params;
+
+    /// Number of sums that [`forward`](Variant::forward) adds to.
+    fn statistics_len(&self, d_sae: usize) -> usize;
+
+    /// Accumulators for a backward half that runs before the statistics are finished
+    /// (the one-pass gradient); `None` if the architecture has no such form.
+    fn deferred_layout(&self, d_in: usize, d_sae: usize) -> Option<Layout>;
+
+    /// Computes the latents of the rows `x` and adds to the statistics.
+    fn forward(&self, params: &Params, x: &[f32], chunk: &mut Chunk, statistics: &mut [f64]);
+
+    /// Adds the loss and gradient of the rows `x` to `gradient`.
+    ///
+    /// `batch` holds the finished statistics; `None` asks for the deferred form.
+    fn backward(
+        &self,
+        params: &Params,
+        x: &[f32],
+        chunk: &Chunk,
+        batch: Option<&Batch>,
+        scratch: &mut Scratch,
+        gradient: &mut Gradient,
+    );
+
+    /// Finishes value and gradient of the whole batch, in place: means instead of sums,
+    /// the penalty, the weight decay.
+    fn finish(&self, params: &Params, batch: &Batch, gradient: &mut Gradient) -> Parts;
+
+    /// Latents of the rows `x`, `[n, d_sae]`.
+    fn encode(&self, params: &Params, x: &[f32], latents: &mut Vec<f32>);
+
+    /// Reconstruction `[n, d_in]` from latents `[n, d_sae]`.
+    fn decode(&self, params: &Params, latents: &[f32], x_hat: &mut Vec<f32>);
+}
+
+/// The finished statistics of a global batch.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// Rows in it.
+    pub rows: usize,
+    /// Sums over its rows (or a running estimate scaled to `rows`).
+    pub statistics: Vec<f64>,
+}

@@ -1,0 +1,147 @@
+//! Options of an architecture as data, so that flags, config, docs and checks share one table.
+
+use std::collections::BTreeMap;
+
+use crate::{Error, Result};
+
+/// One option of an architecture: `--weight-decay` on the command line, `weight_decay` in a file.
+#[derive(Debug)]
+pub struct OptionInfo {
+    /// Key in a config file; the flag has `-` for `_`.
+    pub name: &'static str,
+    /// Help text: meaning, unit, symbol.
+    pub help: &'static str,
+    /// What values it takes.
+    pub kind: Kind,
+    /// Default, as one would type it.
+    pub default: &'static str,
+}
+
+/// What values an option takes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// A number in the open interval.
+    Open(f64, f64),
+    /// A number not below this.
+    AtLeast(f64),
+    /// A whole number not below this.
+    Count(usize),
+    /// `true` or `false`; a bare flag on the command line means `true`.
+    Flag,
+    /// One of these words.
+    Choice(&'static [&'static str]),
+}
+
+impl Kind {
+    /// The values as a phrase after "must be".
+    pub fn expected(&self) -> String {
+        match self {
+            Self::Open(low, high) => format!("a number in ({low}, {high})"),
+            Self::AtLeast(low) => format!("a number not below {low}"),
+            Self::Count(low) => format!("a whole number not below {low}"),
+            Self::Flag => "true or false".into(),
+            Self::Choice(words) => format!("one of {}", words.join(", ")),
+        }
+    }
+
+    fn accepts(&self, text: &str) -> bool {
+        let number = text.parse::<f64>().ok().filter(|v| v.is_finite());
+        match self {
+            Self::Open(low, high) => number.is_some_and(|v| v > *low && v < *high),
+            Self::AtLeast(low) => number.is_some_and(|v| v >= *low),
+            Self::Count(low) => text.parse::<usize>().is_ok_and(|v| v >= *low),
+            Self::Flag => text.parse::<bool>().is_ok(),
+            Self::Choice(words) => words.contains(&text),
+        }
+    }
+}
+
+/// Checked option values of one architecture; every option has one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Hyper(BTreeMap<&'static str, String>);
+
+impl Hyper {
+    /// Checks `given` (key, value as text) against `table` and fills in the defaults.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a key that is not in the table; [`Error::Hyper`] for a value that
+    /// its kind does not accept.
+    pub fn check<'a>(
+        table: &'static [OptionInfo],
+        given: impl IntoIterator<Item = (&'a str, String)>,
+    ) -> Result<Self> {
+        let mut values: BTreeMap<_, _> = table.iter().map(|o| (o.name, o.default.to_owned())).collect();
+        for (key, value) in given {
+            let option = table
+                .iter()
+                .find(|o| o.name == key)
+                .ok_or_else(|| Error::unknown("option", key, table.iter().map(|o| o.name)))?;
+            if !option.kind.accepts(&value) {
+                return Err(Error::hyper(option.name, &option.kind.expected(), value));
+            }
+            values.insert(option.name, value);
+        }
+        Ok(Self(values))
+    }
+
+    /// The value of an option as text.
+    ///
+    /// # Panics
+    /// If the table has no such option: names in code and table must agree.
+    #[track_caller]
+    pub fn text(&self, name: &str) -> &str {
+        self.0.get(name).unwrap_or_else(|| panic!("no option `{name}` in the architecture's table"))
+    }
+
+    /// The value of a number option.
+    ///
+    /// # Panics
+    /// As [`Hyper::text`], or if the option is not a number.
+    #[track_caller]
+    pub fn number(&self, name: &str) -> f64 {
+        self.text(name).parse().unwrap_or_else(|_| panic!("option `{name}` is not a number"))
+    }
+
+    /// The value of a flag.
+    ///
+    /// # Panics
+    /// As [`Hyper::text`].
+    #[track_caller]
+    pub fn flag(&self, name: &str) -> bool {
+        self.text(name) == "true"
+    }
+
+    /// All options with their values, in alphabetical order.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[OptionInfo] = &[
+        OptionInfo { name: "rho", help: "", kind: Kind::Open(0.0, 1.0), default: "0.05" },
+        OptionInfo { name: "tied", help: "", kind: Kind::Flag, default: "false" },
+    ];
+
+    #[test]
+    fn a_value_outside_its_range_is_refused_with_the_range() {
+        let error = Hyper::check(TABLE, [("rho", "1.5".into())]).unwrap_err();
+        assert_eq!(error.to_string(), "rho must be a number in (0, 1), got 1.5");
+        assert!(Hyper::check(TABLE, [("rho", "NaN".into())]).is_err());
+    }
+
+    #[test]
+    fn an_unknown_key_suggests_the_nearest() {
+        let error = Hyper::check(TABLE, [("rhoo", "0.1".into())]).unwrap_err();
+        assert!(error.to_string().contains("did you mean `rho`?"), "{error}");
+    }
+
+    #[test]
+    fn defaults_fill_in() {
+        let hyper = Hyper::check(TABLE, [("tied", "true".into())]).unwrap();
+        assert_eq!((hyper.number("rho"), hyper.flag("tied")), (0.05, true));
+    }
+}
