@@ -1,0 +1,116 @@
+//! Which instructions the kernels use: chosen once, at the first call.
+
+use std::sync::OnceLock;
+
+/// A set of instructions that every kernel is compiled for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Path {
+    /// What the target guarantees (SSE2 on x86-64, NEON on aarch64).
+    Portable,
+    /// AVX2 and FMA.
+    Avx2,
+    /// AVX-512 F, VL, DQ and BW.
+    Avx512,
+}
+
+impl Path {
+    /// Every path that this machine can run, slowest first.
+    pub fn available() -> &'static [Self] {
+        match detect() {
+            Self::Portable => &[Self::Portable],
+            Self::Avx2 => &[Self::Portable, Self::Avx2],
+            Self::Avx512 => &[Self::Portable, Self::Avx2, Self::Avx512],
+        }
+    }
+}
+
+/// The path in use: the best that the machine has, or the one that `RAREFY_CPU` names.
+///
+/// A name that the machine cannot run, or that is none of `portable`, `avx2`, `avx512`, is
+/// ignored: a test script can set it anywhere.
+pub fn path() -> Path {
+    choice().0
+}
+
+/// Whether `RAREFY_CPU` chose the path; then dense products use our own loops, because the
+/// library's cannot be told which instructions to use.
+pub(crate) fn forced() -> bool {
+    choice().1
+}
+
+fn choice() -> (Path, bool) {
+    static CHOICE: OnceLock<(Path, bool)> = OnceLock::new();
+    *CHOICE.get_or_init(|| {
+        let wanted = match std::env::var("RAREFY_CPU").as_deref() {
+            Ok("portable") => Some(Path::Portable),
+            Ok("avx2") => Some(Path::Avx2),
+            Ok("avx512") => Some(Path::Avx512),
+            _ => None,
+        };
+        match wanted.filter(|path| Path::available().contains(path)) {
+            Some(path) => (path, true),
+            None => (detect(), false),
+        }
+    })
+}
+
+#[cfg(target_arch = "x86_64")]
+fn detect() -> Path {
+    let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+    let avx512 = is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512vl")
+        && is_x86_feature_detected!("avx512dq")
+        && is_x86_feature_detected!("avx512bw");
+    match (avx2, avx512) {
+        (true, true) => Path::Avx512,
+        (true, false) => Path::Avx2,
+        _ => Path::Portable,
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn detect() -> Path {
+    Path::Portable
+}
+
+/// Defines a public function whose body is compiled once for each [`Path`].
+///
+/// The body is an `#[inline(always)]` generic function over `const FMA: bool`; plain loops over
+/// slices in it are vectorised by the compiler for the instructions of each copy. The `fn@PATH`
+/// form lets tests run every copy that the machine can.
+macro_rules! kernel {
+    (
+        $(#[$meta:meta])*
+        pub fn $name:ident / $on:ident ($($arg:ident: $ty:ty),* $(,)?) $(-> $ret:ty)? = $body:ident
+    ) => {
+        $(#[$meta])*
+        #[allow(clippy::too_many_arguments, reason = "a kernel takes its slices and sizes one by one")]
+        #[inline]
+        pub fn $name($($arg: $ty),*) $(-> $ret)? {
+            $on($crate::cpu::path(), $($arg),*)
+        }
+
+        #[allow(clippy::too_many_arguments, reason = "as above")]
+        pub(crate) fn $on(path: $crate::cpu::Path, $($arg: $ty),*) $(-> $ret)? {
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
+                fn avx512($($arg: $ty),*) $(-> $ret)? { $body::<true>($($arg),*) }
+                #[target_feature(enable = "avx2,fma")]
+                fn avx2($($arg: $ty),*) $(-> $ret)? { $body::<true>($($arg),*) }
+                match path {
+                    // SAFETY: `path` only holds what `detect` found on this machine.
+                    $crate::cpu::Path::Avx512 => return unsafe { avx512($($arg),*) },
+                    // SAFETY: as above.
+                    $crate::cpu::Path::Avx2 => return unsafe { avx2($($arg),*) },
+                    $crate::cpu::Path::Portable => {}
+                }
+            }
+            let _ = path;
+            // Elsewhere a fused multiply-add is part of the base instructions; on plain x86-64
+            // it would be a slow library call.
+            $body::<{ cfg!(not(target_arch = "x86_64")) }>($($arg),*)
+        }
+    };
+}
+pub(crate) use kernel;

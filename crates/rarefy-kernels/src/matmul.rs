@@ -1,0 +1,163 @@
+//! Dense products `c (+)= op(a) op(b)`, one thread each: callers share out rows, not products.
+
+use crate::cpu::{forced, kernel};
+use crate::math::fma;
+
+/// Whether a matrix is used as it is stored or transposed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    /// As stored.
+    N,
+    /// Transposed.
+    T,
+}
+
+/// `c = op(a) op(b)`, or `c += op(a) op(b)` with `add`.
+///
+/// # Shapes
+/// `c`: `[m, n]`; `op(a)`: `[m, k]`, so `a` is stored `[m, k]` or, with [`Op::T`], `[k, m]`;
+/// `op(b)`: `[k, n]`, stored `[k, n]` or `[n, k]`.
+///
+/// # Panics
+/// If a slice does not have the length that its shape asks for.
+///
+/// # Numerics
+/// f32 products and sums, in an order that depends on the shapes and the instructions alone.
+///
+/// # Example
+/// ```
+/// use rarefy_kernels::matmul::{Op, matmul};
+/// let mut c = [0.0; 1];
+/// matmul(&mut c, false, (&[1.0, 2.0], Op::N), (&[3.0, 4.0], Op::T), [1, 1, 2]);
+/// assert_eq!(c, [11.0]);
+/// ```
+#[track_caller]
+pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n, k]: [usize; 3]) {
+    assert!(
+        c.len() == m * n && a.0.len() == m * k && b.0.len() == k * n,
+        "a product [{m}, {k}] x [{k}, {n}] with slices of {}, {} and {} values",
+        a.0.len(),
+        b.0.len(),
+        c.len()
+    );
+    if forced() {
+        return plain(c, add, a, b, [m, n, k]);
+    }
+    let (a_row, a_col) = strides(a.1, m, k);
+    let (b_row, b_col) = strides(b.1, k, n);
+    // SAFETY: the assertion above makes every (row, column) of the three shapes, taken with these
+    // strides, an index inside its slice; `c` is borrowed mutably, so it overlaps neither a nor b.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.0.as_ptr(),
+            a_col,
+            a_row,
+            b.0.as_ptr(),
+            b_col,
+            b_row,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// `c = a b` in f64, for statistics that need it (covariances). Shapes as in [`matmul`].
+///
+/// # Panics
+/// As [`matmul`].
+#[track_caller]
+pub fn matmul_f64(c: &mut [f64], add: bool, a: (&[f64], Op), b: (&[f64], Op), [m, n, k]: [usize; 3]) {
+    assert!(c.len() == m * n && a.0.len() == m * k && b.0.len() == k * n, "slices do not fit the shapes");
+    let (a_row, a_col) = strides(a.1, m, k);
+    let (b_row, b_col) = strides(b.1, k, n);
+    // SAFETY: as in `matmul`.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            c.as_mut_ptr(),
+            1,
+            n as isize,
+            add,
+            a.0.as_ptr(),
+            a_col,
+            a_row,
+            b.0.as_ptr(),
+            b_col,
+            b_row,
+            1.0,
+            1.0,
+            false,
+            false,
+            false,
+            gemm::Parallelism::None,
+        );
+    }
+}
+
+/// Row and column stride of `op(matrix)` with `rows` rows and `cols` columns.
+fn strides(op: Op, rows: usize, cols: usize) -> (isize, isize) {
+    match op {
+        Op::N => (cols as isize, 1),
+        Op::T => (1, rows as isize),
+    }
+}
+
+fn plain(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n, k]: [usize; 3]) {
+    if !add {
+        c.fill(0.0);
+    }
+    let transposed;
+    // The loops below want b by rows.
+    let b = match b.1 {
+        Op::N => b.0,
+        Op::T => {
+            transposed = transpose(b.0, n, k);
+            &transposed[..]
+        }
+    };
+    let (a_row, a_col) = strides(a.1, m, k);
+    plain_rows(c, a.0, a_row as usize, a_col as usize, b, k, n);
+}
+
+fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    (0..rows * cols).map(|i| values[(i % rows) * cols + i / rows]).collect()
+}
+
+kernel! {
+    /// `c += a b` row by row: our own loops, for forced paths.
+    pub fn plain_rows / plain_rows_on(
+        c: &mut [f32],
+        a: &[f32],
+        a_row: usize,
+        a_col: usize,
+        b: &[f32],
+        k: usize,
+        n: usize,
+    ) = rows
+}
+
+#[inline(always)]
+fn rows<const FMA: bool>(c: &mut [f32], a: &[f32], a_row: usize, a_col: usize, b: &[f32], k: usize, n: usize) {
+    for (i, c) in c.chunks_exact_mut(n).enumerate() {
+        for l in 0..k {
+            let weight = a[i * a_row + l * a_col];
+            let b = &b[l * n..(l + 1) * n];
+            for j in 0..n {
+                c[j] = fma::<FMA>(weight, b[j], c[j]);
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! What the machine can do at best: a loop of multiply-adds that touches no memory.
+
+use crate::cpu::Path;
+
+/// Accumulators in the loop: enough to hide the latency of every multiply-add unit.
+const CHAINS: usize = 12;
+
+/// Runs `rounds` rounds of independent multiply-adds; returns the floating-point operations done.
+///
+/// The caller times it: operations over seconds is the f32 peak of one core on [`crate::path`].
+pub fn multiply_adds(rounds: usize) -> usize {
+    let lanes = match crate::path() {
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx512 => {
+            // SAFETY: `path` only holds what was found on this machine.
+            std::hint::black_box(unsafe { x86::avx512(rounds) });
+            16
+        }
+        #[cfg(target_arch = "x86_64")]
+        Path::Avx2 => {
+            // SAFETY: as above.
+            std::hint::black_box(unsafe { x86::avx2(rounds) });
+            8
+        }
+        _ => {
+            std::hint::black_box(portable(rounds));
+            4
+        }
+    };
+    rounds * CHAINS * lanes * 2
+}
+
+fn portable(rounds: usize) -> f32 {
+    let mut chains = [[0.5f32; 4]; CHAINS];
+    let (factor, term) = std::hint::black_box(([0.999f32; 4], [0.001f32; 4]));
+    for _ in 0..rounds {
+        for chain in &mut chains {
+            for j in 0..4 {
+                chain[j] = chain[j] * factor[j] + term[j];
+            }
+        }
+    }
+    chains.iter().flatten().sum()
+}
+
+// The compiler does not vectorise a loop over small arrays of accumulators by itself (tried: it
+// ran at a thirtieth of the peak), so this one is written in intrinsics.
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use std::arch::x86_64::{
+        _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_cvtss_f32, _mm512_fmadd_ps, _mm512_set1_ps,
+    };
+
+    use super::CHAINS;
+
+    #[target_feature(enable = "avx512f")]
+    pub(super) fn avx512(rounds: usize) -> f32 {
+        let (factor, term) = (_mm512_set1_ps(0.999), _mm512_set1_ps(0.001));
+        let mut chains = [_mm512_set1_ps(0.5); CHAINS];
+        for _ in 0..rounds {
+            for chain in &mut chains {
+                *chain = _mm512_fmadd_ps(*chain, factor, term);
+            }
+        }
+        chains.iter().map(|&chain| _mm512_cvtss_f32(chain)).sum()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn avx2(rounds: usize) -> f32 {
+        let (factor, term) = (_mm256_set1_ps(0.999), _mm256_set1_ps(0.001));
+        let mut chains = [_mm256_set1_ps(0.5); CHAINS];
+        for _ in 0..rounds {
+            for chain in &mut chains {
+                *chain = _mm256_fmadd_ps(*chain, factor, term);
+            }
+        }
+        chains.iter().map(|&chain| _mm256_cvtss_f32(chain)).sum()
+    }
+}
