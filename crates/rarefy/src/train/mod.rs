@@ -1,5 +1,7 @@
 //! Training: steps, full batches and mini-batches, checkpoints and resuming.
 
+pub mod pass;
+
 use crate::data::Source;
 use crate::model::Params;
 use crate::plan::Plan;

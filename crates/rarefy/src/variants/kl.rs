@@ -1,1 +1,331 @@
 //! The lecture's autoencoder: sigmoid latents kept mostly silent by a KL penalty.
+//!
+//! ```text
+//! z = W_enc x + b_enc      h = sigma(z)      r = W_dec^T h + b_dec      x_hat = r or sigma(r)
+//! J = 1/m sum_i loss(x_i, x_hat_i) + beta sum_l KL(rho || rho_hat_l) + lambda/2 (|W_enc|^2 + |W_dec|^2)
+//! ```
+//!
+//! The lecture's W (`n x k`, used as `W^T x + b`) is the transpose of `w_enc`, its neuron l our
+//! latent l. Its derivation of `drho_hat_l / dW_jl = 1/m sum_i g'(z_il) x_ij` is what the code
+//! computes. Its last line, "in matrix notation", is not: it drops the mean over examples and
+//! shows a full matrix where only column l belongs to latent l.
+
+mod saturated;
+
+use rand::RngExt;
+use rarefy_kernels::decoder::{Output, output_backward, output_forward};
+use rarefy_kernels::encoder::{column_sums, sigmoid_backward, sigmoid_latents};
+use rarefy_kernels::matmul::{Op, matmul};
+use rarefy_kernels::vector;
+
+use super::{Batch, Chunk, Estimate, Gradient, Hyper, Info, Kind, OptionInfo, Parts, Scratch, Variant, Visit};
+use crate::model::{Layout, Params};
+use crate::penalty::kl_sparsity;
+use crate::{Result, Rng};
+
+/// The architecture's line in the table.
+pub const INFO: Info = Info {
+    name: "kl",
+    summary: "Sigmoid latents whose mean activation a KL penalty pulls to rho (the lecture's model)",
+    source: "lecture Module 7.5; Ng, Sparse autoencoder (CS294A lecture notes)",
+    options: OPTIONS,
+    example: ([0.0, -1.0, 2.0, 40.0], [0.5, 0.268_941_4, 0.880_797, 1.0]),
+    build: |hyper| Ok(Box::new(Kl::new(hyper)?)),
+};
+
+const OPTIONS: &[OptionInfo] = &[
+    OptionInfo {
+        name: "rho",
+        help: "Target mean activation of each latent (the lecture suggests 0.005; 0.01 to 0.15 are common)",
+        kind: Kind::Open(0.0, 1.0),
+        default: "0.05",
+    },
+    OptionInfo {
+        name: "beta",
+        help: "Weight of the KL penalty (the lecture's objective has 1)",
+        kind: Kind::AtLeast(0.0),
+        default: "1",
+    },
+    OptionInfo {
+        name: "weight_decay",
+        help: "Weight of 1/2 the sum of squared weights; biases are never decayed",
+        kind: Kind::AtLeast(0.0),
+        default: "0",
+    },
+    OptionInfo {
+        name: "loss",
+        help: "Reconstruction loss: 1/2 squared error or cross-entropy, summed over inputs, mean over samples",
+        kind: Kind::Choice(&["squared", "cross-entropy"]),
+        default: "squared",
+    },
+    OptionInfo {
+        name: "decoder",
+        help: "Output unit; auto takes sigmoid for data in [0, 1] and linear otherwise",
+        kind: Kind::Choice(&["auto", "sigmoid", "linear"]),
+        default: "auto",
+    },
+    OptionInfo {
+        name: "tied",
+        help: "Use the encoder's weights in the decoder too",
+        kind: Kind::Flag,
+        default: "false",
+    },
+    OptionInfo {
+        name: "rho_estimate",
+        help: "rho_hat over all examples (exact), the mini-batch (batch) or a bias-corrected running mean (moving); \
+               auto takes exact for full batches and moving for mini-batches",
+        kind: Kind::Choice(&["auto", "exact", "batch", "moving"]),
+        default: "auto",
+    },
+    OptionInfo {
+        name: "rho_decay",
+        help: "Decay of the running mean of rho_hat per step",
+        kind: Kind::Open(0.0, 1.0),
+        default: "0.99",
+    },
+    OptionInfo {
+        name: "bias_start",
+        help: "Initial encoder bias: logit(rho), so that latents start on target, or zero",
+        kind: Kind::Choice(&["logit-rho", "zero"]),
+        default: "logit-rho",
+    },
+];
+
+/// The lecture's autoencoder with its settings.
+#[derive(Debug, Clone)]
+pub struct Kl {
+    output: Output,
+    rho: f64,
+    beta: f64,
+    weight_decay: f64,
+    tied: bool,
+    estimate: Estimate,
+    start_on_target: bool,
+}
+
+impl Kl {
+    /// Builds the architecture; `auto` choices are resolved by the plan before.
+    ///
+    /// # Errors
+    /// [`crate::Error::Conflict`] for cross-entropy with a linear decoder.
+    pub fn new(hyper: &Hyper) -> Result<Self> {
+        let output = match (hyper.text("decoder"), hyper.text("loss")) {
+            ("linear", "cross-entropy") => {
+                return Err(crate::Error::Conflict(
+                    "loss cross-entropy needs decoder sigmoid: a linear decoder's output is no probability".into(),
+                ));
+            }
+            ("linear", _) => Output::LinearSquared,
+            (_, "cross-entropy") => Output::SigmoidCrossEntropy,
+            _ => Output::SigmoidSquared,
+        };
+        Ok(Self {
+            output,
+            rho: hyper.number("rho"),
+            beta: hyper.number("beta"),
+            weight_decay: hyper.number("weight_decay"),
+            tied: hyper.flag("tied"),
+            estimate: match hyper.text("rho_estimate") {
+                "batch" => Estimate::Batch,
+                "moving" => Estimate::Moving { decay: hyper.number("rho_decay") },
+                _ => Estimate::Exact,
+            },
+            start_on_target: hyper.text("bias_start") == "logit-rho",
+        })
+    }
+
+    /// The penalty at the batch's means. A saturated latent counts as on target here, at no cost
+    /// and with no slope; [`Variant::finish`] adds its exact share.
+    fn penalty(&self, batch: &Batch) -> Penalty {
+        let (mut on, mut off) = means(batch);
+        let saturated = saturated::latents(&on, &off);
+        for &l in &saturated {
+            (on[l], off[l]) = (self.rho, 1.0 - self.rho);
+        }
+        let mut slopes = vec![0.0; on.len()];
+        let omega = kl_sparsity(self.rho, &on, &off, &mut slopes);
+        slopes.iter_mut().for_each(|s| *s *= self.beta);
+        Penalty { omega, pushes: slopes, saturated }
+    }
+
+    fn decoder<'a>(&self, params: &'a Params) -> &'a [f32] {
+        params.get(if self.tied { "w_enc" } else { "w_dec" })
+    }
+}
+
+/// The penalty of the latents that are not saturated.
+struct Penalty {
+    /// Their sum of KL, without beta.
+    omega: f64,
+    /// `beta dOmega/drho_hat_l`.
+    pushes: Vec<f64>,
+    /// The latents left out.
+    saturated: Vec<usize>,
+}
+
+/// Means of h and of 1 - h over the batch.
+fn means(batch: &Batch) -> (Vec<f64>, Vec<f64>) {
+    let k = batch.statistics.len() / 2;
+    let mean = |sums: &[f64]| sums.iter().map(|s| s / batch.rows as f64).collect();
+    (mean(&batch.statistics[..k]), mean(&batch.statistics[k..]))
+}
+
+fn add_f64(target: &mut [f32], sums: &[f64]) {
+    for (t, s) in target.iter_mut().zip(sums) {
+        *t += *s as f32;
+    }
+}
+
+impl Variant for Kl {
+    fn layout(&self, d_in: usize, d_sae: usize) -> Layout {
+        let blocks = [("w_enc", d_sae, d_in), ("b_enc", 1, d_sae), ("w_dec", d_sae, d_in), ("b_dec", 1, d_in)];
+        let stored = blocks.into_iter().filter(|(name, ..)| !(self.tied && *name == "w_dec"));
+        Layout::new(&stored.collect::<Vec<_>>())
+    }
+
+    /// Weights uniform in (-r, r) with `r = sqrt(6 / (d_in + d_sae + 1))` (the Stanford
+    /// exercise's), decoder bias 0, encoder bias `logit(rho)` or 0.
+    fn init(&self, layout: &Layout, rng: &mut Rng) -> Params {
+        let mut params = Params::zeros(layout);
+        let encoder = &layout.blocks()[0];
+        let r = (6.0 / (encoder.rows + encoder.cols + 1) as f64).sqrt();
+        for block in layout.blocks().iter().filter(|b| b.rows > 1 || b.name.starts_with('w')) {
+            for w in params.get_mut(block.name) {
+                *w = (r * (2.0 * rng.random::<f64>() - 1.0)) as f32;
+            }
+        }
+        if self.start_on_target {
+            params.get_mut("b_enc").fill((self.rho / (1.0 - self.rho)).ln() as f32);
+        }
+        params
+    }
+
+    fn estimate(&self) -> Estimate {
+        self.estimate
+    }
+
+    fn statistics_len(&self, d_sae: usize) -> usize {
+        2 * d_sae
+    }
+
+    fn deferred_layout(&self, d_in: usize, d_sae: usize) -> Option<Layout> {
+        Some(Layout::new(&[("w_enc", d_sae, d_in), ("b_enc", 1, d_sae)]))
+    }
+
+    fn forward(&self, params: &Params, x: &[f32], chunk: &mut Chunk, statistics: &mut [f64]) {
+        let (w_enc, b_enc) = (params.get("w_enc"), params.get("b_enc"));
+        let k = b_enc.len();
+        let d_in = w_enc.len() / k;
+        let n = x.len() / d_in;
+        chunk.latents.resize(n * k, 0.0);
+        chunk.slopes.resize(n * k, 0.0);
+        matmul(&mut chunk.latents, false, (x, Op::N), (w_enc, Op::T), [n, k, d_in]);
+        let (sum_on, sum_off) = statistics.split_at_mut(k);
+        sigmoid_latents(&mut chunk.latents, &mut chunk.slopes, b_enc, sum_on, sum_off);
+    }
+
+    fn backward(
+        &self,
+        params: &Params,
+        x: &[f32],
+        chunk: &Chunk,
+        batch: Option<&Batch>,
+        scratch: &mut Scratch,
+        gradient: &mut Gradient,
+    ) {
+        let b_dec = params.get("b_dec");
+        let (d_in, k) = (b_dec.len(), params.get("b_enc").len());
+        let n = x.len() / d_in;
+        let decoder = self.decoder(params);
+
+        scratch.output.resize(n * d_in, 0.0);
+        matmul(&mut scratch.output, false, (&chunk.latents, Op::N), (decoder, Op::N), [n, d_in, k]);
+        let mut sums = vec![0.0; d_in];
+        gradient.reconstruction += output_backward(self.output, &mut scratch.output, x, b_dec, &mut sums);
+        add_f64(gradient.params.get_mut("b_dec"), &sums);
+        let d_decoder = gradient.params.get_mut(if self.tied { "w_enc" } else { "w_dec" });
+        matmul(d_decoder, true, (&chunk.latents, Op::T), (&scratch.output, Op::N), [k, d_in, n]);
+
+        scratch.hidden.resize(n * k, 0.0);
+        matmul(&mut scratch.hidden, false, (&scratch.output, Op::N), (decoder, Op::T), [n, k, d_in]);
+        let push: Vec<f32> = match batch {
+            Some(batch) => self.penalty(batch).pushes.iter().map(|&s| s as f32).collect(),
+            None => vec![0.0; k],
+        };
+        let mut sums = vec![0.0; k];
+        sigmoid_backward(&mut scratch.hidden, &chunk.slopes, &push, &mut sums);
+        add_f64(gradient.params.get_mut("b_enc"), &sums);
+        matmul(gradient.params.get_mut("w_enc"), true, (&scratch.hidden, Op::T), (x, Op::N), [k, d_in, n]);
+
+        if let (None, Some(a)) = (batch, &mut gradient.deferred) {
+            matmul(a.get_mut("w_enc"), true, (&chunk.slopes, Op::T), (x, Op::N), [k, d_in, n]);
+            let mut sums = vec![0.0; k];
+            column_sums(&chunk.slopes, &mut sums);
+            add_f64(a.get_mut("b_enc"), &sums);
+        }
+    }
+
+    fn finish(&self, params: &Params, batch: &Batch, rows: &Visit, gradient: &mut Gradient) -> Result<Parts> {
+        let Penalty { mut omega, pushes, saturated } = self.penalty(batch);
+        if let Some(a) = &gradient.deferred {
+            add_deferred(&pushes, a, &mut gradient.params);
+        }
+        if !saturated.is_empty() {
+            omega += saturated::finish(self.rho, self.beta, params, &saturated, rows, &mut gradient.params)?;
+        }
+        let weight_decay = self.average_and_decay(params, batch.rows, &mut gradient.params);
+        Ok(Parts {
+            reconstruction: gradient.reconstruction / batch.rows as f64,
+            penalty: self.beta * omega,
+            weight_decay,
+        })
+    }
+
+    fn encode(&self, params: &Params, x: &[f32], latents: &mut Vec<f32>) {
+        let mut chunk = Chunk { latents: std::mem::take(latents), slopes: Vec::new() };
+        let mut sums = vec![0.0; self.statistics_len(params.get("b_enc").len())];
+        self.forward(params, x, &mut chunk, &mut sums);
+        *latents = chunk.latents;
+    }
+
+    fn decode(&self, params: &Params, latents: &[f32], x_hat: &mut Vec<f32>) {
+        let b_dec = params.get("b_dec");
+        let (d_in, k) = (b_dec.len(), params.get("b_enc").len());
+        let n = latents.len() / k;
+        x_hat.resize(n * d_in, 0.0);
+        matmul(x_hat, false, (latents, Op::N), (self.decoder(params), Op::N), [n, d_in, k]);
+        output_forward(self.output != Output::LinearSquared, x_hat, b_dec);
+    }
+}
+
+/// The one-pass form's last step: `A diag(beta s)`, column l of the lecture's A by its own slope.
+fn add_deferred(pushes: &[f64], a: &Params, gradient: &mut Params) {
+    let add = |g: &mut f32, push: f64, a: f32| *g = (f64::from(*g) + push * f64::from(a)) as f32;
+    let d_in = a.get("w_enc").len() / pushes.len();
+    for (l, &push) in pushes.iter().enumerate() {
+        add(&mut gradient.get_mut("b_enc")[l], push, a.get("b_enc")[l]);
+        let row = l * d_in..(l + 1) * d_in;
+        let from = &a.get("w_enc")[row.clone()];
+        gradient.get_mut("w_enc")[row].iter_mut().zip(from).for_each(|(g, a)| add(g, push, *a));
+    }
+}
+
+impl Kl {
+    /// Sums over `rows` become means, the weights' decay is added; returns the decay's value.
+    fn average_and_decay(&self, params: &Params, rows: usize, gradient: &mut Params) -> f64 {
+        let scale = 1.0 / rows as f64;
+        let mut squares = 0.0;
+        for block in params.layout().blocks() {
+            let weights = params.get(block.name);
+            // Biases are never decayed (E20): the decay is of W and V, as in the objective above.
+            let lambda = if block.name.starts_with('w') { self.weight_decay } else { 0.0 };
+            if lambda > 0.0 {
+                squares += vector::dot(weights, weights);
+            }
+            for (g, w) in gradient.get_mut(block.name).iter_mut().zip(weights) {
+                *g = (f64::from(*g) * scale + lambda * f64::from(*w)) as f32;
+            }
+        }
+        self.weight_decay / 2.0 * squares
+    }
+}

@@ -5,13 +5,14 @@
 mod kl;
 mod options;
 
+pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
 
 use crate::model::{Layout, Params};
 use crate::{Error, Result};
 
 /// Every architecture, in the order that the docs show them.
-pub const VARIANTS: &[Info] = &[];
+pub const VARIANTS: &[Info] = &[kl::INFO];
 
 /// One line of the table of architectures.
 pub struct Info {
@@ -103,6 +104,9 @@ pub trait Variant: Send + Sync {
     /// Initial parameters.
     fn init(&self, layout: &Layout, rng: &mut crate::Rng) -> Params;
 
+    /// Over which rows the statistics are taken.
+    fn estimate(&self) -> Estimate;
+
     /// Number of sums that [`forward`](Variant::forward) adds to.
     fn statistics_len(&self, d_sae: usize) -> usize;
 
@@ -128,13 +132,36 @@ pub trait Variant: Send + Sync {
 
     /// Finishes value and gradient of the whole batch, in place: means instead of sums,
     /// the penalty, the weight decay.
-    fn finish(&self, params: &Params, batch: &Batch, gradient: &mut Gradient) -> Parts;
+    ///
+    /// `rows` visits the batch's rows again, chunk by chunk in order, for the rare latents whose
+    /// gradient the sums cannot give.
+    ///
+    /// # Errors
+    /// What reading the rows returns.
+    fn finish(&self, params: &Params, batch: &Batch, rows: &Visit, gradient: &mut Gradient) -> Result<Parts>;
 
     /// Latents of the rows `x`, `[n, d_sae]`.
     fn encode(&self, params: &Params, x: &[f32], latents: &mut Vec<f32>);
 
     /// Reconstruction `[n, d_in]` from latents `[n, d_sae]`.
     fn decode(&self, params: &Params, latents: &[f32], x_hat: &mut Vec<f32>);
+}
+
+/// Calls a function with every chunk of the batch's rows, in order.
+pub type Visit<'a> = dyn Fn(&mut dyn FnMut(&[f32])) -> Result<()> + Sync + 'a;
+
+/// Over which rows an architecture's statistics are taken.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Estimate {
+    /// All rows of the data: a step is a full batch.
+    Exact,
+    /// The rows of the mini-batch.
+    Batch,
+    /// A running mean over mini-batches, corrected for its start at zero.
+    Moving {
+        /// What a step keeps of it.
+        decay: f64,
+    },
 }
 
 /// The finished statistics of a global batch.
