@@ -7,6 +7,7 @@ pub mod data;
 mod error;
 pub mod metrics;
 pub mod model;
+pub mod optim;
 pub mod penalty;
 pub mod plan;
 pub mod train;
