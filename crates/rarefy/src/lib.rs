@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+mod chunks;
 pub mod config;
 pub mod data;
 mod error;

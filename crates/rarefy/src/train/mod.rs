@@ -1,12 +1,20 @@
 //! Training: steps, full batches and mini-batches, checkpoints and resuming.
 
+mod full;
+mod mini;
+mod moving;
 pub mod pass;
+mod state;
 
+use crate::Result;
+use crate::config::OptimizerKind;
 use crate::data::Source;
 use crate::model::Params;
 use crate::plan::Plan;
 use crate::variants::Parts;
-use crate::Result;
+
+pub use moving::Moving;
+pub use state::{Optimizer, State};
 
 /// Where a run stands after a step.
 #[derive(Debug, Clone)]
@@ -17,7 +25,7 @@ pub struct Progress {
     pub steps: usize,
     /// Rows that went through a gradient so far.
     pub rows_seen: u64,
-    /// Value of the objective by part, of this batch.
+    /// Value of the objective by part: of the full batch, or of this mini-batch before its step.
     pub parts: Parts,
     /// Norm of the gradient.
     pub gradient_norm: f64,
@@ -43,37 +51,6 @@ pub trait Observer {
     fn interrupted(&self) -> bool;
 }
 
-/// Everything a run needs to go on bit-equal: parameters, optimiser, position in the data.
-pub struct State {
-    /// Steps done.
-    pub step: usize,
-    /// Rows that went through a gradient so far.
-    pub rows_seen: u64,
-    /// The parameters.
-    pub params: Params,
-    // optimiser vectors and scalars follow
-}
-
-impl State {
-    /// Writes the state as one safetensors file, atomically.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`].
-    pub fn save(&self, path: &std::path::Path) -> Result<()> {
-        let _ = path;
-        todo!()
-    }
-
-    /// Reads what [`State::save`] wrote.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`]; [`crate::Error::Format`] if it is not a state of this plan.
-    pub fn load(path: &std::path::Path, plan: &Plan) -> Result<Self> {
-        let _ = (path, plan);
-        todo!()
-    }
-}
-
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
@@ -87,11 +64,32 @@ pub struct Outcome {
     pub reason: String,
 }
 
-/// Trains from the start, or from `resume`, on preprocessed rows.
+/// Trains on preprocessed rows, from a fresh state of [`State::new`] or one that was saved.
 ///
 /// # Errors
-/// [`crate::Error::Interrupted`] after the observer kept a checkpoint; what the data or the observer returns.
-pub fn train(plan: &Plan, data: &dyn Source, resume: Option<State>, observer: &mut dyn Observer) -> Result<Outcome> {
-    let _ = (plan, data, resume, observer);
-    todo!()
+/// [`crate::Error::Interrupted`] after the observer kept a checkpoint; what the data or the
+/// observer returns.
+pub fn train(plan: &Plan, data: &dyn Source, start: State, observer: &mut dyn Observer) -> Result<Outcome> {
+    match plan.optimizer {
+        OptimizerKind::Lbfgs => full::train(plan, data, start, observer),
+        OptimizerKind::Adam | OptimizerKind::Sgd => mini::train(plan, data, start, observer),
+    }
+}
+
+/// Keeps a checkpoint where one is due and ends the run where the user asked for it.
+fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer) -> Result<()> {
+    if observer.interrupted() {
+        observer.checkpoint(state)?;
+        return Err(crate::Error::Interrupted);
+    }
+    let every = plan.config.train.checkpoint_every;
+    if every > 0 && state.step.is_multiple_of(every) && state.step < plan.steps {
+        observer.checkpoint(state)?;
+    }
+    Ok(())
+}
+
+fn finish(state: State, reason: String, observer: &mut dyn Observer) -> Result<Outcome> {
+    observer.checkpoint(&state)?;
+    Ok(Outcome { steps: state.step, rows_seen: state.rows_seen, params: state.params, reason })
 }

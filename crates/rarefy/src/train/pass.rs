@@ -1,8 +1,7 @@
 //! One evaluation of objective and gradient over a batch, shared out over threads.
 //!
-//! Rows are cut into chunks and chunks dealt to a fixed number of lanes; a lane works through its
-//! chunks in order, and lanes are added up in order. Both numbers depend on the shapes alone, so
-//! the result is the same for any number of threads.
+//! Chunks and lanes are those of [`crate::chunks`], so the result is the same for any number of
+//! threads.
 //!
 //! The two reductions of a step (statistics, then gradients) can be had in three ways, all exact:
 //!
@@ -15,16 +14,13 @@
 use rayon::prelude::*;
 
 use crate::Result;
+use crate::chunks::Cut;
 use crate::data::Source;
 use crate::model::{Layout, Params};
 use crate::variants::{Batch, Chunk, Gradient, Parts, Scratch, Variant};
 
 /// Latents of all rows are kept between the two halves of a step up to this size.
 const CACHE_BYTES: usize = 512 << 20;
-
-/// A chunk's rows, latents, slopes and their derivatives should stay in a core's own cache.
-/// Measured on Zen 5 at 784 -> 196: 256 rows reach 81 % of the peak in the products, 512 rows 74 %.
-const CHUNK_BYTES: usize = 2 << 20;
 
 /// How a full batch is evaluated; public so that tests can hold the three forms together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +109,7 @@ impl<'a> Pass<'a> {
             }
         };
         self.reduce_gradients();
-        let visit = |f: &mut dyn FnMut(&[f32])| visit(rows, cut, self.d_in, f);
+        let visit = |f: &mut dyn FnMut(&[f32])| cut.visit(rows, f);
         variant.finish(params, &batch, &visit, &mut self.lanes[0].gradient)
     }
 
@@ -167,7 +163,6 @@ impl<'a> Pass<'a> {
 
     /// Runs `work` on every chunk of every lane as (lane, chunk's place in the lane, rows).
     fn each_chunk(&mut self, rows: &dyn Source, cut: Cut, work: impl Fn(&mut Lane, usize, &[f32]) + Sync) -> Result<()> {
-        let d_in = self.d_in;
         let results: Vec<Result<()>> = self
             .lanes
             .par_iter_mut()
@@ -175,7 +170,7 @@ impl<'a> Pass<'a> {
             .map(|(lane_index, lane)| {
                 let mut buffer = std::mem::take(&mut lane.x);
                 for (at, chunk) in (lane_index..cut.chunks).step_by(cut.lanes).enumerate() {
-                    work(lane, at, cut.rows_of(chunk, rows, d_in, &mut buffer)?);
+                    work(lane, at, cut.rows_of(chunk, rows, &mut buffer)?);
                 }
                 lane.x = buffer;
                 Ok(())
@@ -212,50 +207,6 @@ fn add_lanes(first: &mut [f32], others: &[&[f32]]) {
             rarefy_kernels::vector::add(sum, &lane[piece * PIECE..][..sum.len()]);
         }
     });
-}
-
-/// How rows are cut into chunks and dealt to lanes: a function of the shapes alone.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    rows: usize,
-    chunk: usize,
-    chunks: usize,
-    lanes: usize,
-}
-
-impl Cut {
-    fn new(rows: usize, d_in: usize, d_sae: usize) -> Self {
-        let row_bytes = size_of::<f32>() * (2 * d_in + 3 * d_sae);
-        let most = (CHUNK_BYTES / row_bytes).clamp(64, 2048);
-        // A gradient for each lane: more lanes serve more cores, but only where rows abound.
-        let lanes = match rows.div_ceil(most) {
-            0..=1 if rows < 256 => 1,
-            0..64 => 8,
-            _ => 16,
-        };
-        // Equal shares: as many chunks in every lane, as many rows in every chunk.
-        let chunk = rows.div_ceil(rows.div_ceil(most).next_multiple_of(lanes)).max(1);
-        Self { rows, chunk, chunks: rows.div_ceil(chunk), lanes }
-    }
-
-    fn rows_of<'b>(&self, chunk: usize, rows: &'b dyn Source, d_in: usize, buffer: &'b mut Vec<f32>) -> Result<&'b [f32]> {
-        let start = chunk * self.chunk;
-        let count = self.chunk.min(self.rows - start);
-        if let Some(all) = rows.as_slice() {
-            return Ok(&all[start * d_in..][..count * d_in]);
-        }
-        buffer.resize(count * d_in, 0.0);
-        rows.read(start, buffer)?;
-        Ok(buffer)
-    }
-}
-
-fn visit(rows: &dyn Source, cut: Cut, d_in: usize, f: &mut dyn FnMut(&[f32])) -> Result<()> {
-    let mut buffer = Vec::new();
-    for chunk in 0..cut.chunks {
-        f(cut.rows_of(chunk, rows, d_in, &mut buffer)?);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

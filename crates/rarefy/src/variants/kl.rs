@@ -18,10 +18,13 @@ use rarefy_kernels::encoder::{column_sums, sigmoid_backward, sigmoid_latents};
 use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::vector;
 
-use super::{Batch, Chunk, Estimate, Gradient, Hyper, Info, Kind, OptionInfo, Parts, Scratch, Variant, Visit};
+use super::{
+    Batch, Batching, Chunk, Estimate, Gradient, Hyper, Info, Kind, OptionInfo, Parts, Resolved, Scratch, Setting, Variant,
+    Visit,
+};
 use crate::model::{Layout, Params};
 use crate::penalty::kl_sparsity;
-use crate::{Result, Rng};
+use crate::{Error, Result, Rng};
 
 /// The architecture's line in the table.
 pub const INFO: Info = Info {
@@ -30,6 +33,7 @@ pub const INFO: Info = Info {
     source: "lecture Module 7.5; Ng, Sparse autoencoder (CS294A lecture notes)",
     options: OPTIONS,
     example: ([0.0, -1.0, 2.0, 40.0], [0.5, 0.268_941_4, 0.880_797, 1.0]),
+    resolve,
     build: |hyper| Ok(Box::new(Kl::new(hyper)?)),
 };
 
@@ -91,6 +95,74 @@ const OPTIONS: &[OptionInfo] = &[
     },
 ];
 
+/// Rows in a mini-batch unless the user says otherwise.
+const DEFAULT_BATCH: usize = 256;
+
+/// `rho * batch` below which a mini-batch mean is too coarse: at 1, a third of the batches of a
+/// latent on target see it silent, and the mean pull is far from the zero that it should be (E8).
+const FEWEST_EXPECTED_FIRINGS: f64 = 5.0;
+
+fn resolve(hyper: &mut Hyper, setting: &Setting) -> Result<Resolved> {
+    let (low, high) = (setting.survey.min, setting.survey.max);
+    let unit_range = low >= 0.0 && high <= 1.0;
+    let mut warnings = Vec::new();
+    if hyper.text("loss") == "cross-entropy" {
+        if !unit_range {
+            return Err(Error::Conflict(format!(
+                "loss cross-entropy needs data in [0, 1], but the data spans [{low}, {high}]; \
+                 add `--preprocess scale` or use `--loss squared`"
+            )));
+        }
+        if hyper.text("decoder") == "auto" {
+            hyper.set("decoder", "sigmoid");
+        }
+    }
+    if hyper.text("decoder") == "auto" {
+        hyper.set("decoder", if unit_range { "sigmoid" } else { "linear" });
+    } else if hyper.text("decoder") == "sigmoid" && !unit_range {
+        warnings.push(format!(
+            "a sigmoid decoder cannot reach data outside [0, 1], and this data spans [{low}, {high}]; \
+             use `--decoder linear` or `--preprocess scale`"
+        ));
+    }
+    let batching = resolve_batching(hyper, setting)?;
+    if let (Batching::Mini(batch), "batch") = (batching, hyper.text("rho_estimate")) {
+        let firings = hyper.number("rho") * batch as f64;
+        if firings < FEWEST_EXPECTED_FIRINGS {
+            warnings.push(format!(
+                "rho * batch = {firings:.2} is below {FEWEST_EXPECTED_FIRINGS}: the mean over a mini-batch is a poor \
+                 estimate of rho_hat; use a batch of {:.0} or more, or `--rho-estimate moving`",
+                FEWEST_EXPECTED_FIRINGS / hyper.number("rho")
+            ));
+        }
+    }
+    Ok(Resolved { batching, warnings })
+}
+
+fn resolve_batching(hyper: &mut Hyper, setting: &Setting) -> Result<Batching> {
+    let rows = setting.survey.rows;
+    let batching = match (setting.batching, hyper.text("rho_estimate")) {
+        (Batching::Mini(batch), "exact") if batch < rows => {
+            return Err(Error::Conflict(format!(
+                "rho_estimate exact means all {rows} examples in every step, but the batch is {batch}; \
+                 leave out the batch, or use `--rho-estimate moving`"
+            )));
+        }
+        (Batching::Full, "moving") => {
+            return Err(Error::Conflict(
+                "rho_estimate moving is for mini-batches; a full batch knows rho_hat exactly".into(),
+            ));
+        }
+        (Batching::Open, "exact") => Batching::Full,
+        (Batching::Open, _) => Batching::Mini(DEFAULT_BATCH.min(rows)),
+        (given, _) => given,
+    };
+    if hyper.text("rho_estimate") == "auto" {
+        hyper.set("rho_estimate", if batching == Batching::Full { "exact" } else { "moving" });
+    }
+    Ok(batching)
+}
+
 /// The lecture's autoencoder with its settings.
 #[derive(Debug, Clone)]
 pub struct Kl {
@@ -107,11 +179,11 @@ impl Kl {
     /// Builds the architecture; `auto` choices are resolved by the plan before.
     ///
     /// # Errors
-    /// [`crate::Error::Conflict`] for cross-entropy with a linear decoder.
+    /// [`Error::Conflict`] for cross-entropy with a linear decoder.
     pub fn new(hyper: &Hyper) -> Result<Self> {
         let output = match (hyper.text("decoder"), hyper.text("loss")) {
             ("linear", "cross-entropy") => {
-                return Err(crate::Error::Conflict(
+                return Err(Error::Conflict(
                     "loss cross-entropy needs decoder sigmoid: a linear decoder's output is no probability".into(),
                 ));
             }
@@ -202,6 +274,11 @@ impl Variant for Kl {
 
     fn estimate(&self) -> Estimate {
         self.estimate
+    }
+
+    fn mean_activation(&self, batch: &Batch) -> Option<f64> {
+        let (on, _) = means(batch);
+        Some(on.iter().sum::<f64>() / on.len() as f64)
     }
 
     fn statistics_len(&self, d_sae: usize) -> usize {

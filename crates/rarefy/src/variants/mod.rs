@@ -8,6 +8,7 @@ mod options;
 pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
 
+use crate::data::Survey;
 use crate::model::{Layout, Params};
 use crate::{Error, Result};
 
@@ -26,8 +27,39 @@ pub struct Info {
     pub options: &'static [OptionInfo],
     /// A pre-activation vector and the latents that it becomes; printed by `list` and tested.
     pub example: ([f32; 4], [f32; 4]),
+    /// Resolves options that depend on the data or the batches, and refuses what cannot work.
+    pub resolve: fn(&mut Hyper, &Setting) -> Result<Resolved>,
     /// Makes the architecture from options that were checked against `options`.
     pub build: fn(&Hyper) -> Result<Box<dyn Variant>>,
+}
+
+/// What [`Info::resolve`] may look at.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    /// The preprocessed data.
+    pub survey: &'a Survey,
+    /// How the user or the optimiser wants rows batched.
+    pub batching: Batching,
+}
+
+/// How rows are batched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Batching {
+    /// All rows a step.
+    Full,
+    /// So many rows a step.
+    Mini(usize),
+    /// Not said.
+    Open,
+}
+
+/// What [`Info::resolve`] decided.
+#[derive(Debug)]
+pub struct Resolved {
+    /// Never [`Batching::Open`].
+    pub batching: Batching,
+    /// What the user should know before the run.
+    pub warnings: Vec<String>,
 }
 
 /// The table line called `name`.
@@ -106,6 +138,11 @@ pub trait Variant: Send + Sync {
 
     /// Over which rows the statistics are taken.
     fn estimate(&self) -> Estimate;
+
+    /// Mean activation of the latents according to the statistics, to show while training.
+    fn mean_activation(&self, _batch: &Batch) -> Option<f64> {
+        None
+    }
 
     /// Number of sums that [`forward`](Variant::forward) adds to.
     fn statistics_len(&self, d_sae: usize) -> usize;

@@ -111,6 +111,15 @@ impl Hyper {
         self.text(name) == "true"
     }
 
+    /// Replaces the value of an option, for choices such as `auto`.
+    ///
+    /// # Panics
+    /// As [`Hyper::text`].
+    #[track_caller]
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        *self.0.get_mut(name).unwrap_or_else(|| panic!("no option `{name}` in the architecture's table")) = value.to_string();
+    }
+
     /// All options with their values, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
         self.0.iter().map(|(name, value)| (*name, value.as_str()))

@@ -1,0 +1,109 @@
+//! Full batches: L-BFGS on the exact objective.
+
+use std::collections::VecDeque;
+
+use rarefy_kernels::vector::dot;
+
+use super::pass::{Form, Pass};
+use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish};
+use crate::Result;
+use crate::data::Source;
+use crate::model::Params;
+use crate::optim::Step;
+use crate::plan::Plan;
+use crate::variants::Parts;
+
+/// Iterations over which the decrease is compared with the tolerance.
+const WINDOW: usize = 5;
+
+pub(super) fn train(plan: &Plan, data: &dyn Source, mut state: State, observer: &mut dyn Observer) -> Result<Outcome> {
+    let mut objective = Objective::new(plan, data, &state.params);
+    let mut x = state.params.values().to_vec();
+    let mut gradient = vec![0.0; x.len()];
+    let mut value = objective.at(&x, &mut gradient)?;
+    let mut recent = VecDeque::from([value]);
+    while state.step < plan.steps {
+        let Optimizer::Lbfgs(lbfgs) = &mut state.optimizer else {
+            unreachable!("a state for L-BFGS was made or loaded by the plan")
+        };
+        objective.evaluated.clear();
+        let step = lbfgs.step(&mut x, &mut value, &mut gradient, &mut |x, gradient| objective.at(x, gradient))?;
+        let (evaluations, message) = match step {
+            Step::Moved { evaluations, message } => (evaluations, message),
+            Step::Stuck { .. } => {
+                let reason = format!("as low as f32 can tell after {} iterations", state.step);
+                return finish(state, reason, observer);
+            }
+        };
+        state.step += 1;
+        state.rows_seen += (evaluations * data.rows()) as u64;
+        state.params.values_mut().copy_from_slice(&x);
+        if let Some(message) = message {
+            observer.message(&format!("iteration {}: {message}", state.step));
+        }
+        let (parts, rho_hat_mean) = objective.accepted(value);
+        observer.step(&Progress {
+            step: state.step,
+            steps: plan.steps,
+            rows_seen: state.rows_seen,
+            parts,
+            gradient_norm: dot(&gradient, &gradient).sqrt(),
+            rho_hat_mean,
+        })?;
+        after_step(plan, &state, observer)?;
+        if converged(&mut recent, value, plan.config.train.tolerance) {
+            let reason = format!("converged after {} iterations", state.step);
+            return finish(state, reason, observer);
+        }
+    }
+    let reason = format!("all {} iterations done", state.step);
+    finish(state, reason, observer)
+}
+
+/// The objective over all rows as a function of the flat parameters.
+struct Objective<'a> {
+    plan: &'a Plan,
+    data: &'a dyn Source,
+    pass: Pass<'a>,
+    form: Form,
+    params: Params,
+    /// Parts and mean activation at every point of one iteration's line search.
+    evaluated: Vec<(Parts, Option<f64>)>,
+}
+
+impl<'a> Objective<'a> {
+    fn new(plan: &'a Plan, data: &'a dyn Source, params: &Params) -> Self {
+        let pass = Pass::new(plan.variant.as_ref(), plan.d_in, plan.config.model.latents);
+        let form = pass.form(data);
+        Self { plan, data, pass, form, params: params.clone(), evaluated: Vec::new() }
+    }
+
+    fn at(&mut self, x: &[f32], gradient: &mut [f32]) -> Result<f64> {
+        self.params.values_mut().copy_from_slice(x);
+        let mut mean = None;
+        let variant = &self.plan.variant;
+        let parts = self.pass.evaluate(&self.params, self.data, self.form, &mut |batch| {
+            mean = variant.mean_activation(&batch);
+            batch
+        })?;
+        gradient.copy_from_slice(self.pass.gradient().values());
+        let total = parts.total();
+        self.evaluated.push((parts, mean));
+        Ok(total)
+    }
+
+    /// What was seen at the point whose value was accepted.
+    fn accepted(&self, value: f64) -> (Parts, Option<f64>) {
+        let found = self.evaluated.iter().rev().find(|(parts, _)| parts.total() == value);
+        found.cloned().expect("the accepted point was evaluated in this iteration")
+    }
+}
+
+fn converged(recent: &mut VecDeque<f64>, value: f64, tolerance: f64) -> bool {
+    recent.push_back(value);
+    if recent.len() <= WINDOW {
+        return false;
+    }
+    let before = recent.pop_front().expect("the window is full");
+    before - value <= tolerance * value.abs().max(f64::MIN_POSITIVE)
+}

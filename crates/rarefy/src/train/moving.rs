@@ -1,0 +1,67 @@
+//! A running mean of a mini-batch's statistics, corrected for its start at zero.
+
+use crate::variants::Batch;
+
+/// Exponential moving average of per-row statistics.
+///
+/// ```text
+/// a_t = decay a_{t-1} + (1 - decay) batch_t        estimate_t = a_t / (1 - decay^t)
+/// ```
+///
+/// The first estimate is the first batch itself, whatever the decay. The estimate enters the
+/// gradient as a constant (nothing is differentiated through the recursion), so the penalty's
+/// weight does not depend on the decay either.
+///
+/// # Example
+/// ```
+/// use rarefy::train::Moving;
+/// use rarefy::variants::Batch;
+/// let mut moving = Moving::new(0.9, 1);
+/// let first = moving.update(Batch { rows: 10, statistics: vec![4.0] });
+/// assert!((first.statistics[0] - 4.0).abs() < 1e-12);
+/// let second = moving.update(Batch { rows: 10, statistics: vec![8.0] });
+/// assert!((second.statistics[0] - (0.09 * 4.0 + 0.1 * 8.0) / 0.19).abs() < 1e-12);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Moving {
+    decay: f64,
+    /// `1 - decay^t`, built up by the same recursion so that a saved state goes on bit-equal.
+    weight: f64,
+    /// Averages per row.
+    average: Vec<f64>,
+}
+
+impl Moving {
+    /// An average of `statistics` numbers that has seen nothing.
+    pub fn new(decay: f64, statistics: usize) -> Self {
+        Self { decay, weight: 0.0, average: vec![0.0; statistics] }
+    }
+
+    /// The state as one vector, for a checkpoint.
+    pub fn to_values(&self) -> Vec<f64> {
+        [&[self.decay, self.weight], self.average.as_slice()].concat()
+    }
+
+    /// The state that [`Moving::to_values`] gave; `None` if it is too short.
+    pub fn from_values(values: &[f64]) -> Option<Self> {
+        let (&[decay, weight], average) = values.split_first_chunk::<2>()?;
+        Some(Self { decay, weight, average: average.to_vec() })
+    }
+
+    /// Takes in a mini-batch and gives the estimate, scaled to the batch's rows.
+    pub fn update(&mut self, batch: Batch) -> Batch {
+        let rows = batch.rows as f64;
+        self.weight = self.decay * self.weight + (1.0 - self.decay);
+        for (average, sum) in self.average.iter_mut().zip(&batch.statistics) {
+            *average = self.decay * *average + (1.0 - self.decay) * (sum / rows);
+        }
+        let statistics = self.average.iter().map(|average| average / self.weight * rows).collect();
+        Batch { rows: batch.rows, statistics }
+    }
+
+    /// The estimate per row, if anything was seen.
+    pub fn estimate(&self) -> Option<Batch> {
+        let statistics = || self.average.iter().map(|average| average / self.weight).collect();
+        (self.weight > 0.0).then(|| Batch { rows: 1, statistics: statistics() })
+    }
+}
