@@ -173,6 +173,16 @@ impl Default for TrainConfig {
     }
 }
 
+/// The settings that suit an embedded sample; an empty layer for other data.
+pub fn sample_defaults(path: &str) -> toml::Table {
+    let mut layer = toml::Table::new();
+    let sample = path.strip_prefix("sample:").and_then(|name| crate::data::samples::find(name).ok());
+    for (key, value) in sample.map_or(&[][..], |sample| sample.defaults) {
+        set(&mut layer, key, value).expect("the table of samples uses known keys");
+    }
+    layer
+}
+
 /// Every key of a config file but the architectures' own options, dotted.
 pub fn keys() -> Vec<String> {
     let all = Config {

@@ -11,6 +11,7 @@ pub mod model;
 pub mod optim;
 pub mod penalty;
 pub mod plan;
+pub mod preprocess;
 pub mod train;
 pub mod variants;
 

@@ -1,11 +1,177 @@
 //! Where rows come from: one [`Source`] behind every file format, folder, glob and sample.
 
-use crate::Result;
+mod block;
+mod csv;
+mod element;
+mod idx;
+mod image;
+pub mod npy;
+mod npz;
+mod parquet;
+mod safetensors;
+pub mod samples;
+mod shards;
+mod survey;
+
+use std::path::{Path, PathBuf};
+
+use crate::{Error, Result};
+
+pub use block::{Block, BlockLayout};
+pub use element::Element;
+pub use image::{PatchOptions, patches};
+pub use samples::SAMPLES;
+pub use shards::Shards;
+pub use survey::{Survey, survey};
+
+/// Every format that rows are read from, in the order that lists show them.
+pub const FORMATS: &[FormatInfo] = &[
+    FormatInfo {
+        name: "npy",
+        extensions: &[".npy"],
+        summary: "NumPy matrix: f16, f32, f64 or integers, C or Fortran order; read in place",
+        open: npy::open,
+    },
+    FormatInfo { name: "npz", extensions: &[".npz"], summary: "member of a NumPy archive", open: npz::open },
+    FormatInfo {
+        name: "csv",
+        extensions: &[".csv", ".csv.gz", ".tsv", ".tsv.gz"],
+        summary: "comma- or tab-separated numbers, gzipped or not; a column named label or word holds labels",
+        open: csv::open,
+    },
+    FormatInfo {
+        name: "idx",
+        extensions: &["-ubyte", "-ubyte.gz", ".idx", ".idx.gz"],
+        summary: "MNIST's format, gzipped or not; labels are taken from the file beside it",
+        open: idx::open,
+    },
+    FormatInfo {
+        name: "safetensors",
+        extensions: &[".safetensors"],
+        summary: "a matrix of f16, bf16, f32, f64 or u8; read in place",
+        open: safetensors::open,
+    },
+    FormatInfo {
+        name: "parquet",
+        extensions: &[".parquet"],
+        summary: "a column of lists of numbers, or all numeric columns",
+        open: parquet::open,
+    },
+    FormatInfo {
+        name: "image",
+        extensions: &[".png", ".jpg", ".jpeg"],
+        summary: "photographs, cut into grey patches at random places",
+        open: image::open,
+    },
+];
+
+/// One line of the table of data formats.
+pub struct FormatInfo {
+    /// Name for lists.
+    pub name: &'static str,
+    /// How names of such files end, in lower case.
+    pub extensions: &'static [&'static str],
+    /// One sentence for lists.
+    pub summary: &'static str,
+    open: fn(&Path, &OpenOptions) -> Result<Dataset>,
+}
+
+/// What the name of a file does not say.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct OpenOptions {
+    /// Member of an npz, tensor of a safetensors file, column of a parquet file.
+    pub member: Option<String>,
+    /// Whether a csv has a header; detected if absent: a first line with a word in it is one.
+    pub header: Option<bool>,
+    /// Use only the first so many rows.
+    pub rows: Option<usize>,
+    /// How photographs are cut.
+    pub patches: PatchOptions,
+}
+
+/// Opens a file, a folder of shards, a glob, or an embedded sample (`sample:digits`).
+///
+/// Shards are taken in the order of their names.
+///
+/// # Errors
+/// [`Error::Io`] for what is not there, [`Error::Unknown`] for a sample or extension that does not
+/// exist, [`Error::Format`] for damaged files, [`Error::Hyper`] if more rows are asked for than exist.
+///
+/// # Example
+/// ```
+/// let digits = rarefy::data::open("sample:digits", &Default::default())?;
+/// assert_eq!((digits.source.rows(), digits.source.d_in()), (1797, 64));
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset> {
+    let dataset = match spec.strip_prefix("sample:") {
+        Some(name) => samples::load(name)?,
+        None => open_path(spec, options)?,
+    };
+    match options.rows {
+        None => Ok(dataset),
+        Some(rows) => dataset.first(rows),
+    }
+}
+
+fn open_path(spec: &str, options: &OpenOptions) -> Result<Dataset> {
+    let path = Path::new(spec);
+    if path.is_dir() {
+        let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
+        let files = entries.filter_map(|entry| entry.ok().map(|e| e.path())).filter(|p| format_of(p).is_some()).collect();
+        return open_many(spec, files, options);
+    }
+    if !path.exists() && spec.contains(['*', '?', '[']) {
+        let found = glob::glob(spec).map_err(|e| Error::format(spec, format!("not a pattern: {e}")))?;
+        return open_many(spec, found.filter_map(std::result::Result::ok).collect(), options);
+    }
+    open_file(path, options)
+}
+
+fn open_file(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
+    if length == 0 {
+        return Err(Error::format(path, "expected data, got an empty file"));
+    }
+    let known = || FORMATS.iter().flat_map(|f| f.extensions).copied();
+    let format = format_of(path).ok_or_else(|| Error::unknown("file name ending of", &path.display().to_string(), known()))?;
+    (format.open)(path, options)
+}
+
+fn format_of(path: &Path) -> Option<&'static FormatInfo> {
+    let name = path.file_name()?.to_string_lossy().to_lowercase();
+    FORMATS.iter().find(|format| format.extensions.iter().any(|end| name.ends_with(end)))
+}
+
+fn open_many(spec: &str, mut files: Vec<PathBuf>, options: &OpenOptions) -> Result<Dataset> {
+    files.sort();
+    if files.is_empty() {
+        let endings: Vec<&str> = FORMATS.iter().flat_map(|f| f.extensions).copied().collect();
+        return Err(Error::format(spec, format!("expected files that end in one of {}, got none", endings.join(", "))));
+    }
+    if files.iter().all(|file| format_of(file).is_some_and(|f| f.name == "image")) {
+        return patches(&files, &options.patches);
+    }
+    let open = |file: PathBuf| open_file(&file, options).map(|dataset| (file, dataset));
+    Shards::join(spec, files.into_iter().map(open).collect::<Result<_>>()?)
+}
+
+/// Refuses NaN and infinities in rows that start at `first_row`.
+///
+/// # Errors
+/// [`Error::NotFinite`] with the row and column of the first.
+pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) -> Result<()> {
+    if rarefy_kernels::vector::all_finite(values) {
+        return Ok(());
+    }
+    let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
+    Err(Error::NotFinite { path: path.into(), row: first_row + at / d_in, column: at % d_in, got: values[at] })
+}
 
 /// Rows of numbers that can be read by position, in any order, from any thread.
 ///
 /// Values are `f32` whatever the file stores. A source checks what it reads: a NaN or an
-/// infinity is [`crate::Error::NotFinite`] with its row and column.
+/// infinity is [`Error::NotFinite`] with its row and column.
 pub trait Source: Send + Sync {
     /// Name for messages: a path or `sample:digits`.
     fn name(&self) -> &str;
@@ -19,7 +185,7 @@ pub trait Source: Send + Sync {
     /// Reads consecutive rows from `start` into `out`, whose length is a multiple of `d_in`.
     ///
     /// # Errors
-    /// [`crate::Error::Io`], [`crate::Error::Format`] or [`crate::Error::NotFinite`].
+    /// [`Error::Io`], [`Error::Format`] or [`Error::NotFinite`].
     ///
     /// # Panics
     /// If the range is not inside the source: callers stay within [`Source::rows`].
@@ -54,7 +220,59 @@ pub struct Dataset {
     pub default_preprocess: Vec<String>,
 }
 
+impl Dataset {
+    /// Rows about which nothing else is known.
+    pub fn new(source: impl Source + 'static) -> Self {
+        Self { source: Box::new(source), labels: None, image_shape: None, default_preprocess: Vec::new() }
+    }
+
+    /// The first `rows` rows.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`] if there are not so many, or none are asked for.
+    pub fn first(mut self, rows: usize) -> Result<Self> {
+        if rows == 0 || rows > self.source.rows() {
+            let expected = format!("between 1 and the {} rows of {}", self.source.rows(), self.source.name());
+            return Err(Error::hyper("rows", &expected, rows));
+        }
+        if let Some(labels) = &mut self.labels {
+            labels.truncate(rows);
+        }
+        self.source = Box::new(First { source: self.source, rows });
+        Ok(self)
+    }
+}
+
+/// The first rows of a source.
+struct First {
+    source: Box<dyn Source>,
+    rows: usize,
+}
+
+impl Source for First {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn d_in(&self) -> usize {
+        self.source.d_in()
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        self.source.read(start, out)
+    }
+
+    fn as_slice(&self) -> Option<&[f32]> {
+        self.source.as_slice().map(|all| &all[..self.rows * self.d_in()])
+    }
+}
+
 /// Rows in memory.
+#[derive(Debug)]
 pub struct Memory {
     name: String,
     d_in: usize,
@@ -94,21 +312,4 @@ impl Source for Memory {
     fn as_slice(&self) -> Option<&[f32]> {
         Some(&self.values)
     }
-}
-
-/// What one pass over all rows tells about them.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Survey {
-    /// Number of rows.
-    pub rows: usize,
-    /// Numbers in a row.
-    pub d_in: usize,
-    /// Smallest value.
-    pub min: f32,
-    /// Largest value.
-    pub max: f32,
-    /// Mean of each column.
-    pub mean: Vec<f64>,
-    /// Variance of each column (divided by the number of rows).
-    pub variance: Vec<f64>,
 }

@@ -141,7 +141,7 @@ fn saturated_latents_get_the_exact_finite_gradient_in_every_form() {
 #[test]
 fn nothing_depends_on_threads_or_on_where_rows_lie() {
     let case = case(Output::SigmoidCrossEntropy, false, 3000, 20, 11, -1.0);
-    let on = |threads, rows: &(dyn Source), form| {
+    let on = |threads, rows: &dyn Source, form| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| fast(&case, rows, form))
     };

@@ -1,0 +1,67 @@
+//! Photographs cut into patches: a row is a small grey image.
+
+use std::path::{Path, PathBuf};
+
+use rand::{RngExt, SeedableRng};
+
+use super::{Dataset, Memory, OpenOptions};
+use crate::{Error, Result, Rng};
+
+/// How patches are drawn from photographs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PatchOptions {
+    /// Height and width of a patch.
+    pub size: (usize, usize),
+    /// Patches in all, shared evenly by the photographs.
+    pub count: usize,
+    /// Seed of the positions.
+    pub seed: u64,
+}
+
+impl Default for PatchOptions {
+    fn default() -> Self {
+        Self { size: (8, 8), count: 10_000, seed: 0 }
+    }
+}
+
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    patches(&[path.to_path_buf()], &options.patches)
+}
+
+/// Draws patches at random positions of photographs, as grey values 0..=255 (Rec. 709 luma).
+///
+/// # Errors
+/// [`Error::Format`] for a file that is no image, or smaller than a patch.
+pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
+    let (height, width) = options.size;
+    if height * width == 0 || options.count == 0 {
+        return Err(Error::hyper("patches", "at least one pixel and one patch", format!("{height}x{width}, {}", options.count)));
+    }
+    let mut rng = Rng::seed_from_u64(options.seed);
+    let mut values = Vec::with_capacity(options.count * height * width);
+    for (number, path) in paths.iter().enumerate() {
+        let picture = ::image::ImageReader::open(path)
+            .map_err(Error::io(path))?
+            .with_guessed_format()
+            .map_err(Error::io(path))?
+            .decode()
+            .map_err(|e| Error::format(path, format!("not a PNG or JPEG image: {e}")))?
+            .to_luma8();
+        let (rows, columns) = (picture.height() as usize, picture.width() as usize);
+        if rows < height || columns < width {
+            return Err(Error::format(path, format!("expected at least {height} x {width} pixels, got {rows} x {columns}")));
+        }
+        // Even shares; the first photographs take what does not divide.
+        let share = options.count / paths.len() + usize::from(number < options.count % paths.len());
+        for _ in 0..share {
+            let (top, left) = (rng.random_range(0..=rows - height), rng.random_range(0..=columns - width));
+            for y in top..top + height {
+                values.extend(picture.as_raw()[y * columns + left..][..width].iter().map(|&v| f32::from(v)));
+            }
+        }
+    }
+    let name = paths.first().map_or_else(String::new, |p| p.display().to_string());
+    let mut dataset = Dataset::new(Memory::new(name, height * width, values));
+    dataset.image_shape = Some(options.size);
+    Ok(dataset)
+}

@@ -1,0 +1,79 @@
+//! Several files as one: their rows one after the other.
+
+use std::path::PathBuf;
+
+use super::{Dataset, Source};
+use crate::{Error, Result};
+
+/// Sources of one width put end to end.
+pub struct Shards {
+    name: String,
+    /// First row of each shard, and the total at the end.
+    starts: Vec<usize>,
+    shards: Vec<Box<dyn Source>>,
+}
+
+impl Shards {
+    /// Puts datasets together; labels survive if every one has them.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming the first shard whose width differs.
+    pub fn join(name: &str, datasets: Vec<(PathBuf, Dataset)>) -> Result<Dataset> {
+        let mut datasets = datasets.into_iter();
+        let Some((first_path, mut joined)) = datasets.next() else {
+            return Err(Error::format(name, "expected at least one data file, got none"));
+        };
+        let d_in = joined.source.d_in();
+        let mut starts = vec![0, joined.source.rows()];
+        let mut shards = Vec::new();
+        for (path, dataset) in datasets {
+            if dataset.source.d_in() != d_in {
+                return Err(Error::Shape {
+                    what: format!("{}: values in a row", path.display()),
+                    expected: format!("{d_in} as in {}", first_path.display()),
+                    got: dataset.source.d_in().to_string(),
+                });
+            }
+            starts.push(starts[starts.len() - 1] + dataset.source.rows());
+            shards.push(dataset.source);
+            joined.labels = match (joined.labels, dataset.labels) {
+                (Some(mut labels), Some(more)) => {
+                    labels.extend(more);
+                    Some(labels)
+                }
+                _ => None,
+            };
+        }
+        shards.insert(0, joined.source);
+        joined.source = Box::new(Self { name: name.into(), starts, shards });
+        Ok(joined)
+    }
+}
+
+impl Source for Shards {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn rows(&self) -> usize {
+        self.starts[self.shards.len()]
+    }
+
+    fn d_in(&self) -> usize {
+        self.shards[0].d_in()
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        let d_in = self.d_in();
+        let (mut row, mut out) = (start, out);
+        while !out.is_empty() {
+            let shard = self.starts.partition_point(|&first| first <= row) - 1;
+            let here = (self.starts[shard + 1] - row).min(out.len() / d_in);
+            let (now, later) = out.split_at_mut(here * d_in);
+            self.shards[shard].read(row - self.starts[shard], now)?;
+            row += here;
+            out = later;
+        }
+        Ok(())
+    }
+}

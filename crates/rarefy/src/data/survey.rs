@@ -1,0 +1,105 @@
+//! One pass over all rows: range, means, variances.
+
+use super::Source;
+use crate::{Result, chunks};
+
+/// What one pass over all rows tells about them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Survey {
+    /// Number of rows.
+    pub rows: usize,
+    /// Numbers in a row.
+    pub d_in: usize,
+    /// Smallest value.
+    pub min: f32,
+    /// Largest value.
+    pub max: f32,
+    /// Mean of each column.
+    pub mean: Vec<f64>,
+    /// Variance of each column (divided by the number of rows).
+    pub variance: Vec<f64>,
+}
+
+impl Survey {
+    /// Mean over all values.
+    pub fn grand_mean(&self) -> f64 {
+        self.mean.iter().sum::<f64>() / self.d_in as f64
+    }
+
+    /// Variance over all values, rows and columns alike.
+    pub fn grand_variance(&self) -> f64 {
+        let mean = self.grand_mean();
+        let columns = self.mean.iter().zip(&self.variance);
+        columns.map(|(m, v)| v + (m - mean).powi(2)).sum::<f64>() / self.d_in as f64
+    }
+}
+
+/// Surveys a source in one streamed pass; f64 sums, merged in a fixed order.
+///
+/// # Errors
+/// What the source returns; a NaN or infinity among them.
+///
+/// # Example
+/// ```
+/// use rarefy::data::{Memory, survey};
+/// let survey = survey(&Memory::new("two rows", 2, vec![0.0, 1.0, 4.0, 1.0]))?;
+/// assert_eq!((survey.min, survey.max), (0.0, 4.0));
+/// assert_eq!((survey.mean, survey.variance), (vec![2.0, 1.0], vec![4.0, 0.0]));
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub fn survey(source: &dyn Source) -> Result<Survey> {
+    let d_in = source.d_in();
+    let lanes = chunks::fold(source, 0, || Moments::new(d_in), |moments, _, x| moments.merge(&Moments::of(x, d_in)))?;
+    let mut all = Moments::new(d_in);
+    lanes.iter().for_each(|lane| all.merge(lane));
+    let variance = all.squares.iter().map(|s| s / all.count.max(1.0)).collect();
+    Ok(Survey { rows: source.rows(), d_in, min: all.min, max: all.max, mean: all.mean, variance })
+}
+
+/// Count, mean and centred squares of each column.
+struct Moments {
+    count: f64,
+    min: f32,
+    max: f32,
+    mean: Vec<f64>,
+    squares: Vec<f64>,
+}
+
+impl Moments {
+    fn new(d_in: usize) -> Self {
+        Self { count: 0.0, min: f32::INFINITY, max: f32::NEG_INFINITY, mean: vec![0.0; d_in], squares: vec![0.0; d_in] }
+    }
+
+    fn of(x: &[f32], d_in: usize) -> Self {
+        let mut moments = Self::new(d_in);
+        moments.count = (x.len() / d_in) as f64;
+        for row in x.chunks_exact(d_in) {
+            row.iter().zip(&mut moments.mean).for_each(|(x, mean)| *mean += f64::from(*x));
+        }
+        moments.mean.iter_mut().for_each(|mean| *mean /= moments.count);
+        for row in x.chunks_exact(d_in) {
+            for ((x, mean), square) in row.iter().zip(&moments.mean).zip(&mut moments.squares) {
+                *square += (f64::from(*x) - mean).powi(2);
+            }
+        }
+        moments.min = x.iter().copied().fold(f32::INFINITY, f32::min);
+        moments.max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+        moments
+    }
+
+    /// Puts two sets of rows together (Chan, Golub and LeVeque 1983): no cancellation.
+    fn merge(&mut self, other: &Self) {
+        let count = self.count + other.count;
+        if other.count == 0.0 {
+            return;
+        }
+        for j in 0..self.mean.len() {
+            let apart = other.mean[j] - self.mean[j];
+            self.squares[j] += other.squares[j] + apart * apart * (self.count * other.count / count);
+            self.mean[j] += apart * (other.count / count);
+        }
+        self.count = count;
+        self.min = self.min.min(other.min);
+        self.max = self.max.max(other.max);
+    }
+}

@@ -1,0 +1,197 @@
+//! Named, fitted, saved and invertible steps between raw rows and the encoder.
+//!
+//! A pipeline travels with its model, so `eval`, `encode` and `decode` prepare rows exactly as
+//! training did.
+
+mod file;
+mod steps;
+mod whiten;
+
+use rarefy_kernels::matmul::{Op, matmul};
+
+use crate::data::{Memory, Source, survey};
+use crate::{Error, Result};
+
+pub use steps::{STEPS, StepInfo};
+use steps::Step;
+
+/// Fitted steps in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    d_in: usize,
+    names: Vec<String>,
+    steps: Vec<Step>,
+}
+
+/// What a step drops from a row and its inverse needs: the row's mean, if any step removes it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowContext {
+    /// One mean a row, or empty.
+    pub means: Vec<f32>,
+}
+
+impl Pipeline {
+    /// No steps: rows of `d_in` values stay as they are.
+    pub fn identity(d_in: usize) -> Self {
+        Self { d_in, names: Vec::new(), steps: Vec::new() }
+    }
+
+    /// Fits the named steps, each on what the ones before it make of the data.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`] for a name that is not in [`STEPS`]; [`Error::Hyper`] for its argument;
+    /// what reading the data returns.
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::data::Memory;
+    /// use rarefy::preprocess::Pipeline;
+    /// let data = Memory::new("two rows", 2, vec![0.0, 8.0, 4.0, 16.0]);
+    /// let pipeline = Pipeline::fit(&["scale".into()], &data)?;
+    /// let (rows, _) = pipeline.apply(&[4.0, 16.0]);
+    /// assert_eq!(rows, [0.25, 1.0]);
+    /// assert_eq!(pipeline.invert(&rows, &Default::default()), [4.0, 16.0]);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    pub fn fit(names: &[String], source: &dyn Source) -> Result<Self> {
+        let mut pipeline = Self::identity(source.d_in());
+        for name in names.iter().filter(|name| *name != "none") {
+            let step = {
+                let so_far = Prepared::new(source, &pipeline);
+                Step::fit(name, &so_far)?
+            };
+            pipeline.names.push(name.clone());
+            pipeline.steps.push(step);
+        }
+        Ok(pipeline)
+    }
+
+    /// Values in a raw row.
+    pub fn d_in(&self) -> usize {
+        self.d_in
+    }
+
+    /// Values in a prepared row.
+    pub fn d_out(&self) -> usize {
+        self.steps.iter().rev().find_map(Step::d_out).unwrap_or(self.d_in)
+    }
+
+    /// The steps as they were named.
+    pub fn names(&self) -> &[String] {
+        &self.names
+    }
+
+    /// Whether rows stay as they are.
+    pub fn is_identity(&self) -> bool {
+        self.steps.is_empty()
+    }
+
+    /// Prepares raw rows.
+    pub fn apply(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
+        let mut context = RowContext::default();
+        let mut rows = raw.to_vec();
+        let mut width = self.d_in;
+        for step in &self.steps {
+            step.apply(&mut rows, &mut width, &mut context);
+        }
+        (rows, context)
+    }
+
+    /// Raw rows back from prepared ones. A clipped value stays clipped; row means come back only
+    /// from their context.
+    pub fn invert(&self, prepared: &[f32], context: &RowContext) -> Vec<f32> {
+        let mut rows = prepared.to_vec();
+        let mut width = self.d_out();
+        for step in self.steps.iter().rev() {
+            step.invert(&mut rows, &mut width, context);
+        }
+        rows
+    }
+
+    /// The raw-space direction in which a linear function of the prepared row grows: weights
+    /// pulled back through the linear part of every step, for pictures (with ZCA, `W * ZCA`).
+    pub fn pull_back(&self, weights: &[f32]) -> Vec<f32> {
+        let mut weights = weights.to_vec();
+        for step in self.steps.iter().rev() {
+            step.pull_back(&mut weights);
+        }
+        weights
+    }
+}
+
+/// A source seen through a pipeline.
+pub struct Prepared<'a> {
+    source: &'a dyn Source,
+    pipeline: &'a Pipeline,
+    d_out: usize,
+}
+
+impl<'a> Prepared<'a> {
+    /// The source's rows, prepared as they are read.
+    pub fn new(source: &'a dyn Source, pipeline: &'a Pipeline) -> Self {
+        Self { source, pipeline, d_out: pipeline.d_out() }
+    }
+
+    /// All rows prepared once and kept, if they fit in `bytes`.
+    ///
+    /// # Errors
+    /// What reading returns.
+    pub fn in_memory(&self, bytes: usize) -> Result<Option<Memory>> {
+        let Some(values) = self.rows().checked_mul(self.d_out).filter(|v| v.saturating_mul(4) <= bytes) else {
+            return Ok(None);
+        };
+        let mut all = vec![0.0; values];
+        let block = (1 << 20) / self.d_out.max(1) + 1;
+        for (index, out) in all.chunks_mut(block * self.d_out).enumerate() {
+            self.read(index * block, out)?;
+        }
+        Ok(Some(Memory::new(self.source.name(), self.d_out, all)))
+    }
+}
+
+impl Source for Prepared<'_> {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+
+    fn d_in(&self) -> usize {
+        self.d_out
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        let count = out.len() / self.d_out;
+        if self.pipeline.is_identity() {
+            return self.source.read(start, out);
+        }
+        let mut raw = vec![0.0; count * self.source.d_in()];
+        self.source.read(start, &mut raw)?;
+        out.copy_from_slice(&self.pipeline.apply(&raw).0);
+        Ok(())
+    }
+
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        let mut raw = vec![0.0; rows.len() * self.source.d_in()];
+        self.source.gather(rows, &mut raw)?;
+        out.copy_from_slice(&self.pipeline.apply(&raw).0);
+        Ok(())
+    }
+
+    fn as_slice(&self) -> Option<&[f32]> {
+        self.source.as_slice().filter(|_| self.pipeline.is_identity())
+    }
+}
+
+/// `rows matrix^T`, for rows of `width` values and a matrix `[height, width]`.
+fn times(rows: &[f32], matrix: &[f32], width: usize) -> Vec<f32> {
+    let (n, height) = (rows.len() / width, matrix.len() / width);
+    let mut out = vec![0.0; n * height];
+    matmul(&mut out, false, (rows, Op::N), (matrix, Op::T), [n, height, width]);
+    out
+}
+
+#[cfg(test)]
+mod tests;
