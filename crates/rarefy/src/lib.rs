@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+pub mod check;
 mod chunks;
 pub mod config;
 pub mod data;
 mod error;
+pub mod formats;
 pub mod metrics;
 pub mod model;
 pub mod optim;

@@ -4,10 +4,17 @@ mod params;
 
 use std::path::Path;
 
-use crate::variants::{Hyper, Info, Variant};
+use rayon::prelude::*;
+
 use crate::Result;
+use crate::formats::saelens;
+use crate::preprocess::{Pipeline, RowContext};
+use crate::variants::{Hyper, Info, Variant};
 
 pub use params::{Block, Layout, Params};
+
+/// Rows that one task encodes or decodes; fixed, so that results do not depend on threads.
+const ROWS: usize = 256;
 
 /// A model that encodes and decodes raw rows.
 pub struct Model {
@@ -19,12 +26,12 @@ pub struct Model {
     pub variant: Box<dyn Variant>,
     /// Its parameters.
     pub params: Params,
-    /// Values in a preprocessed row.
+    /// Values in a prepared row.
     pub d_in: usize,
     /// Number of latents.
     pub d_sae: usize,
-    // /// Applied to raw rows before the encoder, undone after the decoder.
-    // pub pipeline: Pipeline,
+    /// Applied to raw rows before the encoder, undone after the decoder.
+    pub pipeline: Pipeline,
     /// Height and width, if a raw row is a grey image.
     pub image_shape: Option<(usize, usize)>,
 }
@@ -33,10 +40,10 @@ impl Model {
     /// Reads a model folder, or the `model/` of a run folder.
     ///
     /// # Errors
-    /// [`crate::Error::Io`], [`crate::Error::Format`], [`crate::Error::Shape`] naming the tensor.
+    /// As [`saelens::load`].
     pub fn load(path: &Path) -> Result<Self> {
-        let _ = path;
-        todo!()
+        let inner = path.join("model");
+        saelens::load(if inner.is_dir() { &inner } else { path })
     }
 
     /// Writes `cfg.json`, `sae_weights.safetensors` and the preprocessing into a folder.
@@ -44,31 +51,65 @@ impl Model {
     /// # Errors
     /// [`crate::Error::Io`].
     pub fn save(&self, folder: &Path) -> Result<()> {
-        let _ = folder;
-        todo!()
+        saelens::save(self, folder)
     }
 
-    /// Latents `[n, d_sae]` of raw rows `[n, width]`.
-    pub fn encode(&self, raw: &[f32]) -> Vec<f32> {
-        let _ = raw;
-        todo!()
+    /// Values in a raw row.
+    pub fn raw_width(&self) -> usize {
+        self.pipeline.d_in()
     }
 
-    /// Raw rows back from latents; a per-row mean that the preprocessing dropped stays dropped.
-    pub fn decode(&self, latents: &[f32]) -> Vec<f32> {
-        let _ = latents;
-        todo!()
+    /// Latents `[n, d_sae]` of raw rows `[n, raw_width]`, and what `decode` needs to restore row
+    /// means that the preprocessing removes.
+    pub fn encode(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
+        let tasks: Vec<_> = raw
+            .par_chunks(ROWS * self.raw_width())
+            .map(|raw| {
+                let (rows, context) = self.pipeline.apply(raw);
+                let mut latents = Vec::new();
+                self.variant.encode(&self.params, &rows, &mut latents);
+                (latents, context.means)
+            })
+            .collect();
+        let (latents, means): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
+        (latents.concat(), RowContext { means: means.concat() })
     }
 
-    /// Raw rows encoded and decoded, per-row means restored.
+    /// Raw rows from latents; row means come back only from their context.
+    pub fn decode(&self, latents: &[f32], context: &RowContext) -> Vec<f32> {
+        let tasks: Vec<_> = latents
+            .par_chunks(ROWS * self.d_sae)
+            .enumerate()
+            .map(|(task, latents)| {
+                let mut x_hat = Vec::new();
+                self.variant.decode(&self.params, latents, &mut x_hat);
+                let n = latents.len() / self.d_sae;
+                let means = context.means.get(task * ROWS..task * ROWS + n).unwrap_or_default().to_vec();
+                self.pipeline.invert(&x_hat, &RowContext { means })
+            })
+            .collect();
+        tasks.concat()
+    }
+
+    /// Raw rows encoded and decoded, row means restored.
     pub fn reconstruct(&self, raw: &[f32]) -> Vec<f32> {
-        let _ = raw;
-        todo!()
+        let (latents, context) = self.encode(raw);
+        self.decode(&latents, &context)
     }
 
-    /// For each latent the input of norm 1 that activates it most, in raw space: `w / |w|`
-    /// pulled back through the linear preprocessing.
+    /// For each latent the raw-space input of norm 1 that activates it most: `w / |w|`, with the
+    /// encoder row w pulled back through the linear preprocessing.
+    ///
+    /// # Source
+    /// Ng, *Sparse autoencoder* (CS294A lecture notes), visualising a trained autoencoder.
     pub fn filters(&self) -> Vec<Vec<f32>> {
-        todo!()
+        let rows = self.params.get("w_enc").chunks_exact(self.d_in);
+        rows.map(|w| {
+            let mut filter = self.pipeline.pull_back(w);
+            let norm = rarefy_kernels::vector::dot(&filter, &filter).sqrt() as f32;
+            filter.iter_mut().filter(|_| norm > 0.0).for_each(|v| *v /= norm);
+            filter
+        })
+        .collect()
     }
 }

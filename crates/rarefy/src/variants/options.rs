@@ -93,6 +93,11 @@ impl Hyper {
         self.0.get(name).unwrap_or_else(|| panic!("no option `{name}` in the architecture's table"))
     }
 
+    /// The value of an option as text, or `None` if the architecture has no such option.
+    pub fn find(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
     /// The value of a number option.
     ///
     /// # Panics
