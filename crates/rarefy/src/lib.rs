@@ -4,6 +4,7 @@
 pub mod atomic;
 pub mod check;
 mod chunks;
+pub mod codes;
 pub mod config;
 pub mod data;
 mod error;

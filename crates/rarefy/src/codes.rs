@@ -1,0 +1,59 @@
+//! Sparse codes: what an encoder says about rows, as compressed sparse rows.
+
+/// Codes of n rows over `d_sae` latents: row i has the entries `offsets[i]..offsets[i + 1]`.
+///
+/// # Example
+/// ```
+/// use rarefy::codes::Codes;
+/// let mut codes = Codes::new(3);
+/// codes.push_dense(&[0.0, 0.7, 0.0, 0.9, 0.1, 0.0], 0.05);
+/// assert_eq!((codes.rows(), codes.indices.as_slice()), (2, [1, 0, 1].as_slice()));
+/// assert_eq!(codes.to_dense(), [0.0, 0.7, 0.0, 0.9, 0.1, 0.0]);
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct Codes {
+    /// Number of latents.
+    pub d_sae: usize,
+    /// `n + 1` positions in the other two, rising from 0.
+    pub offsets: Vec<usize>,
+    /// Latent of each entry, rising within a row.
+    pub indices: Vec<u32>,
+    /// Activation of each entry.
+    pub values: Vec<f32>,
+    /// Mean of each raw row, if the preprocessing removes it; needed to decode.
+    pub row_means: Vec<f32>,
+}
+
+impl Codes {
+    /// No rows yet.
+    pub fn new(d_sae: usize) -> Self {
+        Self { d_sae, offsets: vec![0], indices: Vec::new(), values: Vec::new(), row_means: Vec::new() }
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.offsets.len() - 1
+    }
+
+    /// Appends dense rows, keeping the entries above `threshold`.
+    pub fn push_dense(&mut self, latents: &[f32], threshold: f32) {
+        for row in latents.chunks_exact(self.d_sae) {
+            for (index, &value) in row.iter().enumerate().filter(|(_, value)| **value > threshold) {
+                self.indices.push(index as u32);
+                self.values.push(value);
+            }
+            self.offsets.push(self.indices.len());
+        }
+    }
+
+    /// All rows with their zeros, `[n, d_sae]`.
+    pub fn to_dense(&self) -> Vec<f32> {
+        let mut dense = vec![0.0; self.rows() * self.d_sae];
+        for (row, ends) in dense.chunks_exact_mut(self.d_sae).zip(self.offsets.windows(2)) {
+            for at in ends[0]..ends[1] {
+                row[self.indices[at] as usize] = self.values[at];
+            }
+        }
+        dense
+    }
+}

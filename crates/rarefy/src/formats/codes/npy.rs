@@ -1,0 +1,31 @@
+//! Codes as a dense `.npy` matrix.
+
+use std::path::Path;
+
+use super::{Codes, Error, Result};
+use crate::atomic;
+use crate::data::{self, OpenOptions, npy};
+
+pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
+    atomic::write(path, |out| {
+        out.write_all(&npy::f32_header(codes.rows(), codes.d_sae))?;
+        codes.to_dense().iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+    })
+}
+
+pub(super) fn read(path: &Path) -> Result<Codes> {
+    let spec = path.to_str().ok_or_else(|| Error::format(path, "expected a file name in UTF-8"))?;
+    let rows = data::open(spec, &OpenOptions::default())?.source;
+    let mut values = vec![0.0; rows.rows() * rows.d_in()];
+    rows.read(0, &mut values)?;
+    let mut codes = Codes::new(rows.d_in());
+    // Zeros are left out; negative activations of other architectures are not.
+    for row in values.chunks_exact(rows.d_in()) {
+        for (index, &value) in row.iter().enumerate().filter(|(_, v)| **v != 0.0) {
+            codes.indices.push(index as u32);
+            codes.values.push(value);
+        }
+        codes.offsets.push(codes.indices.len());
+    }
+    Ok(codes)
+}
