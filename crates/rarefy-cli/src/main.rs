@@ -1,3 +1,25 @@
-//! The program `rarefy`.
+//! The program `rarefy`: flags in, library calls, tables and files out.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the program may look at the clock, for progress and throughput; results never depend on it"
+)]
 
-fn main() {}
+mod cli;
+mod commands;
+mod dataset;
+mod layers;
+mod observer;
+mod output;
+mod report;
+mod run;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let (cli, matches) = cli::parse();
+    match commands::run(cli, &matches) {
+        Ok(code) => code,
+        Err(error) => output::fail(&error),
+    }
+}

@@ -1,0 +1,364 @@
+//! The flags. Architectures' own options are not written here: they come from the library's table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+use rarefy::variants::{Kind, OptionInfo, VARIANTS};
+
+/// Sparse autoencoders, exact and fast.
+#[derive(Parser)]
+#[command(name = "rarefy", version, about, propagate_version = true, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Commands,
+}
+
+#[derive(Subcommand)]
+pub enum Commands {
+    /// Train a sparse autoencoder and write a run folder with model, records and report.
+    Train(TrainArgs),
+    /// Measure a model on data.
+    Eval(EvalArgs),
+    /// Turn rows into latents.
+    Encode(EncodeArgs),
+    /// Turn latents back into rows.
+    Decode(DecodeArgs),
+    /// Say what a file or folder is.
+    Inspect(InspectArgs),
+    /// Write the report of a run again, perhaps on other data.
+    Report(ReportArgs),
+    /// Draw a picture.
+    #[command(subcommand)]
+    Plot(PlotCommand),
+    /// Check the mathematics on this machine.
+    #[command(subcommand)]
+    Check(CheckCommand),
+    /// Look at data, cut patches, split into shards.
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// List what there is.
+    List(ListArgs),
+    /// Measure this machine.
+    #[command(subcommand)]
+    Bench(BenchCommand),
+}
+
+/// Where rows come from.
+#[derive(Args, Clone, Default)]
+pub struct DataArgs {
+    /// Use only the first N rows.
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub rows: Option<usize>,
+    /// Member of an npz, tensor of a safetensors file, column of a parquet file.
+    #[arg(long, value_name = "NAME", help_heading = "Data")]
+    pub member: Option<String>,
+    /// Whether a csv has a header line (detected if not said).
+    #[arg(long, value_name = "BOOL", help_heading = "Data")]
+    pub header: Option<bool>,
+}
+
+#[derive(Args)]
+pub struct TrainArgs {
+    /// File, folder of shards, glob or sample:NAME [default: sample:digits].
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub source: DataArgs,
+    /// Preprocessing steps in order, separated by commas, or `none` (see `rarefy list preprocessing`).
+    #[arg(long, value_name = "STEP,...", help_heading = "Data")]
+    pub preprocess: Option<String>,
+    /// Height and width of the images that rows are, such as 28x28.
+    #[arg(long, value_name = "HxW", help_heading = "Data")]
+    pub image_shape: Option<String>,
+
+    /// Architecture (see `rarefy list architectures`) [default: kl].
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub arch: Option<String>,
+    /// Number of latents [default: 64].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub latents: Option<usize>,
+    /// Start from the weights of this model.
+    #[arg(long, value_name = "MODEL", help_heading = "Model")]
+    pub init: Option<PathBuf>,
+    /// Keep decoder rows at length 1 or leave them free [default: free].
+    #[arg(long, value_name = "NORM", value_parser = ["unit", "free"], help_heading = "Model")]
+    pub decoder_norm: Option<String>,
+
+    /// Optimiser [default: lbfgs, or adam with --batch].
+    #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd"], help_heading = "Training")]
+    pub optimizer: Option<String>,
+    /// Optimiser steps (lbfgs: iterations) [default: 400 iterations or 20 epochs].
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub steps: Option<usize>,
+    /// Passes over the data instead of steps.
+    #[arg(long, value_name = "N", conflicts_with = "steps", help_heading = "Training")]
+    pub epochs: Option<usize>,
+    /// Rows in a mini-batch [default: all rows for lbfgs, 256 otherwise].
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub batch: Option<usize>,
+    /// Learning rate of adam [default: 0.001] and sgd [default: 0.1].
+    #[arg(long, value_name = "X", help_heading = "Training")]
+    pub lr: Option<f64>,
+    /// Largest norm of the gradient, or `none`.
+    #[arg(long, value_name = "X|none", help_heading = "Training")]
+    pub clip: Option<String>,
+    /// Stop when the objective falls by less than this share over 5 iterations; 0 for never [default: 1e-9].
+    #[arg(long, value_name = "X", help_heading = "Training")]
+    pub tolerance: Option<f64>,
+    /// Seed of initial weights and of the order of rows [default: 0].
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub seed: Option<u64>,
+    /// Threads; the result does not depend on them [default: all cores].
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub threads: Option<usize>,
+    /// Take rows in the order of the data.
+    #[arg(long, help_heading = "Training")]
+    pub no_shuffle: bool,
+
+    /// Run folder [default: the first free runs/ARCH-DATA-N].
+    #[arg(long, value_name = "RUN", help_heading = "Run")]
+    pub out: Option<PathBuf>,
+    /// Configuration file (TOML), as a run's config.toml.
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    pub config: Option<PathBuf>,
+    /// Set any key of the configuration, such as train.lr_warmup=100.
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Run")]
+    pub set: Vec<String>,
+    /// Go on from the newest checkpoint of --out.
+    #[arg(long, requires = "out", help_heading = "Run")]
+    pub resume: bool,
+    /// Print one JSON object instead of tables.
+    #[arg(long, help_heading = "Run")]
+    pub json: bool,
+    /// Say nothing but errors (and what --json prints).
+    #[arg(long, short, help_heading = "Run")]
+    pub quiet: bool,
+}
+
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Run or model folder.
+    pub model: PathBuf,
+    /// File, folder of shards, glob or sample:NAME.
+    pub data: String,
+    #[command(flatten)]
+    pub source: DataArgs,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct EncodeArgs {
+    /// Run or model folder.
+    pub model: PathBuf,
+    /// File, folder of shards, glob or sample:NAME.
+    pub data: String,
+    #[command(flatten)]
+    pub source: DataArgs,
+    /// File to write: .npy dense, .npz (scipy.sparse CSR), .safetensors or .parquet.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// In sparse formats, leave out latents up to this value.
+    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    pub threshold: f32,
+}
+
+#[derive(Args)]
+pub struct DecodeArgs {
+    /// Run or model folder.
+    pub model: PathBuf,
+    /// File that `encode` wrote.
+    pub codes: PathBuf,
+    /// File to write (.npy).
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+#[derive(Args)]
+pub struct InspectArgs {
+    /// Run, model or data.
+    pub path: String,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Run folder.
+    pub run: PathBuf,
+    /// Other data than the run was trained on.
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// One label a line, for the rows of the data.
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Height and width of the images that rows are.
+    #[arg(long, value_name = "HxW")]
+    pub image_shape: Option<String>,
+}
+
+#[derive(Subcommand)]
+pub enum PlotCommand {
+    /// The lecture's penalty against the mean activation: "let us plot it and check".
+    Penalty {
+        /// Target mean activation.
+        #[arg(long, value_name = "R")]
+        rho: f64,
+        /// SVG file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum CheckCommand {
+    /// Hand-written gradients against central differences, f32 against f64.
+    Gradients {
+        /// Architecture.
+        #[arg(long, value_name = "NAME", default_value = "kl")]
+        arch: String,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Subcommand)]
+pub enum DataCommand {
+    /// Rows, width, range, mean and first labels.
+    Info {
+        /// File, folder of shards, glob or sample:NAME.
+        data: String,
+        #[command(flatten)]
+        source: DataArgs,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Cut grey patches out of photographs.
+    Patches {
+        /// Image file, folder or glob.
+        images: String,
+        /// Height and width of a patch.
+        #[arg(long, value_name = "HxW", default_value = "8x8")]
+        size: String,
+        /// Number of patches.
+        #[arg(long, value_name = "N", default_value_t = 10_000)]
+        count: usize,
+        /// Seed of the positions.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+        /// File to write (.npy).
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Write data as npy shards of so many rows.
+    Shard {
+        /// File, folder of shards, glob or sample:NAME.
+        data: String,
+        #[command(flatten)]
+        source: DataArgs,
+        /// Rows in a shard.
+        #[arg(long, value_name = "N")]
+        shard_rows: usize,
+        /// Folder to write.
+        #[arg(long, value_name = "FOLDER")]
+        out: PathBuf,
+    },
+}
+
+#[derive(Args)]
+pub struct ListArgs {
+    /// What to list.
+    #[arg(value_parser = ["architectures", "formats", "samples", "metrics", "preprocessing"])]
+    pub what: String,
+}
+
+#[derive(Subcommand)]
+pub enum BenchCommand {
+    /// Time one full-batch value and gradient of the kl objective on made-up data.
+    Objective {
+        /// Rows.
+        #[arg(long, default_value_t = 10_000)]
+        rows: usize,
+        /// Values in a row.
+        #[arg(long, default_value_t = 784)]
+        d_in: usize,
+        /// Latents.
+        #[arg(long, default_value_t = 196)]
+        latents: usize,
+        /// Output unit.
+        #[arg(long, default_value = "sigmoid", value_parser = ["sigmoid", "linear"])]
+        decoder: String,
+        /// Loss.
+        #[arg(long, default_value = "squared", value_parser = ["squared", "cross-entropy"])]
+        loss: String,
+        /// Measured evaluations.
+        #[arg(long, default_value_t = 20)]
+        repeats: usize,
+        /// Threads [default: all cores].
+        #[arg(long)]
+        threads: Option<usize>,
+        /// Print one JSON object.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Parses the command line; usage errors end the program with exit code 2.
+pub fn parse() -> (Cli, ArgMatches) {
+    let matches = command().get_matches();
+    let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    (cli, matches)
+}
+
+/// The whole command, with every architecture's options on `train`.
+pub fn command() -> Command {
+    Cli::command().mut_subcommand("train", |mut train| {
+        for (option, archs) in architecture_options().values() {
+            train = train.arg(argument(option, archs));
+        }
+        train
+    })
+}
+
+/// Each option once, with the architectures that have it.
+fn architecture_options() -> BTreeMap<&'static str, (&'static OptionInfo, Vec<&'static str>)> {
+    let mut options: BTreeMap<_, (_, Vec<_>)> = BTreeMap::new();
+    for info in VARIANTS {
+        for option in info.options {
+            options.entry(option.name).or_insert_with(|| (option, Vec::new())).1.push(info.name);
+        }
+    }
+    options
+}
+
+fn argument(option: &'static OptionInfo, archs: &[&'static str]) -> Arg {
+    let help = format!("{} [{}; default: {}]", option.help, archs.join(", "), option.default);
+    let argument = Arg::new(option.name)
+        .long(option.name.replace('_', "-"))
+        .help(help)
+        .help_heading("Options of architectures");
+    match option.kind {
+        Kind::Flag => argument.num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(["true", "false"]),
+        Kind::Choice(words) => argument.value_name("WORD").value_parser(words.to_vec()),
+        Kind::Count(_) => argument.value_name("N"),
+        Kind::Open(..) | Kind::AtLeast(_) => argument.value_name("X").allow_negative_numbers(true),
+    }
+}
+
+/// The architectures' options that were given, as (key, text).
+pub fn given_options(train: &ArgMatches) -> Vec<(&'static str, String)> {
+    let given = |name: &'static str| Some((name, train.get_one::<String>(name)?.clone()));
+    architecture_options().keys().filter_map(|name| given(name)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::command().debug_assert();
+    }
+}

@@ -1,0 +1,30 @@
+//! `rarefy check`.
+
+use std::process::ExitCode;
+
+use rarefy::check;
+use serde_json::json;
+
+use crate::cli::CheckCommand;
+use crate::output;
+
+pub fn run(command: &CheckCommand) -> anyhow::Result<ExitCode> {
+    let CheckCommand::Gradients { arch, json } = command;
+    let checks = check::gradients(arch)?;
+    let passed = checks.iter().all(|check| check.passed);
+    if *json {
+        output::json(&json!({"architecture": arch, "passed": passed, "checks": checks}))?;
+    } else {
+        let rows: Vec<Vec<String>> = checks
+            .iter()
+            .map(|c| {
+                let verdict = if c.passed { "ok" } else { "FAILED" };
+                vec![c.name.clone(), format!("{:.1e}", c.twin_error), format!("{:.1e}", c.fast_error), verdict.into()]
+            })
+            .collect();
+        output::print(&output::table(&["", "f64 against differences", "f32 against f64", ""], &rows, true))?;
+        let (twin, fast) = (check::TWIN_TOLERANCE, check::FAST_TOLERANCE);
+        output::print(&format!("\nlimits: {twin:.0e} and {fast:.0e}, relative"))?;
+    }
+    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

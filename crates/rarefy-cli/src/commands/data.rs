@@ -1,0 +1,94 @@
+//! `rarefy data`.
+
+use std::path::Path;
+
+use rarefy::data::{self, Dataset, OpenOptions, PatchOptions, npy, survey};
+use rarefy::{Error, atomic};
+use serde_json::json;
+
+use crate::cli::DataCommand;
+use crate::layers::{data_options, parse_size};
+use crate::output::{self, number};
+
+pub fn run(command: DataCommand) -> anyhow::Result<()> {
+    match command {
+        DataCommand::Info { data, source, json } => info(&data::open(&data, &data_options(&source))?, json),
+        DataCommand::Patches { images, size, count, seed, out } => {
+            let patches = PatchOptions { size: parse_size(&size)?, count, seed };
+            let dataset = data::open(&images, &OpenOptions { patches, ..OpenOptions::default() })?;
+            if dataset.image_shape.is_none() {
+                return Err(Error::format(&images, "expected PNG or JPEG images, got other data").into());
+            }
+            write_npy(&dataset, 0, dataset.source.rows(), &out)?;
+            output::print(&format!("{} patches of {size} -> {}", dataset.source.rows(), out.display()))
+        }
+        DataCommand::Shard { data, source, shard_rows, out } => {
+            if shard_rows == 0 {
+                return Err(Error::hyper("shard-rows", "at least 1", 0).into());
+            }
+            let dataset = data::open(&data, &data_options(&source))?;
+            let rows = dataset.source.rows();
+            let shards = rows.div_ceil(shard_rows);
+            for shard in 0..shards {
+                let start = shard * shard_rows;
+                let path = out.join(format!("shard-{shard:05}.npy"));
+                write_npy(&dataset, start, shard_rows.min(rows - start), &path)?;
+            }
+            output::print(&format!("{rows} rows in {shards} shards -> {}", out.display()))
+        }
+    }
+}
+
+fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> anyhow::Result<()> {
+    const BLOCK: usize = 1 << 14;
+    let source = dataset.source.as_ref();
+    let mut failed = None;
+    let written = atomic::write(path, |out| {
+        out.write_all(&npy::f32_header(rows, source.d_in()))?;
+        for first in (0..rows).step_by(BLOCK) {
+            let mut block = vec![0.0; BLOCK.min(rows - first) * source.d_in()];
+            source.read(start + first, &mut block).map_err(|e| {
+                failed = Some(e);
+                std::io::Error::other("reading the data failed")
+            })?;
+            block.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
+        }
+        Ok(())
+    });
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(written?),
+    }
+}
+
+fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
+    let s = survey(dataset.source.as_ref())?;
+    let constant = s.variance.iter().filter(|v| **v == 0.0).count();
+    let deviation = s.grand_variance().sqrt();
+    let labels: Vec<String> = dataset.labels.iter().flatten().take(8).cloned().collect();
+    if as_json {
+        return output::json(&json!({
+            "name": dataset.source.name(), "rows": s.rows, "d_in": s.d_in, "min": s.min, "max": s.max,
+            "mean": s.grand_mean(), "standard_deviation": deviation, "constant_columns": constant,
+            "image_shape": dataset.image_shape, "first_labels": labels, "default_preprocess": dataset.default_preprocess,
+        }));
+    }
+    let mut rows = vec![
+        vec!["data".into(), dataset.source.name().to_owned()],
+        vec!["rows".into(), s.rows.to_string()],
+        vec!["values in a row".into(), s.d_in.to_string()],
+        vec!["range".into(), format!("{} to {}", number(s.min.into()), number(s.max.into()))],
+        vec!["mean, standard deviation".into(), format!("{}, {}", number(s.grand_mean()), number(deviation))],
+        vec!["constant columns".into(), constant.to_string()],
+    ];
+    if let Some((height, width)) = dataset.image_shape {
+        rows.push(vec!["image shape".into(), format!("{height} x {width}")]);
+    }
+    if !labels.is_empty() {
+        rows.push(vec!["first labels".into(), labels.join(" ")]);
+    }
+    if !dataset.default_preprocess.is_empty() {
+        rows.push(vec!["default preprocessing".into(), dataset.default_preprocess.join(",")]);
+    }
+    output::print(&output::table(&["", ""], &rows, false))
+}

@@ -1,0 +1,41 @@
+//! `rarefy eval`.
+
+use rarefy::data;
+use rarefy::metrics::{self, Evaluation};
+use rarefy::model::Model;
+
+use crate::cli::EvalArgs;
+use crate::layers::data_options;
+use crate::output::{self, number};
+
+pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
+    let model = Model::load(&args.model)?;
+    let dataset = data::open(&args.data, &data_options(&args.source))?;
+    let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
+    if args.json {
+        return output::json(&evaluation);
+    }
+    output::print(&output::table(&["", ""], &summary_rows(&evaluation), true))
+}
+
+/// The figures that people look at, as (name, value).
+pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
+    let mut rows = vec![
+        ("rows", e.rows.to_string()),
+        ("loss", number(e.loss)),
+        ("  reconstruction", number(e.reconstruction)),
+        ("  penalty", number(e.penalty)),
+        ("  weight decay", number(e.weight_decay)),
+        ("explained variance", number(e.explained_variance)),
+    ];
+    if let Some(kl) = &e.kl {
+        rows.push(("rho", number(kl.rho)));
+        rows.push(("mean rho_hat", format!("{} ({:+.1} %)", number(kl.rho_hat_mean), 100.0 * (kl.rho_hat_mean / kl.rho - 1.0))));
+        rows.push(("worst |rho_hat - rho|", format!("{:.1} % of rho", 100.0 * kl.rho_hat_max_deviation)));
+    }
+    rows.push(("latents active in a row", number(e.l0)));
+    let latents = e.latents.len();
+    rows.push(("dead latents", format!("{} of {latents}", e.dead_latents)));
+    rows.push(("always-on, collapsed", format!("{}, {}", e.always_on_latents, e.collapsed_latents)));
+    rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
+}

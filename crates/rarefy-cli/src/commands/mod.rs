@@ -1,0 +1,39 @@
+//! One file per command.
+
+mod bench;
+mod check;
+mod codes;
+mod data;
+mod eval;
+mod inspect;
+mod list;
+mod plot;
+mod report;
+mod train;
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+
+use crate::cli::{Cli, Commands};
+
+/// Runs the command that was given.
+pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
+    match cli.command {
+        Commands::Train(args) => {
+            let (_, train) = matches.subcommand().expect("clap parsed a subcommand");
+            train::run(&args, train)?;
+        }
+        Commands::Eval(args) => eval::run(&args)?,
+        Commands::Encode(args) => codes::encode(&args)?,
+        Commands::Decode(args) => codes::decode(&args)?,
+        Commands::Inspect(args) => inspect::run(&args)?,
+        Commands::Report(args) => report::run(&args)?,
+        Commands::Plot(command) => plot::run(&command)?,
+        Commands::Check(command) => return check::run(&command),
+        Commands::Data(command) => data::run(command)?,
+        Commands::List(args) => list::run(&args)?,
+        Commands::Bench(command) => bench::run(&command)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,39 @@
+//! `rarefy report`.
+
+use rarefy::config;
+use rarefy::metrics;
+use rarefy::model::Model;
+use rarefy::Error;
+
+use crate::cli::ReportArgs;
+use crate::run::Run;
+use crate::{dataset, layers, output, report};
+
+pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
+    let run = Run::at(&args.run);
+    let path = run.config_path();
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::format(&path, e.to_string()))?;
+    let mut config = config::merge(&[table])?;
+    if let Some(data) = &args.data {
+        config.data = config::DataConfig { path: data.clone(), ..config::DataConfig::default() };
+    }
+    if let Some(shape) = &args.image_shape {
+        config.data.image_shape = Some(layers::parse_size(shape)?);
+    }
+    let mut data = dataset::open(&config.data)?;
+    if let Some(path) = &args.labels {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let labels: Vec<String> = text.lines().map(str::to_owned).collect();
+        if labels.len() != data.source.rows() {
+            let (expected, got) = (data.source.rows().to_string(), labels.len().to_string());
+            return Err(Error::Shape { what: format!("{}: labels", path.display()), expected, got }.into());
+        }
+        data.labels = Some(labels);
+    }
+    let mut model = Model::load(&args.run)?;
+    model.image_shape = data.image_shape.or(model.image_shape);
+    let evaluation = metrics::evaluate(&model, data.source.as_ref())?;
+    report::write(&run, &model, &data, &evaluation)?;
+    output::print(&run.report_path().display().to_string())
+}

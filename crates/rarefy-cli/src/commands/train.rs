@@ -1,0 +1,159 @@
+//! `rarefy train`.
+
+use clap::ArgMatches;
+use rarefy::config::Config;
+use rarefy::data::{Dataset, Source, survey};
+use rarefy::metrics::{self, Evaluation};
+use rarefy::model::{Model, Params};
+use rarefy::plan::Plan;
+use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::train::{self, Observer, Outcome, State};
+use rarefy::{Error, Result};
+use serde::Serialize;
+
+use crate::cli::TrainArgs;
+use crate::commands::eval::summary_rows;
+use crate::observer::Watcher;
+use crate::run::Run;
+use crate::{dataset, layers, output, report};
+
+/// Prepared rows are kept in memory up to this size; beyond it they are read and prepared anew.
+const MEMORY_BYTES: usize = 512 << 20;
+
+#[derive(Serialize)]
+struct Summary<'a> {
+    run: String,
+    report: String,
+    steps: usize,
+    stopped: &'a str,
+    seconds: f64,
+    samples_per_second: f64,
+    #[serde(flatten)]
+    evaluation: &'a Evaluation,
+}
+
+pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+    let mut config = layers::merge(args, matches)?;
+    if args.resume {
+        refuse_another_architecture(args, &config)?;
+    }
+    set_threads(config.train.threads)?;
+    let dataset = dataset::open(&config.data)?;
+    let steps = config.data.preprocess.clone().unwrap_or_else(|| dataset.default_preprocess.clone());
+    let pipeline = Pipeline::fit(&steps, dataset.source.as_ref())?;
+    config.data.preprocess = Some(steps);
+    config.data.image_shape = dataset.image_shape;
+
+    let prepared = Prepared::new(dataset.source.as_ref(), &pipeline);
+    let kept = prepared.in_memory(MEMORY_BYTES)?;
+    let rows: &dyn Source = kept.as_ref().map_or(&prepared, |memory| memory);
+    let plan = Plan::new(&config, &survey(rows)?)?;
+    if !args.quiet {
+        plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+    }
+    let start = State::new(&plan, initial_weights(&config)?)?;
+    let run = args.out.as_deref().map_or_else(|| Run::fresh(plan.info.name, &config.data.path), Run::at);
+    let start = if args.resume {
+        run.write_config(&plan.config)?;
+        State::load(&run.newest_checkpoint()?, &plan)?
+    } else {
+        run.create(&plan.config)?;
+        run.clear()?;
+        start
+    };
+    let (outcome, seconds) = train_watched(&plan, rows, start, &run, args)?;
+    let model = model(&plan, &outcome, pipeline, &dataset);
+    model.save(&run.model_path())?;
+    finish(args, &run, &model, &dataset, &outcome, seconds)
+}
+
+fn train_watched(plan: &Plan, rows: &dyn Source, start: State, run: &Run, args: &TrainArgs) -> Result<(Outcome, f64)> {
+    let mut watcher = Watcher::new(plan, run, start.step, args.quiet)?;
+    let resumed = start.step > 0;
+    if resumed {
+        watcher.message(&format!("going on from step {}", start.step));
+    }
+    let result = train::train(plan, rows, start, &mut watcher);
+    watcher.finish();
+    if let Err(Error::Interrupted) = &result {
+        let folder = run.folder().display();
+        eprintln!("interrupted; go on with: rarefy train --out {folder} --resume");
+    }
+    let outcome = result?;
+    if !args.quiet {
+        eprintln!("{}", outcome.reason);
+    }
+    Ok((outcome, watcher.seconds()))
+}
+
+/// A resumed run is of the architecture that it was started with.
+fn refuse_another_architecture(args: &TrainArgs, merged: &Config) -> anyhow::Result<()> {
+    let Some(out) = &args.out else { return Ok(()) };
+    let path = Run::at(out).config_path();
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let recorded: toml::Table = text.parse()?;
+    let before = rarefy::config::merge(&[recorded])?;
+    if before.model.arch != merged.model.arch || before.model.latents != merged.model.latents {
+        let of = |c: &Config| format!("{} with {} latents", c.model.arch, c.model.latents);
+        let path = out.display();
+        let why = format!("{path} is a run of {}; it cannot be resumed as {}", of(&before), of(merged));
+        return Err(Error::Conflict(why).into());
+    }
+    Ok(())
+}
+
+fn initial_weights(config: &Config) -> Result<Option<Params>> {
+    let Some(path) = &config.model.init else { return Ok(None) };
+    Ok(Some(Model::load(path)?.params))
+}
+
+fn model(plan: &Plan, outcome: &Outcome, pipeline: Pipeline, dataset: &Dataset) -> Model {
+    let variant = (plan.info.build)(&plan.hyper).expect("the plan has built it before");
+    Model {
+        info: plan.info,
+        hyper: plan.hyper.clone(),
+        variant,
+        params: outcome.params.clone(),
+        d_in: plan.d_in,
+        d_sae: plan.config.model.latents,
+        pipeline,
+        image_shape: dataset.image_shape,
+    }
+}
+
+fn finish(args: &TrainArgs, run: &Run, model: &Model, data: &Dataset, outcome: &Outcome, seconds: f64) -> anyhow::Result<()> {
+    let evaluation = metrics::evaluate(model, data.source.as_ref())?;
+    report::write(run, model, data, &evaluation)?;
+    let rate = outcome.rows_seen as f64 / seconds.max(1e-9);
+    if args.json {
+        return output::json(&Summary {
+            run: run.folder().display().to_string(),
+            report: run.report_path().display().to_string(),
+            steps: outcome.steps,
+            stopped: &outcome.reason,
+            seconds,
+            samples_per_second: rate,
+            evaluation: &evaluation,
+        });
+    }
+    if args.quiet {
+        return Ok(());
+    }
+    let mut rows = summary_rows(&evaluation);
+    rows.push(vec!["training time".into(), format!("{seconds:.1} s, {rate:.0} rows/s")]);
+    output::print(&output::table(&["", ""], &rows, true))?;
+    output::print(&format!("\nmodel   {}\nreport  {}", run.model_path().display(), run.report_path().display()))
+}
+
+/// The number of threads of everything that follows.
+pub fn set_threads(threads: Option<usize>) -> Result<()> {
+    let Some(threads) = threads else { return Ok(()) };
+    let limit = 1024;
+    if threads == 0 || threads > limit {
+        return Err(Error::hyper("threads", &format!("between 1 and {limit}"), threads));
+    }
+    rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global()
+        .map_err(|e| Error::Conflict(format!("{threads} threads cannot be started: {e}")))
+}

@@ -1,0 +1,150 @@
+//! What the user sees and what is recorded while a run trains.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use rarefy::plan::Plan;
+use rarefy::train::{Observer, Progress, State};
+use rarefy::{Error, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::run::Run;
+
+/// One line of `metrics.jsonl`. No clock: two runs of one seed are equal byte for byte.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub step: usize,
+    pub rows_seen: u64,
+    pub loss: f64,
+    pub reconstruction: f64,
+    pub penalty: f64,
+    pub weight_decay: f64,
+    pub gradient_norm: f64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rho_hat_mean: Option<f64>,
+}
+
+/// A progress bar on stderr, records and checkpoints in the run folder.
+pub struct Watcher<'a> {
+    plan: &'a Plan,
+    run: &'a Run,
+    bar: ProgressBar,
+    records: File,
+    started: Instant,
+    rows_before: Option<u64>,
+    interrupted: Arc<AtomicBool>,
+    quiet: bool,
+}
+
+impl<'a> Watcher<'a> {
+    /// Starts watching; `resumed_at` is the step of the checkpoint that training goes on from.
+    pub fn new(plan: &'a Plan, run: &'a Run, resumed_at: usize, quiet: bool) -> Result<Self> {
+        let path = run.metrics_path();
+        let kept = if resumed_at > 0 { read_records(&path)? } else { Vec::new() };
+        let lines: String = kept.iter().filter(|r| r.step <= resumed_at).map(to_line).collect();
+        fs::write(&path, lines).map_err(Error::io(&path))?;
+        let records = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path))?;
+
+        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
+        let bar = ProgressBar::with_draw_target(Some(plan.steps as u64), target).with_position(resumed_at as u64);
+        let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  {eta} left");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        Ok(Self {
+            plan,
+            run,
+            bar,
+            records,
+            started: Instant::now(),
+            rows_before: None,
+            interrupted: watch_interrupts(),
+            quiet,
+        })
+    }
+
+    /// Ends the progress bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        self.started.elapsed().as_secs_f64()
+    }
+}
+
+impl Observer for Watcher<'_> {
+    fn step(&mut self, progress: &Progress) -> Result<()> {
+        let record = Record {
+            step: progress.step,
+            rows_seen: progress.rows_seen,
+            loss: progress.parts.total(),
+            reconstruction: progress.parts.reconstruction,
+            penalty: progress.parts.penalty,
+            weight_decay: progress.parts.weight_decay,
+            gradient_norm: progress.gradient_norm,
+            rho_hat_mean: progress.rho_hat_mean,
+        };
+        self.records.write_all(to_line(&record).as_bytes()).map_err(Error::io(self.run.metrics_path()))?;
+        let before = *self.rows_before.get_or_insert(progress.rows_seen);
+        let rate = (progress.rows_seen - before) as f64 / self.seconds().max(1e-9);
+        self.bar.set_position(progress.step as u64);
+        self.bar.set_message(format!("loss {:.5}  {} rows/s", record.loss, HumanCount(rate as u64)));
+        Ok(())
+    }
+
+    fn message(&mut self, text: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| eprintln!("{text}"));
+        }
+    }
+
+    fn checkpoint(&mut self, state: &State) -> Result<()> {
+        self.records.sync_data().map_err(Error::io(self.run.metrics_path()))?;
+        state.save(&self.run.checkpoint_path(state.step), self.plan)?;
+        self.run.prune_checkpoints()
+    }
+
+    fn interrupted(&self) -> bool {
+        self.interrupted.load(Ordering::Relaxed)
+    }
+}
+
+fn to_line(record: &Record) -> String {
+    serde_json::to_string(record).expect("a record is plain numbers") + "\n"
+}
+
+/// The records of a run; an unfinished last line is left out.
+pub fn read_records(path: &Path) -> Result<Vec<Record>> {
+    let text = fs::read_to_string(path).map_err(Error::io(path))?;
+    let complete = text.lines().filter(|line| !line.trim().is_empty());
+    let parsed: Vec<_> = complete.map(serde_json::from_str::<Record>).collect();
+    let last = parsed.len().saturating_sub(1);
+    let mut records = Vec::with_capacity(parsed.len());
+    for (line, record) in parsed.into_iter().enumerate() {
+        match record {
+            Ok(record) => records.push(record),
+            Err(_) if line == last => {}
+            Err(e) => return Err(Error::format(path, format!("line {}: {e}", line + 1))),
+        }
+    }
+    Ok(records)
+}
+
+/// A flag that the first Ctrl-C raises; the second ends the program at once.
+fn watch_interrupts() -> Arc<AtomicBool> {
+    let flag = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&flag);
+    // A second handler in one process (tests) is refused; then there is nothing to watch.
+    let _ = ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            std::process::exit(130);
+        }
+        eprintln!("\nstopping after this step; Ctrl-C again ends at once");
+    });
+    flag
+}

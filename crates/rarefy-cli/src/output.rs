@@ -1,0 +1,71 @@
+//! Tables, JSON and errors.
+
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use comfy_table::{CellAlignment, Table, presets};
+use rarefy::Error;
+use serde::Serialize;
+
+/// Prints one JSON object on stdout.
+pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
+    print(&serde_json::to_string_pretty(value)?)
+}
+
+/// Prints a line on stdout; a reader that has gone away is no error.
+pub fn print(text: &str) -> anyhow::Result<()> {
+    match writeln!(std::io::stdout().lock(), "{text}") {
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A table with a header; columns from the second on are right-aligned if `numbers`.
+pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1).filter(|_| numbers) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    lines.join("\n")
+}
+
+/// A number with as many digits as a reader wants.
+pub fn number(value: f64) -> String {
+    match value.abs() {
+        0.0 => "0".into(),
+        size if !(1e-4..1e6).contains(&size) => format!("{value:.3e}"),
+        size if size < 1.0 => format!("{value:.5}"),
+        size if size < 100.0 => format!("{value:.4}"),
+        _ => format!("{value:.1}"),
+    }
+}
+
+/// Prints an error once with its causes, and a hint where one helps; gives the exit code.
+pub fn fail(error: &anyhow::Error) -> ExitCode {
+    let cause = error.downcast_ref::<Error>();
+    if let Some(Error::Interrupted) = cause {
+        return ExitCode::from(130);
+    }
+    eprintln!("error: {error:#}");
+    if let Some(hint) = cause.and_then(hint) {
+        eprintln!("hint: {hint}");
+    }
+    let usage = matches!(cause, Some(Error::Hyper { .. } | Error::Unknown { .. } | Error::Conflict(_)));
+    ExitCode::from(if usage { 2 } else { 1 })
+}
+
+fn hint(error: &Error) -> Option<String> {
+    match error {
+        Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
+            let name = path.to_str()?;
+            let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name)?;
+            Some(format!("the embedded sample is written sample:{}", sample.name))
+        }
+        Error::NotFinite { .. } => Some("replace or drop such rows before training".into()),
+        Error::Unknown { what, .. } if what.starts_with("config") => Some("a run's config.toml shows every key".into()),
+        _ => None,
+    }
+}

@@ -1,0 +1,131 @@
+//! A run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `report.html`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rarefy::config::Config;
+use rarefy::{Error, Result, atomic};
+
+/// Checkpoints that are kept; the one before the newest survives a crash while it is written.
+const KEPT: usize = 2;
+
+/// Paths inside a run folder.
+#[derive(Debug, Clone)]
+pub struct Run {
+    folder: PathBuf,
+}
+
+impl Run {
+    /// The run in a folder, whether it is there yet or not.
+    pub fn at(folder: &Path) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// The first free `runs/ARCH-DATA-N`.
+    pub fn fresh(arch: &str, data: &str) -> Self {
+        let name: String = Path::new(data.trim_start_matches("sample:"))
+            .file_stem()
+            .map_or_else(|| "data".into(), |s| s.to_string_lossy().into_owned())
+            .chars()
+            .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+            .collect();
+        let numbered = |n: usize| PathBuf::from("runs").join(format!("{arch}-{name}-{n}"));
+        let folder = (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(0));
+        Self { folder }
+    }
+
+    /// Makes the folder and writes the configuration, before any time is spent on training.
+    ///
+    /// An existing folder is taken over only if it is empty or a run.
+    pub fn create(&self, config: &Config) -> Result<()> {
+        if let Ok(mut entries) = fs::read_dir(&self.folder) {
+            let empty = entries.next().is_none();
+            if !empty && !self.config_path().exists() {
+                let path = self.folder.display();
+                return Err(Error::Conflict(format!("{path} holds other files and is no run; give another --out")));
+            }
+        }
+        fs::create_dir_all(self.checkpoints()).map_err(Error::io(&self.folder))?;
+        self.write_config(config)
+    }
+
+    /// Writes `config.toml`.
+    pub fn write_config(&self, config: &Config) -> Result<()> {
+        let text = toml::to_string(config).map_err(|e| Error::Conflict(format!("the configuration: {e}")))?;
+        atomic::write(self.config_path(), |out| out.write_all(text.as_bytes()))
+    }
+
+    /// Removes what an earlier run left in this folder.
+    pub fn clear(&self) -> Result<()> {
+        for checkpoint in self.all_checkpoints() {
+            fs::remove_file(&checkpoint).map_err(Error::io(&checkpoint))?;
+        }
+        for file in [self.metrics_path(), self.report_path()] {
+            if file.exists() {
+                fs::remove_file(&file).map_err(Error::io(&file))?;
+            }
+        }
+        let model = self.model_path();
+        if model.is_dir() {
+            fs::remove_dir_all(&model).map_err(Error::io(&model))?;
+        }
+        Ok(())
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// `config.toml`.
+    pub fn config_path(&self) -> PathBuf {
+        self.folder.join("config.toml")
+    }
+
+    /// `model/`.
+    pub fn model_path(&self) -> PathBuf {
+        self.folder.join("model")
+    }
+
+    /// `metrics.jsonl`.
+    pub fn metrics_path(&self) -> PathBuf {
+        self.folder.join("metrics.jsonl")
+    }
+
+    /// `report.html`.
+    pub fn report_path(&self) -> PathBuf {
+        self.folder.join("report.html")
+    }
+
+    /// The checkpoint of a step.
+    pub fn checkpoint_path(&self, step: usize) -> PathBuf {
+        self.checkpoints().join(format!("step-{step:08}.safetensors"))
+    }
+
+    /// The newest checkpoint.
+    pub fn newest_checkpoint(&self) -> Result<PathBuf> {
+        self.all_checkpoints().pop().ok_or_else(|| {
+            Error::Conflict(format!("{} has no checkpoint to resume from", self.folder.display()))
+        })
+    }
+
+    /// Removes all but the newest checkpoints.
+    pub fn prune_checkpoints(&self) -> Result<()> {
+        let all = self.all_checkpoints();
+        for old in &all[..all.len().saturating_sub(KEPT)] {
+            fs::remove_file(old).map_err(Error::io(old))?;
+        }
+        Ok(())
+    }
+
+    fn checkpoints(&self) -> PathBuf {
+        self.folder.join("checkpoints")
+    }
+
+    fn all_checkpoints(&self) -> Vec<PathBuf> {
+        let entries = fs::read_dir(self.checkpoints()).into_iter().flatten().flatten().map(|e| e.path());
+        let mut found: Vec<PathBuf> = entries.filter(|p| p.extension().is_some_and(|e| e == "safetensors")).collect();
+        found.sort();
+        found
+    }
+}
