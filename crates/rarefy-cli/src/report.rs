@@ -1,14 +1,131 @@
 //! From an evaluated model to the plain record that the report draws.
 
 use rarefy::data::Dataset;
-use rarefy::metrics::Evaluation;
+use rarefy::metrics::{self, Evaluation, Status};
 use rarefy::model::Model;
-use rarefy::{Result, atomic};
+use rarefy::{Error, Result, atomic};
+use rarefy_report::{HistoryPoint, Images, Latent, Reconstructions, Report};
 
+use crate::observer::read_records;
+use crate::output::number;
 use crate::run::Run;
+
+/// Rows that show what a latent likes.
+const TOP_ROWS: usize = 12;
+/// Rows shown beside their reconstructions.
+const SHOWN_ROWS: usize = 32;
 
 /// Writes `report.html`.
 pub fn write(run: &Run, model: &Model, data: &Dataset, evaluation: &Evaluation) -> Result<()> {
-    let _ = (model, data, evaluation);
-    atomic::write(run.report_path(), |out| out.write_all(b""))
+    let page = rarefy_report::render(&record(run, model, data, evaluation)?);
+    atomic::write(run.report_path(), |out| out.write_all(page.as_bytes()))
+}
+
+fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Report> {
+    let config = run.config_path();
+    let images = model.image_shape.filter(|(height, width)| height * width == model.raw_width());
+    Ok(Report {
+        title: format!("{} on {}", model.info.name, data.source.name()),
+        subtitle: format!("{} rows of {}, {} latents: {}", e.rows, model.raw_width(), model.d_sae, model.info.summary),
+        summary: summary(e),
+        notes: notes(e),
+        history: history(run)?,
+        rho: e.kl.as_ref().map(|kl| kl.rho),
+        latents: latents(model, data, e)?,
+        activation_histogram: e.activation_histogram.clone(),
+        population_histogram: e.population_histogram.clone(),
+        filters: images.map(|(height, width)| Images { height, width, pixels: model.filters() }),
+        reconstructions: images.map(|shape| reconstructions(model, data, shape)).transpose()?,
+        config: std::fs::read_to_string(&config).map_err(Error::io(&config))?,
+    })
+}
+
+fn summary(e: &Evaluation) -> Vec<(String, String, String)> {
+    let mut figures = vec![
+        ("explained variance".to_owned(), format!("{:.1} %", 100.0 * e.explained_variance), "of the prepared data".to_owned()),
+        ("loss".into(), number(e.loss), format!("reconstruction {}", number(e.reconstruction))),
+    ];
+    if let Some(kl) = &e.kl {
+        let worst = format!("worst latent {:.0} % off", 100.0 * kl.rho_hat_max_deviation);
+        figures.push(("mean rho_hat".into(), number(kl.rho_hat_mean), format!("target {}", number(kl.rho))));
+        figures.push(("penalty Omega".into(), number(kl.omega), worst));
+    }
+    figures.push(("latents active in a row".into(), format!("{:.2}", e.l0), format!("of {}", e.latents.len())));
+    figures.push(("dead latents".into(), e.dead_latents.to_string(), format!("{:.0} %", 100.0 * e.dead_fraction)));
+    figures
+}
+
+fn notes(e: &Evaluation) -> Vec<String> {
+    let mut notes = Vec::new();
+    if e.collapsed_latents > 0 {
+        notes.push(format!(
+            "{} latents have collapsed: they give almost the same answer to every row. Their penalty is small all the \
+             same; try fewer latents, a smaller weight decay or a larger rho.",
+            e.collapsed_latents
+        ));
+    }
+    if e.dead_fraction > 0.1 {
+        notes.push(format!("{} latents are dead; a smaller beta or fewer latents may help.", e.dead_latents));
+    }
+    notes
+}
+
+fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
+    let path = run.metrics_path();
+    let records = if path.exists() { read_records(&path)? } else { Vec::new() };
+    let point = |r: crate::observer::Record| HistoryPoint {
+        step: r.step,
+        total: r.loss,
+        reconstruction: r.reconstruction,
+        penalty: r.penalty,
+        weight_decay: r.weight_decay,
+    };
+    Ok(records.into_iter().map(point).collect())
+}
+
+fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>> {
+    let mut top = match &data.labels {
+        Some(labels) if words_are_telling(labels) => metrics::top_rows(model, data.source.as_ref(), TOP_ROWS)?
+            .into_iter()
+            .map(|rows| rows.into_iter().map(|(row, h)| (labels[row].clone(), h)).collect())
+            .collect(),
+        _ => vec![Vec::new(); e.latents.len()],
+    };
+    let latent = |(index, l): (usize, &metrics::LatentSummary)| Latent {
+        rho_hat: l.rho_hat,
+        firing_rate: l.firing_rate,
+        variance: l.variance,
+        lifetime_sparsity: l.lifetime_sparsity,
+        status: match l.status {
+            Status::Alive => "alive",
+            Status::Dead => "dead",
+            Status::AlwaysOn => "always on",
+            Status::Collapsed => "collapsed",
+        }
+        .into(),
+        top: std::mem::take(&mut top[index]),
+    };
+    Ok(e.latents.iter().enumerate().map(latent).collect())
+}
+
+/// Labels of classes say something too: which digits a latent likes. A label for every row of a
+/// large regression would not; more than one character or few classes is the sign of words.
+fn words_are_telling(labels: &[String]) -> bool {
+    !labels.iter().all(|label| label.parse::<f64>().is_ok_and(|v| v.fract() != 0.0))
+}
+
+fn reconstructions(model: &Model, data: &Dataset, (height, width): (usize, usize)) -> Result<Reconstructions> {
+    let rows = data.source.rows();
+    let shown = SHOWN_ROWS.min(rows);
+    // Evenly over the data, so that sorted files show more than their beginning.
+    let chosen: Vec<usize> = (0..shown).map(|i| i * rows / shown).collect();
+    let mut raw = vec![0.0; shown * model.raw_width()];
+    data.source.gather(&chosen, &mut raw)?;
+    let images = |values: &[f32]| Images {
+        height,
+        width,
+        pixels: values.chunks_exact(height * width).map(<[f32]>::to_vec).collect(),
+    };
+    let outputs = images(&model.reconstruct(&raw));
+    Ok(Reconstructions { inputs: images(&raw), outputs })
 }

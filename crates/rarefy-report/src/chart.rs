@@ -1,0 +1,220 @@
+//! The parts that charts are made of: axes with round numbers, and SVG text.
+
+use std::fmt::Write;
+
+/// Outer size and margins of every chart, in SVG units.
+pub(crate) const WIDTH: f64 = 640.0;
+pub(crate) const HEIGHT: f64 = 300.0;
+const LEFT: f64 = 56.0;
+const RIGHT: f64 = 16.0;
+const TOP: f64 = 18.0;
+const BOTTOM: f64 = 44.0;
+
+/// One direction of a chart.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Axis {
+    pub(crate) low: f64,
+    pub(crate) high: f64,
+    pub(crate) logarithmic: bool,
+}
+
+impl Axis {
+    /// A linear axis; a range without extent is widened.
+    pub(crate) fn linear(low: f64, high: f64) -> Self {
+        let (low, high) = if low.is_finite() && high.is_finite() { (low, high) } else { (0.0, 1.0) };
+        let pad = if high > low { 0.0 } else { 0.5 * low.abs().max(1.0) };
+        Self { low: low - pad, high: high + pad, logarithmic: false }
+    }
+
+    /// A logarithmic axis over positive numbers, from a power of ten to a power of ten.
+    pub(crate) fn logarithmic(low: f64, high: f64) -> Self {
+        if !(low > 0.0 && high.is_finite()) {
+            return Self::linear(0.0, 1.0);
+        }
+        let (low, high) = (low.log10().floor(), high.log10().ceil());
+        Self { low: 10f64.powf(low), high: 10f64.powf(high.max(low + 1.0)), logarithmic: true }
+    }
+
+    /// Where a value lies, 0 at the low end and 1 at the high end, clamped.
+    pub(crate) fn place(&self, value: f64) -> f64 {
+        let share = if self.logarithmic {
+            (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
+        } else {
+            (value - self.low) / (self.high - self.low)
+        };
+        share.clamp(0.0, 1.0)
+    }
+
+    /// Round numbers inside the axis: 1, 2 or 5 times a power of ten apart, or powers of ten.
+    pub(crate) fn ticks(&self) -> Vec<f64> {
+        if self.logarithmic {
+            let (low, high) = (self.low.log10().round() as i32, self.high.log10().round() as i32);
+            let every = ((high - low) / 6).max(1);
+            return (low..=high).step_by(every as usize).map(|power| 10f64.powi(power)).collect();
+        }
+        let rough = (self.high - self.low) / 5.0;
+        let power = 10f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|s| *s >= rough * 0.999).unwrap_or(rough);
+        let first = (self.low / step - 1e-9).ceil();
+        (0..12).map(|i| (first + f64::from(i)) * step).take_while(|tick| *tick <= self.high + 1e-9 * step).collect()
+    }
+}
+
+/// A chart being drawn: SVG text between an opening and a closing tag.
+pub(crate) struct Chart {
+    svg: String,
+    x: Axis,
+    y: Axis,
+    height: f64,
+}
+
+impl Chart {
+    /// Frame, ticks and axis names. `label` is read out instead of the picture.
+    pub(crate) fn new(x: Axis, y: Axis, x_name: &str, y_name: &str, label: &str) -> Self {
+        Self::with_height(HEIGHT, x, y, x_name, y_name, label)
+    }
+
+    pub(crate) fn with_height(height: f64, x: Axis, y: Axis, x_name: &str, y_name: &str, label: &str) -> Self {
+        let mut chart = Self { svg: String::new(), x, y, height };
+        let _ = write!(
+            chart.svg,
+            r#"<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{0}"><title>{0}</title>"#,
+            escape(label)
+        );
+        for tick in x.ticks() {
+            let at = chart.at_x(tick);
+            let (top, bottom) = (TOP, height - BOTTOM);
+            chart.line("grid", at, top, at, bottom);
+            chart.text("tick", at, bottom + 16.0, "middle", &short(tick));
+        }
+        for tick in y.ticks() {
+            let at = chart.at_y(tick);
+            chart.line("grid", LEFT, at, WIDTH - RIGHT, at);
+            chart.text("tick", LEFT - 7.0, at + 4.0, "end", &short(tick));
+        }
+        let bottom = height - BOTTOM;
+        chart.line("axis", LEFT, bottom, WIDTH - RIGHT, bottom);
+        chart.text("name", WIDTH - RIGHT, height - 8.0, "end", x_name);
+        chart.text("name", LEFT - 46.0, TOP - 6.0, "start", y_name);
+        chart
+    }
+
+    pub(crate) fn at_x(&self, value: f64) -> f64 {
+        LEFT + self.x.place(value) * (WIDTH - LEFT - RIGHT)
+    }
+
+    pub(crate) fn at_y(&self, value: f64) -> f64 {
+        self.height - BOTTOM - self.y.place(value) * (self.height - TOP - BOTTOM)
+    }
+
+    /// A line in SVG units.
+    pub(crate) fn line(&mut self, class: &str, x1: f64, y1: f64, x2: f64, y2: f64) {
+        let _ = write!(self.svg, r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#);
+    }
+
+    /// A curve through points of data; points that are not finite break it.
+    pub(crate) fn curve(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
+        let mut path = String::new();
+        let mut drawing = false;
+        for (x, y) in points {
+            if !(x.is_finite() && y.is_finite()) {
+                drawing = false;
+                continue;
+            }
+            let _ = write!(path, "{}{:.1} {:.1}", if drawing { "L" } else { "M" }, self.at_x(x), self.at_y(y));
+            drawing = true;
+        }
+        let _ = write!(self.svg, r#"<path class="{class}" d="{path}"/>"#);
+    }
+
+    /// A dot with a text that appears when it is pointed at.
+    pub(crate) fn dot(&mut self, class: &str, x: f64, y: f64, radius: f64, hover: &str) {
+        if x.is_finite() && y.is_finite() {
+            let (x, y) = (self.at_x(x), self.at_y(y));
+            let hover = escape(hover);
+            let _ = write!(self.svg, r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"><title>{hover}</title></circle>"#);
+        }
+    }
+
+    /// A filled rectangle between two points of data.
+    pub(crate) fn bar(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64), hover: &str) {
+        let (left, right) = (self.at_x(x1), self.at_x(x2));
+        let (top, bottom) = (self.at_y(y1.max(y2)), self.at_y(y1.min(y2)));
+        let (width, height) = ((right - left).max(0.0), (bottom - top).max(0.0));
+        let hover = if hover.is_empty() { String::new() } else { format!("<title>{}</title>", escape(hover)) };
+        let _ = write!(
+            self.svg,
+            r#"<rect class="{class}" x="{left:.1}" y="{top:.1}" width="{width:.1}" height="{height:.1}">{hover}</rect>"#
+        );
+    }
+
+    /// Text at a place in SVG units.
+    pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, anchor: &str, text: &str) {
+        let text = escape(text);
+        let _ = write!(self.svg, r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#);
+    }
+
+    /// The finished picture.
+    pub(crate) fn finish(mut self) -> String {
+        self.svg.push_str("</svg>");
+        self.svg
+    }
+}
+
+/// A number as short as an axis wants it.
+pub(crate) fn short(value: f64) -> String {
+    let size = value.abs();
+    if !value.is_finite() {
+        "no number".into()
+    } else if value == 0.0 {
+        "0".into()
+    } else if !(1e-3..1e5).contains(&size) {
+        let text = format!("{value:.1e}");
+        text.replace(".0e", "e")
+    } else {
+        let text = format!("{value:.4}");
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+}
+
+/// Text that is safe inside XML and its attributes.
+pub(crate) fn escape(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            // Control characters are not XML at all.
+            c if c.is_control() => safe.push(' '),
+            c => safe.push(c),
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ticks_are_round_and_inside() {
+        assert_eq!(Axis::linear(0.0, 1.0).ticks(), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        let ticks = Axis::linear(3.0, 47.0).ticks();
+        assert_eq!(ticks, [10.0, 20.0, 30.0, 40.0]);
+        assert_eq!(Axis::logarithmic(0.02, 30.0).ticks(), [0.01, 0.1, 1.0, 10.0, 100.0]);
+        assert!(!Axis::linear(f64::NAN, 1.0).ticks().is_empty());
+        assert!(!Axis::linear(2.0, 2.0).ticks().is_empty());
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!([0.0, 0.2, 1.0, 12.5, 1e-6, 250_000.0].map(short), ["0", "0.2", "1", "12.5", "1e-6", "2.5e5"]);
+    }
+
+    #[test]
+    fn labels_cannot_break_out() {
+        assert_eq!(escape("<b a=\"&\">\u{7}"), "&lt;b a=&quot;&amp;&quot;&gt; ");
+    }
+}

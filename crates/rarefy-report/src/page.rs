@@ -1,0 +1,265 @@
+//! The page: one HTML file with everything in it.
+
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+use crate::chart::short;
+use crate::charts;
+use crate::image::{Scale, data_uris};
+use crate::{Images, Report};
+
+const CSS: &str = include_str!("page.css");
+const SCRIPT: &str = include_str!("page.js");
+
+/// Renders a report as one self-contained HTML page: no network, light and dark, readable on a
+/// phone and without scripts.
+///
+/// # Example
+/// ```
+/// use rarefy_report::{Report, render};
+/// let page = render(&Report { title: "<b>mine</b>".into(), ..Report::default() });
+/// assert!(page.contains("&lt;b&gt;mine") && !page.contains("src=\"http"));
+/// ```
+pub fn render(report: &Report) -> String {
+    let sections = sections(report);
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                title { (report.title) }
+                style { (PreEscaped(CSS)) }
+            }
+            body {
+                main {
+                    header {
+                        div {
+                            h1 { (report.title) }
+                            p .soft { (report.subtitle) }
+                        }
+                        button #theme hidden { "light / dark" }
+                    }
+                    @if !report.summary.is_empty() {
+                        dl .figures {
+                            @for (name, value, remark) in &report.summary {
+                                div { dt { (name) } dd { (value) } @if !remark.is_empty() { span .remark { (remark) } } }
+                            }
+                        }
+                    }
+                    nav aria-label="Sections" {
+                        @for section in &sections { a href={ "#" (section.id) } { (section.heading) } }
+                    }
+                    @for note in &report.notes { p .note-box { (note) } }
+                    @for section in &sections {
+                        section id=(section.id) { h2 { (section.heading) } (section.body) }
+                    }
+                }
+                script { (PreEscaped(SCRIPT)) }
+            }
+        }
+    };
+    page.into_string()
+}
+
+struct Section {
+    id: &'static str,
+    heading: &'static str,
+    body: Markup,
+}
+
+fn sections(report: &Report) -> Vec<Section> {
+    let all = [
+        ("filters", "What each latent looks for", filters(report)),
+        ("reconstructions", "Inputs and reconstructions", reconstructions(report)),
+        ("objective", "The objective while training", objective(report)),
+        ("penalty", "The sparsity penalty", penalty(report)),
+        ("activity", "How active the latents are", activity(report)),
+        ("latents", "Every latent", latents(report)),
+        ("configuration", "Configuration", configuration(report)),
+    ];
+    all.into_iter().filter_map(|(id, heading, body)| Some(Section { id, heading, body: body? })).collect()
+}
+
+fn figure(svg: String, caption: &str) -> Markup {
+    html! { figure { (PreEscaped(svg)) figcaption { (caption) } } }
+}
+
+fn shape(images: &Images) -> String {
+    format!("--shape:{}/{}", images.width.max(1), images.height.max(1))
+}
+
+fn filters(report: &Report) -> Option<Markup> {
+    let images = report.filters.as_ref()?;
+    let uris = data_uris(images, Scale::Symmetric);
+    (!uris.is_empty()).then(|| {
+        html! {
+            p {
+                "One tile a latent: the input of length 1 to which it answers most. Bright pixels excite it, dark ones "
+                "inhibit it, middle grey does not matter. Each tile is scaled by its own largest weight."
+            }
+            ul .tiles style=(shape(images)) {
+                @for (latent, uri) in uris.iter().enumerate() {
+                    li { img src=(uri) alt={ "filter of latent " (latent) } title={ "latent " (latent) }; }
+                }
+            }
+        }
+    })
+}
+
+fn reconstructions(report: &Report) -> Option<Markup> {
+    let pairs = report.reconstructions.as_ref()?;
+    let inputs = data_uris(&pairs.inputs, Scale::Range);
+    let outputs = data_uris(&pairs.outputs, Scale::Range);
+    (!inputs.is_empty()).then(|| {
+        html! {
+            p { "Above what went in, below what came out of the latents again." }
+            ul .pairs style=(shape(&pairs.inputs)) {
+                @for (input, output) in inputs.iter().zip(&outputs) {
+                    li { img src=(input) alt="input"; img src=(output) alt="its reconstruction"; }
+                }
+            }
+        }
+    })
+}
+
+fn objective(report: &Report) -> Option<Markup> {
+    let caption = "The total is what the optimiser lowers; the others are its parts with their coefficients. \
+                   A penalty that first falls fast and then creeps up is the reconstruction taking back what it can afford.";
+    (!report.history.is_empty()).then(|| figure(charts::history(&report.history), caption))
+}
+
+fn penalty(report: &Report) -> Option<Markup> {
+    let rho = report.rho?;
+    let marks: Vec<f64> = report.latents.iter().map(|l| l.rho_hat).collect();
+    Some(html! {
+        div .pair {
+            (figure(charts::penalty_curve(rho, &marks),
+                "What one latent pays for a mean activation of rho_hat. The curve touches 0 only where rho_hat = rho; \
+                 dots are the trained latents."))
+            (figure(charts::rho_hat(rho, &report.latents),
+                "The penalty is a soft constraint: latents end near rho, not on it. The bands are 10 and 30 % either side."))
+        }
+    })
+}
+
+fn activity(report: &Report) -> Option<Markup> {
+    if report.latents.is_empty() {
+        return None;
+    }
+    let of = |value: fn(&crate::Latent) -> f64| charts::bins(report.latents.iter().map(value));
+    Some(html! {
+        p {
+            "A low mean is not yet sparse: a latent that always answers rho costs no penalty and says nothing. "
+            "Sparse means near 0 on most rows and near 1 on a few, which the mean cannot show and these can."
+        }
+        div .pair {
+            (figure(charts::histogram(&report.activation_histogram, true, "activation", "count (log)", "Histogram of all activations"),
+                "All activations of all latents. Two heaps, one at each end, is what sparse latents look like."))
+            (figure(charts::histogram(&of(|l| l.firing_rate), false, "share of rows above 0.5", "latents", "Histogram of firing rates"),
+                "How often a latent fires: the share of rows on which it is above 0.5."))
+            (figure(charts::histogram(&of(|l| l.lifetime_sparsity), false, "lifetime sparsity", "latents", "Histogram of lifetime sparsity"),
+                "Hoyer sparsity of each latent over the rows: 0 for a constant, 1 for a latent that knows a single row."))
+            (figure(charts::histogram(&report.population_histogram, false, "population sparsity", "rows", "Histogram of population sparsity"),
+                "Hoyer sparsity of each row over the latents: 1 means that one latent says it all."))
+        }
+    })
+}
+
+fn latents(report: &Report) -> Option<Markup> {
+    if report.latents.is_empty() {
+        return None;
+    }
+    let labelled = report.latents.iter().any(|l| !l.top.is_empty());
+    let count = |status: &str| report.latents.iter().filter(|l| l.status == status).count();
+    Some(html! {
+        p {
+            (count("alive")) " alive, " (count("dead")) " dead (never reaches half of rho), "
+            (count("always on")) " always on (above 0.5 on every row), "
+            (count("collapsed")) " collapsed (hardly depends on the input). "
+            "A click on a column's name sorts by it."
+        }
+        div .scroll {
+            table .sortable {
+                thead {
+                    tr {
+                        @for head in ["latent", "rho_hat", "fires", "variance", "lifetime sparsity", "status"] { th scope="col" { (head) } }
+                        @if labelled { th scope="col" { "most active on" } }
+                    }
+                }
+                tbody {
+                    @for (index, latent) in report.latents.iter().enumerate() {
+                        tr {
+                            td { (index) }
+                            td { (short(latent.rho_hat)) }
+                            td { (format!("{:.1} %", 100.0 * latent.firing_rate)) }
+                            td { (short(latent.variance)) }
+                            td { (format!("{:.2}", latent.lifetime_sparsity)) }
+                            td { (latent.status) }
+                            @if labelled {
+                                td .words {
+                                    @for (label, activation) in &latent.top {
+                                        span .chip title={ "activation " (short(f64::from(*activation))) } { (label) }
+                                    }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    })
+}
+
+fn configuration(report: &Report) -> Option<Markup> {
+    (!report.config.is_empty()).then(|| {
+        html! { details { summary { "every value, as resolved" } pre { (report.config) } } }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{HistoryPoint, Latent, Reconstructions};
+
+    fn full() -> Report {
+        let images = Images { height: 2, width: 2, pixels: vec![vec![0.0, 1.0, -1.0, 0.5]] };
+        Report {
+            title: "run <1>".into(),
+            subtitle: "a & b".into(),
+            summary: vec![("loss".into(), "1.5".into(), "nats".into())],
+            notes: vec!["careful".into()],
+            history: vec![HistoryPoint { step: 1, total: 1.0, reconstruction: 0.5, penalty: 0.5, weight_decay: 0.0 }],
+            rho: Some(0.05),
+            latents: vec![Latent {
+                rho_hat: 0.05,
+                status: "alive".into(),
+                top: vec![("</td><script>alert(1)</script>".into(), 0.9)],
+                ..Latent::default()
+            }],
+            activation_histogram: vec![3, 0, 1],
+            population_histogram: vec![1, 2],
+            filters: Some(images.clone()),
+            reconstructions: Some(Reconstructions { inputs: images.clone(), outputs: images }),
+            config: "[model]\nx = \"<\"".into(),
+        }
+    }
+
+    #[test]
+    fn the_page_holds_every_section_and_needs_no_network() {
+        let page = render(&full());
+        for id in ["filters", "reconstructions", "objective", "penalty", "activity", "latents", "configuration"] {
+            assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
+        }
+        for forbidden in ["src=\"http", "href=\"http", "url(", "@import", "<script>alert"] {
+            assert!(!page.contains(forbidden), "{forbidden}");
+        }
+    }
+
+    #[test]
+    fn empty_parts_vanish() {
+        let page = render(&Report::default());
+        assert!(!page.contains("<section") && !page.contains("<figure"));
+        let odd = Report { latents: vec![Latent { rho_hat: f64::NAN, ..Latent::default() }], rho: Some(0.1), ..Report::default() };
+        assert!(render(&odd).contains("<section id=\"latents\">"));
+    }
+}
