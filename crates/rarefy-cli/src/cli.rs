@@ -8,7 +8,13 @@ use rarefy::variants::{Kind, OptionInfo, VARIANTS};
 
 /// Sparse autoencoders, exact and fast.
 #[derive(Parser)]
-#[command(name = "rarefy", version, about, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "rarefy",
+    version,
+    about,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Commands,
@@ -91,7 +97,12 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub steps: Option<usize>,
     /// Passes over the data instead of steps.
-    #[arg(long, value_name = "N", conflicts_with = "steps", help_heading = "Training")]
+    #[arg(
+        long,
+        value_name = "N",
+        conflicts_with = "steps",
+        help_heading = "Training"
+    )]
     pub epochs: Option<usize>,
     /// Rows in a mini-batch [default: all rows for lbfgs, 256 otherwise].
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -329,20 +340,33 @@ fn architecture_options() -> BTreeMap<&'static str, (&'static OptionInfo, Vec<&'
     let mut options: BTreeMap<_, (_, Vec<_>)> = BTreeMap::new();
     for info in VARIANTS {
         for option in info.options {
-            options.entry(option.name).or_insert_with(|| (option, Vec::new())).1.push(info.name);
+            options
+                .entry(option.name)
+                .or_insert_with(|| (option, Vec::new()))
+                .1
+                .push(info.name);
         }
     }
     options
 }
 
 fn argument(option: &'static OptionInfo, archs: &[&'static str]) -> Arg {
-    let help = format!("{} [{}; default: {}]", option.help, archs.join(", "), option.default);
+    let help = format!(
+        "{} [{}; default: {}]",
+        option.help,
+        archs.join(", "),
+        option.default
+    );
     let argument = Arg::new(option.name)
         .long(option.name.replace('_', "-"))
         .help(help)
         .help_heading("Options of architectures");
     match option.kind {
-        Kind::Flag => argument.num_args(0..=1).require_equals(true).default_missing_value("true").value_parser(["true", "false"]),
+        Kind::Flag => argument
+            .num_args(0..=1)
+            .require_equals(true)
+            .default_missing_value("true")
+            .value_parser(["true", "false"]),
         Kind::Choice(words) => argument.value_name("WORD").value_parser(words.to_vec()),
         Kind::Count(_) => argument.value_name("N"),
         Kind::Open(..) | Kind::AtLeast(_) => argument.value_name("X").allow_negative_numbers(true),
@@ -352,7 +376,10 @@ fn argument(option: &'static OptionInfo, archs: &[&'static str]) -> Arg {
 /// The architectures' options that were given, as (key, text).
 pub fn given_options(train: &ArgMatches) -> Vec<(&'static str, String)> {
     let given = |name: &'static str| Some((name, train.get_one::<String>(name)?.clone()));
-    architecture_options().keys().filter_map(|name| given(name)).collect()
+    architecture_options()
+        .keys()
+        .filter_map(|name| given(name))
+        .collect()
 }
 
 #[cfg(test)]

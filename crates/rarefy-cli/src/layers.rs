@@ -12,7 +12,9 @@ use crate::run::Run;
 /// Merges the sample's defaults, the config file (or the run's own, when resuming), `--set` and flags.
 pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     let mut layers = Vec::new();
-    if args.resume && let Some(out) = &args.out {
+    if args.resume
+        && let Some(out) = &args.out
+    {
         layers.push(read(&Run::at(out).config_path())?);
     }
     if let Some(path) = &args.config {
@@ -20,7 +22,9 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     }
     let mut set = Table::new();
     for pair in &args.set {
-        let (key, value) = pair.split_once('=').ok_or_else(|| Error::hyper("--set", "KEY=VALUE", pair))?;
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Error::hyper("--set", "KEY=VALUE", pair))?;
         config::set(&mut set, key.trim(), value.trim())?;
     }
     layers.push(set);
@@ -35,7 +39,10 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
 fn suitable_defaults(config: &Config) -> rarefy::Result<Table> {
     let info = variants::find(&config.model.arch)?;
     let mut defaults = config::sample_defaults(&config.data.path);
-    let options = defaults.get_mut("model").and_then(Value::as_table_mut).and_then(|m| m.get_mut("options"));
+    let options = defaults
+        .get_mut("model")
+        .and_then(Value::as_table_mut)
+        .and_then(|m| m.get_mut("options"));
     if let Some(options) = options.and_then(Value::as_table_mut) {
         options.retain(|key, _| info.options.iter().any(|option| option.name == key));
     }
@@ -45,7 +52,9 @@ fn suitable_defaults(config: &Config) -> rarefy::Result<Table> {
 fn read(path: &std::path::Path) -> anyhow::Result<Table> {
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     // The error of a TOML parser shows the line and points at the place.
-    text.parse().map_err(|e: toml::de::Error| Error::format(path, e.to_string().trim_end().to_owned())).context("the configuration cannot be read")
+    text.parse()
+        .map_err(|e: toml::de::Error| Error::format(path, e.to_string().trim_end().to_owned()))
+        .context("the configuration cannot be read")
 }
 
 fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
@@ -62,15 +71,32 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     put("data.member", text(&args.source.member));
     put("data.header", args.source.header.map(Value::Boolean));
     let steps = args.preprocess.as_ref().map(|list| {
-        Value::Array(list.split(',').map(str::trim).filter(|s| !s.is_empty()).map(|s| Value::String(s.into())).collect())
+        Value::Array(
+            list.split(',')
+                .map(str::trim)
+                .filter(|s| !s.is_empty())
+                .map(|s| Value::String(s.into()))
+                .collect(),
+        )
     });
     put("data.preprocess", steps);
     if let Some((height, width)) = args.image_shape.as_deref().map(parse_size).transpose()? {
-        put("data.image_shape", Some(Value::Array(vec![(height as i64).into(), (width as i64).into()])));
+        put(
+            "data.image_shape",
+            Some(Value::Array(vec![
+                (height as i64).into(),
+                (width as i64).into(),
+            ])),
+        );
     }
     put("model.arch", text(&args.arch));
     put("model.latents", count(args.latents));
-    put("model.init", args.init.as_ref().map(|path| Value::String(path.display().to_string())));
+    put(
+        "model.init",
+        args.init
+            .as_ref()
+            .map(|path| Value::String(path.display().to_string())),
+    );
     put("model.decoder_norm", text(&args.decoder_norm));
     for (name, value) in given_options(matches) {
         put(&format!("model.options.{name}"), Some(Value::String(value)));
@@ -81,20 +107,32 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     put("train.batch", count(args.batch));
     put("train.lr", args.lr.map(Value::Float));
     if let Some(clip) = args.clip.as_deref().filter(|clip| *clip != "none") {
-        let number = clip.parse().map_err(|_| Error::hyper("clip", "a number or none", clip))?;
+        let number = clip
+            .parse()
+            .map_err(|_| Error::hyper("clip", "a number or none", clip))?;
         put("train.clip", Some(Value::Float(number)));
     }
     put("train.tolerance", args.tolerance.map(Value::Float));
-    put("train.seed", args.seed.map(|seed| Value::Integer(seed as i64)));
+    put(
+        "train.seed",
+        args.seed.map(|seed| Value::Integer(seed as i64)),
+    );
     put("train.threads", count(args.threads));
-    put("train.shuffle", args.no_shuffle.then_some(Value::Boolean(false)));
+    put(
+        "train.shuffle",
+        args.no_shuffle.then_some(Value::Boolean(false)),
+    );
     Ok(layer)
 }
 
 /// `28x28` as (height, width).
 pub fn parse_size(text: &str) -> rarefy::Result<(usize, usize)> {
-    let sides = text.split_once('x').and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
-    sides.filter(|(h, w)| h * w > 0).ok_or_else(|| Error::hyper("size", "HEIGHTxWIDTH, such as 28x28", text))
+    let sides = text
+        .split_once('x')
+        .and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
+    sides
+        .filter(|(h, w)| h * w > 0)
+        .ok_or_else(|| Error::hyper("size", "HEIGHTxWIDTH, such as 28x28", text))
 }
 
 /// The data part of a command that has no config file.

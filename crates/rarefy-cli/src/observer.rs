@@ -45,13 +45,29 @@ impl<'a> Watcher<'a> {
     /// Starts watching; `resumed_at` is the step of the checkpoint that training goes on from.
     pub fn new(plan: &'a Plan, run: &'a Run, resumed_at: usize, quiet: bool) -> Result<Self> {
         let path = run.metrics_path();
-        let kept = if resumed_at > 0 { read_records(&path)? } else { Vec::new() };
-        let lines: String = kept.iter().filter(|r| r.step <= resumed_at).map(to_line).collect();
+        let kept = if resumed_at > 0 {
+            read_records(&path)?
+        } else {
+            Vec::new()
+        };
+        let lines: String = kept
+            .iter()
+            .filter(|r| r.step <= resumed_at)
+            .map(to_line)
+            .collect();
         fs::write(&path, lines).map_err(Error::io(&path))?;
-        let records = OpenOptions::new().append(true).open(&path).map_err(Error::io(&path))?;
+        let records = OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .map_err(Error::io(&path))?;
 
-        let target = if quiet { ProgressDrawTarget::hidden() } else { ProgressDrawTarget::stderr_with_hz(10) };
-        let bar = ProgressBar::with_draw_target(Some(plan.steps as u64), target).with_position(resumed_at as u64);
+        let target = if quiet {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr_with_hz(10)
+        };
+        let bar = ProgressBar::with_draw_target(Some(plan.steps as u64), target)
+            .with_position(resumed_at as u64);
         let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  {eta} left");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         Ok(Self {
@@ -89,11 +105,17 @@ impl Observer for Watcher<'_> {
             gradient_norm: progress.gradient_norm,
             rho_hat_mean: progress.rho_hat_mean,
         };
-        self.records.write_all(to_line(&record).as_bytes()).map_err(Error::io(self.run.metrics_path()))?;
+        self.records
+            .write_all(to_line(&record).as_bytes())
+            .map_err(Error::io(self.run.metrics_path()))?;
         let before = *self.rows_before.get_or_insert(progress.rows_seen);
         let rate = (progress.rows_seen - before) as f64 / self.seconds().max(1e-9);
         self.bar.set_position(progress.step as u64);
-        self.bar.set_message(format!("loss {:.5}  {} rows/s", record.loss, HumanCount(rate as u64)));
+        self.bar.set_message(format!(
+            "loss {:.5}  {} rows/s",
+            record.loss,
+            HumanCount(rate as u64)
+        ));
         Ok(())
     }
 
@@ -104,7 +126,9 @@ impl Observer for Watcher<'_> {
     }
 
     fn checkpoint(&mut self, state: &State) -> Result<()> {
-        self.records.sync_data().map_err(Error::io(self.run.metrics_path()))?;
+        self.records
+            .sync_data()
+            .map_err(Error::io(self.run.metrics_path()))?;
         state.save(&self.run.checkpoint_path(state.step), self.plan)?;
         self.run.prune_checkpoints()
     }

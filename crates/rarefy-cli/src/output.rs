@@ -28,7 +28,10 @@ pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
     for column in table.column_iter_mut().skip(1).filter(|_| numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    let lines: Vec<String> = table.lines().map(|line| line.trim_end().to_owned()).collect();
+    let lines: Vec<String> = table
+        .lines()
+        .map(|line| line.trim_end().to_owned())
+        .collect();
     lines.join("\n")
 }
 
@@ -53,7 +56,10 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(hint) = cause.and_then(hint) {
         eprintln!("hint: {hint}");
     }
-    let usage = matches!(cause, Some(Error::Hyper { .. } | Error::Unknown { .. } | Error::Conflict(_)));
+    let usage = matches!(
+        cause,
+        Some(Error::Hyper { .. } | Error::Unknown { .. } | Error::Conflict(_))
+    );
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
@@ -62,10 +68,15 @@ fn hint(error: &Error) -> Option<String> {
         Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
             let name = path.to_str()?;
             let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name)?;
-            Some(format!("the embedded sample is written sample:{}", sample.name))
+            Some(format!(
+                "the embedded sample is written sample:{}",
+                sample.name
+            ))
         }
         Error::NotFinite { .. } => Some("replace or drop such rows before training".into()),
-        Error::Unknown { what, .. } if what.starts_with("config") => Some("a run's config.toml shows every key".into()),
+        Error::Unknown { what, .. } if what.starts_with("config") => {
+            Some("a run's config.toml shows every key".into())
+        }
         _ => None,
     }
 }

@@ -23,10 +23,18 @@ pub fn write(run: &Run, model: &Model, data: &Dataset, evaluation: &Evaluation) 
 
 fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Report> {
     let config = run.config_path();
-    let images = model.image_shape.filter(|(height, width)| height * width == model.raw_width());
+    let images = model
+        .image_shape
+        .filter(|(height, width)| height * width == model.raw_width());
     Ok(Report {
         title: format!("{} on {}", model.info.name, data.source.name()),
-        subtitle: format!("{} rows of {}, {} latents: {}", e.rows, model.raw_width(), model.d_sae, model.info.summary),
+        subtitle: format!(
+            "{} rows of {}, {} latents: {}",
+            e.rows,
+            model.raw_width(),
+            model.d_sae,
+            model.info.summary
+        ),
         summary: summary(e),
         notes: notes(e),
         history: history(run)?,
@@ -34,24 +42,50 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
         latents: latents(model, data, e)?,
         activation_histogram: e.activation_histogram.clone(),
         population_histogram: e.population_histogram.clone(),
-        filters: images.map(|(height, width)| Images { height, width, pixels: model.filters() }),
-        reconstructions: images.map(|shape| reconstructions(model, data, shape)).transpose()?,
+        filters: images.map(|(height, width)| Images {
+            height,
+            width,
+            pixels: model.filters(),
+        }),
+        reconstructions: images
+            .map(|shape| reconstructions(model, data, shape))
+            .transpose()?,
         config: std::fs::read_to_string(&config).map_err(Error::io(&config))?,
     })
 }
 
 fn summary(e: &Evaluation) -> Vec<(String, String, String)> {
     let mut figures = vec![
-        ("explained variance".to_owned(), format!("{:.1} %", 100.0 * e.explained_variance), "of the prepared data".to_owned()),
-        ("loss".into(), number(e.loss), format!("reconstruction {}", number(e.reconstruction))),
+        (
+            "explained variance".to_owned(),
+            format!("{:.1} %", 100.0 * e.explained_variance),
+            "of the prepared data".to_owned(),
+        ),
+        (
+            "loss".into(),
+            number(e.loss),
+            format!("reconstruction {}", number(e.reconstruction)),
+        ),
     ];
     if let Some(kl) = &e.kl {
         let worst = format!("worst latent {:.0} % off", 100.0 * kl.rho_hat_max_deviation);
-        figures.push(("mean rho_hat".into(), number(kl.rho_hat_mean), format!("target {}", number(kl.rho))));
+        figures.push((
+            "mean rho_hat".into(),
+            number(kl.rho_hat_mean),
+            format!("target {}", number(kl.rho)),
+        ));
         figures.push(("penalty Omega".into(), number(kl.omega), worst));
     }
-    figures.push(("latents active in a row".into(), format!("{:.2}", e.l0), format!("of {}", e.latents.len())));
-    figures.push(("dead latents".into(), e.dead_latents.to_string(), format!("{:.0} %", 100.0 * e.dead_fraction)));
+    figures.push((
+        "latents active in a row".into(),
+        format!("{:.2}", e.l0),
+        format!("of {}", e.latents.len()),
+    ));
+    figures.push((
+        "dead latents".into(),
+        e.dead_latents.to_string(),
+        format!("{:.0} %", 100.0 * e.dead_fraction),
+    ));
     figures
 }
 
@@ -65,14 +99,21 @@ fn notes(e: &Evaluation) -> Vec<String> {
         ));
     }
     if e.dead_fraction > 0.1 {
-        notes.push(format!("{} latents are dead; a smaller beta or fewer latents may help.", e.dead_latents));
+        notes.push(format!(
+            "{} latents are dead; a smaller beta or fewer latents may help.",
+            e.dead_latents
+        ));
     }
     notes
 }
 
 fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
     let path = run.metrics_path();
-    let records = if path.exists() { read_records(&path)? } else { Vec::new() };
+    let records = if path.exists() {
+        read_records(&path)?
+    } else {
+        Vec::new()
+    };
     let point = |r: crate::observer::Record| HistoryPoint {
         step: r.step,
         total: r.loss,
@@ -85,10 +126,16 @@ fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
 
 fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>> {
     let mut top = match &data.labels {
-        Some(labels) if words_are_telling(labels) => metrics::top_rows(model, data.source.as_ref(), TOP_ROWS)?
-            .into_iter()
-            .map(|rows| rows.into_iter().map(|(row, h)| (labels[row].clone(), h)).collect())
-            .collect(),
+        Some(labels) if words_are_telling(labels) => {
+            metrics::top_rows(model, data.source.as_ref(), TOP_ROWS)?
+                .into_iter()
+                .map(|rows| {
+                    rows.into_iter()
+                        .map(|(row, h)| (labels[row].clone(), h))
+                        .collect()
+                })
+                .collect()
+        }
         _ => vec![Vec::new(); e.latents.len()],
     };
     let latent = |(index, l): (usize, &metrics::LatentSummary)| Latent {
@@ -111,10 +158,16 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
 /// Labels of classes say something too: which digits a latent likes. A label for every row of a
 /// large regression would not; more than one character or few classes is the sign of words.
 fn words_are_telling(labels: &[String]) -> bool {
-    !labels.iter().all(|label| label.parse::<f64>().is_ok_and(|v| v.fract() != 0.0))
+    !labels
+        .iter()
+        .all(|label| label.parse::<f64>().is_ok_and(|v| v.fract() != 0.0))
 }
 
-fn reconstructions(model: &Model, data: &Dataset, (height, width): (usize, usize)) -> Result<Reconstructions> {
+fn reconstructions(
+    model: &Model,
+    data: &Dataset,
+    (height, width): (usize, usize),
+) -> Result<Reconstructions> {
     let rows = data.source.rows();
     let shown = SHOWN_ROWS.min(rows);
     // Evenly over the data, so that sorted files show more than their beginning.
@@ -124,8 +177,14 @@ fn reconstructions(model: &Model, data: &Dataset, (height, width): (usize, usize
     let images = |values: &[f32]| Images {
         height,
         width,
-        pixels: values.chunks_exact(height * width).map(<[f32]>::to_vec).collect(),
+        pixels: values
+            .chunks_exact(height * width)
+            .map(<[f32]>::to_vec)
+            .collect(),
     };
     let outputs = images(&model.reconstruct(&raw));
-    Ok(Reconstructions { inputs: images(&raw), outputs })
+    Ok(Reconstructions {
+        inputs: images(&raw),
+        outputs,
+    })
 }

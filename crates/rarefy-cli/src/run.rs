@@ -18,7 +18,9 @@ pub struct Run {
 impl Run {
     /// The run in a folder, whether it is there yet or not.
     pub fn at(folder: &Path) -> Self {
-        Self { folder: folder.into() }
+        Self {
+            folder: folder.into(),
+        }
     }
 
     /// The first free `runs/ARCH-DATA-N`.
@@ -27,10 +29,19 @@ impl Run {
             .file_stem()
             .map_or_else(|| "data".into(), |s| s.to_string_lossy().into_owned())
             .chars()
-            .map(|c| if c.is_alphanumeric() || "-_.".contains(c) { c } else { '-' })
+            .map(|c| {
+                if c.is_alphanumeric() || "-_.".contains(c) {
+                    c
+                } else {
+                    '-'
+                }
+            })
             .collect();
         let numbered = |n: usize| PathBuf::from("runs").join(format!("{arch}-{name}-{n}"));
-        let folder = (1..).map(numbered).find(|path| !path.exists()).unwrap_or_else(|| numbered(0));
+        let folder = (1..)
+            .map(numbered)
+            .find(|path| !path.exists())
+            .unwrap_or_else(|| numbered(0));
         Self { folder }
     }
 
@@ -42,7 +53,9 @@ impl Run {
             let empty = entries.next().is_none();
             if !empty && !self.config_path().exists() {
                 let path = self.folder.display();
-                return Err(Error::Conflict(format!("{path} holds other files and is no run; give another --out")));
+                return Err(Error::Conflict(format!(
+                    "{path} holds other files and is no run; give another --out"
+                )));
             }
         }
         fs::create_dir_all(self.checkpoints()).map_err(Error::io(&self.folder))?;
@@ -51,7 +64,8 @@ impl Run {
 
     /// Writes `config.toml`.
     pub fn write_config(&self, config: &Config) -> Result<()> {
-        let text = toml::to_string(config).map_err(|e| Error::Conflict(format!("the configuration: {e}")))?;
+        let text = toml::to_string(config)
+            .map_err(|e| Error::Conflict(format!("the configuration: {e}")))?;
         atomic::write(self.config_path(), |out| out.write_all(text.as_bytes()))
     }
 
@@ -99,13 +113,17 @@ impl Run {
 
     /// The checkpoint of a step.
     pub fn checkpoint_path(&self, step: usize) -> PathBuf {
-        self.checkpoints().join(format!("step-{step:08}.safetensors"))
+        self.checkpoints()
+            .join(format!("step-{step:08}.safetensors"))
     }
 
     /// The newest checkpoint.
     pub fn newest_checkpoint(&self) -> Result<PathBuf> {
         self.all_checkpoints().pop().ok_or_else(|| {
-            Error::Conflict(format!("{} has no checkpoint to resume from", self.folder.display()))
+            Error::Conflict(format!(
+                "{} has no checkpoint to resume from",
+                self.folder.display()
+            ))
         })
     }
 
@@ -123,8 +141,14 @@ impl Run {
     }
 
     fn all_checkpoints(&self) -> Vec<PathBuf> {
-        let entries = fs::read_dir(self.checkpoints()).into_iter().flatten().flatten().map(|e| e.path());
-        let mut found: Vec<PathBuf> = entries.filter(|p| p.extension().is_some_and(|e| e == "safetensors")).collect();
+        let entries = fs::read_dir(self.checkpoints())
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|e| e.path());
+        let mut found: Vec<PathBuf> = entries
+            .filter(|p| p.extension().is_some_and(|e| e == "safetensors"))
+            .collect();
         found.sort();
         found
     }

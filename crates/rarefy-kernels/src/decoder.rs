@@ -31,7 +31,13 @@ pub enum Output {
 /// # Numerics
 /// Cross-entropy never sees `ln 0`: it is computed from logits. A row's loss is summed in f32
 /// over 16 lanes, rows in f64.
-pub fn output_backward(output: Output, r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
+pub fn output_backward(
+    output: Output,
+    r: &mut [f32],
+    x: &[f32],
+    bias: &[f32],
+    sums: &mut [f64],
+) -> f64 {
     output_backward_on(crate::cpu::path(), output, r, x, bias, sums)
 }
 
@@ -97,7 +103,13 @@ fn entropy<const FMA: bool>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [
 const LANES: usize = 16;
 
 #[inline(always)]
-fn sweep(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64], unit: impl Fn(f32, f32) -> (f32, f32)) -> f64 {
+fn sweep(
+    r: &mut [f32],
+    x: &[f32],
+    bias: &[f32],
+    sums: &mut [f64],
+    unit: impl Fn(f32, f32) -> (f32, f32),
+) -> f64 {
     let d_in = bias.len();
     assert!(r.len() == x.len() && r.len() % d_in == 0 && sums.len() == d_in);
     let whole = d_in - d_in % LANES;

@@ -62,7 +62,11 @@ pub(crate) fn sigmoid_pair<const FMA: bool>(z: f32) -> (f32, f32) {
     let e = exp_nonpositive::<FMA>(-z.abs());
     let large = 1.0 / (1.0 + e);
     let small = e * large;
-    if z >= 0.0 { (large, small) } else { (small, large) }
+    if z >= 0.0 {
+        (large, small)
+    } else {
+        (small, large)
+    }
 }
 
 #[cfg(test)]
@@ -78,8 +82,14 @@ mod tests {
     fn exp_is_within_two_units() {
         for i in 0..=87_300 {
             let x = -(i as f32) / 1000.0;
-            assert!(ulps(exp_nonpositive::<true>(x), f64::from(x).exp()) <= 2.0, "fma {x}");
-            assert!(ulps(exp_nonpositive::<false>(x), f64::from(x).exp()) <= 2.0, "plain {x}");
+            assert!(
+                ulps(exp_nonpositive::<true>(x), f64::from(x).exp()) <= 2.0,
+                "fma {x}"
+            );
+            assert!(
+                ulps(exp_nonpositive::<false>(x), f64::from(x).exp()) <= 2.0,
+                "plain {x}"
+            );
         }
     }
 
@@ -97,7 +107,10 @@ mod tests {
         for z in [-80.0f32, -20.0, -1.0, 0.0, 0.5, 17.0, 80.0] {
             let (h, rest) = sigmoid_pair::<true>(z);
             let exact = |z: f64| 1.0 / (1.0 + (-z).exp());
-            assert!(ulps(h, exact(z.into())) <= 4.0 && ulps(rest, exact((-z).into())) <= 4.0, "{z}");
+            assert!(
+                ulps(h, exact(z.into())) <= 4.0 && ulps(rest, exact((-z).into())) <= 4.0,
+                "{z}"
+            );
         }
     }
 }

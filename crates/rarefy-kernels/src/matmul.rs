@@ -77,8 +77,17 @@ pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n,
 /// # Panics
 /// As [`matmul`].
 #[track_caller]
-pub fn matmul_f64(c: &mut [f64], add: bool, a: (&[f64], Op), b: (&[f64], Op), [m, n, k]: [usize; 3]) {
-    assert!(c.len() == m * n && a.0.len() == m * k && b.0.len() == k * n, "slices do not fit the shapes");
+pub fn matmul_f64(
+    c: &mut [f64],
+    add: bool,
+    a: (&[f64], Op),
+    b: (&[f64], Op),
+    [m, n, k]: [usize; 3],
+) {
+    assert!(
+        c.len() == m * n && a.0.len() == m * k && b.0.len() == k * n,
+        "slices do not fit the shapes"
+    );
     let (a_row, a_col) = strides(a.1, m, k);
     let (b_row, b_col) = strides(b.1, k, n);
     // SAFETY: as in `matmul`.
@@ -133,7 +142,9 @@ fn plain(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n, k]: 
 }
 
 fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..rows * cols).map(|i| values[(i % rows) * cols + i / rows]).collect()
+    (0..rows * cols)
+        .map(|i| values[(i % rows) * cols + i / rows])
+        .collect()
 }
 
 kernel! {
@@ -150,7 +161,15 @@ kernel! {
 }
 
 #[inline(always)]
-fn rows<const FMA: bool>(c: &mut [f32], a: &[f32], a_row: usize, a_col: usize, b: &[f32], k: usize, n: usize) {
+fn rows<const FMA: bool>(
+    c: &mut [f32],
+    a: &[f32],
+    a_row: usize,
+    a_col: usize,
+    b: &[f32],
+    k: usize,
+    n: usize,
+) {
     for (i, c) in c.chunks_exact_mut(n).enumerate() {
         for l in 0..k {
             let weight = a[i * a_row + l * a_col];

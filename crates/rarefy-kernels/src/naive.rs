@@ -61,21 +61,39 @@ impl Weights {
 
     /// The decoder's rows, whether tied or not.
     pub fn decoder(&self) -> &[f64] {
-        if self.w_dec.is_empty() { &self.w_enc } else { &self.w_dec }
+        if self.w_dec.is_empty() {
+            &self.w_enc
+        } else {
+            &self.w_dec
+        }
     }
 
     fn decoder_mut(&mut self) -> &mut [f64] {
-        if self.w_dec.is_empty() { &mut self.w_enc } else { &mut self.w_dec }
+        if self.w_dec.is_empty() {
+            &mut self.w_enc
+        } else {
+            &mut self.w_dec
+        }
     }
 
     /// All values in memory order.
     pub fn values(&self) -> impl Iterator<Item = f64> {
-        [&self.w_enc, &self.b_enc, &self.w_dec, &self.b_dec].into_iter().flatten().copied()
+        [&self.w_enc, &self.b_enc, &self.w_dec, &self.b_dec]
+            .into_iter()
+            .flatten()
+            .copied()
     }
 
     /// All values in memory order, to change.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut f64> {
-        [&mut self.w_enc, &mut self.b_enc, &mut self.w_dec, &mut self.b_dec].into_iter().flatten()
+        [
+            &mut self.w_enc,
+            &mut self.b_enc,
+            &mut self.w_dec,
+            &mut self.b_dec,
+        ]
+        .into_iter()
+        .flatten()
     }
 }
 
@@ -109,7 +127,11 @@ pub struct Evaluation {
 
 /// Logistic sigmoid without overflow.
 pub fn sigmoid(z: f64) -> f64 {
-    if z >= 0.0 { 1.0 / (1.0 + (-z).exp()) } else { z.exp() / (1.0 + z.exp()) }
+    if z >= 0.0 {
+        1.0 / (1.0 + (-z).exp())
+    } else {
+        z.exp() / (1.0 + z.exp())
+    }
 }
 
 /// `ln sigma(z)`, finite for every finite z.
@@ -143,19 +165,30 @@ pub fn objective(problem: &Problem, weights: &Weights, form: Form) -> Evaluation
     match form {
         Form::InMemory => {
             let push = penalty_by_examples(problem, &z);
-            let d_pre = hidden(&z, |i, _, slope| d_latents[i] / m * slope + problem.beta * push[i]);
+            let d_pre = hidden(&z, |i, _, slope| {
+                d_latents[i] / m * slope + problem.beta * push[i]
+            });
             encoder_gradient(problem, &d_pre, &mut gradient);
         }
         Form::TwoPass => {
             let s = penalty_slopes(problem, &rho_hat, &z);
-            let d_pre = hidden(&z, |i, l, slope| (d_latents[i] + problem.beta * s[l]) / m * slope);
+            let d_pre = hidden(&z, |i, l, slope| {
+                (d_latents[i] + problem.beta * s[l]) / m * slope
+            });
             encoder_gradient(problem, &d_pre, &mut gradient);
         }
         Form::OnePass => one_pass(problem, &z, &d_latents, &rho_hat, &mut gradient),
     }
     let weight_decay = decay(problem, weights, &mut gradient);
     let total = reconstruction + problem.beta * omega + weight_decay;
-    Evaluation { reconstruction, omega, weight_decay, total, rho_hat, gradient }
+    Evaluation {
+        reconstruction,
+        omega,
+        weight_decay,
+        total,
+        rho_hat,
+        gradient,
+    }
 }
 
 /// `z = W_enc x + b_enc`, `[n, d_sae]`.
@@ -179,7 +212,10 @@ fn reconstruction(problem: &Problem, weights: &Weights, z: &[f64]) -> (f64, Weig
     for (i, x) in problem.x.chunks_exact(d_in).enumerate() {
         let h: Vec<f64> = z[i * k..][..k].iter().map(|&z| sigmoid(z)).collect();
         for j in 0..d_in {
-            let r = weights.b_dec[j] + (0..k).map(|l| h[l] * weights.decoder()[l * d_in + j]).sum::<f64>();
+            let r = weights.b_dec[j]
+                + (0..k)
+                    .map(|l| h[l] * weights.decoder()[l * d_in + j])
+                    .sum::<f64>();
             let (value, d) = unit(problem.output, r, x[j]);
             loss += value;
             gradient.b_dec[j] += d / m;
@@ -209,7 +245,9 @@ fn column(z: &[f64], k: usize, l: usize) -> impl Iterator<Item = f64> + Clone {
 fn penalty_value(problem: &Problem, z: &[f64]) -> (f64, Vec<f64>) {
     let k = problem.d_sae;
     let m = (z.len() / k) as f64;
-    let rho_hat: Vec<f64> = (0..k).map(|l| column(z, k, l).map(sigmoid).sum::<f64>() / m).collect();
+    let rho_hat: Vec<f64> = (0..k)
+        .map(|l| column(z, k, l).map(sigmoid).sum::<f64>() / m)
+        .collect();
     let omega = match problem.penalty {
         Penalty::Linear(s) => s.iter().zip(&rho_hat).map(|(s, r)| s * r).sum(),
         Penalty::Kl { rho } => (0..k)
@@ -251,7 +289,8 @@ fn penalty_by_examples(problem: &Problem, z: &[f64]) -> Vec<f64> {
             d[i * k + l] = match problem.penalty {
                 Penalty::Linear(s) => s[l] * h * rest / m,
                 Penalty::Kl { rho } => {
-                    -rho * (ln_sigmoid(z) - ln_on).exp() * rest + (1.0 - rho) * (ln_sigmoid(-z) - ln_off).exp() * h
+                    -rho * (ln_sigmoid(z) - ln_on).exp() * rest
+                        + (1.0 - rho) * (ln_sigmoid(-z) - ln_off).exp() * h
                 }
             };
         }
@@ -259,14 +298,21 @@ fn penalty_by_examples(problem: &Problem, z: &[f64]) -> Vec<f64> {
     d
 }
 
-fn hidden(z: &[f64], value: impl Fn(usize, usize, f64) -> f64) -> impl Fn(usize, usize, usize) -> f64 {
+fn hidden(
+    z: &[f64],
+    value: impl Fn(usize, usize, f64) -> f64,
+) -> impl Fn(usize, usize, usize) -> f64 {
     move |i, l, k| {
         let z = z[i * k + l];
         value(i * k + l, l, sigmoid(z) * sigmoid(-z))
     }
 }
 
-fn encoder_gradient(problem: &Problem, d_pre: &impl Fn(usize, usize, usize) -> f64, gradient: &mut Weights) {
+fn encoder_gradient(
+    problem: &Problem,
+    d_pre: &impl Fn(usize, usize, usize) -> f64,
+    gradient: &mut Weights,
+) {
     let (d_in, k) = (problem.d_in, problem.d_sae);
     for (i, x) in problem.x.chunks_exact(d_in).enumerate() {
         for l in 0..k {
@@ -281,10 +327,21 @@ fn encoder_gradient(problem: &Problem, d_pre: &impl Fn(usize, usize, usize) -> f
 
 /// The lecture's factorisation: `s_l` scales only column l of `A`, so the sum over rows can be
 /// finished before `s_l` is known.
-fn one_pass(problem: &Problem, z: &[f64], d_latents: &[f64], rho_hat: &[f64], gradient: &mut Weights) {
+fn one_pass(
+    problem: &Problem,
+    z: &[f64],
+    d_latents: &[f64],
+    rho_hat: &[f64],
+    gradient: &mut Weights,
+) {
     let (d_in, k) = (problem.d_in, problem.d_sae);
     let m = (z.len() / k) as f64;
-    let mut a = Weights { w_enc: vec![0.0; k * d_in], b_enc: vec![0.0; k], w_dec: Vec::new(), b_dec: Vec::new() };
+    let mut a = Weights {
+        w_enc: vec![0.0; k * d_in],
+        b_enc: vec![0.0; k],
+        w_dec: Vec::new(),
+        b_dec: Vec::new(),
+    };
     let mut off = vec![0.0; k];
     for (i, x) in problem.x.chunks_exact(d_in).enumerate() {
         for l in 0..k {
@@ -320,7 +377,13 @@ fn decay(problem: &Problem, weights: &Weights, gradient: &mut Weights) -> f64 {
     for (g, w) in gradient.w_dec.iter_mut().zip(&weights.w_dec) {
         *g += lambda * w;
     }
-    lambda / 2.0 * weights.w_enc.iter().chain(&weights.w_dec).map(|w| w * w).sum::<f64>()
+    lambda / 2.0
+        * weights
+            .w_enc
+            .iter()
+            .chain(&weights.w_dec)
+            .map(|w| w * w)
+            .sum::<f64>()
 }
 
 #[cfg(test)]

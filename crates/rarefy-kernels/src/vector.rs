@@ -16,7 +16,12 @@ fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let mut lanes = [0.0f64; LANES];
     let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let tail: f64 = a_blocks.remainder().iter().zip(b_blocks.remainder()).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum();
+    let tail: f64 = a_blocks
+        .remainder()
+        .iter()
+        .zip(b_blocks.remainder())
+        .map(|(a, b)| f64::from(*a) * f64::from(*b))
+        .sum();
     for (a, b) in a_blocks.zip(b_blocks) {
         for j in 0..LANES {
             lanes[j] += f64::from(a[j]) * f64::from(b[j]);
@@ -71,7 +76,13 @@ kernel! {
 }
 
 #[inline(always)]
-fn adam_body<const FMA: bool>(step: &Adam, params: &mut [f32], gradient: &[f32], mean: &mut [f32], square: &mut [f32]) {
+fn adam_body<const FMA: bool>(
+    step: &Adam,
+    params: &mut [f32],
+    gradient: &[f32],
+    mean: &mut [f32],
+    square: &mut [f32],
+) {
     let n = params.len();
     assert!(gradient.len() == n && mean.len() == n && square.len() == n);
     for i in 0..n {
@@ -80,7 +91,8 @@ fn adam_body<const FMA: bool>(step: &Adam, params: &mut [f32], gradient: &[f32],
         let v = step.beta2 * square[i] + (1.0 - step.beta2) * g * g;
         mean[i] = m;
         square[i] = v;
-        params[i] -= step.lr * (m / step.correction1) / ((v / step.correction2).sqrt() + step.epsilon);
+        params[i] -=
+            step.lr * (m / step.correction1) / ((v / step.correction2).sqrt() + step.epsilon);
     }
 }
 

@@ -21,9 +21,21 @@ pub(crate) struct Axis {
 impl Axis {
     /// A linear axis; a range without extent is widened.
     pub(crate) fn linear(low: f64, high: f64) -> Self {
-        let (low, high) = if low.is_finite() && high.is_finite() { (low, high) } else { (0.0, 1.0) };
-        let pad = if high > low { 0.0 } else { 0.5 * low.abs().max(1.0) };
-        Self { low: low - pad, high: high + pad, logarithmic: false }
+        let (low, high) = if low.is_finite() && high.is_finite() {
+            (low, high)
+        } else {
+            (0.0, 1.0)
+        };
+        let pad = if high > low {
+            0.0
+        } else {
+            0.5 * low.abs().max(1.0)
+        };
+        Self {
+            low: low - pad,
+            high: high + pad,
+            logarithmic: false,
+        }
     }
 
     /// A logarithmic axis over positive numbers, from a power of ten to a power of ten.
@@ -32,7 +44,11 @@ impl Axis {
             return Self::linear(0.0, 1.0);
         }
         let (low, high) = (low.log10().floor(), high.log10().ceil());
-        Self { low: 10f64.powf(low), high: 10f64.powf(high.max(low + 1.0)), logarithmic: true }
+        Self {
+            low: 10f64.powf(low),
+            high: 10f64.powf(high.max(low + 1.0)),
+            logarithmic: true,
+        }
     }
 
     /// Where a value lies, 0 at the low end and 1 at the high end, clamped.
@@ -48,15 +64,28 @@ impl Axis {
     /// Round numbers inside the axis: 1, 2 or 5 times a power of ten apart, or powers of ten.
     pub(crate) fn ticks(&self) -> Vec<f64> {
         if self.logarithmic {
-            let (low, high) = (self.low.log10().round() as i32, self.high.log10().round() as i32);
+            let (low, high) = (
+                self.low.log10().round() as i32,
+                self.high.log10().round() as i32,
+            );
             let every = ((high - low) / 6).max(1);
-            return (low..=high).step_by(every as usize).map(|power| 10f64.powi(power)).collect();
+            return (low..=high)
+                .step_by(every as usize)
+                .map(|power| 10f64.powi(power))
+                .collect();
         }
         let rough = (self.high - self.low) / 5.0;
         let power = 10f64.powf(rough.log10().floor());
-        let step = [1.0, 2.0, 5.0, 10.0].map(|n| n * power).into_iter().find(|s| *s >= rough * 0.999).unwrap_or(rough);
+        let step = [1.0, 2.0, 5.0, 10.0]
+            .map(|n| n * power)
+            .into_iter()
+            .find(|s| *s >= rough * 0.999)
+            .unwrap_or(rough);
         let first = (self.low / step - 1e-9).ceil();
-        (0..12).map(|i| (first + f64::from(i)) * step).take_while(|tick| *tick <= self.high + 1e-9 * step).collect()
+        (0..12)
+            .map(|i| (first + f64::from(i)) * step)
+            .take_while(|tick| *tick <= self.high + 1e-9 * step)
+            .collect()
     }
 }
 
@@ -74,8 +103,20 @@ impl Chart {
         Self::with_height(HEIGHT, x, y, x_name, y_name, label)
     }
 
-    pub(crate) fn with_height(height: f64, x: Axis, y: Axis, x_name: &str, y_name: &str, label: &str) -> Self {
-        let mut chart = Self { svg: String::new(), x, y, height };
+    pub(crate) fn with_height(
+        height: f64,
+        x: Axis,
+        y: Axis,
+        x_name: &str,
+        y_name: &str,
+        label: &str,
+    ) -> Self {
+        let mut chart = Self {
+            svg: String::new(),
+            x,
+            y,
+            height,
+        };
         let _ = write!(
             chart.svg,
             r#"<svg class="chart" xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{0}"><title>{0}</title>"#,
@@ -109,7 +150,10 @@ impl Chart {
 
     /// A line in SVG units.
     pub(crate) fn line(&mut self, class: &str, x1: f64, y1: f64, x2: f64, y2: f64) {
-        let _ = write!(self.svg, r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#);
+        let _ = write!(
+            self.svg,
+            r#"<line class="{class}" x1="{x1:.1}" y1="{y1:.1}" x2="{x2:.1}" y2="{y2:.1}"/>"#
+        );
     }
 
     /// A curve through points of data; points that are not finite break it.
@@ -121,7 +165,13 @@ impl Chart {
                 drawing = false;
                 continue;
             }
-            let _ = write!(path, "{}{:.1} {:.1}", if drawing { "L" } else { "M" }, self.at_x(x), self.at_y(y));
+            let _ = write!(
+                path,
+                "{}{:.1} {:.1}",
+                if drawing { "L" } else { "M" },
+                self.at_x(x),
+                self.at_y(y)
+            );
             drawing = true;
         }
         let _ = write!(self.svg, r#"<path class="{class}" d="{path}"/>"#);
@@ -132,16 +182,29 @@ impl Chart {
         if x.is_finite() && y.is_finite() {
             let (x, y) = (self.at_x(x), self.at_y(y));
             let hover = escape(hover);
-            let _ = write!(self.svg, r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"><title>{hover}</title></circle>"#);
+            let _ = write!(
+                self.svg,
+                r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"><title>{hover}</title></circle>"#
+            );
         }
     }
 
     /// A filled rectangle between two points of data.
-    pub(crate) fn bar(&mut self, class: &str, (x1, y1): (f64, f64), (x2, y2): (f64, f64), hover: &str) {
+    pub(crate) fn bar(
+        &mut self,
+        class: &str,
+        (x1, y1): (f64, f64),
+        (x2, y2): (f64, f64),
+        hover: &str,
+    ) {
         let (left, right) = (self.at_x(x1), self.at_x(x2));
         let (top, bottom) = (self.at_y(y1.max(y2)), self.at_y(y1.min(y2)));
         let (width, height) = ((right - left).max(0.0), (bottom - top).max(0.0));
-        let hover = if hover.is_empty() { String::new() } else { format!("<title>{}</title>", escape(hover)) };
+        let hover = if hover.is_empty() {
+            String::new()
+        } else {
+            format!("<title>{}</title>", escape(hover))
+        };
         let _ = write!(
             self.svg,
             r#"<rect class="{class}" x="{left:.1}" y="{top:.1}" width="{width:.1}" height="{height:.1}">{hover}</rect>"#
@@ -151,7 +214,10 @@ impl Chart {
     /// Text at a place in SVG units.
     pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, anchor: &str, text: &str) {
         let text = escape(text);
-        let _ = write!(self.svg, r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#);
+        let _ = write!(
+            self.svg,
+            r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#
+        );
     }
 
     /// The finished picture.
@@ -200,17 +266,26 @@ mod tests {
 
     #[test]
     fn ticks_are_round_and_inside() {
-        assert_eq!(Axis::linear(0.0, 1.0).ticks(), [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]);
+        assert_eq!(
+            Axis::linear(0.0, 1.0).ticks(),
+            [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+        );
         let ticks = Axis::linear(3.0, 47.0).ticks();
         assert_eq!(ticks, [10.0, 20.0, 30.0, 40.0]);
-        assert_eq!(Axis::logarithmic(0.02, 30.0).ticks(), [0.01, 0.1, 1.0, 10.0, 100.0]);
+        assert_eq!(
+            Axis::logarithmic(0.02, 30.0).ticks(),
+            [0.01, 0.1, 1.0, 10.0, 100.0]
+        );
         assert!(!Axis::linear(f64::NAN, 1.0).ticks().is_empty());
         assert!(!Axis::linear(2.0, 2.0).ticks().is_empty());
     }
 
     #[test]
     fn numbers_are_short() {
-        assert_eq!([0.0, 0.2, 1.0, 12.5, 1e-6, 250_000.0].map(short), ["0", "0.2", "1", "12.5", "1e-6", "2.5e5"]);
+        assert_eq!(
+            [0.0, 0.2, 1.0, 12.5, 1e-6, 250_000.0].map(short),
+            ["0", "0.2", "1", "12.5", "1e-6", "2.5e5"]
+        );
     }
 
     #[test]

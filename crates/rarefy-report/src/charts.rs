@@ -12,22 +12,57 @@ fn penalty(rho: f64, rho_hat: f64) -> f64 {
 fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     const POINTS: usize = 400;
     // High enough to show that both ends rise, low enough to show the valley.
-    let top = 1.15 * penalty(rho, 0.5).max(penalty(rho, rho / 8.0)).max(penalty(rho, 1.0 - (1.0 - rho) / 8.0));
-    let label = format!("Omega against rho_hat for rho = {}: the minimum is 0, at rho_hat = rho", short(rho));
-    let mut chart = Chart::new(Axis::linear(0.0, 1.0), Axis::linear(0.0, top), "rho_hat, mean activation", "Omega (nats)", &label);
+    let top = 1.15
+        * penalty(rho, 0.5)
+            .max(penalty(rho, rho / 8.0))
+            .max(penalty(rho, 1.0 - (1.0 - rho) / 8.0));
+    let label = format!(
+        "Omega against rho_hat for rho = {}: the minimum is 0, at rho_hat = rho",
+        short(rho)
+    );
+    let mut chart = Chart::new(
+        Axis::linear(0.0, 1.0),
+        Axis::linear(0.0, top),
+        "rho_hat, mean activation",
+        "Omega (nats)",
+        &label,
+    );
     // Closer together at the ends, where the curve is steep.
     let sample = |i: usize| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / POINTS as f64).cos();
-    let inside = (1..POINTS).map(sample).map(|q| (q, penalty(rho, q))).filter(|(_, value)| *value <= top);
+    let inside = (1..POINTS)
+        .map(sample)
+        .map(|q| (q, penalty(rho, q)))
+        .filter(|(_, value)| *value <= top);
     chart.curve("curve", inside);
     for (index, &mark) in marks.iter().enumerate() {
         let value = penalty(rho, mark);
-        chart.dot("mark", mark, value.min(top), 3.0, &format!("latent {index}: rho_hat {}, Omega {}", short(mark), short(value)));
+        chart.dot(
+            "mark",
+            mark,
+            value.min(top),
+            3.0,
+            &format!(
+                "latent {index}: rho_hat {}, Omega {}",
+                short(mark),
+                short(value)
+            ),
+        );
     }
     let (x, y) = (chart.at_x(rho), chart.at_y(0.0));
     chart.line("target", x, chart.at_y(top), x, y);
     chart.dot("minimum", rho, 0.0, 5.0, "minimum: 0 at rho_hat = rho");
-    let (anchor, shift) = if rho < 0.6 { ("start", 10.0) } else { ("end", -10.0) };
-    chart.text("note", x + shift, y - 34.0, anchor, &format!("minimum at rho_hat = rho = {}", short(rho)));
+    let (anchor, shift) = if rho < 0.6 {
+        ("start", 10.0)
+    } else {
+        ("end", -10.0)
+    };
+    chart.text(
+        "note",
+        x + shift,
+        y - 34.0,
+        anchor,
+        &format!("minimum at rho_hat = rho = {}", short(rho)),
+    );
     chart.text("note", x + shift, y - 18.0, anchor, "Omega = 0");
     chart
 }
@@ -69,28 +104,55 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         ("weight decay", "s3", |p| p.weight_decay),
     ];
     let positive = |v: &f64| v.is_finite() && *v > 0.0;
-    let used: Vec<&Part> = PARTS.iter().filter(|(_, _, of)| points.iter().map(of).any(|v| positive(&v))).collect();
-    let values = || used.iter().flat_map(|(_, _, of)| points.iter().map(of)).filter(positive);
+    let used: Vec<&Part> = PARTS
+        .iter()
+        .filter(|(_, _, of)| points.iter().map(of).any(|v| positive(&v)))
+        .collect();
+    let values = || {
+        used.iter()
+            .flat_map(|(_, _, of)| points.iter().map(of))
+            .filter(positive)
+    };
     let low = values().fold(f64::INFINITY, f64::min);
     let high = values().fold(0.0, f64::max);
     // A penalty that reaches zero would stretch the axis over many empty decades.
     let y = Axis::logarithmic(low.max(high * 1e-6), high);
-    let x = Axis::linear(points.first().map_or(0.0, |p| p.step as f64), points.last().map_or(1.0, |p| p.step as f64));
-    let mut chart = Chart::new(x, y, "step", "value (log)", "Parts of the objective over the steps of training");
+    let x = Axis::linear(
+        points.first().map_or(0.0, |p| p.step as f64),
+        points.last().map_or(1.0, |p| p.step as f64),
+    );
+    let mut chart = Chart::new(
+        x,
+        y,
+        "step",
+        "value (log)",
+        "Parts of the objective over the steps of training",
+    );
     for (_, class, of) in &used {
-        let shown = points.iter().map(|p| (p.step as f64, of(p))).map(|(x, v)| (x, if v > 0.0 { v } else { f64::NAN }));
+        let shown = points
+            .iter()
+            .map(|p| (p.step as f64, of(p)))
+            .map(|(x, v)| (x, if v > 0.0 { v } else { f64::NAN }));
         chart.curve(&format!("series {class}"), thin(shown.collect()));
     }
     // Names stand at the right end of their curves, moved apart where they would overlap.
     let last = points.last().copied().unwrap_or_default();
-    let mut names: Vec<(f64, &str, &str)> =
-        used.iter().map(|(name, class, of)| (chart.at_y(of(&last).max(low)) - 6.0, *name, *class)).collect();
+    let mut names: Vec<(f64, &str, &str)> = used
+        .iter()
+        .map(|(name, class, of)| (chart.at_y(of(&last).max(low)) - 6.0, *name, *class))
+        .collect();
     names.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut lowest = f64::NEG_INFINITY;
     for (y, name, class) in names {
         let y = y.max(lowest + 15.0);
         lowest = y;
-        chart.text(&format!("series-name {class}"), crate::chart::WIDTH - 20.0, y, "end", name);
+        chart.text(
+            &format!("series-name {class}"),
+            crate::chart::WIDTH - 20.0,
+            y,
+            "end",
+            name,
+        );
     }
     chart.finish()
 }
@@ -100,40 +162,98 @@ fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     const MOST: usize = 600;
     let every = points.len().div_ceil(MOST).max(1);
     let last = points.len().saturating_sub(1);
-    points.into_iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last).map(|(_, point)| point).collect()
+    points
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| i % every == 0 || *i == last)
+        .map(|(_, point)| point)
+        .collect()
 }
 
 /// Every latent's mean activation in rising order, against the target and bands of 10 and 30 %.
 pub(crate) fn rho_hat(rho: f64, latents: &[Latent]) -> String {
     let mut order: Vec<usize> = (0..latents.len()).collect();
     order.sort_by(|&a, &b| latents[a].rho_hat.total_cmp(&latents[b].rho_hat));
-    let highest = latents.iter().map(|l| l.rho_hat).filter(|r| r.is_finite()).fold(1.5 * rho, f64::max);
+    let highest = latents
+        .iter()
+        .map(|l| l.rho_hat)
+        .filter(|r| r.is_finite())
+        .fold(1.5 * rho, f64::max);
     let x = Axis::linear(-0.5, latents.len() as f64 - 0.5);
     let y = Axis::linear(0.0, 1.05 * highest);
-    let mut chart = Chart::new(x, y, "latents, in rising order", "rho_hat", "Mean activation of every latent against the target");
-    chart.bar("band wide", (x.low, 0.7 * rho), (x.high, 1.3 * rho), "within 30 % of rho");
-    chart.bar("band", (x.low, 0.9 * rho), (x.high, 1.1 * rho), "within 10 % of rho");
+    let mut chart = Chart::new(
+        x,
+        y,
+        "latents, in rising order",
+        "rho_hat",
+        "Mean activation of every latent against the target",
+    );
+    chart.bar(
+        "band wide",
+        (x.low, 0.7 * rho),
+        (x.high, 1.3 * rho),
+        "within 30 % of rho",
+    );
+    chart.bar(
+        "band",
+        (x.low, 0.9 * rho),
+        (x.high, 1.1 * rho),
+        "within 10 % of rho",
+    );
     let at = chart.at_y(rho);
     chart.line("target", chart.at_x(x.low), at, chart.at_x(x.high), at);
-    chart.text("note", chart.at_x(x.low) + 6.0, at - 6.0, "start", &format!("rho = {}", short(rho)));
+    chart.text(
+        "note",
+        chart.at_x(x.low) + 6.0,
+        at - 6.0,
+        "start",
+        &format!("rho = {}", short(rho)),
+    );
     for (place, &l) in order.iter().enumerate() {
         let latent = &latents[l];
-        let class = if latent.status == "alive" { "mark" } else { "mark odd" };
-        chart.dot(class, place as f64, latent.rho_hat, 3.0, &format!("latent {l}: {} ({})", short(latent.rho_hat), latent.status));
+        let class = if latent.status == "alive" {
+            "mark"
+        } else {
+            "mark odd"
+        };
+        chart.dot(
+            class,
+            place as f64,
+            latent.rho_hat,
+            3.0,
+            &format!("latent {l}: {} ({})", short(latent.rho_hat), latent.status),
+        );
     }
     chart.finish()
 }
 
 /// Counts over equal bins of [0, 1]; with `logarithmic`, an empty bin is no bar.
-pub(crate) fn histogram(counts: &[u64], logarithmic: bool, x_name: &str, y_name: &str, label: &str) -> String {
+pub(crate) fn histogram(
+    counts: &[u64],
+    logarithmic: bool,
+    x_name: &str,
+    y_name: &str,
+    label: &str,
+) -> String {
     let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
-    let y = if logarithmic { Axis::logarithmic(1.0, most) } else { Axis::linear(0.0, 1.05 * most) };
+    let y = if logarithmic {
+        Axis::logarithmic(1.0, most)
+    } else {
+        Axis::linear(0.0, 1.05 * most)
+    };
     let mut chart = Chart::with_height(220.0, Axis::linear(0.0, 1.0), y, x_name, y_name, label);
     for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
-        let (left, right) = (bin as f64 / counts.len() as f64, (bin + 1) as f64 / counts.len() as f64);
+        let (left, right) = (
+            bin as f64 / counts.len() as f64,
+            (bin + 1) as f64 / counts.len() as f64,
+        );
         let hover = format!("{} to {}: {count}", short(left), short(right));
         // In a logarithmic chart a single count still wants a visible bar.
-        let top = if logarithmic { (count as f64).max(1.15) } else { count as f64 };
+        let top = if logarithmic {
+            (count as f64).max(1.15)
+        } else {
+            count as f64
+        };
         chart.bar("bin", (left + 0.001, y.low), (right - 0.001, top), &hover);
     }
     chart.finish()
@@ -156,11 +276,17 @@ mod tests {
     fn well_formed(xml: &str) -> bool {
         let mut open = Vec::new();
         for tag in xml.split('<').skip(1) {
-            let Some((tag, _)) = tag.split_once('>') else { return false };
+            let Some((tag, _)) = tag.split_once('>') else {
+                return false;
+            };
             if tag.matches(['"', '\'']).count() % 2 != 0 {
                 return false;
             }
-            let name = tag.trim_start_matches('/').split([' ', '/']).next().unwrap_or_default();
+            let name = tag
+                .trim_start_matches('/')
+                .split([' ', '/'])
+                .next()
+                .unwrap_or_default();
             if tag.starts_with('/') {
                 if open.pop() != Some(name) {
                     return false;
@@ -176,25 +302,59 @@ mod tests {
     fn the_penalty_is_zero_at_the_target_and_nowhere_else() {
         assert_eq!(penalty(0.2, 0.2), 0.0);
         assert!((penalty(0.2, 0.5) - 0.192_745).abs() < 1e-6);
-        assert!((1..100).map(|i| f64::from(i) / 100.0).filter(|q| (q - 0.2).abs() > 1e-9).all(|q| penalty(0.2, q) > 0.0));
+        assert!(
+            (1..100)
+                .map(|i| f64::from(i) / 100.0)
+                .filter(|q| (q - 0.2).abs() > 1e-9)
+                .all(|q| penalty(0.2, q) > 0.0)
+        );
     }
 
     #[test]
     fn pictures_are_well_formed_whatever_the_numbers() {
-        let odd = HistoryPoint { step: 2, total: f64::NAN, reconstruction: f64::INFINITY, penalty: 0.0, weight_decay: -1.0 };
-        let good = HistoryPoint { step: 1, total: 3.0, reconstruction: 2.0, penalty: 1.0, weight_decay: 0.0 };
+        let odd = HistoryPoint {
+            step: 2,
+            total: f64::NAN,
+            reconstruction: f64::INFINITY,
+            penalty: 0.0,
+            weight_decay: -1.0,
+        };
+        let good = HistoryPoint {
+            step: 1,
+            total: 3.0,
+            reconstruction: 2.0,
+            penalty: 1.0,
+            weight_decay: 0.0,
+        };
         for points in [vec![], vec![odd], vec![good], vec![good, odd]] {
             assert!(well_formed(&history(&points)), "{points:?}");
         }
-        let latent = |rho_hat| Latent { rho_hat, status: "<odd> & \"quoted\"".into(), ..Latent::default() };
-        for latents in [vec![], vec![latent(f64::NAN)], vec![latent(0.1), latent(0.9)]] {
+        let latent = |rho_hat| Latent {
+            rho_hat,
+            status: "<odd> & \"quoted\"".into(),
+            ..Latent::default()
+        };
+        for latents in [
+            vec![],
+            vec![latent(f64::NAN)],
+            vec![latent(0.1), latent(0.9)],
+        ] {
             assert!(well_formed(&rho_hat(0.1, &latents)));
         }
         for rho in [1e-6, 0.005, 0.2, 0.7, 1.0 - 1e-9] {
             let svg = penalty_plot(rho, &[0.0, 0.3, 1.0, f64::NAN]);
-            assert!(well_formed(&svg) && !svg.contains("NaN") && !svg.contains("inf"), "{rho}: {svg}");
+            assert!(
+                well_formed(&svg) && !svg.contains("NaN") && !svg.contains("inf"),
+                "{rho}: {svg}"
+            );
         }
         assert!(well_formed(&histogram(&[], true, "x", "y", "z")));
-        assert!(well_formed(&histogram(&[0, 5, 1_000_000], true, "x", "y", "z")));
+        assert!(well_formed(&histogram(
+            &[0, 5, 1_000_000],
+            true,
+            "x",
+            "y",
+            "z"
+        )));
     }
 }

@@ -13,19 +13,45 @@ pub(crate) enum Scale {
 
 /// Each image as a data URI.
 pub(crate) fn data_uris(images: &Images, scale: Scale) -> Vec<String> {
-    let all = || images.pixels.iter().flatten().copied().filter(|v| v.is_finite());
-    let (low, high) = (all().fold(f32::INFINITY, f32::min), all().fold(f32::NEG_INFINITY, f32::max));
+    let all = || {
+        images
+            .pixels
+            .iter()
+            .flatten()
+            .copied()
+            .filter(|v| v.is_finite())
+    };
+    let (low, high) = (
+        all().fold(f32::INFINITY, f32::min),
+        all().fold(f32::NEG_INFINITY, f32::max),
+    );
     let grey = |pixels: &[f32]| -> Vec<u8> {
-        let largest = pixels.iter().filter(|v| v.is_finite()).fold(0.0f32, |most, v| most.max(v.abs()));
+        let largest = pixels
+            .iter()
+            .filter(|v| v.is_finite())
+            .fold(0.0f32, |most, v| most.max(v.abs()));
         let share = |v: f32| match scale {
             Scale::Symmetric if largest > 0.0 => 0.5 + 0.5 * v / largest,
             Scale::Range if high > low => (v - low) / (high - low),
             _ => 0.5,
         };
-        pixels.iter().map(|&v| (share(v).clamp(0.0, 1.0) * 255.0).round() as u8).collect()
+        pixels
+            .iter()
+            .map(|&v| (share(v).clamp(0.0, 1.0) * 255.0).round() as u8)
+            .collect()
     };
-    let uri = |pixels: &Vec<f32>| format!("data:image/png;base64,{}", base64(&png(images.width, images.height, &grey(pixels))));
-    images.pixels.iter().filter(|p| p.len() == images.width * images.height).map(uri).collect()
+    let uri = |pixels: &Vec<f32>| {
+        format!(
+            "data:image/png;base64,{}",
+            base64(&png(images.width, images.height, &grey(pixels)))
+        )
+    };
+    images
+        .pixels
+        .iter()
+        .filter(|p| p.len() == images.width * images.height)
+        .map(uri)
+        .collect()
 }
 
 /// An 8-bit grey PNG.
@@ -71,7 +97,13 @@ fn zlib(data: &[u8]) -> Vec<u8> {
 
 fn crc32(data: &[u8]) -> u32 {
     let step = |crc: u32, byte: &u8| {
-        (0..8).fold(crc ^ u32::from(*byte), |crc, _| if crc & 1 == 1 { (crc >> 1) ^ 0xEDB8_8320 } else { crc >> 1 })
+        (0..8).fold(crc ^ u32::from(*byte), |crc, _| {
+            if crc & 1 == 1 {
+                (crc >> 1) ^ 0xEDB8_8320
+            } else {
+                crc >> 1
+            }
+        })
     };
     !data.iter().fold(!0, step)
 }
@@ -88,10 +120,16 @@ fn base64(data: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(data.len().div_ceil(3) * 4);
     for group in data.chunks(3) {
-        let bits = group.iter().enumerate().fold(0u32, |bits, (i, byte)| bits | u32::from(*byte) << (16 - 8 * i));
+        let bits = group.iter().enumerate().fold(0u32, |bits, (i, byte)| {
+            bits | u32::from(*byte) << (16 - 8 * i)
+        });
         for i in 0..4 {
             let letter = LETTERS[(bits >> (18 - 6 * i)) as usize & 63];
-            text.push(if i <= group.len() { char::from(letter) } else { '=' });
+            text.push(if i <= group.len() {
+                char::from(letter)
+            } else {
+                '='
+            });
         }
     }
     text
@@ -105,16 +143,34 @@ mod tests {
     fn checksums_have_their_published_values() {
         assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
         assert_eq!(adler32(b"Wikipedia"), 0x11E6_0398);
-        assert_eq!(["", "f", "fo", "foo"].map(|s| base64(s.as_bytes())), ["", "Zg==", "Zm8=", "Zm9v"]);
+        assert_eq!(
+            ["", "f", "fo", "foo"].map(|s| base64(s.as_bytes())),
+            ["", "Zg==", "Zm8=", "Zm9v"]
+        );
     }
 
     #[test]
     fn a_filter_is_scaled_by_its_own_largest_value() {
-        let images = Images { height: 1, width: 3, pixels: vec![vec![-2.0, 0.0, 1.0]] };
+        let images = Images {
+            height: 1,
+            width: 3,
+            pixels: vec![vec![-2.0, 0.0, 1.0]],
+        };
         let all = data_uris(&images, Scale::Symmetric);
-        let want = format!("data:image/png;base64,{}", base64(&png(3, 1, &[0, 128, 191])));
+        let want = format!(
+            "data:image/png;base64,{}",
+            base64(&png(3, 1, &[0, 128, 191]))
+        );
         assert_eq!(all, [want]);
-        let constant = Images { height: 1, width: 2, pixels: vec![vec![0.0, 0.0], vec![1.0]] };
-        assert_eq!(data_uris(&constant, Scale::Range).len(), 1, "an image of a wrong size is left out");
+        let constant = Images {
+            height: 1,
+            width: 2,
+            pixels: vec![vec![0.0, 0.0], vec![1.0]],
+        };
+        assert_eq!(
+            data_uris(&constant, Scale::Range).len(),
+            1,
+            "an image of a wrong size is left out"
+        );
     }
 }

@@ -70,14 +70,30 @@ struct Section {
 fn sections(report: &Report) -> Vec<Section> {
     let all = [
         ("filters", "What each latent looks for", filters(report)),
-        ("reconstructions", "Inputs and reconstructions", reconstructions(report)),
-        ("objective", "The objective while training", objective(report)),
+        (
+            "reconstructions",
+            "Inputs and reconstructions",
+            reconstructions(report),
+        ),
+        (
+            "objective",
+            "The objective while training",
+            objective(report),
+        ),
         ("penalty", "The sparsity penalty", penalty(report)),
         ("activity", "How active the latents are", activity(report)),
         ("latents", "Every latent", latents(report)),
         ("configuration", "Configuration", configuration(report)),
     ];
-    all.into_iter().filter_map(|(id, heading, body)| Some(Section { id, heading, body: body? })).collect()
+    all.into_iter()
+        .filter_map(|(id, heading, body)| {
+            Some(Section {
+                id,
+                heading,
+                body: body?,
+            })
+        })
+        .collect()
 }
 
 fn figure(svg: String, caption: &str) -> Markup {
@@ -222,13 +238,23 @@ mod tests {
     use crate::{HistoryPoint, Latent, Reconstructions};
 
     fn full() -> Report {
-        let images = Images { height: 2, width: 2, pixels: vec![vec![0.0, 1.0, -1.0, 0.5]] };
+        let images = Images {
+            height: 2,
+            width: 2,
+            pixels: vec![vec![0.0, 1.0, -1.0, 0.5]],
+        };
         Report {
             title: "run <1>".into(),
             subtitle: "a & b".into(),
             summary: vec![("loss".into(), "1.5".into(), "nats".into())],
             notes: vec!["careful".into()],
-            history: vec![HistoryPoint { step: 1, total: 1.0, reconstruction: 0.5, penalty: 0.5, weight_decay: 0.0 }],
+            history: vec![HistoryPoint {
+                step: 1,
+                total: 1.0,
+                reconstruction: 0.5,
+                penalty: 0.5,
+                weight_decay: 0.0,
+            }],
             rho: Some(0.05),
             latents: vec![Latent {
                 rho_hat: 0.05,
@@ -239,7 +265,10 @@ mod tests {
             activation_histogram: vec![3, 0, 1],
             population_histogram: vec![1, 2],
             filters: Some(images.clone()),
-            reconstructions: Some(Reconstructions { inputs: images.clone(), outputs: images }),
+            reconstructions: Some(Reconstructions {
+                inputs: images.clone(),
+                outputs: images,
+            }),
             config: "[model]\nx = \"<\"".into(),
         }
     }
@@ -247,10 +276,24 @@ mod tests {
     #[test]
     fn the_page_holds_every_section_and_needs_no_network() {
         let page = render(&full());
-        for id in ["filters", "reconstructions", "objective", "penalty", "activity", "latents", "configuration"] {
+        for id in [
+            "filters",
+            "reconstructions",
+            "objective",
+            "penalty",
+            "activity",
+            "latents",
+            "configuration",
+        ] {
             assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
         }
-        for forbidden in ["src=\"http", "href=\"http", "url(", "@import", "<script>alert"] {
+        for forbidden in [
+            "src=\"http",
+            "href=\"http",
+            "url(",
+            "@import",
+            "<script>alert",
+        ] {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
     }
@@ -259,7 +302,14 @@ mod tests {
     fn empty_parts_vanish() {
         let page = render(&Report::default());
         assert!(!page.contains("<section") && !page.contains("<figure"));
-        let odd = Report { latents: vec![Latent { rho_hat: f64::NAN, ..Latent::default() }], rho: Some(0.1), ..Report::default() };
+        let odd = Report {
+            latents: vec![Latent {
+                rho_hat: f64::NAN,
+                ..Latent::default()
+            }],
+            rho: Some(0.1),
+            ..Report::default()
+        };
         assert!(render(&odd).contains("<section id=\"latents\">"));
     }
 }

@@ -22,19 +22,28 @@ use crate::{Error, Result};
 /// assert_eq!(std::fs::read(&path).unwrap(), b"whole");
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-pub fn write(path: impl AsRef<Path>, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> Result<()> {
+pub fn write(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
+) -> Result<()> {
     let path = path.as_ref();
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let mut file = tempfile::Builder::new().prefix(".rarefy-").tempfile_in(folder).map_err(Error::io(path))?;
+    let mut file = tempfile::Builder::new()
+        .prefix(".rarefy-")
+        .tempfile_in(folder)
+        .map_err(Error::io(path))?;
     let mut buffered = BufWriter::new(file.as_file_mut());
     write(&mut buffered).map_err(Error::io(path))?;
     buffered.flush().map_err(Error::io(path))?;
     drop(buffered);
     file.as_file().sync_data().map_err(Error::io(path))?;
-    file.persist(path).map_err(|e| Error::Io { path: path.to_path_buf(), source: e.error })?;
+    file.persist(path).map_err(|e| Error::Io {
+        path: path.to_path_buf(),
+        source: e.error,
+    })?;
     Ok(())
 }

@@ -7,6 +7,7 @@
 use rarefy_kernels::decoder::Output;
 use rarefy_kernels::naive::{self, Penalty, Problem, Weights};
 
+use crate::Result;
 use crate::data::Memory;
 use crate::data::Source;
 use crate::model::Params;
@@ -14,7 +15,6 @@ use crate::penalty::kl_sparsity;
 use crate::train::Moving;
 use crate::train::pass::{Form, Pass};
 use crate::variants::{self, Batch, Hyper};
-use crate::Result;
 
 /// Largest relative error of the twin's gradient.
 pub const TWIN_TOLERANCE: f64 = 1e-9;
@@ -73,25 +73,51 @@ pub fn gradients(arch: &str) -> Result<Vec<Check>> {
                     ("tied", tied.to_string()),
                 ];
                 let hyper = Hyper::check(info.options, given)?;
-                let name = format!("{loss}, {decoder} decoder, {estimate}{}", if tied { ", tied" } else { "" });
-                checks.push(check(name, info, &hyper, output, tied, estimate == "moving")?);
+                let name = format!(
+                    "{loss}, {decoder} decoder, {estimate}{}",
+                    if tied { ", tied" } else { "" }
+                );
+                checks.push(check(
+                    name,
+                    info,
+                    &hyper,
+                    output,
+                    tied,
+                    estimate == "moving",
+                )?);
             }
         }
     }
     Ok(checks)
 }
 
-fn check(name: String, info: &variants::Info, hyper: &Hyper, output: Output, tied: bool, moving: bool) -> Result<Check> {
+fn check(
+    name: String,
+    info: &variants::Info,
+    hyper: &Hyper,
+    output: Output,
+    tied: bool,
+    moving: bool,
+) -> Result<Check> {
     let variant = (info.build)(hyper)?;
     let f = |i: usize| i as f32;
-    let x: Vec<f32> = (0..ROWS * D_IN).map(|t| 0.5 + 0.4 * (0.7 * f(t / D_IN + 1) * f(t % D_IN + 1)).sin()).collect();
+    let x: Vec<f32> = (0..ROWS * D_IN)
+        .map(|t| 0.5 + 0.4 * (0.7 * f(t / D_IN + 1) * f(t % D_IN + 1)).sin())
+        .collect();
     let rows = Memory::new("check", D_IN, x);
     let mut params = Params::zeros(&variant.layout(D_IN, D_SAE));
-    params.values_mut().iter_mut().enumerate().for_each(|(i, w)| *w = 0.4 * (1.0 + 1.3 * f(i)).cos());
+    params
+        .values_mut()
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, w)| *w = 0.4 * (1.0 + 1.3 * f(i)).cos());
 
     // A running mean that has seen another batch before this one; its estimate is a constant of
     // the step, so the twin descends sum_l s_l rho_hat_l.
-    let before = Batch { rows: ROWS, statistics: (0..2 * D_SAE).map(|l| 4.0 + l as f64).collect() };
+    let before = Batch {
+        rows: ROWS,
+        statistics: (0..2 * D_SAE).map(|l| 4.0 + l as f64).collect(),
+    };
     let running = || {
         let mut running = Moving::new(0.9, 2 * D_SAE);
         running.update(before.clone());
@@ -101,7 +127,11 @@ fn check(name: String, info: &variants::Info, hyper: &Hyper, output: Output, tie
     if moving {
         let batch = Pass::new(variant.as_ref(), D_IN, D_SAE).statistics(&params, &rows)?;
         let estimate = running().update(batch);
-        let means: Vec<f64> = estimate.statistics.iter().map(|s| s / ROWS as f64).collect();
+        let means: Vec<f64> = estimate
+            .statistics
+            .iter()
+            .map(|s| s / ROWS as f64)
+            .collect();
         kl_sparsity(RHO, &means[..D_SAE], &means[D_SAE..], &mut slopes);
     }
     let problem = Problem {
@@ -109,12 +139,19 @@ fn check(name: String, info: &variants::Info, hyper: &Hyper, output: Output, tie
         d_in: D_IN,
         d_sae: D_SAE,
         output,
-        penalty: if moving { Penalty::Linear(&slopes) } else { Penalty::Kl { rho: RHO } },
+        penalty: if moving {
+            Penalty::Linear(&slopes)
+        } else {
+            Penalty::Kl { rho: RHO }
+        },
         beta: BETA,
         weight_decay: DECAY,
     };
     let weights = weights(&params, tied);
-    let exact: Vec<f64> = naive::objective(&problem, &weights, naive::Form::InMemory).gradient.values().collect();
+    let exact: Vec<f64> = naive::objective(&problem, &weights, naive::Form::InMemory)
+        .gradient
+        .values()
+        .collect();
     let twin_error = central_differences(&problem, &weights, &exact);
     let mut fast_error: f64 = 0.0;
     for form in [Form::Cached, Form::Recomputed, Form::Deferred] {
@@ -129,7 +166,12 @@ fn check(name: String, info: &variants::Info, hyper: &Hyper, output: Output, tie
         fast_error = fast_error.max(norm(apart) / norm(exact.iter().copied()));
     }
     let passed = twin_error < TWIN_TOLERANCE && fast_error < FAST_TOLERANCE;
-    Ok(Check { name, twin_error, fast_error, passed })
+    Ok(Check {
+        name,
+        twin_error,
+        fast_error,
+        passed,
+    })
 }
 
 fn central_differences(problem: &Problem, weights: &Weights, exact: &[f64]) -> f64 {
@@ -141,7 +183,9 @@ fn central_differences(problem: &Problem, weights: &Weights, exact: &[f64]) -> f
         }
         naive::objective(problem, &moved, naive::Form::InMemory).total
     };
-    let numerical: Vec<f64> = (0..exact.len()).map(|at| (value(at, STEP) - value(at, -STEP)) / (2.0 * STEP)).collect();
+    let numerical: Vec<f64> = (0..exact.len())
+        .map(|at| (value(at, STEP) - value(at, -STEP)) / (2.0 * STEP))
+        .collect();
     let both = || numerical.iter().zip(exact);
     norm(both().map(|(a, b)| a - b)) / norm(both().map(|(a, b)| a + b))
 }
@@ -150,7 +194,11 @@ fn weights(params: &Params, tied: bool) -> Weights {
     Weights {
         w_enc: wide(params.get("w_enc")),
         b_enc: wide(params.get("b_enc")),
-        w_dec: if tied { Vec::new() } else { wide(params.get("w_dec")) },
+        w_dec: if tied {
+            Vec::new()
+        } else {
+            wide(params.get("w_dec"))
+        },
         b_dec: wide(params.get("b_dec")),
     }
 }

@@ -34,8 +34,16 @@ impl Cut {
             _ => 16,
         };
         // Equal shares: as many chunks in every lane, as many rows in every chunk.
-        let chunk = rows.div_ceil(rows.div_ceil(most).next_multiple_of(lanes)).max(1);
-        Self { rows, d_in, chunk, chunks: rows.div_ceil(chunk), lanes }
+        let chunk = rows
+            .div_ceil(rows.div_ceil(most).next_multiple_of(lanes))
+            .max(1);
+        Self {
+            rows,
+            d_in,
+            chunk,
+            chunks: rows.div_ceil(chunk),
+            lanes,
+        }
     }
 
     /// First row of a chunk.
@@ -44,7 +52,12 @@ impl Cut {
     }
 
     /// The rows of a chunk: borrowed where they lie in memory, else read into `buffer`.
-    pub(crate) fn rows_of<'b>(&self, chunk: usize, rows: &'b dyn Source, buffer: &'b mut Vec<f32>) -> Result<&'b [f32]> {
+    pub(crate) fn rows_of<'b>(
+        &self,
+        chunk: usize,
+        rows: &'b dyn Source,
+        buffer: &'b mut Vec<f32>,
+    ) -> Result<&'b [f32]> {
         let start = self.start(chunk);
         let count = self.chunk.min(self.rows - start);
         if let Some(all) = rows.as_slice() {
@@ -81,7 +94,11 @@ pub(crate) fn fold<T: Send>(
         .map(|lane| {
             let (mut state, mut buffer) = (make(), Vec::new());
             for chunk in (lane..cut.chunks).step_by(cut.lanes) {
-                work(&mut state, cut.start(chunk), cut.rows_of(chunk, rows, &mut buffer)?);
+                work(
+                    &mut state,
+                    cut.start(chunk),
+                    cut.rows_of(chunk, rows, &mut buffer)?,
+                );
             }
             Ok(state)
         })
@@ -98,10 +115,15 @@ mod tests {
     fn every_row_is_in_one_chunk_of_one_lane() {
         for n in [1, 2, 63, 255, 256, 1000, 4097, 300_000] {
             let source = Memory::new("n", 1, (0..n).map(|i| i as f32).collect());
-            let lanes = fold(&source, 3, Vec::new, |seen: &mut Vec<usize>, start, rows| {
-                assert_eq!(rows[0], start as f32);
-                seen.extend(rows.iter().map(|&v| v as usize));
-            });
+            let lanes = fold(
+                &source,
+                3,
+                Vec::new,
+                |seen: &mut Vec<usize>, start, rows| {
+                    assert_eq!(rows[0], start as f32);
+                    seen.extend(rows.iter().map(|&v| v as usize));
+                },
+            );
             let mut all: Vec<usize> = lanes.unwrap().concat();
             all.sort_unstable();
             assert_eq!(all, (0..n).collect::<Vec<_>>());

@@ -27,7 +27,13 @@ pub struct Codes {
 impl Codes {
     /// No rows yet.
     pub fn new(d_sae: usize) -> Self {
-        Self { d_sae, offsets: vec![0], indices: Vec::new(), values: Vec::new(), row_means: Vec::new() }
+        Self {
+            d_sae,
+            offsets: vec![0],
+            indices: Vec::new(),
+            values: Vec::new(),
+            row_means: Vec::new(),
+        }
     }
 
     /// Number of rows.
@@ -38,7 +44,11 @@ impl Codes {
     /// Appends dense rows, keeping the entries above `threshold`.
     pub fn push_dense(&mut self, latents: &[f32], threshold: f32) {
         for row in latents.chunks_exact(self.d_sae) {
-            for (index, &value) in row.iter().enumerate().filter(|(_, value)| **value > threshold) {
+            for (index, &value) in row
+                .iter()
+                .enumerate()
+                .filter(|(_, value)| **value > threshold)
+            {
                 self.indices.push(index as u32);
                 self.values.push(value);
             }
@@ -49,7 +59,10 @@ impl Codes {
     /// All rows with their zeros, `[n, d_sae]`.
     pub fn to_dense(&self) -> Vec<f32> {
         let mut dense = vec![0.0; self.rows() * self.d_sae];
-        for (row, ends) in dense.chunks_exact_mut(self.d_sae).zip(self.offsets.windows(2)) {
+        for (row, ends) in dense
+            .chunks_exact_mut(self.d_sae)
+            .zip(self.offsets.windows(2))
+        {
             for at in ends[0]..ends[1] {
                 row[self.indices[at] as usize] = self.values[at];
             }

@@ -176,7 +176,9 @@ impl Default for TrainConfig {
 /// The settings that suit an embedded sample; an empty layer for other data.
 pub fn sample_defaults(path: &str) -> toml::Table {
     let mut layer = toml::Table::new();
-    let sample = path.strip_prefix("sample:").and_then(|name| crate::data::samples::find(name).ok());
+    let sample = path
+        .strip_prefix("sample:")
+        .and_then(|name| crate::data::samples::find(name).ok());
     for (key, value) in sample.map_or(&[][..], |sample| sample.defaults) {
         set(&mut layer, key, value).expect("the table of samples uses known keys");
     }
@@ -194,7 +196,10 @@ pub fn keys() -> Vec<String> {
             image_shape: Some((1, 1)),
             ..DataConfig::default()
         },
-        model: ModelConfig { init: Some(PathBuf::new()), ..ModelConfig::default() },
+        model: ModelConfig {
+            init: Some(PathBuf::new()),
+            ..ModelConfig::default()
+        },
         train: TrainConfig {
             optimizer: Some(OptimizerKind::Lbfgs),
             steps: Some(1),
@@ -210,7 +215,12 @@ pub fn keys() -> Vec<String> {
     let mut keys = Vec::new();
     for (section, entries) in &table {
         let entries = entries.as_table().expect("each section is a table");
-        keys.extend(entries.keys().filter(|k| *k != "options").map(|key| format!("{section}.{key}")));
+        keys.extend(
+            entries
+                .keys()
+                .filter(|k| *k != "options")
+                .map(|key| format!("{section}.{key}")),
+        );
     }
     keys
 }
@@ -224,8 +234,15 @@ pub fn keys() -> Vec<String> {
 /// [`Error::Unknown`] with the nearest key.
 pub fn set(layer: &mut toml::Table, key: &str, value: &str) -> Result<()> {
     let path = full_key(key)?;
-    let parsed = format!("v = {value}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
-    insert(layer, &path, parsed.unwrap_or_else(|| toml::Value::String(value.into())));
+    let parsed = format!("v = {value}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut t| t.remove("v"));
+    insert(
+        layer,
+        &path,
+        parsed.unwrap_or_else(|| toml::Value::String(value.into())),
+    );
     Ok(())
 }
 
@@ -236,7 +253,9 @@ pub fn insert(layer: &mut toml::Table, path: &str, value: toml::Value) {
             layer.insert(path.into(), value);
         }
         Some((head, rest)) => {
-            let inner = layer.entry(head).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            let inner = layer
+                .entry(head)
+                .or_insert_with(|| toml::Value::Table(toml::Table::new()));
             if let toml::Value::Table(inner) = inner {
                 insert(inner, rest, value);
             }
@@ -254,7 +273,8 @@ pub fn merge(layers: &[toml::Table]) -> Result<Config> {
         check_keys(layer)?;
         overlay(&mut merged, layer);
     }
-    Config::deserialize(toml::Value::Table(merged)).map_err(|e| Error::Conflict(format!("config: {}", e.message())))
+    Config::deserialize(toml::Value::Table(merged))
+        .map_err(|e| Error::Conflict(format!("config: {}", e.message())))
 }
 
 fn overlay(base: &mut toml::Table, top: &toml::Table) {
@@ -289,8 +309,18 @@ fn full_key(key: &str) -> Result<String> {
     let matches = |k: &&String| k.rsplit('.').next() == Some(bare.as_str());
     known.iter().find(matches).cloned().ok_or_else(|| {
         // Compare bare names with bare names, so that `lattents` finds `latents`.
-        let short = known.iter().map(|k| k.rsplit('.').next().unwrap_or(k).to_owned());
-        Error::unknown("config key", key, if key.contains('.') { known.clone() } else { short.collect() })
+        let short = known
+            .iter()
+            .map(|k| k.rsplit('.').next().unwrap_or(k).to_owned());
+        Error::unknown(
+            "config key",
+            key,
+            if key.contains('.') {
+                known.clone()
+            } else {
+                short.collect()
+            },
+        )
     })
 }
 
@@ -299,13 +329,21 @@ fn check_keys(layer: &toml::Table) -> Result<()> {
     known.extend(option_keys());
     let sections = ["data", "model", "train"];
     for (section, entries) in layer {
-        let Some(entries) = entries.as_table().filter(|_| sections.contains(&section.as_str())) else {
+        let Some(entries) = entries
+            .as_table()
+            .filter(|_| sections.contains(&section.as_str()))
+        else {
             return Err(Error::unknown("config section", section, sections));
         };
         for (key, value) in entries {
-            let options = (section == "model" && key == "options").then(|| value.as_table()).flatten();
+            let options = (section == "model" && key == "options")
+                .then(|| value.as_table())
+                .flatten();
             let dotted: Vec<String> = match options {
-                Some(options) => options.keys().map(|o| format!("model.options.{o}")).collect(),
+                Some(options) => options
+                    .keys()
+                    .map(|o| format!("model.options.{o}"))
+                    .collect(),
                 None => vec![format!("{section}.{key}")],
             };
             if let Some(unknown) = dotted.iter().find(|d| !known.contains(d)) {

@@ -87,18 +87,33 @@ impl Error {
 
     /// A file that is not what its format says.
     pub fn format(path: impl AsRef<Path>, why: impl Into<String>) -> Self {
-        Self::Format { path: path.as_ref().to_path_buf(), why: why.into() }
+        Self::Format {
+            path: path.as_ref().to_path_buf(),
+            why: why.into(),
+        }
     }
 
     /// A hyperparameter outside its range.
     pub fn hyper(name: &str, expected: &str, got: impl ToString) -> Self {
-        Self::Hyper { name: name.into(), expected: expected.into(), got: got.to_string() }
+        Self::Hyper {
+            name: name.into(),
+            expected: expected.into(),
+            got: got.to_string(),
+        }
     }
 
     /// A name that is not among `known`; the message suggests the nearest.
-    pub fn unknown(what: &str, name: &str, known: impl IntoIterator<Item = impl Into<String>>) -> Self {
+    pub fn unknown(
+        what: &str,
+        name: &str,
+        known: impl IntoIterator<Item = impl Into<String>>,
+    ) -> Self {
         let known = known.into_iter().map(Into::into).collect();
-        Self::Unknown { what: what.into(), name: name.into(), known }
+        Self::Unknown {
+            what: what.into(),
+            name: name.into(),
+            known,
+        }
     }
 }
 
@@ -117,7 +132,11 @@ fn nearest_phrase(name: &str, known: &[String]) -> String {
 }
 
 fn known_phrase(known: &[String]) -> String {
-    if known.len() > 40 { String::new() } else { format!(" (known: {})", known.join(", ")) }
+    if known.len() > 40 {
+        String::new()
+    } else {
+        format!(" (known: {})", known.join(", "))
+    }
 }
 
 #[cfg(test)]
@@ -127,6 +146,9 @@ mod tests {
     #[test]
     fn an_unknown_name_suggests_the_nearest() {
         let error = Error::unknown("key", "model.latent", ["model.latents", "train.seed"]);
-        assert!(error.to_string().contains("did you mean `model.latents`?"), "{error}");
+        assert!(
+            error.to_string().contains("did you mean `model.latents`?"),
+            "{error}"
+        );
     }
 }

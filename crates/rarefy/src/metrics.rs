@@ -20,16 +20,43 @@ const COLLAPSED_VARIANCE: f64 = 1e-3;
 
 /// The metrics that `eval` reports, for `rarefy list metrics`: name and definition.
 pub const METRICS: &[(&str, &str)] = &[
-    ("mse", "mean over rows of the sum over inputs of (x - x_hat)^2, after preprocessing"),
-    ("explained_variance", "1 - sum |x - x_hat|^2 / sum |x - mean|^2, sums over all rows"),
+    (
+        "mse",
+        "mean over rows of the sum over inputs of (x - x_hat)^2, after preprocessing",
+    ),
+    (
+        "explained_variance",
+        "1 - sum |x - x_hat|^2 / sum |x - mean|^2, sums over all rows",
+    ),
     ("l0", "mean over rows of the number of latents above 0.5"),
-    ("dead_latents", "latents that never reach half of rho; dead_fraction is their share"),
-    ("rho_hat_mean", "mean over latents of the exact mean activation"),
-    ("rho_hat_max_deviation", "largest |rho_hat - rho| / rho of a latent"),
-    ("omega", "sum over latents of KL(rho || rho_hat), in nats, without beta"),
-    ("loss", "the objective: reconstruction + penalty + weight_decay"),
-    ("lifetime_sparsity", "Hoyer sparsity of a latent over rows: 0 constant, 1 a single row"),
-    ("population_sparsity", "Hoyer sparsity of a row over latents"),
+    (
+        "dead_latents",
+        "latents that never reach half of rho; dead_fraction is their share",
+    ),
+    (
+        "rho_hat_mean",
+        "mean over latents of the exact mean activation",
+    ),
+    (
+        "rho_hat_max_deviation",
+        "largest |rho_hat - rho| / rho of a latent",
+    ),
+    (
+        "omega",
+        "sum over latents of KL(rho || rho_hat), in nats, without beta",
+    ),
+    (
+        "loss",
+        "the objective: reconstruction + penalty + weight_decay",
+    ),
+    (
+        "lifetime_sparsity",
+        "Hoyer sparsity of a latent over rows: 0 constant, 1 a single row",
+    ),
+    (
+        "population_sparsity",
+        "Hoyer sparsity of a row over latents",
+    ),
 ];
 
 /// Everything that `rarefy eval` reports.
@@ -133,7 +160,11 @@ pub enum Status {
 /// ```
 pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
     let root = (n as f64).sqrt();
-    if n < 2 || l2 == 0.0 { 0.0 } else { ((root - l1 / l2) / (root - 1.0)).clamp(0.0, 1.0) }
+    if n < 2 || l2 == 0.0 {
+        0.0
+    } else {
+        ((root - l1 / l2) / (root - 1.0)).clamp(0.0, 1.0)
+    }
 }
 
 /// Evaluates a model on raw rows (its own preprocessing is applied).
@@ -149,22 +180,37 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     drop(pass);
     let total_variance = survey(&prepared)?.variance.iter().sum::<f64>();
 
-    let lanes = chunks::fold(&prepared, model.d_sae, || Sums::new(model.d_sae), |sums, _, x| sums.add(model, x))?;
+    let lanes = chunks::fold(
+        &prepared,
+        model.d_sae,
+        || Sums::new(model.d_sae),
+        |sums, _, x| sums.add(model, x),
+    )?;
     let mut sums = Sums::new(model.d_sae);
     lanes.iter().for_each(|lane| sums.merge(lane));
     let rows = data.rows();
     let m = rows as f64;
     // Without a rho of its own an architecture is dead where it never exceeds the active level.
-    let rho = model.hyper.find("rho").and_then(|rho| rho.parse::<f64>().ok());
-    let latents: Vec<LatentSummary> =
-        sums.latents.iter().map(|latent| latent.summary(rows, rho.unwrap_or(2.0 * f64::from(ACTIVE)))).collect();
+    let rho = model
+        .hyper
+        .find("rho")
+        .and_then(|rho| rho.parse::<f64>().ok());
+    let latents: Vec<LatentSummary> = sums
+        .latents
+        .iter()
+        .map(|latent| latent.summary(rows, rho.unwrap_or(2.0 * f64::from(ACTIVE))))
+        .collect();
     let count = |status| latents.iter().filter(|l| l.status == status).count();
     let mse = sums.squared_error / m;
     let kl = rho.map(|rho| kl_evaluation(model, rho, parts.penalty, &latents));
     Ok(Evaluation {
         rows,
         mse,
-        explained_variance: if total_variance > 0.0 { 1.0 - mse / total_variance } else { 0.0 },
+        explained_variance: if total_variance > 0.0 {
+            1.0 - mse / total_variance
+        } else {
+            0.0
+        },
         l0: sums.latents.iter().map(|l| l.active as f64).sum::<f64>() / m,
         dead_latents: count(Status::Dead),
         dead_fraction: count(Status::Dead) as f64 / model.d_sae as f64,
@@ -191,7 +237,10 @@ fn kl_evaluation(model: &Model, rho: f64, penalty: f64, latents: &[LatentSummary
     KlEvaluation {
         rho,
         rho_hat_mean: latents.iter().map(|l| l.rho_hat).sum::<f64>() / latents.len() as f64,
-        rho_hat_max_deviation: latents.iter().map(|l| (l.rho_hat - rho).abs() / rho).fold(0.0, f64::max),
+        rho_hat_max_deviation: latents
+            .iter()
+            .map(|l| (l.rho_hat - rho).abs() / rho)
+            .fold(0.0, f64::max),
         // The exact form of the objective, saturated latents included; without beta it is not there.
         omega: if beta > 0.0 { penalty / beta } else { direct() },
     }
@@ -227,15 +276,30 @@ struct LatentSums {
 
 impl Sums {
     fn new(d_sae: usize) -> Self {
-        let latent = LatentSums { sum: 0.0, squares: 0.0, min: f32::INFINITY, max: f32::NEG_INFINITY, active: 0 };
-        Self { squared_error: 0.0, latents: vec![latent; d_sae], activations: vec![0; BINS], populations: vec![0; BINS] }
+        let latent = LatentSums {
+            sum: 0.0,
+            squares: 0.0,
+            min: f32::INFINITY,
+            max: f32::NEG_INFINITY,
+            active: 0,
+        };
+        Self {
+            squared_error: 0.0,
+            latents: vec![latent; d_sae],
+            activations: vec![0; BINS],
+            populations: vec![0; BINS],
+        }
     }
 
     fn add(&mut self, model: &Model, x: &[f32]) {
         let (mut latents, mut x_hat) = (Vec::new(), Vec::new());
         model.variant.encode(&model.params, x, &mut latents);
         model.variant.decode(&model.params, &latents, &mut x_hat);
-        self.squared_error += x.iter().zip(&x_hat).map(|(x, y)| f64::from(x - y).powi(2)).sum::<f64>();
+        self.squared_error += x
+            .iter()
+            .zip(&x_hat)
+            .map(|(x, y)| f64::from(x - y).powi(2))
+            .sum::<f64>();
         for row in latents.chunks_exact(model.d_sae) {
             let (mut l1, mut l2) = (0.0, 0.0);
             for (&h, latent) in row.iter().zip(&mut self.latents) {
@@ -262,8 +326,14 @@ impl Sums {
             mine.max = mine.max.max(theirs.max);
             mine.active += theirs.active;
         }
-        self.activations.iter_mut().zip(&other.activations).for_each(|(mine, theirs)| *mine += theirs);
-        self.populations.iter_mut().zip(&other.populations).for_each(|(mine, theirs)| *mine += theirs);
+        self.activations
+            .iter_mut()
+            .zip(&other.activations)
+            .for_each(|(mine, theirs)| *mine += theirs);
+        self.populations
+            .iter_mut()
+            .zip(&other.populations)
+            .for_each(|(mine, theirs)| *mine += theirs);
     }
 }
 
@@ -283,7 +353,15 @@ impl LatentSums {
             Status::Alive
         };
         let lifetime_sparsity = hoyer(rows, self.sum, self.squares.sqrt());
-        LatentSummary { rho_hat: mean, firing_rate: self.active as f64 / m, variance, min, max, lifetime_sparsity, status }
+        LatentSummary {
+            rho_hat: mean,
+            firing_rate: self.active as f64 / m,
+            variance,
+            min,
+            max,
+            lifetime_sparsity,
+            status,
+        }
     }
 }
 
@@ -300,23 +378,31 @@ pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Ve
     check_width(model, data)?;
     let prepared = Prepared::new(data, &model.pipeline);
     let empty = || vec![Vec::new(); model.d_sae];
-    let lanes = chunks::fold(&prepared, model.d_sae, empty, |best: &mut Vec<Vec<(usize, f32)>>, start, x| {
-        let mut latents = Vec::new();
-        model.variant.encode(&model.params, x, &mut latents);
-        for (i, row) in latents.chunks_exact(model.d_sae).enumerate() {
-            for (best, &h) in best.iter_mut().zip(row) {
-                best.push((start + i, h));
-                if best.len() > 4 * count {
-                    keep_strongest(best, count);
+    let lanes = chunks::fold(
+        &prepared,
+        model.d_sae,
+        empty,
+        |best: &mut Vec<Vec<(usize, f32)>>, start, x| {
+            let mut latents = Vec::new();
+            model.variant.encode(&model.params, x, &mut latents);
+            for (i, row) in latents.chunks_exact(model.d_sae).enumerate() {
+                for (best, &h) in best.iter_mut().zip(row) {
+                    best.push((start + i, h));
+                    if best.len() > 4 * count {
+                        keep_strongest(best, count);
+                    }
                 }
             }
-        }
-    })?;
+        },
+    )?;
     let mut all = empty();
     for lane in lanes {
-        all.iter_mut().zip(lane).for_each(|(all, lane)| all.extend(lane));
+        all.iter_mut()
+            .zip(lane)
+            .for_each(|(all, lane)| all.extend(lane));
     }
-    all.iter_mut().for_each(|latent| keep_strongest(latent, count));
+    all.iter_mut()
+        .for_each(|latent| keep_strongest(latent, count));
     Ok(all)
 }
 

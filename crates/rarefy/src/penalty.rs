@@ -30,11 +30,15 @@
 /// assert!((slopes[1] - 1.2).abs() < 1e-12); // (0.5 - 0.2) / 0.25
 /// ```
 pub fn kl_sparsity(rho: f64, on: &[f64], off: &[f64], slopes: &mut [f64]) -> f64 {
-    assert!(on.len() == off.len() && on.len() == slopes.len(), "one mean, one rest and one slope a latent");
+    assert!(
+        on.len() == off.len() && on.len() == slopes.len(),
+        "one mean, one rest and one slope a latent"
+    );
     let mut omega = 0.0;
     for ((on, off), slope) in on.iter().zip(off).zip(slopes) {
         *slope = (on - rho) / (on * off);
-        omega += kl_from_logs(rho, on.ln(), off.ln());
+        // Never negative (E5), but the logarithms' rounding can say -1e-17 on target.
+        omega += kl_from_logs(rho, on.ln(), off.ln()).max(0.0);
     }
     omega
 }

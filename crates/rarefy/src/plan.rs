@@ -56,27 +56,53 @@ impl Plan {
         let info = variants::find(&model.arch)?;
         let mut hyper = Hyper::check(info.options, option_texts(&model.options))?;
         check_numbers(config, survey)?;
-        let optimizer =
-            train.optimizer.unwrap_or(if train.batch.is_some() { OptimizerKind::Adam } else { OptimizerKind::Lbfgs });
+        let optimizer = train.optimizer.unwrap_or(if train.batch.is_some() {
+            OptimizerKind::Adam
+        } else {
+            OptimizerKind::Lbfgs
+        });
         let wanted = wanted_batching(config, optimizer, survey.rows)?;
-        let resolved = (info.resolve)(&mut hyper, &Setting { survey, batching: wanted })?;
+        let resolved = (info.resolve)(
+            &mut hyper,
+            &Setting {
+                survey,
+                batching: wanted,
+            },
+        )?;
         let batch = match resolved.batching {
             Batching::Mini(batch) => batch,
             Batching::Full | Batching::Open => survey.rows,
         };
         let variant = (info.build)(&hyper)?;
         if model.decoder_norm == DecoderNorm::Unit {
-            let tied = !variant.layout(1, 1).blocks().iter().any(|b| b.name == "w_dec");
+            let tied = !variant
+                .layout(1, 1)
+                .blocks()
+                .iter()
+                .any(|b| b.name == "w_dec");
             if tied || optimizer == OptimizerKind::Lbfgs {
-                let why = if tied { "a tied decoder" } else { "L-BFGS, which knows no constraints" };
-                return Err(Error::Conflict(format!("decoder_norm unit cannot be combined with {why}")));
+                let why = if tied {
+                    "a tied decoder"
+                } else {
+                    "L-BFGS, which knows no constraints"
+                };
+                return Err(Error::Conflict(format!(
+                    "decoder_norm unit cannot be combined with {why}"
+                )));
             }
         }
         let steps = steps(config, optimizer, survey.rows, batch)?;
-        let lr = train.lr.unwrap_or(if optimizer == OptimizerKind::Sgd { 0.1 } else { 1e-3 });
+        let lr = train.lr.unwrap_or(if optimizer == OptimizerKind::Sgd {
+            0.1
+        } else {
+            1e-3
+        });
 
         let mut config = config.clone();
-        config.model.options = hyper.iter().map(|(k, v)| (k.to_owned(), as_toml(v))).collect();
+        config.model.options = hyper
+            .iter()
+            .map(|(k, v)| (k.to_owned(), as_toml(v)))
+            .collect();
         config.train.optimizer = Some(optimizer);
         config.train.steps = Some(steps);
         config.train.epochs = None;
@@ -85,20 +111,37 @@ impl Plan {
             config.train.batch = Some(batch);
         }
         let warnings = resolved.warnings;
-        Ok(Self { config, info, hyper, variant, rows: survey.rows, d_in: survey.d_in, batch, optimizer, steps, lr, warnings })
+        Ok(Self {
+            config,
+            info,
+            hyper,
+            variant,
+            rows: survey.rows,
+            d_in: survey.d_in,
+            batch,
+            optimizer,
+            steps,
+            lr,
+            warnings,
+        })
     }
 }
 
 /// Options as the texts that the option table checks.
 pub(crate) fn option_texts(options: &toml::Table) -> impl Iterator<Item = (&str, String)> {
     options.iter().map(|(key, value)| {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        let text = value
+            .as_str()
+            .map_or_else(|| value.to_string(), str::to_owned);
         (key.as_str(), text)
     })
 }
 
 fn as_toml(text: &str) -> toml::Value {
-    let parsed = format!("v = {text}").parse::<toml::Table>().ok().and_then(|mut t| t.remove("v"));
+    let parsed = format!("v = {text}")
+        .parse::<toml::Table>()
+        .ok()
+        .and_then(|mut t| t.remove("v"));
     parsed.unwrap_or_else(|| toml::Value::String(text.into()))
 }
 
@@ -115,10 +158,16 @@ fn check_numbers(config: &Config, survey: &Survey) -> Result<()> {
     at_least_one("history", Some(train.history))?;
     at_least_one("threads", train.threads)?;
     if let Some(batch) = train.batch.filter(|batch| *batch > survey.rows) {
-        return Err(Error::hyper("batch", &format!("at most the data's {} rows", survey.rows), batch));
+        return Err(Error::hyper(
+            "batch",
+            &format!("at most the data's {} rows", survey.rows),
+            batch,
+        ));
     }
     let positive = |name, value: Option<f64>| match value {
-        Some(v) if !(v.is_finite() && v > 0.0) => Err(Error::hyper(name, "a finite number above 0", v)),
+        Some(v) if !(v.is_finite() && v > 0.0) => {
+            Err(Error::hyper(name, "a finite number above 0", v))
+        }
         _ => Ok(()),
     };
     positive("lr", train.lr)?;
@@ -127,7 +176,11 @@ fn check_numbers(config: &Config, survey: &Survey) -> Result<()> {
         return Err(Error::hyper("momentum", "in [0, 1)", train.momentum));
     }
     if !(train.tolerance >= 0.0 && train.tolerance.is_finite()) {
-        return Err(Error::hyper("tolerance", "a finite number not below 0", train.tolerance));
+        return Err(Error::hyper(
+            "tolerance",
+            "a finite number not below 0",
+            train.tolerance,
+        ));
     }
     Ok(())
 }
@@ -149,9 +202,9 @@ fn steps(config: &Config, optimizer: OptimizerKind, rows: usize, batch: usize) -
     match (config.train.steps, config.train.epochs, optimizer) {
         (Some(_), Some(_), _) => Err(Error::Conflict("give steps or epochs, not both".into())),
         (Some(steps), None, _) => Ok(steps),
-        (None, Some(_), OptimizerKind::Lbfgs) => {
-            Err(Error::Conflict("optimizer lbfgs counts iterations: give `--steps`, not epochs".into()))
-        }
+        (None, Some(_), OptimizerKind::Lbfgs) => Err(Error::Conflict(
+            "optimizer lbfgs counts iterations: give `--steps`, not epochs".into(),
+        )),
         (None, None, OptimizerKind::Lbfgs) => Ok(DEFAULT_ITERATIONS),
         (None, epochs, _) => Ok(epochs.unwrap_or(DEFAULT_EPOCHS).saturating_mul(per_epoch)),
     }
@@ -163,7 +216,14 @@ mod tests {
     use crate::config;
 
     fn survey(min: f32, max: f32) -> Survey {
-        Survey { rows: 1000, d_in: 2, min, max, mean: vec![0.0; 2], variance: vec![1.0; 2] }
+        Survey {
+            rows: 1000,
+            d_in: 2,
+            min,
+            max,
+            mean: vec![0.0; 2],
+            variance: vec![1.0; 2],
+        }
     }
 
     fn plan(text: &str, survey: &Survey) -> Result<Plan> {
@@ -171,19 +231,37 @@ mod tests {
     }
 
     fn refusal(text: &str) -> String {
-        plan(text, &survey(-1.0, 2.0)).err().expect("it is refused").to_string()
+        plan(text, &survey(-1.0, 2.0))
+            .err()
+            .expect("it is refused")
+            .to_string()
     }
 
     #[test]
     fn what_cannot_work_is_refused_with_the_reason() {
         for (text, words) in [
             ("[model]\nlatents = 0", "latents must be at least 1, got 0"),
-            ("[model.options]\nrho = 1.0", "rho must be a number in (0, 1), got 1"),
-            ("[model.options]\nloss = 'cross-entropy'", "the data spans [-1, 2]"),
-            ("[model.options]\nloss = 'cross-entropy'\ndecoder = 'linear'", "cross-entropy"),
+            (
+                "[model.options]\nrho = 1.0",
+                "rho must be a number in (0, 1), got 1",
+            ),
+            (
+                "[model.options]\nloss = 'cross-entropy'",
+                "the data spans [-1, 2]",
+            ),
+            (
+                "[model.options]\nloss = 'cross-entropy'\ndecoder = 'linear'",
+                "cross-entropy",
+            ),
             ("[train]\noptimizer = 'lbfgs'\nbatch = 10", "full batches"),
-            ("[train]\nbatch = 10\n[model.options]\nrho_estimate = 'exact'", "all 1000 examples"),
-            ("[train]\nbatch = 2000", "at most the data's 1000 rows, got 2000"),
+            (
+                "[train]\nbatch = 10\n[model.options]\nrho_estimate = 'exact'",
+                "all 1000 examples",
+            ),
+            (
+                "[train]\nbatch = 2000",
+                "at most the data's 1000 rows, got 2000",
+            ),
             ("[train]\nsteps = 1\nepochs = 1", "not both"),
             ("[train]\nlr = -1.0", "lr must be a finite number above 0"),
             ("[model]\ndecoder_norm = 'unit'", "L-BFGS"),
@@ -198,19 +276,41 @@ mod tests {
     fn the_data_decides_the_decoder_and_the_batch_the_estimate() {
         let of = |text: &str, s: &Survey| {
             let plan = plan(text, s).unwrap();
-            (plan.hyper.text("decoder").to_owned(), plan.hyper.text("rho_estimate").to_owned(), plan.batch)
+            (
+                plan.hyper.text("decoder").to_owned(),
+                plan.hyper.text("rho_estimate").to_owned(),
+                plan.batch,
+            )
         };
-        assert_eq!(of("", &survey(0.0, 1.0)), ("sigmoid".into(), "exact".into(), 1000));
-        assert_eq!(of("[train]\nbatch = 100", &survey(-2.0, 1.0)), ("linear".into(), "moving".into(), 100));
+        assert_eq!(
+            of("", &survey(0.0, 1.0)),
+            ("sigmoid".into(), "exact".into(), 1000)
+        );
+        assert_eq!(
+            of("[train]\nbatch = 100", &survey(-2.0, 1.0)),
+            ("linear".into(), "moving".into(), 100)
+        );
         let adam_exact = "[train]\noptimizer = 'adam'\n[model.options]\nrho_estimate = 'exact'";
         assert_eq!(of(adam_exact, &survey(-2.0, 1.0)).2, 1000);
     }
 
     #[test]
     fn a_coarse_batch_mean_is_warned_about() {
-        let coarse = plan("[train]\nbatch = 90\n[model.options]\nrho_estimate = 'batch'", &survey(0.0, 1.0)).unwrap();
-        assert!(coarse.warnings[0].contains("rho * batch = 4.50"), "{:?}", coarse.warnings);
-        let fine = plan("[train]\nbatch = 100\n[model.options]\nrho_estimate = 'batch'", &survey(0.0, 1.0)).unwrap();
+        let coarse = plan(
+            "[train]\nbatch = 90\n[model.options]\nrho_estimate = 'batch'",
+            &survey(0.0, 1.0),
+        )
+        .unwrap();
+        assert!(
+            coarse.warnings[0].contains("rho * batch = 4.50"),
+            "{:?}",
+            coarse.warnings
+        );
+        let fine = plan(
+            "[train]\nbatch = 100\n[model.options]\nrho_estimate = 'batch'",
+            &survey(0.0, 1.0),
+        )
+        .unwrap();
         assert!(fine.warnings.is_empty());
     }
 

@@ -17,18 +17,39 @@ use crate::output;
 const PEAK_ROUNDS: usize = 10_000_000;
 
 pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
-    let BenchCommand::Objective { rows, d_in, latents, decoder, loss, repeats, threads, json } = command;
+    let BenchCommand::Objective {
+        rows,
+        d_in,
+        latents,
+        decoder,
+        loss,
+        repeats,
+        threads,
+        json,
+    } = command;
     set_threads(*threads)?;
     let info = variants::find("kl")?;
-    let given = [("decoder", decoder.clone()), ("loss", loss.clone()), ("rho", "0.1".into()), ("beta", "3".into()), ("weight_decay", "0.003".into())];
+    let given = [
+        ("decoder", decoder.clone()),
+        ("loss", loss.clone()),
+        ("rho", "0.1".into()),
+        ("beta", "3".into()),
+        ("weight_decay", "0.003".into()),
+    ];
     let hyper = Hyper::check(info.options, given)?;
     let variant = (info.build)(&hyper)?;
     // Fixed made-up numbers: time does not depend on values.
-    let x = (0..rows * d_in).map(|i| 0.5 + 0.5 * (i as f32 * 0.37).sin()).collect();
+    let x = (0..rows * d_in)
+        .map(|i| 0.5 + 0.5 * (i as f32 * 0.37).sin())
+        .collect();
     let source = Memory::new("bench", *d_in, x);
     let layout = variant.layout(*d_in, *latents);
     let mut params = rarefy::model::Params::zeros(&layout);
-    params.values_mut().iter_mut().enumerate().for_each(|(i, w)| *w = 0.05 * (i as f32 * 0.73).sin());
+    params
+        .values_mut()
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, w)| *w = 0.05 * (i as f32 * 0.73).sin());
 
     let mut pass = Pass::new(variant.as_ref(), *d_in, *latents);
     let form = pass.form(&source);
@@ -59,8 +80,18 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
         vec!["time".into(), format!("{:.3} ms", median * 1e3)],
         vec!["rows/s".into(), format!("{:.0}", *rows as f64 / median)],
         vec!["GFLOP/s".into(), format!("{gflops:.0}")],
-        vec!["f32 peak".into(), format!("{peak:.0} GFLOP/s on {} threads ({:?})", rayon::current_num_threads(), rarefy_kernels::path())],
-        vec!["share of peak".into(), format!("{:.0} %", 100.0 * gflops / peak)],
+        vec![
+            "f32 peak".into(),
+            format!(
+                "{peak:.0} GFLOP/s on {} threads ({:?})",
+                rayon::current_num_threads(),
+                rarefy_kernels::path()
+            ),
+        ],
+        vec![
+            "share of peak".into(),
+            format!("{:.0} %", 100.0 * gflops / peak),
+        ],
     ];
     output::print(&output::table(&["", ""], &table, true))
 }
@@ -70,7 +101,11 @@ fn peak_gflops() -> f64 {
     let once = || {
         let start = Instant::now();
         let threads = rayon::current_num_threads();
-        let operations: usize = (0..threads).into_par_iter().with_max_len(1).map(|_| multiply_adds(PEAK_ROUNDS)).sum();
+        let operations: usize = (0..threads)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|_| multiply_adds(PEAK_ROUNDS))
+            .sum();
         operations as f64 / start.elapsed().as_secs_f64() / 1e9
     };
     (0..3).map(|_| once()).fold(0.0, f64::max)

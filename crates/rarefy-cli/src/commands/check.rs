@@ -19,12 +19,25 @@ pub fn run(command: &CheckCommand) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|c| {
                 let verdict = if c.passed { "ok" } else { "FAILED" };
-                vec![c.name.clone(), format!("{:.1e}", c.twin_error), format!("{:.1e}", c.fast_error), verdict.into()]
+                vec![
+                    c.name.clone(),
+                    format!("{:.1e}", c.twin_error),
+                    format!("{:.1e}", c.fast_error),
+                    verdict.into(),
+                ]
             })
             .collect();
-        output::print(&output::table(&["", "f64 against differences", "f32 against f64", ""], &rows, true))?;
+        output::print(&output::table(
+            &["", "f64 against differences", "f32 against f64", ""],
+            &rows,
+            true,
+        ))?;
         let (twin, fast) = (check::TWIN_TOLERANCE, check::FAST_TOLERANCE);
         output::print(&format!("\nlimits: {twin:.0e} and {fast:.0e}, relative"))?;
     }
-    Ok(if passed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }

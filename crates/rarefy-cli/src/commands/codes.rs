@@ -21,7 +21,12 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let source = dataset.source.as_ref();
     if source.d_in() != model.raw_width() {
         let (expected, got) = (model.raw_width().to_string(), source.d_in().to_string());
-        return Err(Error::Shape { what: format!("{}: values in a row", source.name()), expected, got }.into());
+        return Err(Error::Shape {
+            what: format!("{}: values in a row", source.name()),
+            expected,
+            got,
+        }
+        .into());
     }
     let bar = progress(source.rows());
     let chunks = (0..source.rows()).step_by(ROWS).map(|start| {
@@ -42,7 +47,9 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
                     failed = Some(e);
                     std::io::Error::other("reading the data failed")
                 })?;
-                latents.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
+                latents
+                    .iter()
+                    .try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
             }
             Ok(())
         });
@@ -60,7 +67,12 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         codes::write(&args.out, &all)?;
     }
     bar.finish_and_clear();
-    output::print(&format!("{} rows x {} latents -> {}", source.rows(), model.d_sae, args.out.display()))
+    output::print(&format!(
+        "{} rows x {} latents -> {}",
+        source.rows(),
+        model.d_sae,
+        args.out.display()
+    ))
 }
 
 pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
@@ -71,22 +83,42 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     let all = codes::read(&args.codes)?;
     if all.d_sae != model.d_sae {
         let what = format!("{}: latents", args.codes.display());
-        return Err(Error::Shape { what, expected: model.d_sae.to_string(), got: all.d_sae.to_string() }.into());
+        return Err(Error::Shape {
+            what,
+            expected: model.d_sae.to_string(),
+            got: all.d_sae.to_string(),
+        }
+        .into());
     }
     let removes_means = model.pipeline.names().iter().any(|name| name == "row-mean");
     if removes_means && all.row_means.is_empty() {
-        eprintln!("warning: the preprocessing removed each row's mean and these codes do not hold it; rows come back without");
+        eprintln!(
+            "warning: the preprocessing removed each row's mean and these codes do not hold it; rows come back without"
+        );
     }
-    let rows = model.decode(&all.to_dense(), &RowContext { means: all.row_means.clone() });
+    let rows = model.decode(
+        &all.to_dense(),
+        &RowContext {
+            means: all.row_means.clone(),
+        },
+    );
     atomic::write(&args.out, |out| {
         out.write_all(&npy::f32_header(all.rows(), model.raw_width()))?;
-        rows.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+        rows.iter()
+            .try_for_each(|v| out.write_all(&v.to_le_bytes()))
     })?;
-    output::print(&format!("{} rows x {} values -> {}", all.rows(), model.raw_width(), args.out.display()))
+    output::print(&format!(
+        "{} rows x {} values -> {}",
+        all.rows(),
+        model.raw_width(),
+        args.out.display()
+    ))
 }
 
 fn progress(rows: usize) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template("{bar:24} {human_pos}/{human_len} rows  {per_sec}  {eta} left");
+    let style = indicatif::ProgressStyle::with_template(
+        "{bar:24} {human_pos}/{human_len} rows  {per_sec}  {eta} left",
+    );
     let bar = indicatif::ProgressBar::new(rows as u64);
     bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
 }

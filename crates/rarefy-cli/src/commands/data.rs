@@ -12,17 +12,46 @@ use crate::output::{self, number};
 
 pub fn run(command: DataCommand) -> anyhow::Result<()> {
     match command {
-        DataCommand::Info { data, source, json } => info(&data::open(&data, &data_options(&source))?, json),
-        DataCommand::Patches { images, size, count, seed, out } => {
-            let patches = PatchOptions { size: parse_size(&size)?, count, seed };
-            let dataset = data::open(&images, &OpenOptions { patches, ..OpenOptions::default() })?;
+        DataCommand::Info { data, source, json } => {
+            info(&data::open(&data, &data_options(&source))?, json)
+        }
+        DataCommand::Patches {
+            images,
+            size,
+            count,
+            seed,
+            out,
+        } => {
+            let patches = PatchOptions {
+                size: parse_size(&size)?,
+                count,
+                seed,
+            };
+            let dataset = data::open(
+                &images,
+                &OpenOptions {
+                    patches,
+                    ..OpenOptions::default()
+                },
+            )?;
             if dataset.image_shape.is_none() {
-                return Err(Error::format(&images, "expected PNG or JPEG images, got other data").into());
+                return Err(
+                    Error::format(&images, "expected PNG or JPEG images, got other data").into(),
+                );
             }
             write_npy(&dataset, 0, dataset.source.rows(), &out)?;
-            output::print(&format!("{} patches of {size} -> {}", dataset.source.rows(), out.display()))
+            output::print(&format!(
+                "{} patches of {size} -> {}",
+                dataset.source.rows(),
+                out.display()
+            ))
         }
-        DataCommand::Shard { data, source, shard_rows, out } => {
+        DataCommand::Shard {
+            data,
+            source,
+            shard_rows,
+            out,
+        } => {
             if shard_rows == 0 {
                 return Err(Error::hyper("shard-rows", "at least 1", 0).into());
             }
@@ -34,7 +63,10 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
                 let path = out.join(format!("shard-{shard:05}.npy"));
                 write_npy(&dataset, start, shard_rows.min(rows - start), &path)?;
             }
-            output::print(&format!("{rows} rows in {shards} shards -> {}", out.display()))
+            output::print(&format!(
+                "{rows} rows in {shards} shards -> {}",
+                out.display()
+            ))
         }
     }
 }
@@ -51,7 +83,9 @@ fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> anyho
                 failed = Some(e);
                 std::io::Error::other("reading the data failed")
             })?;
-            block.iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
+            block
+                .iter()
+                .try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
         }
         Ok(())
     });
@@ -77,8 +111,14 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
         vec!["data".into(), dataset.source.name().to_owned()],
         vec!["rows".into(), s.rows.to_string()],
         vec!["values in a row".into(), s.d_in.to_string()],
-        vec!["range".into(), format!("{} to {}", number(s.min.into()), number(s.max.into()))],
-        vec!["mean, standard deviation".into(), format!("{}, {}", number(s.grand_mean()), number(deviation))],
+        vec![
+            "range".into(),
+            format!("{} to {}", number(s.min.into()), number(s.max.into())),
+        ],
+        vec![
+            "mean, standard deviation".into(),
+            format!("{}, {}", number(s.grand_mean()), number(deviation)),
+        ],
         vec!["constant columns".into(), constant.to_string()],
     ];
     if let Some((height, width)) = dataset.image_shape {
@@ -88,7 +128,10 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
         rows.push(vec!["first labels".into(), labels.join(" ")]);
     }
     if !dataset.default_preprocess.is_empty() {
-        rows.push(vec!["default preprocessing".into(), dataset.default_preprocess.join(",")]);
+        rows.push(vec![
+            "default preprocessing".into(),
+            dataset.default_preprocess.join(","),
+        ]);
     }
     output::print(&output::table(&["", ""], &rows, false))
 }

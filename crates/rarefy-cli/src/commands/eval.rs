@@ -30,12 +30,27 @@ pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
     ];
     if let Some(kl) = &e.kl {
         rows.push(("rho", number(kl.rho)));
-        rows.push(("mean rho_hat", format!("{} ({:+.1} %)", number(kl.rho_hat_mean), 100.0 * (kl.rho_hat_mean / kl.rho - 1.0))));
-        rows.push(("worst |rho_hat - rho|", format!("{:.1} % of rho", 100.0 * kl.rho_hat_max_deviation)));
+        rows.push((
+            "mean rho_hat",
+            format!(
+                "{} ({:+.1} %)",
+                number(kl.rho_hat_mean),
+                100.0 * (kl.rho_hat_mean / kl.rho - 1.0)
+            ),
+        ));
+        rows.push((
+            "worst |rho_hat - rho|",
+            format!("{:.1} % of rho", 100.0 * kl.rho_hat_max_deviation),
+        ));
     }
     rows.push(("latents active in a row", number(e.l0)));
     let latents = e.latents.len();
     rows.push(("dead latents", format!("{} of {latents}", e.dead_latents)));
-    rows.push(("always-on, collapsed", format!("{}, {}", e.always_on_latents, e.collapsed_latents)));
-    rows.into_iter().map(|(name, value)| vec![name.to_owned(), value]).collect()
+    rows.push((
+        "always-on, collapsed",
+        format!("{}, {}", e.always_on_latents, e.collapsed_latents),
+    ));
+    rows.into_iter()
+        .map(|(name, value)| vec![name.to_owned(), value])
+        .collect()
 }

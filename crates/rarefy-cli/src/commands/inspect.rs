@@ -12,16 +12,37 @@ use crate::output;
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.path);
     let is_model = path.join("cfg.json").exists() || path.join("model/cfg.json").exists();
-    let (value, rows) = if is_model { model(path)? } else { rows(&args.path)? };
-    if args.json { output::json(&value) } else { output::print(&output::table(&["", ""], &rows, false)) }
+    let (value, rows) = if is_model {
+        model(path)?
+    } else {
+        rows(&args.path)?
+    };
+    if args.json {
+        output::json(&value)
+    } else {
+        output::print(&output::table(&["", ""], &rows, false))
+    }
 }
 
 fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     let model = Model::load(path)?;
-    let options: serde_json::Map<_, _> = model.hyper.iter().map(|(k, v)| (k.to_owned(), v.into())).collect();
-    let blocks: Vec<String> =
-        model.params.layout().blocks().iter().map(|b| format!("{} {}x{}", b.name, b.rows, b.cols)).collect();
-    let kind = if path.join("model/cfg.json").exists() { "run" } else { "model" };
+    let options: serde_json::Map<_, _> = model
+        .hyper
+        .iter()
+        .map(|(k, v)| (k.to_owned(), v.into()))
+        .collect();
+    let blocks: Vec<String> = model
+        .params
+        .layout()
+        .blocks()
+        .iter()
+        .map(|b| format!("{} {}x{}", b.name, b.rows, b.cols))
+        .collect();
+    let kind = if path.join("model/cfg.json").exists() {
+        "run"
+    } else {
+        "model"
+    };
     let value = json!({
         "kind": kind, "format": "saelens", "architecture": model.info.name, "d_in": model.d_in, "d_sae": model.d_sae,
         "parameters": model.params.values().len(), "preprocess": model.pipeline.names(), "options": options,
@@ -30,12 +51,33 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     let mut rows = vec![
         vec!["kind".into(), format!("{kind} in SAELens's layout")],
         vec!["architecture".into(), model.info.name.to_owned()],
-        vec!["sizes".into(), format!("{} inputs, {} latents", model.d_in, model.d_sae)],
-        vec!["parameters".into(), format!("{} ({})", model.params.values().len(), blocks.join(", "))],
-        vec!["preprocessing".into(), if model.pipeline.is_identity() { "none".into() } else { model.pipeline.names().join(", ") }],
+        vec![
+            "sizes".into(),
+            format!("{} inputs, {} latents", model.d_in, model.d_sae),
+        ],
+        vec![
+            "parameters".into(),
+            format!("{} ({})", model.params.values().len(), blocks.join(", ")),
+        ],
+        vec![
+            "preprocessing".into(),
+            if model.pipeline.is_identity() {
+                "none".into()
+            } else {
+                model.pipeline.names().join(", ")
+            },
+        ],
     ];
-    rows.extend(model.hyper.iter().map(|(key, value)| vec![key.to_owned(), value.to_owned()]));
-    rows.push(vec!["checks".into(), "shapes agree, every weight is finite".into()]);
+    rows.extend(
+        model
+            .hyper
+            .iter()
+            .map(|(key, value)| vec![key.to_owned(), value.to_owned()]),
+    );
+    rows.push(vec![
+        "checks".into(),
+        "shapes agree, every weight is finite".into(),
+    ]);
     Ok((value, rows))
 }
 
@@ -43,7 +85,11 @@ fn rows(spec: &str) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     let dataset = data::open(spec, &OpenOptions::default())?;
     let (rows, d_in) = (dataset.source.rows(), dataset.source.d_in());
     let value = json!({"kind": "data", "rows": rows, "d_in": d_in, "image_shape": dataset.image_shape, "labels": dataset.labels.is_some()});
-    let labels = if dataset.labels.is_some() { "yes" } else { "no" };
+    let labels = if dataset.labels.is_some() {
+        "yes"
+    } else {
+        "no"
+    };
     let table = vec![
         vec!["kind".into(), "data".into()],
         vec!["rows".into(), rows.to_string()],

@@ -14,19 +14,41 @@ pub fn run(args: &ListArgs) -> anyhow::Result<()> {
     match args.what.as_str() {
         "architectures" => architectures(),
         "formats" => {
-            let data: Vec<_> = FORMATS.iter().map(|f| row(&[f.name, &f.extensions.join(" "), f.summary])).collect();
-            let codes: Vec<_> = codes::FORMATS.iter().map(|f| row(&[f.extension, &format!(".{}", f.extension), f.summary])).collect();
+            let data: Vec<_> = FORMATS
+                .iter()
+                .map(|f| row(&[f.name, &f.extensions.join(" "), f.summary]))
+                .collect();
+            let codes: Vec<_> = codes::FORMATS
+                .iter()
+                .map(|f| row(&[f.extension, &format!(".{}", f.extension), f.summary]))
+                .collect();
             output::print(&output::table(&["data", "endings", ""], &data, false))?;
-            output::print(&format!("\n{}", output::table(&["codes", "ending", ""], &codes, false)))?;
-            let model = row(&["saelens", "folder", "cfg.json and sae_weights.safetensors, with preprocess.safetensors beside"]);
-            output::print(&format!("\n{}", output::table(&["model", "", ""], &[model], false)))
+            output::print(&format!(
+                "\n{}",
+                output::table(&["codes", "ending", ""], &codes, false)
+            ))?;
+            let model = row(&[
+                "saelens",
+                "folder",
+                "cfg.json and sae_weights.safetensors, with preprocess.safetensors beside",
+            ]);
+            output::print(&format!(
+                "\n{}",
+                output::table(&["model", "", ""], &[model], false)
+            ))
         }
         "samples" => {
-            let rows: Vec<_> = SAMPLES.iter().map(|s| row(&[&format!("sample:{}", s.name), s.summary, s.licence])).collect();
+            let rows: Vec<_> = SAMPLES
+                .iter()
+                .map(|s| row(&[&format!("sample:{}", s.name), s.summary, s.licence]))
+                .collect();
             output::print(&output::table(&["sample", "", "licence"], &rows, false))
         }
         "metrics" => {
-            let rows: Vec<_> = METRICS.iter().map(|(name, definition)| row(&[name, definition])).collect();
+            let rows: Vec<_> = METRICS
+                .iter()
+                .map(|(name, definition)| row(&[name, definition]))
+                .collect();
             output::print(&output::table(&["metric", ""], &rows, false))
         }
         _ => {
@@ -38,15 +60,31 @@ pub fn run(args: &ListArgs) -> anyhow::Result<()> {
 
 fn architectures() -> anyhow::Result<()> {
     for info in VARIANTS {
-        output::print(&format!("{}: {}\n{}\n", info.name, info.summary, info.source))?;
+        output::print(&format!(
+            "{}: {}\n{}\n",
+            info.name, info.summary, info.source
+        ))?;
         let (before, after) = info.example;
-        output::print(&format!("pre-activations {before:?} become latents {after:?}\n"))?;
+        output::print(&format!(
+            "pre-activations {before:?} become latents {after:?}\n"
+        ))?;
         let rows: Vec<Vec<String>> = info
             .options
             .iter()
-            .map(|o| vec![o.name.into(), o.default.into(), o.kind.expected(), o.help.into()])
+            .map(|o| {
+                vec![
+                    o.name.into(),
+                    o.default.into(),
+                    o.kind.expected(),
+                    o.help.into(),
+                ]
+            })
             .collect();
-        output::print(&output::table(&["option", "default", "values", ""], &rows, false))?;
+        output::print(&output::table(
+            &["option", "default", "values", ""],
+            &rows,
+            false,
+        ))?;
     }
     Ok(())
 }

@@ -1,9 +1,9 @@
 //! `rarefy report`.
 
+use rarefy::Error;
 use rarefy::config;
 use rarefy::metrics;
 use rarefy::model::Model;
-use rarefy::Error;
 
 use crate::cli::ReportArgs;
 use crate::run::Run;
@@ -13,10 +13,15 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
     let path = run.config_path();
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let table: toml::Table = text.parse().map_err(|e: toml::de::Error| Error::format(&path, e.to_string()))?;
+    let table: toml::Table = text
+        .parse()
+        .map_err(|e: toml::de::Error| Error::format(&path, e.to_string()))?;
     let mut config = config::merge(&[table])?;
     if let Some(data) = &args.data {
-        config.data = config::DataConfig { path: data.clone(), ..config::DataConfig::default() };
+        config.data = config::DataConfig {
+            path: data.clone(),
+            ..config::DataConfig::default()
+        };
     }
     if let Some(shape) = &args.image_shape {
         config.data.image_shape = Some(layers::parse_size(shape)?);
@@ -27,7 +32,12 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         let labels: Vec<String> = text.lines().map(str::to_owned).collect();
         if labels.len() != data.source.rows() {
             let (expected, got) = (data.source.rows().to_string(), labels.len().to_string());
-            return Err(Error::Shape { what: format!("{}: labels", path.display()), expected, got }.into());
+            return Err(Error::Shape {
+                what: format!("{}: labels", path.display()),
+                expected,
+                got,
+            }
+            .into());
         }
         data.labels = Some(labels);
     }

@@ -39,7 +39,11 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     }
     set_threads(config.train.threads)?;
     let dataset = dataset::open(&config.data)?;
-    let steps = config.data.preprocess.clone().unwrap_or_else(|| dataset.default_preprocess.clone());
+    let steps = config
+        .data
+        .preprocess
+        .clone()
+        .unwrap_or_else(|| dataset.default_preprocess.clone());
     let pipeline = Pipeline::fit(&steps, dataset.source.as_ref())?;
     config.data.preprocess = Some(steps);
     config.data.image_shape = dataset.image_shape;
@@ -49,10 +53,15 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let rows: &dyn Source = kept.as_ref().map_or(&prepared, |memory| memory);
     let plan = Plan::new(&config, &survey(rows)?)?;
     if !args.quiet {
-        plan.warnings.iter().for_each(|warning| eprintln!("warning: {warning}"));
+        plan.warnings
+            .iter()
+            .for_each(|warning| eprintln!("warning: {warning}"));
     }
     let start = State::new(&plan, initial_weights(&config)?)?;
-    let run = args.out.as_deref().map_or_else(|| Run::fresh(plan.info.name, &config.data.path), Run::at);
+    let run = args
+        .out
+        .as_deref()
+        .map_or_else(|| Run::fresh(plan.info.name, &config.data.path), Run::at);
     let start = if args.resume {
         run.write_config(&plan.config)?;
         State::load(&run.newest_checkpoint()?, &plan)?
@@ -67,7 +76,13 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     finish(args, &run, &model, &dataset, &outcome, seconds)
 }
 
-fn train_watched(plan: &Plan, rows: &dyn Source, start: State, run: &Run, args: &TrainArgs) -> Result<(Outcome, f64)> {
+fn train_watched(
+    plan: &Plan,
+    rows: &dyn Source,
+    start: State,
+    run: &Run,
+    args: &TrainArgs,
+) -> Result<(Outcome, f64)> {
     let mut watcher = Watcher::new(plan, run, start.step, args.quiet)?;
     let resumed = start.step > 0;
     if resumed {
@@ -96,14 +111,20 @@ fn refuse_another_architecture(args: &TrainArgs, merged: &Config) -> anyhow::Res
     if before.model.arch != merged.model.arch || before.model.latents != merged.model.latents {
         let of = |c: &Config| format!("{} with {} latents", c.model.arch, c.model.latents);
         let path = out.display();
-        let why = format!("{path} is a run of {}; it cannot be resumed as {}", of(&before), of(merged));
+        let why = format!(
+            "{path} is a run of {}; it cannot be resumed as {}",
+            of(&before),
+            of(merged)
+        );
         return Err(Error::Conflict(why).into());
     }
     Ok(())
 }
 
 fn initial_weights(config: &Config) -> Result<Option<Params>> {
-    let Some(path) = &config.model.init else { return Ok(None) };
+    let Some(path) = &config.model.init else {
+        return Ok(None);
+    };
     Ok(Some(Model::load(path)?.params))
 }
 
@@ -121,7 +142,14 @@ fn model(plan: &Plan, outcome: &Outcome, pipeline: Pipeline, dataset: &Dataset) 
     }
 }
 
-fn finish(args: &TrainArgs, run: &Run, model: &Model, data: &Dataset, outcome: &Outcome, seconds: f64) -> anyhow::Result<()> {
+fn finish(
+    args: &TrainArgs,
+    run: &Run,
+    model: &Model,
+    data: &Dataset,
+    outcome: &Outcome,
+    seconds: f64,
+) -> anyhow::Result<()> {
     let evaluation = metrics::evaluate(model, data.source.as_ref())?;
     report::write(run, model, data, &evaluation)?;
     let rate = outcome.rows_seen as f64 / seconds.max(1e-9);
@@ -140,17 +168,30 @@ fn finish(args: &TrainArgs, run: &Run, model: &Model, data: &Dataset, outcome: &
         return Ok(());
     }
     let mut rows = summary_rows(&evaluation);
-    rows.push(vec!["training time".into(), format!("{seconds:.1} s, {rate:.0} rows/s")]);
+    rows.push(vec![
+        "training time".into(),
+        format!("{seconds:.1} s, {rate:.0} rows/s"),
+    ]);
     output::print(&output::table(&["", ""], &rows, true))?;
-    output::print(&format!("\nmodel   {}\nreport  {}", run.model_path().display(), run.report_path().display()))
+    output::print(&format!(
+        "\nmodel   {}\nreport  {}",
+        run.model_path().display(),
+        run.report_path().display()
+    ))
 }
 
 /// The number of threads of everything that follows.
 pub fn set_threads(threads: Option<usize>) -> Result<()> {
-    let Some(threads) = threads else { return Ok(()) };
+    let Some(threads) = threads else {
+        return Ok(());
+    };
     let limit = 1024;
     if threads == 0 || threads > limit {
-        return Err(Error::hyper("threads", &format!("between 1 and {limit}"), threads));
+        return Err(Error::hyper(
+            "threads",
+            &format!("between 1 and {limit}"),
+            threads,
+        ));
     }
     rayon::ThreadPoolBuilder::new()
         .num_threads(threads)

@@ -2,15 +2,25 @@
 
 use super::*;
 
-const OUTPUTS: [Output; 3] = [Output::SigmoidSquared, Output::SigmoidCrossEntropy, Output::LinearSquared];
+const OUTPUTS: [Output; 3] = [
+    Output::SigmoidSquared,
+    Output::SigmoidCrossEntropy,
+    Output::LinearSquared,
+];
 
 /// The golden case: m = 50, n = 8, k = 5, everything from sines and cosines.
 fn golden_case(tied: bool) -> (Vec<f64>, Weights) {
     let (m, n, k) = (50, 8, 5);
     let f = |i: usize| i as f64;
-    let x = (0..m * n).map(|t| 0.5 + 0.4 * (0.7 * f(t / n + 1) * f(t % n + 1)).sin()).collect();
-    let w_enc = (0..k * n).map(|t| 0.5 * (1.0 + 1.3 * f(t % n) + 0.7 * f(t / n)).cos()).collect();
-    let w_dec = (0..k * n).map(|t| 0.5 * (0.5 + 0.9 * f(t / n) + 1.1 * f(t % n)).sin()).collect();
+    let x = (0..m * n)
+        .map(|t| 0.5 + 0.4 * (0.7 * f(t / n + 1) * f(t % n + 1)).sin())
+        .collect();
+    let w_enc = (0..k * n)
+        .map(|t| 0.5 * (1.0 + 1.3 * f(t % n) + 0.7 * f(t / n)).cos())
+        .collect();
+    let w_dec = (0..k * n)
+        .map(|t| 0.5 * (0.5 + 0.9 * f(t / n) + 1.1 * f(t % n)).sin())
+        .collect();
     let weights = Weights {
         w_enc,
         b_enc: (0..k).map(|l| -1.0 - 0.1 * f(l)).collect(),
@@ -21,7 +31,15 @@ fn golden_case(tied: bool) -> (Vec<f64>, Weights) {
 }
 
 fn problem(x: &[f64], output: Output) -> Problem<'_> {
-    Problem { x, d_in: 8, d_sae: 5, output, penalty: Penalty::Kl { rho: 0.05 }, beta: 3.0, weight_decay: 1e-4 }
+    Problem {
+        x,
+        d_in: 8,
+        d_sae: 5,
+        output,
+        penalty: Penalty::Kl { rho: 0.05 },
+        beta: 3.0,
+        weight_decay: 1e-4,
+    }
 }
 
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
@@ -37,16 +55,42 @@ fn the_golden_table_of_the_reference_holds() {
     let (x, weights) = golden_case(false);
     // J, reconstruction, norm of the gradient, dJ/dW_00, dJ/db_0
     let table = [
-        [1.858951759160119, 0.342910177458176, 1.814649043859574, 0.2828562863695, 0.5170353495197],
-        [7.138793770355736, 5.622752188653793, 1.845390622605933, 0.2880565718400, 0.5201860579636],
-        [2.718189169802996, 1.202147588101053, 2.375184117219733, 0.2526884589097, 0.4472775187827],
+        [
+            1.858951759160119,
+            0.342910177458176,
+            1.814649043859574,
+            0.2828562863695,
+            0.5170353495197,
+        ],
+        [
+            7.138793770355736,
+            5.622752188653793,
+            1.845390622605933,
+            0.2880565718400,
+            0.5201860579636,
+        ],
+        [
+            2.718189169802996,
+            1.202147588101053,
+            2.375184117219733,
+            0.2526884589097,
+            0.4472775187827,
+        ],
     ];
     for (output, row) in OUTPUTS.into_iter().zip(table) {
         let e = objective(&problem(&x, output), &weights, Form::InMemory);
-        let got =
-            [e.total, e.reconstruction, norm(e.gradient.values()), e.gradient.w_enc[0], e.gradient.b_enc[0]];
+        let got = [
+            e.total,
+            e.reconstruction,
+            norm(e.gradient.values()),
+            e.gradient.w_enc[0],
+            e.gradient.b_enc[0],
+        ];
         for (got, want) in got.into_iter().zip(row) {
-            assert!((got - want).abs() < 2e-12, "{output:?}: {got} against {want}");
+            assert!(
+                (got - want).abs() < 2e-12,
+                "{output:?}: {got} against {want}"
+            );
         }
         assert!((e.omega - 0.505178652105574).abs() < 1e-12);
         assert!((e.weight_decay - 5.056253852194572e-4).abs() < 1e-14);
@@ -58,7 +102,11 @@ fn the_lectures_last_line_taken_literally_is_another_gradient() {
     // E23: one x_i and no mean gives norm .531376; the derivation above it gives .491775.
     let (x, weights) = golden_case(false);
     let only_penalty = |beta| {
-        let p = Problem { beta, weight_decay: 0.0, ..problem(&x, Output::LinearSquared) };
+        let p = Problem {
+            beta,
+            weight_decay: 0.0,
+            ..problem(&x, Output::LinearSquared)
+        };
         objective(&p, &weights, Form::TwoPass).gradient.w_enc
     };
     let (with, without) = (only_penalty(1.0), only_penalty(0.0));
@@ -73,7 +121,9 @@ fn the_lectures_last_line_taken_literally_is_another_gradient() {
     let literal = norm((0..5).flat_map(|l| {
         let slope = sigmoid(z[last * 5 + l]) * sigmoid(-z[last * 5 + l]);
         let (x, s) = (&x, &s);
-        (0..8).map(move |j| s[l] * slope * x[last * 8 + j]).collect::<Vec<_>>()
+        (0..8)
+            .map(move |j| s[l] * slope * x[last * 8 + j])
+            .collect::<Vec<_>>()
     }));
     assert!((literal - 0.531376).abs() < 1e-6, "{literal}");
 }
@@ -92,7 +142,11 @@ fn the_kl_table_holds() {
         (0.005, 1e-6, 0.037599),
         (0.05, 0.05, 0.0),
     ] {
-        assert!((kl(rho, q) - want).abs() < 6e-7, "KL({rho}||{q}) = {}", kl(rho, q));
+        assert!(
+            (kl(rho, q) - want).abs() < 6e-7,
+            "KL({rho}||{q}) = {}",
+            kl(rho, q)
+        );
     }
 }
 
@@ -120,8 +174,11 @@ fn check(p: &Problem, weights: &Weights, form: Form) -> f64 {
         *moved.values_mut().nth(at).unwrap() += by;
         objective(p, &moved, form).total
     };
-    let numerical: Vec<f64> = (0..exact.len()).map(|i| (value(i, eps) - value(i, -eps)) / (2.0 * eps)).collect();
-    norm(numerical.iter().zip(&exact).map(|(a, b)| a - b)) / norm(numerical.iter().zip(&exact).map(|(a, b)| a + b))
+    let numerical: Vec<f64> = (0..exact.len())
+        .map(|i| (value(i, eps) - value(i, -eps)) / (2.0 * eps))
+        .collect();
+    norm(numerical.iter().zip(&exact).map(|(a, b)| a - b))
+        / norm(numerical.iter().zip(&exact).map(|(a, b)| a + b))
 }
 
 #[test]
@@ -132,8 +189,18 @@ fn gradients_match_central_differences() {
         for output in OUTPUTS {
             for penalty in [Penalty::Kl { rho: 0.05 }, Penalty::Linear(&s)] {
                 for form in [Form::InMemory, Form::TwoPass, Form::OnePass] {
-                    let error = check(&Problem { penalty, ..problem(&x, output) }, &weights, form);
-                    assert!(error < 1e-9, "{output:?} {penalty:?} {form:?} tied {tied}: {error:e}");
+                    let error = check(
+                        &Problem {
+                            penalty,
+                            ..problem(&x, output)
+                        },
+                        &weights,
+                        form,
+                    );
+                    assert!(
+                        error < 1e-9,
+                        "{output:?} {penalty:?} {form:?} tied {tied}: {error:e}"
+                    );
                 }
             }
         }
@@ -145,7 +212,11 @@ fn every_pre_activation_gives_a_finite_bounded_gradient() {
     let (x, mut weights) = golden_case(false);
     for bias in [-1e4, -800.0, -40.0, 40.0, 800.0, 1e4] {
         weights.b_enc.fill(bias);
-        let p = Problem { beta: 1.0, weight_decay: 0.0, ..problem(&x, Output::SigmoidSquared) };
+        let p = Problem {
+            beta: 1.0,
+            weight_decay: 0.0,
+            ..problem(&x, Output::SigmoidSquared)
+        };
         let e = objective(&p, &weights, Form::InMemory);
         assert!(e.total.is_finite());
         // All z = c would give sigma(c) - rho; saturated, that is -rho or 1 - rho.

@@ -49,7 +49,13 @@ impl BlockLayout {
     /// [`Error::Format`] saying how many bytes were expected and found.
     pub fn check(&self, path: &Path, length: u64) -> Result<()> {
         if self.rows == 0 || self.d_in == 0 {
-            return Err(Error::format(path, format!("expected at least one row and column, got {} x {}", self.rows, self.d_in)));
+            return Err(Error::format(
+                path,
+                format!(
+                    "expected at least one row and column, got {} x {}",
+                    self.rows, self.d_in
+                ),
+            ));
         }
         let found = length.saturating_sub(self.offset);
         match self.bytes() {
@@ -79,7 +85,9 @@ impl BlockLayout {
         let data = &bytes[self.offset as usize..][..total * self.element.size()];
         self.element.convert(data, self.big_endian, &mut values);
         if self.column_major {
-            values = (0..total).map(|i| values[i % self.d_in * self.rows + i / self.d_in]).collect();
+            values = (0..total)
+                .map(|i| values[i % self.d_in * self.rows + i / self.d_in])
+                .collect();
         }
         check_finite(path, 0, self.d_in, &values)?;
         Ok(Memory::new(name, self.d_in, values))
@@ -95,7 +103,12 @@ impl Block {
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
         layout.check(path, length)?;
-        Ok(Self { path: path.into(), name: path.display().to_string(), file, layout })
+        Ok(Self {
+            path: path.into(),
+            name: path.display().to_string(),
+            file,
+            layout,
+        })
     }
 
     fn values_at(&self, index: usize, out: &mut [f32]) -> Result<()> {
@@ -103,7 +116,9 @@ impl Block {
         let mut bytes = vec![0; out.len() * size];
         let at = self.layout.offset + (index * size) as u64;
         read_exact_at(&self.file, &mut bytes, at).map_err(Error::io(&self.path))?;
-        self.layout.element.convert(&bytes, self.layout.big_endian, out);
+        self.layout
+            .element
+            .convert(&bytes, self.layout.big_endian, out);
         Ok(())
     }
 }
@@ -124,12 +139,20 @@ impl Source for Block {
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
         let (rows, d_in) = (self.layout.rows, self.layout.d_in);
         let count = out.len() / d_in;
-        assert!(start + count <= rows, "rows {start}..{} of {rows}", start + count);
+        assert!(
+            start + count <= rows,
+            "rows {start}..{} of {rows}",
+            start + count
+        );
         if self.layout.column_major {
             let mut column = vec![0.0; count];
             for j in 0..d_in {
                 self.values_at(j * rows + start, &mut column)?;
-                out.iter_mut().skip(j).step_by(d_in).zip(&column).for_each(|(out, value)| *out = *value);
+                out.iter_mut()
+                    .skip(j)
+                    .step_by(d_in)
+                    .zip(&column)
+                    .for_each(|(out, value)| *out = *value);
             }
         } else {
             self.values_at(start * d_in, out)?;

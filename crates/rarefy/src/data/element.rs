@@ -65,11 +65,22 @@ impl Element {
     /// # Panics
     /// If `bytes` does not hold exactly `out.len()` values.
     pub fn convert(self, bytes: &[u8], big_endian: bool, out: &mut [f32]) {
-        assert_eq!(bytes.len(), out.len() * self.size(), "bytes of whole values");
+        assert_eq!(
+            bytes.len(),
+            out.len() * self.size(),
+            "bytes of whole values"
+        );
         macro_rules! each {
             ($type:ty, $convert:expr) => {
-                for (value, bytes) in out.iter_mut().zip(bytes.as_chunks::<{ size_of::<$type>() }>().0) {
-                    let stored = if big_endian { <$type>::from_be_bytes(*bytes) } else { <$type>::from_le_bytes(*bytes) };
+                for (value, bytes) in out
+                    .iter_mut()
+                    .zip(bytes.as_chunks::<{ size_of::<$type>() }>().0)
+                {
+                    let stored = if big_endian {
+                        <$type>::from_be_bytes(*bytes)
+                    } else {
+                        <$type>::from_le_bytes(*bytes)
+                    };
                     *value = $convert(stored);
                 }
             };

@@ -29,14 +29,22 @@ fn read_header(path: &Path) -> Result<(BlockLayout, Vec<usize>, Option<Vec<u8>>)
     let mut bytes = Vec::new();
     if zipped {
         let packed = |e: std::io::Error| Error::format(path, format!("damaged gzip: {e}"));
-        MultiGzDecoder::new(file).read_to_end(&mut bytes).map_err(packed)?;
+        MultiGzDecoder::new(file)
+            .read_to_end(&mut bytes)
+            .map_err(packed)?;
     } else {
         // 4 bytes of magic and at most 255 sizes.
-        file.by_ref().take(4 + 4 * 255).read_to_end(&mut bytes).map_err(Error::io(path))?;
+        file.by_ref()
+            .take(4 + 4 * 255)
+            .read_to_end(&mut bytes)
+            .map_err(Error::io(path))?;
     }
     let bad = |why: String| Error::format(path, why);
     let &[zero, also_zero, code, axes, ref rest @ ..] = bytes.as_slice() else {
-        return Err(bad(format!("truncated: expected an IDX header of 4 bytes or more, got {}", bytes.len())));
+        return Err(bad(format!(
+            "truncated: expected an IDX header of 4 bytes or more, got {}",
+            bytes.len()
+        )));
     };
     let element = match (zero, also_zero, code) {
         (0, 0, 0x08) => Element::U8,
@@ -45,14 +53,26 @@ fn read_header(path: &Path) -> Result<(BlockLayout, Vec<usize>, Option<Vec<u8>>)
         (0, 0, 0x0C) => Element::I32,
         (0, 0, 0x0D) => Element::F32,
         (0, 0, 0x0E) => Element::F64,
-        _ => return Err(bad(format!("not an IDX file: expected 0, 0 and a type at byte 0, got {zero}, {also_zero}, {code}"))),
+        _ => {
+            return Err(bad(format!(
+                "not an IDX file: expected 0, 0 and a type at byte 0, got {zero}, {also_zero}, {code}"
+            )));
+        }
     };
     let (sizes, _) = rest.as_chunks::<4>();
     let Some(sizes) = sizes.get(..usize::from(axes)).filter(|s| !s.is_empty()) else {
-        return Err(bad(format!("truncated: expected {axes} sizes at byte 4, got {} bytes", rest.len())));
+        return Err(bad(format!(
+            "truncated: expected {axes} sizes at byte 4, got {} bytes",
+            rest.len()
+        )));
     };
-    let sizes: Vec<usize> = sizes.iter().map(|b| u32::from_be_bytes(*b) as usize).collect();
-    let d_in = sizes[1..].iter().try_fold(1usize, |product, n| product.checked_mul(*n));
+    let sizes: Vec<usize> = sizes
+        .iter()
+        .map(|b| u32::from_be_bytes(*b) as usize)
+        .collect();
+    let d_in = sizes[1..]
+        .iter()
+        .try_fold(1usize, |product, n| product.checked_mul(*n));
     let layout = BlockLayout {
         offset: 4 + 4 * u64::from(axes),
         element,
@@ -70,12 +90,18 @@ fn labels_beside(path: &Path, rows: usize) -> Option<Vec<String>> {
     if !name.contains("images") {
         return None;
     }
-    let beside: PathBuf = path.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
+    let beside: PathBuf =
+        path.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
     let (layout, _, bytes) = read_header(&beside).ok()?;
     let mut values = vec![0.0; layout.rows];
     match bytes {
-        Some(bytes) => values.copy_from_slice(layout.decode(&beside, "labels", &bytes).ok()?.as_slice()?),
-        None => Block::open(&beside, layout).ok()?.read(0, &mut values).ok()?,
+        Some(bytes) => {
+            values.copy_from_slice(layout.decode(&beside, "labels", &bytes).ok()?.as_slice()?)
+        }
+        None => Block::open(&beside, layout)
+            .ok()?
+            .read(0, &mut values)
+            .ok()?,
     }
     (values.len() == rows).then(|| values.iter().map(ToString::to_string).collect())
 }

@@ -20,7 +20,11 @@ pub struct PatchOptions {
 
 impl Default for PatchOptions {
     fn default() -> Self {
-        Self { size: (8, 8), count: 10_000, seed: 0 }
+        Self {
+            size: (8, 8),
+            count: 10_000,
+            seed: 0,
+        }
     }
 }
 
@@ -35,7 +39,11 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
 pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
     let (height, width) = options.size;
     if height * width == 0 || options.count == 0 {
-        return Err(Error::hyper("patches", "at least one pixel and one patch", format!("{height}x{width}, {}", options.count)));
+        return Err(Error::hyper(
+            "patches",
+            "at least one pixel and one patch",
+            format!("{height}x{width}, {}", options.count),
+        ));
     }
     let mut rng = Rng::seed_from_u64(options.seed);
     let mut values = Vec::with_capacity(options.count * height * width);
@@ -49,18 +57,30 @@ pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
             .to_luma8();
         let (rows, columns) = (picture.height() as usize, picture.width() as usize);
         if rows < height || columns < width {
-            return Err(Error::format(path, format!("expected at least {height} x {width} pixels, got {rows} x {columns}")));
+            return Err(Error::format(
+                path,
+                format!("expected at least {height} x {width} pixels, got {rows} x {columns}"),
+            ));
         }
         // Even shares; the first photographs take what does not divide.
         let share = options.count / paths.len() + usize::from(number < options.count % paths.len());
         for _ in 0..share {
-            let (top, left) = (rng.random_range(0..=rows - height), rng.random_range(0..=columns - width));
+            let (top, left) = (
+                rng.random_range(0..=rows - height),
+                rng.random_range(0..=columns - width),
+            );
             for y in top..top + height {
-                values.extend(picture.as_raw()[y * columns + left..][..width].iter().map(|&v| f32::from(v)));
+                values.extend(
+                    picture.as_raw()[y * columns + left..][..width]
+                        .iter()
+                        .map(|&v| f32::from(v)),
+                );
             }
         }
     }
-    let name = paths.first().map_or_else(String::new, |p| p.display().to_string());
+    let name = paths
+        .first()
+        .map_or_else(String::new, |p| p.display().to_string());
     let mut dataset = Dataset::new(Memory::new(name, height * width, values));
     dataset.image_shape = Some(options.size);
     Ok(dataset)

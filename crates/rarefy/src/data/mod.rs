@@ -32,7 +32,12 @@ pub const FORMATS: &[FormatInfo] = &[
         summary: "NumPy matrix: f16, f32, f64 or integers, C or Fortran order; read in place",
         open: npy::open,
     },
-    FormatInfo { name: "npz", extensions: &[".npz"], summary: "member of a NumPy archive", open: npz::open },
+    FormatInfo {
+        name: "npz",
+        extensions: &[".npz"],
+        summary: "member of a NumPy archive",
+        open: npz::open,
+    },
     FormatInfo {
         name: "csv",
         extensions: &[".csv", ".csv.gz", ".tsv", ".tsv.gz"],
@@ -118,12 +123,20 @@ fn open_path(spec: &str, options: &OpenOptions) -> Result<Dataset> {
     let path = Path::new(spec);
     if path.is_dir() {
         let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
-        let files = entries.filter_map(|entry| entry.ok().map(|e| e.path())).filter(|p| format_of(p).is_some()).collect();
+        let files = entries
+            .filter_map(|entry| entry.ok().map(|e| e.path()))
+            .filter(|p| format_of(p).is_some())
+            .collect();
         return open_many(spec, files, options);
     }
     if !path.exists() && spec.contains(['*', '?', '[']) {
-        let found = glob::glob(spec).map_err(|e| Error::format(spec, format!("not a pattern: {e}")))?;
-        return open_many(spec, found.filter_map(std::result::Result::ok).collect(), options);
+        let found =
+            glob::glob(spec).map_err(|e| Error::format(spec, format!("not a pattern: {e}")))?;
+        return open_many(
+            spec,
+            found.filter_map(std::result::Result::ok).collect(),
+            options,
+        );
     }
     open_file(path, options)
 }
@@ -134,22 +147,35 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         return Err(Error::format(path, "expected data, got an empty file"));
     }
     let known = || FORMATS.iter().flat_map(|f| f.extensions).copied();
-    let format = format_of(path).ok_or_else(|| Error::unknown("file name ending of", &path.display().to_string(), known()))?;
+    let format = format_of(path).ok_or_else(|| {
+        Error::unknown("file name ending of", &path.display().to_string(), known())
+    })?;
     (format.open)(path, options)
 }
 
 fn format_of(path: &Path) -> Option<&'static FormatInfo> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
-    FORMATS.iter().find(|format| format.extensions.iter().any(|end| name.ends_with(end)))
+    FORMATS
+        .iter()
+        .find(|format| format.extensions.iter().any(|end| name.ends_with(end)))
 }
 
 fn open_many(spec: &str, mut files: Vec<PathBuf>, options: &OpenOptions) -> Result<Dataset> {
     files.sort();
     if files.is_empty() {
         let endings: Vec<&str> = FORMATS.iter().flat_map(|f| f.extensions).copied().collect();
-        return Err(Error::format(spec, format!("expected files that end in one of {}, got none", endings.join(", "))));
+        return Err(Error::format(
+            spec,
+            format!(
+                "expected files that end in one of {}, got none",
+                endings.join(", ")
+            ),
+        ));
     }
-    if files.iter().all(|file| format_of(file).is_some_and(|f| f.name == "image")) {
+    if files
+        .iter()
+        .all(|file| format_of(file).is_some_and(|f| f.name == "image"))
+    {
         return patches(&files, &options.patches);
     }
     let open = |file: PathBuf| open_file(&file, options).map(|dataset| (file, dataset));
@@ -165,7 +191,12 @@ pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) 
         return Ok(());
     }
     let at = values.iter().position(|v| !v.is_finite()).unwrap_or(0);
-    Err(Error::NotFinite { path: path.into(), row: first_row + at / d_in, column: at % d_in, got: values[at] })
+    Err(Error::NotFinite {
+        path: path.into(),
+        row: first_row + at / d_in,
+        column: at % d_in,
+        got: values[at],
+    })
 }
 
 /// Rows of numbers that can be read by position, in any order, from any thread.
@@ -223,7 +254,12 @@ pub struct Dataset {
 impl Dataset {
     /// Rows about which nothing else is known.
     pub fn new(source: impl Source + 'static) -> Self {
-        Self { source: Box::new(source), labels: None, image_shape: None, default_preprocess: Vec::new() }
+        Self {
+            source: Box::new(source),
+            labels: None,
+            image_shape: None,
+            default_preprocess: Vec::new(),
+        }
     }
 
     /// The first `rows` rows.
@@ -232,13 +268,20 @@ impl Dataset {
     /// [`Error::Hyper`] if there are not so many, or none are asked for.
     pub fn first(mut self, rows: usize) -> Result<Self> {
         if rows == 0 || rows > self.source.rows() {
-            let expected = format!("between 1 and the {} rows of {}", self.source.rows(), self.source.name());
+            let expected = format!(
+                "between 1 and the {} rows of {}",
+                self.source.rows(),
+                self.source.name()
+            );
             return Err(Error::hyper("rows", &expected, rows));
         }
         if let Some(labels) = &mut self.labels {
             labels.truncate(rows);
         }
-        self.source = Box::new(First { source: self.source, rows });
+        self.source = Box::new(First {
+            source: self.source,
+            rows,
+        });
         Ok(self)
     }
 }
@@ -267,7 +310,9 @@ impl Source for First {
     }
 
     fn as_slice(&self) -> Option<&[f32]> {
-        self.source.as_slice().map(|all| &all[..self.rows * self.d_in()])
+        self.source
+            .as_slice()
+            .map(|all| &all[..self.rows * self.d_in()])
     }
 }
 
@@ -286,8 +331,16 @@ impl Memory {
     /// If `values` is not a whole number of rows.
     #[track_caller]
     pub fn new(name: impl Into<String>, d_in: usize, values: Vec<f32>) -> Self {
-        assert!(d_in > 0 && values.len() % d_in == 0, "{} values are not rows of {d_in}", values.len());
-        Self { name: name.into(), d_in, values }
+        assert!(
+            d_in > 0 && values.len() % d_in == 0,
+            "{} values are not rows of {d_in}",
+            values.len()
+        );
+        Self {
+            name: name.into(),
+            d_in,
+            values,
+        }
     }
 }
 

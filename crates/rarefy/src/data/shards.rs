@@ -21,7 +21,10 @@ impl Shards {
     pub fn join(name: &str, datasets: Vec<(PathBuf, Dataset)>) -> Result<Dataset> {
         let mut datasets = datasets.into_iter();
         let Some((first_path, mut joined)) = datasets.next() else {
-            return Err(Error::format(name, "expected at least one data file, got none"));
+            return Err(Error::format(
+                name,
+                "expected at least one data file, got none",
+            ));
         };
         let d_in = joined.source.d_in();
         let mut starts = vec![0, joined.source.rows()];
@@ -45,7 +48,11 @@ impl Shards {
             };
         }
         shards.insert(0, joined.source);
-        joined.source = Box::new(Self { name: name.into(), starts, shards });
+        joined.source = Box::new(Self {
+            name: name.into(),
+            starts,
+            shards,
+        });
         Ok(joined)
     }
 }

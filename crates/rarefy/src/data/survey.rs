@@ -49,11 +49,23 @@ impl Survey {
 /// ```
 pub fn survey(source: &dyn Source) -> Result<Survey> {
     let d_in = source.d_in();
-    let lanes = chunks::fold(source, 0, || Moments::new(d_in), |moments, _, x| moments.merge(&Moments::of(x, d_in)))?;
+    let lanes = chunks::fold(
+        source,
+        0,
+        || Moments::new(d_in),
+        |moments, _, x| moments.merge(&Moments::of(x, d_in)),
+    )?;
     let mut all = Moments::new(d_in);
     lanes.iter().for_each(|lane| all.merge(lane));
     let variance = all.squares.iter().map(|s| s / all.count.max(1.0)).collect();
-    Ok(Survey { rows: source.rows(), d_in, min: all.min, max: all.max, mean: all.mean, variance })
+    Ok(Survey {
+        rows: source.rows(),
+        d_in,
+        min: all.min,
+        max: all.max,
+        mean: all.mean,
+        variance,
+    })
 }
 
 /// Count, mean and centred squares of each column.
@@ -67,16 +79,27 @@ struct Moments {
 
 impl Moments {
     fn new(d_in: usize) -> Self {
-        Self { count: 0.0, min: f32::INFINITY, max: f32::NEG_INFINITY, mean: vec![0.0; d_in], squares: vec![0.0; d_in] }
+        Self {
+            count: 0.0,
+            min: f32::INFINITY,
+            max: f32::NEG_INFINITY,
+            mean: vec![0.0; d_in],
+            squares: vec![0.0; d_in],
+        }
     }
 
     fn of(x: &[f32], d_in: usize) -> Self {
         let mut moments = Self::new(d_in);
         moments.count = (x.len() / d_in) as f64;
         for row in x.chunks_exact(d_in) {
-            row.iter().zip(&mut moments.mean).for_each(|(x, mean)| *mean += f64::from(*x));
+            row.iter()
+                .zip(&mut moments.mean)
+                .for_each(|(x, mean)| *mean += f64::from(*x));
         }
-        moments.mean.iter_mut().for_each(|mean| *mean /= moments.count);
+        moments
+            .mean
+            .iter_mut()
+            .for_each(|mean| *mean /= moments.count);
         for row in x.chunks_exact(d_in) {
             for ((x, mean), square) in row.iter().zip(&moments.mean).zip(&mut moments.squares) {
                 *square += (f64::from(*x) - mean).powi(2);
@@ -95,7 +118,8 @@ impl Moments {
         }
         for j in 0..self.mean.len() {
             let apart = other.mean[j] - self.mean[j];
-            self.squares[j] += other.squares[j] + apart * apart * (self.count * other.count / count);
+            self.squares[j] +=
+                other.squares[j] + apart * apart * (self.count * other.count / count);
             self.mean[j] += apart * (other.count / count);
         }
         self.count = count;

@@ -61,16 +61,24 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     let w_enc = model.params.get("w_enc");
     let w_dec = model.params.find("w_dec").unwrap_or(w_enc);
     let tensors = [
-        ("W_enc", vec![d_in, d_sae], bytes(&transpose(w_enc, d_sae, d_in))),
+        (
+            "W_enc",
+            vec![d_in, d_sae],
+            bytes(&transpose(w_enc, d_sae, d_in)),
+        ),
         ("b_enc", vec![d_sae], bytes(model.params.get("b_enc"))),
         ("W_dec", vec![d_sae, d_in], bytes(w_dec)),
         ("b_dec", vec![d_in], bytes(model.params.get("b_dec"))),
     ];
     let views = tensors.iter().map(|(name, shape, bytes)| {
-        (*name, TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes a value"))
+        (
+            *name,
+            TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes a value"),
+        )
     });
     let weights = folder.join(WEIGHTS);
-    let file = safetensors::serialize(views, None).map_err(|e| Error::format(&weights, e.to_string()))?;
+    let file =
+        safetensors::serialize(views, None).map_err(|e| Error::format(&weights, e.to_string()))?;
     atomic::write(&weights, |out| out.write_all(&file))?;
     if !model.pipeline.is_identity() {
         model.pipeline.save(&folder.join(PREPROCESS))?;
@@ -88,7 +96,11 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
             rarefy_version: Some(env!("CARGO_PKG_VERSION").into()),
             image_shape: model.image_shape,
         },
-        options: model.hyper.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+        options: model
+            .hyper
+            .iter()
+            .map(|(k, v)| (k.to_owned(), v.to_owned()))
+            .collect(),
     };
     atomic::write(folder.join(CONFIG), |out| {
         serde_json::to_writer_pretty(&mut *out, &config)?;
@@ -104,7 +116,8 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
 pub fn load(folder: &Path) -> Result<Model> {
     let path = folder.join(CONFIG);
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let config: Config = serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
+    let config: Config =
+        serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
     let info = variants::find(&config.architecture)?;
     let given = config.options.iter().map(|(k, v)| (k.as_str(), v.clone()));
     let hyper = Hyper::check(info.options, given)?;
@@ -125,23 +138,45 @@ pub fn load(folder: &Path) -> Result<Model> {
             other => (other, vec![block.rows, block.cols]),
         };
         let values = tensor(&file, &path, name, &shape)?;
-        let values = if name == "W_enc" { transpose(&values, d_in, d_sae) } else { values };
+        let values = if name == "W_enc" {
+            transpose(&values, d_in, d_sae)
+        } else {
+            values
+        };
         params.get_mut(block.name).copy_from_slice(&values);
     }
     let preprocess = folder.join(PREPROCESS);
-    let pipeline = if preprocess.exists() { Pipeline::load(&preprocess)? } else { Pipeline::identity(d_in) };
+    let pipeline = if preprocess.exists() {
+        Pipeline::load(&preprocess)?
+    } else {
+        Pipeline::identity(d_in)
+    };
     if pipeline.d_out() != d_in {
         return Err(Error::Shape {
-            what: format!("{}: values that the preprocessing gives", preprocess.display()),
+            what: format!(
+                "{}: values that the preprocessing gives",
+                preprocess.display()
+            ),
             expected: d_in.to_string(),
             got: pipeline.d_out().to_string(),
         });
     }
-    Ok(Model { info, hyper, variant, params, d_in, d_sae, pipeline, image_shape: config.metadata.image_shape })
+    Ok(Model {
+        info,
+        hyper,
+        variant,
+        params,
+        d_in,
+        d_sae,
+        pipeline,
+        image_shape: config.metadata.image_shape,
+    })
 }
 
 fn tensor(file: &SafeTensors, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let tensor = file.tensor(name).map_err(|_| Error::format(path, format!("expected a tensor `{name}`, got none")))?;
+    let tensor = file
+        .tensor(name)
+        .map_err(|_| Error::format(path, format!("expected a tensor `{name}`, got none")))?;
     if tensor.shape() != shape {
         return Err(Error::Shape {
             what: format!("{}: {name}", path.display()),
@@ -154,12 +189,23 @@ fn tensor(file: &SafeTensors, path: &Path, name: &str, shape: &[usize]) -> Resul
         Dtype::F16 => Element::F16,
         Dtype::BF16 => Element::Bf16,
         Dtype::F64 => Element::F64,
-        other => return Err(Error::format(path, format!("{name}: expected a floating-point tensor, got {other:?}"))),
+        other => {
+            return Err(Error::format(
+                path,
+                format!("{name}: expected a floating-point tensor, got {other:?}"),
+            ));
+        }
     };
     let mut values = vec![0.0; shape.iter().product()];
     element.convert(tensor.data(), false, &mut values);
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(Error::format(path, format!("{name}: expected finite weights, got {} at index {at}", values[at])));
+        return Err(Error::format(
+            path,
+            format!(
+                "{name}: expected finite weights, got {} at index {at}",
+                values[at]
+            ),
+        ));
     }
     Ok(values)
 }
@@ -170,7 +216,9 @@ fn bytes(values: &[f32]) -> Vec<u8> {
 
 /// `[rows, cols]` becomes `[cols, rows]`.
 fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..rows * cols).map(|i| values[i % rows * cols + i / rows]).collect()
+    (0..rows * cols)
+        .map(|i| values[i % rows * cols + i / rows])
+        .collect()
 }
 
 #[cfg(test)]
@@ -186,11 +234,23 @@ mod tests {
             let variant = (info.build)(&hyper).unwrap();
             let params = variant.init(&variant.layout(3, 5), &mut crate::Rng::seed_from_u64(1));
             let pipeline = Pipeline::identity(3);
-            let model = Model { info, hyper, variant, params, d_in: 3, d_sae: 5, pipeline, image_shape: Some((1, 3)) };
+            let model = Model {
+                info,
+                hyper,
+                variant,
+                params,
+                d_in: 3,
+                d_sae: 5,
+                pipeline,
+                image_shape: Some((1, 3)),
+            };
             let folder = tempfile::tempdir().unwrap();
             save(&model, folder.path()).unwrap();
             let back = load(folder.path()).unwrap();
-            assert_eq!((back.params, back.hyper, back.image_shape), (model.params.clone(), model.hyper, Some((1, 3))));
+            assert_eq!(
+                (back.params, back.hyper, back.image_shape),
+                (model.params.clone(), model.hyper, Some((1, 3)))
+            );
 
             let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
             let file = SafeTensors::deserialize(&bytes).unwrap();
@@ -198,7 +258,13 @@ mod tests {
             // W_enc[j, l] on disk is the weight of latent l for input j.
             assert_eq!(w_enc[5 + 4], model.params.get("w_enc")[4 * 3 + 1]);
             let w_dec = tensor(&file, folder.path(), "W_dec", &[5, 3]).unwrap();
-            assert_eq!(w_dec, model.params.find("w_dec").unwrap_or(model.params.get("w_enc")));
+            assert_eq!(
+                w_dec,
+                model
+                    .params
+                    .find("w_dec")
+                    .unwrap_or(model.params.get("w_enc"))
+            );
         }
     }
 
@@ -209,8 +275,15 @@ mod tests {
         std::fs::write(folder.path().join(CONFIG), config).unwrap();
         let data = bytes(&[0.0; 6]);
         let view = TensorView::new(Dtype::F32, vec![2, 3], &data).unwrap();
-        std::fs::write(folder.path().join(WEIGHTS), safetensors::serialize([("W_enc", view)], None).unwrap()).unwrap();
+        std::fs::write(
+            folder.path().join(WEIGHTS),
+            safetensors::serialize([("W_enc", view)], None).unwrap(),
+        )
+        .unwrap();
         let error = load(folder.path()).err().unwrap().to_string();
-        assert!(error.contains("W_enc: expected [3, 2], got [2, 3]"), "{error}");
+        assert!(
+            error.contains("W_enc: expected [3, 2], got [2, 3]"),
+            "{error}"
+        );
     }
 }

@@ -72,7 +72,12 @@ impl Model {
             })
             .collect();
         let (latents, means): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
-        (latents.concat(), RowContext { means: means.concat() })
+        (
+            latents.concat(),
+            RowContext {
+                means: means.concat(),
+            },
+        )
     }
 
     /// Raw rows from latents; row means come back only from their context.
@@ -84,7 +89,11 @@ impl Model {
                 let mut x_hat = Vec::new();
                 self.variant.decode(&self.params, latents, &mut x_hat);
                 let n = latents.len() / self.d_sae;
-                let means = context.means.get(task * ROWS..task * ROWS + n).unwrap_or_default().to_vec();
+                let means = context
+                    .means
+                    .get(task * ROWS..task * ROWS + n)
+                    .unwrap_or_default()
+                    .to_vec();
                 self.pipeline.invert(&x_hat, &RowContext { means })
             })
             .collect();
@@ -107,7 +116,10 @@ impl Model {
         rows.map(|w| {
             let mut filter = self.pipeline.pull_back(w);
             let norm = rarefy_kernels::vector::dot(&filter, &filter).sqrt() as f32;
-            filter.iter_mut().filter(|_| norm > 0.0).for_each(|v| *v /= norm);
+            filter
+                .iter_mut()
+                .filter(|_| norm > 0.0)
+                .for_each(|v| *v /= norm);
             filter
         })
         .collect()

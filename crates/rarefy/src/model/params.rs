@@ -20,7 +20,12 @@ pub struct Layout {
 impl Layout {
     /// Blocks in memory order as (name, rows, cols).
     pub fn new(blocks: &[(&'static str, usize, usize)]) -> Self {
-        Self { blocks: blocks.iter().map(|&(name, rows, cols)| Block { name, rows, cols }).collect() }
+        Self {
+            blocks: blocks
+                .iter()
+                .map(|&(name, rows, cols)| Block { name, rows, cols })
+                .collect(),
+        }
     }
 
     /// The blocks in memory order.
@@ -70,7 +75,10 @@ pub struct Params {
 impl Params {
     /// All zero.
     pub fn zeros(layout: &Layout) -> Self {
-        Self { layout: layout.clone(), values: vec![0.0; layout.len()] }
+        Self {
+            layout: layout.clone(),
+            values: vec![0.0; layout.len()],
+        }
     }
 
     /// The layout.
@@ -99,7 +107,8 @@ impl Params {
     /// If the layout has no block of this name.
     #[track_caller]
     pub fn get(&self, name: &str) -> &[f32] {
-        self.find(name).unwrap_or_else(|| panic!("no parameter block `{name}`"))
+        self.find(name)
+            .unwrap_or_else(|| panic!("no parameter block `{name}`"))
     }
 
     /// One block, to change.
@@ -108,7 +117,10 @@ impl Params {
     /// If the layout has no block of this name.
     #[track_caller]
     pub fn get_mut(&mut self, name: &str) -> &mut [f32] {
-        let range = self.layout.range(name).unwrap_or_else(|| panic!("no parameter block `{name}`"));
+        let range = self
+            .layout
+            .range(name)
+            .unwrap_or_else(|| panic!("no parameter block `{name}`"));
         &mut self.values[range]
     }
 }

@@ -26,7 +26,11 @@ impl Descent {
     /// A fresh state for `parameters` values.
     pub fn new(rule: Rule, parameters: usize) -> Self {
         let vectors = if rule == Rule::Adam { 2 } else { 1 };
-        Self { rule, steps: 0, moments: vec![vec![0.0; parameters]; vectors] }
+        Self {
+            rule,
+            steps: 0,
+            moments: vec![vec![0.0; parameters]; vectors],
+        }
     }
 
     /// One step; the gradient is first scaled down to norm `clip` if it is longer.
@@ -41,10 +45,18 @@ impl Descent {
     /// adam.step(&mut x, &[0.5], 0.1, None);
     /// assert!((x[0] - 0.9).abs() < 1e-6); // Adam's first step has length lr whatever the gradient
     /// ```
-    pub fn step(&mut self, params: &mut [f32], gradient: &[f32], lr: f64, clip: Option<f64>) -> f64 {
+    pub fn step(
+        &mut self,
+        params: &mut [f32],
+        gradient: &[f32],
+        lr: f64,
+        clip: Option<f64>,
+    ) -> f64 {
         self.steps += 1;
         let norm = dot(gradient, gradient).sqrt();
-        let scale = clip.filter(|most| norm > *most).map_or(1.0, |most| most / norm) as f32;
+        let scale = clip
+            .filter(|most| norm > *most)
+            .map_or(1.0, |most| most / norm) as f32;
         match (self.rule, self.moments.as_mut_slice()) {
             (Rule::Adam, [mean, square]) => {
                 let (beta1, beta2) = (0.9, 0.999);
@@ -79,8 +91,16 @@ impl Descent {
 /// assert_eq!(factors, [0.5, 1.0, 1.0, 1.0, 1.0, 0.5]);
 /// ```
 pub fn schedule(step: usize, steps: usize, warmup: usize, decay: usize) -> f64 {
-    let rise = if warmup == 0 { 1.0 } else { (step + 1) as f64 / warmup as f64 };
-    let fall = if decay == 0 { 1.0 } else { steps.saturating_sub(step) as f64 / decay as f64 };
+    let rise = if warmup == 0 {
+        1.0
+    } else {
+        (step + 1) as f64 / warmup as f64
+    };
+    let fall = if decay == 0 {
+        1.0
+    } else {
+        steps.saturating_sub(step) as f64 / decay as f64
+    };
     rise.min(fall).min(1.0)
 }
 
@@ -104,7 +124,10 @@ mod tests {
                 expected[i] -= 0.01 * (m[i] / c(0.9)) / ((v[i] / c(0.999)).sqrt() + 1e-8);
             }
         }
-        assert!((0..2).all(|i| (f64::from(x[i]) - expected[i]).abs() < 1e-6), "{x:?} {expected:?}");
+        assert!(
+            (0..2).all(|i| (f64::from(x[i]) - expected[i]).abs() < 1e-6),
+            "{x:?} {expected:?}"
+        );
     }
 
     #[test]

@@ -52,12 +52,18 @@ pub enum Step {
 impl Lbfgs {
     /// An optimiser that remembers `memory` pairs.
     pub fn new(memory: usize) -> Self {
-        Self { memory: memory.max(1), pairs: VecDeque::new() }
+        Self {
+            memory: memory.max(1),
+            pairs: VecDeque::new(),
+        }
     }
 
     /// An optimiser that goes on with the pairs of another, oldest first.
     pub fn resume(memory: usize, pairs: Vec<Pair>) -> Self {
-        Self { memory: memory.max(1), pairs: pairs.into() }
+        Self {
+            memory: memory.max(1),
+            pairs: pairs.into(),
+        }
     }
 
     /// The remembered pairs, oldest first.
@@ -87,7 +93,13 @@ impl Lbfgs {
     /// assert!((x[0] - 3.0).abs() < 1e-6);
     /// # Ok::<(), rarefy::Error>(())
     /// ```
-    pub fn step(&mut self, x: &mut [f32], value: &mut f64, gradient: &mut [f32], function: &mut Function) -> Result<Step> {
+    pub fn step(
+        &mut self,
+        x: &mut [f32],
+        value: &mut f64,
+        gradient: &mut [f32],
+        function: &mut Function,
+    ) -> Result<Step> {
         let mut evaluations = 0;
         let mut message = None;
         loop {
@@ -102,7 +114,10 @@ impl Lbfgs {
                     x.copy_from_slice(&trial.x);
                     gradient.copy_from_slice(&trial.gradient);
                     *value = trial.value;
-                    return Ok(Step::Moved { evaluations, message });
+                    return Ok(Step::Moved {
+                        evaluations,
+                        message,
+                    });
                 }
             }
             if self.pairs.is_empty() {
@@ -110,7 +125,10 @@ impl Lbfgs {
             }
             // The curvature that was learnt no longer fits (or rounding ate it): start afresh.
             self.pairs.clear();
-            message = Some("line search found no step along the quasi-Newton direction; memory restarted".into());
+            message = Some(
+                "line search found no step along the quasi-Newton direction; memory restarted"
+                    .into(),
+            );
         }
     }
 
@@ -137,12 +155,20 @@ impl Lbfgs {
 
     /// A quasi-Newton step wants length 1; without curvature the first step has norm 1 at most.
     fn first_length(&self, gradient: &[f32]) -> f64 {
-        if self.pairs.is_empty() { 1.0f64.min(1.0 / dot(gradient, gradient).sqrt()) } else { 1.0 }
+        if self.pairs.is_empty() {
+            1.0f64.min(1.0 / dot(gradient, gradient).sqrt())
+        } else {
+            1.0
+        }
     }
 
     fn remember(&mut self, x: &[f32], gradient: &[f32], trial: &Trial) {
-        let difference = |new: &[f32], old: &[f32]| new.iter().zip(old).map(|(n, o)| n - o).collect();
-        let pair = Pair { s: difference(&trial.x, x), y: difference(&trial.gradient, gradient) };
+        let difference =
+            |new: &[f32], old: &[f32]| new.iter().zip(old).map(|(n, o)| n - o).collect();
+        let pair = Pair {
+            s: difference(&trial.x, x),
+            y: difference(&trial.gradient, gradient),
+        };
         // Strong Wolfe gives positive curvature in exact arithmetic; rounding may not.
         if dot(&pair.s, &pair.y) > f64::EPSILON * dot(&pair.y, &pair.y) {
             if self.pairs.len() == self.memory {
@@ -173,13 +199,17 @@ mod tests {
 
     #[test]
     fn rosenbrocks_valley_in_ten_dimensions_is_walked_to_its_end() {
-        let mut x: Vec<f32> = (0..10).map(|i| if i % 2 == 0 { -1.2 } else { 1.0 }).collect();
+        let mut x: Vec<f32> = (0..10)
+            .map(|i| if i % 2 == 0 { -1.2 } else { 1.0 })
+            .collect();
         let mut g = vec![0.0; 10];
         let mut value = rosenbrock(&x, &mut g).unwrap();
         let mut lbfgs = Lbfgs::new(10);
         let mut steps = 0;
         while value > 1e-8 && steps < 200 {
-            lbfgs.step(&mut x, &mut value, &mut g, &mut rosenbrock).unwrap();
+            lbfgs
+                .step(&mut x, &mut value, &mut g, &mut rosenbrock)
+                .unwrap();
             steps += 1;
         }
         assert!(value <= 1e-8, "value {value} after {steps} steps at {x:?}");
@@ -193,7 +223,10 @@ mod tests {
         let mut lbfgs = Lbfgs::new(3);
         for _ in 0..30 {
             let before = value;
-            if let Step::Stuck { .. } = lbfgs.step(&mut x, &mut value, &mut g, &mut rosenbrock).unwrap() {
+            if let Step::Stuck { .. } = lbfgs
+                .step(&mut x, &mut value, &mut g, &mut rosenbrock)
+                .unwrap()
+            {
                 break;
             }
             assert!(value <= before);
@@ -207,6 +240,11 @@ mod tests {
             Ok(f64::from(x[0] * x[0]))
         };
         let (mut x, mut g, mut value) = (vec![0.0f32], vec![0.0f32], 0.0);
-        assert!(matches!(Lbfgs::new(3).step(&mut x, &mut value, &mut g, &mut square).unwrap(), Step::Stuck { .. }));
+        assert!(matches!(
+            Lbfgs::new(3)
+                .step(&mut x, &mut value, &mut g, &mut square)
+                .unwrap(),
+            Step::Stuck { .. }
+        ));
     }
 }

@@ -42,10 +42,21 @@ pub(super) fn search(
     first: f64,
     function: &mut Function,
 ) -> Result<Found> {
-    let mut line = Line { x, value, slope, direction, function, evaluations: 0, best: None };
+    let mut line = Line {
+        x,
+        value,
+        slope,
+        direction,
+        function,
+        evaluations: 0,
+        best: None,
+    };
     let accepted = line.bracket(first)?;
     let evaluations = line.evaluations;
-    Ok(Found { accepted: accepted.or(line.best), evaluations })
+    Ok(Found {
+        accepted: accepted.or(line.best),
+        evaluations,
+    })
 }
 
 struct Line<'a, 'f> {
@@ -68,13 +79,27 @@ struct End {
 
 impl Line<'_, '_> {
     fn at(&mut self, length: f64) -> Result<Trial> {
-        let x: Vec<f32> = self.x.iter().zip(self.direction).map(|(x, d)| (length as f32).mul_add(*d, *x)).collect();
+        let x: Vec<f32> = self
+            .x
+            .iter()
+            .zip(self.direction)
+            .map(|(x, d)| (length as f32).mul_add(*d, *x))
+            .collect();
         let mut gradient = vec![0.0; x.len()];
         let value = (self.function)(&x, &mut gradient)?;
         self.evaluations += 1;
         let slope = dot(&gradient, self.direction);
-        let trial = Trial { x, value, gradient, length, slope };
-        let lower = self.best.as_ref().is_none_or(|best| trial.value < best.value);
+        let trial = Trial {
+            x,
+            value,
+            gradient,
+            length,
+            slope,
+        };
+        let lower = self
+            .best
+            .as_ref()
+            .is_none_or(|best| trial.value < best.value);
         if lower && trial.value < self.value && self.decreases(&trial) {
             self.best = Some(trial.clone());
         }
@@ -90,11 +115,19 @@ impl Line<'_, '_> {
     }
 
     fn bracket(&mut self, first: f64) -> Result<Option<Trial>> {
-        let mut low = End { length: 0.0, value: self.value, slope: self.slope };
+        let mut low = End {
+            length: 0.0,
+            value: self.value,
+            slope: self.slope,
+        };
         let mut length = first;
         while self.evaluations < MOST_EVALUATIONS {
             let trial = self.at(length)?;
-            let here = End { length, value: trial.value, slope: trial.slope };
+            let here = End {
+                length,
+                value: trial.value,
+                slope: trial.slope,
+            };
             if !trial.value.is_finite() || !trial.slope.is_finite() {
                 // Too far: the function overflowed. Come back without trusting its numbers.
                 length = low.length + (length - low.length) / 10.0;
@@ -124,12 +157,18 @@ impl Line<'_, '_> {
             let (left, right) = (low.length.min(high.length), low.length.max(high.length));
             let margin = 0.1 * (right - left);
             let middle = 0.5 * (left + right);
-            let length = cubic_minimum(low, high).unwrap_or(middle).clamp(left + margin, right - margin);
+            let length = cubic_minimum(low, high)
+                .unwrap_or(middle)
+                .clamp(left + margin, right - margin);
             if right - left <= f64::from(f32::EPSILON) * right {
                 return Ok(None);
             }
             let trial = self.at(length)?;
-            let here = End { length, value: trial.value, slope: trial.slope };
+            let here = End {
+                length,
+                value: trial.value,
+                slope: trial.slope,
+            };
             if !self.decreases(&trial) || trial.value >= low.value {
                 high = here;
             } else {
@@ -151,7 +190,8 @@ fn cubic_minimum(a: End, b: End) -> Option<f64> {
     let d1 = a.slope + b.slope - 3.0 * (a.value - b.value) / (a.length - b.length);
     let square = d1 * d1 - a.slope * b.slope;
     let d2 = (b.length - a.length).signum() * square.max(0.0).sqrt();
-    let minimum = b.length - (b.length - a.length) * (b.slope + d2 - d1) / (b.slope - a.slope + 2.0 * d2);
+    let minimum =
+        b.length - (b.length - a.length) * (b.slope + d2 - d1) / (b.slope - a.slope + 2.0 * d2);
     (square >= 0.0 && minimum.is_finite()).then_some(minimum)
 }
 
@@ -162,7 +202,11 @@ mod tests {
     #[test]
     fn the_minimum_of_a_cubic_is_found_exactly() {
         // f(t) = t^3 - 3 t has its minimum at 1; value and slope at 0 and 2.
-        let end = |t: f64| End { length: t, value: t.powi(3) - 3.0 * t, slope: 3.0 * t * t - 3.0 };
+        let end = |t: f64| End {
+            length: t,
+            value: t.powi(3) - 3.0 * t,
+            slope: 3.0 * t * t - 3.0,
+        };
         assert!((cubic_minimum(end(0.0), end(2.0)).unwrap() - 1.0).abs() < 1e-12);
         assert!((cubic_minimum(end(2.0), end(0.0)).unwrap() - 1.0).abs() < 1e-12);
     }
@@ -181,8 +225,14 @@ mod tests {
             let value = f(&start, &mut g).unwrap();
             let direction = [-g[0]];
             let slope = -f64::from(g[0]).powi(2);
-            let trial = search(&start, value, slope, &direction, 1.0, &mut f).unwrap().accepted.unwrap();
-            assert!(trial.value <= value + C1 * trial.length * slope && trial.slope.abs() <= C2 * slope.abs());
+            let trial = search(&start, value, slope, &direction, 1.0, &mut f)
+                .unwrap()
+                .accepted
+                .unwrap();
+            assert!(
+                trial.value <= value + C1 * trial.length * slope
+                    && trial.slope.abs() <= C2 * slope.abs()
+            );
         }
     }
 
@@ -190,8 +240,16 @@ mod tests {
     fn an_overflow_is_walked_back_from() {
         let mut f = |x: &[f32], g: &mut [f32]| {
             let x = f64::from(x[0]);
-            g[0] = if x > 3.0 { f32::NAN } else { (2.0 * (x - 1.0)) as f32 };
-            Ok(if x > 3.0 { f64::INFINITY } else { (x - 1.0).powi(2) })
+            g[0] = if x > 3.0 {
+                f32::NAN
+            } else {
+                (2.0 * (x - 1.0)) as f32
+            };
+            Ok(if x > 3.0 {
+                f64::INFINITY
+            } else {
+                (x - 1.0).powi(2)
+            })
         };
         let found = search(&[0.0], 1.0, -200.0, &[100.0], 1.0, &mut f).unwrap();
         assert!(found.accepted.unwrap().value < 1.0);

@@ -12,8 +12,8 @@ use rarefy_kernels::matmul::{Op, matmul};
 use crate::data::{Memory, Source, survey};
 use crate::{Error, Result};
 
-pub use steps::{STEPS, StepInfo};
 use steps::Step;
+pub use steps::{STEPS, StepInfo};
 
 /// Fitted steps in order.
 #[derive(Debug, Clone, PartialEq)]
@@ -33,7 +33,11 @@ pub struct RowContext {
 impl Pipeline {
     /// No steps: rows of `d_in` values stay as they are.
     pub fn identity(d_in: usize) -> Self {
-        Self { d_in, names: Vec::new(), steps: Vec::new() }
+        Self {
+            d_in,
+            names: Vec::new(),
+            steps: Vec::new(),
+        }
     }
 
     /// Fits the named steps, each on what the ones before it make of the data.
@@ -73,7 +77,11 @@ impl Pipeline {
 
     /// Values in a prepared row.
     pub fn d_out(&self) -> usize {
-        self.steps.iter().rev().find_map(Step::d_out).unwrap_or(self.d_in)
+        self.steps
+            .iter()
+            .rev()
+            .find_map(Step::d_out)
+            .unwrap_or(self.d_in)
     }
 
     /// The steps as they were named.
@@ -129,7 +137,11 @@ pub struct Prepared<'a> {
 impl<'a> Prepared<'a> {
     /// The source's rows, prepared as they are read.
     pub fn new(source: &'a dyn Source, pipeline: &'a Pipeline) -> Self {
-        Self { source, pipeline, d_out: pipeline.d_out() }
+        Self {
+            source,
+            pipeline,
+            d_out: pipeline.d_out(),
+        }
     }
 
     /// All rows prepared once and kept, if they fit in `bytes`.
@@ -137,7 +149,11 @@ impl<'a> Prepared<'a> {
     /// # Errors
     /// What reading returns.
     pub fn in_memory(&self, bytes: usize) -> Result<Option<Memory>> {
-        let Some(values) = self.rows().checked_mul(self.d_out).filter(|v| v.saturating_mul(4) <= bytes) else {
+        let Some(values) = self
+            .rows()
+            .checked_mul(self.d_out)
+            .filter(|v| v.saturating_mul(4) <= bytes)
+        else {
             return Ok(None);
         };
         let mut all = vec![0.0; values];
@@ -181,7 +197,9 @@ impl Source for Prepared<'_> {
     }
 
     fn as_slice(&self) -> Option<&[f32]> {
-        self.source.as_slice().filter(|_| self.pipeline.is_identity())
+        self.source
+            .as_slice()
+            .filter(|_| self.pipeline.is_identity())
     }
 }
 
@@ -189,7 +207,13 @@ impl Source for Prepared<'_> {
 fn times(rows: &[f32], matrix: &[f32], width: usize) -> Vec<f32> {
     let (n, height) = (rows.len() / width, matrix.len() / width);
     let mut out = vec![0.0; n * height];
-    matmul(&mut out, false, (rows, Op::N), (matrix, Op::T), [n, height, width]);
+    matmul(
+        &mut out,
+        false,
+        (rows, Op::N),
+        (matrix, Op::T),
+        [n, height, width],
+    );
     out
 }
 

@@ -5,15 +5,31 @@ use super::{Error, Result, RowContext, Source, survey};
 
 /// Every step, in the order that lists show them.
 pub const STEPS: &[StepInfo] = &[
-    StepInfo { name: "scale", syntax: "scale or scale:LOW:HIGH", summary: "all values linearly to [0, 1] or [LOW, HIGH]" },
-    StepInfo { name: "standardise", syntax: "standardise", summary: "each column to mean 0 and variance 1 (constant columns to 0)" },
-    StepInfo { name: "row-mean", syntax: "row-mean", summary: "each row's mean removed (a patch's brightness)" },
+    StepInfo {
+        name: "scale",
+        syntax: "scale or scale:LOW:HIGH",
+        summary: "all values linearly to [0, 1] or [LOW, HIGH]",
+    },
+    StepInfo {
+        name: "standardise",
+        syntax: "standardise",
+        summary: "each column to mean 0 and variance 1 (constant columns to 0)",
+    },
+    StepInfo {
+        name: "row-mean",
+        syntax: "row-mean",
+        summary: "each row's mean removed (a patch's brightness)",
+    },
     StepInfo {
         name: "clip-sd",
         syntax: "clip-sd:K",
         summary: "values cut at K standard deviations (of all values) from their mean; what is cut is lost",
     },
-    StepInfo { name: "pca", syntax: "pca, pca:K or pca:K:EPS", summary: "the first K principal components at variance 1" },
+    StepInfo {
+        name: "pca",
+        syntax: "pca, pca:K or pca:K:EPS",
+        summary: "the first K principal components at variance 1",
+    },
     StepInfo {
         name: "zca",
         syntax: "zca or zca:EPS",
@@ -35,11 +51,20 @@ pub struct StepInfo {
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Step {
     /// `x factor + shift`.
-    Scale { factor: f64, shift: f64 },
+    Scale {
+        factor: f64,
+        shift: f64,
+    },
     /// `(x_j - mean_j) / deviation_j`.
-    Standardise { mean: Vec<f64>, deviation: Vec<f64> },
+    Standardise {
+        mean: Vec<f64>,
+        deviation: Vec<f64>,
+    },
     RowMean,
-    Clip { low: f64, high: f64 },
+    Clip {
+        low: f64,
+        high: f64,
+    },
     Whiten(Whiten),
 }
 
@@ -48,29 +73,51 @@ impl Step {
     pub(super) fn fit(text: &str, data: &dyn Source) -> Result<Self> {
         let mut parts = text.split(':');
         let name = parts.next().unwrap_or_default();
-        let info = STEPS
-            .iter()
-            .find(|s| s.name == name)
-            .ok_or_else(|| Error::unknown("preprocessing step", name, STEPS.iter().map(|s| s.name)))?;
+        let info = STEPS.iter().find(|s| s.name == name).ok_or_else(|| {
+            Error::unknown("preprocessing step", name, STEPS.iter().map(|s| s.name))
+        })?;
         let bad = || Error::hyper("preprocess", info.syntax, text);
-        let numbers: Vec<f64> = parts.map(|p| p.parse().ok().filter(|v: &f64| v.is_finite())).collect::<Option<_>>().ok_or_else(bad)?;
+        let numbers: Vec<f64> = parts
+            .map(|p| p.parse().ok().filter(|v: &f64| v.is_finite()))
+            .collect::<Option<_>>()
+            .ok_or_else(bad)?;
         match (name, numbers.as_slice()) {
             ("scale", []) => scale(data, 0.0, 1.0),
             ("scale", &[low, high]) if low < high => scale(data, low, high),
             ("standardise", []) => {
                 let s = survey(data)?;
-                let deviation = s.variance.iter().map(|v| if *v > 0.0 { v.sqrt() } else { 1.0 }).collect();
-                Ok(Self::Standardise { mean: s.mean, deviation })
+                let deviation = s
+                    .variance
+                    .iter()
+                    .map(|v| if *v > 0.0 { v.sqrt() } else { 1.0 })
+                    .collect();
+                Ok(Self::Standardise {
+                    mean: s.mean,
+                    deviation,
+                })
             }
             ("row-mean", []) => Ok(Self::RowMean),
             ("clip-sd", &[k]) if k > 0.0 => {
                 let s = survey(data)?;
                 let (mean, reach) = (s.grand_mean(), k * s.grand_variance().sqrt());
-                Ok(Self::Clip { low: mean - reach, high: mean + reach })
+                Ok(Self::Clip {
+                    low: mean - reach,
+                    high: mean + reach,
+                })
             }
-            ("pca", []) => Ok(Self::Whiten(Whiten::fit(data, Kind::Pca(data.d_in()), 0.0)?)),
-            ("pca", &[k, ref rest @ ..]) if k >= 1.0 && k.fract() == 0.0 && k as usize <= data.d_in() && rest.len() < 2 => {
-                Ok(Self::Whiten(Whiten::fit(data, Kind::Pca(k as usize), rest.first().copied().unwrap_or(0.0).max(0.0))?))
+            ("pca", []) => Ok(Self::Whiten(Whiten::fit(
+                data,
+                Kind::Pca(data.d_in()),
+                0.0,
+            )?)),
+            ("pca", &[k, ref rest @ ..])
+                if k >= 1.0 && k.fract() == 0.0 && k as usize <= data.d_in() && rest.len() < 2 =>
+            {
+                Ok(Self::Whiten(Whiten::fit(
+                    data,
+                    Kind::Pca(k as usize),
+                    rest.first().copied().unwrap_or(0.0).max(0.0),
+                )?))
             }
             ("zca", []) => Ok(Self::Whiten(Whiten::fit(data, Kind::Zca, 0.01)?)),
             ("zca", &[eps]) if eps >= 0.0 => Ok(Self::Whiten(Whiten::fit(data, Kind::Zca, eps)?)),
@@ -99,7 +146,8 @@ impl Step {
             Self::RowMean => {
                 context.means.clear();
                 for row in rows.chunks_exact_mut(*width) {
-                    let mean = (row.iter().map(|x| f64::from(*x)).sum::<f64>() / *width as f64) as f32;
+                    let mean =
+                        (row.iter().map(|x| f64::from(*x)).sum::<f64>() / *width as f64) as f32;
                     row.iter_mut().for_each(|x| *x -= mean);
                     context.means.push(mean);
                 }
@@ -139,7 +187,10 @@ impl Step {
         match self {
             Self::Scale { factor, .. } => each(weights, |w| w * factor),
             Self::Standardise { deviation, .. } => {
-                weights.iter_mut().zip(deviation).for_each(|(w, d)| *w = (f64::from(*w) / d) as f32);
+                weights
+                    .iter_mut()
+                    .zip(deviation)
+                    .for_each(|(w, d)| *w = (f64::from(*w) / d) as f32);
             }
             // The derivative of x - mean(x) is symmetric: it removes the mean of the weights.
             Self::RowMean => {
@@ -156,8 +207,15 @@ fn scale(data: &dyn Source, low: f64, high: f64) -> Result<Step> {
     let s = survey(data)?;
     let (min, max) = (f64::from(s.min), f64::from(s.max));
     // Constant data has no range: it goes to `low`.
-    let factor = if max > min { (high - low) / (max - min) } else { 1.0 };
-    Ok(Step::Scale { factor, shift: low - min * factor })
+    let factor = if max > min {
+        (high - low) / (max - min)
+    } else {
+        1.0
+    };
+    Ok(Step::Scale {
+        factor,
+        shift: low - min * factor,
+    })
 }
 
 fn each(values: &mut [f32], f: impl Fn(f64) -> f64) {

@@ -8,7 +8,10 @@ fn names(text: &str) -> Vec<String> {
 }
 
 fn close(a: &[f32], b: &[f32], tolerance: f32) -> bool {
-    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a - b).abs() <= tolerance * b.abs().max(1.0))
+    a.len() == b.len()
+        && a.iter()
+            .zip(b)
+            .all(|(a, b)| (a - b).abs() <= tolerance * b.abs().max(1.0))
 }
 
 #[test]
@@ -16,7 +19,15 @@ fn every_invertible_chain_round_trips_also_through_its_file() {
     let folder = tempfile::tempdir().unwrap();
     let patches = data::open("sample:patches", &OpenOptions::default()).unwrap();
     let raw = patches.source.as_slice().unwrap();
-    for chain in ["scale", "scale:0.1:0.9", "standardise", "row-mean", "pca", "zca:0.1", "row-mean,zca:0.1,scale:0.1:0.9"] {
+    for chain in [
+        "scale",
+        "scale:0.1:0.9",
+        "standardise",
+        "row-mean",
+        "pca",
+        "zca:0.1",
+        "row-mean,zca:0.1,scale:0.1:0.9",
+    ] {
         let pipeline = Pipeline::fit(&names(chain), patches.source.as_ref()).unwrap();
         let (rows, context) = pipeline.apply(&raw[..6400]);
         let back = pipeline.invert(&rows, &context);
@@ -32,13 +43,23 @@ fn whitened_columns_are_uncorrelated_with_variance_one() {
     let patches = data::open("sample:patches", &OpenOptions::default()).unwrap();
     for chain in ["pca:20", "zca:0"] {
         let pipeline = Pipeline::fit(&names(chain), patches.source.as_ref()).unwrap();
-        let rows = Prepared::new(patches.source.as_ref(), &pipeline).in_memory(1 << 30).unwrap().unwrap();
+        let rows = Prepared::new(patches.source.as_ref(), &pipeline)
+            .in_memory(1 << 30)
+            .unwrap()
+            .unwrap();
         let d = rows.d_in();
         let x = rows.as_slice().unwrap();
         for (i, j) in [(0, 0), (0, 1), (3, 3), (5, 17), (19, 19)] {
-            let product: f64 = x.chunks_exact(d).map(|row| f64::from(row[i]) * f64::from(row[j])).sum();
+            let product: f64 = x
+                .chunks_exact(d)
+                .map(|row| f64::from(row[i]) * f64::from(row[j]))
+                .sum();
             let want = f64::from(u8::from(i == j));
-            assert!((product / rows.rows() as f64 - want).abs() < 2e-3, "{chain} {i} {j}: {}", product / rows.rows() as f64);
+            assert!(
+                (product / rows.rows() as f64 - want).abs() < 2e-3,
+                "{chain} {i} {j}: {}",
+                product / rows.rows() as f64
+            );
         }
     }
 }
@@ -46,7 +67,11 @@ fn whitened_columns_are_uncorrelated_with_variance_one() {
 #[test]
 fn the_stanford_exercises_preparation_ends_in_a_tenth_to_nine_tenths() {
     let patches = data::open("sample:patches", &OpenOptions::default()).unwrap();
-    let pipeline = Pipeline::fit(&names("row-mean,clip-sd:3,scale:0.1:0.9"), patches.source.as_ref()).unwrap();
+    let pipeline = Pipeline::fit(
+        &names("row-mean,clip-sd:3,scale:0.1:0.9"),
+        patches.source.as_ref(),
+    )
+    .unwrap();
     let s = survey(&Prepared::new(patches.source.as_ref(), &pipeline)).unwrap();
     assert!((s.min - 0.1).abs() < 1e-5 && (s.max - 0.9).abs() < 1e-5);
     // Three standard deviations either side of the middle: 0.5 is the patch's own mean.
@@ -55,21 +80,42 @@ fn the_stanford_exercises_preparation_ends_in_a_tenth_to_nine_tenths() {
 
 #[test]
 fn a_pulled_back_direction_is_the_gradient_in_raw_space() {
-    let patches = data::open("sample:patches", &OpenOptions { rows: Some(2000), ..Default::default() }).unwrap();
+    let patches = data::open(
+        "sample:patches",
+        &OpenOptions {
+            rows: Some(2000),
+            ..Default::default()
+        },
+    )
+    .unwrap();
     let mut raw = vec![0.0; 64];
     patches.source.read(7, &mut raw).unwrap();
-    let pipeline = Pipeline::fit(&names("row-mean,zca:0.1,scale:0.1:0.9"), patches.source.as_ref()).unwrap();
+    let pipeline = Pipeline::fit(
+        &names("row-mean,zca:0.1,scale:0.1:0.9"),
+        patches.source.as_ref(),
+    )
+    .unwrap();
     let weights: Vec<f32> = (0..64).map(|i| (i as f32).sin()).collect();
     let gradient = pipeline.pull_back(&weights);
     let value = |raw: &[f32]| -> f64 {
-        pipeline.apply(raw).0.iter().zip(&weights).map(|(x, w)| f64::from(*x) * f64::from(*w)).sum()
+        pipeline
+            .apply(raw)
+            .0
+            .iter()
+            .zip(&weights)
+            .map(|(x, w)| f64::from(*x) * f64::from(*w))
+            .sum()
     };
     for j in [0, 13, 63] {
         let (mut up, mut down) = (raw.clone(), raw.clone());
         up[j] += 8.0;
         down[j] -= 8.0;
         let numerical = (value(&up) - value(&down)) / 16.0;
-        assert!((numerical - f64::from(gradient[j])).abs() < 1e-5, "{j}: {numerical} {}", gradient[j]);
+        assert!(
+            (numerical - f64::from(gradient[j])).abs() < 1e-5,
+            "{j}: {numerical} {}",
+            gradient[j]
+        );
     }
 }
 

@@ -47,7 +47,11 @@ impl Whiten {
         let (mut forward, mut backward) = (vec![0.0; kept * d], vec![0.0; d * kept]);
         for (at, &component) in order.iter().enumerate().take(kept) {
             let vector = eigen.eigenvectors.column(component);
-            let largest = vector.iter().copied().max_by(|a, b| a.abs().total_cmp(&b.abs())).unwrap_or(1.0);
+            let largest = vector
+                .iter()
+                .copied()
+                .max_by(|a, b| a.abs().total_cmp(&b.abs()))
+                .unwrap_or(1.0);
             let variance = eigen.eigenvalues[component];
             if variance <= floor {
                 continue;
@@ -71,7 +75,11 @@ impl Whiten {
             }
         }
         let narrow = |values: Vec<f64>| values.iter().map(|&v| v as f32).collect();
-        Ok(Self { mean: narrow(mean), forward: narrow(forward), backward: narrow(backward) })
+        Ok(Self {
+            mean: narrow(mean),
+            forward: narrow(forward),
+            backward: narrow(backward),
+        })
     }
 
     pub(super) fn d_in(&self) -> usize {
@@ -83,13 +91,19 @@ impl Whiten {
     }
 
     pub(super) fn apply(&self, rows: &[f32]) -> Vec<f32> {
-        let centred: Vec<f32> = rows.iter().zip(self.mean.iter().cycle()).map(|(x, mean)| x - mean).collect();
+        let centred: Vec<f32> = rows
+            .iter()
+            .zip(self.mean.iter().cycle())
+            .map(|(x, mean)| x - mean)
+            .collect();
         times(&centred, &self.forward, self.d_in())
     }
 
     pub(super) fn invert(&self, rows: &[f32]) -> Vec<f32> {
         let mut raw = times(rows, &self.backward, self.d_out());
-        raw.iter_mut().zip(self.mean.iter().cycle()).for_each(|(x, mean)| *x += mean);
+        raw.iter_mut()
+            .zip(self.mean.iter().cycle())
+            .for_each(|(x, mean)| *x += mean);
         raw
     }
 
@@ -97,7 +111,10 @@ impl Whiten {
         let d = self.d_in();
         let mut pulled = vec![0.0f64; d];
         for (w, row) in weights.iter().zip(self.forward.chunks_exact(d)) {
-            pulled.iter_mut().zip(row).for_each(|(sum, forward)| *sum += f64::from(*w) * f64::from(*forward));
+            pulled
+                .iter_mut()
+                .zip(row)
+                .for_each(|(sum, forward)| *sum += f64::from(*w) * f64::from(*forward));
         }
         pulled.iter().map(|&v| v as f32).collect()
     }
@@ -112,14 +129,29 @@ fn covariance(data: &dyn Source) -> Result<(Vec<f64>, Vec<f64>)> {
         0,
         || vec![0.0; d * d],
         |sum, _, x| {
-            let centred: Vec<f64> = x.iter().zip(mean.iter().cycle()).map(|(x, mean)| f64::from(*x) - mean).collect();
-            matmul_f64(sum, true, (&centred, Op::T), (&centred, Op::N), [d, d, x.len() / d]);
+            let centred: Vec<f64> = x
+                .iter()
+                .zip(mean.iter().cycle())
+                .map(|(x, mean)| f64::from(*x) - mean)
+                .collect();
+            matmul_f64(
+                sum,
+                true,
+                (&centred, Op::T),
+                (&centred, Op::N),
+                [d, d, x.len() / d],
+            );
         },
     )?;
     let mut covariance = vec![0.0; d * d];
     for lane in &lanes {
-        covariance.iter_mut().zip(lane).for_each(|(sum, lane)| *sum += lane);
+        covariance
+            .iter_mut()
+            .zip(lane)
+            .for_each(|(sum, lane)| *sum += lane);
     }
-    covariance.iter_mut().for_each(|sum| *sum /= data.rows() as f64);
+    covariance
+        .iter_mut()
+        .for_each(|sum| *sum /= data.rows() as f64);
     Ok((mean, covariance))
 }

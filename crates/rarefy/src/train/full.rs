@@ -16,7 +16,12 @@ use crate::variants::Parts;
 /// Iterations over which the decrease is compared with the tolerance.
 const WINDOW: usize = 5;
 
-pub(super) fn train(plan: &Plan, data: &dyn Source, mut state: State, observer: &mut dyn Observer) -> Result<Outcome> {
+pub(super) fn train(
+    plan: &Plan,
+    data: &dyn Source,
+    mut state: State,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     let mut objective = Objective::new(plan, data, &state.params);
     let mut x = state.params.values().to_vec();
     let mut gradient = vec![0.0; x.len()];
@@ -27,9 +32,14 @@ pub(super) fn train(plan: &Plan, data: &dyn Source, mut state: State, observer: 
             unreachable!("a state for L-BFGS was made or loaded by the plan")
         };
         objective.evaluated.clear();
-        let step = lbfgs.step(&mut x, &mut value, &mut gradient, &mut |x, gradient| objective.at(x, gradient))?;
+        let step = lbfgs.step(&mut x, &mut value, &mut gradient, &mut |x, gradient| {
+            objective.at(x, gradient)
+        })?;
         let (evaluations, message) = match step {
-            Step::Moved { evaluations, message } => (evaluations, message),
+            Step::Moved {
+                evaluations,
+                message,
+            } => (evaluations, message),
             Step::Stuck { .. } => {
                 let reason = format!("as low as f32 can tell after {} iterations", state.step);
                 return finish(state, reason, observer);
@@ -75,17 +85,26 @@ impl<'a> Objective<'a> {
     fn new(plan: &'a Plan, data: &'a dyn Source, params: &Params) -> Self {
         let pass = Pass::new(plan.variant.as_ref(), plan.d_in, plan.config.model.latents);
         let form = pass.form(data);
-        Self { plan, data, pass, form, params: params.clone(), evaluated: Vec::new() }
+        Self {
+            plan,
+            data,
+            pass,
+            form,
+            params: params.clone(),
+            evaluated: Vec::new(),
+        }
     }
 
     fn at(&mut self, x: &[f32], gradient: &mut [f32]) -> Result<f64> {
         self.params.values_mut().copy_from_slice(x);
         let mut mean = None;
         let variant = &self.plan.variant;
-        let parts = self.pass.evaluate(&self.params, self.data, self.form, &mut |batch| {
-            mean = variant.mean_activation(&batch);
-            batch
-        })?;
+        let parts = self
+            .pass
+            .evaluate(&self.params, self.data, self.form, &mut |batch| {
+                mean = variant.mean_activation(&batch);
+                batch
+            })?;
         gradient.copy_from_slice(self.pass.gradient().values());
         let total = parts.total();
         self.evaluated.push((parts, mean));
@@ -94,8 +113,14 @@ impl<'a> Objective<'a> {
 
     /// What was seen at the point whose value was accepted.
     fn accepted(&self, value: f64) -> (Parts, Option<f64>) {
-        let found = self.evaluated.iter().rev().find(|(parts, _)| parts.total() == value);
-        found.cloned().expect("the accepted point was evaluated in this iteration")
+        let found = self
+            .evaluated
+            .iter()
+            .rev()
+            .find(|(parts, _)| parts.total() == value);
+        found
+            .cloned()
+            .expect("the accepted point was evaluated in this iteration")
     }
 }
 

@@ -1,7 +1,7 @@
 //! Mini-batches (or full batches) with Adam or SGD.
 
-use rand::seq::SliceRandom;
 use rand::SeedableRng;
+use rand::seq::SliceRandom;
 
 use super::pass::{Form, Pass};
 use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish};
@@ -13,13 +13,22 @@ use crate::plan::Plan;
 use crate::variants::Estimate;
 use crate::{Result, Rng};
 
-pub(super) fn train(plan: &Plan, data: &dyn Source, mut state: State, observer: &mut dyn Observer) -> Result<Outcome> {
+pub(super) fn train(
+    plan: &Plan,
+    data: &dyn Source,
+    mut state: State,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     let settings = &plan.config.train;
     let mut pass = Pass::new(plan.variant.as_ref(), plan.d_in, plan.config.model.latents);
     let mut batches = Batches::new(plan, data);
     while state.step < plan.steps {
         let rows = batches.at(state.step)?;
-        let form = if rows.as_slice().is_some() { Form::Cached } else { pass.form(rows) };
+        let form = if rows.as_slice().is_some() {
+            Form::Cached
+        } else {
+            pass.form(rows)
+        };
         let mut mean = None;
         let moving = &mut state.moving;
         let parts = pass.evaluate(&state.params, rows, form, &mut |batch| {
@@ -33,8 +42,19 @@ pub(super) fn train(plan: &Plan, data: &dyn Source, mut state: State, observer: 
         let Optimizer::Descent(descent) = &mut state.optimizer else {
             unreachable!("a state for Adam or SGD was made or loaded by the plan")
         };
-        let lr = plan.lr * schedule(state.step, plan.steps, settings.lr_warmup, settings.lr_decay);
-        let gradient_norm = descent.step(state.params.values_mut(), pass.gradient().values(), lr, settings.clip);
+        let lr = plan.lr
+            * schedule(
+                state.step,
+                plan.steps,
+                settings.lr_warmup,
+                settings.lr_decay,
+            );
+        let gradient_norm = descent.step(
+            state.params.values_mut(),
+            pass.gradient().values(),
+            lr,
+            settings.clip,
+        );
         if plan.config.model.decoder_norm == DecoderNorm::Unit {
             normalise_rows(&mut state.params, "w_dec", plan.d_in);
         }
@@ -49,7 +69,9 @@ pub(super) fn train(plan: &Plan, data: &dyn Source, mut state: State, observer: 
             rho_hat_mean: mean,
         };
         observer.step(&progress)?;
-        if state.step.is_multiple_of(batches.per_epoch) && plan.variant.estimate() != Estimate::Exact {
+        if state.step.is_multiple_of(batches.per_epoch)
+            && plan.variant.estimate() != Estimate::Exact
+        {
             audit(plan, data, &state, &mut pass, observer)?;
         }
         after_step(plan, &state, observer)?;
@@ -59,14 +81,24 @@ pub(super) fn train(plan: &Plan, data: &dyn Source, mut state: State, observer: 
 }
 
 /// Tells the exact mean activation over all rows beside the estimate that training uses.
-fn audit(plan: &Plan, data: &dyn Source, state: &State, pass: &mut Pass, observer: &mut dyn Observer) -> Result<()> {
+fn audit(
+    plan: &Plan,
+    data: &dyn Source,
+    state: &State,
+    pass: &mut Pass,
+    observer: &mut dyn Observer,
+) -> Result<()> {
     let exact = pass.statistics(&state.params, data)?;
-    let Some(exact) = plan.variant.mean_activation(&exact) else { return Ok(()) };
+    let Some(exact) = plan.variant.mean_activation(&exact) else {
+        return Ok(());
+    };
     let estimate = state.moving.as_ref().and_then(super::Moving::estimate);
     let estimate = estimate.and_then(|batch| plan.variant.mean_activation(&batch));
     let beside = estimate.map_or_else(String::new, |e| format!(", running estimate {e:.5}"));
     let epoch = state.step / (plan.rows / plan.batch).max(1);
-    observer.message(&format!("epoch {epoch}: exact mean rho_hat {exact:.5}{beside}"));
+    observer.message(&format!(
+        "epoch {epoch}: exact mean rho_hat {exact:.5}{beside}"
+    ));
     Ok(())
 }
 
@@ -104,7 +136,10 @@ impl<'a> Batches<'a> {
             shuffle: plan.config.train.shuffle,
             epoch: None,
             order: Vec::new(),
-            rows: Rows { d_in: plan.d_in, values: Vec::new() },
+            rows: Rows {
+                d_in: plan.d_in,
+                values: Vec::new(),
+            },
         }
     }
 
@@ -122,7 +157,10 @@ impl<'a> Batches<'a> {
         }
         let first = step % self.per_epoch * self.batch;
         self.rows.values.resize(self.batch * self.rows.d_in, 0.0);
-        self.data.gather(&self.order[first..first + self.batch], &mut self.rows.values)?;
+        self.data.gather(
+            &self.order[first..first + self.batch],
+            &mut self.rows.values,
+        )?;
         Ok(&self.rows)
     }
 }

@@ -69,7 +69,12 @@ pub struct Outcome {
 /// # Errors
 /// [`crate::Error::Interrupted`] after the observer kept a checkpoint; what the data or the
 /// observer returns.
-pub fn train(plan: &Plan, data: &dyn Source, start: State, observer: &mut dyn Observer) -> Result<Outcome> {
+pub fn train(
+    plan: &Plan,
+    data: &dyn Source,
+    start: State,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     match plan.optimizer {
         OptimizerKind::Lbfgs => full::train(plan, data, start, observer),
         OptimizerKind::Adam | OptimizerKind::Sgd => mini::train(plan, data, start, observer),
@@ -91,5 +96,10 @@ fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer) -> Result
 
 fn finish(state: State, reason: String, observer: &mut dyn Observer) -> Result<Outcome> {
     observer.checkpoint(&state)?;
-    Ok(Outcome { steps: state.step, rows_seen: state.rows_seen, params: state.params, reason })
+    Ok(Outcome {
+        steps: state.step,
+        rows_seen: state.rows_seen,
+        params: state.params,
+        reason,
+    })
 }

@@ -34,7 +34,11 @@ pub struct Moving {
 impl Moving {
     /// An average of `statistics` numbers that has seen nothing.
     pub fn new(decay: f64, statistics: usize) -> Self {
-        Self { decay, weight: 0.0, average: vec![0.0; statistics] }
+        Self {
+            decay,
+            weight: 0.0,
+            average: vec![0.0; statistics],
+        }
     }
 
     /// The state as one vector, for a checkpoint.
@@ -45,7 +49,11 @@ impl Moving {
     /// The state that [`Moving::to_values`] gave; `None` if it is too short.
     pub fn from_values(values: &[f64]) -> Option<Self> {
         let (&[decay, weight], average) = values.split_first_chunk::<2>()?;
-        Some(Self { decay, weight, average: average.to_vec() })
+        Some(Self {
+            decay,
+            weight,
+            average: average.to_vec(),
+        })
     }
 
     /// Takes in a mini-batch and gives the estimate, scaled to the batch's rows.
@@ -55,13 +63,28 @@ impl Moving {
         for (average, sum) in self.average.iter_mut().zip(&batch.statistics) {
             *average = self.decay * *average + (1.0 - self.decay) * (sum / rows);
         }
-        let statistics = self.average.iter().map(|average| average / self.weight * rows).collect();
-        Batch { rows: batch.rows, statistics }
+        let statistics = self
+            .average
+            .iter()
+            .map(|average| average / self.weight * rows)
+            .collect();
+        Batch {
+            rows: batch.rows,
+            statistics,
+        }
     }
 
     /// The estimate per row, if anything was seen.
     pub fn estimate(&self) -> Option<Batch> {
-        let statistics = || self.average.iter().map(|average| average / self.weight).collect();
-        (self.weight > 0.0).then(|| Batch { rows: 1, statistics: statistics() })
+        let statistics = || {
+            self.average
+                .iter()
+                .map(|average| average / self.weight)
+                .collect()
+        };
+        (self.weight > 0.0).then(|| Batch {
+            rows: 1,
+            statistics: statistics(),
+        })
     }
 }

@@ -52,7 +52,12 @@ struct Lane {
 impl<'a> Pass<'a> {
     /// Buffers for the architecture; nothing large is allocated before the first evaluation.
     pub fn new(variant: &'a dyn Variant, d_in: usize, d_sae: usize) -> Self {
-        Self { variant, d_in, d_sae, lanes: Vec::new() }
+        Self {
+            variant,
+            d_in,
+            d_sae,
+            lanes: Vec::new(),
+        }
     }
 
     /// The form that suits these rows: cached if they and their latents fit in memory, else one
@@ -61,7 +66,11 @@ impl<'a> Pass<'a> {
         let latents = rows.rows() * self.d_sae * 2 * size_of::<f32>();
         if rows.as_slice().is_some() && latents <= CACHE_BYTES {
             Form::Cached
-        } else if self.variant.deferred_layout(self.d_in, self.d_sae).is_some() {
+        } else if self
+            .variant
+            .deferred_layout(self.d_in, self.d_sae)
+            .is_some()
+        {
             Form::Deferred
         } else {
             Form::Recomputed
@@ -89,19 +98,34 @@ impl<'a> Pass<'a> {
                 self.forward(params, rows, cut, form == Form::Cached)?;
                 let batch = estimate(self.reduce_statistics(rows.rows()));
                 self.each_chunk(rows, cut, |lane, at, x| {
-                    let Lane { chunks, scratch, gradient, .. } = lane;
+                    let Lane {
+                        chunks,
+                        scratch,
+                        gradient,
+                        ..
+                    } = lane;
                     if form == Form::Recomputed {
                         let mut unused = vec![0.0; statistics];
                         variant.forward(params, x, &mut chunks[0], &mut unused);
                     }
-                    let chunk = if form == Form::Cached { &chunks[at] } else { &chunks[0] };
+                    let chunk = if form == Form::Cached {
+                        &chunks[at]
+                    } else {
+                        &chunks[0]
+                    };
                     variant.backward(params, x, chunk, Some(&batch), scratch, gradient);
                 })?;
                 batch
             }
             Form::Deferred => {
                 self.each_chunk(rows, cut, |lane, _, x| {
-                    let Lane { statistics, chunks, scratch, gradient, .. } = lane;
+                    let Lane {
+                        statistics,
+                        chunks,
+                        scratch,
+                        gradient,
+                        ..
+                    } = lane;
                     variant.forward(params, x, &mut chunks[0], statistics);
                     variant.backward(params, x, &chunks[0], None, scratch, gradient);
                 })?;
@@ -144,14 +168,21 @@ impl<'a> Pass<'a> {
     }
 
     fn prepare(&mut self, layout: &Layout, lanes: usize, form: Form) {
-        let deferred = self.variant.deferred_layout(self.d_in, self.d_sae).filter(|_| form == Form::Deferred);
+        let deferred = self
+            .variant
+            .deferred_layout(self.d_in, self.d_sae)
+            .filter(|_| form == Form::Deferred);
         let statistics = self.variant.statistics_len(self.d_sae);
         self.lanes.resize_with(lanes, || Lane {
             x: Vec::new(),
             statistics: vec![0.0; statistics],
             chunks: vec![Chunk::default()],
             scratch: Scratch::default(),
-            gradient: Gradient { params: Params::zeros(layout), deferred: None, reconstruction: 0.0 },
+            gradient: Gradient {
+                params: Params::zeros(layout),
+                deferred: None,
+                reconstruction: 0.0,
+            },
         });
         self.lanes.par_iter_mut().for_each(|lane| {
             lane.statistics.fill(0.0);
@@ -162,7 +193,12 @@ impl<'a> Pass<'a> {
     }
 
     /// Runs `work` on every chunk of every lane as (lane, chunk's place in the lane, rows).
-    fn each_chunk(&mut self, rows: &dyn Source, cut: Cut, work: impl Fn(&mut Lane, usize, &[f32]) + Sync) -> Result<()> {
+    fn each_chunk(
+        &mut self,
+        rows: &dyn Source,
+        cut: Cut,
+        work: impl Fn(&mut Lane, usize, &[f32]) + Sync,
+    ) -> Result<()> {
         let results: Vec<Result<()>> = self
             .lanes
             .par_iter_mut()
@@ -182,18 +218,31 @@ impl<'a> Pass<'a> {
     fn reduce_statistics(&self, rows: usize) -> Batch {
         let mut statistics = self.lanes[0].statistics.clone();
         for lane in &self.lanes[1..] {
-            statistics.iter_mut().zip(&lane.statistics).for_each(|(sum, lane)| *sum += lane);
+            statistics
+                .iter_mut()
+                .zip(&lane.statistics)
+                .for_each(|(sum, lane)| *sum += lane);
         }
         Batch { rows, statistics }
     }
 
     fn reduce_gradients(&mut self) {
         let (first, others) = self.lanes.split_first_mut().expect("there is a lane");
-        first.gradient.reconstruction += others.iter().map(|lane| lane.gradient.reconstruction).sum::<f64>();
-        let lanes: Vec<&[f32]> = others.iter().map(|lane| lane.gradient.params.values()).collect();
+        first.gradient.reconstruction += others
+            .iter()
+            .map(|lane| lane.gradient.reconstruction)
+            .sum::<f64>();
+        let lanes: Vec<&[f32]> = others
+            .iter()
+            .map(|lane| lane.gradient.params.values())
+            .collect();
         add_lanes(first.gradient.params.values_mut(), &lanes);
         if let Some(deferred) = &mut first.gradient.deferred {
-            let lanes: Vec<&[f32]> = others.iter().filter_map(|l| l.gradient.deferred.as_ref()).map(Params::values).collect();
+            let lanes: Vec<&[f32]> = others
+                .iter()
+                .filter_map(|l| l.gradient.deferred.as_ref())
+                .map(Params::values)
+                .collect();
             add_lanes(deferred.values_mut(), &lanes);
         }
     }
@@ -202,11 +251,14 @@ impl<'a> Pass<'a> {
 /// Adds lanes to the first, each value in the order of the lanes.
 fn add_lanes(first: &mut [f32], others: &[&[f32]]) {
     const PIECE: usize = 1 << 14;
-    first.par_chunks_mut(PIECE).enumerate().for_each(|(piece, sum)| {
-        for lane in others {
-            rarefy_kernels::vector::add(sum, &lane[piece * PIECE..][..sum.len()]);
-        }
-    });
+    first
+        .par_chunks_mut(PIECE)
+        .enumerate()
+        .for_each(|(piece, sum)| {
+            for lane in others {
+                rarefy_kernels::vector::add(sum, &lane[piece * PIECE..][..sum.len()]);
+            }
+        });
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use safetensors::{Dtype, SafeTensors};
 use super::Moving;
 use crate::config::OptimizerKind;
 use crate::model::Params;
-use crate::optim::lbfgs::Pair;
 use crate::optim::descent::Rule;
+use crate::optim::lbfgs::Pair;
 use crate::optim::{Descent, Lbfgs};
 use crate::plan::Plan;
 use crate::variants::Estimate;
@@ -52,7 +52,11 @@ impl State {
             Some(params) if *params.layout() == layout => params,
             Some(params) => {
                 let sizes = |l: &crate::model::Layout| {
-                    l.blocks().iter().map(|b| format!("{} {}x{}", b.name, b.rows, b.cols)).collect::<Vec<_>>().join(", ")
+                    l.blocks()
+                        .iter()
+                        .map(|b| format!("{} {}x{}", b.name, b.rows, b.cols))
+                        .collect::<Vec<_>>()
+                        .join(", ")
                 };
                 return Err(Error::Shape {
                     what: "initial weights".into(),
@@ -60,19 +64,28 @@ impl State {
                     got: sizes(params.layout()),
                 });
             }
-            None => plan.variant.init(&layout, &mut Rng::seed_from_u64(plan.config.train.seed)),
+            None => plan
+                .variant
+                .init(&layout, &mut Rng::seed_from_u64(plan.config.train.seed)),
         };
         let optimizer = match plan.optimizer {
             OptimizerKind::Lbfgs => Optimizer::Lbfgs(Lbfgs::new(plan.config.train.history)),
             _ => Optimizer::Descent(Descent::new(rule(plan), layout.len())),
         };
         let moving = match plan.variant.estimate() {
-            Estimate::Moving { decay } => {
-                Some(Moving::new(decay, plan.variant.statistics_len(plan.config.model.latents)))
-            }
+            Estimate::Moving { decay } => Some(Moving::new(
+                decay,
+                plan.variant.statistics_len(plan.config.model.latents),
+            )),
             Estimate::Exact | Estimate::Batch => None,
         };
-        Ok(Self { step: 0, rows_seen: 0, params, optimizer, moving })
+        Ok(Self {
+            step: 0,
+            rows_seen: 0,
+            params,
+            optimizer,
+            moving,
+        })
     }
 
     /// Writes the state as one safetensors file, atomically.
@@ -85,7 +98,11 @@ impl State {
     pub fn save(&self, path: &Path, plan: &Plan) -> Result<()> {
         let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
         let mut add = |name: String, values: &[f32]| {
-            tensors.push((name, Dtype::F32, values.iter().flat_map(|v| v.to_le_bytes()).collect()));
+            tensors.push((
+                name,
+                Dtype::F32,
+                values.iter().flat_map(|v| v.to_le_bytes()).collect(),
+            ));
         };
         add("params".into(), self.params.values());
         match &self.optimizer {
@@ -102,12 +119,17 @@ impl State {
             }
         }
         if let Some(moving) = &self.moving {
-            let bytes = moving.to_values().iter().flat_map(|v| v.to_le_bytes()).collect();
+            let bytes = moving
+                .to_values()
+                .iter()
+                .flat_map(|v| v.to_le_bytes())
+                .collect();
             tensors.push(("moving".into(), Dtype::F64, bytes));
         }
         let views = tensors.iter().map(|(name, dtype, bytes)| {
             let length = bytes.len() / (dtype.bitsize() / 8);
-            let view = TensorView::new(*dtype, vec![length], bytes).expect("length times element size is the bytes");
+            let view = TensorView::new(*dtype, vec![length], bytes)
+                .expect("length times element size is the bytes");
             (name.clone(), view)
         });
         let metadata = HashMap::from([
@@ -116,7 +138,8 @@ impl State {
             ("arch".to_owned(), plan.info.name.to_owned()),
             ("optimizer".to_owned(), format!("{:?}", plan.optimizer)),
         ]);
-        let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| Error::format(path, e.to_string()))?;
+        let bytes = safetensors::serialize(views, Some(metadata))
+            .map_err(|e| Error::format(path, e.to_string()))?;
         atomic::write(path, |out| out.write_all(&bytes))
     }
 
@@ -130,30 +153,68 @@ impl State {
         let damaged = |why: String| Error::format(path, format!("not a checkpoint: {why}"));
         let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
         let metadata = header.metadata().clone().unwrap_or_default();
-        let field = |key: &str| metadata.get(key).cloned().ok_or_else(|| damaged(format!("no `{key}` in its header")));
-        let number = |key: &str| field(key)?.parse::<u64>().map_err(|_| damaged(format!("`{key}` is no number")));
+        let field = |key: &str| {
+            metadata
+                .get(key)
+                .cloned()
+                .ok_or_else(|| damaged(format!("no `{key}` in its header")))
+        };
+        let number = |key: &str| {
+            field(key)?
+                .parse::<u64>()
+                .map_err(|_| damaged(format!("`{key}` is no number")))
+        };
         let same = |what: &str, here: &str, there: &str| {
-            let clash = || format!("{}: the checkpoint is of {what} {there}, this run is of {here}", path.display());
-            if here == there { Ok(()) } else { Err(Error::Conflict(clash())) }
+            let clash = || {
+                format!(
+                    "{}: the checkpoint is of {what} {there}, this run is of {here}",
+                    path.display()
+                )
+            };
+            if here == there {
+                Ok(())
+            } else {
+                Err(Error::Conflict(clash()))
+            }
         };
         same("architecture", plan.info.name, &field("arch")?)?;
-        same("optimizer", &format!("{:?}", plan.optimizer), &field("optimizer")?)?;
+        same(
+            "optimizer",
+            &format!("{:?}", plan.optimizer),
+            &field("optimizer")?,
+        )?;
 
         let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
         let mut state = Self::new(plan, None)?;
         let length = state.params.values().len();
         let vector = |name: &str| -> Result<Option<Vec<f32>>> {
-            let Ok(tensor) = file.tensor(name) else { return Ok(None) };
-            let values = tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect::<Vec<_>>();
+            let Ok(tensor) = file.tensor(name) else {
+                return Ok(None);
+            };
+            let values = tensor
+                .data()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| f32::from_le_bytes(*b))
+                .collect::<Vec<_>>();
             if tensor.dtype() == Dtype::F32 && values.len() == length {
                 Ok(Some(values))
             } else {
                 let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
-                Err(Error::Shape { what: format!("{}: {name}", path.display()), expected: format!("{length} f32"), got })
+                Err(Error::Shape {
+                    what: format!("{}: {name}", path.display()),
+                    expected: format!("{length} f32"),
+                    got,
+                })
             }
         };
-        let required = |name: &str| vector(name)?.ok_or_else(|| damaged(format!("no tensor `{name}`")));
-        state.params.values_mut().copy_from_slice(&required("params")?);
+        let required =
+            |name: &str| vector(name)?.ok_or_else(|| damaged(format!("no tensor `{name}`")));
+        state
+            .params
+            .values_mut()
+            .copy_from_slice(&required("params")?);
         state.step = number("step")? as usize;
         state.rows_seen = number("rows_seen")?;
         match &mut state.optimizer {
@@ -174,7 +235,13 @@ impl State {
         }
         if let Some(moving) = &mut state.moving {
             let tensor = file.tensor("moving").map_err(|e| damaged(e.to_string()))?;
-            let values: Vec<f64> = tensor.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect();
+            let values: Vec<f64> = tensor
+                .data()
+                .as_chunks()
+                .0
+                .iter()
+                .map(|b| f64::from_le_bytes(*b))
+                .collect();
             *moving = Moving::from_values(&values)
                 .filter(|m| m.to_values().len() == moving.to_values().len())
                 .ok_or_else(|| damaged("tensor `moving` has another length".into()))?;

@@ -19,8 +19,8 @@ use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::vector;
 
 use super::{
-    Batch, Batching, Chunk, Estimate, Gradient, Hyper, Info, Kind, OptionInfo, Parts, Resolved, Scratch, Setting, Variant,
-    Visit,
+    Batch, Batching, Chunk, Estimate, Gradient, Hyper, Info, Kind, OptionInfo, Parts, Resolved,
+    Scratch, Setting, Variant, Visit,
 };
 use crate::model::{Layout, Params};
 use crate::penalty::kl_sparsity;
@@ -150,7 +150,8 @@ fn resolve_batching(hyper: &mut Hyper, setting: &Setting) -> Result<Batching> {
         }
         (Batching::Full, "moving") => {
             return Err(Error::Conflict(
-                "rho_estimate moving is for mini-batches; a full batch knows rho_hat exactly".into(),
+                "rho_estimate moving is for mini-batches; a full batch knows rho_hat exactly"
+                    .into(),
             ));
         }
         (Batching::Open, "exact") => Batching::Full,
@@ -158,7 +159,14 @@ fn resolve_batching(hyper: &mut Hyper, setting: &Setting) -> Result<Batching> {
         (given, _) => given,
     };
     if hyper.text("rho_estimate") == "auto" {
-        hyper.set("rho_estimate", if batching == Batching::Full { "exact" } else { "moving" });
+        hyper.set(
+            "rho_estimate",
+            if batching == Batching::Full {
+                "exact"
+            } else {
+                "moving"
+            },
+        );
     }
     Ok(batching)
 }
@@ -199,7 +207,9 @@ impl Kl {
             tied: hyper.flag("tied"),
             estimate: match hyper.text("rho_estimate") {
                 "batch" => Estimate::Batch,
-                "moving" => Estimate::Moving { decay: hyper.number("rho_decay") },
+                "moving" => Estimate::Moving {
+                    decay: hyper.number("rho_decay"),
+                },
                 _ => Estimate::Exact,
             },
             start_on_target: hyper.text("bias_start") == "logit-rho",
@@ -217,7 +227,11 @@ impl Kl {
         let mut slopes = vec![0.0; on.len()];
         let omega = kl_sparsity(self.rho, &on, &off, &mut slopes);
         slopes.iter_mut().for_each(|s| *s *= self.beta);
-        Penalty { omega, pushes: slopes, saturated }
+        Penalty {
+            omega,
+            pushes: slopes,
+            saturated,
+        }
     }
 
     fn decoder<'a>(&self, params: &'a Params) -> &'a [f32] {
@@ -236,10 +250,15 @@ struct Penalty {
 }
 
 /// Means of h and of 1 - h over the batch.
+///
+/// Each h and 1 - h is rounded to f32 on its own, so the two sums miss `m` by a few 1e-8 of it.
+/// Divided by what they come to together, they are two probabilities again and KL is never below 0.
 fn means(batch: &Batch) -> (Vec<f64>, Vec<f64>) {
-    let k = batch.statistics.len() / 2;
-    let mean = |sums: &[f64]| sums.iter().map(|s| s / batch.rows as f64).collect();
-    (mean(&batch.statistics[..k]), mean(&batch.statistics[k..]))
+    let (on, off) = batch.statistics.split_at(batch.statistics.len() / 2);
+    on.iter()
+        .zip(off)
+        .map(|(on, off)| (on / (on + off), off / (on + off)))
+        .unzip()
 }
 
 fn add_f64(target: &mut [f32], sums: &[f64]) {
@@ -250,8 +269,15 @@ fn add_f64(target: &mut [f32], sums: &[f64]) {
 
 impl Variant for Kl {
     fn layout(&self, d_in: usize, d_sae: usize) -> Layout {
-        let blocks = [("w_enc", d_sae, d_in), ("b_enc", 1, d_sae), ("w_dec", d_sae, d_in), ("b_dec", 1, d_in)];
-        let stored = blocks.into_iter().filter(|(name, ..)| !(self.tied && *name == "w_dec"));
+        let blocks = [
+            ("w_enc", d_sae, d_in),
+            ("b_enc", 1, d_sae),
+            ("w_dec", d_sae, d_in),
+            ("b_dec", 1, d_in),
+        ];
+        let stored = blocks
+            .into_iter()
+            .filter(|(name, ..)| !(self.tied && *name == "w_dec"));
         Layout::new(&stored.collect::<Vec<_>>())
     }
 
@@ -261,13 +287,19 @@ impl Variant for Kl {
         let mut params = Params::zeros(layout);
         let encoder = &layout.blocks()[0];
         let r = (6.0 / (encoder.rows + encoder.cols + 1) as f64).sqrt();
-        for block in layout.blocks().iter().filter(|b| b.rows > 1 || b.name.starts_with('w')) {
+        for block in layout
+            .blocks()
+            .iter()
+            .filter(|b| b.rows > 1 || b.name.starts_with('w'))
+        {
             for w in params.get_mut(block.name) {
                 *w = (r * (2.0 * rng.random::<f64>() - 1.0)) as f32;
             }
         }
         if self.start_on_target {
-            params.get_mut("b_enc").fill((self.rho / (1.0 - self.rho)).ln() as f32);
+            params
+                .get_mut("b_enc")
+                .fill((self.rho / (1.0 - self.rho)).ln() as f32);
         }
         params
     }
@@ -296,9 +328,21 @@ impl Variant for Kl {
         let n = x.len() / d_in;
         chunk.latents.resize(n * k, 0.0);
         chunk.slopes.resize(n * k, 0.0);
-        matmul(&mut chunk.latents, false, (x, Op::N), (w_enc, Op::T), [n, k, d_in]);
+        matmul(
+            &mut chunk.latents,
+            false,
+            (x, Op::N),
+            (w_enc, Op::T),
+            [n, k, d_in],
+        );
         let (sum_on, sum_off) = statistics.split_at_mut(k);
-        sigmoid_latents(&mut chunk.latents, &mut chunk.slopes, b_enc, sum_on, sum_off);
+        sigmoid_latents(
+            &mut chunk.latents,
+            &mut chunk.slopes,
+            b_enc,
+            sum_on,
+            sum_off,
+        );
     }
 
     fn backward(
@@ -316,39 +360,94 @@ impl Variant for Kl {
         let decoder = self.decoder(params);
 
         scratch.output.resize(n * d_in, 0.0);
-        matmul(&mut scratch.output, false, (&chunk.latents, Op::N), (decoder, Op::N), [n, d_in, k]);
+        matmul(
+            &mut scratch.output,
+            false,
+            (&chunk.latents, Op::N),
+            (decoder, Op::N),
+            [n, d_in, k],
+        );
         let mut sums = vec![0.0; d_in];
-        gradient.reconstruction += output_backward(self.output, &mut scratch.output, x, b_dec, &mut sums);
+        gradient.reconstruction +=
+            output_backward(self.output, &mut scratch.output, x, b_dec, &mut sums);
         add_f64(gradient.params.get_mut("b_dec"), &sums);
-        let d_decoder = gradient.params.get_mut(if self.tied { "w_enc" } else { "w_dec" });
-        matmul(d_decoder, true, (&chunk.latents, Op::T), (&scratch.output, Op::N), [k, d_in, n]);
+        let d_decoder = gradient
+            .params
+            .get_mut(if self.tied { "w_enc" } else { "w_dec" });
+        matmul(
+            d_decoder,
+            true,
+            (&chunk.latents, Op::T),
+            (&scratch.output, Op::N),
+            [k, d_in, n],
+        );
 
         scratch.hidden.resize(n * k, 0.0);
-        matmul(&mut scratch.hidden, false, (&scratch.output, Op::N), (decoder, Op::T), [n, k, d_in]);
+        matmul(
+            &mut scratch.hidden,
+            false,
+            (&scratch.output, Op::N),
+            (decoder, Op::T),
+            [n, k, d_in],
+        );
         let push: Vec<f32> = match batch {
-            Some(batch) => self.penalty(batch).pushes.iter().map(|&s| s as f32).collect(),
+            Some(batch) => self
+                .penalty(batch)
+                .pushes
+                .iter()
+                .map(|&s| s as f32)
+                .collect(),
             None => vec![0.0; k],
         };
         let mut sums = vec![0.0; k];
         sigmoid_backward(&mut scratch.hidden, &chunk.slopes, &push, &mut sums);
         add_f64(gradient.params.get_mut("b_enc"), &sums);
-        matmul(gradient.params.get_mut("w_enc"), true, (&scratch.hidden, Op::T), (x, Op::N), [k, d_in, n]);
+        matmul(
+            gradient.params.get_mut("w_enc"),
+            true,
+            (&scratch.hidden, Op::T),
+            (x, Op::N),
+            [k, d_in, n],
+        );
 
         if let (None, Some(a)) = (batch, &mut gradient.deferred) {
-            matmul(a.get_mut("w_enc"), true, (&chunk.slopes, Op::T), (x, Op::N), [k, d_in, n]);
+            matmul(
+                a.get_mut("w_enc"),
+                true,
+                (&chunk.slopes, Op::T),
+                (x, Op::N),
+                [k, d_in, n],
+            );
             let mut sums = vec![0.0; k];
             column_sums(&chunk.slopes, &mut sums);
             add_f64(a.get_mut("b_enc"), &sums);
         }
     }
 
-    fn finish(&self, params: &Params, batch: &Batch, rows: &Visit, gradient: &mut Gradient) -> Result<Parts> {
-        let Penalty { mut omega, pushes, saturated } = self.penalty(batch);
+    fn finish(
+        &self,
+        params: &Params,
+        batch: &Batch,
+        rows: &Visit,
+        gradient: &mut Gradient,
+    ) -> Result<Parts> {
+        let Penalty {
+            mut omega,
+            pushes,
+            saturated,
+        } = self.penalty(batch);
         if let Some(a) = &gradient.deferred {
             add_deferred(&pushes, a, &mut gradient.params);
         }
         if !saturated.is_empty() {
-            omega += saturated::finish(self.rho, self.beta, params, &saturated, rows, &mut gradient.params)?;
+            omega += saturated::finish(
+                self.rho,
+                self.beta,
+                params,
+                &saturated,
+                rows,
+                &mut gradient.params,
+            )?;
         }
         let weight_decay = self.average_and_decay(params, batch.rows, &mut gradient.params);
         Ok(Parts {
@@ -359,7 +458,10 @@ impl Variant for Kl {
     }
 
     fn encode(&self, params: &Params, x: &[f32], latents: &mut Vec<f32>) {
-        let mut chunk = Chunk { latents: std::mem::take(latents), slopes: Vec::new() };
+        let mut chunk = Chunk {
+            latents: std::mem::take(latents),
+            slopes: Vec::new(),
+        };
         let mut sums = vec![0.0; self.statistics_len(params.get("b_enc").len())];
         self.forward(params, x, &mut chunk, &mut sums);
         *latents = chunk.latents;
@@ -370,7 +472,13 @@ impl Variant for Kl {
         let (d_in, k) = (b_dec.len(), params.get("b_enc").len());
         let n = latents.len() / k;
         x_hat.resize(n * d_in, 0.0);
-        matmul(x_hat, false, (latents, Op::N), (self.decoder(params), Op::N), [n, d_in, k]);
+        matmul(
+            x_hat,
+            false,
+            (latents, Op::N),
+            (self.decoder(params), Op::N),
+            [n, d_in, k],
+        );
         output_forward(self.output != Output::LinearSquared, x_hat, b_dec);
     }
 }
@@ -383,7 +491,10 @@ fn add_deferred(pushes: &[f64], a: &Params, gradient: &mut Params) {
         add(&mut gradient.get_mut("b_enc")[l], push, a.get("b_enc")[l]);
         let row = l * d_in..(l + 1) * d_in;
         let from = &a.get("w_enc")[row.clone()];
-        gradient.get_mut("w_enc")[row].iter_mut().zip(from).for_each(|(g, a)| add(g, push, *a));
+        gradient.get_mut("w_enc")[row]
+            .iter_mut()
+            .zip(from)
+            .for_each(|(g, a)| add(g, push, *a));
     }
 }
 
@@ -395,7 +506,11 @@ impl Kl {
         for block in params.layout().blocks() {
             let weights = params.get(block.name);
             // Biases are never decayed (E20): the decay is of W and V, as in the objective above.
-            let lambda = if block.name.starts_with('w') { self.weight_decay } else { 0.0 };
+            let lambda = if block.name.starts_with('w') {
+                self.weight_decay
+            } else {
+                0.0
+            };
             if lambda > 0.0 {
                 squares += vector::dot(weights, weights);
             }

@@ -175,7 +175,13 @@ pub trait Variant: Send + Sync {
     ///
     /// # Errors
     /// What reading the rows returns.
-    fn finish(&self, params: &Params, batch: &Batch, rows: &Visit, gradient: &mut Gradient) -> Result<Parts>;
+    fn finish(
+        &self,
+        params: &Params,
+        batch: &Batch,
+        rows: &Visit,
+        gradient: &mut Gradient,
+    ) -> Result<Parts>;
 
     /// Latents of the rows `x`, `[n, d_sae]`.
     fn encode(&self, params: &Params, x: &[f32], latents: &mut Vec<f32>);

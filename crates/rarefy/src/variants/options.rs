@@ -70,7 +70,10 @@ impl Hyper {
         table: &'static [OptionInfo],
         given: impl IntoIterator<Item = (&'a str, String)>,
     ) -> Result<Self> {
-        let mut values: BTreeMap<_, _> = table.iter().map(|o| (o.name, o.default.to_owned())).collect();
+        let mut values: BTreeMap<_, _> = table
+            .iter()
+            .map(|o| (o.name, o.default.to_owned()))
+            .collect();
         for (key, value) in given {
             let option = table
                 .iter()
@@ -90,7 +93,9 @@ impl Hyper {
     /// If the table has no such option: names in code and table must agree.
     #[track_caller]
     pub fn text(&self, name: &str) -> &str {
-        self.0.get(name).unwrap_or_else(|| panic!("no option `{name}` in the architecture's table"))
+        self.0
+            .get(name)
+            .unwrap_or_else(|| panic!("no option `{name}` in the architecture's table"))
     }
 
     /// The value of an option as text, or `None` if the architecture has no such option.
@@ -104,7 +109,9 @@ impl Hyper {
     /// As [`Hyper::text`], or if the option is not a number.
     #[track_caller]
     pub fn number(&self, name: &str) -> f64 {
-        self.text(name).parse().unwrap_or_else(|_| panic!("option `{name}` is not a number"))
+        self.text(name)
+            .parse()
+            .unwrap_or_else(|_| panic!("option `{name}` is not a number"))
     }
 
     /// The value of a flag.
@@ -122,7 +129,11 @@ impl Hyper {
     /// As [`Hyper::text`].
     #[track_caller]
     pub fn set(&mut self, name: &str, value: impl ToString) {
-        *self.0.get_mut(name).unwrap_or_else(|| panic!("no option `{name}` in the architecture's table")) = value.to_string();
+        *self
+            .0
+            .get_mut(name)
+            .unwrap_or_else(|| panic!("no option `{name}` in the architecture's table")) =
+            value.to_string();
     }
 
     /// All options with their values, in alphabetical order.
@@ -136,8 +147,18 @@ mod tests {
     use super::*;
 
     const TABLE: &[OptionInfo] = &[
-        OptionInfo { name: "rho", help: "", kind: Kind::Open(0.0, 1.0), default: "0.05" },
-        OptionInfo { name: "tied", help: "", kind: Kind::Flag, default: "false" },
+        OptionInfo {
+            name: "rho",
+            help: "",
+            kind: Kind::Open(0.0, 1.0),
+            default: "0.05",
+        },
+        OptionInfo {
+            name: "tied",
+            help: "",
+            kind: Kind::Flag,
+            default: "false",
+        },
     ];
 
     #[test]

@@ -9,12 +9,17 @@ use crate::data::{self, OpenOptions, npy};
 pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     atomic::write(path, |out| {
         out.write_all(&npy::f32_header(codes.rows(), codes.d_sae))?;
-        codes.to_dense().iter().try_for_each(|v| out.write_all(&v.to_le_bytes()))
+        codes
+            .to_dense()
+            .iter()
+            .try_for_each(|v| out.write_all(&v.to_le_bytes()))
     })
 }
 
 pub(super) fn read(path: &Path) -> Result<Codes> {
-    let spec = path.to_str().ok_or_else(|| Error::format(path, "expected a file name in UTF-8"))?;
+    let spec = path
+        .to_str()
+        .ok_or_else(|| Error::format(path, "expected a file name in UTF-8"))?;
     let rows = data::open(spec, &OpenOptions::default())?.source;
     let mut values = vec![0.0; rows.rows() * rows.d_in()];
     rows.read(0, &mut values)?;

@@ -30,8 +30,14 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
 
 fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
     let d_sae = KeyValue::new(D_SAE.to_owned(), codes.d_sae.to_string());
-    let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![d_sae])).build();
-    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::new(parse_message_type(SCHEMA)?), Arc::new(properties))?;
+    let properties = WriterProperties::builder()
+        .set_key_value_metadata(Some(vec![d_sae]))
+        .build();
+    let mut writer = SerializedFileWriter::new(
+        Vec::new(),
+        Arc::new(parse_message_type(SCHEMA)?),
+        Arc::new(properties),
+    )?;
     // An empty row is one level of definition 0; an entry is definition 1, its row's first repetition 0.
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
     for ends in codes.offsets.windows(2) {
@@ -53,8 +59,12 @@ fn column<T: DataType>(
     definition: &[i16],
     repetition: &[i16],
 ) -> std::result::Result<(), ParquetError> {
-    let mut column = group.next_column()?.ok_or_else(|| ParquetError::General("the schema has two columns".into()))?;
-    column.typed::<T>().write_batch(values, Some(definition), Some(repetition))?;
+    let mut column = group
+        .next_column()?
+        .ok_or_else(|| ParquetError::General("the schema has two columns".into()))?;
+    column
+        .typed::<T>()
+        .write_batch(values, Some(definition), Some(repetition))?;
     column.close()
 }
 
@@ -63,10 +73,17 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     let damaged = |e: ParquetError| Error::format(path, format!("damaged parquet: {e}"));
     let reader = SerializedFileReader::new(file).map_err(damaged)?;
     let metadata = reader.metadata().file_metadata();
-    let found = metadata.key_value_metadata().and_then(|all| all.iter().find(|kv| kv.key == D_SAE));
+    let found = metadata
+        .key_value_metadata()
+        .and_then(|all| all.iter().find(|kv| kv.key == D_SAE));
     let d_sae = found
         .and_then(|kv| kv.value.as_ref()?.parse().ok())
-        .ok_or_else(|| Error::format(path, format!("expected `{D_SAE}` in the file's metadata, got none")))?;
+        .ok_or_else(|| {
+            Error::format(
+                path,
+                format!("expected `{D_SAE}` in the file's metadata, got none"),
+            )
+        })?;
     let rows = usize::try_from(metadata.num_rows()).unwrap_or(0);
     let (mut indices, mut values, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
     for group in 0..reader.num_row_groups() {
@@ -75,10 +92,22 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
         match group.get_column_reader(0).map_err(damaged)? {
             ColumnReader::Int32ColumnReader(mut column) => {
                 let mut more = Vec::new();
-                column.read_records(rows, Some(&mut definition), Some(&mut repetition), &mut more).map_err(damaged)?;
+                column
+                    .read_records(
+                        rows,
+                        Some(&mut definition),
+                        Some(&mut repetition),
+                        &mut more,
+                    )
+                    .map_err(damaged)?;
                 indices.extend(more.into_iter().map(i64::from));
             }
-            _ => return Err(Error::format(path, "expected a first column of 32-bit indices")),
+            _ => {
+                return Err(Error::format(
+                    path,
+                    "expected a first column of 32-bit indices",
+                ));
+            }
         }
         let mut total = offsets[offsets.len() - 1];
         for (defined, repeated) in definition.iter().zip(&repetition) {
@@ -91,9 +120,21 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
         }
         match group.get_column_reader(1).map_err(damaged)? {
             ColumnReader::FloatColumnReader(mut column) => {
-                column.read_records(rows, Some(&mut Vec::new()), Some(&mut Vec::new()), &mut values).map_err(damaged)?;
+                column
+                    .read_records(
+                        rows,
+                        Some(&mut Vec::new()),
+                        Some(&mut Vec::new()),
+                        &mut values,
+                    )
+                    .map_err(damaged)?;
             }
-            _ => return Err(Error::format(path, "expected a second column of 32-bit floats")),
+            _ => {
+                return Err(Error::format(
+                    path,
+                    "expected a second column of 32-bit floats",
+                ));
+            }
         }
     }
     assemble(path, d_sae, offsets, indices, values)

@@ -51,15 +51,24 @@ fn case(output: Output, tied: bool, n: usize, d_in: usize, d_sae: usize, bias: f
         ("decoder", decoder.into()),
         ("tied", tied.to_string()),
     ];
-    let kl = Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options, given).unwrap()).unwrap();
+    let kl = Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options, given).unwrap())
+        .unwrap();
     let f = |i: usize| i as f32;
-    let x = (0..n * d_in).map(|t| 0.5 + 0.4 * (0.7 * f(t / d_in + 1) * f(t % d_in + 1)).sin()).collect();
+    let x = (0..n * d_in)
+        .map(|t| 0.5 + 0.4 * (0.7 * f(t / d_in + 1) * f(t % d_in + 1)).sin())
+        .collect();
     let mut params = Params::zeros(&kl.layout(d_in, d_sae));
     for (i, w) in params.values_mut().iter_mut().enumerate() {
         *w = 0.4 * (1.0 + 1.3 * f(i)).cos();
     }
     params.get_mut("b_enc").iter_mut().for_each(|b| *b += bias);
-    Case { kl, output, tied, params, rows: Memory::new("test", d_in, x) }
+    Case {
+        kl,
+        output,
+        tied,
+        params,
+        rows: Memory::new("test", d_in, x),
+    }
 }
 
 fn wide(values: &[f32]) -> Vec<f64> {
@@ -88,7 +97,9 @@ fn twin(case: &Case) -> naive::Evaluation {
 
 fn fast(case: &Case, rows: &dyn Source, form: Form) -> (Parts, Vec<f64>) {
     let mut pass = Pass::new(&case.kl, rows.d_in(), case.params.get("b_enc").len());
-    let parts = pass.evaluate(&case.params, rows, form, &mut |batch| batch).unwrap();
+    let parts = pass
+        .evaluate(&case.params, rows, form, &mut |batch| batch)
+        .unwrap();
     (parts, wide(pass.gradient().values()))
 }
 
@@ -97,7 +108,11 @@ fn distance(got: &[f64], want: &[f64]) -> f64 {
     norm(&mut got.iter().zip(want).map(|(a, b)| a - b)) / norm(&mut want.iter().copied())
 }
 
-const OUTPUTS: [Output; 3] = [Output::LinearSquared, Output::SigmoidSquared, Output::SigmoidCrossEntropy];
+const OUTPUTS: [Output; 3] = [
+    Output::LinearSquared,
+    Output::SigmoidSquared,
+    Output::SigmoidCrossEntropy,
+];
 const FORMS: [Form; 3] = [Form::Cached, Form::Recomputed, Form::Deferred];
 
 #[test]
@@ -111,9 +126,15 @@ fn every_form_agrees_with_the_twin() {
                 for form in FORMS {
                     let (parts, got) = fast(&case, &case.rows, form);
                     let off = distance(&got, &gradient);
-                    assert!(off < 2e-6, "{output:?} tied {tied} {n}x{d_in}x{d_sae} {form:?}: {off:e}");
+                    assert!(
+                        off < 2e-6,
+                        "{output:?} tied {tied} {n}x{d_in}x{d_sae} {form:?}: {off:e}"
+                    );
                     let total = (parts.total() - want.total).abs() / want.total;
-                    assert!(total < 1e-6, "{output:?} tied {tied} {n} {form:?}: value off by {total:e}");
+                    assert!(
+                        total < 1e-6,
+                        "{output:?} tied {tied} {n} {form:?}: value off by {total:e}"
+                    );
                 }
             }
         }
@@ -122,18 +143,30 @@ fn every_form_agrees_with_the_twin() {
 
 #[test]
 fn saturated_latents_get_the_exact_finite_gradient_in_every_form() {
-    for bias in [-3000.0, -200.0, -100.0, -75.0, -40.0, 17.0, 40.0, 75.0, 100.0, 3000.0] {
+    for bias in [
+        -3000.0, -200.0, -100.0, -75.0, -40.0, 17.0, 40.0, 75.0, 100.0, 3000.0,
+    ] {
         let case = case(Output::SigmoidSquared, false, 300, 6, 4, bias);
         let want = twin(&case);
         let gradient: Vec<f64> = want.gradient.values().collect();
         for form in FORMS {
             let (parts, got) = fast(&case, &case.rows, form);
-            assert!((parts.total() / want.total - 1.0).abs() < 1e-5, "bias {bias} {form:?}: {} {}", parts.total(), want.total);
+            assert!(
+                (parts.total() / want.total - 1.0).abs() < 1e-5,
+                "bias {bias} {form:?}: {} {}",
+                parts.total(),
+                want.total
+            );
             let off = distance(&got, &gradient);
             assert!(off < 1e-5, "bias {bias} {form:?}: {off:e}");
             let b_enc = 4 * 6..4 * 6 + 4;
             // beta (sigma - rho): not zero (E10), not infinite (E11).
-            assert!(got[b_enc].iter().all(|g| g.abs() > 0.9 * BETA * RHO && g.abs() < BETA), "bias {bias}");
+            assert!(
+                got[b_enc]
+                    .iter()
+                    .all(|g| g.abs() > 0.9 * BETA * RHO && g.abs() < BETA),
+                "bias {bias}"
+            );
         }
     }
 }
@@ -142,15 +175,26 @@ fn saturated_latents_get_the_exact_finite_gradient_in_every_form() {
 fn nothing_depends_on_threads_or_on_where_rows_lie() {
     let case = case(Output::SigmoidCrossEntropy, false, 3000, 20, 11, -1.0);
     let on = |threads, rows: &dyn Source, form| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| fast(&case, rows, form))
     };
     for form in FORMS {
         let reference = on(1, &case.rows, form);
         for threads in [2, 3, 7] {
-            assert_eq!(on(threads, &case.rows, form), reference, "{threads} threads, {form:?}");
+            assert_eq!(
+                on(threads, &case.rows, form),
+                reference,
+                "{threads} threads, {form:?}"
+            );
         }
-        let disk = OnDisk(Memory::new("test", 20, case.rows.as_slice().unwrap().to_vec()));
+        let disk = OnDisk(Memory::new(
+            "test",
+            20,
+            case.rows.as_slice().unwrap().to_vec(),
+        ));
         assert_eq!(on(2, &disk, form), reference, "read by position, {form:?}");
     }
 }
@@ -174,9 +218,15 @@ fn omega_of_a_latent_does_not_see_other_latents() {
     let mut case = case(Output::LinearSquared, false, 200, 5, 3, -1.0);
     case.params.get_mut("w_dec").fill(0.0);
     let (_, before) = fast(&case, &case.rows, Form::Cached);
-    case.params.get_mut("w_enc")[5..].iter_mut().for_each(|w| *w += 1.0);
+    case.params.get_mut("w_enc")[5..]
+        .iter_mut()
+        .for_each(|w| *w += 1.0);
     let (_, after) = fast(&case, &case.rows, Form::Cached);
-    assert_eq!(before[..5], after[..5], "latent 0's encoder gradient is its own");
+    assert_eq!(
+        before[..5],
+        after[..5],
+        "latent 0's encoder gradient is its own"
+    );
     assert_ne!(before[5..10], after[5..10]);
 }
 
@@ -184,13 +234,24 @@ fn omega_of_a_latent_does_not_see_other_latents() {
 fn doubling_beta_doubles_the_penaltys_gradient() {
     // E17: with the loss silent (w_dec = 0), the encoder's gradient is the penalty's.
     let gradient = |beta: &str| {
-        let given = [("rho", "0.05".to_owned()), ("beta", beta.to_owned()), ("decoder", "linear".into())];
-        let kl = Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options, given).unwrap()).unwrap();
+        let given = [
+            ("rho", "0.05".to_owned()),
+            ("beta", beta.to_owned()),
+            ("decoder", "linear".into()),
+        ];
+        let kl =
+            Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options, given).unwrap())
+                .unwrap();
         let mut case = case(Output::LinearSquared, false, 200, 5, 3, -1.0);
         case.params.get_mut("w_dec").fill(0.0);
         case.kl = kl;
         fast(&case, &case.rows, Form::Deferred).1[..15].to_vec()
     };
     let (once, twice) = (gradient("1"), gradient("2"));
-    assert!(once.iter().zip(&twice).all(|(a, b)| (2.0 * a - b).abs() <= 1e-6 * a.abs()), "{once:?} {twice:?}");
+    assert!(
+        once.iter()
+            .zip(&twice)
+            .all(|(a, b)| (2.0 * a - b).abs() <= 1e-6 * a.abs()),
+        "{once:?} {twice:?}"
+    );
 }

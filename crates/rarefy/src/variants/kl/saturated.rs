@@ -23,7 +23,9 @@ const TINY: f64 = 1e-30;
 
 /// Latents whose mean of h or of 1 - h is too small for the fast form.
 pub(super) fn latents(on: &[f64], off: &[f64]) -> Vec<usize> {
-    (0..on.len()).filter(|&l| on[l] < TINY || off[l] < TINY).collect()
+    (0..on.len())
+        .filter(|&l| on[l] < TINY || off[l] < TINY)
+        .collect()
 }
 
 /// Adds the penalty's exact gradient of these latents (as sums over rows) and returns their Omega.
@@ -70,17 +72,25 @@ pub(super) fn finish(
     for (at, &l) in latents.iter().enumerate() {
         gradient.get_mut("b_enc")[l] += (scale * d_b[at]) as f32;
         let d_w = &d_w[at * d_in..][..d_in];
-        for (g, d) in gradient.get_mut("w_enc")[l * d_in..][..d_in].iter_mut().zip(d_w) {
+        for (g, d) in gradient.get_mut("w_enc")[l * d_in..][..d_in]
+            .iter_mut()
+            .zip(d_w)
+        {
             *g += (scale * d) as f32;
         }
     }
-    let omega = |(on, off): (&LnSum, &LnSum)| kl_from_logs(rho, on.ln() - m.ln(), off.ln() - m.ln());
+    let omega =
+        |(on, off): (&LnSum, &LnSum)| kl_from_logs(rho, on.ln() - m.ln(), off.ln() - m.ln());
     Ok(on.iter().zip(&off).map(omega).sum())
 }
 
 fn pre_activation(params: &Params, l: usize, x: &[f32]) -> f64 {
     let w = &params.get("w_enc")[l * x.len()..][..x.len()];
-    let product: f64 = w.iter().zip(x).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum();
+    let product: f64 = w
+        .iter()
+        .zip(x)
+        .map(|(w, x)| f64::from(*w) * f64::from(*x))
+        .sum();
     f64::from(params.get("b_enc")[l]) + product
 }
 
@@ -93,7 +103,10 @@ struct LnSum {
 
 impl Default for LnSum {
     fn default() -> Self {
-        Self { largest: f64::NEG_INFINITY, sum: 0.0 }
+        Self {
+            largest: f64::NEG_INFINITY,
+            sum: 0.0,
+        }
     }
 }
 
