@@ -132,7 +132,7 @@ pub struct TrainArgs {
     /// Configuration file (TOML), as a run's config.toml.
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
-    /// Set any key of the configuration, such as train.lr_warmup=100.
+    /// Set any key of the configuration, such as `train.lr_warmup=100`.
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Run")]
     pub set: Vec<String>,
     /// Go on from the newest checkpoint of --out.

@@ -111,7 +111,7 @@ fn sweep(
     unit: impl Fn(f32, f32) -> (f32, f32),
 ) -> f64 {
     let d_in = bias.len();
-    assert!(r.len() == x.len() && r.len() % d_in == 0 && sums.len() == d_in);
+    assert!(r.len() == x.len() && r.len().is_multiple_of(d_in) && sums.len() == d_in);
     let whole = d_in - d_in % LANES;
     let mut total = 0.0;
     for (r, x) in r.chunks_exact_mut(d_in).zip(x.chunks_exact(d_in)) {

@@ -37,7 +37,12 @@ fn latents<const FMA: bool>(
     sum_off: &mut [f64],
 ) {
     let k = bias.len();
-    assert!(z.len() == slopes.len() && z.len() % k == 0 && sum_on.len() == k && sum_off.len() == k);
+    assert!(
+        z.len() == slopes.len()
+            && z.len().is_multiple_of(k)
+            && sum_on.len() == k
+            && sum_off.len() == k
+    );
     for (z, slopes) in z.chunks_exact_mut(k).zip(slopes.chunks_exact_mut(k)) {
         for l in 0..k {
             let (h, rest) = sigmoid_pair::<FMA>(z[l] + bias[l]);
@@ -73,7 +78,7 @@ kernel! {
 #[inline(always)]
 fn backward<const FMA: bool>(d: &mut [f32], slopes: &[f32], push: &[f32], sums: &mut [f64]) {
     let k = push.len();
-    assert!(d.len() == slopes.len() && d.len() % k == 0 && sums.len() == k);
+    assert!(d.len() == slopes.len() && d.len().is_multiple_of(k) && sums.len() == k);
     for (d, slopes) in d.chunks_exact_mut(k).zip(slopes.chunks_exact(k)) {
         for l in 0..k {
             let value = (d[l] + push[l]) * slopes[l];

@@ -8,6 +8,11 @@
 //! All matrices are row-major. A row of `x` is a sample; row `j` of `w_enc` and of `w_dec`
 //! belongs to latent `j`.
 
+#![allow(
+    clippy::inline_always,
+    reason = "a kernel's body must be inlined into each of its CPU versions"
+)]
+
 mod cpu;
 pub mod decoder;
 pub mod encoder;

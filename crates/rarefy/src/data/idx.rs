@@ -96,7 +96,7 @@ fn labels_beside(path: &Path, rows: usize) -> Option<Vec<String>> {
     let mut values = vec![0.0; layout.rows];
     match bytes {
         Some(bytes) => {
-            values.copy_from_slice(layout.decode(&beside, "labels", &bytes).ok()?.as_slice()?)
+            values.copy_from_slice(layout.decode(&beside, "labels", &bytes).ok()?.as_slice()?);
         }
         None => Block::open(&beside, layout)
             .ok()?

@@ -332,7 +332,7 @@ impl Memory {
     #[track_caller]
     pub fn new(name: impl Into<String>, d_in: usize, values: Vec<f32>) -> Self {
         assert!(
-            d_in > 0 && values.len() % d_in == 0,
+            d_in > 0 && values.len().is_multiple_of(d_in),
             "{} values are not rows of {d_in}",
             values.len()
         );

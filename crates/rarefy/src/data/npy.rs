@@ -1,4 +1,4 @@
-//! NumPy's `.npy`: a header that is a Python dictionary in text, then the values.
+//! `NumPy`'s `.npy`: a header that is a Python dictionary in text, then the values.
 
 use std::fs::File;
 use std::io::Read;
@@ -8,7 +8,7 @@ use super::{Block, BlockLayout, Dataset, Element, Memory, OpenOptions};
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// NumPy itself refuses headers longer than this (64 KiB) unless told otherwise.
+/// `NumPy` itself refuses headers longer than this (64 KiB) unless told otherwise.
 const LONGEST_HEADER: usize = 1 << 16;
 
 pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
@@ -162,7 +162,7 @@ fn parse_shape(text: &str) -> Option<Vec<usize>> {
         .collect()
 }
 
-/// The header of a C-order f32 matrix, padded to 64 bytes as NumPy does.
+/// The header of a C-order f32 matrix, padded to 64 bytes as `NumPy` does.
 ///
 /// # Example
 /// ```

@@ -1,4 +1,4 @@
-//! NumPy's `.npz`: a zip of `.npy` members; one of them is the data.
+//! `NumPy`'s `.npz`: a zip of `.npy` members; one of them is the data.
 
 use std::fs::File;
 use std::io::Read;

@@ -110,7 +110,7 @@ impl Moments {
         moments
     }
 
-    /// Puts two sets of rows together (Chan, Golub and LeVeque 1983): no cancellation.
+    /// Puts two sets of rows together (Chan, Golub and `LeVeque` 1983): no cancellation.
     fn merge(&mut self, other: &Self) {
         let count = self.count + other.count;
         if other.count == 0.0 {

@@ -1,8 +1,8 @@
-//! SAELens's layout: a folder with `cfg.json` and `sae_weights.safetensors`.
+//! `SAELens`'s layout: a folder with `cfg.json` and `sae_weights.safetensors`.
 //!
 //! `W_enc [d_in, d_sae]`, `b_enc [d_sae]`, `W_dec [d_sae, d_in]`, `b_dec [d_in]`, all f32. A tied
 //! decoder is written out, so that other tools can use it. `architecture` in `cfg.json` names our
-//! architecture and `options` holds its settings; unknown keys are ignored, as SAELens does.
+//! architecture and `options` holds its settings; unknown keys are ignored, as `SAELens` does.
 //! Preprocessing, where there is any, is `preprocess.safetensors` beside them.
 
 use std::collections::BTreeMap;

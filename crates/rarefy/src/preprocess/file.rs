@@ -159,8 +159,9 @@ impl Pipeline {
                         backward: f32s(i, "backward")?,
                     };
                     let matrix = whiten.forward.len();
-                    let whole =
-                        matrix > 0 && matrix % width == 0 && matrix == whiten.backward.len();
+                    let whole = matrix > 0
+                        && matrix.is_multiple_of(width)
+                        && matrix == whiten.backward.len();
                     fits("forward", matrix, whiten.mean.len() == width && whole)?;
                     Step::Whiten(whiten)
                 }

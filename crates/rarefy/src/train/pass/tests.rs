@@ -11,7 +11,7 @@ use crate::variants::{Hyper, Kl};
 struct OnDisk(Memory);
 
 impl Source for OnDisk {
-    fn name(&self) -> &str {
+    fn name(&self) -> &'static str {
         "on disk"
     }
     fn rows(&self) -> usize {
