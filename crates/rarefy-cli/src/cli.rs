@@ -21,6 +21,10 @@ pub struct Cli {
 }
 
 #[derive(Subcommand)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one value in a run of the program"
+)]
 pub enum Commands {
     /// Train a sparse autoencoder and write a run folder with model, records and report.
     Train(TrainArgs),
@@ -65,6 +69,7 @@ pub struct DataArgs {
 }
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct TrainArgs {
     /// File, folder of shards, glob or sample:NAME [default: sample:digits].
     pub data: Option<String>,

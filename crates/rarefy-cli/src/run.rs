@@ -38,11 +38,13 @@ impl Run {
             })
             .collect();
         let numbered = |n: usize| PathBuf::from("runs").join(format!("{arch}-{name}-{n}"));
-        let folder = (1..)
-            .map(numbered)
-            .find(|path| !path.exists())
-            .unwrap_or_else(|| numbered(0));
-        Self { folder }
+        let mut number = 1;
+        while numbered(number).exists() {
+            number += 1;
+        }
+        Self {
+            folder: numbered(number),
+        }
     }
 
     /// Makes the folder and writes the configuration, before any time is spent on training.

@@ -3,6 +3,11 @@
 //! Three ways to the same gradient, because the fast path has the same three: everything in
 //! memory (in the saturation-proof form), two passes over the data, and one pass.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "the loops run over the indices of the written sums"
+)]
+
 use crate::decoder::Output;
 
 /// Data and settings of one full-batch evaluation.

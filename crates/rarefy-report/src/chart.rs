@@ -268,7 +268,7 @@ mod tests {
     fn ticks_are_round_and_inside() {
         assert_eq!(
             Axis::linear(0.0, 1.0).ticks(),
-            [0.0, 0.2, 0.4, 0.6000000000000001, 0.8, 1.0]
+            [0.0, 0.2, 0.4, 0.600_000_000_000_000_1, 0.8, 1.0]
         );
         let ticks = Axis::linear(3.0, 47.0).ticks();
         assert_eq!(ticks, [10.0, 20.0, 30.0, 40.0]);

@@ -66,16 +66,16 @@ fn png(width: usize, height: usize, pixels: &[u8]) -> Vec<u8> {
     header.extend_from_slice(&(height as u32).to_be_bytes());
     header.extend_from_slice(&[8, 0, 0, 0, 0]); // 8 bits, grey, the only methods there are
     let mut file = b"\x89PNG\r\n\x1a\n".to_vec();
-    chunk(&mut file, b"IHDR", &header);
-    chunk(&mut file, b"IDAT", &zlib(&lines));
-    chunk(&mut file, b"IEND", &[]);
+    chunk(&mut file, *b"IHDR", &header);
+    chunk(&mut file, *b"IDAT", &zlib(&lines));
+    chunk(&mut file, *b"IEND", &[]);
     file
 }
 
-fn chunk(file: &mut Vec<u8>, kind: &[u8; 4], data: &[u8]) {
+fn chunk(file: &mut Vec<u8>, kind: [u8; 4], data: &[u8]) {
     file.extend_from_slice(&(data.len() as u32).to_be_bytes());
     let start = file.len();
-    file.extend_from_slice(kind);
+    file.extend_from_slice(&kind);
     file.extend_from_slice(data);
     let sum = crc32(&file[start..]);
     file.extend_from_slice(&sum.to_be_bytes());

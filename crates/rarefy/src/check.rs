@@ -114,9 +114,11 @@ fn check(
 
     // A running mean that has seen another batch before this one; its estimate is a constant of
     // the step, so the twin descends sum_l s_l rho_hat_l.
+    let on = (0..D_SAE).map(|l| ROWS as f64 * (0.2 + 0.1 * l as f64));
+    let off = on.clone().map(|on| ROWS as f64 - on);
     let before = Batch {
         rows: ROWS,
-        statistics: (0..2 * D_SAE).map(|l| 4.0 + l as f64).collect(),
+        statistics: on.chain(off).collect(),
     };
     let running = || {
         let mut running = Moving::new(0.9, 2 * D_SAE);

@@ -94,6 +94,10 @@ impl Error {
     }
 
     /// A hyperparameter outside its range.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass numbers and texts alike"
+    )]
     pub fn hyper(name: &str, expected: &str, got: impl ToString) -> Self {
         Self::Hyper {
             name: name.into(),

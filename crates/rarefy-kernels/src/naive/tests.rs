@@ -1,5 +1,10 @@
 //! The twin against the golden case, against central differences, and against itself.
 
+#![allow(
+    clippy::unreadable_literal,
+    reason = "golden values stand as their sources print them"
+)]
+
 use super::*;
 
 const OUTPUTS: [Output; 3] = [

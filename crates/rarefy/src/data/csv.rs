@@ -15,16 +15,14 @@ const LABEL_NAMES: [&str; 6] = ["label", "labels", "class", "target", "word", "n
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let name = path.to_string_lossy().to_lowercase();
-    let reader: Box<dyn Read> = if name.ends_with(".gz") {
+    let plain = name.strip_suffix(".gz");
+    let reader: Box<dyn Read> = if plain.is_some() {
         Box::new(MultiGzDecoder::new(file))
     } else {
         Box::new(file)
     };
-    let delimiter = if name.trim_end_matches(".gz").ends_with(".tsv") {
-        b'\t'
-    } else {
-        b','
-    };
+    let tabs = Path::new(plain.unwrap_or(&name)).extension() == Some("tsv".as_ref());
+    let delimiter = if tabs { b'\t' } else { b',' };
     read(path, reader, delimiter, options.header)
 }
 

@@ -10,7 +10,7 @@ pub struct Shards {
     name: String,
     /// First row of each shard, and the total at the end.
     starts: Vec<usize>,
-    shards: Vec<Box<dyn Source>>,
+    parts: Vec<Box<dyn Source>>,
 }
 
 impl Shards {
@@ -28,7 +28,7 @@ impl Shards {
         };
         let d_in = joined.source.d_in();
         let mut starts = vec![0, joined.source.rows()];
-        let mut shards = Vec::new();
+        let mut parts = Vec::new();
         for (path, dataset) in datasets {
             if dataset.source.d_in() != d_in {
                 return Err(Error::Shape {
@@ -38,7 +38,7 @@ impl Shards {
                 });
             }
             starts.push(starts[starts.len() - 1] + dataset.source.rows());
-            shards.push(dataset.source);
+            parts.push(dataset.source);
             joined.labels = match (joined.labels, dataset.labels) {
                 (Some(mut labels), Some(more)) => {
                     labels.extend(more);
@@ -47,11 +47,11 @@ impl Shards {
                 _ => None,
             };
         }
-        shards.insert(0, joined.source);
+        parts.insert(0, joined.source);
         joined.source = Box::new(Self {
             name: name.into(),
             starts,
-            shards,
+            parts,
         });
         Ok(joined)
     }
@@ -63,11 +63,11 @@ impl Source for Shards {
     }
 
     fn rows(&self) -> usize {
-        self.starts[self.shards.len()]
+        self.starts[self.parts.len()]
     }
 
     fn d_in(&self) -> usize {
-        self.shards[0].d_in()
+        self.parts[0].d_in()
     }
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
@@ -77,7 +77,7 @@ impl Source for Shards {
             let shard = self.starts.partition_point(|&first| first <= row) - 1;
             let here = (self.starts[shard + 1] - row).min(out.len() / d_in);
             let (now, later) = out.split_at_mut(here * d_in);
-            self.shards[shard].read(row - self.starts[shard], now)?;
+            self.parts[shard].read(row - self.starts[shard], now)?;
             row += here;
             out = later;
         }

@@ -183,6 +183,7 @@ impl Lbfgs {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "objectives may fail")]
     fn rosenbrock(x: &[f32], g: &mut [f32]) -> Result<f64> {
         let wide: Vec<f64> = x.iter().map(|&v| f64::from(v)).collect();
         let mut value = 0.0;

@@ -57,34 +57,24 @@ impl Moving {
     }
 
     /// Takes in a mini-batch and gives the estimate, scaled to the batch's rows.
-    pub fn update(&mut self, batch: Batch) -> Batch {
+    pub fn update(&mut self, mut batch: Batch) -> Batch {
         let rows = batch.rows as f64;
         self.weight = self.decay * self.weight + (1.0 - self.decay);
         for (average, sum) in self.average.iter_mut().zip(&batch.statistics) {
             *average = self.decay * *average + (1.0 - self.decay) * (sum / rows);
         }
-        let statistics = self
-            .average
-            .iter()
-            .map(|average| average / self.weight * rows)
-            .collect();
-        Batch {
-            rows: batch.rows,
-            statistics,
+        for (sum, average) in batch.statistics.iter_mut().zip(&self.average) {
+            *sum = average / self.weight * rows;
         }
+        batch
     }
 
     /// The estimate per row, if anything was seen.
     pub fn estimate(&self) -> Option<Batch> {
-        let statistics = || {
-            self.average
-                .iter()
-                .map(|average| average / self.weight)
-                .collect()
-        };
+        let per_row = |average: &f64| average / self.weight;
         (self.weight > 0.0).then(|| Batch {
             rows: 1,
-            statistics: statistics(),
+            statistics: self.average.iter().map(per_row).collect(),
         })
     }
 }

@@ -128,6 +128,10 @@ impl Hyper {
     /// # Panics
     /// As [`Hyper::text`].
     #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass numbers and texts alike"
+    )]
     pub fn set(&mut self, name: &str, value: impl ToString) {
         *self
             .0
