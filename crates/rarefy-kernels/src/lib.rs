@@ -20,6 +20,8 @@ mod math;
 pub mod matmul;
 pub mod naive;
 pub mod peak;
+#[cfg(test)]
+mod twins;
 pub mod vector;
 
 pub use cpu::{Path, path};
