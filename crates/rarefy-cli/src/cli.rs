@@ -178,6 +178,9 @@ pub struct EncodeArgs {
     /// In sparse formats, leave out latents up to this value.
     #[arg(long, value_name = "X", default_value_t = 0.0)]
     pub threshold: f32,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -189,6 +192,9 @@ pub struct DecodeArgs {
     /// File to write (.npy).
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Args)]
@@ -290,6 +296,9 @@ pub struct ListArgs {
     /// What to list.
     #[arg(value_parser = ["architectures", "formats", "samples", "metrics", "preprocessing"])]
     pub what: String,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Subcommand)]
@@ -336,7 +345,13 @@ pub fn command() -> Command {
         for (option, archs) in architecture_options().values() {
             train = train.arg(argument(option, archs));
         }
-        train
+        // So that `--seed -1` is told what is wrong with -1, not that there is no flag called -1.
+        train.mut_args(|arg| {
+            let number = arg
+                .get_value_names()
+                .is_some_and(|names| names.iter().any(|n| n == "N" || n == "X"));
+            arg.allow_negative_numbers(number)
+        })
     })
 }
 

@@ -1,6 +1,5 @@
 //! From flags and files to one configuration.
 
-use anyhow::Context;
 use clap::ArgMatches;
 use rarefy::config::{self, Config};
 use rarefy::{Error, variants};
@@ -9,22 +8,29 @@ use toml::{Table, Value};
 use crate::cli::{DataArgs, TrainArgs, given_options};
 use crate::run::Run;
 
+mod located;
+
 /// Merges the sample's defaults, the config file (or the run's own, when resuming), `--set` and flags.
 pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     let mut layers = Vec::new();
     if args.resume
         && let Some(out) = &args.out
     {
-        layers.push(read(&Run::at(out).config_path())?);
+        layers.push(of_run(&Run::at(out))?);
     }
     if let Some(path) = &args.config {
-        layers.push(read(path)?);
+        layers.push(located::read(path)?);
     }
     let mut set = Table::new();
     for pair in &args.set {
         let (key, value) = pair
             .split_once('=')
             .ok_or_else(|| Error::hyper("--set", "KEY=VALUE", pair))?;
+        let mut one = Table::new();
+        config::set(&mut one, key.trim(), value.trim())?;
+        if let Some((message, _)) = located::wrong_type(&toml::to_string(&one)?) {
+            return Err(Error::Conflict(format!("--set {pair}: {message}")).into());
+        }
         config::set(&mut set, key.trim(), value.trim())?;
     }
     layers.push(set);
@@ -49,12 +55,9 @@ fn suitable_defaults(config: &Config) -> rarefy::Result<Table> {
     Ok(defaults)
 }
 
-fn read(path: &std::path::Path) -> anyhow::Result<Table> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    // The error of a TOML parser shows the line and points at the place.
-    text.parse()
-        .map_err(|e: toml::de::Error| Error::format(path, e.to_string().trim_end().to_owned()))
-        .context("the configuration cannot be read")
+/// The configuration that a run recorded.
+pub fn of_run(run: &Run) -> anyhow::Result<Table> {
+    located::parse(&run.config_path(), &run.config_text()?)
 }
 
 fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {

@@ -8,9 +8,12 @@
 mod cli;
 mod commands;
 mod dataset;
+mod interrupt;
 mod layers;
+mod matrix;
 mod observer;
 mod output;
+mod place;
 mod report;
 mod run;
 

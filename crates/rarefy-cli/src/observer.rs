@@ -3,8 +3,6 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -14,6 +12,7 @@ use rarefy::{Error, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::run::Run;
+use crate::{interrupt, output};
 
 /// One line of `metrics.jsonl`. No clock: two runs of one seed are equal byte for byte.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,13 +36,13 @@ pub struct Watcher<'a> {
     records: File,
     started: Instant,
     rows_before: Option<u64>,
-    interrupted: Arc<AtomicBool>,
     quiet: bool,
 }
 
 impl<'a> Watcher<'a> {
     /// Starts watching; `resumed_at` is the step of the checkpoint that training goes on from.
     pub fn new(plan: &'a Plan, run: &'a Run, resumed_at: usize, quiet: bool) -> Result<Self> {
+        interrupt::watch();
         let path = run.metrics_path();
         let kept = if resumed_at > 0 {
             read_records(&path)?
@@ -77,13 +76,13 @@ impl<'a> Watcher<'a> {
             records,
             started: Instant::now(),
             rows_before: None,
-            interrupted: watch_interrupts(),
             quiet,
         })
     }
 
-    /// Ends the progress bar.
+    /// Ends the progress bar; what comes after it may be ended by Ctrl-C at any time.
     pub fn finish(&self) {
+        interrupt::release();
         self.bar.finish_and_clear();
     }
 
@@ -121,7 +120,7 @@ impl Observer for Watcher<'_> {
 
     fn message(&mut self, text: &str) {
         if !self.quiet {
-            self.bar.suspend(|| eprintln!("{text}"));
+            self.bar.suspend(|| output::note(text));
         }
     }
 
@@ -134,7 +133,7 @@ impl Observer for Watcher<'_> {
     }
 
     fn interrupted(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed)
+        interrupt::raised()
     }
 }
 
@@ -157,18 +156,4 @@ pub fn read_records(path: &Path) -> Result<Vec<Record>> {
         }
     }
     Ok(records)
-}
-
-/// A flag that the first Ctrl-C raises; the second ends the program at once.
-fn watch_interrupts() -> Arc<AtomicBool> {
-    let flag = Arc::new(AtomicBool::new(false));
-    let raised = Arc::clone(&flag);
-    // A second handler in one process (tests) is refused; then there is nothing to watch.
-    let _ = ctrlc::set_handler(move || {
-        if raised.swap(true, Ordering::Relaxed) {
-            std::process::exit(130);
-        }
-        eprintln!("\nstopping after this step; Ctrl-C again ends at once");
-    });
-    flag
 }

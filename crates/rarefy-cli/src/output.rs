@@ -20,6 +20,11 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
+/// Prints a line on stderr; a reader that has gone away is no reason to end a run.
+pub fn note(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// A table with a header; columns from the second on are right-aligned if `numbers`.
 pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
     let mut table = Table::new();
@@ -52,9 +57,9 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     if let Some(Error::Interrupted) = cause {
         return ExitCode::from(130);
     }
-    eprintln!("error: {error:#}");
+    note(&format!("error: {}", message(error)));
     if let Some(hint) = cause.and_then(hint) {
-        eprintln!("hint: {hint}");
+        note(&format!("hint: {hint}"));
     }
     let usage = matches!(
         cause,
@@ -63,8 +68,27 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
+/// The chain of causes in one line, less what an error already says of its cause.
+fn message(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.ends_with(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
+}
+
 fn hint(error: &Error) -> Option<String> {
     match error {
+        Error::Io { path, source }
+            if source.kind() == ErrorKind::NotFound && path.ends_with("cfg.json") =>
+        {
+            Some(
+                "a model is a run folder, or a folder with cfg.json and sae_weights.safetensors"
+                    .into(),
+            )
+        }
         Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
             let name = path.to_str()?;
             let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name)?;

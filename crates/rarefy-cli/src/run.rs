@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use rarefy::config::Config;
 use rarefy::{Error, Result, atomic};
 
+use crate::place;
+
 /// Checkpoints that are kept; the one before the newest survives a crash while it is written.
 const KEPT: usize = 2;
 
@@ -47,19 +49,33 @@ impl Run {
         }
     }
 
-    /// Makes the folder and writes the configuration, before any time is spent on training.
-    ///
-    /// An existing folder is taken over only if it is empty or a run.
-    pub fn create(&self, config: &Config) -> Result<()> {
-        if let Ok(mut entries) = fs::read_dir(&self.folder) {
-            let empty = entries.next().is_none();
-            if !empty && !self.config_path().exists() {
-                let path = self.folder.display();
-                return Err(Error::Conflict(format!(
-                    "{path} holds other files and is no run; give another --out"
-                )));
-            }
+    /// Refuses a folder that cannot be made, or that holds other things than a run.
+    pub fn check(&self) -> Result<()> {
+        place::folder(&self.folder)?;
+        let mut entries = fs::read_dir(&self.folder).into_iter().flatten();
+        if entries.next().is_none() || self.config_path().exists() {
+            return Ok(());
         }
+        let path = self.folder.display();
+        Err(Error::Conflict(format!(
+            "{path} holds other files and is no run; give another --out"
+        )))
+    }
+
+    /// The text of `config.toml`.
+    pub fn config_text(&self) -> Result<String> {
+        let path = self.config_path();
+        if !path.exists() {
+            return Err(Error::format(
+                &self.folder,
+                "expected a run folder, got no config.toml in it",
+            ));
+        }
+        fs::read_to_string(&path).map_err(Error::io(&path))
+    }
+
+    /// Makes the folder and writes the configuration, before any time is spent on training.
+    pub fn create(&self, config: &Config) -> Result<()> {
         fs::create_dir_all(self.checkpoints()).map_err(Error::io(&self.folder))?;
         self.write_config(config)
     }

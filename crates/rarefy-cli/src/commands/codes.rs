@@ -1,65 +1,46 @@
 //! `rarefy encode` and `rarefy decode`.
 
+use std::ops::Range;
+use std::path::Path;
+
 use rarefy::codes::Codes;
-use rarefy::data::{self, npy};
+use rarefy::data::{self, Source};
 use rarefy::formats::codes;
 use rarefy::model::Model;
 use rarefy::preprocess::RowContext;
-use rarefy::{Error, atomic};
+use rarefy::{Error, Result};
+use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
 use crate::layers::data_options;
-use crate::output;
+use crate::{interrupt, matrix, output, place};
 
-/// Rows that are read, encoded and handed on together.
+/// Rows that are read, encoded or decoded, and handed on together.
 const ROWS: usize = 1 << 14;
 
 pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let format = codes::find(&args.out)?;
+    place::file(&args.out)?;
     let model = Model::load(&args.model)?;
     let dataset = data::open(&args.data, &data_options(&args.source))?;
     let source = dataset.source.as_ref();
-    if source.d_in() != model.raw_width() {
-        let (expected, got) = (model.raw_width().to_string(), source.d_in().to_string());
-        return Err(Error::Shape {
-            what: format!("{}: values in a row", source.name()),
-            expected,
-            got,
-        }
-        .into());
-    }
+    check_width(&model, source)?;
     let bar = progress(source.rows());
-    let chunks = (0..source.rows()).step_by(ROWS).map(|start| {
-        let mut raw = vec![0.0; ROWS.min(source.rows() - start) * source.d_in()];
-        source.read(start, &mut raw)?;
+    let chunks = pieces(source.rows()).map(|rows| {
+        let mut raw = vec![0.0; rows.len() * source.d_in()];
+        source.read(rows.start, &mut raw)?;
         let encoded = model.encode(&raw);
-        bar.inc((raw.len() / source.d_in()) as u64);
-        Ok::<_, Error>(encoded)
+        bar.inc(rows.len() as u64);
+        Ok(encoded)
     });
     if format.extension == "npy" {
-        // Dense rows go straight to the file, so that any number of them fits.
-        let mut failed = None;
-        let header = npy::f32_header(source.rows(), model.d_sae);
-        let written = atomic::write(&args.out, |out| {
-            out.write_all(&header)?;
-            for chunk in chunks {
-                let (latents, _) = chunk.map_err(|e| {
-                    failed = Some(e);
-                    std::io::Error::other("reading the data failed")
-                })?;
-                latents
-                    .iter()
-                    .try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
-            }
-            Ok(())
-        });
-        if let Some(error) = failed {
-            return Err(error.into());
-        }
-        written?;
+        let dense = chunks.map(|chunk| chunk.map(|(latents, _)| latents));
+        matrix::write(&args.out, (source.rows(), model.d_sae), dense)?;
     } else {
+        interrupt::watch();
         let mut all = Codes::new(model.d_sae);
         for chunk in chunks {
+            interrupt::check()?;
             let (latents, context) = chunk?;
             all.push_dense(&latents, args.threshold);
             all.row_means.extend(context.means);
@@ -67,52 +48,104 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         codes::write(&args.out, &all)?;
     }
     bar.finish_and_clear();
-    output::print(&format!(
-        "{} rows x {} latents -> {}",
+    done(
+        args.json,
+        &args.out,
         source.rows(),
-        model.d_sae,
-        args.out.display()
-    ))
+        ("latents", model.d_sae),
+    )
 }
 
 pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     if args.out.extension().is_none_or(|e| e != "npy") {
         return Err(Error::hyper("out", "a file that ends in .npy", args.out.display()).into());
     }
+    place::file(&args.out)?;
     let model = Model::load(&args.model)?;
     let all = codes::read(&args.codes)?;
-    if all.d_sae != model.d_sae {
-        let what = format!("{}: latents", args.codes.display());
-        return Err(Error::Shape {
-            what,
-            expected: model.d_sae.to_string(),
-            got: all.d_sae.to_string(),
-        }
-        .into());
+    check_codes(&model, &all, &args.codes)?;
+    let bar = progress(all.rows());
+    // Codes are sparse in memory; only one piece at a time is dense.
+    let chunks = pieces(all.rows()).map(|rows| {
+        let some = part(&all, &rows);
+        let means = RowContext {
+            means: some.row_means.clone(),
+        };
+        bar.inc(rows.len() as u64);
+        Ok(model.decode(&some.to_dense(), &means))
+    });
+    matrix::write(&args.out, (all.rows(), model.raw_width()), chunks)?;
+    bar.finish_and_clear();
+    done(
+        args.json,
+        &args.out,
+        all.rows(),
+        ("values", model.raw_width()),
+    )
+}
+
+fn check_width(model: &Model, source: &dyn Source) -> Result<()> {
+    if source.d_in() == model.raw_width() {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: format!("{}: values in a row", source.name()),
+        expected: format!("{} as the model was trained on", model.raw_width()),
+        got: source.d_in().to_string(),
+    })
+}
+
+fn check_codes(model: &Model, codes: &Codes, path: &Path) -> Result<()> {
+    let shape = |what: &str, expected: usize, got: usize| Error::Shape {
+        what: format!("{}: {what}", path.display()),
+        expected: expected.to_string(),
+        got: got.to_string(),
+    };
+    if codes.d_sae != model.d_sae {
+        return Err(shape("latents", model.d_sae, codes.d_sae));
+    }
+    if !codes.row_means.is_empty() && codes.row_means.len() != codes.rows() {
+        return Err(shape("row means", codes.rows(), codes.row_means.len()));
     }
     let removes_means = model.pipeline.names().iter().any(|name| name == "row-mean");
-    if removes_means && all.row_means.is_empty() {
-        eprintln!(
-            "warning: the preprocessing removed each row's mean and these codes do not hold it; rows come back without"
+    if removes_means && codes.row_means.is_empty() {
+        output::note(
+            "warning: the preprocessing removed each row's mean and these codes do not hold it; rows come back without",
         );
     }
-    let rows = model.decode(
-        &all.to_dense(),
-        &RowContext {
-            means: all.row_means.clone(),
-        },
-    );
-    atomic::write(&args.out, |out| {
-        out.write_all(&npy::f32_header(all.rows(), model.raw_width()))?;
-        rows.iter()
-            .try_for_each(|v| out.write_all(&v.to_le_bytes()))
-    })?;
-    output::print(&format!(
-        "{} rows x {} values -> {}",
-        all.rows(),
-        model.raw_width(),
-        args.out.display()
-    ))
+    Ok(())
+}
+
+fn pieces(rows: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..rows)
+        .step_by(ROWS)
+        .map(move |start| start..(start + ROWS).min(rows))
+}
+
+/// Some of the rows, with offsets that start at 0 again.
+fn part(all: &Codes, rows: &Range<usize>) -> Codes {
+    let offsets = &all.offsets[rows.start..=rows.end];
+    let entries = offsets[0]..offsets[rows.len()];
+    Codes {
+        d_sae: all.d_sae,
+        offsets: offsets.iter().map(|o| o - entries.start).collect(),
+        indices: all.indices[entries.clone()].to_vec(),
+        values: all.values[entries].to_vec(),
+        row_means: all.row_means.get(rows.clone()).unwrap_or_default().to_vec(),
+    }
+}
+
+fn done(
+    as_json: bool,
+    out: &Path,
+    rows: usize,
+    (what, width): (&str, usize),
+) -> anyhow::Result<()> {
+    let out = out.display().to_string();
+    if as_json {
+        return output::json(&json!({"rows": rows, what: width, "out": out}));
+    }
+    output::print(&format!("{rows} rows x {width} {what} -> {out}"))
 }
 
 fn progress(rows: usize) -> indicatif::ProgressBar {
@@ -121,4 +154,22 @@ fn progress(rows: usize) -> indicatif::ProgressBar {
     );
     let bar = indicatif::ProgressBar::new(rows as u64);
     bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_are_the_whole() {
+        let dense: Vec<f32> = (0..12).map(|i| (i % 3) as f32).collect();
+        let mut all = Codes::new(4);
+        all.push_dense(&dense, 0.0);
+        all.row_means = vec![1.0, 2.0, 3.0];
+        for cut in 0..=3 {
+            let (left, right) = (part(&all, &(0..cut)), part(&all, &(cut..3)));
+            assert_eq!([left.to_dense(), right.to_dense()].concat(), dense);
+            assert_eq!([left.row_means, right.row_means].concat(), all.row_means);
+        }
+    }
 }

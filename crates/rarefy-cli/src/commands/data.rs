@@ -2,13 +2,14 @@
 
 use std::path::Path;
 
-use rarefy::data::{self, Dataset, OpenOptions, PatchOptions, npy, survey};
-use rarefy::{Error, atomic};
+use rarefy::Error;
+use rarefy::data::{self, Dataset, OpenOptions, PatchOptions, survey};
 use serde_json::json;
 
 use crate::cli::DataCommand;
 use crate::layers::{data_options, parse_size};
 use crate::output::{self, number};
+use crate::{matrix, place};
 
 pub fn run(command: DataCommand) -> anyhow::Result<()> {
     match command {
@@ -22,6 +23,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             seed,
             out,
         } => {
+            place::file(&out)?;
             let patches = PatchOptions {
                 size: parse_size(&size)?,
                 count,
@@ -55,44 +57,57 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             if shard_rows == 0 {
                 return Err(Error::hyper("shard-rows", "at least 1", 0).into());
             }
-            let dataset = data::open(&data, &data_options(&source))?;
-            let rows = dataset.source.rows();
-            let shards = rows.div_ceil(shard_rows);
-            for shard in 0..shards {
-                let start = shard * shard_rows;
-                let path = out.join(format!("shard-{shard:05}.npy"));
-                write_npy(&dataset, start, shard_rows.min(rows - start), &path)?;
-            }
-            output::print(&format!(
-                "{rows} rows in {shards} shards -> {}",
-                out.display()
-            ))
+            place::folder(&out)?;
+            shard(
+                &data::open(&data, &data_options(&source))?,
+                shard_rows,
+                &out,
+            )
         }
     }
 }
 
-fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> anyhow::Result<()> {
+/// Writes all shards, or none: a folder with some of them looks like the whole.
+fn shard(dataset: &Dataset, shard_rows: usize, out: &Path) -> anyhow::Result<()> {
+    let made = !out.exists();
+    if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
+        // Shards of another split beside the new ones would be read as one data set.
+        let path = out.display();
+        return Err(Error::Conflict(format!(
+            "{path} holds other files; give a new or empty --out"
+        ))
+        .into());
+    }
+    let rows = dataset.source.rows();
+    let shards = rows.div_ceil(shard_rows);
+    let path = |shard: usize| out.join(format!("shard-{shard:05}.npy"));
+    for shard in 0..shards {
+        let start = shard * shard_rows;
+        let written = write_npy(dataset, start, shard_rows.min(rows - start), &path(shard));
+        if let Err(error) = written {
+            // The first failure is what the user should see; a shard that stays is seen anyway.
+            (0..shard).for_each(|done| drop(std::fs::remove_file(path(done))));
+            if made {
+                let _ = std::fs::remove_dir(out);
+            }
+            return Err(error.into());
+        }
+    }
+    output::print(&format!(
+        "{rows} rows in {shards} shards -> {}",
+        out.display()
+    ))
+}
+
+fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> rarefy::Result<()> {
     const BLOCK: usize = 1 << 14;
     let source = dataset.source.as_ref();
-    let mut failed = None;
-    let written = atomic::write(path, |out| {
-        out.write_all(&npy::f32_header(rows, source.d_in()))?;
-        for first in (0..rows).step_by(BLOCK) {
-            let mut block = vec![0.0; BLOCK.min(rows - first) * source.d_in()];
-            source.read(start + first, &mut block).map_err(|e| {
-                failed = Some(e);
-                std::io::Error::other("reading the data failed")
-            })?;
-            block
-                .iter()
-                .try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
-        }
-        Ok(())
+    let blocks = (0..rows).step_by(BLOCK).map(|first| {
+        let mut block = vec![0.0; BLOCK.min(rows - first) * source.d_in()];
+        source.read(start + first, &mut block)?;
+        Ok(block)
     });
-    match failed {
-        Some(error) => Err(error.into()),
-        None => Ok(written?),
-    }
+    matrix::write(path, (rows, source.d_in()), blocks)
 }
 
 fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {

@@ -4,87 +4,112 @@ use rarefy::data::{FORMATS, SAMPLES};
 use rarefy::formats::codes;
 use rarefy::metrics::METRICS;
 use rarefy::preprocess::STEPS;
-use rarefy::variants::VARIANTS;
+use rarefy::variants::{Info, OptionInfo, VARIANTS};
+use serde_json::{Value, json};
 
 use crate::cli::ListArgs;
 use crate::output;
 
+/// What a folder of a model holds.
+const MODEL: [&str; 3] = [
+    "saelens",
+    "folder",
+    "cfg.json and sae_weights.safetensors, with preprocess.safetensors beside",
+];
+
 pub fn run(args: &ListArgs) -> anyhow::Result<()> {
-    let row = |cells: &[&str]| cells.iter().map(|c| (*c).to_owned()).collect::<Vec<_>>();
-    match args.what.as_str() {
-        "architectures" => architectures(),
-        "formats" => {
-            let data: Vec<_> = FORMATS
-                .iter()
-                .map(|f| row(&[f.name, &f.extensions.join(" "), f.summary]))
-                .collect();
-            let codes: Vec<_> = codes::FORMATS
-                .iter()
-                .map(|f| row(&[f.extension, &format!(".{}", f.extension), f.summary]))
-                .collect();
-            output::print(&output::table(&["data", "endings", ""], &data, false))?;
-            output::print(&format!(
-                "\n{}",
-                output::table(&["codes", "ending", ""], &codes, false)
-            ))?;
-            let model = row(&[
-                "saelens",
-                "folder",
-                "cfg.json and sae_weights.safetensors, with preprocess.safetensors beside",
-            ]);
-            output::print(&format!(
-                "\n{}",
-                output::table(&["model", "", ""], &[model], false)
-            ))
-        }
+    let what = args.what.as_str();
+    if args.json {
+        return output::json(&json!({ what: as_json(what) }));
+    }
+    match what {
+        "architectures" => VARIANTS.iter().try_for_each(architecture),
+        "formats" => formats(),
         "samples" => {
-            let rows: Vec<_> = SAMPLES
-                .iter()
-                .map(|s| row(&[&format!("sample:{}", s.name), s.summary, s.licence]))
-                .collect();
-            output::print(&output::table(&["sample", "", "licence"], &rows, false))
+            let line = |s: &rarefy::data::samples::SampleInfo| {
+                row(&[&format!("sample:{}", s.name), s.summary, s.licence])
+            };
+            print(&["sample", "", "licence"], SAMPLES.iter().map(line))
         }
         "metrics" => {
-            let rows: Vec<_> = METRICS
-                .iter()
-                .map(|(name, definition)| row(&[name, definition]))
-                .collect();
-            output::print(&output::table(&["metric", ""], &rows, false))
+            let line = |(name, definition): &(&str, &str)| row(&[name, definition]);
+            print(&["metric", ""], METRICS.iter().map(line))
         }
-        _ => {
-            let rows: Vec<_> = STEPS.iter().map(|s| row(&[s.syntax, s.summary])).collect();
-            output::print(&output::table(&["step", ""], &rows, false))
-        }
+        _ => print(
+            &["step", ""],
+            STEPS.iter().map(|s| row(&[s.syntax, s.summary])),
+        ),
     }
 }
 
-fn architectures() -> anyhow::Result<()> {
-    for info in VARIANTS {
-        output::print(&format!(
-            "{}: {}\n{}\n",
-            info.name, info.summary, info.source
-        ))?;
-        let (before, after) = info.example;
-        output::print(&format!(
-            "pre-activations {before:?} become latents {after:?}\n"
-        ))?;
-        let rows: Vec<Vec<String>> = info
-            .options
+fn formats() -> anyhow::Result<()> {
+    let data = FORMATS
+        .iter()
+        .map(|f| row(&[f.name, &f.extensions.join(" "), f.summary]));
+    print(&["data", "endings", ""], data)?;
+    output::print("")?;
+    let codes = codes::FORMATS
+        .iter()
+        .map(|f| row(&[f.extension, &format!(".{}", f.extension), f.summary]));
+    print(&["codes", "ending", ""], codes)?;
+    output::print("")?;
+    print(&["model", "", ""], [row(&MODEL)])
+}
+
+fn architecture(info: &Info) -> anyhow::Result<()> {
+    let (before, after) = info.example;
+    output::print(&format!(
+        "{}: {}\n{}\n\npre-activations {before:?} become latents {after:?}\n",
+        info.name, info.summary, info.source
+    ))?;
+    let line = |o: &OptionInfo| row(&[o.name, o.default, &o.kind.expected(), o.help]);
+    print(
+        &["option", "default", "values", ""],
+        info.options.iter().map(line),
+    )
+}
+
+fn as_json(what: &str) -> Value {
+    match what {
+        "architectures" => VARIANTS.iter().map(architecture_json).collect(),
+        "formats" => {
+            let data: Value = FORMATS
+                .iter()
+                .map(|f| json!({"name": f.name, "endings": f.extensions, "summary": f.summary}))
+                .collect();
+            let codes: Value = codes::FORMATS
+                .iter()
+                .map(|f| json!({"name": f.extension, "endings": [format!(".{}", f.extension)], "summary": f.summary}))
+                .collect();
+            let [name, place, summary] = MODEL;
+            json!({"data": data, "codes": codes, "model": [{"name": name, "place": place, "summary": summary}]})
+        }
+        "samples" => SAMPLES
             .iter()
-            .map(|o| {
-                vec![
-                    o.name.into(),
-                    o.default.into(),
-                    o.kind.expected(),
-                    o.help.into(),
-                ]
-            })
-            .collect();
-        output::print(&output::table(
-            &["option", "default", "values", ""],
-            &rows,
-            false,
-        ))?;
+            .map(|s| json!({"name": format!("sample:{}", s.name), "summary": s.summary, "licence": s.licence}))
+            .collect(),
+        "metrics" => METRICS
+            .iter()
+            .map(|(name, definition)| json!({"name": name, "definition": definition}))
+            .collect(),
+        _ => STEPS
+            .iter()
+            .map(|s| json!({"syntax": s.syntax, "summary": s.summary}))
+            .collect(),
     }
-    Ok(())
+}
+
+fn architecture_json(info: &Info) -> Value {
+    let option = |o: &OptionInfo| json!({"name": o.name, "default": o.default, "values": o.kind.expected(), "help": o.help});
+    let options: Value = info.options.iter().map(option).collect();
+    json!({"name": info.name, "summary": info.summary, "source": info.source, "options": options})
+}
+
+fn row(cells: &[&str]) -> Vec<String> {
+    cells.iter().map(|c| (*c).to_owned()).collect()
+}
+
+fn print(header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> anyhow::Result<()> {
+    let rows: Vec<_> = rows.into_iter().collect();
+    output::print(&output::table(header, &rows, false))
 }

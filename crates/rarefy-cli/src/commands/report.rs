@@ -11,12 +11,7 @@ use crate::{dataset, layers, output, report};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
-    let path = run.config_path();
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let table: toml::Table = text
-        .parse()
-        .map_err(|e: toml::de::Error| Error::format(&path, e.to_string()))?;
-    let mut config = config::merge(&[table])?;
+    let mut config = config::merge(&[layers::of_run(&run)?])?;
     if let Some(data) = &args.data {
         config.data = config::DataConfig {
             path: data.clone(),

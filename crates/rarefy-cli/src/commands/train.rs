@@ -4,7 +4,8 @@ use clap::ArgMatches;
 use rarefy::config::Config;
 use rarefy::data::{Dataset, Source, survey};
 use rarefy::metrics::{self, Evaluation};
-use rarefy::model::{Model, Params};
+use rarefy::model::Model;
+use rarefy::params::Params;
 use rarefy::plan::Plan;
 use rarefy::preprocess::{Pipeline, Prepared};
 use rarefy::train::{self, Observer, Outcome, State};
@@ -34,8 +35,14 @@ struct Summary<'a> {
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let mut config = layers::merge(args, matches)?;
+    let run = args.out.as_deref().map_or_else(
+        || Run::fresh(&config.model.arch, &config.data.path),
+        Run::at,
+    );
     if args.resume {
-        refuse_another_architecture(args, &config)?;
+        refuse_another_architecture(&run, &config)?;
+    } else {
+        run.check()?;
     }
     set_threads(config.train.threads)?;
     let dataset = dataset::open(&config.data)?;
@@ -55,25 +62,26 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     if !args.quiet {
         plan.warnings
             .iter()
-            .for_each(|warning| eprintln!("warning: {warning}"));
+            .for_each(|warning| output::note(&format!("warning: {warning}")));
     }
-    let start = State::new(&plan, initial_weights(&config)?)?;
-    let run = args
-        .out
-        .as_deref()
-        .map_or_else(|| Run::fresh(plan.info.name, &config.data.path), Run::at);
-    let start = if args.resume {
-        run.write_config(&plan.config)?;
-        State::load(&run.newest_checkpoint()?, &plan)?
-    } else {
-        run.create(&plan.config)?;
-        run.clear()?;
-        start
-    };
+    let start = start(args, &run, &plan)?;
     let (outcome, seconds) = train_watched(&plan, rows, start, &run, args)?;
     let model = model(&plan, &outcome, pipeline, &dataset);
     model.save(&run.model_path())?;
     finish(args, &run, &model, &dataset, &outcome, seconds)
+}
+
+/// The state to start from. Everything that can be refused was or is, before the folder changes.
+fn start(args: &TrainArgs, run: &Run, plan: &Plan) -> Result<State> {
+    if args.resume {
+        let state = State::load(&run.newest_checkpoint()?, plan)?;
+        run.write_config(&plan.config)?;
+        return Ok(state);
+    }
+    let state = State::new(plan, initial_weights(&plan.config)?)?;
+    run.create(&plan.config)?;
+    run.clear()?;
+    Ok(state)
 }
 
 fn train_watched(
@@ -92,27 +100,25 @@ fn train_watched(
     watcher.finish();
     if let Err(Error::Interrupted) = &result {
         let folder = run.folder().display();
-        eprintln!("interrupted; go on with: rarefy train --out {folder} --resume");
+        output::note(&format!(
+            "interrupted; go on with: rarefy train --out {folder} --resume"
+        ));
     }
     let outcome = result?;
     if !args.quiet {
-        eprintln!("{}", outcome.reason);
+        output::note(&outcome.reason);
     }
     Ok((outcome, watcher.seconds()))
 }
 
 /// A resumed run is of the architecture that it was started with.
-fn refuse_another_architecture(args: &TrainArgs, merged: &Config) -> anyhow::Result<()> {
-    let Some(out) = &args.out else { return Ok(()) };
-    let path = Run::at(out).config_path();
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let recorded: toml::Table = text.parse()?;
-    let before = rarefy::config::merge(&[recorded])?;
+fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()> {
+    let before = rarefy::config::merge(&[layers::of_run(run)?])?;
     if before.model.arch != merged.model.arch || before.model.latents != merged.model.latents {
         let of = |c: &Config| format!("{} with {} latents", c.model.arch, c.model.latents);
-        let path = out.display();
         let why = format!(
-            "{path} is a run of {}; it cannot be resumed as {}",
+            "{} is a run of {}; it cannot be resumed as {}",
+            run.folder().display(),
             of(&before),
             of(merged)
         );

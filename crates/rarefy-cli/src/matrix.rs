@@ -1,0 +1,34 @@
+//! A matrix that goes to an `.npy` file as its rows come, so that any number of them fits.
+
+use std::io;
+use std::path::Path;
+
+use rarefy::data::npy;
+use rarefy::{Result, atomic};
+
+use crate::interrupt;
+
+/// Writes `rows` rows of `width` values, or nothing if a chunk fails or Ctrl-C is pressed.
+pub fn write(
+    path: &Path,
+    (rows, width): (usize, usize),
+    chunks: impl Iterator<Item = Result<Vec<f32>>>,
+) -> Result<()> {
+    interrupt::watch();
+    let mut failed = None;
+    let written = atomic::write(path, |out| {
+        out.write_all(&npy::f32_header(rows, width))?;
+        for chunk in chunks {
+            let values = interrupt::check().and(chunk).map_err(|error| {
+                failed = Some(error);
+                io::Error::other("the rows could not be had")
+            })?;
+            values
+                .iter()
+                .try_for_each(|v| out.write_all(&v.to_le_bytes()))?;
+        }
+        Ok(())
+    });
+    interrupt::release();
+    failed.map_or(written, Err)
+}

@@ -1,0 +1,116 @@
+//! A temporary folder in which the program runs, and small files to feed it.
+#![allow(dead_code, reason = "each test file uses its own share")]
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+/// A folder that goes away with the test.
+pub struct Place(TempDir);
+
+impl Place {
+    pub fn new() -> Self {
+        Self(tempfile::tempdir().expect("the system has room for a folder"))
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// The program with some words as arguments, to run in this folder.
+    pub fn command(&self, words: &str) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rarefy"));
+        command
+            .current_dir(self.0.path())
+            .args(words.split_whitespace())
+            .env_remove("RAREFY_CPU")
+            .stdin(Stdio::null());
+        command
+    }
+
+    pub fn run(&self, words: &str) -> Output {
+        self.command(words).output().expect("the program starts")
+    }
+
+    /// Standard output of a call that must succeed.
+    #[track_caller]
+    pub fn ok(&self, words: &str) -> String {
+        let output = self.run(words);
+        let (out, err) = (text(&output.stdout), text(&output.stderr));
+        assert!(output.status.success(), "{words}: {out}{err}");
+        out
+    }
+
+    /// The JSON object that is all of standard output.
+    #[track_caller]
+    pub fn json(&self, words: &str) -> serde_json::Value {
+        let out = self.ok(words);
+        let value: serde_json::Value = serde_json::from_str(&out).expect("one JSON value");
+        assert!(value.is_object(), "{words}: {out}");
+        value
+    }
+
+    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        std::fs::create_dir_all(path.parent().expect("it lies in the folder")).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+
+    pub fn read(&self, name: &str) -> Vec<u8> {
+        let path = self.path(name);
+        std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    pub fn write_npy(&self, name: &str, width: usize, values: &[f32]) {
+        self.write(name, npy(width, values));
+    }
+
+    /// The values of an npy file that the program wrote.
+    pub fn read_npy(&self, name: &str) -> Vec<f32> {
+        let path = self.path(name);
+        let data = rarefy::data::open(path.to_str().unwrap(), &Default::default()).unwrap();
+        let mut values = vec![0.0; data.source.rows() * data.source.d_in()];
+        data.source.read(0, &mut values).unwrap();
+        values
+    }
+
+    /// Every file and folder below, sorted.
+    pub fn everything(&self) -> Vec<String> {
+        let mut found = Vec::new();
+        collect(self.0.path(), self.0.path(), &mut found);
+        found.sort();
+        found
+    }
+}
+
+fn collect(root: &Path, folder: &Path, found: &mut Vec<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        found.push(path.strip_prefix(root).unwrap().display().to_string());
+        if path.is_dir() {
+            collect(root, &path, found);
+        }
+    }
+}
+
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// A C-order f32 matrix as `NumPy` saves it.
+pub fn npy(width: usize, values: &[f32]) -> Vec<u8> {
+    let mut bytes = rarefy::data::npy::f32_header(values.len() / width, width);
+    bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    bytes
+}
+
+/// Numbers in [0, 1) that look like noise: a linear congruential generator's upper bits.
+pub fn noise(count: usize) -> Vec<f32> {
+    let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    std::iter::successors(Some(1), next)
+        .skip(1)
+        .take(count)
+        .map(|state| (state >> 8) as f32 / (1 << 24) as f32)
+        .collect()
+}
