@@ -30,7 +30,7 @@ pub enum Error {
         got: String,
     },
     /// A name (format, key, sample, architecture) that does not exist.
-    #[error("unknown {what} `{name}`{}{}", nearest_phrase(.name, .known), known_phrase(.known))]
+    #[error("unknown {what} `{name}`{}{}", nearest_phrase(.name, .known), known_phrase(.name, .known))]
     Unknown {
         /// What kind of thing was looked up.
         what: String,
@@ -135,8 +135,9 @@ fn nearest_phrase(name: &str, known: &[String]) -> String {
     nearest(name, known).map_or_else(String::new, |n| format!(", did you mean `{n}`?"))
 }
 
-fn known_phrase(known: &[String]) -> String {
-    if known.len() > 40 {
+/// All names, unless they are many and the nearest of them says enough.
+fn known_phrase(name: &str, known: &[String]) -> String {
+    if known.len() > 12 && nearest(name, known).is_some() {
         String::new()
     } else {
         format!(" (known: {})", known.join(", "))
@@ -154,5 +155,16 @@ mod tests {
             error.to_string().contains("did you mean `model.latents`?"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn many_names_are_shown_only_if_none_is_near() {
+        let known: Vec<String> = (0..13).map(|i| format!("key-{i}")).collect();
+        let said = |name: &str| Error::unknown("key", name, known.clone()).to_string();
+        assert_eq!(
+            said("key-77"),
+            "unknown key `key-77`, did you mean `key-7`?"
+        );
+        assert!(said("zzz").ends_with("key-11, key-12)"), "{}", said("zzz"));
     }
 }
