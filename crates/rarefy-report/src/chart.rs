@@ -7,7 +7,7 @@ pub(crate) const WIDTH: f64 = 640.0;
 pub(crate) const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 56.0;
 const RIGHT: f64 = 16.0;
-const TOP: f64 = 18.0;
+const TOP: f64 = 28.0;
 const BOTTOM: f64 = 44.0;
 
 /// One direction of a chart.
@@ -136,7 +136,7 @@ impl Chart {
         let bottom = height - BOTTOM;
         chart.line("axis", LEFT, bottom, WIDTH - RIGHT, bottom);
         chart.text("name", WIDTH - RIGHT, height - 8.0, "end", x_name);
-        chart.text("name", LEFT - 46.0, TOP - 6.0, "start", y_name);
+        chart.text("name", LEFT - 46.0, TOP - 14.0, "start", y_name);
         chart
     }
 

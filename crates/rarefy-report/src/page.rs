@@ -104,6 +104,11 @@ fn shape(images: &Images) -> String {
     format!("--shape:{}/{}", images.width.max(1), images.height.max(1))
 }
 
+/// Few tiles can be large; hundreds must still be taken in at a glance.
+fn tile(count: usize) -> &'static str {
+    if count <= 100 { "4.6rem" } else { "3.2rem" }
+}
+
 fn filters(report: &Report) -> Option<Markup> {
     let images = report.filters.as_ref()?;
     let uris = data_uris(images, Scale::Symmetric);
@@ -113,7 +118,7 @@ fn filters(report: &Report) -> Option<Markup> {
                 "One tile a latent: the input of length 1 to which it answers most. Bright pixels excite it, dark ones "
                 "inhibit it, middle grey does not matter. Each tile is scaled by its own largest weight."
             }
-            ul .tiles style=(shape(images)) {
+            ul .tiles style={ (shape(images)) ";--tile:" (tile(uris.len())) } {
                 @for (latent, uri) in uris.iter().enumerate() {
                     li { img src=(uri) alt={ "filter of latent " (latent) } title={ "latent " (latent) }; }
                 }

@@ -1,0 +1,85 @@
+//! Chores that need the peers' packages: each runs a Python program in an environment of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::root;
+
+/// `data/` from its pinned packages.
+pub fn samples() -> Result<()> {
+    let python = environment(
+        "samples",
+        &["numpy==2.3.5", "pillow==12.0.0", "pyarrow==22.0.0"],
+    )?;
+    let program = root().join("crates/xtask/python/samples.py");
+    run(Command::new(python)
+        .arg(program)
+        .arg(root().join("data"))
+        .arg(work("samples-work")))
+}
+
+/// The fixtures and golden numbers that stand beside the tests.
+pub fn golden() -> Result<()> {
+    let packages = [
+        "numpy==2.3.5",
+        "scipy==1.16.3",
+        "pillow==12.0.0",
+        "pyarrow==22.0.0",
+        "safetensors==0.7.0",
+    ];
+    let python = environment("golden", &packages)?;
+    let tests = root().join("crates/rarefy/tests");
+    run(Command::new(&python).arg(tests.join("data/make.py")))?;
+    run(Command::new(&python).arg(tests.join("golden/scipy_lbfgs.py")))
+}
+
+/// Data that is fetched and never vendored.
+pub fn fetch(what: &str) -> Result<()> {
+    let program = root().join("crates/xtask/python/fetch.py");
+    run(Command::new("python3")
+        .arg(program)
+        .arg(what)
+        .arg(root().join("data/fetched")))
+}
+
+/// The interpreter of a virtual environment with these packages, made once.
+fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let folder = work(&format!("venv-{name}"));
+    let python = folder.join(if cfg!(windows) {
+        "Scripts/python.exe"
+    } else {
+        "bin/python"
+    });
+    let wanted = packages.join("\n");
+    let stamp = folder.join("packages.txt");
+    if std::fs::read_to_string(&stamp).is_ok_and(|made| made == wanted) {
+        return Ok(python);
+    }
+    run(Command::new("python3")
+        .args(["-m", "venv", "--clear"])
+        .arg(&folder))?;
+    run(Command::new(&python)
+        .args(["-m", "pip", "install", "--quiet"])
+        .args(packages))?;
+    std::fs::write(&stamp, wanted)?;
+    Ok(python)
+}
+
+/// A scratch folder that git ignores.
+fn work(name: &str) -> PathBuf {
+    root().join("target/xtask").join(name)
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = Path::new(command.get_program()).display().to_string();
+    let status = command
+        .current_dir(root())
+        .status()
+        .with_context(|| format!("{program} cannot be started"))?;
+    if !status.success() {
+        bail!("{command:?} failed");
+    }
+    Ok(())
+}

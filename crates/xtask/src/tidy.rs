@@ -1,0 +1,65 @@
+//! The rules that no other tool checks. ARCHITECTURE.md says what they are for.
+
+mod dependencies;
+mod modules;
+mod prose;
+mod vendored;
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::root;
+
+/// A tracked file that is text.
+struct Text {
+    /// Path from the workspace's root.
+    path: PathBuf,
+    /// Its content.
+    text: String,
+}
+
+impl Text {
+    fn is(&self, extension: &str) -> bool {
+        self.path.extension().is_some_and(|e| e == extension)
+    }
+}
+
+pub fn run() -> Result<()> {
+    let files = texts()?;
+    let mut faults = Vec::new();
+    modules::check(&files, &mut faults);
+    prose::check(&files, &mut faults);
+    vendored::check(&root().join("data"), &mut faults)?;
+    dependencies::check(&mut faults)?;
+    if faults.is_empty() {
+        return Ok(());
+    }
+    faults.iter().for_each(|fault| eprintln!("{fault}"));
+    bail!("tidy found {} faults", faults.len())
+}
+
+/// Every text file that git tracks, or would track if it were added.
+fn texts() -> Result<Vec<Text>> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .context("git cannot be started")?;
+    if !listed.status.success() {
+        bail!(
+            "git ls-files failed: {}",
+            String::from_utf8_lossy(&listed.stderr).trim()
+        );
+    }
+    let names = String::from_utf8(listed.stdout)?;
+    let read = |name: &str| {
+        let text = std::fs::read_to_string(root().join(name)).ok()?;
+        Some(Text {
+            path: Path::new(name).into(),
+            text,
+        })
+    };
+    Ok(names.lines().filter_map(read).collect())
+}
