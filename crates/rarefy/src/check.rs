@@ -10,7 +10,7 @@ use rarefy_kernels::naive::{self, Penalty, Problem, Weights};
 use crate::Result;
 use crate::data::Memory;
 use crate::data::Source;
-use crate::model::Params;
+use crate::params::Params;
 use crate::penalty::kl_sparsity;
 use crate::train::Moving;
 use crate::train::pass::{Form, Pass};

@@ -3,7 +3,6 @@
 
 pub mod atomic;
 pub mod check;
-mod chunks;
 pub mod codes;
 pub mod config;
 pub mod data;
@@ -12,9 +11,11 @@ pub mod formats;
 pub mod metrics;
 pub mod model;
 pub mod optim;
+pub mod params;
 pub mod penalty;
 pub mod plan;
 pub mod preprocess;
+mod tensors;
 pub mod train;
 pub mod variants;
 

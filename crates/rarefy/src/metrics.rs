@@ -2,11 +2,11 @@
 
 use serde::Serialize;
 
-use crate::data::{Source, survey};
+use crate::data::{Source, chunks, survey};
 use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::train::pass::Pass;
-use crate::{Error, Result, chunks};
+use crate::{Error, Result};
 
 /// A latent counts as active above this (the lecture: "activated when its output is close to 1").
 pub const ACTIVE: f32 = 0.5;

@@ -1,7 +1,8 @@
 //! One pass over all rows: range, means, variances.
 
 use super::Source;
-use crate::{Result, chunks};
+use super::chunks;
+use crate::Result;
 
 /// What one pass over all rows tells about them.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,7 +3,8 @@
 use rarefy_kernels::matmul::{Op, matmul_f64};
 
 use super::{Source, survey, times};
-use crate::{Result, chunks};
+use crate::Result;
+use crate::data::chunks;
 
 /// Directions with less than this share of the largest variance are rounding noise.
 const NEGLIGIBLE: f64 = 1e-10;

@@ -1,14 +1,12 @@
 //! Full batches: L-BFGS on the exact objective.
 
-use std::collections::VecDeque;
-
 use rarefy_kernels::vector::dot;
 
 use super::pass::{Form, Pass};
 use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish};
 use crate::Result;
 use crate::data::Source;
-use crate::model::Params;
+use crate::params::Params;
 use crate::optim::Step;
 use crate::plan::Plan;
 use crate::variants::Parts;
@@ -26,8 +24,14 @@ pub(super) fn train(
     let mut x = state.params.values().to_vec();
     let mut gradient = vec![0.0; x.len()];
     let mut value = objective.at(&x, &mut gradient)?;
-    let mut recent = VecDeque::from([value]);
+    if state.recent.is_empty() {
+        state.recent.push(value);
+    }
     while state.step < plan.steps {
+        if converged(&state.recent, plan.config.train.tolerance) {
+            let reason = format!("converged after {} iterations", state.step);
+            return finish(state, reason, observer);
+        }
         let Optimizer::Lbfgs(lbfgs) = &mut state.optimizer else {
             unreachable!("a state for L-BFGS was made or loaded by the plan")
         };
@@ -48,6 +52,10 @@ pub(super) fn train(
         state.step += 1;
         state.rows_seen += (evaluations * data.rows()) as u64;
         state.params.values_mut().copy_from_slice(&x);
+        state.recent.push(value);
+        if state.recent.len() > WINDOW + 1 {
+            state.recent.remove(0);
+        }
         if let Some(message) = message {
             observer.message(&format!("iteration {}: {message}", state.step));
         }
@@ -61,10 +69,6 @@ pub(super) fn train(
             rho_hat_mean,
         })?;
         after_step(plan, &state, observer)?;
-        if converged(&mut recent, value, plan.config.train.tolerance) {
-            let reason = format!("converged after {} iterations", state.step);
-            return finish(state, reason, observer);
-        }
     }
     let reason = format!("all {} iterations done", state.step);
     finish(state, reason, observer)
@@ -124,11 +128,11 @@ impl<'a> Objective<'a> {
     }
 }
 
-fn converged(recent: &mut VecDeque<f64>, value: f64, tolerance: f64) -> bool {
-    recent.push_back(value);
-    if recent.len() <= WINDOW {
+/// Whether the objective hardly fell over the window. It is part of the state: a run that is
+/// resumed must stop where one that was never interrupted stops.
+fn converged(recent: &[f64], tolerance: f64) -> bool {
+    let (Some(before), Some(value)) = (recent.first(), recent.last()) else {
         return false;
-    }
-    let before = recent.pop_front().expect("the window is full");
-    before - value <= tolerance * value.abs().max(f64::MIN_POSITIVE)
+    };
+    recent.len() > WINDOW && before - value <= tolerance * value.abs().max(f64::MIN_POSITIVE)
 }

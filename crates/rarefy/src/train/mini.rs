@@ -7,7 +7,7 @@ use super::pass::{Form, Pass};
 use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish};
 use crate::config::DecoderNorm;
 use crate::data::Source;
-use crate::model::Params;
+use crate::params::Params;
 use crate::optim::schedule;
 use crate::plan::Plan;
 use crate::variants::Estimate;

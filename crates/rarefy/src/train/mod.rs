@@ -9,7 +9,7 @@ mod state;
 use crate::Result;
 use crate::config::OptimizerKind;
 use crate::data::Source;
-use crate::model::Params;
+use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::Parts;
 

@@ -1,6 +1,6 @@
 //! One evaluation of objective and gradient over a batch, shared out over threads.
 //!
-//! Chunks and lanes are those of [`crate::chunks`], so the result is the same for any number of
+//! Chunks and lanes are those of [`crate::data::chunks`], so the result is the same for any number of
 //! threads.
 //!
 //! The two reductions of a step (statistics, then gradients) can be had in three ways, all exact:
@@ -14,9 +14,9 @@
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::chunks::Cut;
+use crate::data::chunks::Cut;
 use crate::data::Source;
-use crate::model::{Layout, Params};
+use crate::params::{Layout, Params};
 use crate::variants::{Batch, Chunk, Gradient, Parts, Scratch, Variant};
 
 /// Latents of all rows are kept between the two halves of a step up to this size.

@@ -20,7 +20,7 @@ use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::vector;
 
 use super::{Batch, Chunk, Estimate, Gradient, Hyper, Info, Parts, Scratch, Variant, Visit};
-use crate::model::{Layout, Params};
+use crate::params::{Layout, Params};
 use crate::penalty::kl_sparsity;
 use crate::{Error, Result, Rng};
 

@@ -9,7 +9,7 @@ pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
 
 use crate::data::Survey;
-use crate::model::{Layout, Params};
+use crate::params::{Layout, Params};
 use crate::{Error, Result};
 
 /// Every architecture, in the order that the docs show them.

@@ -15,7 +15,7 @@ use rarefy_kernels::naive::{ln_sigmoid, sigmoid};
 
 use super::super::Visit;
 use crate::Result;
-use crate::model::Params;
+use crate::params::Params;
 use crate::penalty::kl_from_logs;
 
 /// Below this mean the terms of an f32 sum come near the smallest normal number (1e-38).

@@ -1,17 +1,10 @@
 //! A trained model: architecture, parameters and the preprocessing that belongs to them.
 
-mod params;
-
-use std::path::Path;
-
 use rayon::prelude::*;
 
-use crate::Result;
-use crate::formats::saelens;
+use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
 use crate::variants::{Hyper, Info, Variant};
-
-pub use params::{Block, Layout, Params};
 
 /// Rows that one task encodes or decodes; fixed, so that results do not depend on threads.
 const ROWS: usize = 256;
@@ -37,23 +30,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads a model folder, or the `model/` of a run folder.
-    ///
-    /// # Errors
-    /// As [`saelens::load`].
-    pub fn load(path: &Path) -> Result<Self> {
-        let inner = path.join("model");
-        saelens::load(if inner.is_dir() { &inner } else { path })
-    }
-
-    /// Writes `cfg.json`, `sae_weights.safetensors` and the preprocessing into a folder.
-    ///
-    /// # Errors
-    /// [`crate::Error::Io`].
-    pub fn save(&self, folder: &Path) -> Result<()> {
-        saelens::save(self, folder)
-    }
-
     /// Values in a raw row.
     pub fn raw_width(&self) -> usize {
         self.pipeline.d_in()

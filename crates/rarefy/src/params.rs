@@ -60,7 +60,7 @@ impl Layout {
 ///
 /// # Example
 /// ```
-/// use rarefy::model::{Layout, Params};
+/// use rarefy::params::{Layout, Params};
 /// let mut params = Params::zeros(&Layout::new(&[("w_enc", 2, 3), ("b_enc", 1, 2)]));
 /// params.get_mut("b_enc")[1] = 5.0;
 /// assert_eq!(params.values(), [0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 5.0]);
