@@ -9,10 +9,10 @@ use safetensors::{Dtype, SafeTensors};
 
 use super::Moving;
 use crate::config::OptimizerKind;
-use crate::model::Params;
 use crate::optim::descent::Rule;
 use crate::optim::lbfgs::Pair;
 use crate::optim::{Descent, Lbfgs};
+use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::Estimate;
 use crate::{Error, Result, Rng, atomic};
@@ -30,6 +30,8 @@ pub struct State {
     pub optimizer: Optimizer,
     /// The running estimate of the statistics, if the architecture trains by one.
     pub moving: Option<Moving>,
+    /// The objective's last values, by which L-BFGS sees that it has converged.
+    pub recent: Vec<f64>,
 }
 
 /// The optimiser's memory.
@@ -51,7 +53,7 @@ impl State {
         let params = match init {
             Some(params) if *params.layout() == layout => params,
             Some(params) => {
-                let sizes = |l: &crate::model::Layout| {
+                let sizes = |l: &crate::params::Layout| {
                     l.blocks()
                         .iter()
                         .map(|b| format!("{} {}x{}", b.name, b.rows, b.cols))
@@ -85,13 +87,14 @@ impl State {
             params,
             optimizer,
             moving,
+            recent: Vec::new(),
         })
     }
 
     /// Writes the state as one safetensors file, atomically.
     ///
-    /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, and `moving`
-    /// (f64); the metadata holds `step`, `rows_seen`, `arch` and `optimizer`.
+    /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `moving`
+    /// and `recent` (f64); the metadata holds `step`, `rows_seen`, `arch` and `optimizer`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -118,13 +121,15 @@ impl State {
                 }
             }
         }
+        let mut add = |name: &str, values: &[f64]| {
+            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+            tensors.push((name.into(), Dtype::F64, bytes));
+        };
         if let Some(moving) = &self.moving {
-            let bytes = moving
-                .to_values()
-                .iter()
-                .flat_map(|v| v.to_le_bytes())
-                .collect();
-            tensors.push(("moving".into(), Dtype::F64, bytes));
+            add("moving", &moving.to_values());
+        }
+        if !self.recent.is_empty() {
+            add("recent", &self.recent);
         }
         let views = tensors.iter().map(|(name, dtype, bytes)| {
             let length = bytes.len() / (dtype.bitsize() / 8);
@@ -233,15 +238,21 @@ impl State {
                 }
             }
         }
+        let wide = |name: &str| -> Result<Option<Vec<f64>>> {
+            let Ok(tensor) = file.tensor(name) else {
+                return Ok(None);
+            };
+            if tensor.dtype() != Dtype::F64 {
+                return Err(damaged(format!("tensor `{name}` is not f64")));
+            }
+            let (eights, _) = tensor.data().as_chunks();
+            Ok(Some(
+                eights.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+            ))
+        };
+        state.recent = wide("recent")?.unwrap_or_default();
         if let Some(moving) = &mut state.moving {
-            let tensor = file.tensor("moving").map_err(|e| damaged(e.to_string()))?;
-            let values: Vec<f64> = tensor
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f64::from_le_bytes(*b))
-                .collect();
+            let values = wide("moving")?.ok_or_else(|| damaged("no tensor `moving`".into()))?;
             *moving = Moving::from_values(&values)
                 .filter(|m| m.to_values().len() == moving.to_values().len())
                 .ok_or_else(|| damaged("tensor `moving` has another length".into()))?;
