@@ -212,10 +212,13 @@ fn e10_a_silent_latent_comes_back_and_one_that_is_always_on_too() {
 fn e12_e13_latents_are_probabilities_whatever_the_weights() {
     let (rows, mut params) = golden();
     params.values_mut().iter_mut().for_each(|w| *w *= 500.0);
+    params.get_mut("b_enc").fill(0.0);
     let variant = kl(&[]);
     let mut latents = Vec::new();
     variant.encode(&params, rows.as_slice().unwrap(), &mut latents);
     assert!(latents.iter().all(|h| (0.0..=1.0).contains(h)));
+    let reached = |end: f32| latents.iter().any(|h| (h - end).abs() < 1e-6);
+    assert!(reached(0.0) && reached(1.0), "the weights are too tame");
     let sums = Pass::new(variant.as_ref(), 8, 5)
         .statistics(&params, &rows)
         .unwrap()
@@ -246,6 +249,13 @@ fn e15_the_first_moving_estimate_is_the_batch() {
         let off = apart(&step(1, batch), &step(1, &format!("{moving} {decay}")));
         assert!(off < 1e-6, "decay {decay}: {off}");
     }
+    // The same of the average itself: kl forgives a common factor of on and off, others may not.
+    let seen = Batch {
+        rows: 10,
+        statistics: vec![4.0, 6.0],
+    };
+    let first = Moving::new(0.99, 2).update(seen).statistics;
+    assert!((first[0] - 4.0).abs() < 1e-9 && (first[1] - 6.0).abs() < 1e-9);
     let later = apart(&step(5, batch), &step(5, &format!("{moving} 0.99")));
     assert!(later > 1e-5, "later the two estimates differ: {later}");
 }
