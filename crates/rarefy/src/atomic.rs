@@ -32,7 +32,7 @@ pub fn write(
         _ => Path::new("."),
     };
     fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let mut file = tempfile::Builder::new()
+    let mut file = sibling()
         .prefix(".rarefy-")
         .tempfile_in(folder)
         .map_err(Error::io(path))?;
@@ -46,4 +46,34 @@ pub fn write(
         source: e.error,
     })?;
     Ok(())
+}
+
+/// A temporary file of our own would be private; this one will be the user's and follows the umask.
+#[cfg(unix)]
+fn sibling<'a>() -> tempfile::Builder<'a, 'static> {
+    let mut builder = tempfile::Builder::new();
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder
+}
+
+#[cfg(not(unix))]
+fn sibling<'a>() -> tempfile::Builder<'a, 'static> {
+    tempfile::Builder::new()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_file_has_the_permissions_of_any_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
+        write(&ours, |out| out.write_all(b"x")).unwrap();
+        fs::write(&plain, b"x").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
 }

@@ -56,6 +56,34 @@ impl Codes {
         }
     }
 
+    /// Puts the entries of every row in the order of their latents; the first row that has a
+    /// latent twice, if there is one.
+    pub(crate) fn sort_rows(&mut self) -> Option<usize> {
+        let mut twice = None;
+        for row in 0..self.rows() {
+            let range = self.offsets[row]..self.offsets[row + 1];
+            let indices = &self.indices[range.clone()];
+            if indices.is_sorted_by(|a, b| a < b) {
+                continue;
+            }
+            let values = &self.values[range.clone()];
+            let mut entries: Vec<(u32, f32)> = indices
+                .iter()
+                .copied()
+                .zip(values.iter().copied())
+                .collect();
+            entries.sort_by_key(|entry| entry.0);
+            if entries.windows(2).any(|pair| pair[0].0 == pair[1].0) {
+                twice = twice.or(Some(row));
+            }
+            for (at, (index, value)) in range.zip(entries) {
+                self.indices[at] = index;
+                self.values[at] = value;
+            }
+        }
+        twice
+    }
+
     /// All rows with their zeros, `[n, d_sae]`.
     pub fn to_dense(&self) -> Vec<f32> {
         let mut dense = vec![0.0; self.rows() * self.d_sae];

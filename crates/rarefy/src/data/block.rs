@@ -5,6 +5,7 @@
 //! and not what the system happens to keep mapped. The system's file cache does the rest.
 
 use std::fs::File;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::{Element, Memory, Source, check_finite};
@@ -48,6 +49,66 @@ impl BlockLayout {
     /// # Errors
     /// [`Error::Format`] saying how many bytes were expected and found.
     pub fn check(&self, path: &Path, length: u64) -> Result<()> {
+        let needed = self.needed(path)?;
+        let found = length.saturating_sub(self.offset);
+        if needed <= found {
+            Ok(())
+        } else {
+            Err(self.truncated(path, needed, found))
+        }
+    }
+
+    /// Decodes the matrix from a stream that stands at its first byte and ends with its last.
+    ///
+    /// Memory grows with what arrives, never with what a header promises. Reading to the end
+    /// makes a packed stream check its sum.
+    ///
+    /// # Errors
+    /// [`Error::Io`] for a damaged stream; [`Error::Format`] if it is too short or too long;
+    /// [`Error::NotFinite`].
+    pub(crate) fn decode(&self, path: &Path, mut input: impl Read) -> Result<Memory> {
+        const PIECE: usize = 1 << 16;
+        let size = self.element.size();
+        let needed = self.needed(path)?;
+        let (mut values, mut piece, mut found) = (Vec::new(), Vec::new(), 0);
+        while found < needed {
+            let want = (needed - found).min(PIECE as u64);
+            piece.clear();
+            let got = input
+                .by_ref()
+                .take(want)
+                .read_to_end(&mut piece)
+                .map_err(Error::io(path))?;
+            if (got as u64) < want {
+                return Err(self.truncated(path, needed, found + got as u64));
+            }
+            let start = values.len();
+            values.resize(start + got / size, 0.0);
+            self.element
+                .convert(&piece, self.big_endian, &mut values[start..]);
+            found += want;
+        }
+        if input.read(&mut [0]).map_err(Error::io(path))? > 0 {
+            return Err(Error::format(
+                path,
+                format!(
+                    "expected {needed} bytes of data ({}), got more",
+                    self.shape()
+                ),
+            ));
+        }
+        if self.column_major {
+            values = transpose(&values, self.d_in, self.rows);
+        }
+        check_finite(path, 0, self.d_in, &values)?;
+        Ok(Memory::new(path.display().to_string(), self.d_in, values))
+    }
+
+    fn shape(&self) -> String {
+        format!("{} x {} {}", self.rows, self.d_in, self.element.name())
+    }
+
+    fn needed(&self, path: &Path) -> Result<u64> {
         if self.rows == 0 || self.d_in == 0 {
             return Err(Error::format(
                 path,
@@ -57,41 +118,51 @@ impl BlockLayout {
                 ),
             ));
         }
-        let found = length.saturating_sub(self.offset);
-        match self.bytes() {
-            Some(needed) if needed <= found => Ok(()),
-            needed => Err(Error::format(
+        self.bytes().ok_or_else(|| {
+            Error::format(
                 path,
-                format!(
-                    "truncated: expected {} bytes of data from byte {} on ({} x {} {}), got {found}",
-                    needed.map_or_else(|| "more than 2^64".into(), |n| n.to_string()),
-                    self.offset,
-                    self.rows,
-                    self.d_in,
-                    self.element.name()
-                ),
-            )),
-        }
+                format!("expected data that a file can hold, got {}", self.shape()),
+            )
+        })
     }
 
-    /// Decodes the matrix from bytes that hold it whole, into rows.
-    ///
-    /// # Errors
-    /// As [`BlockLayout::check`]; [`Error::NotFinite`].
-    pub fn decode(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<Memory> {
-        self.check(path, bytes.len() as u64)?;
-        let total = self.rows * self.d_in;
-        let mut values = vec![0.0; total];
-        let data = &bytes[self.offset as usize..][..total * self.element.size()];
-        self.element.convert(data, self.big_endian, &mut values);
-        if self.column_major {
-            values = (0..total)
-                .map(|i| values[i % self.d_in * self.rows + i / self.d_in])
-                .collect();
-        }
-        check_finite(path, 0, self.d_in, &values)?;
-        Ok(Memory::new(name, self.d_in, values))
+    fn truncated(&self, path: &Path, needed: u64, found: u64) -> Error {
+        Error::format(
+            path,
+            format!(
+                "truncated: expected {needed} bytes of data from byte {} on ({}), got {found}",
+                self.offset,
+                self.shape()
+            ),
+        )
     }
+}
+
+/// So many bytes of a header, or an error that says which are missing.
+pub(super) fn exactly(
+    path: &Path,
+    input: &mut impl Read,
+    count: u64,
+    what: &str,
+) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let got = input
+        .by_ref()
+        .take(count)
+        .read_to_end(&mut bytes)
+        .map_err(Error::io(path))?;
+    if (got as u64) < count {
+        let why = format!("truncated: expected {what} of {count} bytes, got {got}");
+        return Err(Error::format(path, why));
+    }
+    Ok(bytes)
+}
+
+/// `[rows, cols]` becomes `[cols, rows]`.
+pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+    (0..rows * cols)
+        .map(|i| values[i % rows * cols + i / rows])
+        .collect()
 }
 
 impl Block {

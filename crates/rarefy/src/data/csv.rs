@@ -4,13 +4,11 @@ use std::fs::File;
 use std::io::{BufReader, Read};
 use std::path::Path;
 
+use ::csv::StringRecord;
 use flate2::read::MultiGzDecoder;
 
-use super::{Dataset, Memory, OpenOptions, check_finite};
+use super::{Dataset, Memory, OpenOptions, check_finite, is_label_name};
 use crate::{Error, Result};
-
-/// A column with one of these names in the header holds labels, not numbers.
-const LABEL_NAMES: [&str; 6] = ["label", "labels", "class", "target", "word", "name"];
 
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
@@ -38,27 +36,21 @@ pub(super) fn read(
         .flexible(true)
         .delimiter(delimiter)
         .from_reader(reader);
-    let mut names: Option<Vec<String>> = None;
+    let mut names = Vec::new();
     let mut label_column = None;
     let (mut values, mut labels) = (Vec::new(), Vec::new());
     let (mut width, mut rows) = (0, 0);
-    let mut record = ::csv::StringRecord::new();
+    let mut record = StringRecord::new();
     while table
         .read_record(&mut record)
-        .map_err(|e| damaged(path, &e))?
+        .map_err(|e| Error::format(path, e.to_string()))?
     {
         let line = record.position().map_or(0, ::csv::Position::line);
         if width == 0 {
             width = record.len();
-            let words = record
-                .iter()
-                .any(|field| field.trim().parse::<f32>().is_err());
-            if header.unwrap_or(words) {
-                let header: Vec<String> = record.iter().map(|f| f.trim().to_owned()).collect();
-                label_column = header
-                    .iter()
-                    .position(|n| LABEL_NAMES.contains(&n.to_lowercase().as_str()));
-                names = Some(header);
+            if header.unwrap_or_else(|| looks_like_header(&record)) {
+                names = header_names(path, &record)?;
+                label_column = names.iter().position(|name| is_label_name(name));
                 continue;
             }
         }
@@ -71,19 +63,9 @@ pub(super) fn read(
         for (column, field) in record.iter().enumerate() {
             if Some(column) == label_column {
                 labels.push(field.trim().to_owned());
-                continue;
+            } else {
+                values.push(number(path, line, (column, names.get(column)), field)?);
             }
-            let value = field.trim().parse::<f32>().map_err(|_| {
-                let known = names.as_ref().map_or_else(
-                    || format!("{column}"),
-                    |n| format!("{column} (`{}`)", n[column]),
-                );
-                Error::format(
-                    path,
-                    format!("line {line}, column {known}: expected a number, got `{field}`"),
-                )
-            })?;
-            values.push(value);
         }
         rows += 1;
     }
@@ -100,6 +82,40 @@ pub(super) fn read(
     Ok(dataset)
 }
 
-fn damaged(path: &Path, error: &::csv::Error) -> Error {
-    Error::format(path, error.to_string())
+/// A first line with a word in it is a header, and so is one that counts its columns from 0, as
+/// pandas names columns that have no names. Three columns or fewer may as well be numbers.
+fn looks_like_header(record: &StringRecord) -> bool {
+    let word = |field: &str| field.trim().parse::<f32>().is_err();
+    let counts = || {
+        let mut fields = record.iter().enumerate();
+        record.len() > 3 && fields.all(|(column, field)| field.trim() == column.to_string())
+    };
+    record.iter().any(word) || counts()
+}
+
+/// The names in a header. One without a name is refused: it is the row index that pandas and R
+/// write, which must not be taken for data, or a first row with a number missing.
+fn header_names(path: &Path, record: &StringRecord) -> Result<Vec<String>> {
+    let names: Vec<String> = record.iter().map(|f| f.trim().to_owned()).collect();
+    match names.iter().position(String::is_empty) {
+        None => Ok(names),
+        Some(column) => {
+            let why = format!(
+                "line 1, column {column}: expected a number or the name of a column, got nothing; \
+                 if it is a row index, save without it (pandas: index=False, R: row.names=FALSE)"
+            );
+            Err(Error::format(path, why))
+        }
+    }
+}
+
+fn number(path: &Path, line: u64, column: (usize, Option<&String>), field: &str) -> Result<f32> {
+    field.trim().parse().map_err(|_| {
+        let known = match column {
+            (index, Some(name)) => format!("{index} (`{name}`)"),
+            (index, None) => index.to_string(),
+        };
+        let why = format!("line {line}, column {known}: expected a number, got `{field}`");
+        Error::format(path, why)
+    })
 }

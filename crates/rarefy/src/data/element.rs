@@ -1,6 +1,7 @@
 //! Element types of files and their conversion to f32.
 
 use half::{bf16, f16};
+use safetensors::Dtype;
 
 /// How a file stores a number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,6 +33,25 @@ pub enum Element {
 }
 
 impl Element {
+    /// The element type that a safetensors header names, if it is one of these.
+    pub(crate) fn of_tensor(dtype: Dtype) -> Option<Self> {
+        Some(match dtype {
+            Dtype::U8 | Dtype::BOOL => Self::U8,
+            Dtype::I8 => Self::I8,
+            Dtype::U16 => Self::U16,
+            Dtype::I16 => Self::I16,
+            Dtype::U32 => Self::U32,
+            Dtype::I32 => Self::I32,
+            Dtype::U64 => Self::U64,
+            Dtype::I64 => Self::I64,
+            Dtype::F16 => Self::F16,
+            Dtype::BF16 => Self::Bf16,
+            Dtype::F32 => Self::F32,
+            Dtype::F64 => Self::F64,
+            _ => return None,
+        })
+    }
+
     /// Bytes of one value.
     pub fn size(self) -> usize {
         match self {
@@ -98,6 +118,28 @@ impl Element {
             Self::Bf16 => each!(bf16, bf16::to_f32),
             Self::F32 => each!(f32, |v| v),
             Self::F64 => each!(f64, |v| v as f32),
+        }
+    }
+    /// Stored integers of 32 or 64 bits, exactly; `None` for other types.
+    pub(crate) fn integers(self, bytes: &[u8], big_endian: bool) -> Option<Vec<i64>> {
+        macro_rules! each {
+            ($type:ty) => {{
+                let (values, _) = bytes.as_chunks::<{ size_of::<$type>() }>();
+                let number = |bytes: &[u8; _]| {
+                    i64::from(if big_endian {
+                        <$type>::from_be_bytes(*bytes)
+                    } else {
+                        <$type>::from_le_bytes(*bytes)
+                    })
+                };
+                Some(values.iter().map(number).collect())
+            }};
+        }
+        match self {
+            Self::I32 => each!(i32),
+            Self::U32 => each!(u32),
+            Self::I64 => each!(i64),
+            _ => None,
         }
     }
 }

@@ -1,107 +1,119 @@
 //! IDX, the format of MNIST: a big-endian header with element type and sizes, then the values.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::{Block, BlockLayout, Dataset, Element, OpenOptions, Source};
+use super::block::exactly;
+use super::{Block, BlockLayout, Dataset, Element, Memory, OpenOptions, Source};
 use crate::{Error, Result};
 
 pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
-    let (layout, sizes, bytes) = read_header(path)?;
-    let mut dataset = match bytes {
-        Some(bytes) => Dataset::new(layout.decode(path, &path.display().to_string(), &bytes)?),
-        None => Dataset::new(Block::open(path, layout)?),
+    let (mut input, packed) = reader(path)?;
+    let (layout, sizes) = header(path, &mut input)?;
+    let mut dataset = if packed {
+        Dataset::new(layout.decode(path, input)?)
+    } else {
+        Dataset::new(Block::open(path, layout)?)
     };
     if let [_, height, width] = sizes[..] {
         dataset.image_shape = Some((height, width));
     }
-    dataset.labels = labels_beside(path, layout.rows);
+    dataset.labels = labels_path(path)
+        .filter(|beside| beside.exists())
+        .map(|beside| labels(&beside, path, layout.rows))
+        .transpose()?;
     Ok(dataset)
 }
 
-/// Layout, sizes of all axes and, for a gzipped file, its content.
-fn read_header(path: &Path) -> Result<(BlockLayout, Vec<usize>, Option<Vec<u8>>)> {
-    let mut file = File::open(path).map_err(Error::io(path))?;
-    let zipped = path.extension().is_some_and(|e| e == "gz");
-    let mut bytes = Vec::new();
-    if zipped {
-        let packed = |e: std::io::Error| Error::format(path, format!("damaged gzip: {e}"));
-        MultiGzDecoder::new(file)
-            .read_to_end(&mut bytes)
-            .map_err(packed)?;
+/// The file that holds the labels of an images file, by the usual names.
+fn labels_path(images: &Path) -> Option<PathBuf> {
+    let name = images.file_name()?.to_str()?;
+    let labels = name.replace("images", "labels").replace("idx3", "idx1");
+    name.contains("images")
+        .then(|| images.with_file_name(labels))
+}
+
+/// Whether a file of a folder is the labels of another file there, and no data of its own.
+pub(super) fn is_labels(path: &Path) -> bool {
+    let images = path.file_name().and_then(|name| {
+        let name = name.to_str()?;
+        let images = name.replace("labels", "images").replace("idx1", "idx3");
+        name.contains("labels").then(|| path.with_file_name(images))
+    });
+    images.is_some_and(|images| images.exists())
+}
+
+/// The file's content, unpacked, and whether it was packed.
+fn reader(path: &Path) -> Result<(Box<dyn Read>, bool)> {
+    let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let packed = path.extension().is_some_and(|e| e == "gz");
+    let reader: Box<dyn Read> = if packed {
+        Box::new(MultiGzDecoder::new(file))
     } else {
-        // 4 bytes of magic and at most 255 sizes.
-        file.by_ref()
-            .take(4 + 4 * 255)
-            .read_to_end(&mut bytes)
-            .map_err(Error::io(path))?;
-    }
-    let bad = |why: String| Error::format(path, why);
-    let &[zero, also_zero, code, axes, ref rest @ ..] = bytes.as_slice() else {
-        return Err(bad(format!(
-            "truncated: expected an IDX header of 4 bytes or more, got {}",
-            bytes.len()
-        )));
+        Box::new(file)
     };
-    let element = match (zero, also_zero, code) {
-        (0, 0, 0x08) => Element::U8,
-        (0, 0, 0x09) => Element::I8,
-        (0, 0, 0x0B) => Element::I16,
-        (0, 0, 0x0C) => Element::I32,
-        (0, 0, 0x0D) => Element::F32,
-        (0, 0, 0x0E) => Element::F64,
+    Ok((reader, packed))
+}
+
+/// Layout and sizes of all axes; the input then stands at the first value.
+fn header(path: &Path, input: &mut impl Read) -> Result<(BlockLayout, Vec<usize>)> {
+    let bad = |why: String| Error::format(path, why);
+    let mut next = |count: usize, what: &str| exactly(path, input, count as u64, what);
+    let magic = next(4, "an IDX header")?;
+    let element = match magic[..3] {
+        [0, 0, 0x08] => Element::U8,
+        [0, 0, 0x09] => Element::I8,
+        [0, 0, 0x0B] => Element::I16,
+        [0, 0, 0x0C] => Element::I32,
+        [0, 0, 0x0D] => Element::F32,
+        [0, 0, 0x0E] => Element::F64,
         _ => {
             return Err(bad(format!(
-                "not an IDX file: expected 0, 0 and a type at byte 0, got {zero}, {also_zero}, {code}"
+                "not an IDX file: expected 0, 0 and a type at byte 0, got {:?}",
+                &magic[..3]
             )));
         }
     };
-    let (sizes, _) = rest.as_chunks::<4>();
-    let Some(sizes) = sizes.get(..usize::from(axes)).filter(|s| !s.is_empty()) else {
-        return Err(bad(format!(
-            "truncated: expected {axes} sizes at byte 4, got {} bytes",
-            rest.len()
-        )));
-    };
+    let axes = usize::from(magic[3]);
+    let sizes = next(4 * axes, "sizes at byte 4")?;
+    let (sizes, _) = sizes.as_chunks::<4>();
     let sizes: Vec<usize> = sizes
         .iter()
         .map(|b| u32::from_be_bytes(*b) as usize)
         .collect();
-    let d_in = sizes[1..]
+    let [rows, rest @ ..] = sizes.as_slice() else {
+        return Err(bad("expected at least one size at byte 4, got none".into()));
+    };
+    let d_in = rest
         .iter()
-        .try_fold(1usize, |product, n| product.checked_mul(*n));
+        .try_fold(1usize, |product, n| product.checked_mul(*n))
+        .ok_or_else(|| bad(format!("sizes {sizes:?} are too large")))?;
     let layout = BlockLayout {
-        offset: 4 + 4 * u64::from(axes),
+        offset: (4 + 4 * axes) as u64,
         element,
         big_endian: true,
         column_major: false,
-        rows: sizes[0],
-        d_in: d_in.ok_or_else(|| bad(format!("sizes {sizes:?} are too large")))?,
+        rows: *rows,
+        d_in,
     };
-    Ok((layout, sizes, zipped.then_some(bytes)))
+    Ok((layout, sizes))
 }
 
-/// Labels of an images file, from the file that the usual name points to, if it fits.
-fn labels_beside(path: &Path, rows: usize) -> Option<Vec<String>> {
-    let name = path.file_name()?.to_str()?;
-    if !name.contains("images") {
-        return None;
+/// The labels of so many rows of images.
+fn labels(path: &Path, images: &Path, rows: usize) -> Result<Vec<String>> {
+    let (mut input, _) = reader(path)?;
+    let (layout, _) = header(path, &mut input)?;
+    if (layout.rows, layout.d_in) != (rows, 1) {
+        return Err(Error::Shape {
+            what: format!("{}: labels of {}", path.display(), images.display()),
+            expected: format!("{rows} x 1"),
+            got: format!("{} x {}", layout.rows, layout.d_in),
+        });
     }
-    let beside: PathBuf =
-        path.with_file_name(name.replace("images", "labels").replace("idx3", "idx1"));
-    let (layout, _, bytes) = read_header(&beside).ok()?;
-    let mut values = vec![0.0; layout.rows];
-    match bytes {
-        Some(bytes) => {
-            values.copy_from_slice(layout.decode(&beside, "labels", &bytes).ok()?.as_slice()?);
-        }
-        None => Block::open(&beside, layout)
-            .ok()?
-            .read(0, &mut values)
-            .ok()?,
-    }
-    (values.len() == rows).then(|| values.iter().map(ToString::to_string).collect())
+    let values: Memory = layout.decode(path, input)?;
+    let values = values.as_slice().unwrap_or_default();
+    Ok(values.iter().map(ToString::to_string).collect())
 }

@@ -1,13 +1,14 @@
 //! Where rows come from: one [`Source`] behind every file format, folder, glob and sample.
 
 mod block;
+pub(crate) mod chunks;
 mod csv;
 mod element;
 mod idx;
 mod image;
 pub mod npy;
-mod npz;
-mod parquet;
+pub(crate) mod npz;
+pub(crate) mod parquet;
 mod safetensors;
 pub mod samples;
 mod shards;
@@ -17,6 +18,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
+pub(crate) use block::transpose;
 pub use block::{Block, BlockLayout};
 pub use element::Element;
 pub use image::{PatchOptions, patches};
@@ -41,7 +43,7 @@ pub const FORMATS: &[FormatInfo] = &[
     FormatInfo {
         name: "csv",
         extensions: &[".csv", ".csv.gz", ".tsv", ".tsv.gz"],
-        summary: "comma- or tab-separated numbers, gzipped or not; a column named label or word holds labels",
+        summary: "comma- or tab-separated numbers, gzipped or not; a column named label, class or word holds labels",
         open: csv::open,
     },
     FormatInfo {
@@ -53,13 +55,13 @@ pub const FORMATS: &[FormatInfo] = &[
     FormatInfo {
         name: "safetensors",
         extensions: &[".safetensors"],
-        summary: "a matrix of f16, bf16, f32, f64 or u8; read in place",
+        summary: "a matrix of f16, bf16, f32, f64 or integers; read in place",
         open: safetensors::open,
     },
     FormatInfo {
         name: "parquet",
         extensions: &[".parquet"],
-        summary: "a column of lists of numbers, or all numeric columns",
+        summary: "a column of lists of numbers, or all numeric columns; a column named label, class or word holds labels",
         open: parquet::open,
     },
     FormatInfo {
@@ -86,7 +88,8 @@ pub struct FormatInfo {
 pub struct OpenOptions {
     /// Member of an npz, tensor of a safetensors file, column of a parquet file.
     pub member: Option<String>,
-    /// Whether a csv has a header; detected if absent: a first line with a word in it is one.
+    /// Whether a csv has a header; detected if absent: a first line with a word in it is one, and
+    /// one that counts four or more columns from 0.
     pub header: Option<bool>,
     /// Use only the first so many rows.
     pub rows: Option<usize>,
@@ -122,21 +125,26 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset> {
 fn open_path(spec: &str, options: &OpenOptions) -> Result<Dataset> {
     let path = Path::new(spec);
     if path.is_dir() {
-        let entries = std::fs::read_dir(path).map_err(Error::io(path))?;
-        let files = entries
-            .filter_map(|entry| entry.ok().map(|e| e.path()))
-            .filter(|p| format_of(p).is_some())
-            .collect();
+        let mut files = Vec::new();
+        for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
+            let file = entry.map_err(Error::io(path))?.path();
+            if format_of(&file).is_some() && !idx::is_labels(&file) {
+                files.push(file);
+            }
+        }
         return open_many(spec, files, options);
     }
     if !path.exists() && spec.contains(['*', '?', '[']) {
         let found =
             glob::glob(spec).map_err(|e| Error::format(spec, format!("not a pattern: {e}")))?;
-        return open_many(
-            spec,
-            found.filter_map(std::result::Result::ok).collect(),
-            options,
-        );
+        let files = found
+            .collect::<std::result::Result<Vec<_>, _>>()
+            .map_err(|e| Error::Io {
+                path: e.path().into(),
+                source: e.into(),
+            })?;
+        let files = files.into_iter().filter(|file| !idx::is_labels(file));
+        return open_many(spec, files.collect(), options);
     }
     open_file(path, options)
 }
@@ -180,6 +188,12 @@ fn open_many(spec: &str, mut files: Vec<PathBuf>, options: &OpenOptions) -> Resu
     }
     let open = |file: PathBuf| open_file(&file, options).map(|dataset| (file, dataset));
     Shards::join(spec, files.into_iter().map(open).collect::<Result<_>>()?)
+}
+
+/// Whether a column of this name holds labels and no data.
+fn is_label_name(name: &str) -> bool {
+    const NAMES: [&str; 6] = ["label", "labels", "class", "target", "word", "name"];
+    NAMES.contains(&name.to_lowercase().as_str())
 }
 
 /// Refuses NaN and infinities in rows that start at `first_row`.

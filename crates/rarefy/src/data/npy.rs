@@ -4,121 +4,143 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::{Block, BlockLayout, Dataset, Element, Memory, OpenOptions};
+use super::block::exactly;
+use super::{Block, BlockLayout, Dataset, Element, OpenOptions};
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// `NumPy` itself refuses headers longer than this (64 KiB) unless told otherwise.
-const LONGEST_HEADER: usize = 1 << 16;
+/// `NumPy` itself refuses headers longer than this unless told otherwise.
+const LONGEST_HEADER: usize = 10_000;
 
-pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
+pub(crate) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
     let mut file = File::open(path).map_err(Error::io(path))?;
-    let mut start = vec![0; LONGEST_HEADER + 12];
-    let got = read_up_to(&mut file, &mut start).map_err(Error::io(path))?;
-    let layout = header(path, &start[..got])?;
+    let layout = Header::read(path, &mut file)?.matrix(path)?;
     Ok(Dataset::new(Block::open(path, layout)?))
 }
 
-/// Decodes a whole `.npy` file held in memory (a member of an npz).
-pub(super) fn decode(path: &Path, name: &str, bytes: &[u8]) -> Result<Memory> {
-    header(path, bytes)?.decode(path, name, bytes)
+/// What stands before the values.
+#[derive(Debug)]
+pub(crate) struct Header {
+    /// `NumPy`'s code of the element type, such as `<f4`.
+    pub(crate) descr: String,
+    /// Sizes of all axes.
+    pub(crate) shape: Vec<usize>,
+    column_major: bool,
+    /// Where the values start.
+    pub(crate) offset: u64,
 }
 
-fn read_up_to(file: &mut File, buffer: &mut [u8]) -> std::io::Result<usize> {
-    let mut got = 0;
-    while got < buffer.len() {
-        match file.read(&mut buffer[got..])? {
-            0 => break,
-            n => got += n,
+impl Header {
+    /// Reads the header; the input then stands at the first value.
+    pub(crate) fn read(path: &Path, input: &mut impl Read) -> Result<Self> {
+        let bad = |why: String| Error::format(path, why);
+        let mut next = |count: usize, what: &str| exactly(path, input, count as u64, what);
+        let start = next(8, "an npy file's start")?;
+        if &start[..6] != MAGIC {
+            return Err(bad(
+                "not an npy file: expected the bytes \\x93NUMPY at byte 0".into(),
+            ));
         }
-    }
-    Ok(got)
-}
-
-/// Reads the header from the start of a file.
-pub(super) fn header(path: &Path, bytes: &[u8]) -> Result<BlockLayout> {
-    let bad = |why: String| Error::format(path, why);
-    if bytes.len() < 10 || &bytes[..6] != MAGIC {
-        return Err(bad(
-            "not an npy file: expected the bytes \\x93NUMPY at byte 0".into(),
-        ));
-    }
-    let (start, length) = match bytes[6] {
-        1 => (10, usize::from(u16::from_le_bytes([bytes[8], bytes[9]]))),
-        2 | 3 if bytes.len() >= 12 => (
-            12,
-            u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize,
-        ),
-        version => {
+        let width = match start[6] {
+            1 => 2,
+            2 | 3 => 4,
+            version => {
+                return Err(bad(format!(
+                    "expected npy version 1, 2 or 3 at byte 6, got {version}"
+                )));
+            }
+        };
+        let mut length = [0; 4];
+        length[..width].copy_from_slice(&next(width, "a header length at byte 8")?);
+        let length = u32::from_le_bytes(length) as usize;
+        if length > LONGEST_HEADER {
             return Err(bad(format!(
-                "expected npy version 1, 2 or 3 at byte 6, got {version}"
+                "expected a header of at most {LONGEST_HEADER} bytes at byte 8, got {length}"
             )));
         }
-    };
-    let Some(text) = bytes
-        .get(start..start + length.min(LONGEST_HEADER))
-        .filter(|t| t.len() == length)
-    else {
-        return Err(bad(format!(
-            "truncated: expected a header of {length} bytes at byte {start}, got {}",
-            bytes.len() - start
-        )));
-    };
-    let text = String::from_utf8_lossy(text);
-    let field = |key: &str| {
-        let (_, after) = text.split_once(&format!("'{key}':"))?;
-        Some(after.trim_start())
-    };
-    let missing = |key: &str| {
-        bad(format!(
-            "expected `{key}` in the header at byte {start}, got {}",
-            text.trim()
-        ))
-    };
-    let descr = field("descr").ok_or_else(|| missing("descr"))?;
-    let (element, big_endian) = element(path, descr)?;
-    let column_major = field("fortran_order")
-        .ok_or_else(|| missing("fortran_order"))?
-        .starts_with("True");
-    let shape = field("shape")
-        .and_then(parse_shape)
-        .ok_or_else(|| missing("shape"))?;
-    let (rows, d_in) = match shape.as_slice() {
-        [] | [_] => {
-            let hint = "expected a matrix (rows x values); reshape a single row with x[None, :]";
-            return Err(bad(format!("{hint}, got shape {shape:?}")));
-        }
-        [rows, rest @ ..] => {
-            let d_in = rest
-                .iter()
-                .try_fold(1usize, |product, n| product.checked_mul(*n));
-            (
-                *rows,
-                d_in.ok_or_else(|| bad(format!("shape {shape:?} is too large")))?,
-            )
-        }
-    };
-    if column_major && shape.len() > 2 {
-        return Err(bad(format!(
-            "expected a matrix for Fortran order, got shape {shape:?}; save it with order='C'"
-        )));
+        let text = next(length, "a header")?;
+        let offset = (8 + width + length) as u64;
+        Self::parse(path, &String::from_utf8_lossy(&text), offset)
     }
-    Ok(BlockLayout {
-        offset: (start + length) as u64,
-        element,
-        big_endian,
-        column_major,
-        rows,
-        d_in,
-    })
+
+    fn parse(path: &Path, text: &str, offset: u64) -> Result<Self> {
+        let field = |key: &str| {
+            let (_, after) = text.split_once(&format!("'{key}':"))?;
+            Some(after.trim_start())
+        };
+        let missing = |key: &str| {
+            let shown: String = text.trim().chars().take(100).collect();
+            Error::format(
+                path,
+                format!("expected `{key}` in the npy header, got {shown}"),
+            )
+        };
+        let descr = field("descr").ok_or_else(|| missing("descr"))?;
+        // A structured type is a list and stays as it is, for the message.
+        let quoted = descr.strip_prefix('\'').and_then(|d| d.split_once('\''));
+        let descr = quoted.map_or(descr, |(code, _)| code);
+        let column_major = match field("fortran_order") {
+            Some(text) if text.starts_with("True") => true,
+            Some(text) if text.starts_with("False") => false,
+            _ => return Err(missing("fortran_order")),
+        };
+        Ok(Self {
+            descr: descr.to_owned(),
+            shape: field("shape")
+                .and_then(parse_shape)
+                .ok_or_else(|| missing("shape"))?,
+            column_major,
+            offset,
+        })
+    }
+
+    /// Number of values, if that is a number at all.
+    pub(crate) fn values(&self) -> Option<usize> {
+        self.shape
+            .iter()
+            .try_fold(1usize, |product, n| product.checked_mul(*n))
+    }
+
+    /// The element type, and whether its bytes lie in big-endian order.
+    pub(crate) fn element(&self, path: &Path) -> Result<(Element, bool)> {
+        element(path, &self.descr)
+    }
+
+    /// The array as rows; axes beyond the second are part of a row.
+    pub(super) fn matrix(&self, path: &Path) -> Result<BlockLayout> {
+        let bad = |why: String| Error::format(path, why);
+        let (element, big_endian) = self.element(path)?;
+        let [rows, rest @ ..] = self.shape.as_slice() else {
+            return Err(bad(
+                "expected a matrix (rows x values), got a single number".into(),
+            ));
+        };
+        if rest.is_empty() {
+            let hint = "expected a matrix (rows x values); reshape a single row with x[None, :]";
+            return Err(bad(format!("{hint}, got shape {:?}", self.shape)));
+        }
+        if self.column_major && rest.len() > 1 {
+            return Err(bad(format!(
+                "expected a matrix for Fortran order, got shape {:?}; save it with order='C'",
+                self.shape
+            )));
+        }
+        let d_in = rest
+            .iter()
+            .try_fold(1usize, |product, n| product.checked_mul(*n))
+            .ok_or_else(|| bad(format!("shape {:?} is too large", self.shape)))?;
+        Ok(BlockLayout {
+            offset: self.offset,
+            element,
+            big_endian,
+            column_major: self.column_major,
+            rows: *rows,
+            d_in,
+        })
+    }
 }
 
-fn element(path: &Path, descr: &str) -> Result<(Element, bool)> {
-    let quoted = descr
-        .strip_prefix('\'')
-        .and_then(|d| d.split_once('\''))
-        .map(|(code, _)| code);
-    let code = quoted.unwrap_or(descr);
+fn element(path: &Path, code: &str) -> Result<(Element, bool)> {
     if code.contains('O') {
         let why = "it holds pickled Python objects, which are never unpickled here because that can run code; \
                    save numbers with x.astype('float32')";
@@ -171,7 +193,12 @@ fn parse_shape(text: &str) -> Option<Vec<usize>> {
 /// assert!(header.ends_with(b"\n"));
 /// ```
 pub fn f32_header(rows: usize, d_in: usize) -> Vec<u8> {
-    let text = format!("{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {d_in}), }}");
+    header("<f4", &format!("({rows}, {d_in})"))
+}
+
+/// The header of a C-order array; `shape` is a Python tuple.
+pub(crate) fn header(descr: &str, shape: &str) -> Vec<u8> {
+    let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     let padding = (64 - (10 + text.len() + 1) % 64) % 64;
     let length = (text.len() + padding + 1) as u16;
     let mut header = [

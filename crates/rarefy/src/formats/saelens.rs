@@ -8,13 +8,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 use serde::{Deserialize, Serialize};
 
-use crate::data::Element;
-use crate::model::{Model, Params};
+use crate::data::{Element, transpose};
+use crate::model::Model;
+use crate::params::{Layout, Params};
 use crate::preprocess::Pipeline;
+use crate::tensors::{Reader, Writer};
 use crate::variants::{self, Hyper};
 use crate::{Error, Result, atomic};
 
@@ -60,26 +60,12 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     let (d_in, d_sae) = (model.d_in, model.d_sae);
     let w_enc = model.params.get("w_enc");
     let w_dec = model.params.find("w_dec").unwrap_or(w_enc);
-    let tensors = [
-        (
-            "W_enc",
-            vec![d_in, d_sae],
-            bytes(&transpose(w_enc, d_sae, d_in)),
-        ),
-        ("b_enc", vec![d_sae], bytes(model.params.get("b_enc"))),
-        ("W_dec", vec![d_sae, d_in], bytes(w_dec)),
-        ("b_dec", vec![d_in], bytes(model.params.get("b_dec"))),
-    ];
-    let views = tensors.iter().map(|(name, shape, bytes)| {
-        (
-            *name,
-            TensorView::new(Dtype::F32, shape.clone(), bytes).expect("four bytes a value"),
-        )
-    });
-    let weights = folder.join(WEIGHTS);
-    let file =
-        safetensors::serialize(views, None).map_err(|e| Error::format(&weights, e.to_string()))?;
-    atomic::write(&weights, |out| out.write_all(&file))?;
+    let mut file = Writer::default();
+    file.tensor("W_enc", &[d_in, d_sae], &transpose(w_enc, d_sae, d_in));
+    file.vector("b_enc", model.params.get("b_enc"));
+    file.tensor("W_dec", &[d_sae, d_in], w_dec);
+    file.vector("b_dec", model.params.get("b_dec"));
+    file.write(&folder.join(WEIGHTS), None)?;
     if !model.pipeline.is_identity() {
         model.pipeline.save(&folder.join(PREPROCESS))?;
     }
@@ -122,29 +108,17 @@ pub fn load(folder: &Path) -> Result<Model> {
     let given = config.options.iter().map(|(k, v)| (k.as_str(), v.clone()));
     let hyper = Hyper::check(info.options, given)?;
     let variant = (info.build)(&hyper)?;
-    let layout = variant.layout(config.d_in, config.d_sae);
-
-    let path = folder.join(WEIGHTS);
-    let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|e| Error::format(&path, e.to_string()))?;
     let (d_in, d_sae) = (config.d_in, config.d_sae);
-    let mut params = Params::zeros(&layout);
-    for block in layout.blocks() {
-        let (name, shape) = match block.name {
-            "w_enc" => ("W_enc", vec![d_in, d_sae]),
-            "w_dec" => ("W_dec", vec![d_sae, d_in]),
-            "b_enc" => ("b_enc", vec![d_sae]),
-            "b_dec" => ("b_dec", vec![d_in]),
-            other => (other, vec![block.rows, block.cols]),
-        };
-        let values = tensor(&file, &path, name, &shape)?;
-        let values = if name == "W_enc" {
-            transpose(&values, d_in, d_sae)
-        } else {
-            values
-        };
-        params.get_mut(block.name).copy_from_slice(&values);
+    if d_in == 0 || d_sae == 0 || d_in.checked_mul(d_sae).is_none() {
+        let why = format!("expected d_in and d_sae of a real model, got {d_in} and {d_sae}");
+        return Err(Error::format(&path, why));
     }
+    let params = weights(
+        &folder.join(WEIGHTS),
+        &variant.layout(d_in, d_sae),
+        d_in,
+        d_sae,
+    )?;
     let preprocess = folder.join(PREPROCESS);
     let pipeline = if preprocess.exists() {
         Pipeline::load(&preprocess)?
@@ -161,6 +135,16 @@ pub fn load(folder: &Path) -> Result<Model> {
             got: pipeline.d_out().to_string(),
         });
     }
+    let raw = pipeline.d_in();
+    if let Some((height, width)) = config.metadata.image_shape
+        && height.checked_mul(width) != Some(raw)
+    {
+        return Err(Error::Shape {
+            what: format!("{}: image_shape", path.display()),
+            expected: format!("{raw} pixels"),
+            got: format!("{height} x {width}"),
+        });
+    }
     Ok(Model {
         info,
         hyper,
@@ -173,10 +157,35 @@ pub fn load(folder: &Path) -> Result<Model> {
     })
 }
 
-fn tensor(file: &SafeTensors, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-    let tensor = file
-        .tensor(name)
-        .map_err(|_| Error::format(path, format!("expected a tensor `{name}`, got none")))?;
+/// Reads the parameters; memory is taken only for what the file really holds.
+fn weights(path: &Path, layout: &Layout, d_in: usize, d_sae: usize) -> Result<Params> {
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let file = Reader::new(path, &bytes)?;
+    let mut blocks = Vec::new();
+    for block in layout.blocks() {
+        let (name, shape) = match block.name {
+            "w_enc" => ("W_enc", vec![d_in, d_sae]),
+            "w_dec" => ("W_dec", vec![d_sae, d_in]),
+            "b_enc" => ("b_enc", vec![d_sae]),
+            "b_dec" => ("b_dec", vec![d_in]),
+            other => (other, vec![block.rows, block.cols]),
+        };
+        let values = tensor(&file, path, name, &shape)?;
+        blocks.push(if name == "W_enc" {
+            transpose(&values, d_in, d_sae)
+        } else {
+            values
+        });
+    }
+    let mut params = Params::zeros(layout);
+    for (block, values) in layout.blocks().iter().zip(blocks) {
+        params.get_mut(block.name).copy_from_slice(&values);
+    }
+    Ok(params)
+}
+
+fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let tensor = file.view(name)?;
     if tensor.shape() != shape {
         return Err(Error::Shape {
             what: format!("{}: {name}", path.display()),
@@ -184,16 +193,13 @@ fn tensor(file: &SafeTensors, path: &Path, name: &str, shape: &[usize]) -> Resul
             got: format!("{:?}", tensor.shape()),
         });
     }
-    let element = match tensor.dtype() {
-        Dtype::F32 => Element::F32,
-        Dtype::F16 => Element::F16,
-        Dtype::BF16 => Element::Bf16,
-        Dtype::F64 => Element::F64,
-        other => {
-            return Err(Error::format(
-                path,
-                format!("{name}: expected a floating-point tensor, got {other:?}"),
-            ));
+    let element = match Element::of_tensor(tensor.dtype()) {
+        Some(float @ (Element::F16 | Element::Bf16 | Element::F32 | Element::F64)) => float,
+        _ => {
+            let got = tensor.dtype();
+            return Err(file.bad(format!(
+                "{name}: expected a floating-point tensor, got {got:?}"
+            )));
         }
     };
     let mut values = vec![0.0; shape.iter().product()];
@@ -208,17 +214,6 @@ fn tensor(file: &SafeTensors, path: &Path, name: &str, shape: &[usize]) -> Resul
         ));
     }
     Ok(values)
-}
-
-fn bytes(values: &[f32]) -> Vec<u8> {
-    values.iter().flat_map(|v| v.to_le_bytes()).collect()
-}
-
-/// `[rows, cols]` becomes `[cols, rows]`.
-fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..rows * cols)
-        .map(|i| values[i % rows * cols + i / rows])
-        .collect()
 }
 
 #[cfg(test)]
@@ -253,7 +248,7 @@ mod tests {
             );
 
             let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
-            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let file = Reader::new(Path::new("weights"), &bytes).unwrap();
             let w_enc = tensor(&file, folder.path(), "W_enc", &[3, 5]).unwrap();
             // W_enc[j, l] on disk is the weight of latent l for input j.
             assert_eq!(w_enc[5 + 4], model.params.get("w_enc")[4 * 3 + 1]);
@@ -273,13 +268,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let config = r#"{"architecture": "kl", "d_in": 3, "d_sae": 2}"#;
         std::fs::write(folder.path().join(CONFIG), config).unwrap();
-        let data = bytes(&[0.0; 6]);
-        let view = TensorView::new(Dtype::F32, vec![2, 3], &data).unwrap();
-        std::fs::write(
-            folder.path().join(WEIGHTS),
-            safetensors::serialize([("W_enc", view)], None).unwrap(),
-        )
-        .unwrap();
+        let mut weights = Writer::default();
+        weights.tensor("W_enc", &[2, 3], &[0.0f32; 6]);
+        weights.write(&folder.path().join(WEIGHTS), None).unwrap();
         let error = load(folder.path()).err().unwrap().to_string();
         assert!(
             error.contains("W_enc: expected [3, 2], got [2, 3]"),

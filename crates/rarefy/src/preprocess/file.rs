@@ -6,13 +6,10 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
-
 use super::steps::Step;
 use super::whiten::Whiten;
 use super::{Error, Pipeline, Result};
-use crate::atomic;
+use crate::tensors::{Number, Reader, Writer};
 
 impl Pipeline {
     /// Writes the pipeline, atomically.
@@ -20,50 +17,30 @@ impl Pipeline {
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, path: &Path) -> Result<()> {
-        let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
+        let mut file = Writer::default();
         for (i, step) in self.steps.iter().enumerate() {
-            let mut f64s = |name: &str, values: &[f64]| {
-                tensors.push((
-                    format!("{i}.{name}"),
-                    Dtype::F64,
-                    values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-                ));
-            };
             match step {
-                Step::Scale { factor, shift } => f64s("affine", &[*factor, *shift]),
+                Step::Scale { factor, shift } => {
+                    file.vector(format!("{i}.affine"), &[*factor, *shift]);
+                }
                 Step::Standardise { mean, deviation } => {
-                    f64s("mean", mean);
-                    f64s("deviation", deviation);
+                    file.vector(format!("{i}.mean"), mean);
+                    file.vector(format!("{i}.deviation"), deviation);
                 }
                 Step::RowMean => {}
-                Step::Clip { low, high } => f64s("range", &[*low, *high]),
+                Step::Clip { low, high } => file.vector(format!("{i}.range"), &[*low, *high]),
                 Step::Whiten(whiten) => {
-                    for (name, values) in [
-                        ("mean", &whiten.mean),
-                        ("forward", &whiten.forward),
-                        ("backward", &whiten.backward),
-                    ] {
-                        let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-                        tensors.push((format!("{i}.{name}"), Dtype::F32, bytes));
-                    }
+                    file.vector(format!("{i}.mean"), &whiten.mean);
+                    file.vector(format!("{i}.forward"), &whiten.forward);
+                    file.vector(format!("{i}.backward"), &whiten.backward);
                 }
             }
         }
-        let views = tensors.iter().map(|(name, dtype, bytes)| {
-            let length = bytes.len() * 8 / dtype.bitsize();
-            (
-                name.clone(),
-                TensorView::new(*dtype, vec![length], bytes)
-                    .expect("length times size is the bytes"),
-            )
-        });
         let metadata = HashMap::from([
             ("d_in".to_owned(), self.d_in.to_string()),
             ("steps".to_owned(), self.names.join("\n")),
         ]);
-        let bytes = safetensors::serialize(views, Some(metadata))
-            .map_err(|e| Error::format(path, e.to_string()))?;
-        atomic::write(path, |out| out.write_all(&bytes))
+        file.write(path, Some(metadata))
     }
 
     /// Reads what [`Pipeline::save`] wrote.
@@ -72,104 +49,92 @@ impl Pipeline {
     /// [`Error::Io`]; [`Error::Format`] for a damaged file.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let damaged = |why: &dyn std::fmt::Display| {
-            Error::format(path, format!("not a preprocessing file: {why}"))
-        };
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(&e))?;
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(&e))?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let field = |key: &str| {
-            metadata
-                .get(key)
-                .ok_or_else(|| damaged(&format!("no `{key}` in its header")))
-        };
-        let d_in: usize = field("d_in")?
-            .parse()
-            .map_err(|_| damaged(&"`d_in` is no number"))?;
-        let names: Vec<String> = field("steps")?.lines().map(str::to_owned).collect();
-        let tensor = |i: usize, name: &str, dtype: Dtype| {
-            let full = format!("{i}.{name}");
-            let tensor = file
-                .tensor(&full)
-                .map_err(|e| damaged(&format!("{full}: {e}")))?;
-            if tensor.dtype() == dtype {
-                Ok(tensor.data().to_vec())
-            } else {
-                Err(damaged(&format!("{full} is not {dtype:?}")))
-            }
-        };
-        let f64s = |i, name: &str| -> Result<Vec<f64>> {
-            Ok(tensor(i, name, Dtype::F64)?
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f64::from_le_bytes(*b))
-                .collect())
-        };
-        let f32s = |i, name: &str| -> Result<Vec<f32>> {
-            Ok(tensor(i, name, Dtype::F32)?
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect())
-        };
-        let pair = |i, name: &str| match f64s(i, name)?.as_slice() {
-            &[a, b] => Ok((a, b)),
-            other => Err(damaged(&format!(
-                "{i}.{name}: expected 2 numbers, got {}",
-                other.len()
-            ))),
-        };
+        let file = Reader::new(path, &bytes)?;
+        let d_in = file.text("d_in")?;
+        let d_in = d_in.parse().ok().filter(|d| *d > 0).ok_or_else(|| {
+            file.bad(format!(
+                "expected a positive number as `d_in` in the header, got `{d_in}`"
+            ))
+        })?;
         let mut pipeline = Self::identity(d_in);
-        for (i, name) in names.into_iter().enumerate() {
-            let width = pipeline.d_out();
-            let fits = |what: &str, got: usize, ok: bool| {
-                if ok {
-                    Ok(())
-                } else {
-                    Err(damaged(&format!(
-                        "{i}.{what} with {got} values does not fit rows of {width}"
-                    )))
-                }
-            };
-            let step = match name.split(':').next().unwrap_or_default() {
-                "scale" => {
-                    pair(i, "affine").map(|(factor, shift)| Step::Scale { factor, shift })?
-                }
-                "standardise" => {
-                    let (mean, deviation) = (f64s(i, "mean")?, f64s(i, "deviation")?);
-                    fits(
-                        "mean",
-                        mean.len(),
-                        mean.len() == width && deviation.len() == width,
-                    )?;
-                    Step::Standardise { mean, deviation }
-                }
-                "row-mean" => Step::RowMean,
-                "clip-sd" => {
-                    let (low, high) = pair(i, "range")?;
-                    fits("range", 2, low <= high)?;
-                    Step::Clip { low, high }
-                }
-                "pca" | "zca" => {
-                    let whiten = Whiten {
-                        mean: f32s(i, "mean")?,
-                        forward: f32s(i, "forward")?,
-                        backward: f32s(i, "backward")?,
-                    };
-                    let matrix = whiten.forward.len();
-                    let whole = matrix > 0
-                        && matrix.is_multiple_of(width)
-                        && matrix == whiten.backward.len();
-                    fits("forward", matrix, whiten.mean.len() == width && whole)?;
-                    Step::Whiten(whiten)
-                }
-                other => return Err(damaged(&format!("unknown step `{other}`"))),
-            };
-            pipeline.names.push(name);
+        for (i, name) in file.text("steps")?.lines().enumerate() {
+            let step = step(&file, i, name, pipeline.d_out())?;
+            pipeline.names.push(name.to_owned());
             pipeline.steps.push(step);
         }
         Ok(pipeline)
+    }
+}
+
+/// Reads the numbers of step `i`, which gets rows of `width` values.
+fn step(file: &Reader, i: usize, name: &str, width: usize) -> Result<Step> {
+    let misfit = |what: &str| {
+        file.bad(format!(
+            "step {i} (`{name}`): {what} does not fit rows of {width} values"
+        ))
+    };
+    Ok(match name.split(':').next().unwrap_or_default() {
+        "scale" => {
+            let [factor, shift] = pair(file, &format!("{i}.affine"))?;
+            if factor == 0.0 {
+                return Err(file.bad(format!("{i}.affine: expected a factor, got 0")));
+            }
+            Step::Scale { factor, shift }
+        }
+        "standardise" => {
+            let mean: Vec<f64> = finite(file, &format!("{i}.mean"))?;
+            let deviation: Vec<f64> = finite(file, &format!("{i}.deviation"))?;
+            if mean.len() != width || deviation.len() != width {
+                return Err(misfit("the mean or deviation"));
+            }
+            if deviation.iter().any(|d| *d <= 0.0) {
+                let why = format!("{i}.deviation: expected positive numbers, got another");
+                return Err(file.bad(why));
+            }
+            Step::Standardise { mean, deviation }
+        }
+        "row-mean" => Step::RowMean,
+        "clip-sd" => {
+            let [low, high] = pair(file, &format!("{i}.range"))?;
+            if low > high {
+                return Err(file.bad(format!(
+                    "{i}.range: expected low to high, got {low} to {high}"
+                )));
+            }
+            Step::Clip { low, high }
+        }
+        "pca" | "zca" => {
+            let whiten = Whiten {
+                mean: finite(file, &format!("{i}.mean"))?,
+                forward: finite(file, &format!("{i}.forward"))?,
+                backward: finite(file, &format!("{i}.backward"))?,
+            };
+            let values = whiten.forward.len();
+            let whole = values > 0 && values.is_multiple_of(width);
+            if whiten.mean.len() != width || !whole || whiten.backward.len() != values {
+                return Err(misfit("the whitening"));
+            }
+            Step::Whiten(whiten)
+        }
+        other => return Err(file.bad(format!("expected a known step, got `{other}`"))),
+    })
+}
+
+fn pair(file: &Reader, name: &str) -> Result<[f64; 2]> {
+    let values: Vec<f64> = finite(file, name)?;
+    <[f64; 2]>::try_from(values).map_err(|values| {
+        let got = values.len();
+        file.bad(format!("{name}: expected 2 numbers, got {got}"))
+    })
+}
+
+fn finite<T: Number + Into<f64>>(file: &Reader, name: &str) -> Result<Vec<T>> {
+    let values: Vec<T> = file.vector(name)?;
+    match values.iter().position(|v| !(*v).into().is_finite()) {
+        None => Ok(values),
+        Some(at) => Err(file.bad(format!(
+            "{name}: expected finite numbers, got {} at index {at}",
+            values[at].into()
+        ))),
     }
 }

@@ -85,53 +85,85 @@ pub fn find(path: &Path) -> Result<&'static FormatInfo> {
         })
 }
 
-/// Puts the three arrays of a CSR matrix together after checking every index.
-fn assemble(
-    path: &Path,
-    d_sae: usize,
+/// The arrays of a CSR matrix as they came from a file.
+struct Arrays {
+    d_sae: i64,
     offsets: Vec<i64>,
     indices: Vec<i64>,
     values: Vec<f32>,
-) -> Result<Codes> {
-    let bad = |why: String| Error::format(path, why);
-    let offsets: Vec<usize> = offsets
-        .into_iter()
-        .map(|o| usize::try_from(o).unwrap_or(usize::MAX))
-        .collect();
-    let rising = offsets.windows(2).all(|pair| pair[0] <= pair[1]);
-    if offsets.first() != Some(&0) || !rising || offsets.last() != Some(&indices.len()) {
-        return Err(bad(format!(
-            "expected row offsets that rise from 0 to {}",
-            indices.len()
-        )));
+    row_means: Vec<f32>,
+}
+
+impl Arrays {
+    /// As [`Arrays::assemble`], for a file that also says how many rows it has.
+    fn of_rows(self, path: &Path, rows: i64) -> Result<Codes> {
+        let codes = self.assemble(path)?;
+        let got = codes.rows();
+        if usize::try_from(rows) == Ok(got) {
+            return Ok(codes);
+        }
+        let why = format!("expected offsets of {rows} rows, got those of {got}");
+        Err(Error::format(path, why))
     }
-    if indices.len() != values.len() {
-        return Err(bad(format!(
-            "expected a value for each of {} indices, got {}",
-            indices.len(),
-            values.len()
-        )));
+
+    /// Puts the arrays together after checking every number in them.
+    fn assemble(self, path: &Path) -> Result<Codes> {
+        let bad = |why: String| Error::format(path, why);
+        let entries = self.indices.len();
+        let d_sae = u32::try_from(self.d_sae).ok().filter(|d| *d > 0);
+        let d_sae = d_sae.ok_or_else(|| {
+            bad(format!(
+                "expected 1 to 2^32 - 1 latents, got {}",
+                self.d_sae
+            ))
+        })?;
+        let offsets: Vec<usize> = self.offsets.iter().map(|&o| o as usize).collect();
+        let rising = self.offsets.windows(2).all(|pair| pair[0] <= pair[1]);
+        if self.offsets.first() != Some(&0) || !rising || offsets.last() != Some(&entries) {
+            return Err(bad(format!(
+                "expected row offsets that rise from 0 to {entries}"
+            )));
+        }
+        let rows = offsets.len() - 1;
+        if self.values.len() != entries {
+            let got = self.values.len();
+            return Err(bad(format!(
+                "expected a value for each of {entries} indices, got {got}"
+            )));
+        }
+        if ![0, rows].contains(&self.row_means.len()) {
+            let got = self.row_means.len();
+            return Err(bad(format!(
+                "expected a mean for each of {rows} rows or none, got {got}"
+            )));
+        }
+        let outside = |i: &i64| u32::try_from(*i).map_or(true, |i| i >= d_sae);
+        if let Some(at) = self.indices.iter().position(outside) {
+            let got = self.indices[at];
+            return Err(bad(format!(
+                "entry {at}: expected a latent below {d_sae}, got {got}"
+            )));
+        }
+        let numbers = self.values.iter().chain(&self.row_means);
+        if let Some((at, got)) = numbers.enumerate().find(|(_, v)| !v.is_finite()) {
+            return Err(bad(format!(
+                "entry {at}: expected a finite value, got {got}"
+            )));
+        }
+        let mut codes = Codes {
+            d_sae: d_sae as usize,
+            offsets,
+            indices: self.indices.iter().map(|&i| i as u32).collect(),
+            values: self.values,
+            row_means: self.row_means,
+        };
+        match codes.sort_rows() {
+            None => Ok(codes),
+            Some(row) => Err(bad(format!(
+                "row {row}: expected each latent once, got one twice"
+            ))),
+        }
     }
-    if let Some(at) = indices.iter().position(|&i| i < 0 || i as usize >= d_sae) {
-        return Err(bad(format!(
-            "entry {at}: expected a latent below {d_sae}, got {}",
-            indices[at]
-        )));
-    }
-    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
-        return Err(bad(format!(
-            "entry {at}: expected a finite value, got {}",
-            values[at]
-        )));
-    }
-    let indices = indices.into_iter().map(|i| i as u32).collect();
-    Ok(Codes {
-        d_sae,
-        offsets,
-        indices,
-        values,
-        row_means: Vec::new(),
-    })
 }
 
 #[cfg(test)]
@@ -155,11 +187,27 @@ mod tests {
 
     #[test]
     fn an_index_outside_the_latents_is_refused() {
-        let error = assemble(Path::new("x"), 4, vec![0, 1], vec![4], vec![1.0]).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "x: entry 0: expected a latent below 4, got 4"
-        );
-        assert!(assemble(Path::new("x"), 4, vec![0, 2, 1], vec![0], vec![1.0]).is_err());
+        let arrays = |offsets: &[i64], indices: &[i64]| Arrays {
+            d_sae: 4,
+            offsets: offsets.into(),
+            indices: indices.into(),
+            values: vec![1.0; indices.len()],
+            row_means: Vec::new(),
+        };
+        let refusal = |offsets: &[i64], indices: &[i64]| {
+            let path = Path::new("x");
+            arrays(offsets, indices)
+                .assemble(path)
+                .unwrap_err()
+                .to_string()
+        };
+        let error = refusal(&[0, 1], &[4]);
+        assert_eq!(error, "x: entry 0: expected a latent below 4, got 4");
+        assert!(refusal(&[0, 2, 1], &[0]).contains("offsets"));
+        assert!(refusal(&[0, -1, 1], &[0]).contains("offsets"));
+        let error = refusal(&[0, 1, 3], &[2, 1, 1]);
+        assert_eq!(error, "x: row 1: expected each latent once, got one twice");
+        let codes = arrays(&[0, 1, 3], &[2, 3, 1]).assemble(Path::new("x"));
+        assert_eq!(codes.unwrap().indices, [2, 1, 3]);
     }
 }

@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
-use super::{Codes, Error, Result};
+use super::{Codes, Result};
 use crate::atomic;
-use crate::data::{self, OpenOptions, npy};
+use crate::data::{OpenOptions, npy};
 
 pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     atomic::write(path, |out| {
@@ -17,10 +17,7 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Codes> {
-    let spec = path
-        .to_str()
-        .ok_or_else(|| Error::format(path, "expected a file name in UTF-8"))?;
-    let rows = data::open(spec, &OpenOptions::default())?.source;
+    let rows = npy::open(path, &OpenOptions::default())?.source;
     let mut values = vec![0.0; rows.rows() * rows.d_in()];
     rows.read(0, &mut values)?;
     let mut codes = Codes::new(rows.d_in());

@@ -1,25 +1,26 @@
-//! Codes as parquet: columns `indices` and `values`, a list of each in every row.
+//! Codes as parquet: columns `indices` and `values`, a list of each in every row, and perhaps
+//! `row_mean`.
 
-use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
-use ::parquet::column::reader::ColumnReader;
 use ::parquet::data_type::{DataType, FloatType, Int32Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
 use ::parquet::file::properties::WriterProperties;
-use ::parquet::file::reader::{FileReader, SerializedFileReader};
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 
-use super::{Codes, Error, Result, assemble};
+use super::{Arrays, Codes, Error, Result};
 use crate::atomic;
+use crate::data::parquet::table::Table;
 
-const SCHEMA: &str = "message codes {
-    REQUIRED GROUP indices (LIST) { REPEATED GROUP list { REQUIRED INT32 element; } }
-    REQUIRED GROUP values (LIST) { REPEATED GROUP list { REQUIRED FLOAT element; } }
-}";
+const INDICES: &str =
+    "REQUIRED GROUP indices (LIST) { REPEATED GROUP list { REQUIRED INT32 element; } }";
+const VALUES: &str =
+    "REQUIRED GROUP values (LIST) { REPEATED GROUP list { REQUIRED FLOAT element; } }";
+/// A column that is there if the preprocessing removes each row's mean.
+const ROW_MEAN: &str = "row_mean";
 /// Key of the file's metadata that holds the number of latents.
 const D_SAE: &str = "d_sae";
 
@@ -33,9 +34,15 @@ fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(vec![d_sae]))
         .build();
+    let means = if codes.row_means.is_empty() {
+        String::new()
+    } else {
+        format!("REQUIRED FLOAT {ROW_MEAN};")
+    };
+    let schema = format!("message codes {{ {INDICES} {VALUES} {means} }}");
     let mut writer = SerializedFileWriter::new(
         Vec::new(),
-        Arc::new(parse_message_type(SCHEMA)?),
+        Arc::new(parse_message_type(&schema)?),
         Arc::new(properties),
     )?;
     // An empty row is one level of definition 0; an entry is definition 1, its row's first repetition 0.
@@ -49,6 +56,9 @@ fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
     let indices: Vec<i32> = codes.indices.iter().map(|&i| i as i32).collect();
     column::<Int32Type>(&mut group, &indices, &definition, &repetition)?;
     column::<FloatType>(&mut group, &codes.values, &definition, &repetition)?;
+    if !codes.row_means.is_empty() {
+        column::<FloatType>(&mut group, &codes.row_means, &[], &[])?;
+    }
     group.close()?;
     writer.into_inner()
 }
@@ -64,78 +74,42 @@ fn column<T: DataType>(
         .ok_or_else(|| ParquetError::General("the schema has two columns".into()))?;
     column
         .typed::<T>()
-        .write_batch(values, Some(definition), Some(repetition))?;
+        .write_batch(values, levels(definition), levels(repetition))?;
     column.close()
 }
 
+/// A flat column has no levels.
+fn levels(levels: &[i16]) -> Option<&[i16]> {
+    (!levels.is_empty()).then_some(levels)
+}
+
 pub(super) fn read(path: &Path) -> Result<Codes> {
-    let file = File::open(path).map_err(Error::io(path))?;
-    let damaged = |e: ParquetError| Error::format(path, format!("damaged parquet: {e}"));
-    let reader = SerializedFileReader::new(file).map_err(damaged)?;
-    let metadata = reader.metadata().file_metadata();
-    let found = metadata
-        .key_value_metadata()
-        .and_then(|all| all.iter().find(|kv| kv.key == D_SAE));
-    let d_sae = found
-        .and_then(|kv| kv.value.as_ref()?.parse().ok())
+    let table = Table::open(path)?;
+    let texts = table.metadata().key_value_metadata();
+    let d_sae = texts.and_then(|all| all.iter().find(|text| text.key == D_SAE));
+    let d_sae = d_sae
+        .and_then(|text| text.value.as_ref()?.parse().ok())
         .ok_or_else(|| {
-            Error::format(
-                path,
-                format!("expected `{D_SAE}` in the file's metadata, got none"),
-            )
+            let why = format!("expected a number `{D_SAE}` in the file's metadata, got none");
+            Error::format(path, why)
         })?;
-    let rows = usize::try_from(metadata.num_rows()).unwrap_or(0);
-    let (mut indices, mut values, mut offsets) = (Vec::new(), Vec::new(), vec![0]);
-    for group in 0..reader.num_row_groups() {
-        let group = reader.get_row_group(group).map_err(damaged)?;
-        let (mut definition, mut repetition) = (Vec::new(), Vec::new());
-        match group.get_column_reader(0).map_err(damaged)? {
-            ColumnReader::Int32ColumnReader(mut column) => {
-                let mut more = Vec::new();
-                column
-                    .read_records(
-                        rows,
-                        Some(&mut definition),
-                        Some(&mut repetition),
-                        &mut more,
-                    )
-                    .map_err(damaged)?;
-                indices.extend(more.into_iter().map(i64::from));
-            }
-            _ => {
-                return Err(Error::format(
-                    path,
-                    "expected a first column of 32-bit indices",
-                ));
-            }
-        }
-        let mut total = offsets[offsets.len() - 1];
-        for (defined, repeated) in definition.iter().zip(&repetition) {
-            total += i64::from(*defined > 0);
-            if *repeated == 0 {
-                offsets.push(total);
-            } else if let Some(last) = offsets.last_mut() {
-                *last = total;
-            }
-        }
-        match group.get_column_reader(1).map_err(damaged)? {
-            ColumnReader::FloatColumnReader(mut column) => {
-                column
-                    .read_records(
-                        rows,
-                        Some(&mut Vec::new()),
-                        Some(&mut Vec::new()),
-                        &mut values,
-                    )
-                    .map_err(damaged)?;
-            }
-            _ => {
-                return Err(Error::format(
-                    path,
-                    "expected a second column of 32-bit floats",
-                ));
-            }
-        }
+    let indices = table.integers(table.find("indices")?)?;
+    let values = table.floats(table.find("values")?)?;
+    if let Some(row) = (0..indices.ends.len()).find(|&row| indices.ends[row] != values.ends[row]) {
+        let why = format!("row {row}: expected as many values as indices, got another number");
+        return Err(Error::format(path, why));
     }
-    assemble(path, d_sae, offsets, indices, values)
+    let mut offsets = vec![0];
+    offsets.extend(indices.ends.iter().map(|&end| end as i64));
+    let arrays = Arrays {
+        d_sae,
+        offsets,
+        indices: indices.values,
+        values: values.values,
+        row_means: match table.find(ROW_MEAN) {
+            Ok(leaf) => table.floats(leaf)?.values,
+            Err(_) => Vec::new(),
+        },
+    };
+    arrays.assemble(path)
 }

@@ -1,0 +1,406 @@
+//! Damaged and malicious files: an error that names the file, never a panic, never absurd memory.
+//!
+//! Every valid file is cut short at many lengths and changed at many places; the generator's seed
+//! is fixed, so a failure comes again.
+
+mod fixtures;
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use fixtures::{Options, folder};
+use rand::{RngExt, SeedableRng};
+use rarefy::config::Config;
+use rarefy::data::{self, Memory, OpenOptions, survey};
+use rarefy::formats::codes;
+use rarefy::model::Model;
+use rarefy::plan::Plan;
+use rarefy::preprocess::Pipeline;
+use rarefy::train::State;
+use rarefy::variants::{self, Hyper};
+use rarefy::{Error, Result};
+
+/// Lengths at which a file is cut, and places at which one is changed.
+const TRIALS: usize = 300;
+/// What all trials of a test may add to the address space: stacks and pools, but no promises.
+const MOST_MEMORY: u64 = 1 << 30;
+
+/// Whether a file that is cut short can still be one of its kind.
+#[derive(Clone, Copy, PartialEq)]
+enum Cut {
+    Refused,
+    MayPass,
+}
+
+/// Opens the file at `path` in every damaged form of what lies there now.
+fn batter(path: &Path, cut: Cut, open: &dyn Fn() -> Result<()>) {
+    let whole = std::fs::read(path).unwrap();
+    open().unwrap_or_else(|e| panic!("whole file: {e}"));
+    let before = address_space();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let step = whole.len().div_ceil(TRIALS);
+    for length in (0..whole.len()).step_by(step).chain([whole.len() - 1]) {
+        let outcome = attempt(path, &whole[..length], open, &format!("cut at {length}"));
+        assert!(
+            outcome.is_err() || cut == Cut::MayPass,
+            "{name} cut at {length} of {} was read",
+            whole.len()
+        );
+    }
+    let mut rng = rarefy::Rng::seed_from_u64(1);
+    for trial in 0..TRIALS {
+        let mut bytes = whole.clone();
+        // Headers are where the damage is done: every other change is near an end.
+        let at = match trial % 4 {
+            0 => rng.random_range(0..whole.len().min(64)),
+            1 => whole.len() - 1 - rng.random_range(0..whole.len().min(64)),
+            _ => rng.random_range(0..whole.len()),
+        };
+        // One byte, or several that make a large number.
+        let value = rng.random_range(0..=255);
+        let count = if trial % 3 == 0 { 8 } else { 1 };
+        let fill = if count == 1 {
+            value
+        } else {
+            [0xFF, 0x7F][trial % 2]
+        };
+        bytes
+            .iter_mut()
+            .skip(at)
+            .take(count)
+            .for_each(|b| *b = fill);
+        let what = format!("{count} x {fill:#x} at {at}");
+        // A changed value may be a value.
+        let _ = attempt(path, &bytes, open, &what);
+    }
+    let grown = address_space().saturating_sub(before);
+    assert!(grown < MOST_MEMORY, "{name}: {grown} bytes more");
+    std::fs::write(path, whole).unwrap();
+}
+
+/// Puts `bytes` into the file and opens it: no panic, and an error has the file's name.
+fn attempt(path: &Path, bytes: &[u8], open: &dyn Fn() -> Result<()>, what: &str) -> Result<()> {
+    std::fs::write(path, bytes).unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let outcome =
+        catch_unwind(AssertUnwindSafe(open)).unwrap_or_else(|_| panic!("{name}, {what}: panicked"));
+    if let Err(error) = &outcome {
+        let text = error.to_string();
+        let named = text.contains(name) || names_a_setting(error);
+        assert!(named, "{name}, {what}: no file in `{text}`");
+        assert!(
+            text.len() < 2000,
+            "{name}, {what}: {} bytes of message",
+            text.len()
+        );
+    }
+    outcome
+}
+
+/// A model's `cfg.json` says architecture and options as a user's own configuration does.
+fn names_a_setting(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::Unknown { .. } | Error::Hyper { .. } | Error::Conflict(_)
+    )
+}
+
+/// The most address space that this process ever had, where the system says.
+fn address_space() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let kilobytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
+    kilobytes.map_or(0, |n: u64| n * 1024)
+}
+
+/// Copies a fixture, with its neighbours, to where it may be damaged.
+fn copy(file: &str) -> (tempfile::TempDir, PathBuf) {
+    let from = folder().join(file);
+    let into = tempfile::tempdir().unwrap();
+    for entry in std::fs::read_dir(from.parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), into.path().join(entry.file_name())).unwrap();
+    }
+    let path = into.path().join(from.file_name().unwrap());
+    (into, path)
+}
+
+fn read_all(path: &Path, options: &OpenOptions) -> Result<()> {
+    let dataset = data::open(path.to_str().unwrap(), options)?;
+    survey(dataset.source.as_ref()).map(|_| ())
+}
+
+fn batter_data(file: &str, member: Option<&str>, cut: Cut) {
+    let (_keep, path) = copy(file);
+    let mut options = Options::default().open();
+    options.member = member.map(str::to_owned);
+    options.patches.size = (9, 7);
+    options.patches.count = 2;
+    batter(&path, cut, &|| read_all(&path, &options));
+}
+
+#[test]
+fn npy_and_npz() {
+    for file in ["f4", "fortran", "version2", "three-axes"] {
+        batter_data(&format!("npy/{file}.npy"), None, Cut::Refused);
+    }
+    batter_data("npz/one.npz", None, Cut::Refused);
+    batter_data("npz/several.npz", Some("x"), Cut::Refused);
+}
+
+#[test]
+fn csv() {
+    for file in ["labels.csv", "savetxt.csv", "labels.tsv"] {
+        batter_data(&format!("csv/{file}"), None, Cut::MayPass);
+    }
+    batter_data("csv/labels.csv.gz", None, Cut::Refused);
+}
+
+#[test]
+fn idx() {
+    for file in [
+        "idx/train-images-idx3-ubyte",
+        "idx-gz/train-images-idx3-ubyte.gz",
+    ] {
+        batter_data(file, None, Cut::Refused);
+    }
+    batter_data("idx-other/f8.idx", None, Cut::Refused);
+    // The labels beside are opened with the images.
+    let (_keep, images) = copy("idx/train-images-idx3-ubyte");
+    let labels = images.with_file_name("train-labels-idx1-ubyte");
+    batter(&labels, Cut::Refused, &|| {
+        read_all(&images, &OpenOptions::default())
+    });
+}
+
+#[test]
+fn safetensors() {
+    batter_data("safetensors/float32.safetensors", None, Cut::Refused);
+    batter_data(
+        "safetensors/several.safetensors",
+        Some("W_dec"),
+        Cut::MayPass,
+    );
+}
+
+#[test]
+fn parquet() {
+    for file in [
+        "fixed",
+        "variable",
+        "columns",
+        "codec-gzip",
+        "codec-lz4",
+        "codec-brotli",
+    ] {
+        batter_data(&format!("parquet/{file}.parquet"), None, Cut::Refused);
+    }
+}
+
+#[test]
+fn images() {
+    for file in ["grey.png", "colour.png", "smooth.jpg"] {
+        batter_data(&format!("images/{file}"), None, Cut::MayPass);
+    }
+}
+
+#[test]
+fn codes_of_every_format() {
+    for file in [
+        "csr.npz",
+        "unsorted.npz",
+        "lists.parquet",
+        "csr.safetensors",
+        "dense.npy",
+    ] {
+        let (_keep, path) = copy(&format!("codes/{file}"));
+        batter(&path, Cut::Refused, &|| {
+            let codes = codes::read(&path)?;
+            // What the program does with them, if they fit its model.
+            if codes.d_sae == 4 {
+                assert_eq!(codes.to_dense().len(), 4 * codes.rows());
+            }
+            Ok(())
+        });
+    }
+}
+
+/// Rows that every preprocessing step has something to do with.
+fn rows() -> Memory {
+    let values = (0..60).map(|i| ((i * i) % 17) as f32 + (i % 4) as f32);
+    Memory::new("rows", 4, values.collect())
+}
+
+fn pipeline() -> Pipeline {
+    let steps = [
+        "row-mean",
+        "clip-sd:2",
+        "standardise",
+        "zca:0.1",
+        "scale:0.1:0.9",
+    ];
+    Pipeline::fit(&steps.map(str::to_owned), &rows()).unwrap()
+}
+
+#[test]
+fn a_model_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let info = variants::find("kl").unwrap();
+    let hyper = Hyper::check(info.options, BTreeMap::<&str, String>::new()).unwrap();
+    let variant = (info.build)(&hyper).unwrap();
+    let params = variant.init(&variant.layout(4, 5), &mut rarefy::Rng::seed_from_u64(1));
+    let model = Model {
+        info,
+        hyper,
+        variant,
+        params,
+        d_in: 4,
+        d_sae: 5,
+        pipeline: pipeline(),
+        image_shape: Some((2, 2)),
+    };
+    model.save(folder.path()).unwrap();
+    let use_it = || {
+        let model = Model::load(folder.path())?;
+        let rows = vec![0.5; 2 * model.raw_width()];
+        assert_eq!(model.reconstruct(&rows).len(), rows.len());
+        assert_eq!(model.filters().len(), model.d_sae);
+        Ok(())
+    };
+    for file in [
+        "cfg.json",
+        "sae_weights.safetensors",
+        "preprocess.safetensors",
+    ] {
+        batter(&folder.path().join(file), Cut::MayPass, &use_it);
+    }
+}
+
+#[test]
+fn preprocessing() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("preprocess.safetensors");
+    pipeline().save(&path).unwrap();
+    batter(&path, Cut::Refused, &|| {
+        let pipeline = Pipeline::load(&path)?;
+        if pipeline.d_in() == 4 {
+            let (prepared, context) = pipeline.apply(&[1.0; 8]);
+            assert_eq!(pipeline.invert(&prepared, &context).len(), 8);
+        }
+        Ok(())
+    });
+}
+
+#[test]
+fn a_checkpoint() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let survey = survey(&rows()).unwrap();
+    for (batch, rho_estimate) in [(None, "exact"), (Some(5), "moving")] {
+        let mut config = Config::default();
+        config.model.latents = 5;
+        config.train.batch = batch;
+        let options = &mut config.model.options;
+        options.insert("rho_estimate".into(), rho_estimate.into());
+        let plan = Plan::new(&config, &survey).unwrap();
+        let state = State::new(&plan, None).unwrap();
+        state.save(&path, &plan).unwrap();
+        batter(&path, Cut::Refused, &|| {
+            State::load(&path, &plan).map(|_| ())
+        });
+    }
+}
+
+/// Headers that promise what no file holds, and small files that unpack into large ones.
+#[test]
+fn promises_and_bombs() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = address_space();
+    let zeros = vec![0; 64 << 20];
+    let npy = |shape: &str, order: &str| {
+        let text = format!("{{'descr': '<f4', 'fortran_order': {order}, 'shape': {shape}, }}\n");
+        let length = (text.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", length.as_slice(), text.as_bytes()].concat()
+    };
+    let gzip = |bytes: &[u8]| {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        packer.write_all(bytes).unwrap();
+        packer.finish().unwrap()
+    };
+    let zip = |member: &[u8]| {
+        let mut archive = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
+        let options = zip::write::SimpleFileOptions::default();
+        archive.start_file("x.npy", options).unwrap();
+        archive.write_all(member).unwrap();
+        archive.finish().unwrap().into_inner()
+    };
+    let idx = |sizes: [u32; 3]| {
+        let sizes = sizes.map(u32::to_be_bytes).concat();
+        [&[0, 0, 8, 3], sizes.as_slice()].concat()
+    };
+    let tensor = |shape: &str, end: &str| {
+        let header =
+            format!(r#"{{"x":{{"dtype":"F32","shape":{shape},"data_offsets":[0,{end}]}}}}"#);
+        [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat()
+    };
+    let two_to_60 = 1u64 << 60;
+    let deep = format!("({two_to_60}, {two_to_60})");
+    let files: [(&str, Vec<u8>); 12] = [
+        ("rows.npy", npy(&format!("({two_to_60}, 4)"), "False")),
+        ("overflow.npy", npy(&deep, "True")),
+        ("rows.npz", zip(&npy(&format!("({two_to_60}, 4)"), "False"))),
+        ("overflow.npz", zip(&npy(&deep, "False"))),
+        (
+            "bomb.npz",
+            zip(&[npy("(2, 2)", "False"), zeros.clone()].concat()),
+        ),
+        ("sizes-ubyte", idx([u32::MAX; 3])),
+        ("sizes-ubyte.gz", gzip(&idx([u32::MAX, 1, 1]))),
+        (
+            "bomb-ubyte.gz",
+            gzip(&[idx([2, 2, 2]), zeros.clone()].concat()),
+        ),
+        ("bomb.csv.gz", gzip(&zeros)),
+        (
+            "header.safetensors",
+            [two_to_60.to_le_bytes(), [0; 8]].concat(),
+        ),
+        (
+            "rows.safetensors",
+            tensor("[1152921504606846976,4]", "18446744073709551615"),
+        ),
+        (
+            "rows-2.safetensors",
+            tensor("[1099511627776,4]", "17592186044416"),
+        ),
+    ];
+    for (name, bytes) in files {
+        assert!(bytes.len() < 1 << 20, "{name} is no small file");
+        let path = folder.path().join(name);
+        let open = || read_all(&path, &OpenOptions::default());
+        let outcome = attempt(&path, &bytes, &open, "whole");
+        assert!(outcome.is_err(), "{name} was read");
+        let grown = address_space().saturating_sub(before);
+        assert!(grown < MOST_MEMORY, "{name}: {grown} bytes more");
+    }
+}
+
+#[test]
+fn a_model_that_promises_too_much() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("sae_weights.safetensors"), b"").unwrap();
+    for (d_in, d_sae) in [(1 << 30, 1 << 30), (usize::MAX, 2), (0, 4), (4, 0)] {
+        let config = format!(r#"{{"architecture": "kl", "d_in": {d_in}, "d_sae": {d_sae}}}"#);
+        let path = folder.path().join("cfg.json");
+        std::fs::write(&path, config).unwrap();
+        let loaded = catch_unwind(|| Model::load(folder.path()).map(|_| ()));
+        let error = loaded.expect("no panic").expect_err("nothing is there");
+        let text = error.to_string();
+        assert!(
+            text.contains("cfg.json") || text.contains("sae_weights"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,81 @@
+//! Every reader of data against files that the peers' own packages wrote, value for value.
+//!
+//! `data/make.py` made the files; `data/expected.json` holds what the packages say is in them.
+
+mod fixtures;
+
+use fixtures::{Fixture, Refusal, expected, folder};
+use rarefy::data;
+
+#[test]
+fn every_file_reads_as_its_own_package_says() {
+    let all = expected().readable;
+    assert!(all.len() > 70, "only {} fixtures", all.len());
+    for fixture in all {
+        let Fixture {
+            file,
+            rows,
+            d_in,
+            values,
+            labels,
+            image_shape,
+            options,
+        } = &fixture;
+        let path = folder().join(file);
+        let dataset = data::open(path.to_str().unwrap(), &options.open())
+            .unwrap_or_else(|e| panic!("{file}: {e}"));
+        let source = dataset.source.as_ref();
+        assert_eq!((source.rows(), source.d_in()), (*rows, *d_in), "{file}");
+        let mut got = vec![0.0; rows * d_in];
+        source.read(0, &mut got).unwrap();
+        let far = |(got, want): (&f32, &f64)| (f64::from(*got) - want).abs() > options.tolerance;
+        assert!(
+            !got.iter().zip(values).any(far),
+            "{file} ({options:?}):\n{got:?}\n{values:?}"
+        );
+        assert_eq!(&dataset.labels, labels, "{file}");
+        assert_eq!(&dataset.image_shape, image_shape, "{file}");
+        // Any order, any part: the same rows.
+        let order: Vec<usize> = (0..*rows).rev().collect();
+        let mut turned = vec![0.0; rows * d_in];
+        source.gather(&order, &mut turned).unwrap();
+        assert!(
+            turned.rchunks_exact(*d_in).eq(got.chunks_exact(*d_in)),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn what_cannot_be_used_is_refused_with_file_and_place() {
+    for Refusal {
+        file,
+        words,
+        options,
+    } in expected().refused
+    {
+        let path = folder().join(&file);
+        let Err(error) = data::open(path.to_str().unwrap(), &options.open())
+            .and_then(|dataset| data::survey(dataset.source.as_ref()))
+        else {
+            panic!("{file} was read");
+        };
+        let error = error.to_string();
+        assert!(error.contains(&file), "no name of {file}: {error}");
+        for word in words {
+            assert!(error.contains(&word), "no `{word}`: {error}");
+        }
+    }
+}
+
+#[test]
+fn the_first_rows_keep_their_labels() {
+    let path = folder().join("csv/labels.csv");
+    let options = data::OpenOptions {
+        rows: Some(2),
+        ..Default::default()
+    };
+    let dataset = data::open(path.to_str().unwrap(), &options).unwrap();
+    assert_eq!(dataset.source.rows(), 2);
+    assert_eq!(dataset.labels.unwrap(), ["ant", "bee, the"]);
+}
