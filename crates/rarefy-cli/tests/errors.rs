@@ -4,30 +4,22 @@ mod common;
 
 use common::{Place, noise, npy, text};
 
-/// One call that must fail: words, exit code, and all that stderr says.
-type Case = (&'static str, i32, &'static str);
-
-/// Runs every case in a folder that must look afterwards as it did before.
+/// Runs the calls of a table in a folder that must look afterwards as it did before.
+///
+/// A call begins with `$ `; below it stand the exit code and all that stderr says.
 #[track_caller]
-fn all_fail(place: &Place, cases: &[Case]) {
+fn all_fail(place: &Place, table: &str) {
     let before = place.everything();
-    let mut wrong = String::new();
-    for (words, code, message) in cases {
+    let cases = table.strip_prefix("$ ").expect("a call begins the table");
+    for case in cases.split("\n$ ") {
+        let (words, expected) = case.split_once('\n').expect("a result below the call");
         let output = place.run(words);
-        let (out, err) = (text(&output.stdout), text(&output.stderr));
-        if output.status.code() != Some(*code) || err.trim_end() != *message || !out.is_empty() {
-            wrong += &format!(
-                "\n$ rarefy {words}\n{}, expected {code}\n{out}{err}",
-                output.status
-            );
-        }
-        let after = place.everything();
-        if after != before {
-            let new: Vec<_> = after.iter().filter(|name| !before.contains(name)).collect();
-            wrong += &format!("\n$ rarefy {words}\nleft behind: {new:?}\n");
-        }
+        let code = output.status.code().expect("no signal ended it");
+        let got = format!("{code} {}", text(&output.stderr).trim_end());
+        assert_eq!(got, expected.trim_end(), "rarefy {words}");
+        assert_eq!(text(&output.stdout), "", "rarefy {words}");
+        assert_eq!(place.everything(), before, "rarefy {words}");
     }
-    assert!(wrong.is_empty(), "{wrong}");
 }
 
 #[test]
@@ -63,111 +55,7 @@ fn data_that_cannot_be_read() {
         [header, pickled.into_bytes(), b"cos\nsystem\n".to_vec()].concat(),
     );
     std::fs::create_dir(place.path("nothing")).unwrap();
-    all_fail(
-        &place,
-        &[
-            (
-                "train missing.npy --out run",
-                1,
-                "error: missing.npy: No such file or directory (os error 2)",
-            ),
-            (
-                "train digits --out run",
-                1,
-                "error: digits: No such file or directory (os error 2)\nhint: the embedded sample is written sample:digits",
-            ),
-            (
-                "train empty.npy --out run",
-                1,
-                "error: empty.npy: expected data, got an empty file",
-            ),
-            (
-                "train empty.csv --out run",
-                1,
-                "error: empty.csv: expected data, got an empty file",
-            ),
-            (
-                "train short.npy --out run",
-                1,
-                "error: short.npy: truncated: expected 240 bytes of data from byte 128 on (20 x 3 f32), got 233",
-            ),
-            (
-                "train header.npy --out run",
-                1,
-                "error: header.npy: truncated: expected a header of 118 bytes, got 30",
-            ),
-            (
-                "train pickled.npy --out run",
-                1,
-                "error: pickled.npy: it holds pickled Python objects, which are never unpickled here because that can run code; save numbers with x.astype('float32')",
-            ),
-            (
-                "train nan.npy --out run",
-                1,
-                "error: nan.npy: row 4, column 1: expected a finite number, got NaN\nhint: replace or drop such rows before training",
-            ),
-            (
-                "train inf.npy --out run",
-                1,
-                "error: inf.npy: row 4, column 1: expected a finite number, got inf\nhint: replace or drop such rows before training",
-            ),
-            (
-                "train ragged.csv --out run",
-                1,
-                "error: ragged.csv: line 3: expected 3 fields, got 2",
-            ),
-            (
-                "train word.csv --out run",
-                1,
-                "error: word.csv: line 3, column 1 (`b`): expected a number, got `five`",
-            ),
-            (
-                "train blank.csv --out run",
-                1,
-                "error: blank.csv: line 2, column 1: expected a number, got ``",
-            ),
-            (
-                "train nan.csv --out run",
-                1,
-                "error: nan.csv: row 1, column 1: expected a finite number, got NaN\nhint: replace or drop such rows before training",
-            ),
-            (
-                "train inf.csv --out run",
-                1,
-                "error: inf.csv: row 1, column 2: expected a finite number, got -inf\nhint: replace or drop such rows before training",
-            ),
-            (
-                "train notes.txt --out run",
-                2,
-                "error: unknown file name ending of `notes.txt` (known: .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)",
-            ),
-            (
-                "train nothing --out run",
-                1,
-                "error: nothing: expected files that end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg, got none",
-            ),
-            (
-                "train sample:digit --out run",
-                2,
-                "error: unknown sample `digit`, did you mean `digits`? (known: digits, words, patches)",
-            ),
-            (
-                "data info nan.npy",
-                1,
-                "error: nan.npy: row 4, column 1: expected a finite number, got NaN\nhint: replace or drop such rows before training",
-            ),
-            (
-                "data shard nan.npy --shard-rows 2 --out shards",
-                1,
-                "error: nan.npy: row 4, column 1: expected a finite number, got NaN\nhint: replace or drop such rows before training",
-            ),
-            (
-                "data patches notes.txt --out p.npy",
-                2,
-                "error: unknown file name ending of `notes.txt` (known: .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)",
-            ),
-        ],
-    );
+    all_fail(&place, UNREADABLE);
 }
 
 #[test]
@@ -177,156 +65,13 @@ fn settings_that_make_no_sense() {
     rows[7] = -0.25;
     rows[9] = 1.5;
     place.write_npy("signed.npy", 3, &rows);
-    all_fail(
-        &place,
-        &[
-            (
-                "train signed.npy --loss cross-entropy --out run",
-                2,
-                "error: loss cross-entropy needs data in [0, 1], but the data spans [-0.25, 1.5]; add `--preprocess scale` or use `--loss squared`",
-            ),
-            (
-                "train --rho 0 --out run",
-                2,
-                "error: rho must be a number in (0, 1), got 0",
-            ),
-            (
-                "train --rho 1 --out run",
-                2,
-                "error: rho must be a number in (0, 1), got 1",
-            ),
-            (
-                "train --rho -1 --out run",
-                2,
-                "error: rho must be a number in (0, 1), got -1",
-            ),
-            (
-                "train --rho nan --out run",
-                2,
-                "error: rho must be a number in (0, 1), got nan",
-            ),
-            (
-                "train --rho 1.5 --out run",
-                2,
-                "error: rho must be a number in (0, 1), got 1.5",
-            ),
-            (
-                "plot penalty --rho 1 --out p.svg",
-                2,
-                "error: rho must be a number in (0, 1), got 1",
-            ),
-            (
-                "train --latents 0 --out run",
-                2,
-                "error: latents must be at least 1, got 0",
-            ),
-            (
-                "train --rows 5000 --out run",
-                2,
-                "error: rows must be between 1 and the 1797 rows of sample:digits, got 5000",
-            ),
-            (
-                "train --rows 0 --out run",
-                2,
-                "error: rows must be between 1 and the 1797 rows of sample:digits, got 0",
-            ),
-            (
-                "train --batch 5000 --out run",
-                2,
-                "error: batch must be at most the data's 1797 rows, got 5000",
-            ),
-            (
-                "train --steps 0 --out run",
-                2,
-                "error: steps must be at least 1, got 0",
-            ),
-            (
-                "train --threads 0 --out run",
-                2,
-                "error: threads must be between 1 and 1024, got 0",
-            ),
-            (
-                "train --lr nan --out run",
-                2,
-                "error: lr must be a finite number above 0, got NaN",
-            ),
-            (
-                "train --clip tight --out run",
-                2,
-                "error: clip must be a number or none, got tight",
-            ),
-            (
-                "train --image-shape 3x3 --out run",
-                1,
-                "error: image shape: expected height x width = 64 values in a row, got 3 x 3",
-            ),
-            (
-                "train --image-shape 8 --out run",
-                2,
-                "error: size must be HEIGHTxWIDTH, such as 28x28, got 8",
-            ),
-            (
-                "train --arch k1 --out run",
-                2,
-                "error: unknown architecture `k1`, did you mean `kl`? (known: kl)",
-            ),
-            (
-                "train --preprocess scael --out run",
-                2,
-                "error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, clip-sd, pca, zca)",
-            ),
-            (
-                "train --preprocess zca:x --out run",
-                2,
-                "error: preprocess must be zca or zca:EPS, got zca:x",
-            ),
-            (
-                "check gradients --arch k1",
-                2,
-                "error: unknown architecture `k1`, did you mean `kl`? (known: kl)",
-            ),
-            (
-                "data shard sample:digits --shard-rows 0 --out shards",
-                2,
-                "error: shard-rows must be at least 1, got 0",
-            ),
-        ],
-    );
+    all_fail(&place, SENSELESS);
 }
 
 #[test]
 fn flags_that_do_not_exist() {
     let place = Place::new();
-    all_fail(
-        &place,
-        &[
-            (
-                "train --latnets 3",
-                2,
-                "error: unexpected argument '--latnets' found\n\n  tip: a similar argument exists: '--latents'\n\nUsage: rarefy train --latents <N> [DATA]\n\nFor more information, try '--help'.",
-            ),
-            (
-                "trian",
-                2,
-                "error: unrecognized subcommand 'trian'\n\n  tip: a similar subcommand exists: 'train'\n\nUsage: rarefy <COMMAND>\n\nFor more information, try '--help'.",
-            ),
-            (
-                "train --seed -1",
-                2,
-                "error: invalid value '-1' for '--seed <N>': invalid digit found in string\n\nFor more information, try '--help'.",
-            ),
-            (
-                "train --optimizer adma",
-                2,
-                "error: invalid value 'adma' for '--optimizer <NAME>'\n  [possible values: lbfgs, adam, sgd]\n\n  tip: a similar value exists: 'adam'\n\nFor more information, try '--help'.",
-            ),
-            (
-                "train --resume",
-                2,
-                "error: the following required arguments were not provided:\n  --out <RUN>\n\nUsage: rarefy train --out <RUN> --resume [DATA]\n\nFor more information, try '--help'.",
-            ),
-        ],
-    );
+    all_fail(&place, FLAGS);
 }
 
 #[test]
@@ -341,91 +86,7 @@ fn configurations() {
     place.write("word.toml", "[train]\noptimizer = \"adm\"\n");
     place.write("bytes.toml", b"\xff\xfe");
     std::fs::create_dir(place.path("folder")).unwrap();
-    all_fail(
-        &place,
-        &[
-            (
-                "train --out run --config syntax.toml",
-                1,
-                "error: syntax.toml: line 2, column 11: extra `=`, expected nothing",
-            ),
-            (
-                "train --out run --config key.toml",
-                2,
-                "error: key.toml: line 5, column 1: unknown config key `train.sede`, did you mean `train.seed`?\nhint: a run's config.toml shows every key",
-            ),
-            (
-                "train --out run --config option.toml",
-                2,
-                "error: option.toml: line 2, column 1: unknown config key `model.options.rhoo`, did you mean `model.options.rho`?\nhint: a run's config.toml shows every key",
-            ),
-            (
-                "train --out run --config section.toml",
-                2,
-                "error: section.toml: line 1, column 2: unknown config section `modle`, did you mean `model`? (known: data, model, train)\nhint: a run's config.toml shows every key",
-            ),
-            (
-                "train --out run --config type.toml",
-                1,
-                "error: type.toml: line 2, column 11: invalid type: string \"many\", expected a whole number not below 0",
-            ),
-            (
-                "train --out run --config word.toml",
-                1,
-                "error: word.toml: line 2, column 13: unknown variant `adm`, expected one of `lbfgs`, `adam`, `sgd`",
-            ),
-            (
-                "train --out run --config value.toml",
-                2,
-                "error: rho must be a number in (0, 1), got 2",
-            ),
-            (
-                "train --out run --config bytes.toml",
-                1,
-                "error: bytes.toml: stream did not contain valid UTF-8",
-            ),
-            (
-                "train --out run --config missing.toml",
-                1,
-                "error: missing.toml: No such file or directory (os error 2)",
-            ),
-            (
-                "train --out run --config folder",
-                1,
-                "error: folder: expected a configuration file, got a folder",
-            ),
-            (
-                "train --out run --set latnets=3",
-                2,
-                "error: unknown config key `latnets`, did you mean `latents`?\nhint: a run's config.toml shows every key",
-            ),
-            (
-                "train --out run --set model.latnets=3",
-                2,
-                "error: unknown config key `model.latnets`, did you mean `model.latents`?\nhint: a run's config.toml shows every key",
-            ),
-            (
-                "train --out run --set rho",
-                2,
-                "error: --set must be KEY=VALUE, got rho",
-            ),
-            (
-                "train --out run --set latents=many",
-                2,
-                "error: --set latents=many: invalid type: string \"many\", expected a whole number not below 0",
-            ),
-            (
-                "train --out run --set train.seed=-1",
-                2,
-                "error: --set train.seed=-1: invalid value: integer `-1`, expected a whole number not below 0",
-            ),
-            (
-                "train --out run --set rho=2",
-                2,
-                "error: rho must be a number in (0, 1), got 2",
-            ),
-        ],
-    );
+    all_fail(&place, CONFIGURATIONS);
 }
 
 #[test]
@@ -434,56 +95,7 @@ fn places_that_cannot_be_written_to() {
     place.write("file", "in the way");
     place.write("full/notes.txt", "not a run");
     place.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
-    all_fail(
-        &place,
-        &[
-            (
-                "train --out file",
-                1,
-                "error: file: expected a folder to write to, got a file",
-            ),
-            (
-                "train --out file/deep/run",
-                1,
-                "error: file: expected a folder to write to, got a file",
-            ),
-            (
-                "train --out full",
-                2,
-                "error: full holds other files and is no run; give another --out",
-            ),
-            (
-                "encode run sample:digits --out file/codes.npy",
-                1,
-                "error: file: expected a folder to write to, got a file",
-            ),
-            (
-                "encode run sample:digits --out full/.npz",
-                2,
-                "error: unknown ending of a codes file `` (known: npy, npz, safetensors, parquet)",
-            ),
-            (
-                "encode run sample:digits --out codes.zip",
-                2,
-                "error: unknown ending of a codes file `zip` (known: npy, npz, safetensors, parquet)",
-            ),
-            (
-                "plot penalty --rho 0.2 --out full",
-                1,
-                "error: full: expected a file to write, got a folder",
-            ),
-            (
-                "data shard sample:digits --shard-rows 900 --out file",
-                1,
-                "error: file: expected a folder to write to, got a file",
-            ),
-            (
-                "data shard sample:digits --shard-rows 900 --out full",
-                2,
-                "error: full holds other files; give a new or empty --out",
-            ),
-        ],
-    );
+    all_fail(&place, PLACES);
     assert_eq!(place.read("file"), b"in the way");
 }
 
@@ -508,61 +120,7 @@ fn runs_that_cannot_be_resumed() {
     place.write(&format!("damaged/{checkpoint}"), &whole[..whole.len() / 2]);
     let before =
         ["run", "bare", "other", "damaged"].map(|run| place.read(&format!("{run}/config.toml")));
-    all_fail(
-        &place,
-        &[
-            (
-                "train --resume --out none",
-                1,
-                "error: none: expected a run folder, got no config.toml in it",
-            ),
-            (
-                "train --resume --out empty",
-                1,
-                "error: empty: expected a run folder, got no config.toml in it",
-            ),
-            (
-                "report none",
-                1,
-                "error: none: expected a run folder, got no config.toml in it",
-            ),
-            (
-                "train --resume --out bare",
-                2,
-                "error: bare has no checkpoint to resume from",
-            ),
-            (
-                "train --resume --out run --latents 5",
-                2,
-                "error: run is a run of kl with 4 latents; it cannot be resumed as kl with 5 latents",
-            ),
-            (
-                "train --resume --out run --arch topk",
-                2,
-                "error: unknown architecture `topk` (known: kl)",
-            ),
-            (
-                "train --resume --out run --optimizer adam",
-                2,
-                "error: run/checkpoints/step-00000001.safetensors: the checkpoint is of optimizer Lbfgs, this run is of Adam",
-            ),
-            (
-                "train --resume --out run --tied",
-                1,
-                "error: run/checkpoints/step-00000001.safetensors: params: expected 324 f32, got F32 [580]",
-            ),
-            (
-                "train --resume --out other",
-                2,
-                "error: other/checkpoints/step-00000001.safetensors: the checkpoint is of architecture xx, this run is of kl",
-            ),
-            (
-                "train --resume --out damaged",
-                1,
-                "error: damaged/checkpoints/step-00000001.safetensors: not a checkpoint: incomplete metadata, file not fully covered",
-            ),
-        ],
-    );
+    all_fail(&place, RESUMED);
     let after =
         ["run", "bare", "other", "damaged"].map(|run| place.read(&format!("{run}/config.toml")));
     assert!(before == after, "a refused resume changed config.toml");
@@ -612,136 +170,7 @@ fn models_that_are_damaged() {
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     model("nan", &config, &nan);
     place.write("half/cfg.json", &config);
-    all_fail(
-        &place,
-        &[
-            (
-                "eval nothing sample:digits",
-                1,
-                "error: nothing/cfg.json: No such file or directory (os error 2)\nhint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors",
-            ),
-            (
-                "eval json sample:digits",
-                1,
-                "error: json/cfg.json: EOF while parsing a value at line 1 column 17",
-            ),
-            (
-                "eval key sample:digits",
-                1,
-                "error: key/cfg.json: missing field `d_sae` at line 1 column 34",
-            ),
-            (
-                "eval arch sample:digits",
-                2,
-                "error: unknown architecture `xx` (known: kl)",
-            ),
-            (
-                "eval size sample:digits",
-                1,
-                "error: size/sae_weights.safetensors: W_enc: expected [64, 5], got [64, 4]",
-            ),
-            (
-                "eval huge sample:digits",
-                1,
-                "error: huge/cfg.json: expected d_in and d_sae of a real model, got 64 and 4000000000000000000",
-            ),
-            (
-                "eval zero sample:digits",
-                1,
-                "error: zero/cfg.json: expected d_in and d_sae of a real model, got 64 and 0",
-            ),
-            (
-                "eval option sample:digits",
-                2,
-                "error: rho must be a number in (0, 1), got 1.1",
-            ),
-            (
-                "eval short sample:digits --json",
-                1,
-                "error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered",
-            ),
-            (
-                "eval tensor sample:digits",
-                1,
-                "error: tensor/sae_weights.safetensors: expected a tensor `W_dec`, got none",
-            ),
-            (
-                "eval nan sample:digits",
-                1,
-                "error: nan/sae_weights.safetensors: b_enc: expected finite weights, got NaN at index 3",
-            ),
-            (
-                "eval half sample:digits",
-                1,
-                "error: half/sae_weights.safetensors: No such file or directory (os error 2)",
-            ),
-            (
-                "eval run narrow.npy",
-                1,
-                "error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3",
-            ),
-            (
-                "eval run sample:digits --rows 1798",
-                2,
-                "error: rows must be between 1 and the 1797 rows of sample:digits, got 1798",
-            ),
-            (
-                "encode short sample:digits --out new/codes.npy",
-                1,
-                "error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered",
-            ),
-            (
-                "encode run narrow.npy --out codes.parquet",
-                1,
-                "error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3",
-            ),
-            (
-                "decode short codes.npz --out x.npy",
-                1,
-                "error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered",
-            ),
-            (
-                "decode run missing.npz --out x.npy",
-                1,
-                "error: missing.npz: No such file or directory (os error 2)",
-            ),
-            (
-                "decode run pickle.npz --out x.npy",
-                1,
-                "error: pickle.npz: not an npz file: invalid Zip archive: Could not find EOCD",
-            ),
-            (
-                "decode run narrow.npy --out x.npy",
-                1,
-                "error: narrow.npy: latents: expected 4, got 3",
-            ),
-            (
-                "decode run codes.npz --out x.csv",
-                2,
-                "error: out must be a file that ends in .npy, got x.csv",
-            ),
-            (
-                "report run --data narrow.npy",
-                1,
-                "error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3",
-            ),
-            (
-                "inspect nothing",
-                1,
-                "error: nothing: No such file or directory (os error 2)",
-            ),
-            (
-                "train --init short --latents 4 --out new",
-                1,
-                "error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered",
-            ),
-            (
-                "train --init run --latents 5 --out new",
-                1,
-                "error: initial weights: expected w_enc 5x64, b_enc 1x5, w_dec 5x64, b_dec 1x64, got w_enc 4x64, b_enc 1x4, w_dec 4x64, b_dec 1x64",
-            ),
-        ],
-    );
+    all_fail(&place, DAMAGED);
 }
 
 /// Data whose fault lies beyond the first rows: encoding has begun when it is met.
@@ -753,21 +182,7 @@ fn a_fault_far_into_the_data_leaves_nothing() {
     let mut rows = noise(2 * 40_000);
     rows[2 * 39_000 + 1] = f32::NEG_INFINITY;
     place.write_npy("late.npy", 2, &rows);
-    let message = "error: late.npy: row 39000, column 1: expected a finite number, got -inf\nhint: replace or drop such rows before training";
-    all_fail(
-        &place,
-        &[
-            ("encode run late.npy --out codes.npy", 1, message),
-            ("encode run late.npy --out codes.npz", 1, message),
-            ("eval run late.npy", 1, message),
-            ("train late.npy --out new", 1, message),
-            (
-                "data shard late.npy --shard-rows 10000 --out shards",
-                1,
-                message,
-            ),
-        ],
-    );
+    all_fail(&place, LATE);
 }
 
 /// Replaces the only occurrence of some text by another of any length.
@@ -781,3 +196,285 @@ fn patch(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     assert!(places.next().is_none(), "the text is there once");
     [&bytes[..at], to.as_bytes(), &bytes[at + from.len()..]].concat()
 }
+
+const UNREADABLE: &str = "$ train missing.npy --out run
+1 error: missing.npy: No such file or directory (os error 2)
+$ train digits --out run
+1 error: digits: No such file or directory (os error 2)
+hint: the embedded sample is written sample:digits
+$ train empty.npy --out run
+1 error: empty.npy: expected data, got an empty file
+$ train empty.csv --out run
+1 error: empty.csv: expected data, got an empty file
+$ train short.npy --out run
+1 error: short.npy: truncated: expected 240 bytes of data from byte 128 on (20 x 3 f32), got 233
+$ train header.npy --out run
+1 error: header.npy: truncated: expected a header of 118 bytes, got 30
+$ train pickled.npy --out run
+1 error: pickled.npy: it holds pickled Python objects, which are never unpickled here because that can run code; save numbers with x.astype('float32')
+$ train nan.npy --out run
+1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
+hint: replace or drop such rows before training
+$ train inf.npy --out run
+1 error: inf.npy: row 4, column 1: expected a finite number, got inf
+hint: replace or drop such rows before training
+$ train ragged.csv --out run
+1 error: ragged.csv: line 3: expected 3 fields, got 2
+$ train word.csv --out run
+1 error: word.csv: line 3, column 1 (`b`): expected a number, got `five`
+$ train blank.csv --out run
+1 error: blank.csv: line 2, column 1: expected a number, got ``
+$ train nan.csv --out run
+1 error: nan.csv: row 1, column 1: expected a finite number, got NaN
+hint: replace or drop such rows before training
+$ train inf.csv --out run
+1 error: inf.csv: row 1, column 2: expected a finite number, got -inf
+hint: replace or drop such rows before training
+$ train notes.txt --out run
+2 error: unknown file name ending of `notes.txt` (known: .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
+$ train nothing --out run
+1 error: nothing: expected files that end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg, got none
+$ train sample:digit --out run
+2 error: unknown sample `digit`, did you mean `digits`? (known: digits, words, patches)
+$ data info nan.npy
+1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
+hint: replace or drop such rows before training
+$ data shard nan.npy --shard-rows 2 --out shards
+1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
+hint: replace or drop such rows before training
+$ data patches notes.txt --out p.npy
+2 error: unknown file name ending of `notes.txt` (known: .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
+";
+
+const SENSELESS: &str = "$ train signed.npy --loss cross-entropy --out run
+2 error: loss cross-entropy needs data in [0, 1], but the data spans [-0.25, 1.5]; add `--preprocess scale` or use `--loss squared`
+$ train --rho 0 --out run
+2 error: rho must be a number in (0, 1), got 0
+$ train --rho 1 --out run
+2 error: rho must be a number in (0, 1), got 1
+$ train --rho -1 --out run
+2 error: rho must be a number in (0, 1), got -1
+$ train --rho nan --out run
+2 error: rho must be a number in (0, 1), got nan
+$ train --rho 1.5 --out run
+2 error: rho must be a number in (0, 1), got 1.5
+$ plot penalty --rho 1 --out p.svg
+2 error: rho must be a number in (0, 1), got 1
+$ train --latents 0 --out run
+2 error: latents must be at least 1, got 0
+$ train --rows 5000 --out run
+2 error: rows must be between 1 and the 1797 rows of sample:digits, got 5000
+$ train --rows 0 --out run
+2 error: rows must be between 1 and the 1797 rows of sample:digits, got 0
+$ train --batch 5000 --out run
+2 error: batch must be at most the data's 1797 rows, got 5000
+$ train --steps 0 --out run
+2 error: steps must be at least 1, got 0
+$ train --threads 0 --out run
+2 error: threads must be between 1 and 1024, got 0
+$ train --lr nan --out run
+2 error: lr must be a finite number above 0, got NaN
+$ train --clip tight --out run
+2 error: clip must be a number or none, got tight
+$ train --image-shape 3x3 --out run
+1 error: image shape: expected height x width = 64 values in a row, got 3 x 3
+$ train --image-shape 8 --out run
+2 error: size must be HEIGHTxWIDTH, such as 28x28, got 8
+$ train --arch k1 --out run
+2 error: unknown architecture `k1`, did you mean `kl`? (known: kl)
+$ train --preprocess scael --out run
+2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, clip-sd, pca, zca)
+$ train --preprocess zca:x --out run
+2 error: preprocess must be zca or zca:EPS, got zca:x
+$ check gradients --arch k1
+2 error: unknown architecture `k1`, did you mean `kl`? (known: kl)
+$ data shard sample:digits --shard-rows 0 --out shards
+2 error: shard-rows must be at least 1, got 0
+";
+
+const FLAGS: &str = "$ train --latnets 3
+2 error: unexpected argument '--latnets' found
+
+  tip: a similar argument exists: '--latents'
+
+Usage: rarefy train --latents <N> [DATA]
+
+For more information, try '--help'.
+$ trian
+2 error: unrecognized subcommand 'trian'
+
+  tip: a similar subcommand exists: 'train'
+
+Usage: rarefy <COMMAND>
+
+For more information, try '--help'.
+$ train --seed -1
+2 error: invalid value '-1' for '--seed <N>': invalid digit found in string
+
+For more information, try '--help'.
+$ train --optimizer adma
+2 error: invalid value 'adma' for '--optimizer <NAME>'
+  [possible values: lbfgs, adam, sgd]
+
+  tip: a similar value exists: 'adam'
+
+For more information, try '--help'.
+$ train --resume
+2 error: the following required arguments were not provided:
+  --out <RUN>
+
+Usage: rarefy train --out <RUN> --resume [DATA]
+
+For more information, try '--help'.
+";
+
+const CONFIGURATIONS: &str = r#"$ train --out run --config syntax.toml
+1 error: syntax.toml: line 2, column 11: extra `=`, expected nothing
+$ train --out run --config key.toml
+2 error: key.toml: line 5, column 1: unknown config key `train.sede`, did you mean `train.seed`?
+hint: a run's config.toml shows every key
+$ train --out run --config option.toml
+2 error: option.toml: line 2, column 1: unknown config key `model.options.rhoo`, did you mean `model.options.rho`?
+hint: a run's config.toml shows every key
+$ train --out run --config section.toml
+2 error: section.toml: line 1, column 2: unknown config section `modle`, did you mean `model`? (known: data, model, train)
+hint: a run's config.toml shows every key
+$ train --out run --config type.toml
+1 error: type.toml: line 2, column 11: invalid type: string "many", expected a whole number not below 0
+$ train --out run --config word.toml
+1 error: word.toml: line 2, column 13: unknown variant `adm`, expected one of `lbfgs`, `adam`, `sgd`
+$ train --out run --config value.toml
+2 error: rho must be a number in (0, 1), got 2
+$ train --out run --config bytes.toml
+1 error: bytes.toml: stream did not contain valid UTF-8
+$ train --out run --config missing.toml
+1 error: missing.toml: No such file or directory (os error 2)
+$ train --out run --config folder
+1 error: folder: expected a configuration file, got a folder
+$ train --out run --set latnets=3
+2 error: unknown config key `latnets`, did you mean `latents`?
+hint: a run's config.toml shows every key
+$ train --out run --set model.latnets=3
+2 error: unknown config key `model.latnets`, did you mean `model.latents`?
+hint: a run's config.toml shows every key
+$ train --out run --set rho
+2 error: --set must be KEY=VALUE, got rho
+$ train --out run --set latents=many
+2 error: --set latents=many: invalid type: string "many", expected a whole number not below 0
+$ train --out run --set train.seed=-1
+2 error: --set train.seed=-1: invalid value: integer `-1`, expected a whole number not below 0
+$ train --out run --set rho=2
+2 error: rho must be a number in (0, 1), got 2
+"#;
+
+const PLACES: &str = "$ train --out file
+1 error: file: expected a folder to write to, got a file
+$ train --out file/deep/run
+1 error: file: expected a folder to write to, got a file
+$ train --out full
+2 error: full holds other files and is no run; give another --out
+$ encode run sample:digits --out file/codes.npy
+1 error: file: expected a folder to write to, got a file
+$ encode run sample:digits --out full/.npz
+2 error: unknown ending of a codes file `` (known: npy, npz, safetensors, parquet)
+$ encode run sample:digits --out codes.zip
+2 error: unknown ending of a codes file `zip` (known: npy, npz, safetensors, parquet)
+$ plot penalty --rho 0.2 --out full
+1 error: full: expected a file to write, got a folder
+$ data shard sample:digits --shard-rows 900 --out file
+1 error: file: expected a folder to write to, got a file
+$ data shard sample:digits --shard-rows 900 --out full
+2 error: full holds other files; give a new or empty --out
+";
+
+const RESUMED: &str = "$ train --resume --out none
+1 error: none: expected a run folder, got no config.toml in it
+$ train --resume --out empty
+1 error: empty: expected a run folder, got no config.toml in it
+$ report none
+1 error: none: expected a run folder, got no config.toml in it
+$ train --resume --out bare
+2 error: bare has no checkpoint to resume from
+$ train --resume --out run --latents 5
+2 error: run is a run of kl with 4 latents; it cannot be resumed as kl with 5 latents
+$ train --resume --out run --arch topk
+2 error: unknown architecture `topk` (known: kl)
+$ train --resume --out run --optimizer adam
+2 error: run/checkpoints/step-00000001.safetensors: the checkpoint is of optimizer Lbfgs, this run is of Adam
+$ train --resume --out run --tied
+1 error: run/checkpoints/step-00000001.safetensors: params: expected 324 f32, got F32 [580]
+$ train --resume --out other
+2 error: other/checkpoints/step-00000001.safetensors: the checkpoint is of architecture xx, this run is of kl
+$ train --resume --out damaged
+1 error: damaged/checkpoints/step-00000001.safetensors: not a checkpoint: incomplete metadata, file not fully covered
+";
+
+const DAMAGED: &str = "$ eval nothing sample:digits
+1 error: nothing/cfg.json: No such file or directory (os error 2)
+hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors
+$ eval json sample:digits
+1 error: json/cfg.json: EOF while parsing a value at line 1 column 17
+$ eval key sample:digits
+1 error: key/cfg.json: missing field `d_sae` at line 1 column 34
+$ eval arch sample:digits
+2 error: unknown architecture `xx` (known: kl)
+$ eval size sample:digits
+1 error: size/sae_weights.safetensors: W_enc: expected [64, 5], got [64, 4]
+$ eval huge sample:digits
+1 error: huge/cfg.json: expected d_in and d_sae of a real model, got 64 and 4000000000000000000
+$ eval zero sample:digits
+1 error: zero/cfg.json: expected d_in and d_sae of a real model, got 64 and 0
+$ eval option sample:digits
+2 error: rho must be a number in (0, 1), got 1.1
+$ eval short sample:digits --json
+1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+$ eval tensor sample:digits
+1 error: tensor/sae_weights.safetensors: expected a tensor `W_dec`, got none
+$ eval nan sample:digits
+1 error: nan/sae_weights.safetensors: b_enc: expected finite weights, got NaN at index 3
+$ eval half sample:digits
+1 error: half/sae_weights.safetensors: No such file or directory (os error 2)
+$ eval run narrow.npy
+1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
+$ eval run sample:digits --rows 1798
+2 error: rows must be between 1 and the 1797 rows of sample:digits, got 1798
+$ encode short sample:digits --out new/codes.npy
+1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+$ encode run narrow.npy --out codes.parquet
+1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
+$ decode short codes.npz --out x.npy
+1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+$ decode run missing.npz --out x.npy
+1 error: missing.npz: No such file or directory (os error 2)
+$ decode run pickle.npz --out x.npy
+1 error: pickle.npz: not an npz file: invalid Zip archive: Could not find EOCD
+$ decode run narrow.npy --out x.npy
+1 error: narrow.npy: latents: expected 4, got 3
+$ decode run codes.npz --out x.csv
+2 error: out must be a file that ends in .npy, got x.csv
+$ report run --data narrow.npy
+1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
+$ inspect nothing
+1 error: nothing: No such file or directory (os error 2)
+$ train --init short --latents 4 --out new
+1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+$ train --init run --latents 5 --out new
+1 error: initial weights: expected w_enc 5x64, b_enc 1x5, w_dec 5x64, b_dec 1x64, got w_enc 4x64, b_enc 1x4, w_dec 4x64, b_dec 1x64
+";
+
+const LATE: &str = "$ encode run late.npy --out codes.npy
+1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
+hint: replace or drop such rows before training
+$ encode run late.npy --out codes.npz
+1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
+hint: replace or drop such rows before training
+$ eval run late.npy
+1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
+hint: replace or drop such rows before training
+$ train late.npy --out new
+1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
+hint: replace or drop such rows before training
+$ data shard late.npy --shard-rows 10000 --out shards
+1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
+hint: replace or drop such rows before training
+";

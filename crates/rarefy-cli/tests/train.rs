@@ -3,9 +3,11 @@
 mod common;
 
 use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use common::{Place, noise, text};
+use rarefy::data::OpenOptions;
+use rarefy::preprocess::RowContext;
 use serde_json::Value;
 
 /// What `eval --json` has at least; `train --json` has the same and the four of the run.
@@ -223,17 +225,18 @@ fn interrupt(place: &Place, words: &str, steps: usize) -> String {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(60);
     let records = place.path("parted/metrics.jsonl");
-    while std::fs::read_to_string(&records)
-        .unwrap_or_default()
-        .lines()
-        .count()
-        < steps
-    {
-        assert!(Instant::now() < deadline, "no {steps} steps in a minute");
+    let recorded = || {
+        std::fs::read_to_string(&records)
+            .unwrap_or_default()
+            .lines()
+            .count()
+    };
+    let started = (0..60_000).any(|_| {
         std::thread::sleep(Duration::from_millis(1));
-    }
+        recorded() >= steps
+    });
+    assert!(started, "no {steps} steps in a minute");
     let kill = Command::new("kill")
         .args(["-INT", &child.id().to_string()])
         .status();
@@ -275,11 +278,11 @@ fn codes_decode_to_the_reconstruction() {
     let place = Place::new();
     place.ok("train sample:patches --rows 500 --steps 20 --out run -q");
     let model = rarefy::model::Model::load(&place.path("run")).unwrap();
-    let patches = rarefy::data::open("sample:patches", &Default::default()).unwrap();
+    let patches = rarefy::data::open("sample:patches", &OpenOptions::default()).unwrap();
     let mut raw = vec![0.0; 300 * 64];
     patches.source.read(0, &mut raw).unwrap();
     let whole = model.reconstruct(&raw);
-    let without_means = model.decode(&model.encode(&raw).0, &Default::default());
+    let without_means = model.decode(&model.encode(&raw).0, &RowContext::default());
     assert!(
         apart(&whole, &without_means) > 10.0,
         "row means matter here"
@@ -454,10 +457,9 @@ fn forced_instructions_give_the_same_figures() {
                 plain[field].as_f64().unwrap(),
                 forced[field].as_f64().unwrap(),
             );
-            assert!(
-                (a - b).abs() <= 1e-4 * a.abs(),
-                "{path}, {field}: {a} and {b}"
-            );
+            // One latent that crosses 0.5 in one row moves l0 by a row's share.
+            let allowed = 1e-4 * a.abs() + if field == "l0" { 2.0 / 1797.0 } else { 0.0 };
+            assert!((a - b).abs() <= allowed, "{path}, {field}: {a} and {b}");
         }
     }
 }

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use rarefy::data::OpenOptions;
 use tempfile::TempDir;
 
 /// A folder that goes away with the test.
@@ -69,7 +70,7 @@ impl Place {
     /// The values of an npy file that the program wrote.
     pub fn read_npy(&self, name: &str) -> Vec<f32> {
         let path = self.path(name);
-        let data = rarefy::data::open(path.to_str().unwrap(), &Default::default()).unwrap();
+        let data = rarefy::data::open(path.to_str().unwrap(), &OpenOptions::default()).unwrap();
         let mut values = vec![0.0; data.source.rows() * data.source.d_in()];
         data.source.read(0, &mut values).unwrap();
         values
