@@ -51,6 +51,35 @@ pub trait Observer {
     fn interrupted(&self) -> bool;
 }
 
+/// An observer that says nothing, keeps nothing and never stops a run.
+///
+/// # Example
+/// ```
+/// use rarefy::{config, data, plan::Plan, train};
+/// let rows = data::Memory::new("four rows", 2, vec![0.1, 0.9, 0.9, 0.1, 0.2, 0.8, 0.8, 0.2]);
+/// let config = config::merge(&["[model]\nlatents = 2\n[train]\nsteps = 3".parse().unwrap()])?;
+/// let plan = Plan::new(&config, &data::survey(&rows)?)?;
+/// let start = train::State::new(&plan, None)?;
+/// let outcome = train::train(&plan, &rows, start, &mut train::Silent)?;
+/// assert_eq!((outcome.steps, outcome.params.get("w_enc").len()), (3, 4));
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+#[derive(Debug, Clone, Copy)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn step(&mut self, _: &Progress) -> Result<()> {
+        Ok(())
+    }
+    fn message(&mut self, _: &str) {}
+    fn checkpoint(&mut self, _: &State) -> Result<()> {
+        Ok(())
+    }
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub struct Outcome {
