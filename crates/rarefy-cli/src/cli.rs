@@ -386,6 +386,7 @@ fn argument(option: &'static OptionInfo, archs: &[&'static str]) -> Arg {
             .num_args(0..=1)
             .require_equals(true)
             .default_missing_value("true")
+            .value_name("BOOL")
             .value_parser(["true", "false"]),
         Kind::Choice(words) => argument.value_name("WORD").value_parser(words.to_vec()),
         Kind::Count(_) => argument.value_name("N"),

@@ -34,11 +34,28 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
         config::set(&mut set, key.trim(), value.trim())?;
     }
     layers.push(set);
+    // A run's own config.toml holds the steps that its epochs came to.
+    if args.epochs.is_some() {
+        forget(&mut layers, "steps");
+    }
+    // TOML has no way to say none.
+    if args.clip.as_deref() == Some("none") {
+        forget(&mut layers, "clip");
+    }
     layers.push(flags(args, matches)?);
     let config = config::merge(&layers)?;
     let defaults = suitable_defaults(&config)?;
     layers.insert(0, defaults);
     Ok(config::merge(&layers)?)
+}
+
+/// Takes a key of `[train]` out of every layer.
+fn forget(layers: &mut [Table], key: &str) {
+    for layer in layers {
+        if let Some(train) = layer.get_mut("train").and_then(Value::as_table_mut) {
+            train.remove(key);
+        }
+    }
 }
 
 /// The sample's defaults, less the options that the chosen architecture does not have.

@@ -158,6 +158,17 @@ fn a_recorded_configuration_gives_the_run_again() {
     }
 }
 
+/// What a flag says replaces what a file says, also where the file's way to say it is another.
+#[test]
+fn flags_win_over_a_configuration() {
+    let place = Place::new();
+    place.ok("train --rows 400 --latents 4 --batch 100 --steps 3 --clip 0.5 --out first -q");
+    place.ok("train --config first/config.toml --epochs 2 --clip none --out again -q");
+    let config: toml::Table = text(&place.read("again/config.toml")).parse().unwrap();
+    assert_eq!(config["train"]["steps"].as_integer(), Some(8));
+    assert!(config["train"].get("clip").is_none(), "{config}");
+}
+
 #[test]
 fn init_starts_from_given_weights() {
     let place = Place::new();
