@@ -23,7 +23,7 @@ use rarefy::variants::{self, Hyper};
 use rarefy::{Error, Result};
 
 /// Lengths at which a file is cut, and places at which one is changed.
-const TRIALS: usize = 300;
+const TRIALS: usize = 150;
 /// What all trials of a test may add to the address space: stacks and pools, but no promises.
 const MOST_MEMORY: u64 = 1 << 30;
 

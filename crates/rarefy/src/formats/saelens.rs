@@ -193,14 +193,13 @@ fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) -> Result<Vec
             got: format!("{:?}", tensor.shape()),
         });
     }
-    let element = match Element::of_tensor(tensor.dtype()) {
-        Some(float @ (Element::F16 | Element::Bf16 | Element::F32 | Element::F64)) => float,
-        _ => {
-            let got = tensor.dtype();
-            return Err(file.bad(format!(
-                "{name}: expected a floating-point tensor, got {got:?}"
-            )));
-        }
+    let Some(element @ (Element::F16 | Element::Bf16 | Element::F32 | Element::F64)) =
+        Element::of_tensor(tensor.dtype())
+    else {
+        let got = tensor.dtype();
+        return Err(file.bad(format!(
+            "{name}: expected a floating-point tensor, got {got:?}"
+        )));
     };
     let mut values = vec![0.0; shape.iter().product()];
     element.convert(tensor.data(), false, &mut values);
