@@ -6,6 +6,7 @@ use rarefy::data::{Memory, Source};
 use rarefy::train::pass::Pass;
 use rarefy::variants::{self, Hyper};
 use rarefy_kernels::peak::multiply_adds;
+use rarefy_kernels::vector::dot;
 use rayon::prelude::*;
 use serde_json::json;
 
@@ -15,6 +16,8 @@ use crate::output;
 
 /// Rounds of the peak loop: some tens of milliseconds.
 const PEAK_ROUNDS: usize = 10_000_000;
+/// Evaluations before the measured ones: buffers are allocated and threads started in the first.
+const WARM_UPS: usize = 2;
 
 pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
     let BenchCommand::Objective {
@@ -38,13 +41,13 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
     ];
     let hyper = Hyper::check(info.options, given)?;
     let variant = (info.build)(&hyper)?;
-    // Fixed made-up numbers: time does not depend on values.
+    // Fixed made-up numbers: time does not depend on values. benches/peers makes the same ones.
     let x = (0..rows * d_in)
         .map(|i| 0.5 + 0.5 * (i as f32 * 0.37).sin())
         .collect();
     let source = Memory::new("bench", *d_in, x);
     let layout = variant.layout(*d_in, *latents);
-    let mut params = rarefy::model::Params::zeros(&layout);
+    let mut params = rarefy::params::Params::zeros(&layout);
     params
         .values_mut()
         .iter_mut()
@@ -54,11 +57,12 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
     let mut pass = Pass::new(variant.as_ref(), *d_in, *latents);
     let form = pass.form(&source);
     let mut seconds = Vec::with_capacity(*repeats);
-    for repeat in 0..repeats + 2 {
+    let mut cost = 0.0;
+    for repeat in 0..repeats + WARM_UPS {
         let start = Instant::now();
         let parts = pass.evaluate(&params, &source, form, &mut |batch| batch)?;
-        std::hint::black_box(parts);
-        if repeat >= 2 {
+        cost = std::hint::black_box(parts).total();
+        if repeat >= WARM_UPS {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
@@ -69,7 +73,9 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
     // Five products of n x d_in x latents, two operations each.
     let gflops = 10.0 * (source.rows() * d_in * latents) as f64 / median / 1e9;
     if *json {
+        let gradient = pass.gradient().values();
         return output::json(&json!({
+            "cost": cost, "gradient_norm": dot(gradient, gradient).sqrt(),
             "rows": rows, "d_in": d_in, "latents": latents, "decoder": decoder, "loss": loss,
             "threads": rayon::current_num_threads(), "path": format!("{:?}", rarefy_kernels::path()),
             "seconds": seconds, "median": median, "gflops": gflops, "peak_gflops": peak, "fraction_of_peak": gflops / peak,
