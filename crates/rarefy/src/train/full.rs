@@ -4,12 +4,12 @@ use rarefy_kernels::vector::dot;
 
 use super::pass::{Form, Pass};
 use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish};
-use crate::Result;
 use crate::data::Source;
-use crate::params::Params;
 use crate::optim::Step;
+use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::Parts;
+use crate::{Error, Result};
 
 /// Iterations over which the decrease is compared with the tolerance.
 const WINDOW: usize = 5;
@@ -32,22 +32,21 @@ pub(super) fn train(
             let reason = format!("converged after {} iterations", state.step);
             return finish(state, reason, observer);
         }
-        let Optimizer::Lbfgs(lbfgs) = &mut state.optimizer else {
-            unreachable!("a state for L-BFGS was made or loaded by the plan")
-        };
-        objective.evaluated.clear();
-        let step = lbfgs.step(&mut x, &mut value, &mut gradient, &mut |x, gradient| {
-            objective.at(x, gradient)
-        })?;
-        let (evaluations, message) = match step {
-            Step::Moved {
-                evaluations,
-                message,
-            } => (evaluations, message),
-            Step::Stuck { .. } => {
-                let reason = format!("as low as f32 can tell after {} iterations", state.step);
-                return finish(state, reason, observer);
-            }
+        let step = iterate(
+            &mut state,
+            &mut x,
+            &mut value,
+            &mut gradient,
+            &mut objective,
+            observer,
+        )?;
+        let Step::Moved {
+            evaluations,
+            message,
+        } = step
+        else {
+            let reason = format!("as low as f32 can tell after {} iterations", state.step);
+            return finish(state, reason, observer);
         };
         state.step += 1;
         state.rows_seen += (evaluations * data.rows()) as u64;
@@ -72,6 +71,32 @@ pub(super) fn train(
     }
     let reason = format!("all {} iterations done", state.step);
     finish(state, reason, observer)
+}
+
+/// One iteration of L-BFGS. A user who stops it between two evaluations (each may be minutes of
+/// reading) gets the state before it.
+fn iterate(
+    state: &mut State,
+    x: &mut [f32],
+    value: &mut f64,
+    gradient: &mut [f32],
+    objective: &mut Objective,
+    observer: &mut dyn Observer,
+) -> Result<Step> {
+    let Optimizer::Lbfgs(lbfgs) = &mut state.optimizer else {
+        unreachable!("a state for L-BFGS was made or loaded by the plan")
+    };
+    objective.evaluated.clear();
+    let step = lbfgs.step(x, value, gradient, &mut |x, gradient| {
+        if observer.interrupted() {
+            return Err(Error::Interrupted);
+        }
+        objective.at(x, gradient)
+    });
+    if let Err(Error::Interrupted) = &step {
+        observer.checkpoint(state)?;
+    }
+    step
 }
 
 /// The objective over all rows as a function of the flat parameters.
