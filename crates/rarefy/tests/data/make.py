@@ -120,7 +120,7 @@ def npz():
     assert len(lie) == member.stat().st_size
     member.unlink()
     with zipfile.ZipFile(here("npz/promise.npz"), "w") as archive:
-        archive.writestr("x.npy", lie)
+        archive.writestr(zipfile.ZipInfo("x.npy"), lie)
     refuse("npz/promise.npz", "expected a member of", "1152921504606", "promise.npz[x]")
 
 
@@ -187,15 +187,14 @@ def idx():
         # The folder is the images alone: the labels are no data.
         expect(folder, images, as_text, [2, 2])
     for name, kind in [("i2", ">i2"), ("f8", ">f8")]:
-        here(f"idx/{name}.idx").write_bytes(pack((X * 100).astype(kind[1:])))
-        expect(f"idx/{name}.idx", (X * 100).astype(kind[1:]))
-    (HERE / "idx/i2.idx").rename(here("idx-other/i2.idx"))
-    (HERE / "idx/f8.idx").rename(here("idx-other/f8.idx"))
-    for entry in readable:
-        entry["file"] = entry["file"].replace("idx/i2.idx", "idx-other/i2.idx").replace("idx/f8.idx", "idx-other/f8.idx")
+        here(f"idx-other/{name}.idx").write_bytes(pack((X * 100).astype(kind[1:])))
+        expect(f"idx-other/{name}.idx", (X * 100).astype(kind[1:]))
     here("idx-other/images-idx3-ubyte").write_bytes(pack(images))
     here("idx-other/labels-idx1-ubyte").write_bytes(pack(labels[:5]))
     refuse("idx-other/images-idx3-ubyte", "labels-idx1-ubyte", "expected 6 x 1, got 5 x 1")
+    here("idx-other/wide-images-idx3-ubyte").write_bytes(pack(images))
+    here("idx-other/wide-labels-idx1-ubyte").write_bytes(pack(COUNTS.astype("u1")))
+    refuse("idx-other/wide-images-idx3-ubyte", "wide-labels", "expected 6 x 1, got 6 x 4")
 
 
 def tensors():
