@@ -16,8 +16,8 @@ use crate::output;
 
 /// Rounds of the peak loop: some tens of milliseconds.
 const PEAK_ROUNDS: usize = 10_000_000;
-/// Evaluations before the measured ones: buffers are allocated and threads started in the first.
-const WARM_UPS: usize = 2;
+/// Evaluations before the measured ones go on at least so long: threads start, clocks rise, pages fill.
+const WARM_UP_SECONDS: f64 = 0.3;
 
 pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
     let BenchCommand::Objective {
@@ -58,11 +58,12 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
     let form = pass.form(&source);
     let mut seconds = Vec::with_capacity(*repeats);
     let mut cost = 0.0;
-    for repeat in 0..repeats + WARM_UPS {
+    let begun = Instant::now();
+    while seconds.len() < *repeats {
         let start = Instant::now();
         let parts = pass.evaluate(&params, &source, form, &mut |batch| batch)?;
         cost = std::hint::black_box(parts).total();
-        if repeat >= WARM_UPS {
+        if (start - begun).as_secs_f64() >= WARM_UP_SECONDS {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
