@@ -75,9 +75,9 @@ fn detect() -> Path {
 
 /// Defines a public function whose body is compiled once for each [`Path`].
 ///
-/// The body is an `#[inline(always)]` generic function over `const FMA: bool`; plain loops over
-/// slices in it are vectorised by the compiler for the instructions of each copy. The `fn@PATH`
-/// form lets tests run every copy that the machine can.
+/// The body is an `#[inline(always)]` generic function over [`Lanes`](crate::lanes::Lanes); plain loops
+/// over slices in it are vectorised by the compiler for the instructions of each copy. The second name
+/// takes the path as an argument, so that tests run every copy that the machine can.
 macro_rules! kernel {
     (
         $(#[$meta:meta])*
@@ -95,9 +95,9 @@ macro_rules! kernel {
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
-                fn avx512($($arg: $ty),*) $(-> $ret)? { $body::<true>($($arg),*) }
+                fn avx512($($arg: $ty),*) $(-> $ret)? { $body::<$crate::lanes::Avx512>($($arg),*) }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2($($arg: $ty),*) $(-> $ret)? { $body::<true>($($arg),*) }
+                fn avx2($($arg: $ty),*) $(-> $ret)? { $body::<$crate::lanes::Avx2>($($arg),*) }
                 match path {
                     // SAFETY: `path` only holds what `detect` found on this machine.
                     $crate::cpu::Path::Avx512 => return unsafe { avx512($($arg),*) },
@@ -107,9 +107,7 @@ macro_rules! kernel {
                 }
             }
             let _ = path;
-            // Elsewhere a fused multiply-add is part of the base instructions; on plain x86-64
-            // it would be a slow library call.
-            $body::<{ cfg!(not(target_arch = "x86_64")) }>($($arg),*)
+            $body::<$crate::lanes::Portable>($($arg),*)
         }
     };
 }

@@ -1,7 +1,9 @@
 //! The decoder's elementwise half: bias, output unit, loss and its derivative in one sweep.
 
 use crate::cpu::kernel;
-use crate::math::{exp_nonpositive, fma, ln_1p};
+use crate::lanes::{LANES, Lanes, V};
+use crate::math::{exp_nonpositive, ln_1p, sigmoid_pair};
+use crate::strips::{Strip, rest, strips};
 
 /// Output unit and loss together: what a row of logits becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,8 +31,8 @@ pub enum Output {
 /// # Units
 /// The loss is summed over inputs and rows; cross-entropy in nats.
 /// # Numerics
-/// Cross-entropy never sees `ln 0`: it is computed from logits. A row's loss is summed in f32
-/// over 16 lanes, rows in f64.
+/// Cross-entropy never sees `ln 0`: it is computed from logits. Losses are summed in f32 over at
+/// most 32 values, those sums in f64.
 pub fn output_backward(
     output: Output,
     r: &mut [f32],
@@ -69,74 +71,95 @@ kernel! {
     pub fn cross_entropy / cross_entropy_on(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 = entropy
 }
 
-#[inline(always)]
-fn linear<const FMA: bool>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
-    sweep(r, x, bias, sums, |r, x| {
+/// What a kind of output does to sixteen logits: loss and derivative.
+trait Unit {
+    fn unit<L: Lanes>(r: V<L>, x: V<L>) -> (V<L>, V<L>);
+}
+
+struct LinearSquared;
+struct SigmoidSquared;
+struct SigmoidCrossEntropy;
+
+impl Unit for LinearSquared {
+    #[inline(always)]
+    fn unit<L: Lanes>(r: V<L>, x: V<L>) -> (V<L>, V<L>) {
         let d = r - x;
-        (0.5 * d * d, d)
-    })
+        (V::splat(0.5) * d * d, d)
+    }
 }
 
-#[inline(always)]
-fn squared<const FMA: bool>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
-    sweep(r, x, bias, sums, |r, x| {
-        let e = exp_nonpositive::<FMA>(-r.abs());
-        let large = 1.0 / (1.0 + e);
-        let small = e * large;
-        let d = if r >= 0.0 { large } else { small } - x;
-        (0.5 * d * d, d * (large * small))
-    })
+impl Unit for SigmoidSquared {
+    #[inline(always)]
+    fn unit<L: Lanes>(r: V<L>, x: V<L>) -> (V<L>, V<L>) {
+        let (s, rest) = sigmoid_pair(r);
+        let d = s - x;
+        (V::splat(0.5) * d * d, d * (s * rest))
+    }
 }
 
-#[inline(always)]
-fn entropy<const FMA: bool>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
-    sweep(r, x, bias, sums, |r, x| {
-        let e = exp_nonpositive::<FMA>(-r.abs());
-        let large = 1.0 / (1.0 + e);
-        let s = if r >= 0.0 { large } else { e * large };
-        let loss = fma::<FMA>(-x, r, r.max(0.0) + ln_1p::<FMA>(e));
+impl Unit for SigmoidCrossEntropy {
+    #[inline(always)]
+    fn unit<L: Lanes>(r: V<L>, x: V<L>) -> (V<L>, V<L>) {
+        let zero = V::splat(0.0);
+        let e = exp_nonpositive(zero - r.abs());
+        let large = (V::splat(1.0) + e).reciprocal();
+        let s = r.where_positive(large, e * large);
+        // ln(1 + e^r) is r + ln(1 + e^-r) on the side where e^r is large.
+        let loss = (zero - x).mul_add(r, r.where_positive(r, zero) + ln_1p(e));
         (loss, s - x)
-    })
+    }
 }
 
-/// Lanes of the loss sum: one AVX-512 register; the compiler splits it for narrower ones.
-const LANES: usize = 16;
+#[inline(always)]
+fn linear<L: Lanes>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
+    sweep::<L, LinearSquared>(r, x, bias, sums)
+}
 
 #[inline(always)]
-fn sweep(
+fn squared<L: Lanes>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
+    sweep::<L, SigmoidSquared>(r, x, bias, sums)
+}
+
+#[inline(always)]
+fn entropy<L: Lanes>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
+    sweep::<L, SigmoidCrossEntropy>(r, x, bias, sums)
+}
+
+#[inline(always)]
+fn sweep<L: Lanes, U: Unit>(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 {
+    let d_in = bias.len();
+    assert!(r.len() == x.len() && r.len().is_multiple_of(d_in) && sums.len() == d_in);
+    let n = r.len() / d_in;
+    let mut total = 0.0;
+    for strip in strips(n, d_in) {
+        total += sweep_strip::<L, U>(strip, LANES, r, x, bias, sums);
+    }
+    for (strip, count) in rest(n, d_in) {
+        total += sweep_strip::<L, U>(strip, count, r, x, bias, sums);
+    }
+    total
+}
+
+#[inline(always)]
+fn sweep_strip<L: Lanes, U: Unit>(
+    strip: Strip,
+    count: usize,
     r: &mut [f32],
     x: &[f32],
     bias: &[f32],
     sums: &mut [f64],
-    unit: impl Fn(f32, f32) -> (f32, f32),
 ) -> f64 {
-    let d_in = bias.len();
-    assert!(r.len() == x.len() && r.len().is_multiple_of(d_in) && sums.len() == d_in);
-    let whole = d_in - d_in % LANES;
-    let mut total = 0.0;
-    for (r, x) in r.chunks_exact_mut(d_in).zip(x.chunks_exact(d_in)) {
-        let mut lanes = [0.0f32; LANES];
-        for start in (0..whole).step_by(LANES) {
-            let r = &mut r[start..start + LANES];
-            let x = &x[start..start + LANES];
-            let bias = &bias[start..start + LANES];
-            let sums = &mut sums[start..start + LANES];
-            for j in 0..LANES {
-                let (loss, d) = unit(r[j] + bias[j], x[j]);
-                lanes[j] += loss;
-                r[j] = d;
-                sums[j] += f64::from(d);
-            }
-        }
-        for j in whole..d_in {
-            let (loss, d) = unit(r[j] + bias[j], x[j]);
-            lanes[j - whole] += loss;
-            r[j] = d;
-            sums[j] += f64::from(d);
-        }
-        total += lanes.iter().map(|&v| f64::from(v)).sum::<f64>();
+    let bias = strip.take::<L>(bias);
+    let (mut losses, mut sum) = (V::<L>::splat(0.0), L::zero_sums());
+    for at in strip.places() {
+        let (loss, d) = U::unit(V::load(r, at, count) + bias, V::load(x, at, count));
+        losses = losses + loss;
+        d.store(r, at, count);
+        sum = L::add_to_sums(sum, d.0);
     }
-    total
+    strip.add::<L>(sum, count, sums);
+    let losses = &losses.to_array()[..count];
+    losses.iter().map(|&loss| f64::from(loss)).sum()
 }
 
 kernel! {
@@ -148,16 +171,18 @@ kernel! {
 }
 
 #[inline(always)]
-fn forward<const FMA: bool>(sigmoid: bool, r: &mut [f32], bias: &[f32]) {
-    for r in r.chunks_exact_mut(bias.len()) {
-        if sigmoid {
-            for (r, b) in r.iter_mut().zip(bias) {
-                *r = crate::math::sigmoid_pair::<FMA>(*r + b).0;
-            }
-        } else {
-            for (r, b) in r.iter_mut().zip(bias) {
-                *r += b;
-            }
+fn forward<L: Lanes>(sigmoid: bool, r: &mut [f32], bias: &[f32]) {
+    let (n, k) = (r.len() / bias.len(), bias.len());
+    for (strip, count) in strips(n, k).map(|strip| (strip, LANES)).chain(rest(n, k)) {
+        let bias = strip.take::<L>(bias);
+        for at in strip.places() {
+            let logits = V::load(r, at, count) + bias;
+            let x_hat = if sigmoid {
+                sigmoid_pair(logits).0
+            } else {
+                logits
+            };
+            x_hat.store(r, at, count);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! The sigmoid encoder's elementwise halves: bias, sigmoid and column sums in one sweep.
 
 use crate::cpu::kernel;
+use crate::lanes::{LANES, Lanes, V};
 use crate::math::sigmoid_pair;
+use crate::strips::{Strip, rest, strips};
 
 kernel! {
     /// Turns products into sigmoid latents and adds up each latent's activity.
@@ -29,7 +31,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn latents<const FMA: bool>(
+fn latents<L: Lanes>(
     z: &mut [f32],
     slopes: &mut [f32],
     bias: &[f32],
@@ -43,15 +45,36 @@ fn latents<const FMA: bool>(
             && sum_on.len() == k
             && sum_off.len() == k
     );
-    for (z, slopes) in z.chunks_exact_mut(k).zip(slopes.chunks_exact_mut(k)) {
-        for l in 0..k {
-            let (h, rest) = sigmoid_pair::<FMA>(z[l] + bias[l]);
-            z[l] = h;
-            slopes[l] = h * rest;
-            sum_on[l] += f64::from(h);
-            sum_off[l] += f64::from(rest);
-        }
+    let n = z.len() / k;
+    for strip in strips(n, k) {
+        latents_strip::<L>(strip, LANES, z, slopes, bias, sum_on, sum_off);
     }
+    for (strip, count) in rest(n, k) {
+        latents_strip::<L>(strip, count, z, slopes, bias, sum_on, sum_off);
+    }
+}
+
+#[inline(always)]
+fn latents_strip<L: Lanes>(
+    strip: Strip,
+    count: usize,
+    z: &mut [f32],
+    slopes: &mut [f32],
+    bias: &[f32],
+    sum_on: &mut [f64],
+    sum_off: &mut [f64],
+) {
+    let bias = strip.take::<L>(bias);
+    let (mut on, mut off) = (L::zero_sums(), L::zero_sums());
+    for at in strip.places() {
+        let (h, rest) = sigmoid_pair(V::load(z, at, count) + bias);
+        h.store(z, at, count);
+        (h * rest).store(slopes, at, count);
+        on = L::add_to_sums(on, h.0);
+        off = L::add_to_sums(off, rest.0);
+    }
+    strip.add::<L>(on, count, sum_on);
+    strip.add::<L>(off, count, sum_off);
 }
 
 kernel! {
@@ -76,16 +99,35 @@ kernel! {
 }
 
 #[inline(always)]
-fn backward<const FMA: bool>(d: &mut [f32], slopes: &[f32], push: &[f32], sums: &mut [f64]) {
+fn backward<L: Lanes>(d: &mut [f32], slopes: &[f32], push: &[f32], sums: &mut [f64]) {
     let k = push.len();
     assert!(d.len() == slopes.len() && d.len().is_multiple_of(k) && sums.len() == k);
-    for (d, slopes) in d.chunks_exact_mut(k).zip(slopes.chunks_exact(k)) {
-        for l in 0..k {
-            let value = (d[l] + push[l]) * slopes[l];
-            d[l] = value;
-            sums[l] += f64::from(value);
-        }
+    let n = d.len() / k;
+    for strip in strips(n, k) {
+        backward_strip::<L>(strip, LANES, d, slopes, push, sums);
     }
+    for (strip, count) in rest(n, k) {
+        backward_strip::<L>(strip, count, d, slopes, push, sums);
+    }
+}
+
+#[inline(always)]
+fn backward_strip<L: Lanes>(
+    strip: Strip,
+    count: usize,
+    d: &mut [f32],
+    slopes: &[f32],
+    push: &[f32],
+    sums: &mut [f64],
+) {
+    let push = strip.take::<L>(push);
+    let mut sum = L::zero_sums();
+    for at in strip.places() {
+        let value = (V::load(d, at, count) + push) * V::load(slopes, at, count);
+        value.store(d, at, count);
+        sum = L::add_to_sums(sum, value.0);
+    }
+    strip.add::<L>(sum, count, sums);
 }
 
 kernel! {
@@ -94,11 +136,14 @@ kernel! {
 }
 
 #[inline(always)]
-fn sum_columns<const FMA: bool>(values: &[f32], sums: &mut [f64]) {
+fn sum_columns<L: Lanes>(values: &[f32], sums: &mut [f64]) {
     let k = sums.len();
-    for row in values.chunks_exact(k) {
-        for l in 0..k {
-            sums[l] += f64::from(row[l]);
+    let n = values.len() / k;
+    for (strip, count) in strips(n, k).map(|strip| (strip, LANES)).chain(rest(n, k)) {
+        let mut sum = L::zero_sums();
+        for at in strip.places() {
+            sum = L::add_to_sums(sum, V::<L>::load(values, at, count).0);
         }
+        strip.add::<L>(sum, count, sums);
     }
 }

@@ -16,10 +16,12 @@
 mod cpu;
 pub mod decoder;
 pub mod encoder;
+mod lanes;
 mod math;
 pub mod matmul;
 pub mod naive;
 pub mod peak;
+mod strips;
 #[cfg(test)]
 mod twins;
 pub mod vector;

@@ -1,6 +1,7 @@
 //! Dense products `c (+)= op(a) op(b)`, one thread each: callers share out rows, not products.
 
 use crate::cpu::{forced, kernel};
+use crate::lanes::Lanes;
 use crate::math::fma;
 
 /// Whether a matrix is used as it is stored or transposed.
@@ -161,7 +162,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn rows<const FMA: bool>(
+fn rows<L: Lanes>(
     c: &mut [f32],
     a: &[f32],
     a_row: usize,
@@ -175,7 +176,7 @@ fn rows<const FMA: bool>(
             let weight = a[i * a_row + l * a_col];
             let b = &b[l * n..(l + 1) * n];
             for j in 0..n {
-                c[j] = fma::<FMA>(weight, b[j], c[j]);
+                c[j] = fma::<L>(weight, b[j], c[j]);
             }
         }
     }

@@ -22,6 +22,12 @@ pub fn multiply_adds(rounds: usize) -> usize {
             std::hint::black_box(unsafe { x86::avx2(rounds) });
             8
         }
+        #[cfg(target_arch = "x86_64")]
+        Path::Portable => {
+            std::hint::black_box(x86::sse2(rounds));
+            4
+        }
+        #[cfg(not(target_arch = "x86_64"))]
         _ => {
             std::hint::black_box(portable(rounds));
             4
@@ -30,6 +36,7 @@ pub fn multiply_adds(rounds: usize) -> usize {
     rounds * CHAINS * lanes * 2
 }
 
+#[cfg(not(target_arch = "x86_64"))]
 fn portable(rounds: usize) -> f32 {
     let mut chains = [[0.5f32; 4]; CHAINS];
     let (factor, term) = std::hint::black_box(([0.999f32; 4], [0.001f32; 4]));
@@ -48,11 +55,24 @@ fn portable(rounds: usize) -> f32 {
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     use std::arch::x86_64::{
-        _mm256_cvtss_f32, _mm256_fmadd_ps, _mm256_set1_ps, _mm512_cvtss_f32, _mm512_fmadd_ps,
-        _mm512_set1_ps,
+        _mm_add_ps, _mm_cvtss_f32, _mm_mul_ps, _mm_set1_ps, _mm256_cvtss_f32, _mm256_fmadd_ps,
+        _mm256_set1_ps, _mm512_cvtss_f32, _mm512_fmadd_ps, _mm512_set1_ps,
     };
 
     use super::CHAINS;
+
+    /// SSE2, which every x86-64 has: a multiplication and an addition for each multiply-add.
+    #[target_feature(enable = "sse2")]
+    pub(super) fn sse2(rounds: usize) -> f32 {
+        let (factor, term) = (_mm_set1_ps(0.999), _mm_set1_ps(0.001));
+        let mut chains = [_mm_set1_ps(0.5); CHAINS];
+        for _ in 0..rounds {
+            for chain in &mut chains {
+                *chain = _mm_add_ps(_mm_mul_ps(*chain, factor), term);
+            }
+        }
+        chains.iter().map(|&chain| _mm_cvtss_f32(chain)).sum()
+    }
 
     #[target_feature(enable = "avx512f")]
     pub(super) fn avx512(rounds: usize) -> f32 {

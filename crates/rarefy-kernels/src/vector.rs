@@ -1,6 +1,7 @@
 //! Whole-vector operations of the optimisers: f32 storage, f64 sums.
 
 use crate::cpu::kernel;
+use crate::lanes::Lanes;
 
 /// Length of the blocks whose sums are added up in f64; fixed, so that a sum never depends on
 /// how the work was shared out.
@@ -12,7 +13,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn dot_body<const FMA: bool>(a: &[f32], b: &[f32]) -> f64 {
+fn dot_body<L: Lanes>(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let mut lanes = [0.0f64; LANES];
     let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -36,10 +37,10 @@ kernel! {
 }
 
 #[inline(always)]
-fn add_scaled_body<const FMA: bool>(y: &mut [f32], scale: f32, x: &[f32]) {
+fn add_scaled_body<L: Lanes>(y: &mut [f32], scale: f32, x: &[f32]) {
     assert_eq!(y.len(), x.len());
     for (y, x) in y.iter_mut().zip(x) {
-        *y = crate::math::fma::<FMA>(scale, *x, *y);
+        *y = crate::math::fma::<L>(scale, *x, *y);
     }
 }
 
@@ -76,7 +77,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn adam_body<const FMA: bool>(
+fn adam_body<L: Lanes>(
     step: &Adam,
     params: &mut [f32],
     gradient: &[f32],
@@ -109,7 +110,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn momentum_body<const FMA: bool>(
+fn momentum_body<L: Lanes>(
     lr: f32,
     mu: f32,
     scale: f32,
@@ -132,7 +133,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn add_body<const FMA: bool>(a: &mut [f32], b: &[f32]) {
+fn add_body<L: Lanes>(a: &mut [f32], b: &[f32]) {
     assert_eq!(a.len(), b.len());
     for (a, b) in a.iter_mut().zip(b) {
         *a += b;
@@ -145,7 +146,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn all_finite_body<const FMA: bool>(values: &[f32]) -> bool {
+fn all_finite_body<L: Lanes>(values: &[f32]) -> bool {
     // A value times zero is zero unless it is infinite or NaN; the sum carries that along.
     let mut lanes = [0.0f32; LANES];
     let blocks = values.chunks_exact(LANES);
