@@ -138,11 +138,7 @@ pub(crate) struct Portable;
 
 #[inline(always)]
 fn each(f: impl Fn(usize) -> f32) -> [f32; LANES] {
-    let mut out = [0.0; LANES];
-    for j in 0..LANES {
-        out[j] = f(j);
-    }
-    out
+    std::array::from_fn(f)
 }
 
 impl Lanes for Portable {

@@ -150,9 +150,9 @@ proptest! {
                 for &path in Path::available() {
                     let mut got = if add { c.clone() } else { vec![0.0; m * n] };
                     plain_rows_on(path, &mut got, &a, a_row, a_col, &b, k, n);
-                    for at in 0..m * n {
+                    for (at, got) in got.into_iter().enumerate() {
                         let want = want(at / n, at % n);
-                        prop_assert!(close(wide(got[at]), want, 1e-6, 1e-6 * (k as f64).sqrt()), "{path:?} {op_a:?}");
+                        prop_assert!(close(wide(got), want, 1e-6, 1e-6 * (k as f64).sqrt()), "{path:?} {op_a:?}");
                     }
                 }
             }

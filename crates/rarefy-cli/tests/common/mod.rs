@@ -4,6 +4,21 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// What `eval --json` has at least; `train --json` has the same and the four of the run.
+pub const EVAL_FIELDS: [&str; 11] = [
+    "rows",
+    "mse",
+    "explained_variance",
+    "l0",
+    "dead_latents",
+    "dead_fraction",
+    "rho",
+    "rho_hat_mean",
+    "rho_hat_max_deviation",
+    "omega",
+    "loss",
+];
+
 use rarefy::data::OpenOptions;
 use tempfile::TempDir;
 

@@ -14,8 +14,8 @@
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::data::chunks::Cut;
 use crate::data::Source;
+use crate::data::chunks::Cut;
 use crate::params::{Layout, Params};
 use crate::variants::{Batch, Chunk, Gradient, Parts, Scratch, Variant};
 

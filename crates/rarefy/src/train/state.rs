@@ -4,8 +4,6 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use rand::SeedableRng;
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
 use super::Moving;
 use crate::config::OptimizerKind;
@@ -14,8 +12,9 @@ use crate::optim::lbfgs::Pair;
 use crate::optim::{Descent, Lbfgs};
 use crate::params::Params;
 use crate::plan::Plan;
+use crate::tensors::{Reader, Writer};
 use crate::variants::Estimate;
-use crate::{Error, Result, Rng, atomic};
+use crate::{Error, Result, Rng};
 
 /// Parameters, optimiser and position in the data after some step.
 #[derive(Debug, Clone, PartialEq)]
@@ -99,134 +98,68 @@ impl State {
     /// # Errors
     /// [`Error::Io`].
     pub fn save(&self, path: &Path, plan: &Plan) -> Result<()> {
-        let mut tensors: Vec<(String, Dtype, Vec<u8>)> = Vec::new();
-        let mut add = |name: String, values: &[f32]| {
-            tensors.push((
-                name,
-                Dtype::F32,
-                values.iter().flat_map(|v| v.to_le_bytes()).collect(),
-            ));
-        };
-        add("params".into(), self.params.values());
+        let mut file = Writer::default();
+        file.vector("params", self.params.values());
         match &self.optimizer {
             Optimizer::Lbfgs(lbfgs) => {
                 for (i, Pair { s, y }) in lbfgs.pairs().enumerate() {
-                    add(format!("lbfgs.s.{i}"), s);
-                    add(format!("lbfgs.y.{i}"), y);
+                    file.vector(format!("lbfgs.s.{i}"), s);
+                    file.vector(format!("lbfgs.y.{i}"), y);
                 }
             }
             Optimizer::Descent(descent) => {
                 for (i, moments) in descent.moments.iter().enumerate() {
-                    add(format!("moments.{i}"), moments);
+                    file.vector(format!("moments.{i}"), moments);
                 }
             }
         }
-        let mut add = |name: &str, values: &[f64]| {
-            let bytes = values.iter().flat_map(|v| v.to_le_bytes()).collect();
-            tensors.push((name.into(), Dtype::F64, bytes));
-        };
         if let Some(moving) = &self.moving {
-            add("moving", &moving.to_values());
+            file.vector("moving", &moving.to_values());
         }
         if !self.recent.is_empty() {
-            add("recent", &self.recent);
+            file.vector("recent", &self.recent);
         }
-        let views = tensors.iter().map(|(name, dtype, bytes)| {
-            let length = bytes.len() / (dtype.bitsize() / 8);
-            let view = TensorView::new(*dtype, vec![length], bytes)
-                .expect("length times element size is the bytes");
-            (name.clone(), view)
-        });
-        let metadata = HashMap::from([
-            ("step".to_owned(), self.step.to_string()),
-            ("rows_seen".to_owned(), self.rows_seen.to_string()),
-            ("arch".to_owned(), plan.info.name.to_owned()),
-            ("optimizer".to_owned(), format!("{:?}", plan.optimizer)),
-        ]);
-        let bytes = safetensors::serialize(views, Some(metadata))
-            .map_err(|e| Error::format(path, e.to_string()))?;
-        atomic::write(path, |out| out.write_all(&bytes))
+        let metadata = [
+            ("step", self.step.to_string()),
+            ("rows_seen", self.rows_seen.to_string()),
+            ("arch", plan.info.name.to_owned()),
+            ("optimizer", format!("{:?}", plan.optimizer)),
+        ];
+        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
+        file.write(path, Some(HashMap::from(metadata)))
     }
 
     /// Reads what [`State::save`] wrote, for the same plan.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] for a damaged file; [`Error::Conflict`] if it belongs to
-    /// another architecture, optimiser or size.
+    /// another architecture or optimiser; [`Error::Shape`] for another size.
     pub fn load(path: &Path, plan: &Plan) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
-        let damaged = |why: String| Error::format(path, format!("not a checkpoint: {why}"));
-        let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|e| damaged(e.to_string()))?;
-        let metadata = header.metadata().clone().unwrap_or_default();
-        let field = |key: &str| {
-            metadata
-                .get(key)
-                .cloned()
-                .ok_or_else(|| damaged(format!("no `{key}` in its header")))
-        };
-        let number = |key: &str| {
-            field(key)?
-                .parse::<u64>()
-                .map_err(|_| damaged(format!("`{key}` is no number")))
-        };
-        let same = |what: &str, here: &str, there: &str| {
-            let clash = || {
-                format!(
-                    "{}: the checkpoint is of {what} {there}, this run is of {here}",
-                    path.display()
-                )
-            };
-            if here == there {
-                Ok(())
-            } else {
-                Err(Error::Conflict(clash()))
-            }
-        };
-        same("architecture", plan.info.name, &field("arch")?)?;
-        same(
-            "optimizer",
-            &format!("{:?}", plan.optimizer),
-            &field("optimizer")?,
-        )?;
+        let file = Reader::new(path, &bytes)?;
+        refuse_another(path, "architecture", file.text("arch")?, plan.info.name)?;
+        let optimizer = format!("{:?}", plan.optimizer);
+        refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
 
-        let file = SafeTensors::deserialize(&bytes).map_err(|e| damaged(e.to_string()))?;
         let mut state = Self::new(plan, None)?;
         let length = state.params.values().len();
-        let vector = |name: &str| -> Result<Option<Vec<f32>>> {
-            let Ok(tensor) = file.tensor(name) else {
-                return Ok(None);
-            };
-            let values = tensor
-                .data()
-                .as_chunks()
-                .0
-                .iter()
-                .map(|b| f32::from_le_bytes(*b))
-                .collect::<Vec<_>>();
-            if tensor.dtype() == Dtype::F32 && values.len() == length {
-                Ok(Some(values))
-            } else {
-                let got = format!("{:?} {:?}", tensor.dtype(), tensor.shape());
-                Err(Error::Shape {
-                    what: format!("{}: {name}", path.display()),
-                    expected: format!("{length} f32"),
-                    got,
-                })
-            }
+        let vector = |name: &str| fitting(path, &file, name, length);
+        let number = |key: &str| {
+            let number = file.text(key)?.parse::<u64>();
+            number.map_err(|_| file.bad(format!("`{key}`: expected a number in the header")))
         };
-        let required =
-            |name: &str| vector(name)?.ok_or_else(|| damaged(format!("no tensor `{name}`")));
         state
             .params
             .values_mut()
-            .copy_from_slice(&required("params")?);
+            .copy_from_slice(&vector("params")?);
         state.step = number("step")? as usize;
         state.rows_seen = number("rows_seen")?;
         match &mut state.optimizer {
             Optimizer::Lbfgs(lbfgs) => {
                 let mut pairs = Vec::new();
-                while let Some(s) = vector(&format!("lbfgs.s.{}", pairs.len()))? {
-                    let y = required(&format!("lbfgs.y.{}", pairs.len()))?;
+                while file.has(&format!("lbfgs.s.{}", pairs.len())) {
+                    let s = vector(&format!("lbfgs.s.{}", pairs.len()))?;
+                    let y = vector(&format!("lbfgs.y.{}", pairs.len()))?;
                     pairs.push(Pair { s, y });
                 }
                 *lbfgs = Lbfgs::resume(plan.config.train.history, pairs);
@@ -234,31 +167,43 @@ impl State {
             Optimizer::Descent(descent) => {
                 descent.steps = state.step;
                 for (i, moments) in descent.moments.iter_mut().enumerate() {
-                    *moments = required(&format!("moments.{i}"))?;
+                    *moments = vector(&format!("moments.{i}"))?;
                 }
             }
         }
-        let wide = |name: &str| -> Result<Option<Vec<f64>>> {
-            let Ok(tensor) = file.tensor(name) else {
-                return Ok(None);
-            };
-            if tensor.dtype() != Dtype::F64 {
-                return Err(damaged(format!("tensor `{name}` is not f64")));
-            }
-            let (eights, _) = tensor.data().as_chunks();
-            Ok(Some(
-                eights.iter().map(|b| f64::from_le_bytes(*b)).collect(),
-            ))
-        };
-        state.recent = wide("recent")?.unwrap_or_default();
+        if file.has("recent") {
+            state.recent = file.vector("recent")?;
+        }
         if let Some(moving) = &mut state.moving {
-            let values = wide("moving")?.ok_or_else(|| damaged("no tensor `moving`".into()))?;
+            let values = file.vector("moving")?;
             *moving = Moving::from_values(&values)
                 .filter(|m| m.to_values().len() == moving.to_values().len())
-                .ok_or_else(|| damaged("tensor `moving` has another length".into()))?;
+                .ok_or_else(|| file.bad("tensor `moving` has another length"))?;
         }
         Ok(state)
     }
+}
+
+fn refuse_another(path: &Path, what: &str, there: &str, here: &str) -> Result<()> {
+    if here == there {
+        return Ok(());
+    }
+    let path = path.display();
+    let clash = format!("{path}: the checkpoint is of {what} {there}, this run is of {here}");
+    Err(Error::Conflict(clash))
+}
+
+/// A vector as long as the parameters.
+fn fitting(path: &Path, file: &Reader, name: &str, length: usize) -> Result<Vec<f32>> {
+    let values = file.vector(name)?;
+    if values.len() == length {
+        return Ok(values);
+    }
+    Err(Error::Shape {
+        what: format!("{}: {name}", path.display()),
+        expected: format!("{length} f32"),
+        got: format!("{} f32", values.len()),
+    })
 }
 
 fn rule(plan: &Plan) -> Rule {

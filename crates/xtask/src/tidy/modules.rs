@@ -67,7 +67,7 @@ pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
                 .iter()
                 .filter(|word| code(&file.text).any(|line| line.contains(**word)));
             said.for_each(|word| {
-                faults.push(format!("{path}: `{word}` is barred from {folder}: {why}"))
+                faults.push(format!("{path}: `{word}` is barred from {folder}: {why}"));
             });
         }
         layers(file, faults);

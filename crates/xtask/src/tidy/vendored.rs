@@ -1,5 +1,6 @@
 //! Vendored data: small, under terms that stand beside it, and byte for byte what it was.
 
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
@@ -19,10 +20,7 @@ pub(super) fn check(data: &Path, faults: &mut Vec<String>) -> Result<()> {
             .split_once("  ")
             .with_context(|| format!("{}: `{line}`", list.display()))?;
         let content = fs::read(data.join(name)).with_context(|| format!("data/{name}"))?;
-        let got: String = Sha256::digest(&content)
-            .iter()
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let got = hexadecimal(&Sha256::digest(&content));
         if got != expected {
             faults.push(format!(
                 "data/{name}: expected sha256 {expected}, got {got}"
@@ -53,6 +51,13 @@ pub(super) fn check(data: &Path, faults: &mut Vec<String>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>> {
