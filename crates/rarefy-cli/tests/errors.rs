@@ -402,11 +402,11 @@ $ train --resume --out run --arch topk
 $ train --resume --out run --optimizer adam
 2 error: run/checkpoints/step-00000001.safetensors: the checkpoint is of optimizer Lbfgs, this run is of Adam
 $ train --resume --out run --tied
-1 error: run/checkpoints/step-00000001.safetensors: params: expected 324 f32, got F32 [580]
+1 error: run/checkpoints/step-00000001.safetensors: params: expected 324 f32, got 580 f32
 $ train --resume --out other
 2 error: other/checkpoints/step-00000001.safetensors: the checkpoint is of architecture xx, this run is of kl
 $ train --resume --out damaged
-1 error: damaged/checkpoints/step-00000001.safetensors: not a checkpoint: incomplete metadata, file not fully covered
+1 error: damaged/checkpoints/step-00000001.safetensors: damaged file: incomplete metadata, file not fully covered
 ";
 
 const DAMAGED: &str = "$ eval nothing sample:digits

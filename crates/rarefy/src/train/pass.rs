@@ -1,6 +1,6 @@
 //! One evaluation of objective and gradient over a batch, shared out over threads.
 //!
-//! Chunks and lanes are those of [`crate::data::chunks`], so the result is the same for any number of
+//! Chunks and lanes are those of `data::chunks`, so the result is the same for any number of
 //! threads.
 //!
 //! The two reductions of a step (statistics, then gradients) can be had in three ways, all exact:
