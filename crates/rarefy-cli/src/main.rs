@@ -14,6 +14,7 @@ mod matrix;
 mod observer;
 mod output;
 mod place;
+mod reading;
 mod report;
 mod run;
 

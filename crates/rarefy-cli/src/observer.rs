@@ -5,12 +5,13 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Instant;
 
-use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar};
 use rarefy::plan::Plan;
 use rarefy::train::{Observer, Progress, State};
 use rarefy::{Error, Result};
 use serde::{Deserialize, Serialize};
 
+use crate::reading::{Reading, style};
 use crate::run::Run;
 use crate::{interrupt, output};
 
@@ -41,7 +42,14 @@ pub struct Watcher<'a> {
 
 impl<'a> Watcher<'a> {
     /// Starts watching; `resumed_at` is the step of the checkpoint that training goes on from.
-    pub fn new(plan: &'a Plan, run: &'a Run, resumed_at: usize, quiet: bool) -> Result<Self> {
+    /// The bar of the steps goes above that of the passes over the data.
+    pub fn new(
+        plan: &'a Plan,
+        run: &'a Run,
+        resumed_at: usize,
+        quiet: bool,
+        reading: &Reading,
+    ) -> Result<Self> {
         interrupt::watch();
         let path = run.metrics_path();
         let kept = if resumed_at > 0 {
@@ -60,15 +68,10 @@ impl<'a> Watcher<'a> {
             .open(&path)
             .map_err(Error::io(&path))?;
 
-        let target = if quiet {
-            ProgressDrawTarget::hidden()
-        } else {
-            ProgressDrawTarget::stderr_with_hz(10)
-        };
-        let bar = ProgressBar::with_draw_target(Some(plan.steps as u64), target)
-            .with_position(resumed_at as u64);
-        let style = ProgressStyle::with_template("{bar:24} step {pos}/{len}  {msg}  {eta} left");
-        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        let bar = ProgressBar::new(plan.steps as u64).with_position(resumed_at as u64);
+        let bar = reading.above(bar);
+        bar.set_style(style("{bar:24} step {pos}/{len}  {msg}  {eta} left"));
+        bar.tick();
         Ok(Self {
             plan,
             run,

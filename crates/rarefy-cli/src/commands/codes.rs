@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
 use crate::layers::data_options;
+use crate::reading::style;
 use crate::{interrupt, matrix, output, place};
 
 /// Rows that are read, encoded or decoded, and handed on together.
@@ -149,11 +150,8 @@ fn done(
 }
 
 fn progress(rows: usize) -> indicatif::ProgressBar {
-    let style = indicatif::ProgressStyle::with_template(
-        "{bar:24} {human_pos}/{human_len} rows  {per_sec}  {eta} left",
-    );
-    let bar = indicatif::ProgressBar::new(rows as u64);
-    bar.with_style(style.unwrap_or_else(|_| indicatif::ProgressStyle::default_bar()))
+    let looks = style("{bar:24} {human_pos}/{human_len} rows  {rate}  {eta} left");
+    indicatif::ProgressBar::new(rows as u64).with_style(looks)
 }
 
 #[cfg(test)]

@@ -7,11 +7,14 @@ use rarefy::model::Model;
 use crate::cli::EvalArgs;
 use crate::layers::data_options;
 use crate::output::{self, number};
+use crate::reading;
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.model)?;
     let dataset = data::open(&args.data, &data_options(&args.source))?;
+    let (dataset, reading) = reading::watch(dataset, false);
     let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
+    reading.finish();
     if args.json {
         return output::json(&evaluation);
     }

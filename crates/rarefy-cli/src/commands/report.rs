@@ -7,7 +7,7 @@ use rarefy::model::Model;
 
 use crate::cli::ReportArgs;
 use crate::run::Run;
-use crate::{dataset, layers, output, report};
+use crate::{dataset, layers, output, reading, report};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
@@ -38,7 +38,9 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     }
     let mut model = Model::load(&args.run)?;
     model.image_shape = data.image_shape.or(model.image_shape);
+    let (data, reading) = reading::watch(data, false);
     let evaluation = metrics::evaluate(&model, data.source.as_ref())?;
     report::write(&run, &model, &data, &evaluation)?;
+    reading.finish();
     output::print(&run.report_path().display().to_string())
 }

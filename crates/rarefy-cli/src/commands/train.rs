@@ -15,8 +15,9 @@ use serde::Serialize;
 use crate::cli::TrainArgs;
 use crate::commands::eval::summary_rows;
 use crate::observer::Watcher;
+use crate::reading::Reading;
 use crate::run::Run;
-use crate::{dataset, layers, output, report};
+use crate::{dataset, layers, output, reading, report};
 
 /// Prepared rows are kept in memory up to this size; beyond it they are read and prepared anew.
 const MEMORY_BYTES: usize = 512 << 20;
@@ -45,7 +46,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         run.check()?;
     }
     set_threads(config.train.threads)?;
-    let dataset = dataset::open(&config.data)?;
+    let (dataset, reading) = reading::watch(dataset::open(&config.data)?, args.quiet);
     let steps = config
         .data
         .preprocess
@@ -65,10 +66,13 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             .for_each(|warning| output::note(&format!("warning: {warning}")));
     }
     let start = start(args, &run, &plan)?;
-    let (outcome, seconds) = train_watched(&plan, rows, start, &run, args)?;
+    let (outcome, seconds) = train_watched(&plan, rows, start, &run, args, &reading)?;
     let model = model(&plan, &outcome, pipeline, &dataset);
     model.save(&run.model_path())?;
-    finish(args, &run, &model, &dataset, &outcome, seconds)
+    let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
+    report::write(&run, &model, &dataset, &evaluation)?;
+    reading.finish();
+    tell(args, &run, &evaluation, &outcome, seconds)
 }
 
 /// The state to start from. Everything that can be refused was or is, before the folder changes.
@@ -90,8 +94,9 @@ fn train_watched(
     start: State,
     run: &Run,
     args: &TrainArgs,
+    reading: &Reading,
 ) -> Result<(Outcome, f64)> {
-    let mut watcher = Watcher::new(plan, run, start.step, args.quiet)?;
+    let mut watcher = Watcher::new(plan, run, start.step, args.quiet, reading)?;
     let resumed = start.step > 0;
     if resumed {
         watcher.message(&format!("going on from step {}", start.step));
@@ -148,16 +153,14 @@ fn model(plan: &Plan, outcome: &Outcome, pipeline: Pipeline, dataset: &Dataset) 
     }
 }
 
-fn finish(
+/// The table, or the JSON object, at the end of a run.
+fn tell(
     args: &TrainArgs,
     run: &Run,
-    model: &Model,
-    data: &Dataset,
+    evaluation: &Evaluation,
     outcome: &Outcome,
     seconds: f64,
 ) -> anyhow::Result<()> {
-    let evaluation = metrics::evaluate(model, data.source.as_ref())?;
-    report::write(run, model, data, &evaluation)?;
     let rate = outcome.rows_seen as f64 / seconds.max(1e-9);
     if args.json {
         return output::json(&Summary {
@@ -167,13 +170,13 @@ fn finish(
             stopped: &outcome.reason,
             seconds,
             samples_per_second: rate,
-            evaluation: &evaluation,
+            evaluation,
         });
     }
     if args.quiet {
         return Ok(());
     }
-    let mut rows = summary_rows(&evaluation);
+    let mut rows = summary_rows(evaluation);
     rows.push(vec![
         "training time".into(),
         format!("{seconds:.1} s, {rate:.0} rows/s"),

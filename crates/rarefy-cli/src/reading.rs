@@ -1,0 +1,106 @@
+//! A bar for the passes over rows that lie on disk: surveys, preprocessing, evaluation, reports.
+
+use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use indicatif::{
+    HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
+};
+use rarefy::Result;
+use rarefy::data::{Dataset, Source};
+
+/// The bars on stderr, of which the lowest shows how far the data is read in this pass.
+pub struct Reading {
+    bars: MultiProgress,
+    bar: ProgressBar,
+}
+
+/// The data and the bar that it moves; nothing is shown for rows in memory, where a pass takes a blink.
+pub fn watch(dataset: Dataset, quiet: bool) -> (Dataset, Reading) {
+    let target = if quiet {
+        ProgressDrawTarget::hidden()
+    } else {
+        ProgressDrawTarget::stderr_with_hz(10)
+    };
+    let bars = MultiProgress::with_draw_target(target);
+    if dataset.source.as_slice().is_some() {
+        let bar = ProgressBar::hidden();
+        return (dataset, Reading { bars, bar });
+    }
+    let bar = bars.add(ProgressBar::new(dataset.source.rows() as u64));
+    bar.set_style(style(
+        "{bar:24} reading {human_pos}/{human_len} rows  {rate}  {eta} left in this pass",
+    ));
+    let watched = Watched {
+        source: dataset.source,
+        bar: bar.clone(),
+        read: AtomicU64::new(0),
+    };
+    let source = Box::new(watched);
+    (Dataset { source, ..dataset }, Reading { bars, bar })
+}
+
+impl Reading {
+    /// Puts another bar above the one of the data.
+    pub fn above(&self, bar: ProgressBar) -> ProgressBar {
+        self.bars.insert(0, bar)
+    }
+
+    /// Ends the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A bar's looks; `{rate}` is whole units a second.
+pub fn style(template: &str) -> ProgressStyle {
+    let style = ProgressStyle::with_template(template);
+    let rate = |state: &ProgressState, text: &mut dyn Write| {
+        let _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
+    };
+    style
+        .unwrap_or_else(|_| ProgressStyle::default_bar())
+        .with_key("rate", rate)
+}
+
+/// A source that tells a bar what is read from it.
+struct Watched {
+    source: Box<dyn Source>,
+    bar: ProgressBar,
+    read: AtomicU64,
+}
+
+impl Watched {
+    fn tell(&self, rows: usize) {
+        let rows = rows as u64;
+        let read = self.read.fetch_add(rows, Ordering::Relaxed) + rows;
+        let all = self.source.rows() as u64;
+        let position = (read - 1) % all + 1;
+        if position <= rows {
+            self.bar.reset_eta();
+        }
+        self.bar.set_position(position);
+    }
+}
+
+impl Source for Watched {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+    fn d_in(&self) -> usize {
+        self.source.d_in()
+    }
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        self.source.read(start, out)?;
+        self.tell(out.len() / self.d_in());
+        Ok(())
+    }
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        self.source.gather(rows, out)?;
+        self.tell(rows.len());
+        Ok(())
+    }
+}
