@@ -92,6 +92,7 @@ macro_rules! kernel {
 
         #[allow(clippy::too_many_arguments, reason = "as above")]
         pub(crate) fn $on(path: $crate::cpu::Path, $($arg: $ty),*) $(-> $ret)? {
+            debug_assert!($crate::cpu::Path::available().contains(&path), "{path:?} cannot run here");
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma")]
@@ -99,7 +100,9 @@ macro_rules! kernel {
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? { $body::<$crate::lanes::Avx2>($($arg),*) }
                 match path {
-                    // SAFETY: `path` only holds what `detect` found on this machine.
+                    // SAFETY: this machine has the instructions. A `Path` is a plain value that anyone
+                    // can name, but this function is the crate's own, and its callers pass `path()`
+                    // or one of `Path::available()`: both hold only what `detect` found here.
                     $crate::cpu::Path::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::cpu::Path::Avx2 => return unsafe { avx2($($arg),*) },

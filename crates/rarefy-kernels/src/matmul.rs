@@ -23,7 +23,9 @@ pub enum Op {
 /// If a slice does not have the length that its shape asks for.
 ///
 /// # Numerics
-/// f32 products and sums, in an order that depends on the shapes and the instructions alone.
+/// f32 products and sums, in an order that depends on the shapes and the instructions alone. Where
+/// `RAREFY_CPU` names a path, our own loops on that path instead of the library's product; with
+/// [`Op::T`] for `b` they allocate a copy of it.
 ///
 /// # Example
 /// ```
@@ -34,19 +36,13 @@ pub enum Op {
 /// ```
 #[track_caller]
 pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n, k]: [usize; 3]) {
-    assert!(
-        c.len() == m * n && a.0.len() == m * k && b.0.len() == k * n,
-        "a product [{m}, {k}] x [{k}, {n}] with slices of {}, {} and {} values",
-        a.0.len(),
-        b.0.len(),
-        c.len()
-    );
+    check([a.0.len(), b.0.len(), c.len()], [m, n, k]);
     if forced() {
         return plain(c, add, a, b, [m, n, k]);
     }
     let (a_row, a_col) = strides(a.1, m, k);
     let (b_row, b_col) = strides(b.1, k, n);
-    // SAFETY: the assertion above makes every (row, column) of the three shapes, taken with these
+    // SAFETY: `check` makes every (row, column) of the three shapes, taken with these
     // strides, an index inside its slice; `c` is borrowed mutably, so it overlaps neither a nor b.
     unsafe {
         gemm::gemm(
@@ -73,10 +69,14 @@ pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n,
     }
 }
 
-/// `c = a b` in f64, for statistics that need it (covariances). Shapes as in [`matmul`].
+/// `c = op(a) op(b)` in f64, for statistics that need it (covariances). Shapes as in [`matmul`].
 ///
 /// # Panics
 /// As [`matmul`].
+///
+/// # Numerics
+/// Always the library's product, which chooses its instructions by itself: `RAREFY_CPU` has no say
+/// here.
 #[track_caller]
 pub fn matmul_f64(
     c: &mut [f64],
@@ -85,10 +85,7 @@ pub fn matmul_f64(
     b: (&[f64], Op),
     [m, n, k]: [usize; 3],
 ) {
-    assert!(
-        c.len() == m * n && a.0.len() == m * k && b.0.len() == k * n,
-        "slices do not fit the shapes"
-    );
+    check([a.0.len(), b.0.len(), c.len()], [m, n, k]);
     let (a_row, a_col) = strides(a.1, m, k);
     let (b_row, b_col) = strides(b.1, k, n);
     // SAFETY: as in `matmul`.
@@ -115,6 +112,16 @@ pub fn matmul_f64(
             gemm::Parallelism::None,
         );
     }
+}
+
+/// Panics unless the slices hold as many values as the shapes ask for. The sizes are multiplied with
+/// a look at overflow: a product that wraps could equal a short slice's length.
+#[track_caller]
+fn check([a, b, c]: [usize; 3], [m, n, k]: [usize; 3]) {
+    assert!(
+        m.checked_mul(k) == Some(a) && k.checked_mul(n) == Some(b) && m.checked_mul(n) == Some(c),
+        "a product [{m}, {k}] x [{k}, {n}] with slices of {a}, {b} and {c} values"
+    );
 }
 
 /// Row and column stride of `op(matrix)` with `rows` rows and `cols` columns.
@@ -179,5 +186,37 @@ fn rows<L: Lanes>(
                 c[j] = fma::<L>(weight, b[j], c[j]);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Half of the sizes' range: twice this wraps to 0, the length of an empty slice.
+    const HUGE: usize = 1 << (usize::BITS - 1);
+
+    #[test]
+    #[should_panic(expected = "with slices of 0, 0 and 4 values")]
+    fn sizes_whose_product_wraps_are_refused() {
+        matmul(
+            &mut [0.0; 4],
+            false,
+            (&[], Op::N),
+            (&[], Op::N),
+            [2, 2, HUGE],
+        );
+    }
+
+    #[test]
+    #[should_panic(expected = "with slices of 0, 0 and 4 values")]
+    fn and_in_f64() {
+        matmul_f64(
+            &mut [0.0; 4],
+            false,
+            (&[], Op::N),
+            (&[], Op::N),
+            [2, 2, HUGE],
+        );
     }
 }
