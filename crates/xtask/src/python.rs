@@ -11,7 +11,7 @@ use crate::root;
 pub fn samples() -> Result<()> {
     let python = environment(
         "samples",
-        &["numpy==2.3.5", "pillow==12.0.0", "pyarrow==22.0.0"],
+        &["numpy==2.4.6", "pillow==13.0.0", "pyarrow==26.0.1"],
     )?;
     let program = root().join("crates/xtask/python/samples.py");
     run(Command::new(python)
@@ -22,12 +22,15 @@ pub fn samples() -> Result<()> {
 
 /// The fixtures and golden numbers that stand beside the tests.
 pub fn golden() -> Result<()> {
+    // The versions that the files in the tree were made with: others may write other bytes.
     let packages = [
-        "numpy==2.3.5",
-        "scipy==1.16.3",
-        "pillow==12.0.0",
-        "pyarrow==22.0.0",
-        "safetensors==0.7.0",
+        "numpy==2.4.6",
+        "scipy==1.17.1",
+        "pandas==3.1.1",
+        "pyarrow==26.0.1",
+        "safetensors==0.8.0",
+        "pillow==13.0.0",
+        "ml_dtypes==0.6.0",
     ];
     let python = environment("golden", &packages)?;
     let tests = root().join("crates/rarefy/tests");
