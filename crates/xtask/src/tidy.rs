@@ -10,7 +10,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::root;
+use crate::{mutants, root};
 
 /// A tracked file that is text.
 struct Text {
@@ -33,6 +33,10 @@ pub fn run() -> Result<()> {
     prose::check(&files, &mut faults);
     vendored::check(&root().join("data"), &mut faults)?;
     dependencies::check(&mut faults)?;
+    faults.extend(mutants::stale(|name| {
+        let file = files.iter().find(|file| file.path == Path::new(name));
+        file.map(|file| file.text.clone())
+    }));
     if faults.is_empty() {
         return Ok(());
     }

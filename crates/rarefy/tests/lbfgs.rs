@@ -1,0 +1,44 @@
+//! L-BFGS from outside: an optimiser that goes on with another's pairs takes the very same steps.
+
+use rarefy::optim::Lbfgs;
+use rarefy::optim::lbfgs::Pair;
+
+/// `sum_i (i + 1) (x_i - 1)^2 + x_i^4`: curvature that differs by coordinate and by place, so that the
+/// order of the pairs matters.
+fn bowl(x: &[f32], gradient: &mut [f32]) -> f64 {
+    let mut value = 0.0;
+    for (i, (&x, gradient)) in x.iter().zip(gradient).enumerate() {
+        let (weight, x) = ((i + 1) as f64, f64::from(x));
+        value += weight * (x - 1.0).powi(2) + x.powi(4);
+        *gradient = (2.0 * weight * (x - 1.0) + 4.0 * x.powi(3)) as f32;
+    }
+    value
+}
+
+#[test]
+fn a_resumed_optimiser_takes_the_same_step_bit_for_bit() {
+    let mut function = |x: &[f32], g: &mut [f32]| Ok(bowl(x, g));
+    let (mut x, mut gradient) = (vec![-2.0f32, 3.0, 0.5, -1.0, 2.0], vec![0.0; 5]);
+    let mut value = bowl(&x, &mut gradient);
+    let mut first = Lbfgs::new(4);
+    for _ in 0..4 {
+        first
+            .step(&mut x, &mut value, &mut gradient, &mut function)
+            .unwrap();
+    }
+    let pairs: Vec<Pair> = first.pairs().cloned().collect();
+    assert!(
+        pairs.len() > 2,
+        "{} pairs do not show an order",
+        pairs.len()
+    );
+    let mut second = Lbfgs::resume(4, pairs);
+    let mut next = |lbfgs: &mut Lbfgs| {
+        let (mut x, mut value, mut gradient) = (x.clone(), value, gradient.clone());
+        lbfgs
+            .step(&mut x, &mut value, &mut gradient, &mut function)
+            .unwrap();
+        (x, value, gradient)
+    };
+    assert_eq!(next(&mut first), next(&mut second));
+}

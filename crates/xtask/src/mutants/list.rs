@@ -1,0 +1,149 @@
+//! The planted errors: those that public code of this model really has (docs/common-errors.md), and
+//! slips that a change to the kernels could make.
+
+/// A place in the source and what to write there instead.
+pub(super) struct Mutant {
+    /// What is wrong with it.
+    pub(super) name: &'static str,
+    /// Path from the workspace's root.
+    pub(super) file: &'static str,
+    /// Stands in the file exactly once; tidy holds that.
+    pub(super) from: &'static str,
+    pub(super) to: &'static str,
+}
+
+const KL: &str = "crates/rarefy/src/variants/kl.rs";
+const SATURATED: &str = "crates/rarefy/src/variants/kl/saturated.rs";
+const ENCODER: &str = "crates/rarefy-kernels/src/encoder.rs";
+const DECODER: &str = "crates/rarefy-kernels/src/decoder.rs";
+const MATH: &str = "crates/rarefy-kernels/src/math.rs";
+const PENALTY: &str = "crates/rarefy/src/penalty.rs";
+const LBFGS: &str = "crates/rarefy/src/optim/lbfgs.rs";
+const NAIVE: &str = "crates/rarefy-kernels/src/naive.rs";
+
+/// Errors that every machine can notice.
+pub(super) const MUTANTS: &[Mutant] = &[
+    Mutant {
+        name: "the gradient's 1/m is dropped",
+        file: KL,
+        from: "let scale = 1.0 / rows as f64;",
+        to: "let scale = rows as f64 / rows as f64;",
+    },
+    Mutant {
+        name: "the gradient through rho_hat is dropped (E7)",
+        file: ENCODER,
+        from: "(V::load(d, at, count) + push) * V::load(slopes, at, count)",
+        to: "V::load(d, at, count) * V::load(slopes, at, count)",
+    },
+    Mutant {
+        name: "the one-pass form forgets the penalty",
+        file: KL,
+        from: "add_deferred(&pushes, a, &mut gradient.params);",
+        to: "let _ = (&pushes, a);",
+    },
+    Mutant {
+        name: "rho_hat is a mean over latents, the wrong axis (E2)",
+        file: ENCODER,
+        from: "strip.add::<L>(on, count, sum_on);",
+        to: "sum_on[0] += L::sums(on)[..count].iter().sum::<f64>();",
+    },
+    Mutant {
+        name: "1 - h is a difference and vanishes where h rounds to 1 (E9)",
+        file: ENCODER,
+        from: "off = L::add_to_sums(off, rest.0);",
+        to: "off = L::add_to_sums(off, (V::<L>::splat(1.0) - h).0);",
+    },
+    Mutant {
+        name: "the logarithm's bracket slips (E6)",
+        file: PENALTY,
+        from: "rho * (rho.ln() - ln_on)",
+        to: "rho * rho.ln() - ln_on",
+    },
+    Mutant {
+        name: "the second Bernoulli term is missing (E5)",
+        file: PENALTY,
+        from: "*slope = (on - rho) / (on * off);",
+        to: "*slope = -rho / on;",
+    },
+    Mutant {
+        name: "the decay reaches the biases (E20)",
+        file: KL,
+        from: "if block.name.starts_with('w') {",
+        to: "if !block.name.is_empty() {",
+    },
+    Mutant {
+        name: "saturated latents are left without a gradient (E10)",
+        file: SATURATED,
+        from: "d_b[at] += d;",
+        to: "d_b[at] += 0.0 * d;",
+    },
+    Mutant {
+        name: "the running mean is not corrected for its start (E15)",
+        file: "crates/rarefy/src/train/moving.rs",
+        from: "*sum = average / self.weight * rows;",
+        to: "*sum = average * rows;",
+    },
+    Mutant {
+        name: "the sigmoid's derivative is h^2",
+        file: ENCODER,
+        from: "(h * rest).store(slopes, at, count);",
+        to: "(h * h).store(slopes, at, count);",
+    },
+    Mutant {
+        name: "the output unit's derivative is forgotten",
+        file: DECODER,
+        from: "(V::splat(0.5) * d * d, d * (s * rest))",
+        to: "(V::splat(0.5) * d * d, d)",
+    },
+    Mutant {
+        name: "the squared error has no half",
+        file: DECODER,
+        from: "(V::splat(0.5) * d * d, d * (s * rest))",
+        to: "(d * d, d * (s * rest))",
+    },
+    Mutant {
+        name: "a coefficient of exp is off in the fifth digit",
+        file: MATH,
+        from: "c(0.166_665_2)",
+        to: "c(0.166_675_2)",
+    },
+    Mutant {
+        name: "the twin takes the lecture's last line literally: one x_i, no mean (E23)",
+        file: NAIVE,
+        from: "let d = d_pre(i, l, k);",
+        to: "let m = problem.x.len() / d_in;\
+             let d = if i + 1 == m { m as f64 * d_pre(i, l, k) } else { 0.0 };",
+    },
+    Mutant {
+        name: "weights are stored without the transpose",
+        file: "crates/rarefy/src/formats/saelens.rs",
+        from: "&transpose(w_enc, d_sae, d_in)",
+        to: "w_enc",
+    },
+    Mutant {
+        name: "L-BFGS adds the correction where it should subtract",
+        file: LBFGS,
+        from: "(alpha - beta) as f32",
+        to: "(alpha + beta) as f32",
+    },
+    Mutant {
+        name: "a resumed L-BFGS takes its pairs in the wrong order",
+        file: LBFGS,
+        from: "pairs: pairs.into(),",
+        to: "pairs: pairs.into_iter().rev().collect(),",
+    },
+    Mutant {
+        name: "a strip's last register is skipped",
+        file: "crates/rarefy-kernels/src/strips.rs",
+        from: "registers: length.min(periods - top),",
+        to: "registers: length.min(periods - top) - 1,",
+    },
+];
+
+/// Errors that only a machine with AVX-512 can notice.
+pub(super) const ON_AVX512: &[Mutant] = &[Mutant {
+    name: "AVX-512's reciprocal goes without its Newton step",
+    file: "crates/rarefy-kernels/src/lanes.rs",
+    from: "_mm512_fmadd_ps(guess, rest, guess)",
+    to: "{ let _ = rest; guess }",
+}];
