@@ -155,12 +155,11 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
     Ok(e.latents.iter().enumerate().map(latent).collect())
 }
 
-/// Labels of classes say something too: which digits a latent likes. A label for every row of a
-/// large regression would not; more than one character or few classes is the sign of words.
+/// Words say what a latent likes, and so do classes, numbered or not. The targets of a regression
+/// do not: labels that are numbers, at least one of them with a fraction.
 fn words_are_telling(labels: &[String]) -> bool {
-    !labels
-        .iter()
-        .all(|label| label.parse::<f64>().is_ok_and(|v| v.fract() != 0.0))
+    let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
+    numbers.is_none_or(|numbers| numbers.iter().all(|v| v.fract() == 0.0))
 }
 
 fn reconstructions(
@@ -187,4 +186,19 @@ fn reconstructions(
         inputs: images(&raw),
         outputs,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::words_are_telling;
+
+    #[test]
+    fn words_and_classes_are_telling_and_targets_of_a_regression_are_not() {
+        let telling = |labels: &[&str]| {
+            words_are_telling(&labels.iter().map(|&l| l.to_owned()).collect::<Vec<_>>())
+        };
+        assert!(telling(&["the", ",", "1.5"]));
+        assert!(telling(&["3", "0", "7.0"]));
+        assert!(!telling(&["2.5", "3", "-0.1"]));
+    }
 }

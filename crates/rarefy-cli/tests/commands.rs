@@ -183,13 +183,7 @@ fn forced_instructions_give_the_same_figures() {
     place.ok("train --rows 400 --latents 12 --steps 30 --out run -q");
     let plain = place.json("eval run sample:digits --json");
     for path in ["portable", "avx2", "avx512", "nonsense"] {
-        let mut command = place.command("eval run sample:digits --json");
-        let output = command.env("RAREFY_CPU", path).output().unwrap();
-        assert_eq!(
-            (output.status.code(), text(&output.stderr)),
-            (Some(0), String::new())
-        );
-        let forced: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let forced = under(&place, path, "eval run sample:digits --json");
         for field in EVAL_FIELDS {
             let (a, b) = (
                 plain[field].as_f64().unwrap(),
@@ -200,6 +194,53 @@ fn forced_instructions_give_the_same_figures() {
             assert!((a - b).abs() <= allowed, "{path}, {field}: {a} and {b}");
         }
     }
+}
+
+/// Figures that agree prove nothing if the variable is ignored: the program says what it runs on.
+#[test]
+fn forced_instructions_are_the_ones_used() {
+    let place = Place::new();
+    let bench = "bench objective --json --rows 64 --d-in 8 --latents 4 --repeats 1";
+    let best = place.json(bench)["path"].clone();
+    assert_eq!(under(&place, "nonsense", bench)["path"], best);
+    assert_eq!(under(&place, "portable", bench)["path"], "Portable");
+    // A machine without AVX2 ignores the wish by design.
+    if best != "Portable" {
+        assert_eq!(under(&place, "avx2", bench)["path"], "Avx2");
+    }
+}
+
+/// The JSON that the program prints with `RAREFY_CPU` set; nothing on stderr.
+#[track_caller]
+fn under(place: &Place, path: &str, words: &str) -> Value {
+    let mut command = place.command(words);
+    let output = command.env("RAREFY_CPU", path).output().unwrap();
+    assert_eq!(
+        (output.status.code(), text(&output.stderr)),
+        (Some(0), String::new())
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// `list metrics` explains what `eval` reports, all of it and nothing else.
+#[test]
+fn every_figure_of_eval_is_listed() {
+    let place = Place::new();
+    place.ok("train --rows 100 --latents 3 --steps 2 --out run -q");
+    let evaluated = place.json("eval run sample:digits --json");
+    let mut reported: Vec<&str> = evaluated
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    let mut listed: Vec<&str> = rarefy::metrics::METRICS.iter().map(|m| m.0).collect();
+    let mut expected = EVAL_FIELDS.to_vec();
+    for names in [&mut reported, &mut listed, &mut expected] {
+        names.sort_unstable();
+    }
+    assert_eq!(reported, listed);
+    assert_eq!(reported, expected);
 }
 
 /// `rarefy ... | head` and `2>&1 | head`: the reader goes away, the work is done all the same.

@@ -6,6 +6,7 @@ use crate::data::{Source, chunks, survey};
 use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::train::pass::Pass;
+use crate::variants::Parts;
 use crate::{Error, Result};
 
 /// A latent counts as active above this (the lecture: "activated when its output is close to 1").
@@ -18,11 +19,13 @@ pub const BINS: usize = 50;
 /// have, it hardly depends on the input.
 const COLLAPSED_VARIANCE: f64 = 1e-3;
 
-/// The metrics that `eval` reports, for `rarefy list metrics`: name and definition.
+/// The metrics that `eval` reports, for `rarefy list metrics`: name and definition, in the order
+/// of `eval --json`.
 pub const METRICS: &[(&str, &str)] = &[
+    ("rows", "m: rows evaluated"),
     (
         "mse",
-        "mean over rows of the sum over inputs of (x - x_hat)^2, after preprocessing",
+        "1/m sum over rows of the sum over inputs of (x - x_hat)^2, after preprocessing",
     ),
     (
         "explained_variance",
@@ -30,12 +33,41 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     ("l0", "mean over rows of the number of latents above 0.5"),
     (
-        "dead_latents",
-        "latents that never reach half of rho; dead_fraction is their share",
+        "lifetime_sparsity",
+        "mean over latents of (sqrt m - L1 / L2) / (sqrt m - 1), Hoyer's, norms over rows: 0 constant, 1 a single row",
     ),
     (
+        "population_sparsity",
+        "mean over rows of (sqrt d_sae - L1 / L2) / (sqrt d_sae - 1), Hoyer's, norms over latents: 0 all alike, 1 a single latent",
+    ),
+    ("dead_latents", "latents that never reach rho / 2"),
+    ("dead_fraction", "dead_latents / d_sae"),
+    ("always_on_latents", "latents above 0.5 on every row"),
+    (
+        "collapsed_latents",
+        "other latents with variance over rows < 0.001 rho_hat (1 - rho_hat): the same answer to every row",
+    ),
+    (
+        "loss",
+        "the objective: reconstruction + penalty + weight_decay",
+    ),
+    (
+        "reconstruction",
+        "1/m sum over rows of the loss: 1/2 sum over inputs of (x - x_hat)^2, or cross-entropy summed over inputs",
+    ),
+    ("penalty", "beta omega"),
+    (
+        "weight_decay",
+        "lambda / 2 times the sum of squared weights, biases left out",
+    ),
+    ("rho", "the target"),
+    (
         "rho_hat_mean",
-        "mean over latents of the exact mean activation",
+        "mean over latents of rho_hat, a latent's mean over all rows",
+    ),
+    (
+        "rho_hat_mean_deviation",
+        "mean over latents of |rho_hat - rho| / rho",
     ),
     (
         "rho_hat_max_deviation",
@@ -43,19 +75,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "omega",
-        "sum over latents of KL(rho || rho_hat), in nats, without beta",
-    ),
-    (
-        "loss",
-        "the objective: reconstruction + penalty + weight_decay",
-    ),
-    (
-        "lifetime_sparsity",
-        "Hoyer sparsity of a latent over rows: 0 constant, 1 a single row",
-    ),
-    (
-        "population_sparsity",
-        "Hoyer sparsity of a row over latents",
+        "sum over latents of rho ln(rho / rho_hat) + (1 - rho) ln((1 - rho) / (1 - rho_hat)), in nats, without beta",
     ),
 ];
 
@@ -70,6 +90,11 @@ pub struct Evaluation {
     pub explained_variance: f64,
     /// Mean number of latents above 0.5 in a row.
     pub l0: f64,
+    /// Mean over latents of [`LatentSummary::lifetime_sparsity`].
+    pub lifetime_sparsity: f64,
+    /// Mean over rows of the Hoyer sparsity over latents: 0 for a row of equal latents, 1 for a
+    /// row of a single one.
+    pub population_sparsity: f64,
     /// Latents that never reach half of their target mean.
     pub dead_latents: usize,
     /// `dead_latents / d_sae`.
@@ -107,6 +132,9 @@ pub struct KlEvaluation {
     pub rho: f64,
     /// Mean over latents of the exact mean activation.
     pub rho_hat_mean: f64,
+    /// Mean over latents of `|rho_hat_l - rho| / rho`. Latents above and below the target do not
+    /// cancel here, as they do in `rho_hat_mean`.
+    pub rho_hat_mean_deviation: f64,
     /// Largest `|rho_hat_l - rho| / rho` over latents.
     pub rho_hat_max_deviation: f64,
     /// `sum_l KL(rho || rho_hat_l)`, without beta.
@@ -174,35 +202,21 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
 pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     check_width(model, data)?;
     let prepared = Prepared::new(data, &model.pipeline);
-    let mut pass = Pass::new(model.variant.as_ref(), model.d_in, model.d_sae);
-    let form = pass.form(&prepared);
-    let parts = pass.evaluate(&model.params, &prepared, form, &mut |batch| batch)?;
-    drop(pass);
+    let (parts, omega) = objective(model, &prepared)?;
     let total_variance = survey(&prepared)?.variance.iter().sum::<f64>();
-
-    let lanes = chunks::fold(
-        &prepared,
-        model.d_sae,
-        || Sums::new(model.d_sae),
-        |sums, _, x| sums.add(model, x),
-    )?;
-    let mut sums = Sums::new(model.d_sae);
-    lanes.iter().for_each(|lane| sums.merge(lane));
+    let sums = Sums::over(model, &prepared)?;
     let rows = data.rows();
     let m = rows as f64;
+    let rho = rho(model);
     // Without a rho of its own an architecture is dead where it never exceeds the active level.
-    let rho = model
-        .hyper
-        .find("rho")
-        .and_then(|rho| rho.parse::<f64>().ok());
+    let target = rho.unwrap_or(2.0 * f64::from(ACTIVE));
     let latents: Vec<LatentSummary> = sums
         .latents
         .iter()
-        .map(|latent| latent.summary(rows, rho.unwrap_or(2.0 * f64::from(ACTIVE))))
+        .map(|latent| latent.summary(rows, target))
         .collect();
     let count = |status| latents.iter().filter(|l| l.status == status).count();
     let mse = sums.squared_error / m;
-    let kl = rho.map(|rho| kl_evaluation(model, rho, parts.penalty, &latents));
     Ok(Evaluation {
         rows,
         mse,
@@ -212,6 +226,8 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
             0.0
         },
         l0: sums.latents.iter().map(|l| l.active as f64).sum::<f64>() / m,
+        lifetime_sparsity: mean(latents.iter().map(|l| l.lifetime_sparsity)),
+        population_sparsity: sums.population_sparsity / m,
         dead_latents: count(Status::Dead),
         dead_fraction: count(Status::Dead) as f64 / model.d_sae as f64,
         always_on_latents: count(Status::AlwaysOn),
@@ -220,30 +236,53 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
         reconstruction: parts.reconstruction,
         penalty: parts.penalty,
         weight_decay: parts.weight_decay,
-        kl,
+        kl: rho.map(|rho| kl_evaluation(rho, omega, &latents)),
         latents,
         activation_histogram: sums.activations,
         population_histogram: sums.populations,
     })
 }
 
-fn kl_evaluation(model: &Model, rho: f64, penalty: f64, latents: &[LatentSummary]) -> KlEvaluation {
-    let beta = model.hyper.number("beta");
-    let direct = || {
-        let on: Vec<f64> = latents.iter().map(|l| l.rho_hat).collect();
-        let off: Vec<f64> = on.iter().map(|r| 1.0 - r).collect();
-        crate::penalty::kl_sparsity(rho, &on, &off, &mut vec![0.0; on.len()])
-    };
+/// The target mean, if the architecture has one.
+fn rho(model: &Model) -> Option<f64> {
+    model.hyper.find("rho").and_then(|rho| rho.parse().ok())
+}
+
+/// The objective by part, and the penalty without its coefficient (0 if there is no penalty).
+///
+/// The pass computes a whole gradient for the sake of its loss: a loss alone would be another
+/// method of every architecture and another form of the pass, for a command that runs once.
+fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
+    let mut hyper = model.hyper.clone();
+    let beta = hyper.find("beta").and_then(|beta| beta.parse::<f64>().ok());
+    // With a beta of 1 the penalty is Omega itself, exact for saturated latents too. With the
+    // model's own it could not be had back where that is 0.
+    if beta.is_some() {
+        hyper.set("beta", 1);
+    }
+    let variant = (model.info.build)(&hyper)?;
+    let mut pass = Pass::new(variant.as_ref(), model.d_in, model.d_sae);
+    let form = pass.form(prepared);
+    let mut parts = pass.evaluate(&model.params, prepared, form, &mut |batch| batch)?;
+    let omega = parts.penalty;
+    parts.penalty *= beta.unwrap_or(1.0);
+    Ok((parts, omega))
+}
+
+fn kl_evaluation(rho: f64, omega: f64, latents: &[LatentSummary]) -> KlEvaluation {
+    let deviations = || latents.iter().map(|l| (l.rho_hat - rho).abs() / rho);
     KlEvaluation {
         rho,
-        rho_hat_mean: latents.iter().map(|l| l.rho_hat).sum::<f64>() / latents.len() as f64,
-        rho_hat_max_deviation: latents
-            .iter()
-            .map(|l| (l.rho_hat - rho).abs() / rho)
-            .fold(0.0, f64::max),
-        // The exact form of the objective, saturated latents included; without beta it is not there.
-        omega: if beta > 0.0 { penalty / beta } else { direct() },
+        rho_hat_mean: mean(latents.iter().map(|l| l.rho_hat)),
+        rho_hat_mean_deviation: mean(deviations()),
+        rho_hat_max_deviation: deviations().fold(0.0, f64::max),
+        omega,
     }
+}
+
+fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
+    let count = values.len() as f64;
+    values.sum::<f64>() / count
 }
 
 fn check_width(model: &Model, data: &dyn Source) -> Result<()> {
@@ -260,6 +299,7 @@ fn check_width(model: &Model, data: &dyn Source) -> Result<()> {
 /// Sums over rows of one lane.
 struct Sums {
     squared_error: f64,
+    population_sparsity: f64,
     latents: Vec<LatentSums>,
     activations: Vec<u64>,
     populations: Vec<u64>,
@@ -285,10 +325,23 @@ impl Sums {
         };
         Self {
             squared_error: 0.0,
+            population_sparsity: 0.0,
             latents: vec![latent; d_sae],
             activations: vec![0; BINS],
             populations: vec![0; BINS],
         }
+    }
+
+    fn over(model: &Model, prepared: &Prepared) -> Result<Self> {
+        let lanes = chunks::fold(
+            prepared,
+            model.d_sae,
+            || Self::new(model.d_sae),
+            |sums, _, x| sums.add(model, x),
+        )?;
+        let mut sums = Self::new(model.d_sae);
+        lanes.iter().for_each(|lane| sums.merge(lane));
+        Ok(sums)
     }
 
     fn add(&mut self, model: &Model, x: &[f32]) {
@@ -313,12 +366,15 @@ impl Sums {
                 l2 += wide * wide;
                 self.activations[bin(wide)] += 1;
             }
-            self.populations[bin(hoyer(model.d_sae, l1, l2.sqrt()))] += 1;
+            let sparsity = hoyer(model.d_sae, l1, l2.sqrt());
+            self.population_sparsity += sparsity;
+            self.populations[bin(sparsity)] += 1;
         }
     }
 
     fn merge(&mut self, other: &Self) {
         self.squared_error += other.squared_error;
+        self.population_sparsity += other.population_sparsity;
         for (mine, theirs) in self.latents.iter_mut().zip(&other.latents) {
             mine.sum += theirs.sum;
             mine.squares += theirs.squares;
@@ -410,3 +466,6 @@ fn keep_strongest(rows: &mut Vec<(usize, f32)>, count: usize) {
     rows.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     rows.truncate(count);
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,10 +41,9 @@ pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
                 100.0 * (kl.rho_hat_mean / kl.rho - 1.0)
             ),
         ));
-        rows.push((
-            "worst |rho_hat - rho|",
-            format!("{:.1} % of rho", 100.0 * kl.rho_hat_max_deviation),
-        ));
+        let of_rho = |deviation: f64| format!("{:.1} % of rho", 100.0 * deviation);
+        rows.push(("mean |rho_hat - rho|", of_rho(kl.rho_hat_mean_deviation)));
+        rows.push(("worst |rho_hat - rho|", of_rho(kl.rho_hat_max_deviation)));
     }
     rows.push(("latents active in a row", number(e.l0)));
     let latents = e.latents.len();

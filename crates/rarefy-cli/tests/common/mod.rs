@@ -4,19 +4,27 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// What `eval --json` has at least; `train --json` has the same and the four of the run.
-pub const EVAL_FIELDS: [&str; 11] = [
+/// What `eval --json` has of a KL autoencoder; `train --json` has the same and the four of the run.
+pub const EVAL_FIELDS: [&str; 19] = [
     "rows",
     "mse",
     "explained_variance",
     "l0",
+    "lifetime_sparsity",
+    "population_sparsity",
     "dead_latents",
     "dead_fraction",
+    "always_on_latents",
+    "collapsed_latents",
+    "loss",
+    "reconstruction",
+    "penalty",
+    "weight_decay",
     "rho",
     "rho_hat_mean",
+    "rho_hat_mean_deviation",
     "rho_hat_max_deviation",
     "omega",
-    "loss",
 ];
 
 use rarefy::data::OpenOptions;

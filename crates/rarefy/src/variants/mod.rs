@@ -215,3 +215,58 @@ pub struct Batch {
     /// Sums over its rows (or a running estimate scaled to `rows`).
     pub statistics: Vec<f64>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Encoding `x = example.0` with weights that hand it on unchanged shows the nonlinearity alone.
+    #[test]
+    fn every_example_holds() {
+        for info in VARIANTS {
+            let hyper = Hyper::check(info.options, []).unwrap();
+            let variant = (info.build)(&hyper).unwrap();
+            let mut params = Params::zeros(&variant.layout(4, 4));
+            let w_enc = params.get_mut("w_enc");
+            (0..4).for_each(|j| w_enc[4 * j + j] = 1.0);
+            let (pre, expected) = info.example;
+            let mut latents = Vec::new();
+            variant.encode(&params, &pre, &mut latents);
+            assert_eq!(latents.len(), 4, "{}", info.name);
+            for (got, expected) in latents.iter().zip(expected) {
+                assert!(
+                    (got - expected).abs() <= 1e-6,
+                    "{}: {latents:?} from {pre:?}",
+                    info.name
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_unique_and_found() {
+        for (index, info) in VARIANTS.iter().enumerate() {
+            let same = VARIANTS.iter().position(|other| other.name == info.name);
+            assert_eq!(same, Some(index), "{} is there twice", info.name);
+            assert_eq!(find(info.name).unwrap().summary, info.summary);
+            for (index, option) in info.options.iter().enumerate() {
+                let same = info.options.iter().position(|o| o.name == option.name);
+                assert_eq!(same, Some(index), "{} is there twice", option.name);
+            }
+        }
+        let error = find("kll").map(|info| info.name).unwrap_err();
+        assert!(error.to_string().contains("did you mean `kl`?"), "{error}");
+    }
+
+    /// Defaults are filled in without a check, so this is their check.
+    #[test]
+    fn every_default_is_one_of_its_kind() {
+        for info in VARIANTS {
+            for option in info.options {
+                let given = [(option.name, option.default.to_owned())];
+                let checked = Hyper::check(info.options, given);
+                assert!(checked.is_ok(), "{} {}", info.name, option.name);
+            }
+        }
+    }
+}
