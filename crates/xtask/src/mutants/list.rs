@@ -33,7 +33,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         name: "the gradient through rho_hat is dropped (E7)",
         file: ENCODER,
         from: "(V::load(d, at, count) + push) * V::load(slopes, at, count)",
-        to: "V::load(d, at, count) * V::load(slopes, at, count)",
+        to: "V::<L>::load(d, at, count) * V::load(slopes, at, count)",
     },
     Mutant {
         name: "the one-pass form forgets the penalty",
