@@ -115,14 +115,14 @@ pub struct TrainArgs {
     /// Learning rate of adam [default: 0.001] and sgd [default: 0.1].
     #[arg(long, value_name = "X", help_heading = "Training")]
     pub lr: Option<f64>,
-    /// Largest norm of the gradient, or `none`.
+    /// Largest norm of the gradient of adam and sgd, or `none`.
     #[arg(long, value_name = "X|none", help_heading = "Training")]
     pub clip: Option<String>,
-    /// Stop when the objective falls by less than this share over 5 iterations; 0 for never [default: 1e-9].
+    /// Stop when the objective falls by less than this share over 5 iterations (lbfgs) or an epoch (adam, sgd); 0 for never [default: 1e-9 for lbfgs, else 0].
     #[arg(long, value_name = "X", help_heading = "Training")]
     pub tolerance: Option<f64>,
     /// Seed of initial weights and of the order of rows [default: 0].
-    #[arg(long, value_name = "N", help_heading = "Training")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 63), help_heading = "Training")]
     pub seed: Option<u64>,
     /// Threads; the result does not depend on them [default: all cores].
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -143,6 +143,14 @@ pub struct TrainArgs {
     /// Go on from the newest checkpoint of --out.
     #[arg(long, requires = "out", help_heading = "Run")]
     pub resume: bool,
+    /// Replace the run that --out holds.
+    #[arg(
+        long,
+        requires = "out",
+        conflicts_with = "resume",
+        help_heading = "Run"
+    )]
+    pub force: bool,
     /// Print one JSON object instead of tables.
     #[arg(long, help_heading = "Run")]
     pub json: bool,
@@ -176,7 +184,7 @@ pub struct EncodeArgs {
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
     /// In sparse formats, leave out latents up to this value.
-    #[arg(long, value_name = "X", default_value_t = 0.0)]
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = a_number)]
     pub threshold: f32,
     /// Print one JSON object.
     #[arg(long)]
@@ -306,13 +314,13 @@ pub enum BenchCommand {
     /// Time one full-batch value and gradient of the kl objective on made-up data.
     Objective {
         /// Rows.
-        #[arg(long, default_value_t = 10_000)]
+        #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
         rows: usize,
         /// Values in a row.
-        #[arg(long, default_value_t = 784)]
+        #[arg(long, default_value_t = 784, value_parser = at_least_one)]
         d_in: usize,
         /// Latents.
-        #[arg(long, default_value_t = 196)]
+        #[arg(long, default_value_t = 196, value_parser = at_least_one)]
         latents: usize,
         /// Output unit.
         #[arg(long, default_value = "sigmoid", value_parser = ["sigmoid", "linear"])]
@@ -321,7 +329,7 @@ pub enum BenchCommand {
         #[arg(long, default_value = "squared", value_parser = ["squared", "cross-entropy"])]
         loss: String,
         /// Measured evaluations.
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, default_value_t = 20, value_parser = at_least_one)]
         repeats: usize,
         /// Threads [default: all cores].
         #[arg(long)]
@@ -330,6 +338,22 @@ pub enum BenchCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// A number that can be compared with.
+fn a_number(text: &str) -> Result<f32, String> {
+    match text.parse::<f32>() {
+        Ok(number) if !number.is_nan() => Ok(number),
+        _ => Err("expected a number".into()),
+    }
+}
+
+/// A count that makes sense.
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if (1..1 << 32).contains(&count) => Ok(count),
+        _ => Err("expected a whole number from 1 to 2^32".into()),
+    }
 }
 
 /// Parses the command line; usage errors end the program with exit code 2.

@@ -8,7 +8,7 @@ use std::time::Instant;
 use indicatif::{HumanCount, ProgressBar};
 use rarefy::plan::Plan;
 use rarefy::train::{Observer, Progress, State};
-use rarefy::{Error, Result};
+use rarefy::{Error, Result, atomic};
 use serde::{Deserialize, Serialize};
 
 use crate::reading::{Reading, style};
@@ -62,7 +62,7 @@ impl<'a> Watcher<'a> {
             .filter(|r| r.step <= resumed_at)
             .map(to_line)
             .collect();
-        fs::write(&path, lines).map_err(Error::io(&path))?;
+        atomic::write(&path, |out| out.write_all(lines.as_bytes()))?;
         let records = OpenOptions::new()
             .append(true)
             .open(&path)

@@ -84,6 +84,13 @@ fn hint(error: &Error) -> Option<String> {
         Error::Io { path, source }
             if source.kind() == ErrorKind::NotFound && path.ends_with("cfg.json") =>
         {
+            let folder = path.parent()?;
+            if folder.join("config.toml").exists() {
+                let run = folder.display();
+                return Some(format!(
+                    "this run has no model yet; go on with: rarefy train --out {run} --resume"
+                ));
+            }
             Some(
                 "a model is a run folder, or a folder with cfg.json and sae_weights.safetensors"
                     .into(),
@@ -97,6 +104,14 @@ fn hint(error: &Error) -> Option<String> {
                 sample.name
             ))
         }
+        Error::Diverged { step: 0, .. } => Some(
+            "the data may be too far from unit scale: try --preprocess scale or standardise".into(),
+        ),
+        Error::Diverged { .. } => Some(
+            "a smaller --lr, --clip 1, or data nearer to unit scale (--preprocess scale) may help; \
+             the newest checkpoint is from before"
+                .into(),
+        ),
         Error::NotFinite { .. } => Some("replace or drop such rows before training".into()),
         Error::Unknown { what, .. } if what.starts_with("config") => {
             Some("a run's config.toml shows every key".into())

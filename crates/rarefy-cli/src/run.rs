@@ -8,7 +8,7 @@ use rarefy::{Error, Result, atomic};
 
 use crate::place;
 
-/// Checkpoints that are kept; the one before the newest survives a crash while it is written.
+/// Checkpoints that are kept: the newest, and one to go back to by hand (remove the newest).
 const KEPT: usize = 2;
 
 /// Paths inside a run folder.
@@ -49,14 +49,24 @@ impl Run {
         }
     }
 
-    /// Refuses a folder that cannot be made, or that holds other things than a run.
-    pub fn check(&self) -> Result<()> {
+    /// Refuses a folder that cannot be made, that holds other things than a run, or a run unless it
+    /// may be replaced.
+    pub fn check(&self, replace: bool) -> Result<()> {
         place::folder(&self.folder)?;
         let mut entries = fs::read_dir(&self.folder).into_iter().flatten();
-        if entries.next().is_none() || self.config_path().exists() {
+        if entries.next().is_none() {
             return Ok(());
         }
         let path = self.folder.display();
+        if self.config_path().exists() {
+            return if replace {
+                Ok(())
+            } else {
+                Err(Error::Conflict(format!(
+                    "{path} holds a run already; go on with it by --resume, replace it by --force, or give another --out"
+                )))
+            };
+        }
         Err(Error::Conflict(format!(
             "{path} holds other files and is no run; give another --out"
         )))
@@ -132,7 +142,7 @@ impl Run {
     /// The checkpoint of a step.
     pub fn checkpoint_path(&self, step: usize) -> PathBuf {
         self.checkpoints()
-            .join(format!("step-{step:08}.safetensors"))
+            .join(format!("step-{step:012}.safetensors"))
     }
 
     /// The newest checkpoint.

@@ -105,14 +105,14 @@ fn runs_that_cannot_be_resumed() {
     place.write("empty/notes.txt", "not a run");
     place.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
     place.ok("train --rows 100 --steps 1 --latents 4 --out bare -q");
-    let checkpoint = "checkpoints/step-00000001.safetensors";
+    let checkpoint = "checkpoints/step-000000000001.safetensors";
     std::fs::remove_file(place.path(&format!("bare/{checkpoint}"))).unwrap();
     // There is one architecture so far, so the checkpoint of another is made from its own.
     place.ok("train --rows 100 --steps 1 --latents 4 --out other -q");
     let patched = patch(
         &place.read(&format!("other/{checkpoint}")),
-        r#""arch":"kl""#,
-        r#""arch":"xx""#,
+        r#"\"arch\":\"kl\""#,
+        r#"\"arch\":\"xx\""#,
     );
     place.write(&format!("other/{checkpoint}"), patched);
     place.ok("train --rows 100 --steps 1 --latents 4 --out damaged -q");
@@ -373,6 +373,8 @@ $ train --out file/deep/run
 1 error: file: expected a folder to write to, got a file
 $ train --out full
 2 error: full holds other files and is no run; give another --out
+$ train --out run
+2 error: run holds a run already; go on with it by --resume, replace it by --force, or give another --out
 $ encode run sample:digits --out file/codes.npy
 1 error: file: expected a folder to write to, got a file
 $ encode run sample:digits --out full/.npz
@@ -400,13 +402,15 @@ $ train --resume --out run --latents 5
 $ train --resume --out run --arch topk
 2 error: unknown architecture `topk` (known: kl)
 $ train --resume --out run --optimizer adam
-2 error: run/checkpoints/step-00000001.safetensors: the checkpoint is of optimizer Lbfgs, this run is of Adam
+2 error: run/checkpoints/step-000000000001.safetensors: the checkpoint is of optimizer Lbfgs, this run is of Adam
 $ train --resume --out run --tied
-1 error: run/checkpoints/step-00000001.safetensors: params: expected 324 f32, got 580 f32
+1 error: run/checkpoints/step-000000000001.safetensors: params: expected 324 f32, got 580 f32
+$ train --resume --out run --rows 99
+2 error: run/checkpoints/step-000000000001.safetensors: the checkpoint is of data with 100 rows of 64 from 0 to 1, mean 3.041699e-1, this run is of 99 rows of 64 from 0 to 1, mean 3.041943e-1
 $ train --resume --out other
-2 error: other/checkpoints/step-00000001.safetensors: the checkpoint is of architecture xx, this run is of kl
+2 error: other/checkpoints/step-000000000001.safetensors: the checkpoint is of architecture xx, this run is of kl
 $ train --resume --out damaged
-1 error: damaged/checkpoints/step-00000001.safetensors: damaged file: incomplete metadata, file not fully covered
+1 error: damaged/checkpoints/step-000000000001.safetensors: damaged file: incomplete metadata, file not fully covered
 ";
 
 const DAMAGED: &str = "$ eval nothing sample:digits

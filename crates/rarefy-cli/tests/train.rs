@@ -102,7 +102,15 @@ fn a_seed_fixes_every_byte_whatever_the_threads() {
         let place = Place::new();
         let outcome = |name: &str, more: &str| {
             place.ok(&format!("{run} --out {name} -q {more}"));
-            [WEIGHTS, "metrics.jsonl"].map(|file| place.read(&format!("{name}/{file}")))
+            let checkpoint = format!("checkpoints/step-{:012}.safetensors", [25, 40, 40][number]);
+            [
+                WEIGHTS,
+                "metrics.jsonl",
+                &checkpoint,
+                "model/preprocess.safetensors",
+                "model/cfg.json",
+            ]
+            .map(|file| place.read(&format!("{name}/{file}")))
         };
         let first = outcome("first", "--threads 1");
         assert!(
@@ -265,4 +273,59 @@ fn a_resumed_run_converges_where_an_unbroken_one_does() {
             );
         }
     }
+}
+
+/// Too large a learning rate ends a run before its numbers reach a checkpoint.
+#[test]
+fn a_run_that_runs_away_is_stopped() {
+    let place = Place::new();
+    let wild = "train --preprocess none --decoder linear --batch 50 --optimizer sgd --lr 10 --steps 200 --out wild -q";
+    let output = place.run(wild);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(
+        said.contains("expected a finite objective and gradient") && said.contains("smaller --lr"),
+        "{said}"
+    );
+    assert!(!place.path("wild/model").exists());
+    assert_eq!(
+        std::fs::read_dir(place.path("wild/checkpoints"))
+            .unwrap()
+            .count(),
+        0
+    );
+}
+
+/// Few enough rows for one batch: exact by itself, and a moving estimate if one asks for it; both resume.
+#[test]
+fn a_handful_of_rows_trains_and_resumes() {
+    for estimate in ["", "--rho-estimate moving"] {
+        let place = Place::new();
+        let run = format!("train --rows 40 --latents 5 --optimizer adam {estimate} -q");
+        place.ok(&format!("{run} --steps 9 --out whole"));
+        place.ok(&format!("{run} --steps 4 --out parts"));
+        place.ok("train --out parts --resume --steps 9 -q");
+        assert!(place.read(&format!("whole/{WEIGHTS}")) == place.read(&format!("parts/{WEIGHTS}")));
+    }
+}
+
+#[test]
+fn mini_batches_stop_on_tolerance_and_tell_the_exact_mean() {
+    let place = Place::new();
+    let output = place.run("train --rows 400 --batch 100 --epochs 50 --tolerance 0.5 --out early");
+    let said = text(&output.stderr);
+    assert!(said.contains("converged after"), "{said}");
+    // A run shorter than an epoch is audited at its end, beside the estimate that it used.
+    let short = "train --rows 400 --batch 100 --steps 3 --rho-estimate batch --out short";
+    let said = text(&place.run(short).stderr);
+    assert!(
+        said.contains("exact mean rho_hat") && said.contains("last batch"),
+        "{said}"
+    );
+    let unused = text(
+        &place
+            .run("train --rows 100 --steps 1 --lr 3 --clip 1 --out unused")
+            .stderr,
+    );
+    assert!(unused.contains("lr, clip without effect"), "{unused}");
 }

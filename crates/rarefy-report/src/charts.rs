@@ -29,8 +29,12 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     );
     // Closer together at the ends, where the curve is steep.
     let sample = |i: usize| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / POINTS as f64).cos();
-    let inside = (1..POINTS)
-        .map(sample)
+    // Both ends rise to infinity, but so late that only points this close to them show it.
+    let left = (2..=300).rev().map(|power| 10f64.powi(-power));
+    let right = (2..=15).map(|power| 1.0 - 10f64.powi(-power));
+    let inside = left
+        .chain((1..POINTS).map(sample))
+        .chain(right)
         .map(|q| (q, penalty(rho, q)))
         .filter(|(_, value)| *value <= top);
     chart.curve("curve", inside);
@@ -51,6 +55,8 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     let (x, y) = (chart.at_x(rho), chart.at_y(0.0));
     chart.line("target", x, chart.at_y(top), x, y);
     chart.dot("minimum", rho, 0.0, 5.0, "minimum: 0 at rho_hat = rho");
+    // At the upper end of the dashed line the curve is far away.
+    let top_of_note = chart.at_y(top) + 14.0;
     let (anchor, shift) = if rho < 0.6 {
         ("start", 10.0)
     } else {
@@ -59,11 +65,11 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     chart.text(
         "note",
         x + shift,
-        y - 34.0,
+        top_of_note,
         anchor,
         &format!("minimum at rho_hat = rho = {}", short(rho)),
     );
-    chart.text("note", x + shift, y - 18.0, anchor, "Omega = 0");
+    chart.text("note", x + shift, top_of_note + 17.0, anchor, "Omega = 0");
     chart
 }
 
@@ -132,7 +138,7 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         let shown = points
             .iter()
             .map(|p| (p.step as f64, of(p)))
-            .map(|(x, v)| (x, if v > 0.0 { v } else { f64::NAN }));
+            .map(|(x, v)| (x, if v >= y.low { v } else { f64::NAN }));
         chart.curve(&format!("series {class}"), thin(shown.collect()));
     }
     // Names stand at the right end of their curves, moved apart where they would overlap.

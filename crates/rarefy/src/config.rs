@@ -138,8 +138,10 @@ pub struct TrainConfig {
     pub clip: Option<f64>,
     /// Pairs of steps that L-BFGS remembers.
     pub history: usize,
-    /// Stop when the relative change of the objective stays below this (0: never).
-    pub tolerance: f64,
+    /// Stop when the objective falls by less than this share of it over 5 iterations of L-BFGS or an
+    /// epoch of Adam and SGD (0: never); 1e-9 and 0 if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tolerance: Option<f64>,
     /// Seed of initial weights and of the order of rows.
     pub seed: u64,
     /// Threads; all cores if absent. Results do not depend on it.
@@ -164,7 +166,7 @@ impl Default for TrainConfig {
             momentum: 0.9,
             clip: None,
             history: 20,
-            tolerance: 1e-9,
+            tolerance: None,
             seed: 0,
             threads: None,
             shuffle: true,
@@ -207,6 +209,7 @@ pub fn keys() -> Vec<String> {
             batch: Some(1),
             lr: Some(1.0),
             clip: Some(1.0),
+            tolerance: Some(1.0),
             threads: Some(1),
             ..TrainConfig::default()
         },

@@ -70,6 +70,18 @@ pub enum Error {
         /// What the system said.
         source: io::Error,
     },
+    /// Training ran away: the objective or its gradient is no finite number any more.
+    #[error(
+        "step {step}: expected a finite objective and gradient, got {objective} and {gradient}"
+    )]
+    Diverged {
+        /// The step, counted from 1.
+        step: usize,
+        /// Value of the objective.
+        objective: f64,
+        /// Norm of the gradient.
+        gradient: f64,
+    },
     /// The caller asked to stop; what was done so far is in the checkpoint.
     #[error("interrupted")]
     Interrupted,

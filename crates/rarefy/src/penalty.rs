@@ -18,7 +18,7 @@
 /// # Units
 /// The value is in nats.
 /// # Panics
-/// If the lengths differ.
+/// If the lengths differ or rho is outside (0, 1).
 /// # Source
 /// The lecture's Omega; Ng, *Sparse autoencoder* (CS294A lecture notes).
 /// # Example
@@ -34,13 +34,18 @@ pub fn kl_sparsity(rho: f64, on: &[f64], off: &[f64], slopes: &mut [f64]) -> f64
         on.len() == off.len() && on.len() == slopes.len(),
         "one mean, one rest and one slope a latent"
     );
+    assert!(rho > 0.0 && rho < 1.0, "rho must be in (0, 1), got {rho}");
     let mut omega = 0.0;
     for ((on, off), slope) in on.iter().zip(off).zip(slopes) {
         *slope = (on - rho) / (on * off);
-        // Never negative (E5), but the logarithms' rounding can say -1e-17 on target.
-        omega += kl_from_logs(rho, on.ln(), off.ln()).max(0.0);
+        omega += not_below_zero(kl_from_logs(rho, on.ln(), off.ln()));
     }
     omega
+}
+
+/// KL is never negative (E5), but the logarithms' rounding can say -1e-17 on target. A NaN stays one.
+pub(crate) fn not_below_zero(kl: f64) -> f64 {
+    if kl < 0.0 { 0.0 } else { kl }
 }
 
 /// KL divergence of one latent from the logarithms of `rho_hat` and `1 - rho_hat`, so that a mean

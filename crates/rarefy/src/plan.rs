@@ -1,7 +1,8 @@
 //! From what the user said to what will be done: every check, every default, once.
 
-use crate::config::{Config, DecoderNorm, OptimizerKind};
+use crate::config::{Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::data::Survey;
+use crate::params::Layout;
 use crate::variants::{self, Batching, Hyper, Info, Setting, Variant};
 use crate::{Error, Result};
 
@@ -27,9 +28,17 @@ pub struct Plan {
     pub steps: usize,
     /// Learning rate of Adam and SGD.
     pub lr: f64,
+    /// Relative fall of the objective below which training stops; 0 for never.
+    pub tolerance: f64,
+    /// What tells these rows from others: a run is only resumed on the same.
+    pub data: String,
     /// What the user should know before the run starts.
     pub warnings: Vec<String>,
 }
+
+/// Values in both matrices together, at most: 256 GiB of f32, more than any machine that this is
+/// for, and far from where products of sizes overflow.
+const MOST_PARAMETERS: usize = 1 << 36;
 
 /// Iterations of L-BFGS, and epochs of Adam and SGD, unless the user says otherwise.
 const DEFAULT_ITERATIONS: usize = 400;
@@ -74,22 +83,9 @@ impl Plan {
             Batching::Full | Batching::Open => survey.rows,
         };
         let variant = (info.build)(&hyper)?;
+        let layout = variant.layout(survey.d_in, model.latents);
         if model.decoder_norm == DecoderNorm::Unit {
-            let tied = !variant
-                .layout(1, 1)
-                .blocks()
-                .iter()
-                .any(|b| b.name == "w_dec");
-            if tied || optimizer == OptimizerKind::Lbfgs {
-                let why = if tied {
-                    "a tied decoder"
-                } else {
-                    "L-BFGS, which knows no constraints"
-                };
-                return Err(Error::Conflict(format!(
-                    "decoder_norm unit cannot be combined with {why}"
-                )));
-            }
+            check_unit_norm(&layout, optimizer)?;
         }
         let steps = steps(config, optimizer, survey.rows, batch)?;
         let lr = train.lr.unwrap_or(if optimizer == OptimizerKind::Sgd {
@@ -110,7 +106,10 @@ impl Plan {
             config.train.lr = Some(lr);
             config.train.batch = Some(batch);
         }
-        let warnings = resolved.warnings;
+        let tolerance = train.tolerance.unwrap_or(default_tolerance(optimizer));
+        config.train.tolerance = Some(tolerance);
+        let mut warnings = resolved.warnings;
+        warnings.extend(ignored(train, optimizer));
         Ok(Self {
             config,
             info,
@@ -122,9 +121,69 @@ impl Plan {
             optimizer,
             steps,
             lr,
+            tolerance,
+            data: fingerprint(survey),
             warnings,
         })
     }
+}
+
+/// L-BFGS stops where f32 sees no more progress; mini-batches are too noisy to tell by themselves.
+fn default_tolerance(optimizer: OptimizerKind) -> f64 {
+    match optimizer {
+        OptimizerKind::Lbfgs => 1e-9,
+        OptimizerKind::Adam | OptimizerKind::Sgd => 0.0,
+    }
+}
+
+/// What tells one set of prepared rows from another, for a run that is resumed.
+fn fingerprint(survey: &Survey) -> String {
+    format!(
+        "{} rows of {} from {} to {}, mean {:.6e}",
+        survey.rows,
+        survey.d_in,
+        survey.min,
+        survey.max,
+        survey.grand_mean()
+    )
+}
+
+/// Settings that the optimiser does not look at, as warnings.
+fn ignored(train: &TrainConfig, optimizer: OptimizerKind) -> Vec<String> {
+    let given = match optimizer {
+        OptimizerKind::Lbfgs => vec![
+            ("lr", train.lr.is_some()),
+            ("clip", train.clip.is_some()),
+            ("lr_warmup", train.lr_warmup > 0),
+            ("lr_decay", train.lr_decay > 0),
+            ("no-shuffle", !train.shuffle),
+        ],
+        OptimizerKind::Adam | OptimizerKind::Sgd => Vec::new(),
+    };
+    let named: Vec<&str> = given
+        .into_iter()
+        .filter_map(|(name, given)| given.then_some(name))
+        .collect();
+    if named.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "optimizer lbfgs searches its own steps over all rows: {} without effect",
+        named.join(", ")
+    )]
+}
+
+fn check_unit_norm(layout: &Layout, optimizer: OptimizerKind) -> Result<()> {
+    let why = if !layout.blocks().iter().any(|block| block.name == "w_dec") {
+        "a tied decoder"
+    } else if optimizer == OptimizerKind::Lbfgs {
+        "L-BFGS, which knows no constraints"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Conflict(format!(
+        "decoder_norm unit cannot be combined with {why}"
+    )))
 }
 
 /// Options as the texts that the option table checks.
@@ -152,6 +211,11 @@ fn check_numbers(config: &Config, survey: &Survey) -> Result<()> {
         _ => Ok(()),
     };
     at_least_one("latents", Some(model.latents))?;
+    let most = MOST_PARAMETERS / (2 * survey.d_in);
+    if model.latents > most {
+        let expected = format!("at most {most} for rows of {}", survey.d_in);
+        return Err(Error::hyper("latents", &expected, model.latents));
+    }
     at_least_one("steps", train.steps)?;
     at_least_one("epochs", train.epochs)?;
     at_least_one("batch", train.batch)?;
@@ -175,11 +239,12 @@ fn check_numbers(config: &Config, survey: &Survey) -> Result<()> {
     if !(0.0..1.0).contains(&train.momentum) {
         return Err(Error::hyper("momentum", "in [0, 1)", train.momentum));
     }
-    if !(train.tolerance >= 0.0 && train.tolerance.is_finite()) {
+    let tolerance = train.tolerance.unwrap_or(0.0);
+    if !(tolerance >= 0.0 && tolerance.is_finite()) {
         return Err(Error::hyper(
             "tolerance",
             "a finite number not below 0",
-            train.tolerance,
+            tolerance,
         ));
     }
     Ok(())
@@ -191,7 +256,6 @@ fn wanted_batching(config: &Config, optimizer: OptimizerKind, rows: usize) -> Re
             "optimizer lbfgs works on full batches; leave out the batch of {batch} or use `--optimizer adam`"
         ))),
         (OptimizerKind::Lbfgs, _) => Ok(Batching::Full),
-        (_, Some(batch)) if batch == rows => Ok(Batching::Full),
         (_, Some(batch)) => Ok(Batching::Mini(batch)),
         (_, None) => Ok(Batching::Open),
     }
@@ -265,6 +329,10 @@ mod tests {
             ("[train]\nsteps = 1\nepochs = 1", "not both"),
             ("[train]\nlr = -1.0", "lr must be a finite number above 0"),
             ("[model]\ndecoder_norm = 'unit'", "L-BFGS"),
+            (
+                "[model]\nlatents = 99999999999999999",
+                "latents must be at most",
+            ),
             ("[model]\narch = 'kI'", "did you mean `kl`"),
         ] {
             let refusal = refusal(text);
@@ -317,7 +385,22 @@ mod tests {
     #[test]
     fn a_resolved_config_gives_the_same_plan_again() {
         let s = survey(0.0, 1.0);
-        let first = plan("[train]\nbatch = 100", &s).unwrap().config;
-        assert_eq!(Plan::new(&first, &s).unwrap().config, first);
+        let few = Survey {
+            rows: 40,
+            ..s.clone()
+        };
+        for (text, survey) in [
+            ("[train]\nbatch = 100", &s),
+            ("", &s),
+            ("[train]\noptimizer = 'adam'", &few),
+            (
+                "[train]\noptimizer = 'sgd'\n[model.options]\nrho_estimate = 'moving'",
+                &few,
+            ),
+            ("[train]\nbatch = 40", &few),
+        ] {
+            let first = plan(text, survey).unwrap().config;
+            assert_eq!(Plan::new(&first, survey).unwrap().config, first, "{text}");
+        }
     }
 }

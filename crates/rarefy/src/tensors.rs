@@ -1,9 +1,9 @@
 //! Safetensors files of our own: codes, models, preprocessing, checkpoints.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
-use safetensors::tensor::{Metadata, TensorView};
+use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, Result, atomic};
@@ -41,10 +41,14 @@ number!(f32, F32);
 number!(f64, F64);
 number!(i64, I64);
 
-/// Tensors on their way to a file.
+/// The header's entry that holds our texts.
+const TEXTS: &str = "rarefy";
+
+/// Tensors and texts on their way to a file.
 #[derive(Default)]
 pub(crate) struct Writer {
     tensors: Vec<(String, Dtype, Vec<usize>, Vec<u8>)>,
+    texts: BTreeMap<String, String>,
 }
 
 impl Writer {
@@ -65,12 +69,16 @@ impl Writer {
             .push((name.into(), T::DTYPE, shape.to_vec(), bytes));
     }
 
-    /// Writes the file, atomically.
-    pub(crate) fn write(
-        &self,
-        path: &Path,
-        metadata: Option<HashMap<String, String>>,
-    ) -> Result<()> {
+    /// Adds a text to the header.
+    pub(crate) fn text(&mut self, key: &str, value: impl ToString) {
+        self.texts.insert(key.into(), value.to_string());
+    }
+
+    /// Writes the file, atomically. All texts go into one entry of the header, as JSON with sorted
+    /// keys: a hash map of several would come out in another order each time.
+    pub(crate) fn write(&self, path: &Path) -> Result<()> {
+        let texts = serde_json::to_string(&self.texts).expect("texts are JSON");
+        let metadata = (!self.texts.is_empty()).then(|| HashMap::from([(TEXTS.to_owned(), texts)]));
         let views = self.tensors.iter().map(|(name, dtype, shape, bytes)| {
             let view = TensorView::new(*dtype, shape.clone(), bytes);
             (name, view.expect("the shape holds as many values"))
@@ -85,7 +93,7 @@ impl Writer {
 pub(crate) struct Reader<'a> {
     path: &'a Path,
     file: SafeTensors<'a>,
-    metadata: Metadata,
+    texts: BTreeMap<String, String>,
 }
 
 impl<'a> Reader<'a> {
@@ -95,10 +103,12 @@ impl<'a> Reader<'a> {
             |e: safetensors::SafeTensorError| Error::format(path, format!("damaged file: {e}"));
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
+        let texts = metadata.metadata().as_ref().and_then(|all| all.get(TEXTS));
+        let texts = texts.map_or(Ok(BTreeMap::new()), |json| serde_json::from_str(json));
         Ok(Self {
             path,
             file,
-            metadata,
+            texts: texts.map_err(|e| Error::format(path, format!("damaged header: {e}")))?,
         })
     }
 
@@ -109,8 +119,8 @@ impl<'a> Reader<'a> {
 
     /// A text of the header.
     pub(crate) fn text(&self, key: &str) -> Result<&str> {
-        let found = self.metadata.metadata().as_ref().and_then(|m| m.get(key));
-        found
+        self.texts
+            .get(key)
             .map(String::as_str)
             .ok_or_else(|| self.bad(format!("expected `{key}` in the header, got none")))
     }

@@ -263,7 +263,7 @@ fn config(record: &Record) -> Config {
     config.train.optimizer = Some(OptimizerKind::Lbfgs);
     config.train.steps = Some(record.maxiter);
     config.train.history = record.maxcor;
-    config.train.tolerance = 0.0;
+    config.train.tolerance = Some(0.0);
     let numbers = [
         ("rho", record.rho),
         ("beta", record.beta),

@@ -22,14 +22,21 @@ use crate::{dataset, layers, output, reading, report};
 /// Prepared rows are kept in memory up to this size; beyond it they are read and prepared anew.
 const MEMORY_BYTES: usize = 512 << 20;
 
+/// How fast this session's part of the run was.
+#[derive(Clone, Copy, Serialize)]
+struct Speed {
+    seconds: f64,
+    samples_per_second: f64,
+}
+
 #[derive(Serialize)]
 struct Summary<'a> {
     run: String,
     report: String,
     steps: usize,
     stopped: &'a str,
-    seconds: f64,
-    samples_per_second: f64,
+    #[serde(flatten)]
+    speed: Speed,
     #[serde(flatten)]
     evaluation: &'a Evaluation,
 }
@@ -43,7 +50,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     if args.resume {
         refuse_another_architecture(&run, &config)?;
     } else {
-        run.check()?;
+        run.check(args.force)?;
     }
     set_threads(config.train.threads)?;
     let (dataset, reading) = reading::watch(dataset::open(&config.data)?, args.quiet);
@@ -66,13 +73,13 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             .for_each(|warning| output::note(&format!("warning: {warning}")));
     }
     let start = start(args, &run, &plan)?;
-    let (outcome, seconds) = train_watched(&plan, rows, start, &run, args, &reading)?;
+    let (outcome, speed) = train_watched(&plan, rows, start, &run, args, &reading)?;
     let model = model(&plan, &outcome, pipeline, &dataset);
     model.save(&run.model_path())?;
     let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
     report::write(&run, &model, &dataset, &evaluation)?;
     reading.finish();
-    tell(args, &run, &evaluation, &outcome, seconds)
+    tell(args, &run, &evaluation, &outcome, speed)
 }
 
 /// The state to start from. Everything that can be refused was or is, before the folder changes.
@@ -95,7 +102,8 @@ fn train_watched(
     run: &Run,
     args: &TrainArgs,
     reading: &Reading,
-) -> Result<(Outcome, f64)> {
+) -> Result<(Outcome, Speed)> {
+    let rows_before = start.rows_seen;
     let mut watcher = Watcher::new(plan, run, start.step, args.quiet, reading)?;
     let resumed = start.step > 0;
     if resumed {
@@ -113,7 +121,12 @@ fn train_watched(
     if !args.quiet {
         output::note(&outcome.reason);
     }
-    Ok((outcome, watcher.seconds()))
+    let seconds = watcher.seconds();
+    let speed = Speed {
+        seconds,
+        samples_per_second: (outcome.rows_seen - rows_before) as f64 / seconds.max(1e-9),
+    };
+    Ok((outcome, speed))
 }
 
 /// A resumed run is of the architecture that it was started with.
@@ -159,17 +172,15 @@ fn tell(
     run: &Run,
     evaluation: &Evaluation,
     outcome: &Outcome,
-    seconds: f64,
+    speed: Speed,
 ) -> anyhow::Result<()> {
-    let rate = outcome.rows_seen as f64 / seconds.max(1e-9);
     if args.json {
         return output::json(&Summary {
             run: run.folder().display().to_string(),
             report: run.report_path().display().to_string(),
             steps: outcome.steps,
             stopped: &outcome.reason,
-            seconds,
-            samples_per_second: rate,
+            speed,
             evaluation,
         });
     }
@@ -179,7 +190,10 @@ fn tell(
     let mut rows = summary_rows(evaluation);
     rows.push(vec![
         "training time".into(),
-        format!("{seconds:.1} s, {rate:.0} rows/s"),
+        format!(
+            "{:.1} s, {:.0} rows/s",
+            speed.seconds, speed.samples_per_second
+        ),
     ]);
     output::print(&output::table(&["", ""], &rows, true))?;
     output::print(&format!(

@@ -7,6 +7,9 @@ use rand::{RngExt, SeedableRng};
 use super::{Dataset, Memory, OpenOptions};
 use crate::{Error, Result, Rng};
 
+/// Values of all patches together, at most: 16 GiB of f32.
+const MOST_VALUES: usize = 1 << 32;
+
 /// How patches are drawn from photographs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatchOptions {
@@ -44,6 +47,11 @@ pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
             "at least one pixel and one patch",
             format!("{height}x{width}, {}", options.count),
         ));
+    }
+    let most = MOST_VALUES / (height * width);
+    if options.count > most {
+        let expected = format!("at most {most} patches of {height}x{width}");
+        return Err(Error::hyper("count", &expected, options.count));
     }
     let mut rng = Rng::seed_from_u64(options.seed);
     let mut values = Vec::with_capacity(options.count * height * width);

@@ -65,9 +65,13 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     file.vector("b_enc", model.params.get("b_enc"));
     file.tensor("W_dec", &[d_sae, d_in], w_dec);
     file.vector("b_dec", model.params.get("b_dec"));
-    file.write(&folder.join(WEIGHTS), None)?;
+    file.write(&folder.join(WEIGHTS))?;
+    let preprocess = folder.join(PREPROCESS);
     if !model.pipeline.is_identity() {
-        model.pipeline.save(&folder.join(PREPROCESS))?;
+        model.pipeline.save(&preprocess)?;
+    } else if preprocess.exists() {
+        // An earlier model's would be applied to this one's rows.
+        std::fs::remove_file(&preprocess).map_err(Error::io(&preprocess))?;
     }
     let config = Config {
         architecture: model.info.name.into(),
@@ -269,7 +273,7 @@ mod tests {
         std::fs::write(folder.path().join(CONFIG), config).unwrap();
         let mut weights = Writer::default();
         weights.tensor("W_enc", &[2, 3], &[0.0f32; 6]);
-        weights.write(&folder.path().join(WEIGHTS), None).unwrap();
+        weights.write(&folder.path().join(WEIGHTS)).unwrap();
         let error = load(folder.path()).err().unwrap().to_string();
         assert!(
             error.contains("W_enc: expected [3, 2], got [2, 3]"),

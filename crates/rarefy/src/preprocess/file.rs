@@ -3,7 +3,6 @@
 //! The metadata holds `d_in` and the steps' names, one a line; step i's numbers are the tensors
 //! `i.NAME` (f64 for scales and means, f32 for matrices).
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use super::steps::Step;
@@ -36,11 +35,9 @@ impl Pipeline {
                 }
             }
         }
-        let metadata = HashMap::from([
-            ("d_in".to_owned(), self.d_in.to_string()),
-            ("steps".to_owned(), self.names.join("\n")),
-        ]);
-        file.write(path, Some(metadata))
+        file.text("d_in", self.d_in);
+        file.text("steps", self.names.join("\n"));
+        file.write(path)
     }
 
     /// Reads what [`Pipeline::save`] wrote.

@@ -59,6 +59,11 @@ impl Pipeline {
     /// ```
     pub fn fit(names: &[String], source: &dyn Source) -> Result<Self> {
         let mut pipeline = Self::identity(source.d_in());
+        if names.iter().filter(|name| *name == "row-mean").count() > 1 {
+            let why =
+                "at most one row-mean: a row's codes carry one mean, which `decode` puts back";
+            return Err(Error::hyper("preprocess", why, names.join(",")));
+        }
         for name in names.iter().filter(|name| *name != "none") {
             let step = {
                 let so_far = Prepared::new(source, &pipeline);

@@ -128,6 +128,7 @@ fn bad_names_and_arguments_are_refused() {
         ("pca:3", "pca:K"),
         ("clip-sd", "clip-sd:K"),
         ("zca:x", "zca:EPS"),
+        ("row-mean,scale,row-mean", "at most one row-mean"),
     ] {
         let error = Pipeline::fit(&names(text), &data).unwrap_err().to_string();
         assert!(error.contains(words), "{text}: {error}");

@@ -3,7 +3,7 @@
 use rarefy_kernels::vector::dot;
 
 use super::pass::{Form, Pass};
-use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish};
+use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish, refuse_diverged};
 use crate::data::Source;
 use crate::optim::Step;
 use crate::params::Params;
@@ -24,11 +24,12 @@ pub(super) fn train(
     let mut x = state.params.values().to_vec();
     let mut gradient = vec![0.0; x.len()];
     let mut value = objective.at(&x, &mut gradient)?;
+    refuse_diverged(state.step, value, dot(&gradient, &gradient).sqrt())?;
     if state.recent.is_empty() {
         state.recent.push(value);
     }
     while state.step < plan.steps {
-        if converged(&state.recent, plan.config.train.tolerance) {
+        if converged(&state.recent, plan.tolerance) {
             let reason = format!("converged after {} iterations", state.step);
             return finish(state, reason, observer);
         }

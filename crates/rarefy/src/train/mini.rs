@@ -3,8 +3,8 @@
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
-use super::pass::{Form, Pass};
-use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish};
+use super::pass::Pass;
+use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish, refuse_diverged};
 use crate::config::DecoderNorm;
 use crate::data::Source;
 use crate::optim::schedule;
@@ -19,60 +19,19 @@ pub(super) fn train(
     mut state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let settings = &plan.config.train;
     let mut pass = Pass::new(plan.variant.as_ref(), plan.d_in, plan.config.model.latents);
     let mut batches = Batches::new(plan, data);
     while state.step < plan.steps {
         let rows = batches.at(state.step)?;
-        let form = if rows.as_slice().is_some() {
-            Form::Cached
-        } else {
-            pass.form(rows)
-        };
-        let mut mean = None;
-        let moving = &mut state.moving;
-        let parts = pass.evaluate(&state.params, rows, form, &mut |batch| {
-            let batch = match moving {
-                Some(moving) => moving.update(batch),
-                None => batch,
-            };
-            mean = plan.variant.mean_activation(&batch);
-            batch
-        })?;
-        let Optimizer::Descent(descent) = &mut state.optimizer else {
-            unreachable!("a state for Adam or SGD was made or loaded by the plan")
-        };
-        let lr = plan.lr
-            * schedule(
-                state.step,
-                plan.steps,
-                settings.lr_warmup,
-                settings.lr_decay,
-            );
-        let gradient_norm = descent.step(
-            state.params.values_mut(),
-            pass.gradient().values(),
-            lr,
-            settings.clip,
-        );
-        if plan.config.model.decoder_norm == DecoderNorm::Unit {
-            normalise_rows(&mut state.params, "w_dec", plan.d_in);
-        }
-        state.step += 1;
-        state.rows_seen += rows.rows() as u64;
-        let progress = Progress {
-            step: state.step,
-            steps: plan.steps,
-            rows_seen: state.rows_seen,
-            parts,
-            gradient_norm,
-            rho_hat_mean: mean,
-        };
+        let progress = step(plan, rows, &mut state, &mut pass)?;
         observer.step(&progress)?;
-        if state.step.is_multiple_of(batches.per_epoch)
-            && plan.variant.estimate() != Estimate::Exact
-        {
-            audit(plan, data, &state, &mut pass, observer)?;
+        let epoch_ends = state.step.is_multiple_of(batches.per_epoch);
+        if (epoch_ends || state.step == plan.steps) && plan.variant.estimate() != Estimate::Exact {
+            audit(plan, data, &state, &progress, &mut pass, observer)?;
+        }
+        if settled(plan, &mut state, progress.parts.total(), epoch_ends) {
+            let reason = format!("converged after {} steps", state.step);
+            return finish(state, reason, observer);
         }
         after_step(plan, &state, observer)?;
     }
@@ -80,24 +39,82 @@ pub(super) fn train(
     finish(state, reason, observer)
 }
 
+/// One step on these rows.
+fn step(plan: &Plan, rows: &dyn Source, state: &mut State, pass: &mut Pass) -> Result<Progress> {
+    let settings = &plan.config.train;
+    let mut rho_hat_mean = None;
+    let moving = &mut state.moving;
+    let form = pass.form(rows);
+    let parts = pass.evaluate(&state.params, rows, form, &mut |batch| {
+        let batch = match moving {
+            Some(moving) => moving.update(batch),
+            None => batch,
+        };
+        rho_hat_mean = plan.variant.mean_activation(&batch);
+        batch
+    })?;
+    let Optimizer::Descent(descent) = &mut state.optimizer else {
+        unreachable!("a state for Adam or SGD was made or loaded by the plan")
+    };
+    let (warmup, decay) = (settings.lr_warmup, settings.lr_decay);
+    let lr = plan.lr * schedule(state.step, plan.steps, warmup, decay);
+    let (params, gradient) = (state.params.values_mut(), pass.gradient().values());
+    let gradient_norm = descent.step(params, gradient, lr, settings.clip);
+    refuse_diverged(state.step + 1, parts.total(), gradient_norm)?;
+    if plan.config.model.decoder_norm == DecoderNorm::Unit {
+        normalise_rows(&mut state.params, "w_dec", plan.d_in);
+    }
+    state.step += 1;
+    state.rows_seen += rows.rows() as u64;
+    Ok(Progress {
+        step: state.step,
+        steps: plan.steps,
+        rows_seen: state.rows_seen,
+        parts,
+        gradient_norm,
+        rho_hat_mean,
+    })
+}
+
+/// Whether an epoch's mean objective has fallen by less than the tolerance since the one before.
+/// `state.recent` holds the sum over this epoch so far and, from the second on, the mean of the last.
+fn settled(plan: &Plan, state: &mut State, objective: f64, epoch_ends: bool) -> bool {
+    if state.recent.is_empty() {
+        state.recent.push(0.0);
+    }
+    state.recent[0] += objective;
+    if !epoch_ends {
+        return false;
+    }
+    let mean = state.recent[0] / (plan.rows / plan.batch).max(1) as f64;
+    let before = state.recent.get(1).copied();
+    state.recent = vec![0.0, mean];
+    plan.tolerance > 0.0
+        && before.is_some_and(|before| before - mean <= plan.tolerance * mean.abs())
+}
+
 /// Tells the exact mean activation over all rows beside the estimate that training uses.
 fn audit(
     plan: &Plan,
     data: &dyn Source,
     state: &State,
+    progress: &Progress,
     pass: &mut Pass,
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let exact = pass.statistics(&state.params, data)?;
-    let Some(exact) = plan.variant.mean_activation(&exact) else {
+    let (Some(exact), Some(estimate)) =
+        (plan.variant.mean_activation(&exact), progress.rho_hat_mean)
+    else {
         return Ok(());
     };
-    let estimate = state.moving.as_ref().and_then(super::Moving::estimate);
-    let estimate = estimate.and_then(|batch| plan.variant.mean_activation(&batch));
-    let beside = estimate.map_or_else(String::new, |e| format!(", running estimate {e:.5}"));
-    let epoch = state.step / (plan.rows / plan.batch).max(1);
+    let name = match plan.variant.estimate() {
+        Estimate::Moving { .. } => "running estimate",
+        Estimate::Batch | Estimate::Exact => "last batch",
+    };
+    let epoch = state.step.div_ceil((plan.rows / plan.batch).max(1));
     observer.message(&format!(
-        "epoch {epoch}: exact mean rho_hat {exact:.5}{beside}"
+        "epoch {epoch}: exact mean rho_hat {exact:.5}, {name} {estimate:.5}"
     ));
     Ok(())
 }

@@ -123,6 +123,18 @@ fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer) -> Result
     Ok(())
 }
 
+/// Ends a run that ran away, before its numbers reach a checkpoint.
+fn refuse_diverged(step: usize, objective: f64, gradient: f64) -> Result<()> {
+    if objective.is_finite() && gradient.is_finite() {
+        return Ok(());
+    }
+    Err(crate::Error::Diverged {
+        step,
+        objective,
+        gradient,
+    })
+}
+
 fn finish(state: State, reason: String, observer: &mut dyn Observer) -> Result<Outcome> {
     observer.checkpoint(&state)?;
     Ok(Outcome {

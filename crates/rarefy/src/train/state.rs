@@ -1,6 +1,5 @@
 //! Everything a run needs to go on bit-equal, and its file.
 
-use std::collections::HashMap;
 use std::path::Path;
 
 use rand::SeedableRng;
@@ -93,7 +92,7 @@ impl State {
     /// Writes the state as one safetensors file, atomically.
     ///
     /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `moving`
-    /// and `recent` (f64); the metadata holds `step`, `rows_seen`, `arch` and `optimizer`.
+    /// and `recent` (f64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -119,27 +118,26 @@ impl State {
         if !self.recent.is_empty() {
             file.vector("recent", &self.recent);
         }
-        let metadata = [
-            ("step", self.step.to_string()),
-            ("rows_seen", self.rows_seen.to_string()),
-            ("arch", plan.info.name.to_owned()),
-            ("optimizer", format!("{:?}", plan.optimizer)),
-        ];
-        let metadata = metadata.map(|(key, value)| (key.to_owned(), value));
-        file.write(path, Some(HashMap::from(metadata)))
+        file.text("step", self.step);
+        file.text("rows_seen", self.rows_seen);
+        file.text("arch", plan.info.name);
+        file.text("optimizer", format!("{:?}", plan.optimizer));
+        file.text("data", &plan.data);
+        file.write(path)
     }
 
     /// Reads what [`State::save`] wrote, for the same plan.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] for a damaged file; [`Error::Conflict`] if it belongs to
-    /// another architecture or optimiser; [`Error::Shape`] for another size.
+    /// another architecture, optimiser or data; [`Error::Shape`] for another size.
     pub fn load(path: &Path, plan: &Plan) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
         refuse_another(path, "architecture", file.text("arch")?, plan.info.name)?;
         let optimizer = format!("{:?}", plan.optimizer);
         refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
+        refuse_another(path, "data with", file.text("data")?, &plan.data)?;
 
         let mut state = Self::new(plan, None)?;
         let length = state.params.values().len();

@@ -16,7 +16,7 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     if !codes.row_means.is_empty() {
         file.vector("row_means", &codes.row_means);
     }
-    file.write(path, None)
+    file.write(path)
 }
 
 pub(super) fn read(path: &Path) -> Result<Codes> {

@@ -49,9 +49,11 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
     },
     OptionInfo {
         name: "rho_decay",
+        // With 0.99 the estimate lags behind what Adam's first hundred steps do to rho_hat, and on
+        // uniform noise most latents are pushed silent before it notices.
         help: "Decay of the running mean of rho_hat per step",
         kind: Kind::Open(0.0, 1.0),
-        default: "0.99",
+        default: "0.9",
     },
     OptionInfo {
         name: "bias_start",
@@ -63,6 +65,9 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
 
 /// Rows in a mini-batch unless the user says otherwise.
 const DEFAULT_BATCH: usize = 256;
+
+/// Beyond this a row's numbers drive most latents into saturation from the first step on.
+const FARTHEST_FROM_UNIT: f64 = 20.0;
 
 /// `rho * batch` below which a mini-batch mean is too coarse: at 1, a third of the batches of a
 /// latent on target see it silent, and the mean pull is far from the zero that it should be (E8).
@@ -89,6 +94,13 @@ pub(super) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Result<Resolved> 
         warnings.push(format!(
             "a sigmoid decoder cannot reach data outside [0, 1], and this data spans [{low}, {high}]; \
              use `--decoder linear` or `--preprocess scale`"
+        ));
+    }
+    let reach = f64::from(low.abs().max(high.abs()));
+    if reach > FARTHEST_FROM_UNIT {
+        warnings.push(format!(
+            "the data spans [{low}, {high}]; latents saturate on such numbers: \
+             use `--preprocess scale` or `--preprocess standardise`"
         ));
     }
     let batching = resolve_batching(hyper, setting)?;
@@ -121,16 +133,17 @@ fn resolve_batching(hyper: &mut Hyper, setting: &Setting) -> Result<Batching> {
             ));
         }
         (Batching::Open, "exact") => Batching::Full,
+        // So few rows are one batch, and one batch that is all rows knows rho_hat.
+        (Batching::Open, "auto") if rows <= DEFAULT_BATCH => Batching::Full,
         (Batching::Open, _) => Batching::Mini(DEFAULT_BATCH.min(rows)),
         (given, _) => given,
     };
     if hyper.text("rho_estimate") == "auto" {
         hyper.set(
             "rho_estimate",
-            if batching == Batching::Full {
-                "exact"
-            } else {
-                "moving"
+            match batching {
+                Batching::Mini(batch) if batch < rows => "moving",
+                _ => "exact",
             },
         );
     }

@@ -16,7 +16,7 @@ use rarefy_kernels::naive::{ln_sigmoid, sigmoid};
 use super::super::Visit;
 use crate::Result;
 use crate::params::Params;
-use crate::penalty::kl_from_logs;
+use crate::penalty::{kl_from_logs, not_below_zero};
 
 /// Below this mean the terms of an f32 sum come near the smallest normal number (1e-38).
 const TINY: f64 = 1e-30;
@@ -79,8 +79,9 @@ pub(super) fn finish(
             *g += (scale * d) as f32;
         }
     }
-    let omega =
-        |(on, off): (&LnSum, &LnSum)| kl_from_logs(rho, on.ln() - m.ln(), off.ln() - m.ln());
+    let omega = |(on, off): (&LnSum, &LnSum)| {
+        not_below_zero(kl_from_logs(rho, on.ln() - m.ln(), off.ln() - m.ln()))
+    };
     Ok(on.iter().zip(&off).map(omega).sum())
 }
 
