@@ -92,9 +92,15 @@ fn summary(e: &Evaluation) -> Vec<(String, String, String)> {
 fn notes(e: &Evaluation) -> Vec<String> {
     let mut notes = Vec::new();
     if e.collapsed_latents > 0 {
+        // Without weight decay a large decoder can still read what such a latent whispers.
+        let advice = if e.weight_decay == 0.0 {
+            "try a weight decay, which keeps the decoder from reading whispers"
+        } else {
+            "try fewer latents, a smaller weight decay or a larger rho"
+        };
         notes.push(format!(
             "{} latents have collapsed: they give almost the same answer to every row. Their penalty is small all the \
-             same; try fewer latents, a smaller weight decay or a larger rho.",
+             same; {advice}.",
             e.collapsed_latents
         ));
     }

@@ -91,6 +91,17 @@ impl<'a> Pass<'a> {
         estimate: &mut dyn FnMut(Batch) -> Batch,
     ) -> Result<Parts> {
         let cut = Cut::new(rows.rows(), self.d_in, self.d_sae);
+        self.evaluate_cut(params, rows, cut, form, estimate)
+    }
+
+    fn evaluate_cut(
+        &mut self,
+        params: &Params,
+        rows: &dyn Source,
+        cut: Cut,
+        form: Form,
+        estimate: &mut dyn FnMut(Batch) -> Batch,
+    ) -> Result<Parts> {
         self.prepare(params.layout(), cut.lanes, form);
         let (variant, statistics) = (self.variant, self.variant.statistics_len(self.d_sae));
         let batch = match form {

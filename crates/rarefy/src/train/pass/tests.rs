@@ -200,6 +200,27 @@ fn nothing_depends_on_threads_or_on_where_rows_lie() {
 }
 
 #[test]
+fn the_size_of_chunks_changes_nothing_but_rounding() {
+    let case = case(Output::SigmoidSquared, false, 900, 9, 7, -1.0);
+    let (parts, gradient) = fast(&case, &case.rows, Form::Cached);
+    for (chunk, lanes) in [(1, 1), (7, 3), (64, 8), (900, 1), (1000, 16)] {
+        for form in FORMS {
+            let mut pass = Pass::new(&case.kl, 9, 7);
+            let cut = Cut::of(900, 9, chunk, lanes);
+            let cut_parts = pass
+                .evaluate_cut(&case.params, &case.rows, cut, form, &mut |batch| batch)
+                .unwrap();
+            assert!(
+                (cut_parts.total() - parts.total()).abs() < 1e-7 * parts.total(),
+                "chunks of {chunk}, {form:?}"
+            );
+            let off = distance(&wide(pass.gradient().values()), &gradient);
+            assert!(off < 2e-6, "chunks of {chunk}, {form:?}: {off:e}");
+        }
+    }
+}
+
+#[test]
 fn permuting_examples_changes_nothing_but_rounding() {
     let case = case(Output::SigmoidSquared, false, 900, 9, 7, -1.0);
     let mut rows: Vec<&[f32]> = case.rows.as_slice().unwrap().chunks_exact(9).collect();
