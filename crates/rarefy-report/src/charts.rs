@@ -30,11 +30,12 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     // Closer together at the ends, where the curve is steep.
     let sample = |i: usize| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / POINTS as f64).cos();
     // Both ends rise to infinity, but so late that only points this close to them show it.
-    let left = (2..=300).rev().map(|power| 10f64.powi(-power));
-    let right = (2..=15).map(|power| 1.0 - 10f64.powi(-power));
-    let inside = left
-        .chain((1..POINTS).map(sample))
-        .chain(right)
+    let left = (8..=1200).map(|quarter| 10f64.powf(-f64::from(quarter) / 4.0));
+    let right = (8..=60).map(|quarter| 1.0 - 10f64.powf(-f64::from(quarter) / 4.0));
+    let mut places: Vec<f64> = left.chain((1..POINTS).map(sample)).chain(right).collect();
+    places.sort_by(f64::total_cmp);
+    let inside = places
+        .into_iter()
         .map(|q| (q, penalty(rho, q)))
         .filter(|(_, value)| *value <= top);
     chart.curve("curve", inside);

@@ -1,3 +1,5 @@
+//! The figures against numbers worked by hand.
+
 use super::*;
 use crate::data::{Dataset, Memory, Shards};
 use crate::params::Params;
