@@ -70,7 +70,7 @@ impl Writer {
     }
 
     /// Adds a text to the header.
-    pub(crate) fn text(&mut self, key: &str, value: impl ToString) {
+    pub(crate) fn text(&mut self, key: &str, value: &impl ToString) {
         self.texts.insert(key.into(), value.to_string());
     }
 

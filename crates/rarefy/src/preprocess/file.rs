@@ -35,8 +35,8 @@ impl Pipeline {
                 }
             }
         }
-        file.text("d_in", self.d_in);
-        file.text("steps", self.names.join("\n"));
+        file.text("d_in", &self.d_in);
+        file.text("steps", &self.names.join("\n"));
         file.write(path)
     }
 

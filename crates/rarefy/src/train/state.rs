@@ -118,10 +118,10 @@ impl State {
         if !self.recent.is_empty() {
             file.vector("recent", &self.recent);
         }
-        file.text("step", self.step);
-        file.text("rows_seen", self.rows_seen);
-        file.text("arch", plan.info.name);
-        file.text("optimizer", format!("{:?}", plan.optimizer));
+        file.text("step", &self.step);
+        file.text("rows_seen", &self.rows_seen);
+        file.text("arch", &plan.info.name);
+        file.text("optimizer", &format!("{:?}", plan.optimizer));
         file.text("data", &plan.data);
         file.write(path)
     }
