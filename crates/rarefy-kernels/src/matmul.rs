@@ -40,33 +40,7 @@ pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n,
     if forced() {
         return plain(c, add, a, b, [m, n, k]);
     }
-    let (a_row, a_col) = strides(a.1, m, k);
-    let (b_row, b_col) = strides(b.1, k, n);
-    // SAFETY: `check` makes every (row, column) of the three shapes, taken with these
-    // strides, an index inside its slice; `c` is borrowed mutably, so it overlaps neither a nor b.
-    unsafe {
-        gemm::gemm(
-            m,
-            n,
-            k,
-            c.as_mut_ptr(),
-            1,
-            n as isize,
-            add,
-            a.0.as_ptr(),
-            a_col,
-            a_row,
-            b.0.as_ptr(),
-            b_col,
-            b_row,
-            1.0,
-            1.0,
-            false,
-            false,
-            false,
-            gemm::Parallelism::None,
-        );
-    }
+    library(c, add, a, b, [m, n, k], 1.0);
 }
 
 /// `c = op(a) op(b)` in f64, for statistics that need it (covariances). Shapes as in [`matmul`].
@@ -86,9 +60,22 @@ pub fn matmul_f64(
     [m, n, k]: [usize; 3],
 ) {
     check([a.0.len(), b.0.len(), c.len()], [m, n, k]);
+    library(c, add, a, b, [m, n, k], 1.0);
+}
+
+/// The `gemm` crate's product on this thread. The sizes were checked.
+fn library<T: Copy + 'static>(
+    c: &mut [T],
+    add: bool,
+    a: (&[T], Op),
+    b: (&[T], Op),
+    [m, n, k]: [usize; 3],
+    one: T,
+) {
     let (a_row, a_col) = strides(a.1, m, k);
     let (b_row, b_col) = strides(b.1, k, n);
-    // SAFETY: as in `matmul`.
+    // SAFETY: `check` made every (row, column) of the three shapes, taken with these strides, an
+    // index inside its slice; `c` is borrowed mutably, so it overlaps neither a nor b.
     unsafe {
         gemm::gemm(
             m,
@@ -104,8 +91,8 @@ pub fn matmul_f64(
             b.0.as_ptr(),
             b_col,
             b_row,
-            1.0,
-            1.0,
+            one,
+            one,
             false,
             false,
             false,

@@ -356,6 +356,11 @@ impl Memory {
             values,
         }
     }
+
+    /// The values of all rows, to change.
+    pub fn values_mut(&mut self) -> &mut [f32] {
+        &mut self.values
+    }
 }
 
 impl Source for Memory {

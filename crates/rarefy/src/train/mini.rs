@@ -6,7 +6,7 @@ use rand::seq::SliceRandom;
 use super::pass::Pass;
 use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish, refuse_diverged};
 use crate::config::DecoderNorm;
-use crate::data::Source;
+use crate::data::{Memory, Source};
 use crate::optim::schedule;
 use crate::params::Params;
 use crate::plan::Plan;
@@ -140,7 +140,8 @@ struct Batches<'a> {
     shuffle: bool,
     epoch: Option<usize>,
     order: Vec<usize>,
-    rows: Rows,
+    /// The rows of a step, where they are not all rows.
+    gathered: Memory,
 }
 
 impl<'a> Batches<'a> {
@@ -153,10 +154,7 @@ impl<'a> Batches<'a> {
             shuffle: plan.config.train.shuffle,
             epoch: None,
             order: Vec::new(),
-            rows: Rows {
-                d_in: plan.d_in,
-                values: Vec::new(),
-            },
+            gathered: Memory::new("mini-batch", plan.d_in, vec![0.0; plan.batch * plan.d_in]),
         }
     }
 
@@ -173,41 +171,13 @@ impl<'a> Batches<'a> {
             self.epoch = Some(epoch);
         }
         let first = step % self.per_epoch * self.batch;
-        self.rows.values.resize(self.batch * self.rows.d_in, 0.0);
-        self.data.gather(
-            &self.order[first..first + self.batch],
-            &mut self.rows.values,
-        )?;
-        Ok(&self.rows)
+        let rows = &self.order[first..first + self.batch];
+        self.data.gather(rows, self.gathered.values_mut())?;
+        Ok(&self.gathered)
     }
 }
 
 /// A generator for one epoch; the odd constant keeps (seed, epoch) pairs apart.
 fn generator(seed: u64, epoch: usize) -> Rng {
     Rng::seed_from_u64(seed ^ (epoch as u64 + 1).wrapping_mul(0x9E37_79B9_7F4A_7C15))
-}
-
-/// A gathered mini-batch.
-struct Rows {
-    d_in: usize,
-    values: Vec<f32>,
-}
-
-impl Source for Rows {
-    fn name(&self) -> &'static str {
-        "mini-batch"
-    }
-    fn rows(&self) -> usize {
-        self.values.len() / self.d_in
-    }
-    fn d_in(&self) -> usize {
-        self.d_in
-    }
-    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        out.copy_from_slice(&self.values[start * self.d_in..][..out.len()]);
-        Ok(())
-    }
-    fn as_slice(&self) -> Option<&[f32]> {
-        Some(&self.values)
-    }
 }
