@@ -22,7 +22,7 @@ use crate::{dataset, layers, output, reading, report};
 /// Prepared rows are kept in memory up to this size; beyond it they are read and prepared anew.
 const MEMORY_BYTES: usize = 512 << 20;
 
-/// How fast this session's part of the run was.
+/// How fast the part of the run was that this call did.
 #[derive(Clone, Copy, Serialize)]
 struct Speed {
     seconds: f64,
