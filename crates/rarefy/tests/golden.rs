@@ -214,7 +214,7 @@ impl Observer for Last {
 
 /// Trains as SciPy did from the weights in `init`: the same start, and an end within 1 %.
 ///
-/// Measured with AVX-512, 400 iterations each: digits +0.036 %, patches -0.028 %, MNIST +0.011 %
+/// Measured with AVX-512, 400 iterations each: digits +0.013 %, patches -0.011 %, MNIST -0.017 %
 /// from SciPy's cost. Two other roads to a minimum of a function that has many; ours in f32.
 fn assert_as_low_as_scipy(
     case: &str,
