@@ -14,7 +14,7 @@ use crate::params::Params;
 use crate::penalty::kl_sparsity;
 use crate::train::Moving;
 use crate::train::pass::{Form, Pass};
-use crate::variants::{self, Batch, Hyper};
+use crate::variants::{self, Batch, Hyper, Variant};
 
 /// Largest relative error of the twin's gradient.
 pub const TWIN_TOLERANCE: f64 = 1e-9;
@@ -100,42 +100,12 @@ fn check(
     moving: bool,
 ) -> Result<Check> {
     let variant = (info.build)(hyper)?;
-    let f = |i: usize| i as f32;
-    let x: Vec<f32> = (0..ROWS * D_IN)
-        .map(|t| 0.5 + 0.4 * (0.7 * f(t / D_IN + 1) * f(t % D_IN + 1)).sin())
-        .collect();
-    let rows = Memory::new("check", D_IN, x);
-    let mut params = Params::zeros(&variant.layout(D_IN, D_SAE));
-    params
-        .values_mut()
-        .iter_mut()
-        .enumerate()
-        .for_each(|(i, w)| *w = 0.4 * (1.0 + 1.3 * f(i)).cos());
-
-    // A running mean that has seen another batch before this one; its estimate is a constant of
-    // the step, so the twin descends sum_l s_l rho_hat_l.
-    let on = (0..D_SAE).map(|l| ROWS as f64 * (0.2 + 0.1 * l as f64));
-    let off = on.clone().map(|on| ROWS as f64 - on);
-    let before = Batch {
-        rows: ROWS,
-        statistics: on.chain(off).collect(),
+    let (rows, params) = made_up(variant.as_ref());
+    let slopes = if moving {
+        running_slopes(variant.as_ref(), &params, &rows)?
+    } else {
+        Vec::new()
     };
-    let running = || {
-        let mut running = Moving::new(0.9, 2 * D_SAE);
-        running.update(before.clone());
-        running
-    };
-    let mut slopes = vec![0.0; D_SAE];
-    if moving {
-        let batch = Pass::new(variant.as_ref(), D_IN, D_SAE).statistics(&params, &rows)?;
-        let estimate = running().update(batch);
-        let means: Vec<f64> = estimate
-            .statistics
-            .iter()
-            .map(|s| s / ROWS as f64)
-            .collect();
-        kl_sparsity(RHO, &means[..D_SAE], &means[D_SAE..], &mut slopes);
-    }
     let problem = Problem {
         x: &wide(rows.as_slice().unwrap_or_default()),
         d_in: D_IN,
@@ -150,18 +120,18 @@ fn check(
         weight_decay: DECAY,
     };
     let weights = weights(&params, tied);
-    let exact: Vec<f64> = naive::objective(&problem, &weights, naive::Form::InMemory)
-        .gradient
-        .values()
-        .collect();
+    let twin = naive::objective(&problem, &weights, naive::Form::InMemory);
+    let exact: Vec<f64> = twin.gradient.values().collect();
     let twin_error = central_differences(&problem, &weights, &exact);
     let mut fast_error: f64 = 0.0;
     for form in [Form::Cached, Form::Recomputed, Form::Deferred] {
         let mut pass = Pass::new(variant.as_ref(), D_IN, D_SAE);
-        let mut estimate = moving.then(running);
-        pass.evaluate(&params, &rows, form, &mut |batch| match &mut estimate {
-            Some(running) => running.update(batch),
-            None => batch,
+        pass.evaluate(&params, &rows, form, &mut |batch| {
+            if moving {
+                running().update(batch)
+            } else {
+                batch
+            }
         })?;
         let fast = wide(pass.gradient().values());
         let apart = fast.iter().zip(&exact).map(|(a, b)| a - b);
@@ -174,6 +144,47 @@ fn check(
         fast_error,
         passed,
     })
+}
+
+/// Rows and parameters from sines and cosines.
+fn made_up(variant: &dyn Variant) -> (Memory, Params) {
+    let f = |i: usize| i as f32;
+    let x = (0..ROWS * D_IN)
+        .map(|t| 0.5 + 0.4 * (0.7 * f(t / D_IN + 1) * f(t % D_IN + 1)).sin())
+        .collect();
+    let mut params = Params::zeros(&variant.layout(D_IN, D_SAE));
+    for (i, w) in params.values_mut().iter_mut().enumerate() {
+        *w = 0.4 * (1.0 + 1.3 * f(i)).cos();
+    }
+    (Memory::new("check", D_IN, x), params)
+}
+
+/// A running mean that has seen another batch before this one.
+fn running() -> Moving {
+    let on = (0..D_SAE).map(|l| ROWS as f64 * (0.2 + 0.1 * l as f64));
+    let off = on.clone().map(|on| ROWS as f64 - on);
+    let before = Batch {
+        rows: ROWS,
+        statistics: on.chain(off).collect(),
+    };
+    let mut running = Moving::new(0.9, 2 * D_SAE);
+    running.update(before);
+    running
+}
+
+/// The penalty's slopes at the running mean. They are constants of the step, so the twin descends
+/// `sum_l s_l rho_hat_l`.
+fn running_slopes(variant: &dyn Variant, params: &Params, rows: &Memory) -> Result<Vec<f64>> {
+    let batch = Pass::new(variant, D_IN, D_SAE).statistics(params, rows)?;
+    let estimate = running().update(batch);
+    let means: Vec<f64> = estimate
+        .statistics
+        .iter()
+        .map(|s| s / ROWS as f64)
+        .collect();
+    let mut slopes = vec![0.0; D_SAE];
+    kl_sparsity(RHO, &means[..D_SAE], &means[D_SAE..], &mut slopes);
+    Ok(slopes)
 }
 
 fn central_differences(problem: &Problem, weights: &Weights, exact: &[f64]) -> f64 {

@@ -28,7 +28,8 @@ pub struct State {
     pub optimizer: Optimizer,
     /// The running estimate of the statistics, if the architecture trains by one.
     pub moving: Option<Moving>,
-    /// The objective's last values, by which L-BFGS sees that it has converged.
+    /// What the optimiser needs to see that it has converged: L-BFGS the objective's last values, Adam
+    /// and SGD the sum over this epoch so far and the last epoch's mean.
     pub recent: Vec<f64>,
 }
 

@@ -99,7 +99,11 @@ impl Kl {
     }
 
     fn decoder<'a>(&self, params: &'a Params) -> &'a [f32] {
-        params.get(if self.tied { "w_enc" } else { "w_dec" })
+        params.get(self.decoder_name())
+    }
+
+    fn decoder_name(&self) -> &'static str {
+        if self.tied { "w_enc" } else { "w_dec" }
     }
 }
 
@@ -218,73 +222,10 @@ impl Variant for Kl {
         scratch: &mut Scratch,
         gradient: &mut Gradient,
     ) {
-        let b_dec = params.get("b_dec");
-        let (d_in, k) = (b_dec.len(), params.get("b_enc").len());
-        let n = x.len() / d_in;
-        let decoder = self.decoder(params);
-
-        scratch.output.resize(n * d_in, 0.0);
-        matmul(
-            &mut scratch.output,
-            false,
-            (&chunk.latents, Op::N),
-            (decoder, Op::N),
-            [n, d_in, k],
-        );
-        let mut sums = vec![0.0; d_in];
-        gradient.reconstruction +=
-            output_backward(self.output, &mut scratch.output, x, b_dec, &mut sums);
-        add_f64(gradient.params.get_mut("b_dec"), &sums);
-        let d_decoder = gradient
-            .params
-            .get_mut(if self.tied { "w_enc" } else { "w_dec" });
-        matmul(
-            d_decoder,
-            true,
-            (&chunk.latents, Op::T),
-            (&scratch.output, Op::N),
-            [k, d_in, n],
-        );
-
-        scratch.hidden.resize(n * k, 0.0);
-        matmul(
-            &mut scratch.hidden,
-            false,
-            (&scratch.output, Op::N),
-            (decoder, Op::T),
-            [n, k, d_in],
-        );
-        let push: Vec<f32> = match batch {
-            Some(batch) => self
-                .penalty(batch)
-                .pushes
-                .iter()
-                .map(|&s| s as f32)
-                .collect(),
-            None => vec![0.0; k],
-        };
-        let mut sums = vec![0.0; k];
-        sigmoid_backward(&mut scratch.hidden, &chunk.slopes, &push, &mut sums);
-        add_f64(gradient.params.get_mut("b_enc"), &sums);
-        matmul(
-            gradient.params.get_mut("w_enc"),
-            true,
-            (&scratch.hidden, Op::T),
-            (x, Op::N),
-            [k, d_in, n],
-        );
-
+        self.decoder_half(params, x, chunk, scratch, gradient);
+        self.encoder_half(params, x, chunk, batch, scratch, gradient);
         if let (None, Some(a)) = (batch, &mut gradient.deferred) {
-            matmul(
-                a.get_mut("w_enc"),
-                true,
-                (&chunk.slopes, Op::T),
-                (x, Op::N),
-                [k, d_in, n],
-            );
-            let mut sums = vec![0.0; k];
-            column_sums(&chunk.slopes, &mut sums);
-            add_f64(a.get_mut("b_enc"), &sums);
+            defer(x, chunk, a);
         }
     }
 
@@ -347,6 +288,18 @@ impl Variant for Kl {
     }
 }
 
+/// What the one-pass form adds up beside the gradient: the lecture's `A = X^T (H o (1-H))`, summed.
+fn defer(x: &[f32], chunk: &Chunk, a: &mut Params) {
+    let k = a.get("b_enc").len();
+    let d_in = a.get("w_enc").len() / k;
+    let slopes = (chunk.slopes.as_slice(), Op::T);
+    let shape = [k, d_in, x.len() / d_in];
+    matmul(a.get_mut("w_enc"), true, slopes, (x, Op::N), shape);
+    let mut sums = vec![0.0; k];
+    column_sums(&chunk.slopes, &mut sums);
+    add_f64(a.get_mut("b_enc"), &sums);
+}
+
 /// The one-pass form's last step: `A diag(beta s)`, column l of the lecture's A by its own slope.
 fn add_deferred(pushes: &[f64], a: &Params, gradient: &mut Params) {
     let add = |g: &mut f32, push: f64, a: f32| *g = (f64::from(*g) + push * f64::from(a)) as f32;
@@ -363,6 +316,64 @@ fn add_deferred(pushes: &[f64], a: &Params, gradient: &mut Params) {
 }
 
 impl Kl {
+    /// Loss and gradient of the decoder; leaves the derivative by the logits in `scratch.output`.
+    fn decoder_half(
+        &self,
+        params: &Params,
+        x: &[f32],
+        chunk: &Chunk,
+        scratch: &mut Scratch,
+        gradient: &mut Gradient,
+    ) {
+        let b_dec = params.get("b_dec");
+        let (d_in, k) = (b_dec.len(), params.get("b_enc").len());
+        let n = x.len() / d_in;
+        let (latents, output) = (chunk.latents.as_slice(), &mut scratch.output);
+        output.resize(n * d_in, 0.0);
+        let decoder = (self.decoder(params), Op::N);
+        matmul(output, false, (latents, Op::N), decoder, [n, d_in, k]);
+        let mut sums = vec![0.0; d_in];
+        gradient.reconstruction += output_backward(self.output, output, x, b_dec, &mut sums);
+        add_f64(gradient.params.get_mut("b_dec"), &sums);
+        let d_decoder = gradient.params.get_mut(self.decoder_name());
+        let output = (output.as_slice(), Op::N);
+        matmul(d_decoder, true, (latents, Op::T), output, [k, d_in, n]);
+    }
+
+    /// Gradient of the encoder from the derivative by the logits; the penalty pushes each latent
+    /// of all rows alike, once its mean is known.
+    fn encoder_half(
+        &self,
+        params: &Params,
+        x: &[f32],
+        chunk: &Chunk,
+        batch: Option<&Batch>,
+        scratch: &mut Scratch,
+        gradient: &mut Gradient,
+    ) {
+        let (d_in, k) = (params.get("b_dec").len(), params.get("b_enc").len());
+        let n = x.len() / d_in;
+        let (output, hidden) = (scratch.output.as_slice(), &mut scratch.hidden);
+        hidden.resize(n * k, 0.0);
+        let decoder = (self.decoder(params), Op::T);
+        matmul(hidden, false, (output, Op::N), decoder, [n, k, d_in]);
+        let push = batch.map_or_else(
+            || vec![0.0; k],
+            |batch| {
+                self.penalty(batch)
+                    .pushes
+                    .iter()
+                    .map(|&s| s as f32)
+                    .collect()
+            },
+        );
+        let mut sums = vec![0.0; k];
+        sigmoid_backward(hidden, &chunk.slopes, &push, &mut sums);
+        add_f64(gradient.params.get_mut("b_enc"), &sums);
+        let (d_encoder, hidden) = (gradient.params.get_mut("w_enc"), (hidden.as_slice(), Op::T));
+        matmul(d_encoder, true, hidden, (x, Op::N), [k, d_in, n]);
+    }
+
     /// Sums over `rows` become means, the weights' decay is added; returns the decay's value.
     fn average_and_decay(&self, params: &Params, rows: usize, gradient: &mut Params) -> f64 {
         let scale = 1.0 / rows as f64;
