@@ -360,6 +360,14 @@ mod tests {
         );
         let adam_exact = "[train]\noptimizer = 'adam'\n[model.options]\nrho_estimate = 'exact'";
         assert_eq!(of(adam_exact, &survey(-2.0, 1.0)).2, 1000);
+        // One batch that is all rows knows rho_hat, whether it was asked for or there are so few.
+        let few = Survey {
+            rows: 40,
+            ..survey(0.0, 1.0)
+        };
+        for text in ["[train]\nbatch = 40", "[train]\noptimizer = 'adam'"] {
+            assert_eq!(of(text, &few), ("sigmoid".into(), "exact".into(), 40));
+        }
     }
 
     #[test]
