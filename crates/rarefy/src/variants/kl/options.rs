@@ -133,14 +133,13 @@ fn resolve_batching(hyper: &mut Hyper, setting: &Setting) -> Result<Batching> {
             ));
         }
         (Batching::Open, "exact") => Batching::Full,
-        // So few rows are one batch, and one batch that is all rows knows rho_hat.
-        (Batching::Open, "auto") if rows <= DEFAULT_BATCH => Batching::Full,
         (Batching::Open, _) => Batching::Mini(DEFAULT_BATCH.min(rows)),
         (given, _) => given,
     };
     if hyper.text("rho_estimate") == "auto" {
         hyper.set(
             "rho_estimate",
+            // One batch that is all rows knows rho_hat.
             match batching {
                 Batching::Mini(batch) if batch < rows => "moving",
                 _ => "exact",
