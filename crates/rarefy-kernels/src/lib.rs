@@ -19,11 +19,14 @@
 mod cpu;
 pub mod decoder;
 pub mod encoder;
+pub mod int8;
 mod lanes;
 mod math;
 pub mod matmul;
 pub mod naive;
 pub mod peak;
+pub mod screen;
+pub mod sparse;
 mod strips;
 #[cfg(test)]
 mod twins;

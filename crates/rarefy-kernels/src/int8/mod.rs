@@ -1,0 +1,139 @@
+//! Products of 8-bit numbers: four times the f32 rate where the CPU has the instructions.
+//!
+//! A row is `scale * q` plus an error whose norm is known, so that what a product of two quantised rows
+//! may be off by is known too (`screen.rs`). Rows of `x` are stored as `q + offset` in u8, rows of weights
+//! as i8 in panels of [`PANEL`] latents: for every four inputs, 64 groups of four bytes.
+
+mod tile;
+
+pub(crate) use tile::tile;
+pub use tile::{Engine, ROWS, engine};
+
+use crate::cpu::kernel;
+use crate::lanes::Lanes;
+
+/// Latents in a panel.
+pub const PANEL: usize = 64;
+/// Inputs that one instruction adds up.
+pub const QUAD: usize = 4;
+/// Inputs beyond which sums of products could leave an i32.
+pub const MOST_INPUTS: usize = 1 << 15;
+
+/// `d_in` rounded up to whole groups of four.
+pub const fn padded(d_in: usize) -> usize {
+    d_in.next_multiple_of(QUAD)
+}
+
+/// What is known of a quantised row `scale * q + e`.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Quantised {
+    /// One step.
+    pub scale: f32,
+    /// At least `|scale * q|`.
+    pub norm: f32,
+    /// At least `|e|`, without the rounding that found it.
+    pub error: f32,
+    /// `sum q`.
+    pub sum: i32,
+}
+
+kernel! {
+    /// Quantises a row to whole numbers in [-levels, levels]; `q` is as long as the row.
+    ///
+    /// ```text
+    /// scale = max |x| / levels      q = round(x / scale)      e = x - scale q
+    /// ```
+    ///
+    /// Infinite or NaN values give an infinite error.
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy_kernels::int8::quantise;
+    /// let mut q = [0; 3];
+    /// let row = quantise(&[1.27, -0.5, 0.004], 127, &mut q);
+    /// assert_eq!((q, row.sum), ([127, -50, 0], 77));
+    /// assert!((row.error - 0.004).abs() < 1e-6);
+    /// ```
+    pub fn quantise / quantise_on(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised = quantise_body
+}
+
+#[inline(always)]
+fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
+    assert_eq!(x.len(), q.len());
+    let mut most = [0.0f32; 16];
+    for block in x.chunks(16) {
+        for (most, x) in most.iter_mut().zip(block) {
+            *most = most.max(x.abs());
+        }
+    }
+    let most = most.iter().fold(0.0f32, |a, b| a.max(*b));
+    let scale = most / levels as f32;
+    // A row of zeros, and one so small that the inverse overflows, is all error.
+    let inverse = if scale > f32::MIN_POSITIVE * 256.0 {
+        1.0 / scale
+    } else {
+        0.0
+    };
+    let (mut errors, mut squares, mut sums) = ([0.0f32; 16], [0i32; 16], [0i32; 16]);
+    for (x, q) in x.chunks(16).zip(q.chunks_mut(16)) {
+        for j in 0..x.len() {
+            let whole = round(x[j] * inverse);
+            let error = x[j] - whole * scale;
+            errors[j] += error * error;
+            let whole = whole as i32;
+            squares[j] += whole * whole;
+            sums[j] += whole;
+            q[j] = whole as i8;
+        }
+    }
+    let error = errors.iter().map(|&e| f64::from(e)).sum::<f64>().sqrt();
+    let square: i64 = squares.iter().map(|&s| i64::from(s)).sum();
+    Quantised {
+        scale,
+        norm: up((square as f64).sqrt() * f64::from(scale)),
+        error: if error.is_finite() && scale.is_finite() {
+            up(error)
+        } else {
+            f32::INFINITY
+        },
+        sum: sums.iter().sum(),
+    }
+}
+
+/// To the nearest whole number, for |x| < 2^22: what is added fills all bits behind the point.
+#[inline(always)]
+fn round(x: f32) -> f32 {
+    const FILL: f32 = 12_582_912.0; // 1.5 * 2^23
+    (x + FILL) - FILL
+}
+
+/// An f32 that is not below the value, with room for the rounding of the sums before it.
+#[inline(always)]
+fn up(value: f64) -> f32 {
+    (value * (1.0 + 1e-4)) as f32
+}
+
+/// Writes a quantised weight row into its place in a panel.
+///
+/// # Shapes
+/// `panel`: `[padded / 4, 64, 4]`; `latent` counts within the panel.
+pub fn pack(q: &[i8], latent: usize, panel: &mut [i8]) {
+    let (quads, last) = q.as_chunks::<QUAD>();
+    let (places, _) = panel.as_chunks_mut::<QUAD>();
+    for (place, quad) in places[latent..].iter_mut().step_by(PANEL).zip(quads) {
+        *place = *quad;
+    }
+    if !last.is_empty() {
+        let mut quad = [0; QUAD];
+        quad[..last.len()].copy_from_slice(last);
+        places[quads.len() * PANEL + latent] = quad;
+    }
+}
+
+/// A quantised sample as the unsigned bytes that products take; the bytes behind it count as zero.
+pub fn offset(q: &[i8], engine: Engine, bytes: &mut [u8]) {
+    for (byte, q) in bytes.iter_mut().zip(q) {
+        *byte = (*q as u8).wrapping_add(engine.offset());
+    }
+    bytes[q.len()..].fill(engine.offset());
+}
