@@ -27,6 +27,7 @@ pub mod check;
 pub mod codes;
 pub mod config;
 pub mod data;
+pub mod engine;
 mod error;
 pub mod formats;
 pub mod metrics;

@@ -1,0 +1,234 @@
+//! An encoder made ready for many rows.
+
+use rarefy_kernels::int8::{self, Engine, PANEL, pack, padded, quantise};
+use rarefy_kernels::screen::Panel;
+use rayon::prelude::*;
+
+use super::block::{Block, Entry, Keep};
+use super::{Selection, select};
+use crate::codes::Codes;
+use crate::params::Params;
+
+/// Rows that one task encodes, at most. More rows share a panel's way through the caches; fewer leave
+/// more room beside it.
+const MOST_ROWS: usize = 512;
+
+/// How pre-activations are found roughly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Screen {
+    /// As products of bytes.
+    Bytes(Engine),
+    /// As f32 products of a library.
+    Products,
+}
+
+impl Screen {
+    /// What is fastest here. Bytes gain nothing without instructions for them.
+    fn best(d_in: usize) -> Self {
+        match int8::engine() {
+            Engine::Portable => Self::Products,
+            _ if d_in > int8::MOST_INPUTS => Self::Products,
+            engine => Self::Bytes(engine),
+        }
+    }
+}
+
+/// A snapshot of encoder weights, quantised: `pre = w_enc (x - b_dec) + b_enc`.
+pub struct Encoder {
+    pub(super) d_in: usize,
+    pub(super) d_sae: usize,
+    pub(super) screen: Screen,
+    /// `[panels, padded / 4, 64, 4]`; empty where products need none.
+    pub(super) weights: Vec<i8>,
+    pub(super) panels: Vec<Panel>,
+}
+
+/// Rows with `b_dec` taken off, `[n, d_in]`.
+pub(crate) struct Centred<'a> {
+    pub(crate) x: &'a [f32],
+    pub(crate) w_enc: &'a [f32],
+    pub(crate) b_enc: &'a [f32],
+}
+
+impl Encoder {
+    /// Quantises the encoder of these parameters.
+    pub fn new(params: &Params) -> Self {
+        let (d_sae, d_in) = (params.get("b_enc").len(), params.get("b_dec").len());
+        Self::with_screen(
+            params.get("w_enc"),
+            params.get("b_enc"),
+            Screen::best(d_in),
+            d_in,
+            d_sae,
+        )
+    }
+
+    pub(crate) fn with_screen(
+        w_enc: &[f32],
+        b_enc: &[f32],
+        screen: Screen,
+        d_in: usize,
+        d_sae: usize,
+    ) -> Self {
+        let panels = d_sae.div_ceil(PANEL);
+        let bytes = match screen {
+            Screen::Bytes(_) => panels * PANEL * padded(d_in),
+            Screen::Products => 0,
+        };
+        let mut encoder = Self {
+            d_in,
+            d_sae,
+            screen,
+            weights: vec![0; bytes],
+            panels: vec![Panel::default(); panels],
+        };
+        encoder
+            .panels_mut()
+            .zip(w_enc.par_chunks(PANEL * d_in))
+            .zip(b_enc.par_chunks(PANEL))
+            .for_each(|((mut panel, w_enc), b_enc)| panel.quantise(w_enc, b_enc));
+        encoder
+    }
+
+    /// The panels, to quantise anew what has changed.
+    pub(crate) fn panels_mut(&mut self) -> impl IndexedParallelIterator<Item = PanelMut<'_>> {
+        let (d_in, screen) = (self.d_in, self.screen);
+        let bytes = match screen {
+            Screen::Bytes(_) => PANEL * padded(d_in),
+            Screen::Products => 0,
+        };
+        let weights = Pieces {
+            all: &mut self.weights,
+            bytes,
+        };
+        weights
+            .split(self.panels.len())
+            .into_par_iter()
+            .zip(self.panels.par_iter_mut())
+            .map(move |(weights, facts)| PanelMut {
+                d_in,
+                screen,
+                weights,
+                facts,
+            })
+    }
+
+    /// Appends the codes of the rows `x` (`[n, d_in]`).
+    pub fn encode(&self, params: &Params, x: &[f32], selection: Selection, codes: &mut Codes) {
+        let b_dec = params.get("b_dec");
+        let mut centred = x.to_vec();
+        for row in centred.chunks_exact_mut(self.d_in) {
+            row.iter_mut().zip(b_dec).for_each(|(x, b)| *x -= b);
+        }
+        let centred = Centred {
+            x: &centred,
+            w_enc: params.get("w_enc"),
+            b_enc: params.get("b_enc"),
+        };
+        self.encode_centred(&centred, selection, None, codes);
+    }
+
+    /// As [`Encoder::encode`]. For [`Selection::Batch`] `hint` may say about where the smallest kept
+    /// value will be; the result does not depend on it.
+    pub(crate) fn encode_centred(
+        &self,
+        rows: &Centred,
+        selection: Selection,
+        hint: Option<f32>,
+        codes: &mut Codes,
+    ) {
+        let found = match selection {
+            Selection::Row(k) => self.rows(
+                rows,
+                Keep {
+                    most: k,
+                    above: 0.0,
+                },
+            ),
+            Selection::Above(above) => self.rows(
+                rows,
+                Keep {
+                    most: usize::MAX,
+                    above,
+                },
+            ),
+            Selection::Batch(k) => select::batch(self, rows, k, hint),
+        };
+        append(found, codes);
+    }
+
+    /// What every row keeps, sorted by latent.
+    pub(super) fn rows(&self, rows: &Centred, keep: Keep) -> Vec<Vec<Entry>> {
+        if keep.most == 0 {
+            return vec![Vec::new(); rows.x.len() / self.d_in];
+        }
+        let n = rows.x.len() / self.d_in;
+        let tasks = n
+            .div_ceil(MOST_ROWS)
+            .next_multiple_of(rayon::current_num_threads());
+        // Equal shares, so that no thread waits for another's last block.
+        let share = n.div_ceil(tasks).next_multiple_of(int8::ROWS);
+        let blocks: Vec<Vec<Vec<Entry>>> = rows
+            .x
+            .par_chunks(share * self.d_in)
+            .with_max_len(1)
+            .map(|x| Block::new(self, &Centred { x, ..*rows }, keep).run())
+            .collect();
+        blocks.into_iter().flatten().collect()
+    }
+}
+
+fn append(rows: Vec<Vec<Entry>>, codes: &mut Codes) {
+    for row in rows {
+        codes.indices.extend(row.iter().map(|entry| entry.latent));
+        codes.values.extend(row.iter().map(|entry| entry.value));
+        codes.offsets.push(codes.indices.len());
+    }
+}
+
+/// A slice cut into equal pieces, which may be empty ones.
+struct Pieces<'a> {
+    all: &'a mut [i8],
+    bytes: usize,
+}
+
+impl<'a> Pieces<'a> {
+    fn split(self, count: usize) -> Vec<&'a mut [i8]> {
+        let mut rest = self.all;
+        (0..count)
+            .map(|_| {
+                let (piece, others) = std::mem::take(&mut rest).split_at_mut(self.bytes);
+                rest = others;
+                piece
+            })
+            .collect()
+    }
+}
+
+/// One panel of 64 latents (the last may have fewer).
+pub(crate) struct PanelMut<'a> {
+    d_in: usize,
+    screen: Screen,
+    weights: &'a mut [i8],
+    facts: &'a mut Panel,
+}
+
+impl PanelMut<'_> {
+    /// Takes on new weights, `[latents, d_in]`, and biases.
+    pub(crate) fn quantise(&mut self, w_enc: &[f32], b_enc: &[f32]) {
+        let mut q = vec![0; self.d_in];
+        for (j, (w, bias)) in w_enc.chunks_exact(self.d_in).zip(b_enc).enumerate() {
+            let row = quantise(w, 127, &mut q);
+            let facts = &mut *self.facts;
+            facts.scale[j] = row.scale;
+            facts.norm[j] = row.norm;
+            facts.error[j] = row.error;
+            // Adding the bias rounds once more, by less than this.
+            facts.bias[j] = bias + bias.abs() * f32::EPSILON * 8.0;
+            if let Screen::Bytes(engine) = self.screen {
+                facts.start[j] = -i32::from(engine.offset()) * row.sum;
+                pack(&q, j, self.weights);
+            }
+        }
+    }
+}
