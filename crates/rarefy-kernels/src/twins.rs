@@ -11,12 +11,12 @@ use crate::naive::sigmoid;
 use crate::vector::{Adam, adam_on, add_on, add_scaled_on, all_finite_on, dot_on, momentum_on};
 
 /// Sizes around the 16 lanes of a register and the small ones where remainders rule.
-fn size() -> impl Strategy<Value = usize> {
+pub(crate) fn size() -> impl Strategy<Value = usize> {
     prop_oneof![1usize..=5, 14usize..=18, 30usize..=35, Just(64), Just(101)]
 }
 
 /// Values that a seed makes, in (-scale, scale): a shrunk case names three numbers, not a matrix.
-fn values(seed: u32, len: usize, scale: f32) -> Vec<f32> {
+pub(crate) fn values(seed: u32, len: usize, scale: f32) -> Vec<f32> {
     let mut state = u64::from(seed) ^ 0x9e37_79b9_7f4a_7c15;
     let mut next = || {
         state = state
@@ -28,16 +28,16 @@ fn values(seed: u32, len: usize, scale: f32) -> Vec<f32> {
 }
 
 /// `|got - want|` within `relative` of `|want|` plus `absolute`.
-fn close(got: f64, want: f64, relative: f64, absolute: f64) -> bool {
+pub(crate) fn close(got: f64, want: f64, relative: f64, absolute: f64) -> bool {
     (got - want).abs() <= relative * want.abs() + absolute
 }
 
-fn wide(v: f32) -> f64 {
+pub(crate) fn wide(v: f32) -> f64 {
     f64::from(v)
 }
 
 /// The same cases in every run.
-fn repeatable() -> ProptestConfig {
+pub(crate) fn repeatable() -> ProptestConfig {
     ProptestConfig {
         rng_seed: RngSeed::Fixed(7),
         failure_persistence: None,

@@ -13,7 +13,7 @@ kernel! {
 }
 
 #[inline(always)]
-fn dot_body<L: Lanes>(a: &[f32], b: &[f32]) -> f64 {
+pub(crate) fn dot_body<L: Lanes>(a: &[f32], b: &[f32]) -> f64 {
     assert_eq!(a.len(), b.len());
     let mut lanes = [0.0f64; LANES];
     let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -86,14 +86,16 @@ fn adam_body<L: Lanes>(
 ) {
     let n = params.len();
     assert!(gradient.len() == n && mean.len() == n && square.len() == n);
+    // Both corrections leave the loop: a root and one division a value.
+    let rate = step.lr / step.correction1;
+    let spread = 1.0 / step.correction2.sqrt();
     for i in 0..n {
         let g = gradient[i] * step.scale;
         let m = step.beta1 * mean[i] + (1.0 - step.beta1) * g;
         let v = step.beta2 * square[i] + (1.0 - step.beta2) * g * g;
         mean[i] = m;
         square[i] = v;
-        params[i] -=
-            step.lr * (m / step.correction1) / ((v / step.correction2).sqrt() + step.epsilon);
+        params[i] -= rate * m / (v.sqrt() * spread + step.epsilon);
     }
 }
 
