@@ -36,6 +36,14 @@ impl Codes {
         }
     }
 
+    /// Lets go of all rows and keeps the memory.
+    pub fn clear(&mut self) {
+        self.offsets.truncate(1);
+        self.indices.clear();
+        self.values.clear();
+        self.row_means.clear();
+    }
+
     /// Number of rows.
     pub fn rows(&self) -> usize {
         self.offsets.len() - 1

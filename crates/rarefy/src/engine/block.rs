@@ -51,7 +51,7 @@ impl<'a> Block<'a> {
     pub(super) fn new(encoder: &'a Encoder, rows: &'a Centred<'a>, keep: Keep) -> Self {
         let n = rows.x.len() / encoder.d_in;
         let whole = n.next_multiple_of(int8::ROWS);
-        let crowded = keep.most.saturating_mul(8) >= encoder.d_sae;
+        let crowded = keep.most != usize::MAX && keep.most.saturating_mul(8) >= encoder.d_sae;
         let mut block = Self {
             encoder,
             rows,

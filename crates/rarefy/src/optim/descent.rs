@@ -52,33 +52,55 @@ impl Descent {
         lr: f64,
         clip: Option<f64>,
     ) -> f64 {
-        self.steps += 1;
         let norm = dot(gradient, gradient).sqrt();
-        let scale = clip
-            .filter(|most| norm > *most)
-            .map_or(1.0, |most| most / norm) as f32;
-        match (self.rule, self.moments.as_mut_slice()) {
-            (Rule::Adam, [mean, square]) => {
-                let (beta1, beta2) = (0.9, 0.999);
-                let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
-                let step = vector::Adam {
-                    lr: lr as f32,
-                    beta1: beta1 as f32,
-                    beta2: beta2 as f32,
-                    epsilon: 1e-8,
-                    correction1: (1.0 - f64::powi(beta1, t)) as f32,
-                    correction2: (1.0 - f64::powi(beta2, t)) as f32,
-                    scale,
-                };
+        match self.rule {
+            Rule::Adam => {
+                let (step, [mean, square]) = self.next_adam(lr, norm, clip);
                 vector::adam(&step, params, gradient, mean, square);
             }
-            (Rule::Momentum(mu), [velocity, ..]) => {
-                vector::momentum(lr as f32, mu as f32, scale, params, gradient, velocity);
+            Rule::Momentum(mu) => {
+                self.steps += 1;
+                let (lr, mu, scale) = (lr as f32, mu as f32, clipping(norm, clip));
+                vector::momentum(lr, mu, scale, params, gradient, &mut self.moments[0]);
             }
-            _ => unreachable!("a rule has its vectors"),
         }
         norm
     }
+
+    /// Counts a step of Adam on a gradient of this norm: the numbers for its kernel, and the mean and
+    /// the square that it is to change.
+    ///
+    /// # Panics
+    /// If the rule is another.
+    pub fn next_adam(
+        &mut self,
+        lr: f64,
+        norm: f64,
+        clip: Option<f64>,
+    ) -> (vector::Adam, [&mut Vec<f32>; 2]) {
+        self.steps += 1;
+        let (beta1, beta2) = (0.9, 0.999);
+        let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
+        let step = vector::Adam {
+            lr: lr as f32,
+            beta1: beta1 as f32,
+            beta2: beta2 as f32,
+            epsilon: 1e-8,
+            correction1: (1.0 - f64::powi(beta1, t)) as f32,
+            correction2: (1.0 - f64::powi(beta2, t)) as f32,
+            scale: clipping(norm, clip),
+        };
+        let [mean, square] = self.moments.as_mut_slice() else {
+            panic!("Adam has two vectors of moments")
+        };
+        (step, [mean, square])
+    }
+}
+
+/// What a gradient is multiplied by.
+fn clipping(norm: f64, clip: Option<f64>) -> f32 {
+    let longer = clip.filter(|most| norm > *most);
+    longer.map_or(1.0, |most| most / norm) as f32
 }
 
 /// Factor of the learning rate at `step` (counted from 0) of `steps`: a linear rise over `warmup`

@@ -4,6 +4,7 @@ mod full;
 mod mini;
 mod moving;
 pub mod pass;
+pub mod sparse;
 mod state;
 
 use crate::Result;

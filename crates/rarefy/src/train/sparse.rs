@@ -1,0 +1,4 @@
+//! Training of sparse architectures.
+
+mod blocks;
+pub mod step;
