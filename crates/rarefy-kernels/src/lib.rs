@@ -1,9 +1,10 @@
 //! Numeric kernels of rarefy: slices in, slices out.
 //!
-//! The only crate with `unsafe`, and that for two things: instructions that were found at start, and
-//! the `gemm` crate's products. It reads no file and no clock and draws no random numbers. Kernels
-//! write into the slices that they are given and allocate nothing; dense products do ([`matmul`]:
-//! packed panels in the `gemm` crate, or a transposed copy for our own loops), and so does [`naive`].
+//! The only crate with `unsafe`, and that for two things: instructions (found at start, or a prefetch,
+//! which every x86-64 has), and the `gemm` crate's products. It reads no file and no clock and draws
+//! no random numbers. Kernels write into the slices that they are given and allocate nothing; dense
+//! products do ([`matmul`]: packed panels in the `gemm` crate, or a transposed copy for our own
+//! loops), and so does [`naive`].
 //!
 //! Every operation has a twin in f64, written as plain loops, which the tests compare with: the whole
 //! objective and its gradient in [`naive`], each single kernel in the loops of `twins.rs`.

