@@ -85,20 +85,20 @@ pub struct TrainArgs {
     /// Architecture (see `rarefy list architectures`) [default: kl].
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub arch: Option<String>,
-    /// Number of latents [default: 64].
+    /// Number of latents [default: 64 for kl, else 8 for each input].
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub latents: Option<usize>,
     /// Start from the weights of this model.
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     pub init: Option<PathBuf>,
-    /// Keep decoder rows at length 1 or leave them free [default: free].
+    /// Keep decoder rows at length 1 or leave them free [default: free for kl, else unit].
     #[arg(long, value_name = "NORM", value_parser = ["unit", "free"], help_heading = "Model")]
     pub decoder_norm: Option<String>,
 
-    /// Optimiser [default: lbfgs, or adam with --batch].
+    /// Optimiser; sparse architectures take adam alone [default: lbfgs for kl without --batch, else adam].
     #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd"], help_heading = "Training")]
     pub optimizer: Option<String>,
-    /// Optimiser steps (lbfgs: iterations) [default: 400 iterations or 20 epochs].
+    /// Optimiser steps (lbfgs: iterations) [default: 400 iterations or 20 epochs, of sparse architectures at least 1000 steps].
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub steps: Option<usize>,
     /// Passes over the data instead of steps.
@@ -109,13 +109,13 @@ pub struct TrainArgs {
         help_heading = "Training"
     )]
     pub epochs: Option<usize>,
-    /// Rows in a mini-batch [default: all rows for lbfgs, 256 otherwise].
+    /// Rows in a mini-batch, at most all [default: all for lbfgs, else 256 for kl and 4096 for sparse architectures].
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub batch: Option<usize>,
-    /// Learning rate of adam [default: 0.001] and sgd [default: 0.1].
+    /// Learning rate [default: 0.001 for kl and 0.0002 sqrt(16384 / latents) for sparse architectures with adam, 0.1 with sgd].
     #[arg(long, value_name = "X", help_heading = "Training")]
     pub lr: Option<f64>,
-    /// Largest norm of the gradient of adam and sgd, or `none`.
+    /// Largest norm of the gradient of adam and sgd, or `none` [default: none for kl, else 1].
     #[arg(long, value_name = "X|none", help_heading = "Training")]
     pub clip: Option<String>,
     /// Stop when the objective falls by less than this share over 5 iterations (lbfgs) or an epoch (adam, sgd); 0 for never [default: 1e-9 for lbfgs, else 0].
@@ -413,7 +413,7 @@ fn argument(option: &'static OptionInfo, archs: &[&'static str]) -> Arg {
             .value_name("BOOL")
             .value_parser(["true", "false"]),
         Kind::Choice(words) => argument.value_name("WORD").value_parser(words.to_vec()),
-        Kind::Count(_) => argument.value_name("N"),
+        Kind::Count(_) | Kind::AutoCount(_) => argument.value_name("N"),
         Kind::Open(..) | Kind::AtLeast(_) => argument.value_name("X").allow_negative_numbers(true),
     }
 }

@@ -38,13 +38,10 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if args.epochs.is_some() {
         forget(&mut layers, "steps");
     }
-    // TOML has no way to say none.
-    if args.clip.as_deref() == Some("none") {
-        forget(&mut layers, "clip");
-    }
     layers.push(flags(args, matches)?);
     let config = config::merge(&layers)?;
-    let defaults = suitable_defaults(&config)?;
+    variants::find(&config.model.arch)?;
+    let defaults = config::sample_defaults(&config.data.path, &config.model.arch);
     layers.insert(0, defaults);
     Ok(config::merge(&layers)?)
 }
@@ -56,20 +53,6 @@ fn forget(layers: &mut [Table], key: &str) {
             train.remove(key);
         }
     }
-}
-
-/// The sample's defaults, less the options that the chosen architecture does not have.
-fn suitable_defaults(config: &Config) -> rarefy::Result<Table> {
-    let info = variants::find(&config.model.arch)?;
-    let mut defaults = config::sample_defaults(&config.data.path);
-    let options = defaults
-        .get_mut("model")
-        .and_then(Value::as_table_mut)
-        .and_then(|m| m.get_mut("options"));
-    if let Some(options) = options.and_then(Value::as_table_mut) {
-        options.retain(|key, _| info.options.iter().any(|option| option.name == key));
-    }
-    Ok(defaults)
 }
 
 /// The configuration that a run recorded.
@@ -126,11 +109,13 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     put("train.epochs", count(args.epochs));
     put("train.batch", count(args.batch));
     put("train.lr", args.lr.map(Value::Float));
-    if let Some(clip) = args.clip.as_deref().filter(|clip| *clip != "none") {
-        let number = clip
-            .parse()
-            .map_err(|_| Error::hyper("clip", "a number or none", clip))?;
-        put("train.clip", Some(Value::Float(number)));
+    if let Some(clip) = args.clip.as_deref() {
+        let value = match (clip, clip.parse()) {
+            ("none", _) => Value::String(clip.into()),
+            (_, Ok(norm)) => Value::Float(norm),
+            _ => return Err(Error::hyper("clip", "a number or none", clip)),
+        };
+        put("train.clip", Some(value));
     }
     put("train.tolerance", args.tolerance.map(Value::Float));
     put(

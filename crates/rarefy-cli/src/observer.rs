@@ -8,6 +8,7 @@ use std::time::Instant;
 use indicatif::{HumanCount, ProgressBar};
 use rarefy::plan::Plan;
 use rarefy::train::{Observer, Progress, State};
+use rarefy::variants::Architecture;
 use rarefy::{Error, Result, atomic};
 use serde::{Deserialize, Serialize};
 
@@ -22,11 +23,52 @@ pub struct Record {
     pub rows_seen: u64,
     pub loss: f64,
     pub reconstruction: f64,
-    pub penalty: f64,
-    pub weight_decay: f64,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub penalty: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub weight_decay: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub auxiliary: Option<f64>,
     pub gradient_norm: f64,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub rho_hat_mean: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub explained_variance: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub l0: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dead_fraction: Option<f64>,
+}
+
+impl Record {
+    /// The parts that the architecture has, and no zeros for those that it has not.
+    fn of(progress: &Progress) -> Self {
+        let (parts, sparse) = (&progress.parts, progress.sparse);
+        let dense = |part: f64| sparse.is_none().then_some(part);
+        Self {
+            step: progress.step,
+            rows_seen: progress.rows_seen,
+            loss: parts.total(),
+            reconstruction: parts.reconstruction,
+            penalty: dense(parts.penalty),
+            weight_decay: dense(parts.weight_decay),
+            auxiliary: sparse.map(|_| parts.auxiliary),
+            gradient_norm: progress.gradient_norm,
+            rho_hat_mean: progress.rho_hat_mean,
+            explained_variance: sparse.map(|s| s.explained_variance),
+            l0: sparse.map(|s| s.l0),
+            dead_fraction: sparse.map(|s| s.dead_fraction),
+        }
+    }
+}
+
+/// Steps from one record to the next. A step of the sparse engine is one small batch of very many,
+/// and a record takes longer to write than such a step on a few inputs.
+fn every(plan: &Plan) -> usize {
+    match plan.architecture {
+        Architecture::Dense(_) => 1,
+        Architecture::Sparse(_) => 10,
+    }
 }
 
 /// A progress bar on stderr, records and checkpoints in the run folder.
@@ -37,6 +79,8 @@ pub struct Watcher<'a> {
     records: File,
     started: Instant,
     rows_before: Option<u64>,
+    /// The last step, if it has no record yet.
+    unrecorded: Option<Record>,
     quiet: bool,
 }
 
@@ -57,9 +101,13 @@ impl<'a> Watcher<'a> {
         } else {
             Vec::new()
         };
+        // The last step of a run that ended is recorded whatever its number; one that went on from
+        // there has no such record.
+        let ended = resumed_at == plan.steps;
+        let whole = |step: usize| step.is_multiple_of(every(plan)) || (ended && step == resumed_at);
         let lines: String = kept
             .iter()
-            .filter(|r| r.step <= resumed_at)
+            .filter(|r| r.step <= resumed_at && whole(r.step))
             .map(to_line)
             .collect();
         atomic::write(&path, |out| out.write_all(lines.as_bytes()))?;
@@ -79,14 +127,26 @@ impl<'a> Watcher<'a> {
             records,
             started: Instant::now(),
             rows_before: None,
+            unrecorded: None,
             quiet,
         })
     }
 
-    /// Ends the progress bar; what comes after it may be ended by Ctrl-C at any time.
-    pub fn finish(&self) {
+    /// Ends the progress bar; what comes after it may be ended by Ctrl-C at any time. A run that
+    /// came to its end has a record of its last step.
+    pub fn finish(&mut self, ended: bool) -> Result<()> {
         interrupt::release();
         self.bar.finish_and_clear();
+        match self.unrecorded.take() {
+            Some(record) if ended => self.record(&record),
+            _ => Ok(()),
+        }
+    }
+
+    fn record(&mut self, record: &Record) -> Result<()> {
+        self.records
+            .write_all(to_line(record).as_bytes())
+            .map_err(Error::io(self.run.metrics_path()))
     }
 
     /// Seconds since the start.
@@ -97,27 +157,28 @@ impl<'a> Watcher<'a> {
 
 impl Observer for Watcher<'_> {
     fn step(&mut self, progress: &Progress) -> Result<()> {
-        let record = Record {
-            step: progress.step,
-            rows_seen: progress.rows_seen,
-            loss: progress.parts.total(),
-            reconstruction: progress.parts.reconstruction,
-            penalty: progress.parts.penalty,
-            weight_decay: progress.parts.weight_decay,
-            gradient_norm: progress.gradient_norm,
-            rho_hat_mean: progress.rho_hat_mean,
-        };
-        self.records
-            .write_all(to_line(&record).as_bytes())
-            .map_err(Error::io(self.run.metrics_path()))?;
+        let record = Record::of(progress);
         let before = *self.rows_before.get_or_insert(progress.rows_seen);
         let rate = (progress.rows_seen - before) as f64 / self.seconds().max(1e-9);
         self.bar.set_position(progress.step as u64);
+        let sparse = progress.sparse.map_or_else(String::new, |s| {
+            let (explained, dead) = (100.0 * s.explained_variance, 100.0 * s.dead_fraction);
+            format!(
+                "  {explained:.1} % explained  L0 {:.1}  {dead:.1} % dead",
+                s.l0
+            )
+        });
         self.bar.set_message(format!(
-            "loss {:.5}  {} rows/s",
+            "loss {:.5}{sparse}  {} rows/s",
             record.loss,
             HumanCount(rate as u64)
         ));
+        if progress.step.is_multiple_of(every(self.plan)) {
+            self.unrecorded = None;
+            self.record(&record)?;
+        } else {
+            self.unrecorded = Some(record);
+        }
         Ok(())
     }
 

@@ -39,6 +39,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
         notes: notes(e),
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
+        selected: e.frequent_latents.is_some(),
         latents: latents(model, data, e)?,
         activation_histogram: e.activation_histogram.clone(),
         population_histogram: e.population_histogram.clone(),
@@ -91,23 +92,28 @@ fn summary(e: &Evaluation) -> Vec<(String, String, String)> {
 
 fn notes(e: &Evaluation) -> Vec<String> {
     let mut notes = Vec::new();
-    if e.collapsed_latents > 0 {
+    let collapsed = e.collapsed_latents.unwrap_or(0);
+    if collapsed > 0 {
         // Without weight decay a large decoder can still read what such a latent whispers.
-        let advice = if e.weight_decay == 0.0 {
+        let advice = if e.weight_decay == Some(0.0) {
             "try a weight decay, which keeps the decoder from reading whispers"
         } else {
             "try fewer latents, a smaller weight decay or a larger rho"
         };
         notes.push(format!(
-            "{} latents have collapsed: they give almost the same answer to every row. Their penalty is small all the \
-             same; {advice}.",
-            e.collapsed_latents
+            "{collapsed} latents have collapsed: they give almost the same answer to every row. Their penalty is small \
+             all the same; {advice}."
         ));
     }
     if e.dead_fraction > 0.1 {
         notes.push(format!(
-            "{} latents are dead; a smaller beta or fewer latents may help.",
-            e.dead_latents
+            "{} latents are dead; {} may help.",
+            e.dead_latents,
+            if e.kl.is_some() {
+                "a smaller beta or fewer latents"
+            } else {
+                "a smaller dead_after, more steps or fewer latents"
+            }
         ));
     }
     notes
@@ -124,8 +130,11 @@ fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
         step: r.step,
         total: r.loss,
         reconstruction: r.reconstruction,
-        penalty: r.penalty,
-        weight_decay: r.weight_decay,
+        penalty: r.penalty.unwrap_or(0.0),
+        weight_decay: r.weight_decay.unwrap_or(0.0),
+        auxiliary: r.auxiliary.unwrap_or(0.0),
+        l0: r.l0,
+        dead_fraction: r.dead_fraction,
     };
     Ok(records.into_iter().map(point).collect())
 }

@@ -4,7 +4,7 @@ mod common;
 
 use std::process::Stdio;
 
-use common::{EVAL_FIELDS, Place, noise, text};
+use common::{EVAL_FIELDS, Place, SPARSE_FIELDS, noise, text};
 use rarefy::data::OpenOptions;
 use rarefy::preprocess::RowContext;
 use serde_json::Value;
@@ -226,21 +226,27 @@ fn under(place: &Place, path: &str, words: &str) -> Value {
 #[test]
 fn every_figure_of_eval_is_listed() {
     let place = Place::new();
-    place.ok("train --rows 100 --latents 3 --steps 2 --out run -q");
-    let evaluated = place.json("eval run sample:digits --json");
-    let mut reported: Vec<&str> = evaluated
-        .as_object()
-        .unwrap()
-        .keys()
-        .map(String::as_str)
-        .collect();
-    let mut listed: Vec<&str> = rarefy::metrics::METRICS.iter().map(|m| m.0).collect();
-    let mut expected = EVAL_FIELDS.to_vec();
-    for names in [&mut reported, &mut listed, &mut expected] {
-        names.sort_unstable();
+    let sorted = |mut names: Vec<String>| {
+        names.sort();
+        names.dedup();
+        names
+    };
+    let owned = |names: &[&str]| sorted(names.iter().map(|n| (*n).to_owned()).collect());
+    let mut all = Vec::new();
+    for (arch, fields) in [
+        ("kl", &EVAL_FIELDS[..]),
+        ("topk", &SPARSE_FIELDS),
+        ("batch-topk", &SPARSE_FIELDS),
+    ] {
+        let run = format!("train --arch {arch} --rows 100 --latents 32 --steps 2 --out {arch} -q");
+        place.ok(&run);
+        let evaluated = place.json(&format!("eval {arch} sample:digits --json"));
+        let reported = sorted(evaluated.as_object().unwrap().keys().cloned().collect());
+        assert_eq!(reported, owned(fields), "{arch}");
+        all.extend(reported);
     }
-    assert_eq!(reported, listed);
-    assert_eq!(reported, expected);
+    let listed: Vec<&str> = rarefy::metrics::METRICS.iter().map(|m| m.0).collect();
+    assert_eq!(sorted(all), owned(&listed));
 }
 
 /// `rarefy ... | head` and `2>&1 | head`: the reader goes away, the work is done all the same.

@@ -107,7 +107,7 @@ fn runs_that_cannot_be_resumed() {
     place.ok("train --rows 100 --steps 1 --latents 4 --out bare -q");
     let checkpoint = "checkpoints/step-000000000001.safetensors";
     std::fs::remove_file(place.path(&format!("bare/{checkpoint}"))).unwrap();
-    // There is one architecture so far, so the checkpoint of another is made from its own.
+    // A checkpoint in the folder of another run.
     place.ok("train --rows 100 --steps 1 --latents 4 --out other -q");
     let patched = patch(
         &place.read(&format!("other/{checkpoint}")),
@@ -281,13 +281,43 @@ $ train --image-shape 3x3 --out run
 $ train --image-shape 8 --out run
 2 error: size must be HEIGHTxWIDTH, such as 28x28, got 8
 $ train --arch k1 --out run
-2 error: unknown architecture `k1`, did you mean `kl`? (known: kl)
+2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, topk, batch-topk)
 $ train --preprocess scael --out run
 2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, clip-sd, pca, zca)
 $ train --preprocess zca:x --out run
 2 error: preprocess must be zca or zca:EPS, got zca:x
+$ train --arch topk --k 0 --out run
+2 error: k must be a whole number not below 1, got 0
+$ train --arch topk --k 2.5 --out run
+2 error: k must be a whole number not below 1, got 2.5
+$ train --arch topk --k 65 --latents 64 --out run
+2 error: k must be at most the 64 latents, got 65
+$ train --arch batch-topk --k 64.5 --latents 64 --out run
+2 error: k must be at most the 64 latents, got 64.5
+$ train --arch batch-topk --k 0 --out run
+2 error: k must be a number in (0, inf), got 0
+$ train --arch batch-topk --k 0.1 --batch 9 --out run
+2 error: k 0.1 keeps no latent at all in a batch of 9; take a larger k or batch
+$ train --arch topk --aux-k none --out run
+2 error: aux_k must be auto or a whole number not below 1, got none
+$ train --arch topk --dead-after 0 --out run
+2 error: dead_after must be auto or a whole number not below 1, got 0
+$ train --arch topk --aux-coefficient -1 --out run
+2 error: aux_coefficient must be a number not below 0, got -1
+$ train --arch batch-topk --threshold-decay 1 --out run
+2 error: threshold_decay must be a number in (0, 1), got 1
+$ train --arch topk --rho 0.1 --out run
+2 error: architecture topk has no option rho; it is one of kl
+$ train --k 3 --out run
+2 error: architecture kl has no option k; it is one of topk, batch-topk
+$ train --arch topk --optimizer lbfgs --out run
+2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
+$ train --arch batch-topk --optimizer sgd --out run
+2 error: optimizer sgd has one step length for all latents, and here some fire a thousand times as often as others; architecture batch-topk is trained by `--optimizer adam`
+$ train --arch topk --k 4 --clip 0 --out run
+2 error: clip must be a finite number above 0, got 0
 $ check gradients --arch k1
-2 error: unknown architecture `k1`, did you mean `kl`? (known: kl)
+2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, topk, batch-topk)
 $ data shard sample:digits --shard-rows 0 --out shards
 2 error: shard-rows must be at least 1, got 0
 ";
@@ -361,6 +391,8 @@ $ train --out run --set rho
 2 error: --set must be KEY=VALUE, got rho
 $ train --out run --set latents=many
 2 error: --set latents=many: invalid type: string "many", expected a whole number not below 0
+$ train --out run --set clip=tight
+2 error: --set clip=tight: invalid value: string "tight", expected a number or none
 $ train --out run --set train.seed=-1
 2 error: --set train.seed=-1: invalid value: integer `-1`, expected a whole number not below 0
 $ train --out run --set rho=2
@@ -400,7 +432,7 @@ $ train --resume --out bare
 $ train --resume --out run --latents 5
 2 error: run is a run of kl with 4 latents; it cannot be resumed as kl with 5 latents
 $ train --resume --out run --arch topk
-2 error: unknown architecture `topk` (known: kl)
+2 error: run is a run of kl with 4 latents; it cannot be resumed as topk with 4 latents
 $ train --resume --out run --optimizer adam
 2 error: run/checkpoints/step-000000000001.safetensors: the checkpoint is of optimizer Lbfgs, this run is of Adam
 $ train --resume --out run --tied
@@ -421,7 +453,7 @@ $ eval json sample:digits
 $ eval key sample:digits
 1 error: key/cfg.json: missing field `d_sae` at line 1 column 34
 $ eval arch sample:digits
-2 error: unknown architecture `xx` (known: kl)
+2 error: unknown architecture `xx` (known: kl, topk, batch-topk)
 $ eval size sample:digits
 1 error: size/sae_weights.safetensors: W_enc: expected [64, 5], got [64, 4]
 $ eval huge sample:digits

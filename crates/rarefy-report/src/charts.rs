@@ -104,11 +104,12 @@ pub(crate) fn penalty_curve(rho: f64, marks: &[f64]) -> String {
 /// The parts of the objective over the steps, on a logarithmic axis.
 pub(crate) fn history(points: &[HistoryPoint]) -> String {
     type Part = (&'static str, &'static str, fn(&HistoryPoint) -> f64);
-    const PARTS: [Part; 4] = [
+    const PARTS: [Part; 5] = [
         ("total", "s0", |p| p.total),
         ("reconstruction", "s1", |p| p.reconstruction),
         ("penalty", "s2", |p| p.penalty),
         ("weight decay", "s3", |p| p.weight_decay),
+        ("auxiliary", "s2", |p| p.auxiliary),
     ];
     let positive = |v: &f64| v.is_finite() && *v > 0.0;
     let used: Vec<&Part> = PARTS
@@ -159,6 +160,64 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
             y,
             "end",
             name,
+        );
+    }
+    chart.finish()
+}
+
+/// One number over the steps, from 0 up.
+pub(crate) fn over_steps(points: &[(usize, f64)], y_name: &str, label: &str) -> String {
+    let highest = points.iter().map(|p| p.1).filter(|v| v.is_finite());
+    let y = Axis::linear(0.0, 1.1 * highest.fold(0.0, f64::max));
+    let x = Axis::linear(
+        points.first().map_or(0.0, |p| p.0 as f64),
+        points.last().map_or(1.0, |p| p.0 as f64),
+    );
+    let mut chart = Chart::with_height(220.0, x, y, "step", y_name, label);
+    let curve = points.iter().map(|&(step, value)| (step as f64, value));
+    chart.curve("series s1", thin(curve.collect()));
+    chart.finish()
+}
+
+/// Latents by how often they are active, on a logarithmic axis; those that never are have no place
+/// on it.
+pub(crate) fn densities(latents: &[Latent]) -> String {
+    /// Bins to a power of ten.
+    const FINE: f64 = 8.0;
+    let logs = || {
+        latents
+            .iter()
+            .map(|l| l.firing_rate.log10())
+            .filter(|l| l.is_finite())
+    };
+    let low = logs().fold(-2.0, f64::min).floor();
+    let mut counts = vec![0u64; (-low * FINE) as usize];
+    for log in logs() {
+        let bin = ((log - low) * FINE) as usize;
+        let last = counts.len() - 1;
+        counts[bin.min(last)] += 1;
+    }
+    let most = counts.iter().copied().max().unwrap_or(1).max(1) as f64;
+    let mut chart = Chart::with_height(
+        220.0,
+        Axis::linear(low, 0.0),
+        Axis::linear(0.0, 1.05 * most),
+        "log10 of the share of rows on which it is active",
+        "latents",
+        "Histogram of how often latents are active",
+    );
+    for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+        let (left, right) = (low + bin as f64 / FINE, low + (bin + 1) as f64 / FINE);
+        let hover = format!(
+            "{} to {} of the rows: {count}",
+            short(10f64.powf(left)),
+            short(10f64.powf(right))
+        );
+        chart.bar(
+            "bin",
+            (left + 0.005, 0.0),
+            (right - 0.005, count as f64),
+            &hover,
         );
     }
     chart.finish()
@@ -325,6 +384,7 @@ mod tests {
             reconstruction: f64::INFINITY,
             penalty: 0.0,
             weight_decay: -1.0,
+            ..HistoryPoint::default()
         };
         let good = HistoryPoint {
             step: 1,
@@ -332,6 +392,8 @@ mod tests {
             reconstruction: 2.0,
             penalty: 1.0,
             weight_decay: 0.0,
+            auxiliary: 0.5,
+            ..HistoryPoint::default()
         };
         for points in [vec![], vec![odd], vec![good], vec![good, odd]] {
             assert!(well_formed(&history(&points)), "{points:?}");
@@ -354,6 +416,20 @@ mod tests {
                 well_formed(&svg) && !svg.contains("NaN") && !svg.contains("inf"),
                 "{rho}: {svg}"
             );
+        }
+        for rates in [&[][..], &[0.0], &[1.0], &[1e-7, 0.3, f64::NAN]] {
+            let latents: Vec<Latent> = rates
+                .iter()
+                .map(|&firing_rate| Latent {
+                    firing_rate,
+                    ..Latent::default()
+                })
+                .collect();
+            let svg = densities(&latents);
+            assert!(well_formed(&svg) && !svg.contains("NaN"), "{svg}");
+        }
+        for points in [&[][..], &[(10, f64::NAN)], &[(10, 3.0), (20, 4.0)]] {
+            assert!(well_formed(&over_steps(points, "x", "y")));
         }
         assert!(well_formed(&histogram(&[], true, "x", "y", "z")));
         assert!(well_formed(&histogram(

@@ -26,10 +26,13 @@ pub struct Report {
     pub summary: Vec<(String, String, String)>,
     /// What the reader should know first.
     pub notes: Vec<String>,
-    /// The objective by part after every step.
+    /// The objective by part after every recorded step.
     pub history: Vec<HistoryPoint>,
     /// The target mean activation, if the architecture has one.
     pub rho: Option<f64>,
+    /// Whether latents are selected, so that most are 0 in a row and the others may be large; if not,
+    /// they lie in [0, 1].
+    pub selected: bool,
     /// One entry a latent.
     pub latents: Vec<Latent>,
     /// Counts of activations over equal bins of [0, 1].
@@ -57,6 +60,12 @@ pub struct HistoryPoint {
     pub penalty: f64,
     /// Weight decay with its coefficient.
     pub weight_decay: f64,
+    /// Loss of the dead latents with its coefficient.
+    pub auxiliary: f64,
+    /// Mean number of active latents in a row, if they are selected.
+    pub l0: Option<f64>,
+    /// Share of dead latents, if training counts them.
+    pub dead_fraction: Option<f64>,
 }
 
 /// One latent over all rows.
@@ -64,7 +73,7 @@ pub struct HistoryPoint {
 pub struct Latent {
     /// Mean activation.
     pub rho_hat: f64,
-    /// Share of rows above 0.5.
+    /// Share of rows on which it is active: selected, or above 0.5.
     pub firing_rate: f64,
     /// Variance over rows.
     pub variance: f64,

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::chart::short;
 use crate::charts;
 use crate::image::{Scale, data_uris};
-use crate::{Images, Report};
+use crate::{HistoryPoint, Images, Report};
 
 const CSS: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -146,7 +146,32 @@ fn reconstructions(report: &Report) -> Option<Markup> {
 fn objective(report: &Report) -> Option<Markup> {
     let caption = "The total is what the optimiser lowers; the others are its parts with their coefficients. \
                    A penalty that first falls fast and then creeps up is the reconstruction taking back what it can afford.";
-    (!report.history.is_empty()).then(|| figure(charts::history(&report.history), caption))
+    if report.history.is_empty() {
+        return None;
+    }
+    if !report.selected {
+        return Some(figure(charts::history(&report.history), caption));
+    }
+    let over = |of: fn(&HistoryPoint) -> Option<f64>| -> Vec<(usize, f64)> {
+        let value = |p: &HistoryPoint| Some((p.step, of(p)?));
+        report.history.iter().filter_map(value).collect()
+    };
+    let (l0, dead) = (over(|p| p.l0), over(|p| p.dead_fraction.map(|d| 100.0 * d)));
+    Some(html! {
+        (figure(charts::history(&report.history),
+            "The total is what the optimiser lowers: the reconstruction, and the loss by which dead latents learn to \
+             explain what the others leave. There is none of it while no latent is dead."))
+        div .pair {
+            @if !l0.is_empty() {
+                (figure(charts::over_steps(&l0, "L0", "Active latents in a row over the steps of training"),
+                    "Latents that a row of the batch keeps, on average. Below k where a row has fewer positive ones."))
+            }
+            @if !dead.is_empty() {
+                (figure(charts::over_steps(&dead, "dead latents, %", "Share of dead latents over the steps of training"),
+                    "Latents that no row has kept for dead_after rows."))
+            }
+        }
+    })
 }
 
 fn penalty(report: &Report) -> Option<Markup> {
@@ -163,11 +188,28 @@ fn penalty(report: &Report) -> Option<Markup> {
     })
 }
 
+const LIFETIME: &str = "Hoyer sparsity of each latent over the rows: 0 for a constant, 1 for a latent that knows a single row.";
+const POPULATION: &str =
+    "Hoyer sparsity of each row over the latents: 1 means that one latent says it all.";
+
 fn activity(report: &Report) -> Option<Markup> {
     if report.latents.is_empty() {
         return None;
     }
     let of = |value: fn(&crate::Latent) -> f64| charts::bins(report.latents.iter().map(value));
+    if report.selected {
+        return Some(html! {
+            div .pair {
+                (figure(charts::densities(&report.latents),
+                    "How often a latent is active. Those on the right fire on most rows and say little; those far on the left \
+                     know a few rows."))
+                (figure(charts::histogram(&of(|l| l.lifetime_sparsity), false, "lifetime sparsity", "latents", "Histogram of lifetime sparsity"),
+                    LIFETIME))
+                (figure(charts::histogram(&report.population_histogram, false, "population sparsity", "rows", "Histogram of population sparsity"),
+                    POPULATION))
+            }
+        });
+    }
     Some(html! {
         p {
             "A low mean is not yet sparse: a latent that always answers rho costs no penalty and says nothing. "
@@ -179,9 +221,9 @@ fn activity(report: &Report) -> Option<Markup> {
             (figure(charts::histogram(&of(|l| l.firing_rate), false, "share of rows above 0.5", "latents", "Histogram of firing rates"),
                 "How often a latent fires: the share of rows on which it is above 0.5."))
             (figure(charts::histogram(&of(|l| l.lifetime_sparsity), false, "lifetime sparsity", "latents", "Histogram of lifetime sparsity"),
-                "Hoyer sparsity of each latent over the rows: 0 for a constant, 1 for a latent that knows a single row."))
+                LIFETIME))
             (figure(charts::histogram(&report.population_histogram, false, "population sparsity", "rows", "Histogram of population sparsity"),
-                "Hoyer sparsity of each row over the latents: 1 means that one latent says it all."))
+                POPULATION))
         }
     })
 }
@@ -194,16 +236,22 @@ fn latents(report: &Report) -> Option<Markup> {
     let count = |status: &str| report.latents.iter().filter(|l| l.status == status).count();
     Some(html! {
         p {
-            (count("alive")) " alive, " (count("dead")) " dead (never reaches half of rho), "
-            (count("always on")) " always on (above 0.5 on every row), "
-            (count("collapsed")) " collapsed (hardly depends on the input). "
+            (count("alive")) " alive, "
+            @if report.selected {
+                (count("dead")) " dead (active on none of these rows), "
+                (count("always on")) " always on (active on every row). "
+            } @else {
+                (count("dead")) " dead (never reaches half of rho), "
+                (count("always on")) " always on (above 0.5 on every row), "
+                (count("collapsed")) " collapsed (hardly depends on the input). "
+            }
             "A click on a column's name sorts by it."
         }
         div .scroll {
             table .sortable {
                 thead {
                     tr {
-                        @for head in ["latent", "rho_hat", "fires", "variance", "lifetime sparsity", "status"] { th scope="col" { (head) } }
+                        @for head in ["latent", if report.selected { "mean" } else { "rho_hat" }, "fires", "variance", "lifetime sparsity", "status"] { th scope="col" { (head) } }
                         @if labelled { th scope="col" { "most active on" } }
                     }
                 }
@@ -212,7 +260,7 @@ fn latents(report: &Report) -> Option<Markup> {
                         tr {
                             td { (index) }
                             td { (short(latent.rho_hat)) }
-                            td { (format!("{:.1} %", 100.0 * latent.firing_rate)) }
+                            td { (percent(latent.firing_rate)) }
                             td { (short(latent.variance)) }
                             td { (format!("{:.2}", latent.lifetime_sparsity)) }
                             td { (latent.status) }
@@ -231,6 +279,15 @@ fn latents(report: &Report) -> Option<Markup> {
     })
 }
 
+/// A share with as many digits as rare latents need.
+fn percent(share: f64) -> String {
+    if share > 0.0 && share < 1e-3 {
+        format!("{:.3} %", 100.0 * share)
+    } else {
+        format!("{:.1} %", 100.0 * share)
+    }
+}
+
 fn configuration(report: &Report) -> Option<Markup> {
     (!report.config.is_empty()).then(|| {
         html! { details { summary { "every value, as resolved" } pre { (report.config) } } }
@@ -240,7 +297,7 @@ fn configuration(report: &Report) -> Option<Markup> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{HistoryPoint, Latent, Reconstructions};
+    use crate::{Latent, Reconstructions};
 
     fn full() -> Report {
         let images = Images {
@@ -259,8 +316,12 @@ mod tests {
                 reconstruction: 0.5,
                 penalty: 0.5,
                 weight_decay: 0.0,
+                l0: Some(4.0),
+                dead_fraction: Some(0.25),
+                ..HistoryPoint::default()
             }],
             rho: Some(0.05),
+            selected: false,
             latents: vec![Latent {
                 rho_hat: 0.05,
                 status: "alive".into(),
@@ -301,6 +362,27 @@ mod tests {
         ] {
             assert!(!page.contains(forbidden), "{forbidden}");
         }
+    }
+
+    /// Selected latents have charts of their own, and no word of rho.
+    #[test]
+    fn selected_latents_have_their_own_words() {
+        let page = render(&Report {
+            selected: true,
+            rho: None,
+            ..full()
+        });
+        for words in [
+            "Active latents in a row over",
+            "Share of dead latents",
+            "active on none",
+        ] {
+            assert!(page.contains(words), "{words}");
+        }
+        for words in ["rho", "All activations", "<section id=\"penalty\">"] {
+            assert!(!page.contains(words), "{words}");
+        }
+        assert!(!render(&full()).contains("Share of dead latents"));
     }
 
     #[test]

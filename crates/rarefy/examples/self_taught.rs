@@ -113,18 +113,15 @@ fn learn_latents(raw: &Memory, pipeline: Pipeline, seed: u64) -> Result<Model> {
         .in_memory(usize::MAX)?
         .expect("no limit was set");
     let plan = Plan::new(&settings, &data::survey(&rows)?)?;
-    let start = State::new(&plan, None)?;
+    let start = State::new(&plan, &rows, None)?;
     let outcome = train::train(&plan, &rows, start, &mut Printer)?;
-    Ok(Model {
-        info: plan.info,
-        hyper: plan.hyper,
-        variant: plan.variant,
-        params: outcome.params,
-        d_in: plan.d_in,
-        d_sae: plan.config.model.latents,
+    Model::new(
+        plan.info,
+        plan.hyper,
+        outcome.params,
         pipeline,
-        image_shape: Some((28, 28)),
-    })
+        Some((28, 28)),
+    )
 }
 
 /// Shows a line now and then.

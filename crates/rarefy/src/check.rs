@@ -99,10 +99,13 @@ fn check(
     tied: bool,
     moving: bool,
 ) -> Result<Check> {
-    let variant = (info.build)(hyper)?;
-    let (rows, params) = made_up(variant.as_ref());
+    let architecture = (info.build)(hyper)?;
+    let variant = architecture
+        .dense()
+        .expect("the options of a dense architecture");
+    let (rows, params) = made_up(variant);
     let slopes = if moving {
-        running_slopes(variant.as_ref(), &params, &rows)?
+        running_slopes(variant, &params, &rows)?
     } else {
         Vec::new()
     };
@@ -125,7 +128,7 @@ fn check(
     let twin_error = central_differences(&problem, &weights, &exact);
     let mut fast_error: f64 = 0.0;
     for form in [Form::Cached, Form::Recomputed, Form::Deferred] {
-        let mut pass = Pass::new(variant.as_ref(), D_IN, D_SAE);
+        let mut pass = Pass::new(variant, D_IN, D_SAE);
         pass.evaluate(&params, &rows, form, &mut |batch| {
             if moving {
                 running().update(batch)

@@ -64,6 +64,46 @@ impl Codes {
         }
     }
 
+    /// Appends dense rows, keeping all that is not 0.
+    pub fn push_nonzero(&mut self, latents: &[f32]) {
+        for row in latents.chunks_exact(self.d_sae) {
+            for (index, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
+                self.indices.push(index as u32);
+                self.values.push(value);
+            }
+            self.offsets.push(self.indices.len());
+        }
+    }
+
+    /// Appends the rows of other codes.
+    pub fn append(&mut self, other: Self) {
+        let before = self.indices.len();
+        let offsets = other.offsets.iter().skip(1).map(|at| at + before);
+        self.offsets.extend(offsets);
+        self.indices.extend(other.indices);
+        self.values.extend(other.values);
+        self.row_means.extend(other.row_means);
+    }
+
+    /// Drops the entries up to `threshold`.
+    pub fn keep_above(&mut self, threshold: f32) {
+        let (mut kept, mut start) = (0, 0);
+        for row in 1..self.offsets.len() {
+            let end = self.offsets[row];
+            for at in start..end {
+                if self.values[at] > threshold {
+                    self.indices[kept] = self.indices[at];
+                    self.values[kept] = self.values[at];
+                    kept += 1;
+                }
+            }
+            self.offsets[row] = kept;
+            start = end;
+        }
+        self.indices.truncate(kept);
+        self.values.truncate(kept);
+    }
+
     /// Puts the entries of every row in the order of their latents; the first row that has a
     /// latent twice, if there is one.
     pub(crate) fn sort_rows(&mut self) -> Option<usize> {

@@ -3,9 +3,11 @@
 //! Later layers win: built-in defaults, the sample's own defaults, a config file, `--set`, flags.
 //! Everything below the [`plan`](crate::plan) sees only checked values.
 
+use std::fmt;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::de::{self, Deserializer, Visitor};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::{Error, Result};
 
@@ -63,13 +65,16 @@ impl Default for DataConfig {
 pub struct ModelConfig {
     /// Name of the architecture.
     pub arch: String,
-    /// Number of latents, `d_sae`.
-    pub latents: usize,
+    /// Number of latents, `d_sae`; the architecture's own if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latents: Option<usize>,
     /// Start from the weights of this model instead of random ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
-    /// Whether decoder rows are kept at length 1 (`unit`) or not (`free`).
-    pub decoder_norm: DecoderNorm,
+    /// Whether decoder rows are kept at length 1 (`unit`) or not (`free`); the architecture's own
+    /// if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decoder_norm: Option<DecoderNorm>,
     /// The architecture's own options, see `rarefy list architectures`.
     pub options: toml::Table,
 }
@@ -78,9 +83,9 @@ impl Default for ModelConfig {
     fn default() -> Self {
         Self {
             arch: "kl".into(),
-            latents: 64,
+            latents: None,
             init: None,
-            decoder_norm: DecoderNorm::Free,
+            decoder_norm: None,
             options: toml::Table::new(),
         }
     }
@@ -108,11 +113,71 @@ pub enum OptimizerKind {
     Sgd,
 }
 
+/// Whether a long gradient is shortened.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Clip {
+    /// Never.
+    None,
+    /// To this norm.
+    Norm(f64),
+}
+
+impl Clip {
+    /// The norm, if there is one.
+    pub fn norm(self) -> Option<f64> {
+        match self {
+            Self::None => None,
+            Self::Norm(norm) => Some(norm),
+        }
+    }
+}
+
+impl From<Option<f64>> for Clip {
+    fn from(norm: Option<f64>) -> Self {
+        norm.map_or(Self::None, Self::Norm)
+    }
+}
+
+/// TOML has no way to say none, so the word does.
+impl Serialize for Clip {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::None => to.serialize_str("none"),
+            Self::Norm(norm) => to.serialize_f64(*norm),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Clip {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
+        struct NumberOrNone;
+        impl Visitor<'_> for NumberOrNone {
+            type Value = Clip;
+            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
+                f.write_str("a number or none")
+            }
+            fn visit_f64<E>(self, norm: f64) -> std::result::Result<Clip, E> {
+                Ok(Clip::Norm(norm))
+            }
+            fn visit_i64<E>(self, norm: i64) -> std::result::Result<Clip, E> {
+                Ok(Clip::Norm(norm as f64))
+            }
+            fn visit_str<E: de::Error>(self, word: &str) -> std::result::Result<Clip, E> {
+                match word {
+                    "none" => Ok(Clip::None),
+                    _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
+                }
+            }
+        }
+        from.deserialize_any(NumberOrNone)
+    }
+}
+
 /// `[train]`: how it is trained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// L-BFGS for full batches, Adam with `batch`, if absent.
+    /// L-BFGS for full batches, Adam with `batch` and for what L-BFGS cannot train, if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<OptimizerKind>,
     /// Optimiser steps (L-BFGS: iterations).
@@ -133,9 +198,9 @@ pub struct TrainConfig {
     pub lr_decay: usize,
     /// SGD's momentum.
     pub momentum: f64,
-    /// Largest global norm of the gradient; `None` for no clipping.
+    /// Largest global norm of the gradient, or `none`; the architecture's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip: Option<f64>,
+    pub clip: Option<Clip>,
     /// Pairs of steps that L-BFGS remembers.
     pub history: usize,
     /// Stop when the objective falls by less than this share of it over 5 iterations of L-BFGS or an
@@ -175,13 +240,13 @@ impl Default for TrainConfig {
     }
 }
 
-/// The settings that suit an embedded sample; an empty layer for other data.
-pub fn sample_defaults(path: &str) -> toml::Table {
+/// The settings that suit an embedded sample and an architecture; an empty layer for other data.
+pub fn sample_defaults(path: &str, arch: &str) -> toml::Table {
     let mut layer = toml::Table::new();
     let sample = path
         .strip_prefix("sample:")
         .and_then(|name| crate::data::samples::find(name).ok());
-    for (key, value) in sample.map_or(&[][..], |sample| sample.defaults) {
+    for (key, value) in sample.map_or(&[][..], |sample| sample.defaults_of(arch)) {
         set(&mut layer, key, value).expect("the table of samples uses known keys");
     }
     layer
@@ -199,7 +264,9 @@ pub fn keys() -> Vec<String> {
             ..DataConfig::default()
         },
         model: ModelConfig {
+            latents: Some(1),
             init: Some(PathBuf::new()),
+            decoder_norm: Some(DecoderNorm::Free),
             ..ModelConfig::default()
         },
         train: TrainConfig {
@@ -208,7 +275,7 @@ pub fn keys() -> Vec<String> {
             epochs: Some(1),
             batch: Some(1),
             lr: Some(1.0),
-            clip: Some(1.0),
+            clip: Some(Clip::None),
             tolerance: Some(1.0),
             threads: Some(1),
             ..TrainConfig::default()
@@ -368,7 +435,7 @@ mod tests {
         set(&mut flags, "latents", "25").unwrap();
         let file: toml::Table = "[model]\nlatents = 9\n[train]\nseed = 3".parse().unwrap();
         let config = merge(&[file, flags]).unwrap();
-        assert_eq!((config.model.latents, config.train.seed), (25, 3));
+        assert_eq!((config.model.latents, config.train.seed), (Some(25), 3));
         assert_eq!(config.model.options["rho"].as_float(), Some(0.2));
     }
 
@@ -382,8 +449,23 @@ mod tests {
 
     #[test]
     fn a_resolved_config_reads_back_as_itself() {
-        let config = Config::default();
-        let text = toml::to_string(&config).unwrap();
-        assert_eq!(merge(&[text.parse().unwrap()]).unwrap(), config);
+        for clip in [None, Some(Clip::None), Some(Clip::Norm(0.5))] {
+            let mut config = Config::default();
+            config.train.clip = clip;
+            let text = toml::to_string(&config).unwrap();
+            assert_eq!(merge(&[text.parse().unwrap()]).unwrap(), config);
+        }
+    }
+
+    #[test]
+    fn clip_is_a_number_or_none() {
+        let of = |text: &str| merge(&[format!("[train]\nclip = {text}").parse().unwrap()]);
+        let clip = |text: &str| of(text).unwrap().train.clip.unwrap().norm();
+        assert_eq!(
+            (clip("2"), clip("0.5"), clip("'none'")),
+            (Some(2.0), Some(0.5), None)
+        );
+        let refused = of("'tight'").unwrap_err().to_string();
+        assert!(refused.contains("expected a number or none"), "{refused}");
     }
 }

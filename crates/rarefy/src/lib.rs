@@ -12,7 +12,7 @@
 //! let rows = Prepared::new(digits.source.as_ref(), &pipeline);
 //! let config = config::merge(&["[model]\nlatents = 25\n[train]\nsteps = 20".parse().unwrap()])?;
 //! let plan = Plan::new(&config, &data::survey(&rows)?)?;
-//! let start = train::State::new(&plan, None)?;
+//! let start = train::State::new(&plan, &rows, None)?;
 //! let outcome = train::train(&plan, &rows, start, &mut train::Silent)?;
 //! assert_eq!(outcome.reason, "all 20 iterations done");
 //! # Ok::<(), rarefy::Error>(())

@@ -2,22 +2,20 @@
 
 use serde::Serialize;
 
-use crate::data::{Source, chunks, survey};
+use crate::data::{Source, survey};
 use crate::model::Model;
 use crate::preprocess::Prepared;
-use crate::train::pass::Pass;
-use crate::variants::Parts;
+use crate::variants::Architecture;
 use crate::{Error, Result};
+
+mod dense;
+mod sparse;
 
 /// A latent counts as active above this (the lecture: "activated when its output is close to 1").
 pub const ACTIVE: f32 = 0.5;
 
 /// Bins of the histograms over [0, 1].
 pub const BINS: usize = 50;
-
-/// Below this share of `rho_hat (1 - rho_hat)`, the largest variance that a latent of its mean can
-/// have, it hardly depends on the input.
-const COLLAPSED_VARIANCE: f64 = 1e-3;
 
 /// The metrics that `eval` reports, for `rarefy list metrics`: name and definition, in the order
 /// of `eval --json`.
@@ -31,7 +29,10 @@ pub const METRICS: &[(&str, &str)] = &[
         "explained_variance",
         "1 - sum |x - x_hat|^2 / sum |x - mean|^2, sums over all rows",
     ),
-    ("l0", "mean over rows of the number of latents above 0.5"),
+    (
+        "l0",
+        "mean over rows of the number of active latents: above 0.5 for sigmoid latents, above 0 for selected ones",
+    ),
     (
         "lifetime_sparsity",
         "mean over latents of (sqrt m - L1 / L2) / (sqrt m - 1), Hoyer's, norms over rows: 0 constant, 1 a single row",
@@ -40,20 +41,29 @@ pub const METRICS: &[(&str, &str)] = &[
         "population_sparsity",
         "mean over rows of (sqrt d_sae - L1 / L2) / (sqrt d_sae - 1), Hoyer's, norms over latents: 0 all alike, 1 a single latent",
     ),
-    ("dead_latents", "latents that never reach rho / 2"),
+    (
+        "dead_latents",
+        "latents that never reach rho / 2; of selected ones those that are active on none of these rows",
+    ),
     ("dead_fraction", "dead_latents / d_sae"),
-    ("always_on_latents", "latents above 0.5 on every row"),
+    ("always_on_latents", "latents that are active on every row"),
+    (
+        "frequent_latents",
+        "selected latents that are active on more than a tenth of the rows",
+    ),
     (
         "collapsed_latents",
         "other latents with variance over rows < 0.001 rho_hat (1 - rho_hat): the same answer to every row",
     ),
     (
         "loss",
-        "the objective: reconstruction + penalty + weight_decay",
+        "the objective: reconstruction + penalty + weight_decay; of a sparse architecture the reconstruction alone, \
+         as its auxiliary loss is about latents that are dead in training",
     ),
     (
         "reconstruction",
-        "1/m sum over rows of the loss: 1/2 sum over inputs of (x - x_hat)^2, or cross-entropy summed over inputs",
+        "1/m sum over rows of the loss: 1/2 sum over inputs of (x - x_hat)^2, or cross-entropy summed over inputs; \
+         of a sparse architecture the mse",
     ),
     ("penalty", "beta omega"),
     (
@@ -88,36 +98,42 @@ pub struct Evaluation {
     pub mse: f64,
     /// `1 - sum |x - x_hat|^2 / sum |x - mean|^2` over all rows; 0 if the data is constant.
     pub explained_variance: f64,
-    /// Mean number of latents above 0.5 in a row.
+    /// Mean number of active latents in a row: sigmoid latents above 0.5, selected ones above 0.
     pub l0: f64,
     /// Mean over latents of [`LatentSummary::lifetime_sparsity`].
     pub lifetime_sparsity: f64,
     /// Mean over rows of the Hoyer sparsity over latents: 0 for a row of equal latents, 1 for a
     /// row of a single one.
     pub population_sparsity: f64,
-    /// Latents that never reach half of their target mean.
+    /// Latents that never reach half of their target mean; selected ones that are never active.
     pub dead_latents: usize,
     /// `dead_latents / d_sae`.
     pub dead_fraction: f64,
-    /// Latents above 0.5 on every row.
+    /// Latents that are active on every row.
     pub always_on_latents: usize,
-    /// Latents that hardly depend on the input.
-    pub collapsed_latents: usize,
+    /// Selected latents that are active on more than a tenth of the rows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub frequent_latents: Option<usize>,
+    /// Sigmoid latents that hardly depend on the input.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub collapsed_latents: Option<usize>,
     /// The objective.
     pub loss: f64,
     /// Its reconstruction part.
     pub reconstruction: f64,
-    /// Its penalty part, with the coefficient.
-    pub penalty: f64,
-    /// Its weight decay part, with the coefficient.
-    pub weight_decay: f64,
+    /// Its penalty part, with the coefficient, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub penalty: Option<f64>,
+    /// Its weight decay part, with the coefficient, if it has one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight_decay: Option<f64>,
     /// What only the KL architecture has.
     #[serde(flatten)]
     pub kl: Option<KlEvaluation>,
     /// One entry a latent (not in `--json`).
     #[serde(skip)]
     pub latents: Vec<LatentSummary>,
-    /// Counts of latent values over [`BINS`] equal bins of [0, 1] (not in `--json`).
+    /// Counts of sigmoid latents' values over [`BINS`] equal bins of [0, 1] (not in `--json`).
     #[serde(skip)]
     pub activation_histogram: Vec<u64>,
     /// Counts of rows over [`BINS`] equal bins of [0, 1] of population sparsity (not in `--json`).
@@ -146,7 +162,7 @@ pub struct KlEvaluation {
 pub struct LatentSummary {
     /// Mean activation.
     pub rho_hat: f64,
-    /// Fraction of rows with activation above 0.5.
+    /// Fraction of rows on which it is active.
     pub firing_rate: f64,
     /// Variance of the activation over rows.
     pub variance: f64,
@@ -166,9 +182,9 @@ pub struct LatentSummary {
 pub enum Status {
     /// It varies with the input.
     Alive,
-    /// It never reaches half of its target mean.
+    /// It never reaches half of its target mean; a selected one is active on no row.
     Dead,
-    /// It is above 0.5 on every row.
+    /// It is active on every row.
     AlwaysOn,
     /// It hardly depends on the input: variance below a thousandth of `rho_hat (1 - rho_hat)`.
     /// A latent that answers rho to everything costs no penalty and says nothing.
@@ -202,82 +218,21 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
 pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     check_width(model, data)?;
     let prepared = Prepared::new(data, &model.pipeline);
-    let (parts, omega) = objective(model, &prepared)?;
-    let total_variance = survey(&prepared)?.variance.iter().sum::<f64>();
-    let sums = Sums::over(model, &prepared)?;
-    let rows = data.rows();
-    let m = rows as f64;
-    let rho = rho(model);
-    // Without a rho of its own an architecture is dead where it never exceeds the active level.
-    let target = rho.unwrap_or(2.0 * f64::from(ACTIVE));
-    let latents: Vec<LatentSummary> = sums
-        .latents
-        .iter()
-        .map(|latent| latent.summary(rows, target))
-        .collect();
-    let count = |status| latents.iter().filter(|l| l.status == status).count();
-    let mse = sums.squared_error / m;
-    Ok(Evaluation {
-        rows,
-        mse,
-        explained_variance: if total_variance > 0.0 {
-            1.0 - mse / total_variance
-        } else {
-            0.0
-        },
-        l0: sums.latents.iter().map(|l| l.active as f64).sum::<f64>() / m,
-        lifetime_sparsity: mean(latents.iter().map(|l| l.lifetime_sparsity)),
-        population_sparsity: sums.population_sparsity / m,
-        dead_latents: count(Status::Dead),
-        dead_fraction: count(Status::Dead) as f64 / model.d_sae as f64,
-        always_on_latents: count(Status::AlwaysOn),
-        collapsed_latents: count(Status::Collapsed),
-        loss: parts.total(),
-        reconstruction: parts.reconstruction,
-        penalty: parts.penalty,
-        weight_decay: parts.weight_decay,
-        kl: rho.map(|rho| kl_evaluation(rho, omega, &latents)),
-        latents,
-        activation_histogram: sums.activations,
-        population_histogram: sums.populations,
-    })
-}
-
-/// The target mean, if the architecture has one.
-fn rho(model: &Model) -> Option<f64> {
-    model.hyper.find("rho").and_then(|rho| rho.parse().ok())
-}
-
-/// The objective by part, and the penalty without its coefficient (0 if there is no penalty).
-///
-/// The pass computes a whole gradient for the sake of its loss: a loss alone would be another
-/// method of every architecture and another form of the pass, for a command that runs once.
-fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
-    let mut hyper = model.hyper.clone();
-    let beta = hyper.find("beta").and_then(|beta| beta.parse::<f64>().ok());
-    // With a beta of 1 the penalty is Omega itself, exact for saturated latents too. With the
-    // model's own it could not be had back where that is 0.
-    if beta.is_some() {
-        hyper.set("beta", 1);
+    match &model.architecture {
+        Architecture::Dense(variant) => dense::evaluate(model, variant.as_ref(), &prepared),
+        Architecture::Sparse(sparse) => sparse::evaluate(model, sparse, &prepared),
     }
-    let variant = (model.info.build)(&hyper)?;
-    let mut pass = Pass::new(variant.as_ref(), model.d_in, model.d_sae);
-    let form = pass.form(prepared);
-    let mut parts = pass.evaluate(&model.params, prepared, form, &mut |batch| batch)?;
-    let omega = parts.penalty;
-    parts.penalty *= beta.unwrap_or(1.0);
-    Ok((parts, omega))
 }
 
-fn kl_evaluation(rho: f64, omega: f64, latents: &[LatentSummary]) -> KlEvaluation {
-    let deviations = || latents.iter().map(|l| (l.rho_hat - rho).abs() / rho);
-    KlEvaluation {
-        rho,
-        rho_hat_mean: mean(latents.iter().map(|l| l.rho_hat)),
-        rho_hat_mean_deviation: mean(deviations()),
-        rho_hat_max_deviation: deviations().fold(0.0, f64::max),
-        omega,
-    }
+/// The share of the prepared rows' variance that a mean squared error leaves explained; 0 if there
+/// is none to explain.
+fn explained_variance(prepared: &Prepared, mse: f64) -> Result<f64> {
+    let total = survey(prepared)?.variance.iter().sum::<f64>();
+    Ok(if total > 0.0 { 1.0 - mse / total } else { 0.0 })
+}
+
+fn count(latents: &[LatentSummary], status: Status) -> usize {
+    latents.iter().filter(|l| l.status == status).count()
 }
 
 fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
@@ -296,170 +251,33 @@ fn check_width(model: &Model, data: &dyn Source) -> Result<()> {
     })
 }
 
-/// Sums over rows of one lane.
-struct Sums {
-    squared_error: f64,
-    population_sparsity: f64,
-    latents: Vec<LatentSums>,
-    activations: Vec<u64>,
-    populations: Vec<u64>,
-}
-
-#[derive(Clone)]
-struct LatentSums {
-    sum: f64,
-    squares: f64,
-    min: f32,
-    max: f32,
-    active: u64,
-}
-
-impl Sums {
-    fn new(d_sae: usize) -> Self {
-        let latent = LatentSums {
-            sum: 0.0,
-            squares: 0.0,
-            min: f32::INFINITY,
-            max: f32::NEG_INFINITY,
-            active: 0,
-        };
-        Self {
-            squared_error: 0.0,
-            population_sparsity: 0.0,
-            latents: vec![latent; d_sae],
-            activations: vec![0; BINS],
-            populations: vec![0; BINS],
-        }
-    }
-
-    fn over(model: &Model, prepared: &Prepared) -> Result<Self> {
-        let lanes = chunks::fold(
-            prepared,
-            model.d_sae,
-            || Self::new(model.d_sae),
-            |sums, _, x| sums.add(model, x),
-        )?;
-        let mut sums = Self::new(model.d_sae);
-        lanes.iter().for_each(|lane| sums.merge(lane));
-        Ok(sums)
-    }
-
-    fn add(&mut self, model: &Model, x: &[f32]) {
-        let (mut latents, mut x_hat) = (Vec::new(), Vec::new());
-        model.variant.encode(&model.params, x, &mut latents);
-        model.variant.decode(&model.params, &latents, &mut x_hat);
-        self.squared_error += x
-            .iter()
-            .zip(&x_hat)
-            .map(|(x, y)| f64::from(x - y).powi(2))
-            .sum::<f64>();
-        for row in latents.chunks_exact(model.d_sae) {
-            let (mut l1, mut l2) = (0.0, 0.0);
-            for (&h, latent) in row.iter().zip(&mut self.latents) {
-                let wide = f64::from(h);
-                latent.sum += wide;
-                latent.squares += wide * wide;
-                latent.min = latent.min.min(h);
-                latent.max = latent.max.max(h);
-                latent.active += u64::from(h > ACTIVE);
-                l1 += wide;
-                l2 += wide * wide;
-                self.activations[bin(wide)] += 1;
-            }
-            let sparsity = hoyer(model.d_sae, l1, l2.sqrt());
-            self.population_sparsity += sparsity;
-            self.populations[bin(sparsity)] += 1;
-        }
-    }
-
-    fn merge(&mut self, other: &Self) {
-        self.squared_error += other.squared_error;
-        self.population_sparsity += other.population_sparsity;
-        for (mine, theirs) in self.latents.iter_mut().zip(&other.latents) {
-            mine.sum += theirs.sum;
-            mine.squares += theirs.squares;
-            mine.min = mine.min.min(theirs.min);
-            mine.max = mine.max.max(theirs.max);
-            mine.active += theirs.active;
-        }
-        self.activations
-            .iter_mut()
-            .zip(&other.activations)
-            .for_each(|(mine, theirs)| *mine += theirs);
-        self.populations
-            .iter_mut()
-            .zip(&other.populations)
-            .for_each(|(mine, theirs)| *mine += theirs);
-    }
-}
-
-impl LatentSums {
-    fn summary(&self, rows: usize, rho: f64) -> LatentSummary {
-        let m = rows as f64;
-        let mean = self.sum / m;
-        let variance = (self.squares / m - mean * mean).max(0.0);
-        let (min, max) = (f64::from(self.min), f64::from(self.max));
-        let status = if max < rho / 2.0 {
-            Status::Dead
-        } else if self.min > ACTIVE {
-            Status::AlwaysOn
-        } else if variance < COLLAPSED_VARIANCE * mean * (1.0 - mean) {
-            Status::Collapsed
-        } else {
-            Status::Alive
-        };
-        let lifetime_sparsity = hoyer(rows, self.sum, self.squares.sqrt());
-        LatentSummary {
-            rho_hat: mean,
-            firing_rate: self.active as f64 / m,
-            variance,
-            min,
-            max,
-            lifetime_sparsity,
-            status,
-        }
-    }
-}
-
 fn bin(value: f64) -> usize {
     ((value * BINS as f64) as usize).min(BINS - 1)
 }
 
 /// The rows on which each latent is most active: `[d_sae][up to count]` of (row, activation),
-/// strongest first, ties by lower row.
+/// strongest first, ties by lower row. A selected latent has no rows but those on which it is active.
 ///
 /// # Errors
 /// As [`evaluate`].
 pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
     check_width(model, data)?;
     let prepared = Prepared::new(data, &model.pipeline);
-    let empty = || vec![Vec::new(); model.d_sae];
-    let lanes = chunks::fold(
-        &prepared,
-        model.d_sae,
-        empty,
-        |best: &mut Vec<Vec<(usize, f32)>>, start, x| {
-            let mut latents = Vec::new();
-            model.variant.encode(&model.params, x, &mut latents);
-            for (i, row) in latents.chunks_exact(model.d_sae).enumerate() {
-                for (best, &h) in best.iter_mut().zip(row) {
-                    best.push((start + i, h));
-                    if best.len() > 4 * count {
-                        keep_strongest(best, count);
-                    }
-                }
-            }
-        },
-    )?;
-    let mut all = empty();
-    for lane in lanes {
-        all.iter_mut()
-            .zip(lane)
-            .for_each(|(all, lane)| all.extend(lane));
-    }
+    let mut all = match &model.architecture {
+        Architecture::Dense(variant) => dense::top_rows(model, variant.as_ref(), &prepared, count)?,
+        Architecture::Sparse(sparse) => sparse::top_rows(model, sparse, &prepared, count)?,
+    };
     all.iter_mut()
         .for_each(|latent| keep_strongest(latent, count));
     Ok(all)
+}
+
+/// Puts a row among the strongest of a latent, and drops weak ones now and then.
+fn offer(best: &mut Vec<(usize, f32)>, row: (usize, f32), count: usize) {
+    best.push(row);
+    if best.len() > 4 * count {
+        keep_strongest(best, count);
+    }
 }
 
 fn keep_strongest(rows: &mut Vec<(usize, f32)>, count: usize) {

@@ -1,9 +1,9 @@
 //! From what the user said to what will be done: every check, every default, once.
 
-use crate::config::{Config, DecoderNorm, OptimizerKind, TrainConfig};
+use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::data::Survey;
 use crate::params::Layout;
-use crate::variants::{self, Batching, Hyper, Info, Setting, Variant};
+use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting};
 use crate::{Error, Result};
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
@@ -15,11 +15,15 @@ pub struct Plan {
     /// Its options, resolved.
     pub hyper: Hyper,
     /// The architecture itself.
-    pub variant: Box<dyn Variant>,
+    pub architecture: Architecture,
     /// Rows of the data.
     pub rows: usize,
     /// Values in a (preprocessed) row.
     pub d_in: usize,
+    /// Sum over inputs of their variance over rows.
+    pub variance: f64,
+    /// Number of latents.
+    pub d_sae: usize,
     /// Rows in a batch; equal to `rows` for full-batch training.
     pub batch: usize,
     /// The optimiser.
@@ -28,6 +32,10 @@ pub struct Plan {
     pub steps: usize,
     /// Learning rate of Adam and SGD.
     pub lr: f64,
+    /// Largest norm of Adam's and SGD's gradient.
+    pub clip: Option<f64>,
+    /// Whether decoder rows are kept at length 1.
+    pub unit_norm: bool,
     /// Relative fall of the objective below which training stops; 0 for never.
     pub tolerance: f64,
     /// What tells these rows from others: a run is only resumed on the same.
@@ -63,68 +71,116 @@ impl Plan {
     pub fn new(config: &Config, survey: &Survey) -> Result<Self> {
         let (model, train) = (&config.model, &config.train);
         let info = variants::find(&model.arch)?;
+        let defaults = &info.defaults;
+        refuse_others_options(info, &model.options)?;
         let mut hyper = Hyper::check(info.options, option_texts(&model.options))?;
-        check_numbers(config, survey)?;
-        let optimizer = train.optimizer.unwrap_or(if train.batch.is_some() {
-            OptimizerKind::Adam
-        } else {
-            OptimizerKind::Lbfgs
-        });
-        let wanted = wanted_batching(config, optimizer, survey.rows)?;
+        let d_sae = model.latents.unwrap_or((defaults.latents)(survey.d_in));
+        check_numbers(config, survey, d_sae)?;
+        let optimizer = optimizer(info, train)?;
+        let length = length(train, optimizer, defaults)?;
         let resolved = (info.resolve)(
             &mut hyper,
             &Setting {
                 survey,
-                batching: wanted,
+                batching: wanted_batching(train, optimizer, survey.rows)?,
+                d_sae,
+                length,
             },
         )?;
         let batch = match resolved.batching {
             Batching::Mini(batch) => batch,
             Batching::Full | Batching::Open => survey.rows,
         };
-        let variant = (info.build)(&hyper)?;
-        let layout = variant.layout(survey.d_in, model.latents);
-        if model.decoder_norm == DecoderNorm::Unit {
-            check_unit_norm(&layout, optimizer)?;
+        let architecture = (info.build)(&hyper)?;
+        let unit_norm = model
+            .decoder_norm
+            .map_or(defaults.unit_norm, |norm| norm == DecoderNorm::Unit);
+        if unit_norm {
+            check_unit_norm(&architecture.layout(survey.d_in, d_sae), optimizer)?;
         }
-        let steps = steps(config, optimizer, survey.rows, batch)?;
-        let lr = train.lr.unwrap_or(if optimizer == OptimizerKind::Sgd {
-            0.1
-        } else {
-            1e-3
-        });
+        let mut warnings = resolved.warnings;
+        warnings.extend(ignored(train, optimizer));
+        let mut plan = Self {
+            config: config.clone(),
+            info,
+            hyper,
+            architecture,
+            rows: survey.rows,
+            d_in: survey.d_in,
+            variance: survey.variance.iter().sum(),
+            d_sae,
+            batch,
+            optimizer,
+            steps: length.steps(survey.rows, batch),
+            lr: train
+                .lr
+                .unwrap_or_else(|| default_lr(defaults, optimizer, d_sae)),
+            clip: train.clip.map_or(defaults.clip, Clip::norm),
+            unit_norm,
+            tolerance: train.tolerance.unwrap_or(default_tolerance(optimizer)),
+            data: fingerprint(survey),
+            warnings,
+        };
+        plan.record();
+        Ok(plan)
+    }
 
-        let mut config = config.clone();
-        config.model.options = hyper
+    /// Writes every resolved value into the configuration.
+    fn record(&mut self) {
+        let (model, train) = (&mut self.config.model, &mut self.config.train);
+        model.latents = Some(self.d_sae);
+        model.decoder_norm = Some(if self.unit_norm {
+            DecoderNorm::Unit
+        } else {
+            DecoderNorm::Free
+        });
+        model.options = self
+            .hyper
             .iter()
             .map(|(k, v)| (k.to_owned(), as_toml(v)))
             .collect();
-        config.train.optimizer = Some(optimizer);
-        config.train.steps = Some(steps);
-        config.train.epochs = None;
-        if optimizer != OptimizerKind::Lbfgs {
-            config.train.lr = Some(lr);
-            config.train.batch = Some(batch);
+        train.optimizer = Some(self.optimizer);
+        train.steps = Some(self.steps);
+        train.epochs = None;
+        train.tolerance = Some(self.tolerance);
+        // What L-BFGS does not look at stays as it was said.
+        if self.optimizer != OptimizerKind::Lbfgs {
+            train.lr = Some(self.lr);
+            train.batch = Some(self.batch);
+            train.clip = Some(self.clip.into());
         }
-        let tolerance = train.tolerance.unwrap_or(default_tolerance(optimizer));
-        config.train.tolerance = Some(tolerance);
-        let mut warnings = resolved.warnings;
-        warnings.extend(ignored(train, optimizer));
-        Ok(Self {
-            config,
-            info,
-            hyper,
-            variant,
-            rows: survey.rows,
-            d_in: survey.d_in,
-            batch,
-            optimizer,
-            steps,
-            lr,
-            tolerance,
-            data: fingerprint(survey),
-            warnings,
-        })
+    }
+}
+
+/// What was asked for, or what suits the architecture.
+fn optimizer(info: &Info, train: &TrainConfig) -> Result<OptimizerKind> {
+    let full_batch = info.defaults.full_batch;
+    let optimizer = train
+        .optimizer
+        .unwrap_or(if full_batch && train.batch.is_none() {
+            OptimizerKind::Lbfgs
+        } else {
+            OptimizerKind::Adam
+        });
+    let why = match optimizer {
+        OptimizerKind::Lbfgs if !full_batch => {
+            "optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents"
+        }
+        OptimizerKind::Sgd if !info.defaults.sgd => {
+            "optimizer sgd has one step length for all latents, and here some fire a thousand times as often as others"
+        }
+        _ => return Ok(optimizer),
+    };
+    let name = info.name;
+    Err(Error::Conflict(format!(
+        "{why}; architecture {name} is trained by `--optimizer adam`"
+    )))
+}
+
+fn default_lr(defaults: &Defaults, optimizer: OptimizerKind, d_sae: usize) -> f64 {
+    match optimizer {
+        OptimizerKind::Sgd => 0.1,
+        OptimizerKind::Adam | OptimizerKind::Lbfgs => (defaults.lr)(d_sae),
     }
 }
 
@@ -153,7 +209,7 @@ fn ignored(train: &TrainConfig, optimizer: OptimizerKind) -> Vec<String> {
     let given = match optimizer {
         OptimizerKind::Lbfgs => vec![
             ("lr", train.lr.is_some()),
-            ("clip", train.clip.is_some()),
+            ("clip", train.clip.and_then(Clip::norm).is_some()),
             ("lr_warmup", train.lr_warmup > 0),
             ("lr_decay", train.lr_decay > 0),
             ("no-shuffle", !train.shuffle),
@@ -186,6 +242,23 @@ fn check_unit_norm(layout: &Layout, optimizer: OptimizerKind) -> Result<()> {
     )))
 }
 
+/// An option that only other architectures have, as when `--arch` was forgotten.
+fn refuse_others_options(info: &Info, options: &toml::Table) -> Result<()> {
+    let has = |info: &Info, key: &str| info.options.iter().any(|option| option.name == key);
+    for key in options.keys().filter(|key| !has(info, key)) {
+        let others = variants::VARIANTS.iter().filter(|other| has(other, key));
+        let names: Vec<&str> = others.map(|other| other.name).collect();
+        if !names.is_empty() {
+            return Err(Error::Conflict(format!(
+                "architecture {} has no option {key}; it is one of {}",
+                info.name,
+                names.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// Options as the texts that the option table checks.
 pub(crate) fn option_texts(options: &toml::Table) -> impl Iterator<Item = (&str, String)> {
     options.iter().map(|(key, value)| {
@@ -204,17 +277,17 @@ fn as_toml(text: &str) -> toml::Value {
     parsed.unwrap_or_else(|| toml::Value::String(text.into()))
 }
 
-fn check_numbers(config: &Config, survey: &Survey) -> Result<()> {
-    let (model, train) = (&config.model, &config.train);
+fn check_numbers(config: &Config, survey: &Survey, d_sae: usize) -> Result<()> {
+    let train = &config.train;
     let at_least_one = |name, value: Option<usize>| match value {
         Some(0) => Err(Error::hyper(name, "at least 1", 0)),
         _ => Ok(()),
     };
-    at_least_one("latents", Some(model.latents))?;
+    at_least_one("latents", Some(d_sae))?;
     let most = MOST_PARAMETERS / (2 * survey.d_in);
-    if model.latents > most {
+    if d_sae > most {
         let expected = format!("at most {most} for rows of {}", survey.d_in);
-        return Err(Error::hyper("latents", &expected, model.latents));
+        return Err(Error::hyper("latents", &expected, d_sae));
     }
     at_least_one("steps", train.steps)?;
     at_least_one("epochs", train.epochs)?;
@@ -235,7 +308,7 @@ fn check_numbers(config: &Config, survey: &Survey) -> Result<()> {
         _ => Ok(()),
     };
     positive("lr", train.lr)?;
-    positive("clip", train.clip)?;
+    positive("clip", train.clip.and_then(Clip::norm))?;
     if !(0.0..1.0).contains(&train.momentum) {
         return Err(Error::hyper("momentum", "in [0, 1)", train.momentum));
     }
@@ -250,8 +323,8 @@ fn check_numbers(config: &Config, survey: &Survey) -> Result<()> {
     Ok(())
 }
 
-fn wanted_batching(config: &Config, optimizer: OptimizerKind, rows: usize) -> Result<Batching> {
-    match (optimizer, config.train.batch) {
+fn wanted_batching(train: &TrainConfig, optimizer: OptimizerKind, rows: usize) -> Result<Batching> {
+    match (optimizer, train.batch) {
         (OptimizerKind::Lbfgs, Some(batch)) if batch < rows => Err(Error::Conflict(format!(
             "optimizer lbfgs works on full batches; leave out the batch of {batch} or use `--optimizer adam`"
         ))),
@@ -261,154 +334,18 @@ fn wanted_batching(config: &Config, optimizer: OptimizerKind, rows: usize) -> Re
     }
 }
 
-fn steps(config: &Config, optimizer: OptimizerKind, rows: usize, batch: usize) -> Result<usize> {
-    let per_epoch = (rows / batch).max(1);
-    match (config.train.steps, config.train.epochs, optimizer) {
+fn length(train: &TrainConfig, optimizer: OptimizerKind, defaults: &Defaults) -> Result<Length> {
+    match (train.steps, train.epochs, optimizer) {
         (Some(_), Some(_), _) => Err(Error::Conflict("give steps or epochs, not both".into())),
-        (Some(steps), None, _) => Ok(steps),
+        (Some(steps), None, _) => Ok(Length::Steps(steps)),
         (None, Some(_), OptimizerKind::Lbfgs) => Err(Error::Conflict(
             "optimizer lbfgs counts iterations: give `--steps`, not epochs".into(),
         )),
-        (None, None, OptimizerKind::Lbfgs) => Ok(DEFAULT_ITERATIONS),
-        (None, epochs, _) => Ok(epochs.unwrap_or(DEFAULT_EPOCHS).saturating_mul(per_epoch)),
+        (None, None, OptimizerKind::Lbfgs) => Ok(Length::Steps(DEFAULT_ITERATIONS)),
+        (None, Some(epochs), _) => Ok(Length::Epochs(epochs, 1)),
+        (None, None, _) => Ok(Length::Epochs(DEFAULT_EPOCHS, defaults.fewest_steps)),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::config;
-
-    fn survey(min: f32, max: f32) -> Survey {
-        Survey {
-            rows: 1000,
-            d_in: 2,
-            min,
-            max,
-            mean: vec![0.0; 2],
-            variance: vec![1.0; 2],
-        }
-    }
-
-    fn plan(text: &str, survey: &Survey) -> Result<Plan> {
-        Plan::new(&config::merge(&[text.parse().unwrap()])?, survey)
-    }
-
-    fn refusal(text: &str) -> String {
-        plan(text, &survey(-1.0, 2.0))
-            .err()
-            .expect("it is refused")
-            .to_string()
-    }
-
-    #[test]
-    fn what_cannot_work_is_refused_with_the_reason() {
-        for (text, words) in [
-            ("[model]\nlatents = 0", "latents must be at least 1, got 0"),
-            (
-                "[model.options]\nrho = 1.0",
-                "rho must be a number in (0, 1), got 1",
-            ),
-            (
-                "[model.options]\nloss = 'cross-entropy'",
-                "the data spans [-1, 2]",
-            ),
-            (
-                "[model.options]\nloss = 'cross-entropy'\ndecoder = 'linear'",
-                "cross-entropy",
-            ),
-            ("[train]\noptimizer = 'lbfgs'\nbatch = 10", "full batches"),
-            (
-                "[train]\nbatch = 10\n[model.options]\nrho_estimate = 'exact'",
-                "all 1000 examples",
-            ),
-            (
-                "[train]\nbatch = 2000",
-                "at most the data's 1000 rows, got 2000",
-            ),
-            ("[train]\nsteps = 1\nepochs = 1", "not both"),
-            ("[train]\nlr = -1.0", "lr must be a finite number above 0"),
-            ("[model]\ndecoder_norm = 'unit'", "L-BFGS"),
-            (
-                "[model]\nlatents = 99999999999999999",
-                "latents must be at most",
-            ),
-            ("[model]\narch = 'kI'", "did you mean `kl`"),
-        ] {
-            let refusal = refusal(text);
-            assert!(refusal.contains(words), "{text}: {refusal}");
-        }
-    }
-
-    #[test]
-    fn the_data_decides_the_decoder_and_the_batch_the_estimate() {
-        let of = |text: &str, s: &Survey| {
-            let plan = plan(text, s).unwrap();
-            (
-                plan.hyper.text("decoder").to_owned(),
-                plan.hyper.text("rho_estimate").to_owned(),
-                plan.batch,
-            )
-        };
-        assert_eq!(
-            of("", &survey(0.0, 1.0)),
-            ("sigmoid".into(), "exact".into(), 1000)
-        );
-        assert_eq!(
-            of("[train]\nbatch = 100", &survey(-2.0, 1.0)),
-            ("linear".into(), "moving".into(), 100)
-        );
-        let adam_exact = "[train]\noptimizer = 'adam'\n[model.options]\nrho_estimate = 'exact'";
-        assert_eq!(of(adam_exact, &survey(-2.0, 1.0)).2, 1000);
-        // One batch that is all rows knows rho_hat, whether it was asked for or there are so few.
-        let few = Survey {
-            rows: 40,
-            ..survey(0.0, 1.0)
-        };
-        for text in ["[train]\nbatch = 40", "[train]\noptimizer = 'adam'"] {
-            assert_eq!(of(text, &few), ("sigmoid".into(), "exact".into(), 40));
-        }
-    }
-
-    #[test]
-    fn a_coarse_batch_mean_is_warned_about() {
-        let coarse = plan(
-            "[train]\nbatch = 90\n[model.options]\nrho_estimate = 'batch'",
-            &survey(0.0, 1.0),
-        )
-        .unwrap();
-        assert!(
-            coarse.warnings[0].contains("rho * batch = 4.50"),
-            "{:?}",
-            coarse.warnings
-        );
-        let fine = plan(
-            "[train]\nbatch = 100\n[model.options]\nrho_estimate = 'batch'",
-            &survey(0.0, 1.0),
-        )
-        .unwrap();
-        assert!(fine.warnings.is_empty());
-    }
-
-    #[test]
-    fn a_resolved_config_gives_the_same_plan_again() {
-        let s = survey(0.0, 1.0);
-        let few = Survey {
-            rows: 40,
-            ..s.clone()
-        };
-        for (text, survey) in [
-            ("[train]\nbatch = 100", &s),
-            ("", &s),
-            ("[train]\noptimizer = 'adam'", &few),
-            (
-                "[train]\noptimizer = 'sgd'\n[model.options]\nrho_estimate = 'moving'",
-                &few,
-            ),
-            ("[train]\nbatch = 40", &few),
-        ] {
-            let first = plan(text, survey).unwrap().config;
-            assert_eq!(Plan::new(&first, survey).unwrap().config, first, "{text}");
-        }
-    }
-}
+mod tests;

@@ -40,6 +40,7 @@ macro_rules! number {
 number!(f32, F32);
 number!(f64, F64);
 number!(i64, I64);
+number!(u64, U64);
 
 /// The header's entry that holds our texts.
 const TEXTS: &str = "rarefy";

@@ -13,7 +13,7 @@ use rarefy::plan::Plan;
 use rarefy::preprocess::Pipeline;
 use rarefy::train::pass::{Form, Pass};
 use rarefy::train::{self, Moving, Observer, Outcome, Progress, State};
-use rarefy::variants::{self, Batch, Hyper, Parts, Variant};
+use rarefy::variants::{self, Architecture, Batch, Hyper, Parts, Variant};
 
 const FORMS: [Form; 3] = [Form::Cached, Form::Recomputed, Form::Deferred];
 
@@ -24,7 +24,10 @@ fn kl(options: &[(&str, &str)]) -> Box<dyn Variant> {
         .chain(options)
         .map(|(key, value)| (*key, (*value).to_owned()));
     let info = variants::find("kl").unwrap();
-    (info.build)(&Hyper::check(info.options, given).unwrap()).unwrap()
+    match (info.build)(&Hyper::check(info.options, given).unwrap()).unwrap() {
+        Architecture::Dense(variant) => variant,
+        Architecture::Sparse(_) => panic!("kl is a dense architecture"),
+    }
 }
 
 /// 50 rows of 8 and 5 latents from sines: the golden case of the twin's tests.
@@ -433,20 +436,13 @@ fn train_digits(text: &str, rows: usize, change: impl Fn(&mut Params)) -> Traine
     let pixels = digits.source.as_slice().unwrap().iter().map(|v| v / 16.0);
     let data = Memory::new("digits", 64, pixels.collect());
     let plan = Plan::new(&merge(text), &survey(&data).unwrap()).unwrap();
-    let mut start = State::new(&plan, None).unwrap();
+    let mut start = State::new(&plan, &data, None).unwrap();
     change(&mut start.params);
     let mut notes = Notes(Vec::new());
     let outcome = train::train(&plan, &data, start, &mut notes).unwrap();
-    let model = Model {
-        info: plan.info,
-        hyper: plan.hyper,
-        variant: plan.variant,
-        params: outcome.params.clone(),
-        d_in: 64,
-        d_sae: plan.config.model.latents,
-        pipeline: Pipeline::identity(64),
-        image_shape: None,
-    };
+    let params = outcome.params.clone();
+    let pipeline = Pipeline::identity(64);
+    let model = Model::new(plan.info, plan.hyper, params, pipeline, None).unwrap();
     Trained {
         evaluation: metrics::evaluate(&model, &data).unwrap(),
         outcome,

@@ -19,7 +19,7 @@ use rarefy::plan::Plan;
 use rarefy::preprocess::{Pipeline, Prepared};
 use rarefy::train::pass::{Form, Pass};
 use rarefy::train::{Observer, Progress, State, train};
-use rarefy::variants::{self, Hyper, Variant};
+use rarefy::variants::{self, Architecture, Hyper, Variant};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -58,7 +58,10 @@ fn kl(loss: &str, decoder: &str, beta: &str, weight_decay: &str) -> Box<dyn Vari
         ("weight_decay", weight_decay),
     ];
     let given = given.map(|(key, value)| (key, value.to_owned()));
-    (info.build)(&Hyper::check(info.options, given).unwrap()).unwrap()
+    match (info.build)(&Hyper::check(info.options, given).unwrap()).unwrap() {
+        Architecture::Dense(variant) => variant,
+        Architecture::Sparse(_) => panic!("kl is a dense architecture"),
+    }
 }
 
 /// m = 50, `d_in` = 8, `d_sae` = 5, everything from sines and cosines in f64, rounded once.
@@ -236,8 +239,17 @@ fn assert_as_low_as_scipy(
     assert_eq!((rows.rows(), rows.d_in()), (record.rows, record.d_in));
 
     let plan = Plan::new(&config(&record), &survey(&rows).unwrap()).unwrap();
-    let start = State::new(&plan, Some(Model::load(init).unwrap().params)).unwrap();
-    let mut pass = Pass::new(plan.variant.as_ref(), plan.d_in, record.latents);
+    let start = State::new(
+        &plan,
+        &rows,
+        Some(Model::load(init).unwrap().params().clone()),
+    )
+    .unwrap();
+    let mut pass = Pass::new(
+        plan.architecture.dense().unwrap(),
+        plan.d_in,
+        record.latents,
+    );
     let form = pass.form(&rows);
     let parts = pass
         .evaluate(&start.params, &rows, form, &mut |batch| batch)
@@ -259,7 +271,7 @@ fn assert_as_low_as_scipy(
 /// SciPy's settings in our words; no early stop on either side.
 fn config(record: &Record) -> Config {
     let mut config = Config::default();
-    config.model.latents = record.latents;
+    config.model.latents = Some(record.latents);
     config.train.optimizer = Some(OptimizerKind::Lbfgs);
     config.train.steps = Some(record.maxiter);
     config.train.history = record.maxcor;
@@ -316,10 +328,10 @@ fn lbfgs_ends_as_low_as_scipys_on_mnist() {
     // One to two minutes on two cores, and the only test here that takes more than a few seconds.
     // The weights are too large to keep here; the test below holds the formula to the kept ones.
     let init = tempfile::tempdir().unwrap();
-    let mut model = Model::load(&golden("init-digits")).unwrap();
-    (model.d_in, model.d_sae) = (784, 196);
-    model.params = initial(model.variant.as_ref(), 784, 196);
-    model.pipeline = Pipeline::identity(784);
+    let small = Model::load(&golden("init-digits")).unwrap();
+    let params = initial(small.architecture.dense().unwrap(), 784, 196);
+    let pipeline = Pipeline::identity(784);
+    let model = Model::new(small.info, small.hyper, params, pipeline, None).unwrap();
     model.save(init.path()).unwrap();
     assert_as_low_as_scipy(
         "mnist",
@@ -357,8 +369,8 @@ fn the_formula_of_the_initial_weights_gives_the_kept_files() {
     for case in ["init-digits", "init-patches"] {
         let model = Model::load(&golden(case)).unwrap();
         assert_eq!(
-            model.params,
-            initial(model.variant.as_ref(), 64, 25),
+            *model.params(),
+            initial(model.architecture.dense().unwrap(), 64, 25),
             "{case}"
         );
     }

@@ -246,21 +246,20 @@ fn pipeline() -> Pipeline {
 
 #[test]
 fn a_model_folder() {
+    for arch in ["kl", "batch-topk"] {
+        a_folder_of(arch);
+    }
+}
+
+fn a_folder_of(arch: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let info = variants::find("kl").unwrap();
+    let info = variants::find(arch).unwrap();
     let hyper = Hyper::check(info.options, BTreeMap::<&str, String>::new()).unwrap();
-    let variant = (info.build)(&hyper).unwrap();
-    let params = variant.init(&variant.layout(4, 5), &mut rarefy::Rng::seed_from_u64(1));
-    let model = Model {
-        info,
-        hyper,
-        variant,
-        params,
-        d_in: 4,
-        d_sae: 5,
-        pipeline: pipeline(),
-        image_shape: Some((2, 2)),
-    };
+    let architecture = (info.build)(&hyper).unwrap();
+    let mut rng = rarefy::Rng::seed_from_u64(1);
+    let layout = architecture.layout(4, 5);
+    let params = architecture.init(&layout, &rows(), &mut rng).unwrap();
+    let model = Model::new(info, hyper, params, pipeline(), Some((2, 2))).unwrap();
     model.save(folder.path()).unwrap();
     let use_it = || {
         let model = Model::load(folder.path())?;
@@ -298,14 +297,18 @@ fn a_checkpoint() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let survey = survey(&rows()).unwrap();
-    for (batch, rho_estimate) in [(None, "exact"), (Some(5), "moving")] {
+    for (arch, batch, option, value) in [
+        ("kl", None, "rho_estimate", "exact"),
+        ("kl", Some(5), "rho_estimate", "moving"),
+        ("batch-topk", Some(5), "k", "2"),
+    ] {
         let mut config = Config::default();
-        config.model.latents = 5;
+        config.model.arch = arch.into();
+        config.model.latents = Some(5);
         config.train.batch = batch;
-        let options = &mut config.model.options;
-        options.insert("rho_estimate".into(), rho_estimate.into());
+        config.model.options.insert(option.into(), value.into());
         let plan = Plan::new(&config, &survey).unwrap();
-        let state = State::new(&plan, None).unwrap();
+        let state = State::new(&plan, &rows(), None).unwrap();
         state.save(&path, &plan).unwrap();
         batter(&path, Cut::Refused, &|| {
             State::load(&path, &plan).map(|_| ())

@@ -40,7 +40,8 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
         ("weight_decay", "0.003".into()),
     ];
     let hyper = Hyper::check(info.options, given)?;
-    let variant = (info.build)(&hyper)?;
+    let architecture = (info.build)(&hyper)?;
+    let variant = architecture.dense().expect("kl is a dense architecture");
     // Fixed made-up numbers: time does not depend on values. benches/peers makes the same ones.
     let x = (0..rows * d_in)
         .map(|i| 0.5 + 0.5 * (i as f32 * 0.37).sin())
@@ -54,7 +55,7 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
         .enumerate()
         .for_each(|(i, w)| *w = 0.05 * (i as f32 * 0.73).sin());
 
-    let mut pass = Pass::new(variant.as_ref(), *d_in, *latents);
+    let mut pass = Pass::new(variant, *d_in, *latents);
     let form = pass.form(&source);
     let mut seconds = Vec::with_capacity(*repeats);
     let mut cost = 0.0;

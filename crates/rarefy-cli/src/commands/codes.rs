@@ -7,7 +7,6 @@ use rarefy::codes::Codes;
 use rarefy::data::{self, Source};
 use rarefy::formats::codes;
 use rarefy::model::Model;
-use rarefy::preprocess::RowContext;
 use rarefy::{Error, Result};
 use serde_json::json;
 
@@ -30,21 +29,18 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let chunks = pieces(source.rows()).map(|rows| {
         let mut raw = vec![0.0; rows.len() * source.d_in()];
         source.read(rows.start, &mut raw)?;
-        let encoded = model.encode(&raw);
         bar.inc(rows.len() as u64);
-        Ok(encoded)
+        Ok(raw)
     });
     if format.extension == "npy" {
-        let dense = chunks.map(|chunk| chunk.map(|(latents, _)| latents));
+        let dense = chunks.map(|raw| raw.map(|raw: Vec<f32>| model.encode(&raw).0));
         matrix::write(&args.out, (source.rows(), model.d_sae), dense)?;
     } else {
         interrupt::watch();
         let mut all = Codes::new(model.d_sae);
         for chunk in chunks {
             interrupt::check()?;
-            let (latents, context) = chunk?;
-            all.push_dense(&latents, args.threshold);
-            all.row_means.extend(context.means);
+            all.append(model.codes(&chunk?, args.threshold));
         }
         codes::write(&args.out, &all)?;
     }
@@ -66,14 +62,10 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     let all = codes::read(&args.codes)?;
     check_codes(&model, &all, &args.codes)?;
     let bar = progress(all.rows());
-    // Codes are sparse in memory; only one piece at a time is dense.
+    // Codes are sparse in memory; one piece at a time becomes rows.
     let chunks = pieces(all.rows()).map(|rows| {
-        let some = part(&all, &rows);
-        let means = RowContext {
-            means: some.row_means.clone(),
-        };
         bar.inc(rows.len() as u64);
-        Ok(model.decode(&some.to_dense(), &means))
+        Ok(model.decode_codes(&part(&all, &rows)))
     });
     matrix::write(&args.out, (all.rows(), model.raw_width()), chunks)?;
     bar.finish_and_clear();

@@ -27,10 +27,13 @@ pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
         ("rows", e.rows.to_string()),
         ("loss", number(e.loss)),
         ("  reconstruction", number(e.reconstruction)),
-        ("  penalty", number(e.penalty)),
-        ("  weight decay", number(e.weight_decay)),
-        ("explained variance", number(e.explained_variance)),
     ];
+    rows.extend(e.penalty.map(|penalty| ("  penalty", number(penalty))));
+    rows.extend(
+        e.weight_decay
+            .map(|decay| ("  weight decay", number(decay))),
+    );
+    rows.push(("explained variance", number(e.explained_variance)));
     if let Some(kl) = &e.kl {
         rows.push(("rho", number(kl.rho)));
         rows.push((
@@ -48,10 +51,14 @@ pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
     rows.push(("latents active in a row", number(e.l0)));
     let latents = e.latents.len();
     rows.push(("dead latents", format!("{} of {latents}", e.dead_latents)));
-    rows.push((
-        "always-on, collapsed",
-        format!("{}, {}", e.always_on_latents, e.collapsed_latents),
-    ));
+    let always = e.always_on_latents;
+    if let Some(collapsed) = e.collapsed_latents {
+        rows.push(("always-on, collapsed", format!("{always}, {collapsed}")));
+    }
+    if let Some(frequent) = e.frequent_latents {
+        let figures = format!("{always}, {frequent}");
+        rows.push(("always-on, in over 10 % of rows", figures));
+    }
     rows.into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect()

@@ -32,7 +32,7 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         .map(|(k, v)| (k.to_owned(), v.into()))
         .collect();
     let blocks: Vec<String> = model
-        .params
+        .params()
         .layout()
         .blocks()
         .iter()
@@ -45,7 +45,7 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     };
     let value = json!({
         "kind": kind, "format": "saelens", "architecture": model.info.name, "d_in": model.d_in, "d_sae": model.d_sae,
-        "parameters": model.params.values().len(), "preprocess": model.pipeline.names(), "options": options,
+        "parameters": model.params().values().len(), "preprocess": model.pipeline.names(), "options": options,
         "image_shape": model.image_shape, "finite": true,
     });
     let mut rows = vec![
@@ -57,7 +57,7 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         ],
         vec![
             "parameters".into(),
-            format!("{} ({})", model.params.values().len(), blocks.join(", ")),
+            format!("{} ({})", model.params().values().len(), blocks.join(", ")),
         ],
         vec![
             "preprocessing".into(),

@@ -4,7 +4,7 @@ use rarefy::data::{FORMATS, SAMPLES};
 use rarefy::formats::codes;
 use rarefy::metrics::METRICS;
 use rarefy::preprocess::STEPS;
-use rarefy::variants::{Info, OptionInfo, VARIANTS};
+use rarefy::variants::{Example, Info, OptionInfo, VARIANTS};
 use serde_json::{Value, json};
 
 use crate::cli::ListArgs;
@@ -57,16 +57,39 @@ fn formats() -> anyhow::Result<()> {
 }
 
 fn architecture(info: &Info) -> anyhow::Result<()> {
-    let (before, after) = info.example;
+    let Example {
+        options,
+        pre,
+        latents,
+    } = &info.example;
+    let with: Vec<String> = options.iter().map(|(k, v)| format!("{k} {v}")).collect();
+    let with = if with.is_empty() {
+        String::new()
+    } else {
+        format!("with {}, ", with.join(", "))
+    };
     output::print(&format!(
-        "{}: {}\n{}\n\npre-activations {before:?} become latents {after:?}\n",
-        info.name, info.summary, info.source
+        "{}: {}\n{}\n\n{with}pre-activations {pre:?} become latents {latents:?}\n{}\n",
+        info.name,
+        info.summary,
+        info.source,
+        defaults(info)
     ))?;
     let line = |o: &OptionInfo| row(&[o.name, o.default, &o.kind.expected(), o.help]);
     print(
         &["option", "default", "values", ""],
         info.options.iter().map(line),
     )
+}
+
+/// What a run of it takes where nothing is said.
+fn defaults(info: &Info) -> String {
+    let d = &info.defaults;
+    let optimizer = if d.full_batch { "lbfgs" } else { "adam" };
+    let norm = if d.unit_norm { "unit" } else { "free" };
+    let clip = d.clip.map_or("none".into(), |clip| clip.to_string());
+    let latents = d.latents_text;
+    format!("latents: {latents}; optimizer {optimizer}; clip {clip}; decoder_norm {norm}")
 }
 
 fn as_json(what: &str) -> Value {

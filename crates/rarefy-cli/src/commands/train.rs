@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use rarefy::config::Config;
-use rarefy::data::{Dataset, Source, survey};
+use rarefy::data::{Source, survey};
 use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 use rarefy::params::Params;
@@ -72,9 +72,15 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             .iter()
             .for_each(|warning| output::note(&format!("warning: {warning}")));
     }
-    let start = start(args, &run, &plan)?;
+    let start = start(args, &run, &plan, rows)?;
     let (outcome, speed) = train_watched(&plan, rows, start, &run, args, &reading)?;
-    let model = model(&plan, &outcome, pipeline, &dataset);
+    let model = Model::new(
+        plan.info,
+        plan.hyper,
+        outcome.params.clone(),
+        pipeline,
+        dataset.image_shape,
+    )?;
     model.save(&run.model_path())?;
     let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
     report::write(&run, &model, &dataset, &evaluation)?;
@@ -83,13 +89,13 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 }
 
 /// The state to start from. Everything that can be refused was or is, before the folder changes.
-fn start(args: &TrainArgs, run: &Run, plan: &Plan) -> Result<State> {
+fn start(args: &TrainArgs, run: &Run, plan: &Plan, rows: &dyn Source) -> Result<State> {
     if args.resume {
         let state = State::load(&run.newest_checkpoint()?, plan)?;
         run.write_config(&plan.config)?;
         return Ok(state);
     }
-    let state = State::new(plan, initial_weights(&plan.config)?)?;
+    let state = State::new(plan, rows, initial_weights(&plan.config)?)?;
     run.create(&plan.config)?;
     run.clear()?;
     Ok(state)
@@ -110,7 +116,7 @@ fn train_watched(
         watcher.message(&format!("going on from step {}", start.step));
     }
     let result = train::train(plan, rows, start, &mut watcher);
-    watcher.finish();
+    watcher.finish(result.is_ok())?;
     if let Err(Error::Interrupted) = &result {
         let folder = run.folder().display();
         output::note(&format!(
@@ -133,7 +139,10 @@ fn train_watched(
 fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()> {
     let before = rarefy::config::merge(&[layers::of_run(run)?])?;
     if before.model.arch != merged.model.arch || before.model.latents != merged.model.latents {
-        let of = |c: &Config| format!("{} with {} latents", c.model.arch, c.model.latents);
+        let of = |c: &Config| {
+            let latents = c.model.latents.map_or("its own".into(), |n| n.to_string());
+            format!("{} with {latents} latents", c.model.arch)
+        };
         let why = format!(
             "{} is a run of {}; it cannot be resumed as {}",
             run.folder().display(),
@@ -149,21 +158,7 @@ fn initial_weights(config: &Config) -> Result<Option<Params>> {
     let Some(path) = &config.model.init else {
         return Ok(None);
     };
-    Ok(Some(Model::load(path)?.params))
-}
-
-fn model(plan: &Plan, outcome: &Outcome, pipeline: Pipeline, dataset: &Dataset) -> Model {
-    let variant = (plan.info.build)(&plan.hyper).expect("the plan has built it before");
-    Model {
-        info: plan.info,
-        hyper: plan.hyper.clone(),
-        variant,
-        params: outcome.params.clone(),
-        d_in: plan.d_in,
-        d_sae: plan.config.model.latents,
-        pipeline,
-        image_shape: dataset.image_shape,
-    }
+    Ok(Some(Model::load(path)?.params().clone()))
 }
 
 /// The table, or the JSON object, at the end of a run.

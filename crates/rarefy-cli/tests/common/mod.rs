@@ -4,6 +4,22 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+/// What `eval --json` has of a sparse architecture.
+pub const SPARSE_FIELDS: [&str; 12] = [
+    "rows",
+    "mse",
+    "explained_variance",
+    "l0",
+    "lifetime_sparsity",
+    "population_sparsity",
+    "dead_latents",
+    "dead_fraction",
+    "always_on_latents",
+    "frequent_latents",
+    "loss",
+    "reconstruction",
+];
+
 /// What `eval --json` has of a KL autoencoder; `train --json` has the same and the four of the run.
 pub const EVAL_FIELDS: [&str; 19] = [
     "rows",

@@ -18,12 +18,15 @@ pub const SAMPLES: &[SampleInfo] = &[
         // 1, the reconstruction pulls them up to 40 % off. weight_decay 0.001 rubs the pixel noise
         // out of the filters, so that strokes remain; 0.0001 explains 93 % of the variance and
         // looks like noise. 400 iterations (a quarter of a second) leave nothing to gain.
-        defaults: &[
-            ("latents", "64"),
-            ("rho", "0.1"),
-            ("beta", "3"),
-            ("weight_decay", "0.001"),
-        ],
+        defaults: &[(
+            "kl",
+            &[
+                ("latents", "64"),
+                ("rho", "0.1"),
+                ("beta", "3"),
+                ("weight_decay", "0.001"),
+            ],
+        )],
         load: digits,
     },
     SampleInfo {
@@ -32,12 +35,15 @@ pub const SAMPLES: &[SampleInfo] = &[
         licence: "PDDL 1.0 (public domain)",
         // Without weight_decay the linear decoder grows and the latents shrink to a few percent
         // around rho: 99 % explained, nothing to read. At 0.005 they go up to 1 on what they mean.
-        defaults: &[
-            ("latents", "128"),
-            ("rho", "0.05"),
-            ("beta", "10"),
-            ("weight_decay", "0.005"),
-        ],
+        defaults: &[(
+            "kl",
+            &[
+                ("latents", "128"),
+                ("rho", "0.05"),
+                ("beta", "10"),
+                ("weight_decay", "0.005"),
+            ],
+        )],
         load: words,
     },
     SampleInfo {
@@ -45,12 +51,15 @@ pub const SAMPLES: &[SampleInfo] = &[
         summary: "10,000 grey 8x8 patches of natural photographs, pixels of 0 to 255",
         licence: "CC0 and public domain photographs (by way of scikit-image)",
         // The Stanford exercise's own.
-        defaults: &[
-            ("latents", "25"),
-            ("rho", "0.01"),
-            ("beta", "3"),
-            ("weight_decay", "0.0001"),
-        ],
+        defaults: &[(
+            "kl",
+            &[
+                ("latents", "25"),
+                ("rho", "0.01"),
+                ("beta", "3"),
+                ("weight_decay", "0.0001"),
+            ],
+        )],
         load: patches,
     },
 ];
@@ -63,9 +72,21 @@ pub struct SampleInfo {
     pub summary: &'static str,
     /// Under which terms it is here.
     pub licence: &'static str,
-    /// Settings that suit it, as `--set` takes them; below anything that the user says.
-    pub defaults: &'static [(&'static str, &'static str)],
+    /// Settings that suit it by architecture, as `--set` takes them; below anything that the user
+    /// says.
+    pub defaults: &'static [(&'static str, Settings)],
     load: fn() -> Dataset,
+}
+
+/// Keys and values.
+type Settings = &'static [(&'static str, &'static str)];
+
+impl SampleInfo {
+    /// The settings that suit it and an architecture, if any are better than the architecture's own.
+    pub fn defaults_of(&self, arch: &str) -> Settings {
+        let found = self.defaults.iter().find(|(name, _)| *name == arch);
+        found.map_or(&[], |(_, settings)| settings)
+    }
 }
 
 /// The table line called `name`.

@@ -1,9 +1,13 @@
 //! `SAELens`'s layout: a folder with `cfg.json` and `sae_weights.safetensors`.
 //!
 //! `W_enc [d_in, d_sae]`, `b_enc [d_sae]`, `W_dec [d_sae, d_in]`, `b_dec [d_in]`, all f32. A tied
-//! decoder is written out, so that other tools can use it. `architecture` in `cfg.json` names our
+//! decoder is written out, so that other tools can use it. `architecture` in `cfg.json` names the
 //! architecture and `options` holds its settings; unknown keys are ignored, as `SAELens` does.
 //! Preprocessing, where there is any, is `preprocess.safetensors` beside them.
+//!
+//! `SAELens` computes what we do with `topk`. A trained model with one threshold is its `jumprelu`,
+//! whose `threshold [d_sae]` holds that value over and over; our own name for it is kept among the
+//! metadata.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,11 +15,12 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Element, transpose};
+use crate::engine::Selection;
 use crate::model::Model;
 use crate::params::{Layout, Params};
 use crate::preprocess::Pipeline;
 use crate::tensors::{Reader, Writer};
-use crate::variants::{self, Hyper};
+use crate::variants::{self, Architecture, Hyper, Sparse};
 use crate::{Error, Result, atomic};
 
 const CONFIG: &str = "cfg.json";
@@ -34,6 +39,11 @@ struct Config {
     device: String,
     #[serde(default)]
     apply_b_dec_to_input: bool,
+    /// Whether latents count by what they decode to; `SAELens` takes it for granted with `topk`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rescale_acts_by_decoder_norm: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    k: Option<usize>,
     #[serde(default)]
     normalize_activations: String,
     #[serde(default)]
@@ -46,6 +56,9 @@ struct Config {
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Metadata {
+    /// Our own name, where another tool has another.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rarefy_architecture: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rarefy_version: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -58,13 +71,17 @@ struct Metadata {
 /// [`Error::Io`].
 pub fn save(model: &Model, folder: &Path) -> Result<()> {
     let (d_in, d_sae) = (model.d_in, model.d_sae);
-    let w_enc = model.params.get("w_enc");
-    let w_dec = model.params.find("w_dec").unwrap_or(w_enc);
+    let params = model.params();
+    let w_enc = params.get("w_enc");
+    let w_dec = params.find("w_dec").unwrap_or(w_enc);
     let mut file = Writer::default();
     file.tensor("W_enc", &[d_in, d_sae], &transpose(w_enc, d_sae, d_in));
-    file.vector("b_enc", model.params.get("b_enc"));
+    file.vector("b_enc", params.get("b_enc"));
     file.tensor("W_dec", &[d_sae, d_in], w_dec);
-    file.vector("b_dec", model.params.get("b_dec"));
+    file.vector("b_dec", params.get("b_dec"));
+    if let Some(threshold) = params.find("threshold") {
+        file.vector("threshold", &threshold.repeat(d_sae));
+    }
     file.write(&folder.join(WEIGHTS))?;
     let preprocess = folder.join(PREPROCESS);
     if !model.pipeline.is_identity() {
@@ -73,16 +90,25 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
         // An earlier model's would be applied to this one's rows.
         std::fs::remove_file(&preprocess).map_err(Error::io(&preprocess))?;
     }
+    let Abroad {
+        name,
+        k,
+        centred,
+        rescaled,
+    } = abroad(model);
     let config = Config {
-        architecture: model.info.name.into(),
+        architecture: name.into(),
         d_in,
         d_sae,
         dtype: "float32".into(),
         device: "cpu".into(),
-        apply_b_dec_to_input: false,
+        apply_b_dec_to_input: centred,
+        rescale_acts_by_decoder_norm: rescaled,
+        k,
         normalize_activations: "none".into(),
         reshape_activations: "none".into(),
         metadata: Metadata {
+            rarefy_architecture: (name != model.info.name).then(|| model.info.name.into()),
             rarefy_version: Some(env!("CARGO_PKG_VERSION").into()),
             image_shape: model.image_shape,
         },
@@ -98,6 +124,42 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     })
 }
 
+/// What `SAELens` calls an architecture, and the keys that it wants.
+struct Abroad {
+    name: &'static str,
+    k: Option<usize>,
+    /// Whether the decoder bias is taken off the rows before the encoder.
+    centred: bool,
+    rescaled: Option<bool>,
+}
+
+fn abroad(model: &Model) -> Abroad {
+    let name = model.info.name;
+    let Architecture::Sparse(sparse) = &model.architecture else {
+        return Abroad {
+            name,
+            k: None,
+            centred: false,
+            rescaled: None,
+        };
+    };
+    match sparse.inference(model.params()) {
+        Selection::Row(k) => Abroad {
+            name: "topk",
+            k: Some(k),
+            centred: true,
+            rescaled: Some(false),
+        },
+        Selection::Above(_) => Abroad {
+            name: "jumprelu",
+            k: None,
+            centred: true,
+            rescaled: None,
+        },
+        Selection::Batch(_) => unreachable!("a trained model selects row by row"),
+    }
+}
+
 /// Reads a model from a folder.
 ///
 /// # Errors
@@ -108,10 +170,13 @@ pub fn load(folder: &Path) -> Result<Model> {
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
     let config: Config =
         serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
-    let info = variants::find(&config.architecture)?;
-    let given = config.options.iter().map(|(k, v)| (k.as_str(), v.clone()));
-    let hyper = Hyper::check(info.options, given)?;
-    let variant = (info.build)(&hyper)?;
+    let name = config.metadata.rarefy_architecture.as_ref();
+    let info = variants::find(name.unwrap_or(&config.architecture))?;
+    let hyper = Hyper::check(info.options, options(&config))?;
+    let architecture = (info.build)(&hyper)?;
+    if let Architecture::Sparse(sparse) = &architecture {
+        refuse_another_forward(&path, &config, sparse)?;
+    }
     let (d_in, d_sae) = (config.d_in, config.d_sae);
     if d_in == 0 || d_sae == 0 || d_in.checked_mul(d_sae).is_none() {
         let why = format!("expected d_in and d_sae of a real model, got {d_in} and {d_sae}");
@@ -119,7 +184,7 @@ pub fn load(folder: &Path) -> Result<Model> {
     }
     let params = weights(
         &folder.join(WEIGHTS),
-        &variant.layout(d_in, d_sae),
+        &architecture.layout(d_in, d_sae),
         d_in,
         d_sae,
     )?;
@@ -149,16 +214,45 @@ pub fn load(folder: &Path) -> Result<Model> {
             got: format!("{height} x {width}"),
         });
     }
-    Ok(Model {
-        info,
-        hyper,
-        variant,
-        params,
-        d_in,
-        d_sae,
-        pipeline,
-        image_shape: config.metadata.image_shape,
-    })
+    Model::new(info, hyper, params, pipeline, config.metadata.image_shape)
+}
+
+/// Our options, with the `k` of a file that another tool wrote.
+fn options(config: &Config) -> BTreeMap<&str, String> {
+    let mut options: BTreeMap<_, _> = config
+        .options
+        .iter()
+        .map(|(k, v)| (k.as_str(), v.clone()))
+        .collect();
+    if let Some(k) = config.k {
+        options.insert("k", k.to_string());
+    }
+    options
+}
+
+/// A model that computes something else than its architecture does here would load and give wrong
+/// numbers.
+fn refuse_another_forward(path: &Path, config: &Config, sparse: &Sparse) -> Result<()> {
+    let refuse = |key: &str, expected: &str, got: &str| {
+        let why = format!("{key}: expected {expected}, got {got}");
+        Err(Error::format(path, why))
+    };
+    if !config.apply_b_dec_to_input {
+        return refuse("apply_b_dec_to_input", "true", "false");
+    }
+    // It matters to what selects by rank; where it is not said, it is so.
+    if sparse.threshold.is_none() && config.rescale_acts_by_decoder_norm.unwrap_or(true) {
+        let expected = "false, with the norms folded into the weights";
+        return refuse("rescale_acts_by_decoder_norm", expected, "true");
+    }
+    if !["", "none"].contains(&config.normalize_activations.as_str()) {
+        return refuse(
+            "normalize_activations",
+            "none",
+            &config.normalize_activations,
+        );
+    }
+    Ok(())
 }
 
 /// Reads the parameters; memory is taken only for what the file really holds.
@@ -172,13 +266,14 @@ fn weights(path: &Path, layout: &Layout, d_in: usize, d_sae: usize) -> Result<Pa
             "w_dec" => ("W_dec", vec![d_sae, d_in]),
             "b_enc" => ("b_enc", vec![d_sae]),
             "b_dec" => ("b_dec", vec![d_in]),
+            "threshold" => ("threshold", vec![d_sae]),
             other => (other, vec![block.rows, block.cols]),
         };
         let values = tensor(&file, path, name, &shape)?;
-        blocks.push(if name == "W_enc" {
-            transpose(&values, d_in, d_sae)
-        } else {
-            values
+        blocks.push(match name {
+            "W_enc" => transpose(&values, d_in, d_sae),
+            "threshold" => vec![one_value(path, &values)?],
+            _ => values,
         });
     }
     let mut params = Params::zeros(layout);
@@ -186,6 +281,21 @@ fn weights(path: &Path, layout: &Layout, d_in: usize, d_sae: usize) -> Result<Pa
         params.get_mut(block.name).copy_from_slice(&values);
     }
     Ok(params)
+}
+
+/// The threshold that all latents share.
+fn one_value(path: &Path, thresholds: &[f32]) -> Result<f32> {
+    let first = thresholds[0];
+    match thresholds.iter().position(|v| *v != first) {
+        None => Ok(first),
+        Some(at) => Err(Error::format(
+            path,
+            format!(
+                "threshold: expected one value for all latents, got {first} and, at index {at}, {}",
+                thresholds[at]
+            ),
+        )),
+    }
 }
 
 fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
@@ -222,46 +332,130 @@ fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) -> Result<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::Memory;
+    use crate::variants::Info;
     use rand::SeedableRng;
+
+    /// A model of 3 inputs and 5 latents as it starts from the seed, with a threshold if it has one.
+    fn made_up(info: &'static Info, hyper: Hyper) -> Model {
+        let architecture = (info.build)(&hyper).unwrap();
+        let rows = Memory::new("rows", 3, (0..12).map(|i| (i as f32).sin()).collect());
+        let mut rng = crate::Rng::seed_from_u64(1);
+        let layout = architecture.layout(3, 5);
+        let mut params = architecture.init(&layout, &rows, &mut rng).unwrap();
+        if params.find("threshold").is_some() {
+            params.get_mut("threshold")[0] = 0.125;
+        }
+        Model::new(info, hyper, params, Pipeline::identity(3), Some((1, 3))).unwrap()
+    }
+
+    /// Every architecture comes back as itself, and is what another tool knows.
+    #[test]
+    fn every_architecture_reads_back_as_itself() {
+        for info in variants::VARIANTS {
+            let given = [("k", "2".to_owned())];
+            let given = given
+                .into_iter()
+                .filter(|(name, _)| info.options.iter().any(|o| o.name == *name));
+            let model = made_up(info, Hyper::check(info.options, given).unwrap());
+            let folder = tempfile::tempdir().unwrap();
+            save(&model, folder.path()).unwrap();
+            let back = load(folder.path()).unwrap();
+            assert_eq!(back.info.name, info.name);
+            assert_eq!(
+                (back.params(), &back.hyper),
+                (model.params(), &model.hyper),
+                "{}",
+                info.name
+            );
+            let text = std::fs::read_to_string(folder.path().join(CONFIG)).unwrap();
+            let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+            let (name, centred) = match info.name {
+                "topk" => ("topk", true),
+                "batch-topk" => ("jumprelu", true),
+                own => (own, false),
+            };
+            assert_eq!(config["architecture"], name);
+            assert_eq!(config["apply_b_dec_to_input"], centred);
+            let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
+            let file = Reader::new(Path::new("weights"), &bytes).unwrap();
+            if name == "jumprelu" {
+                let thresholds = tensor(&file, folder.path(), "threshold", &[5]).unwrap();
+                assert_eq!(thresholds, [0.125; 5]);
+            }
+            if name == "topk" {
+                assert_eq!(
+                    (&config["k"], &config["rescale_acts_by_decoder_norm"]),
+                    (&2.into(), &false.into())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_that_computes_something_else_is_refused() {
+        let info = variants::find("topk").unwrap();
+        let given = [("k", "2".to_owned())];
+        let model = made_up(info, Hyper::check(info.options, given).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        save(&model, folder.path()).unwrap();
+        let path = folder.path().join(CONFIG);
+        let text = std::fs::read_to_string(&path).unwrap();
+        for (from, to, expected) in [
+            (
+                "\"apply_b_dec_to_input\": true",
+                "\"apply_b_dec_to_input\": false",
+                "apply_b_dec_to_input: expected true, got false",
+            ),
+            (
+                "\"rescale_acts_by_decoder_norm\": false,",
+                "",
+                "rescale_acts_by_decoder_norm: expected false",
+            ),
+            (
+                "\"normalize_activations\": \"none\"",
+                "\"normalize_activations\": \"layer_norm\"",
+                "normalize_activations: expected none, got layer_norm",
+            ),
+        ] {
+            assert_eq!(text.matches(from).count(), 1, "{from}: {text}");
+            std::fs::write(&path, text.replace(from, to)).unwrap();
+            let error = load(folder.path()).err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        // Without our options, the k of the file counts and not our default.
+        let from = text.find("\"options\"").unwrap();
+        let bare = text[..from].trim_end().trim_end_matches(',').to_owned() + "}";
+        std::fs::write(&path, bare).unwrap();
+        assert_eq!(load(folder.path()).unwrap().hyper.text("k"), "2");
+    }
 
     #[test]
     fn a_model_reads_back_as_itself_and_lies_on_disk_as_saelens_expects() {
         for tied in ["false", "true"] {
             let info = variants::find("kl").unwrap();
             let hyper = Hyper::check(info.options, [("tied", tied.to_owned())]).unwrap();
-            let variant = (info.build)(&hyper).unwrap();
-            let params = variant.init(&variant.layout(3, 5), &mut crate::Rng::seed_from_u64(1));
-            let pipeline = Pipeline::identity(3);
-            let model = Model {
-                info,
-                hyper,
-                variant,
-                params,
-                d_in: 3,
-                d_sae: 5,
-                pipeline,
-                image_shape: Some((1, 3)),
-            };
+            let model = made_up(info, hyper);
             let folder = tempfile::tempdir().unwrap();
             save(&model, folder.path()).unwrap();
             let back = load(folder.path()).unwrap();
             assert_eq!(
-                (back.params, back.hyper, back.image_shape),
-                (model.params.clone(), model.hyper, Some((1, 3)))
+                (back.params(), &back.hyper, back.image_shape),
+                (model.params(), &model.hyper, Some((1, 3)))
             );
 
             let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
             let file = Reader::new(Path::new("weights"), &bytes).unwrap();
             let w_enc = tensor(&file, folder.path(), "W_enc", &[3, 5]).unwrap();
             // W_enc[j, l] on disk is the weight of latent l for input j.
-            assert_eq!(w_enc[5 + 4], model.params.get("w_enc")[4 * 3 + 1]);
+            assert_eq!(w_enc[5 + 4], model.params().get("w_enc")[4 * 3 + 1]);
             let w_dec = tensor(&file, folder.path(), "W_dec", &[5, 3]).unwrap();
             assert_eq!(
                 w_dec,
                 model
-                    .params
+                    .params()
                     .find("w_dec")
-                    .unwrap_or(model.params.get("w_enc"))
+                    .unwrap_or(model.params().get("w_enc"))
             );
         }
     }

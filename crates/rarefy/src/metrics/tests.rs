@@ -1,5 +1,6 @@
 //! The figures against numbers worked by hand.
 
+use super::dense::{LatentSums, Sums};
 use super::*;
 use crate::data::{Dataset, Memory, Shards};
 use crate::params::Params;
@@ -29,6 +30,11 @@ const RHO: f64 = 0.2;
 
 /// `x_hat = (2 alive - 1, 2 always_on - collapsed - 1.3)`.
 fn by_hand(options: &[(&str, &str)]) -> Model {
+    changed(options, |_| {})
+}
+
+/// [`by_hand`] with other parameters.
+fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
     let info = variants::find("kl").unwrap();
     let own = [
         ("rho", "0.2"),
@@ -38,8 +44,8 @@ fn by_hand(options: &[(&str, &str)]) -> Model {
     ];
     let given = own.iter().chain(options).map(|&(k, v)| (k, v.to_owned()));
     let hyper = Hyper::check(info.options, given).unwrap();
-    let variant = (info.build)(&hyper).unwrap();
-    let mut params = Params::zeros(&variant.layout(2, 4));
+    let architecture = (info.build)(&hyper).unwrap();
+    let mut params = Params::zeros(&architecture.layout(2, 4));
     let mut fill = |name: &str, values: &[f64]| {
         let block = params.get_mut(name);
         assert_eq!(block.len(), values.len());
@@ -56,16 +62,8 @@ fn by_hand(options: &[(&str, &str)]) -> Model {
     fill("b_enc", &[0.0, -ln(99.0), ln(3.0), -ln(4.0)]);
     fill("w_dec", &[2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, -1.0]);
     fill("b_dec", &[-1.0, -1.3]);
-    Model {
-        info,
-        hyper,
-        variant,
-        params,
-        d_in: 2,
-        d_sae: 4,
-        pipeline: Pipeline::identity(2),
-        image_shape: None,
-    }
+    change(&mut params);
+    Model::new(info, hyper, params, Pipeline::identity(2), None).unwrap()
 }
 
 /// [`ROWS`] so many times over.
@@ -99,17 +97,21 @@ fn every_figure_is_the_one_worked_by_hand() {
         // is always on in all 5.
         near(e.l0, (2.0 + 5.0) / 5.0);
         assert_eq!((e.dead_latents, e.dead_fraction), (1, 0.25));
-        assert_eq!((e.always_on_latents, e.collapsed_latents), (1, 1));
+        assert_eq!((e.always_on_latents, e.collapsed_latents), (1, Some(1)));
+        assert_eq!(e.frequent_latents, None);
 
         near(e.reconstruction, e.mse / 2.0);
         let kl_sum = kl(0.5) + kl(0.014) + kl(0.81);
-        near(e.penalty, 3.0 * kl_sum);
+        near(e.penalty.unwrap(), 3.0 * kl_sum);
         let squares = [9.0f64, 99.0 / 49.0, 3.0].map(|v| v.ln().powi(2));
         near(
-            e.weight_decay,
+            e.weight_decay.unwrap(),
             0.05 * (squares.iter().sum::<f64>() + 4.0 + 4.0 + 1.0),
         );
-        near(e.loss, e.reconstruction + e.penalty + e.weight_decay);
+        near(
+            e.loss,
+            e.reconstruction + e.penalty.unwrap() + e.weight_decay.unwrap(),
+        );
 
         let figures = e.kl.as_ref().unwrap();
         near(figures.rho, 0.2);
@@ -273,12 +275,13 @@ fn where_the_rows_lie_changes_nothing() {
 #[test]
 fn sums_of_pieces_merge_to_the_sums_of_all() {
     let (model, x) = (by_hand(&[]), many_rows());
+    let variant = model.architecture.dense().unwrap();
     let mut all = Sums::new(4);
-    all.add(&model, &x);
+    all.add(&model, variant, &x);
     let mut merged = Sums::new(4);
     for piece in [&x[..2], &x[2..600], &x[600..600], &x[600..]] {
         let mut sums = Sums::new(4);
-        sums.add(&model, piece);
+        sums.add(&model, variant, piece);
         merged.merge(&sums);
     }
     let close = |a: f64, b: f64| assert!((a - b).abs() <= 1e-6 * a, "{a} and {b}");
@@ -330,18 +333,19 @@ fn a_latent_has_one_status_and_the_limits_are_where_they_should_be() {
 fn omega_is_the_same_whatever_beta() {
     let own = evaluate(&by_hand(&[]), &rows(1)).unwrap();
     let free = evaluate(&by_hand(&[("beta", "0")]), &rows(1)).unwrap();
-    assert_eq!(free.penalty, 0.0);
+    assert_eq!(free.penalty, Some(0.0));
     assert_eq!(own.kl, free.kl);
-    near(free.loss, own.loss - own.penalty);
+    near(free.loss, own.loss - own.penalty.unwrap());
 }
 
 /// The mean of a latent at a pre-activation of -120 rounds to 0 in f32, and its KL to infinity.
 #[test]
 fn omega_is_finite_for_a_silent_latent_even_without_a_penalty() {
     for beta in ["3", "0"] {
-        let mut model = by_hand(&[("beta", beta)]);
-        model.params.get_mut("w_enc")[3] = 0.0;
-        model.params.get_mut("b_enc")[1] = -120.0;
+        let model = changed(&[("beta", beta)], |params| {
+            params.get_mut("w_enc")[3] = 0.0;
+            params.get_mut("b_enc")[1] = -120.0;
+        });
         let e = evaluate(&model, &rows(1)).unwrap();
         let silent = RHO * (RHO.ln() + 120.0) + (1.0 - RHO) * (1.0 - RHO).ln();
         near(e.kl.unwrap().omega, kl(0.5) + silent + kl(0.81));

@@ -8,7 +8,7 @@ use crate::data::Source;
 use crate::optim::Step;
 use crate::params::Params;
 use crate::plan::Plan;
-use crate::variants::Parts;
+use crate::variants::{Parts, Variant};
 use crate::{Error, Result};
 
 /// Iterations over which the decrease is compared with the tolerance.
@@ -16,11 +16,12 @@ const WINDOW: usize = 5;
 
 pub(super) fn train(
     plan: &Plan,
+    variant: &dyn Variant,
     data: &dyn Source,
     mut state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut objective = Objective::new(plan, data, &state.params);
+    let mut objective = Objective::new(plan, variant, data, &state.params);
     let mut x = state.params.values().to_vec();
     let mut gradient = vec![0.0; x.len()];
     let mut value = objective.at(&x, &mut gradient)?;
@@ -67,6 +68,7 @@ pub(super) fn train(
             parts,
             gradient_norm: dot(&gradient, &gradient).sqrt(),
             rho_hat_mean,
+            sparse: None,
         })?;
         after_step(plan, &state, observer)?;
     }
@@ -102,7 +104,7 @@ fn iterate(
 
 /// The objective over all rows as a function of the flat parameters.
 struct Objective<'a> {
-    plan: &'a Plan,
+    variant: &'a dyn Variant,
     data: &'a dyn Source,
     pass: Pass<'a>,
     form: Form,
@@ -112,11 +114,11 @@ struct Objective<'a> {
 }
 
 impl<'a> Objective<'a> {
-    fn new(plan: &'a Plan, data: &'a dyn Source, params: &Params) -> Self {
-        let pass = Pass::new(plan.variant.as_ref(), plan.d_in, plan.config.model.latents);
+    fn new(plan: &Plan, variant: &'a dyn Variant, data: &'a dyn Source, params: &Params) -> Self {
+        let pass = Pass::new(variant, plan.d_in, plan.d_sae);
         let form = pass.form(data);
         Self {
-            plan,
+            variant,
             data,
             pass,
             form,
@@ -128,7 +130,7 @@ impl<'a> Objective<'a> {
     fn at(&mut self, x: &[f32], gradient: &mut [f32]) -> Result<f64> {
         self.params.values_mut().copy_from_slice(x);
         let mut mean = None;
-        let variant = &self.plan.variant;
+        let variant = self.variant;
         let parts = self
             .pass
             .evaluate(&self.params, self.data, self.form, &mut |batch| {

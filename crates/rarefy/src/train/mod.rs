@@ -1,5 +1,6 @@
 //! Training: steps, full batches and mini-batches, checkpoints and resuming.
 
+mod descend;
 mod full;
 mod mini;
 mod moving;
@@ -12,7 +13,7 @@ use crate::config::OptimizerKind;
 use crate::data::Source;
 use crate::params::Params;
 use crate::plan::Plan;
-use crate::variants::Parts;
+use crate::variants::{Architecture, Parts};
 
 pub use moving::Moving;
 pub use state::{Optimizer, State};
@@ -32,6 +33,19 @@ pub struct Progress {
     pub gradient_norm: f64,
     /// Mean over latents of (the estimate of) the mean activation.
     pub rho_hat_mean: Option<f64>,
+    /// What only a sparse architecture has.
+    pub sparse: Option<SparseProgress>,
+}
+
+/// What a step of the sparse engine tells beside the objective.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct SparseProgress {
+    /// Mean number of latents that a row of the batch kept.
+    pub l0: f64,
+    /// Share of the latents that no row has kept for long.
+    pub dead_fraction: f64,
+    /// Share of the data's variance that the batch's reconstruction explains.
+    pub explained_variance: f64,
 }
 
 /// What training tells, and asks.
@@ -60,7 +74,7 @@ pub trait Observer {
 /// let rows = data::Memory::new("four rows", 2, vec![0.1, 0.9, 0.9, 0.1, 0.2, 0.8, 0.8, 0.2]);
 /// let config = config::merge(&["[model]\nlatents = 2\n[train]\nsteps = 3".parse().unwrap()])?;
 /// let plan = Plan::new(&config, &data::survey(&rows)?)?;
-/// let start = train::State::new(&plan, None)?;
+/// let start = train::State::new(&plan, &rows, None)?;
 /// let outcome = train::train(&plan, &rows, start, &mut train::Silent)?;
 /// assert_eq!((outcome.steps, outcome.params.get("w_enc").len()), (3, 4));
 /// # Ok::<(), rarefy::Error>(())
@@ -105,9 +119,14 @@ pub fn train(
     start: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    match plan.optimizer {
-        OptimizerKind::Lbfgs => full::train(plan, data, start, observer),
-        OptimizerKind::Adam | OptimizerKind::Sgd => mini::train(plan, data, start, observer),
+    match &plan.architecture {
+        Architecture::Dense(variant) => match plan.optimizer {
+            OptimizerKind::Lbfgs => full::train(plan, variant.as_ref(), data, start, observer),
+            OptimizerKind::Adam | OptimizerKind::Sgd => {
+                mini::train(plan, variant.as_ref(), data, start, observer)
+            }
+        },
+        Architecture::Sparse(sparse) => sparse::train(plan, sparse, data, start, observer),
     }
 }
 

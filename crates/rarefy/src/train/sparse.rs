@@ -1,4 +1,189 @@
-//! Training of sparse architectures.
+//! Runs of the sparse engine: Adam over mini-batches, and the threshold at the end.
 
 mod blocks;
 pub mod step;
+
+use super::descend::{descend, rate};
+use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
+use crate::Result;
+use crate::codes::Codes;
+use crate::data::Source;
+use crate::engine::{Encoder, Selection};
+use crate::params::Params;
+use crate::plan::Plan;
+use crate::variants::{Batch, Parts, Sparse, Threshold};
+
+use step::{Report, Settings, Step};
+
+/// Rows that a threshold is calibrated on, at most.
+const CALIBRATION_ROWS: usize = 1 << 16;
+
+pub(super) fn train(
+    plan: &Plan,
+    sparse: &Sparse,
+    data: &dyn Source,
+    state: State,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
+    let mut step = Step::new(sparse.objective, &state.params);
+    let mut buffer = Vec::new();
+    let (mut state, reason) = descend(plan, data, state, observer, &mut |state, rows, _| {
+        let x = in_memory(rows, &mut buffer)?;
+        advance(plan, x, state, &mut step)
+    })?;
+    if let Some(threshold) = &sparse.threshold {
+        set_threshold(threshold, data, &mut state, observer)?;
+    }
+    finish(state, reason, observer)
+}
+
+/// The rows as one slice, read into `buffer` where they do not lie in memory.
+fn in_memory<'a>(rows: &'a dyn Source, buffer: &'a mut Vec<f32>) -> Result<&'a [f32]> {
+    if let Some(x) = rows.as_slice() {
+        return Ok(x);
+    }
+    buffer.resize(rows.rows() * rows.d_in(), 0.0);
+    rows.read(0, buffer)?;
+    Ok(buffer)
+}
+
+/// One step on the rows `x`.
+fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result<Progress> {
+    let settings = Settings {
+        lr: rate(plan, state.step),
+        clip: plan.clip,
+        unit_norm: plan.unit_norm,
+    };
+    let report = step.run(
+        &mut state.params,
+        state.optimizer.descent(),
+        &mut state.since_fired,
+        x,
+        &settings,
+    );
+    let parts = Parts {
+        reconstruction: report.reconstruction,
+        auxiliary: report.auxiliary,
+        ..Parts::default()
+    };
+    refuse_diverged(state.step + 1, parts.total(), report.gradient_norm)?;
+    if let (Some(moving), Some(smallest)) = (&mut state.moving, report.smallest) {
+        moving.update(Batch {
+            rows: 1,
+            statistics: vec![f64::from(smallest)],
+        });
+    }
+    state.step += 1;
+    state.rows_seen += (x.len() / plan.d_in) as u64;
+    Ok(Progress {
+        step: state.step,
+        steps: plan.steps,
+        rows_seen: state.rows_seen,
+        parts,
+        gradient_norm: report.gradient_norm,
+        rho_hat_mean: None,
+        sparse: Some(progress(plan, &report)),
+    })
+}
+
+fn progress(plan: &Plan, report: &Report) -> SparseProgress {
+    SparseProgress {
+        l0: report.l0,
+        dead_fraction: report.dead as f64 / plan.d_sae as f64,
+        explained_variance: if plan.variance > 0.0 {
+            1.0 - report.reconstruction / plan.variance
+        } else {
+            0.0
+        },
+    }
+}
+
+/// Gives the model its threshold, and says what the other way to find one would have given.
+fn set_threshold(
+    threshold: &Threshold,
+    data: &dyn Source,
+    state: &mut State,
+    observer: &mut dyn Observer,
+) -> Result<()> {
+    let rows = calibration_rows(data)?;
+    let n = rows.len() / data.d_in();
+    let calibrated = calibrate(&state.params, &rows, threshold.k);
+    let moving = state.moving.as_ref().and_then(super::Moving::estimate);
+    // A run in which no batch kept anything has no average; then nothing is above the other either.
+    let moving = moving.map_or(calibrated, |estimate| estimate.statistics[0] as f32);
+    let taken = if threshold.calibrated {
+        calibrated
+    } else {
+        moving
+    };
+    state.params.get_mut("threshold")[0] = taken;
+    let l0 = |above| count(&state.params, &rows, above) as f64 / n as f64;
+    observer.message(&format!(
+        "threshold: calibrated {calibrated:.6} (L0 {:.3}), moving average {moving:.6} (L0 {:.3}), on {n} training rows; \
+         the model takes the {} one",
+        l0(calibrated),
+        l0(moving),
+        if threshold.calibrated { "calibrated" } else { "moving" }
+    ));
+    Ok(())
+}
+
+/// Number of pre-activations above a threshold; a piece at a time, as they may be many.
+fn count(params: &Params, rows: &[f32], above: f32) -> usize {
+    const ROWS: usize = 4096;
+    let (d_in, d_sae) = (params.get("b_dec").len(), params.get("b_enc").len());
+    let encoder = Encoder::new(params);
+    let pieces = rows.chunks(ROWS * d_in);
+    pieces
+        .map(|x| {
+            let mut codes = Codes::new(d_sae);
+            encoder.encode(params, x, Selection::Above(above), &mut codes);
+            codes.values.len()
+        })
+        .sum()
+}
+
+/// All rows, or so many evenly over the data.
+fn calibration_rows(data: &dyn Source) -> Result<Vec<f32>> {
+    let (all, count) = (data.rows(), data.rows().min(CALIBRATION_ROWS));
+    let mut rows = vec![0.0; count * data.d_in()];
+    if count == all {
+        data.read(0, &mut rows)?;
+    } else {
+        let chosen: Vec<usize> = (0..count).map(|i| i * all / count).collect();
+        data.gather(&chosen, &mut rows)?;
+    }
+    Ok(rows)
+}
+
+/// The threshold above which these rows have k latents each on average: just below the
+/// `floor(n k)`-th largest positive pre-activation, or 0 where there are not so many.
+///
+/// # Example
+/// ```
+/// use rarefy::params::{Layout, Params};
+/// use rarefy::train::sparse::calibrate;
+/// // Latent j is x_j, so the pre-activations are the rows.
+/// let blocks = [("w_enc", 2, 2), ("b_enc", 1, 2), ("w_dec", 2, 2), ("b_dec", 1, 2)];
+/// let mut params = Params::zeros(&Layout::new(&blocks));
+/// params.get_mut("w_enc").copy_from_slice(&[1.0, 0.0, 0.0, 1.0]);
+/// let rows = [5.0, 1.0, 3.0, -2.0, 4.0, 2.0, 0.0, 0.0];
+/// // Four rows and k = 0.75: three entries, 5, 4 and 3.
+/// assert_eq!(calibrate(&params, &rows, 0.75), 3f32.next_down());
+/// assert_eq!(calibrate(&params, &rows, 2.0), 0.0); // only five are positive
+/// ```
+pub fn calibrate(params: &Params, rows: &[f32], k: f64) -> f32 {
+    let d_in = params.get("b_dec").len();
+    let mut codes = Codes::new(params.get("b_enc").len());
+    Encoder::new(params).encode(params, rows, Selection::Batch(k), &mut codes);
+    let wanted = ((rows.len() / d_in) as f64 * k).floor() as usize;
+    if codes.values.len() < wanted {
+        return 0.0;
+    }
+    let smallest = codes.values.iter().copied().fold(f32::INFINITY, f32::min);
+    if smallest.is_finite() {
+        smallest.next_down()
+    } else {
+        0.0
+    }
+}

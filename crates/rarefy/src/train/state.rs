@@ -6,13 +6,14 @@ use rand::SeedableRng;
 
 use super::Moving;
 use crate::config::OptimizerKind;
+use crate::data::Source;
 use crate::optim::descent::Rule;
 use crate::optim::lbfgs::Pair;
 use crate::optim::{Descent, Lbfgs};
-use crate::params::Params;
+use crate::params::{Layout, Params};
 use crate::plan::Plan;
 use crate::tensors::{Reader, Writer};
-use crate::variants::Estimate;
+use crate::variants::{Architecture, Estimate};
 use crate::{Error, Result, Rng};
 
 /// Parameters, optimiser and position in the data after some step.
@@ -26,8 +27,11 @@ pub struct State {
     pub params: Params,
     /// The optimiser's memory.
     pub optimizer: Optimizer,
-    /// The running estimate of the statistics, if the architecture trains by one.
+    /// A running mean over mini-batches: of the statistics, if the architecture trains by one, or
+    /// of the smallest kept value, if a trained model has a threshold.
     pub moving: Option<Moving>,
+    /// Rows that each latent has not fired for; empty where nothing depends on it.
+    pub since_fired: Vec<u64>,
     /// What the optimiser needs to see that it has converged: L-BFGS the objective's last values, Adam
     /// and SGD the sum over this epoch so far and the last epoch's mean.
     pub recent: Vec<f64>,
@@ -42,17 +46,29 @@ pub enum Optimizer {
     Descent(Descent),
 }
 
+impl Optimizer {
+    /// Adam's or SGD's state, where the plan has decided for one of them.
+    pub(super) fn descent(&mut self) -> &mut Descent {
+        match self {
+            Self::Descent(descent) => descent,
+            Self::Lbfgs(_) => unreachable!("the plan made or loaded a state for Adam or SGD"),
+        }
+    }
+}
+
 impl State {
-    /// The state before the first step: parameters drawn from the seed, or `init` if given.
+    /// The state before the first step: parameters drawn from the seed (some architectures start
+    /// from what the prepared `rows` look like), or `init` if given.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `init` has other blocks than the plan's architecture.
-    pub fn new(plan: &Plan, init: Option<Params>) -> Result<Self> {
-        let layout = plan.variant.layout(plan.d_in, plan.config.model.latents);
+    /// [`Error::Shape`] if `init` has other blocks than the plan's architecture; what reading the
+    /// rows returns.
+    pub fn new(plan: &Plan, rows: &dyn Source, init: Option<Params>) -> Result<Self> {
+        let layout = plan.architecture.layout(plan.d_in, plan.d_sae);
         let params = match init {
             Some(params) if *params.layout() == layout => params,
             Some(params) => {
-                let sizes = |l: &crate::params::Layout| {
+                let sizes = |l: &Layout| {
                     l.blocks()
                         .iter()
                         .map(|b| format!("{} {}x{}", b.name, b.rows, b.cols))
@@ -65,35 +81,51 @@ impl State {
                     got: sizes(params.layout()),
                 });
             }
-            None => plan
-                .variant
-                .init(&layout, &mut Rng::seed_from_u64(plan.config.train.seed)),
+            None => {
+                let mut rng = Rng::seed_from_u64(plan.config.train.seed);
+                plan.architecture.init(&layout, rows, &mut rng)?
+            }
         };
+        Ok(Self::at_start(plan, params))
+    }
+
+    /// These parameters, and nothing remembered yet.
+    fn at_start(plan: &Plan, params: Params) -> Self {
         let optimizer = match plan.optimizer {
             OptimizerKind::Lbfgs => Optimizer::Lbfgs(Lbfgs::new(plan.config.train.history)),
-            _ => Optimizer::Descent(Descent::new(rule(plan), layout.len())),
+            _ => Optimizer::Descent(Descent::new(rule(plan), params.values().len())),
         };
-        let moving = match plan.variant.estimate() {
-            Estimate::Moving { decay } => Some(Moving::new(
-                decay,
-                plan.variant.statistics_len(plan.config.model.latents),
-            )),
-            Estimate::Exact | Estimate::Batch => None,
+        let (moving, since_fired) = match &plan.architecture {
+            Architecture::Dense(variant) => {
+                let moving = match variant.estimate() {
+                    Estimate::Moving { decay } => {
+                        Some(Moving::new(decay, variant.statistics_len(plan.d_sae)))
+                    }
+                    Estimate::Exact | Estimate::Batch => None,
+                };
+                (moving, Vec::new())
+            }
+            Architecture::Sparse(sparse) => {
+                let threshold = sparse.threshold.as_ref();
+                let moving = threshold.map(|threshold| Moving::new(threshold.decay, 1));
+                (moving, vec![0; plan.d_sae])
+            }
         };
-        Ok(Self {
+        Self {
             step: 0,
             rows_seen: 0,
             params,
             optimizer,
             moving,
+            since_fired,
             recent: Vec::new(),
-        })
+        }
     }
 
     /// Writes the state as one safetensors file, atomically.
     ///
     /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `moving`
-    /// and `recent` (f64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
+    /// and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -115,6 +147,9 @@ impl State {
         }
         if let Some(moving) = &self.moving {
             file.vector("moving", &moving.to_values());
+        }
+        if !self.since_fired.is_empty() {
+            file.vector("since_fired", &self.since_fired);
         }
         if !self.recent.is_empty() {
             file.vector("recent", &self.recent);
@@ -140,7 +175,8 @@ impl State {
         refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
         refuse_another(path, "data with", file.text("data")?, &plan.data)?;
 
-        let mut state = Self::new(plan, None)?;
+        let layout = plan.architecture.layout(plan.d_in, plan.d_sae);
+        let mut state = Self::at_start(plan, Params::zeros(&layout));
         let length = state.params.values().len();
         let vector = |name: &str| fitting(path, &file, name, length);
         let number = |key: &str| {
@@ -172,6 +208,13 @@ impl State {
         }
         if file.has("recent") {
             state.recent = file.vector("recent")?;
+        }
+        if !state.since_fired.is_empty() {
+            let values = file.vector("since_fired")?;
+            if values.len() != state.since_fired.len() {
+                return Err(file.bad("tensor `since_fired` has another length"));
+            }
+            state.since_fired = values;
         }
         if let Some(moving) = &mut state.moving {
             let values = file.vector("moving")?;

@@ -19,7 +19,10 @@ use rarefy_kernels::encoder::{column_sums, sigmoid_backward, sigmoid_latents};
 use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::vector;
 
-use super::{Batch, Chunk, Estimate, Gradient, Hyper, Info, Parts, Scratch, Variant, Visit};
+use super::{
+    Architecture, Batch, Chunk, Defaults, Estimate, Example, Gradient, Hyper, Info, Parts, Scratch,
+    Variant, Visit,
+};
 use crate::params::{Layout, Params};
 use crate::penalty::kl_sparsity;
 use crate::{Error, Result, Rng};
@@ -30,9 +33,23 @@ pub const INFO: Info = Info {
     summary: "Sigmoid latents whose mean activation a KL penalty pulls to rho (the lecture's model)",
     source: "lecture Module 7.5; Ng, Sparse autoencoder (CS294A lecture notes)",
     options: options::OPTIONS,
-    example: ([0.0, -1.0, 2.0, 40.0], [0.5, 0.268_941_4, 0.880_797, 1.0]),
+    example: Example {
+        options: &[],
+        pre: [0.0, -1.0, 2.0, 40.0],
+        latents: [0.5, 0.268_941_4, 0.880_797, 1.0],
+    },
+    defaults: Defaults {
+        full_batch: true,
+        sgd: true,
+        latents: |_| 64,
+        latents_text: "64",
+        lr: |_| 1e-3,
+        clip: None,
+        unit_norm: false,
+        fewest_steps: 1,
+    },
     resolve: options::resolve,
-    build: |hyper| Ok(Box::new(Kl::new(hyper)?)),
+    build: |hyper| Ok(Architecture::Dense(Box::new(Kl::new(hyper)?))),
 };
 
 /// The lecture's autoencoder with its settings.
@@ -259,6 +276,7 @@ impl Variant for Kl {
             reconstruction: gradient.reconstruction / batch.rows as f64,
             penalty: self.beta * omega,
             weight_decay,
+            ..Parts::default()
         })
     }
 

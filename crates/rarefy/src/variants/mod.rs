@@ -2,18 +2,23 @@
 //!
 //! `--help`, the config reader, `rarefy list architectures` and the law tests walk the table.
 
+mod batch_topk;
 mod kl;
+mod median;
 mod options;
+mod sparse;
+mod topk;
 
 pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
+pub use sparse::{Sparse, Threshold};
 
-use crate::data::Survey;
+use crate::data::{Source, Survey};
 use crate::params::{Layout, Params};
-use crate::{Error, Result};
+use crate::{Error, Result, Rng};
 
 /// Every architecture, in the order that the docs show them.
-pub const VARIANTS: &[Info] = &[kl::INFO];
+pub const VARIANTS: &[Info] = &[kl::INFO, topk::INFO, batch_topk::INFO];
 
 /// One line of the table of architectures.
 pub struct Info {
@@ -25,12 +30,86 @@ pub struct Info {
     pub source: &'static str,
     /// Its own options.
     pub options: &'static [OptionInfo],
-    /// A pre-activation vector and the latents that it becomes; printed by `list` and tested.
-    pub example: ([f32; 4], [f32; 4]),
+    /// Pre-activations, options (beside the defaults), and the latents that become of them;
+    /// printed by `list` and tested.
+    pub example: Example,
+    /// What the plan takes where the user says nothing.
+    pub defaults: Defaults,
     /// Resolves options that depend on the data or the batches, and refuses what cannot work.
     pub resolve: fn(&mut Hyper, &Setting) -> Result<Resolved>,
     /// Makes the architecture from options that were checked against `options`.
-    pub build: fn(&Hyper) -> Result<Box<dyn Variant>>,
+    pub build: fn(&Hyper) -> Result<Architecture>,
+}
+
+/// A worked example of an architecture's nonlinearity.
+pub struct Example {
+    /// Options that it sets.
+    pub options: &'static [(&'static str, &'static str)],
+    /// Pre-activations of one row.
+    pub pre: [f32; 4],
+    /// The latents that they become.
+    pub latents: [f32; 4],
+}
+
+/// What a run of an architecture takes unless the user says otherwise.
+pub struct Defaults {
+    /// Whether the full-batch optimiser can train it, and does where no batch is asked for.
+    pub full_batch: bool,
+    /// Whether SGD can train it.
+    pub sgd: bool,
+    /// Number of latents, from the number of inputs.
+    pub latents: fn(usize) -> usize,
+    /// How lists and help say that number.
+    pub latents_text: &'static str,
+    /// Adam's learning rate, from the number of latents.
+    pub lr: fn(usize) -> f64,
+    /// Largest norm of the gradient, if it is clipped.
+    pub clip: Option<f64>,
+    /// Whether decoder rows are kept at length 1.
+    pub unit_norm: bool,
+    /// Adam and SGD take at least so many steps where neither steps nor epochs are given.
+    pub fewest_steps: usize,
+}
+
+/// An architecture, made from its options.
+///
+/// Two engines train them. What needs every latent of every row (a sigmoid is never 0) goes
+/// through dense products; what keeps a few latents of each row goes through the sparse engine,
+/// which never makes a matrix of rows by latents.
+pub enum Architecture {
+    /// Trained by dense sums over rows.
+    Dense(Box<dyn Variant>),
+    /// Trained by the sparse engine.
+    Sparse(Sparse),
+}
+
+impl Architecture {
+    /// Names and shapes of the parameters.
+    pub fn layout(&self, d_in: usize, d_sae: usize) -> Layout {
+        match self {
+            Self::Dense(variant) => variant.layout(d_in, d_sae),
+            Self::Sparse(sparse) => sparse.layout(d_in, d_sae),
+        }
+    }
+
+    /// Initial parameters; some start from what the rows look like.
+    ///
+    /// # Errors
+    /// What reading the rows returns.
+    pub fn init(&self, layout: &Layout, rows: &dyn Source, rng: &mut Rng) -> Result<Params> {
+        match self {
+            Self::Dense(variant) => Ok(variant.init(layout, rng)),
+            Self::Sparse(_) => sparse::init(layout, rows, rng),
+        }
+    }
+
+    /// The architecture, if it is trained by dense sums.
+    pub fn dense(&self) -> Option<&dyn Variant> {
+        match self {
+            Self::Dense(variant) => Some(variant.as_ref()),
+            Self::Sparse(_) => None,
+        }
+    }
 }
 
 /// What [`Info::resolve`] may look at.
@@ -40,6 +119,31 @@ pub struct Setting<'a> {
     pub survey: &'a Survey,
     /// How the user or the optimiser wants rows batched.
     pub batching: Batching,
+    /// Number of latents.
+    pub d_sae: usize,
+    /// How long the run is.
+    pub length: Length,
+}
+
+/// How long a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Length {
+    /// So many optimiser steps.
+    Steps(usize),
+    /// So many passes over the data, but at least so many steps.
+    Epochs(usize, usize),
+}
+
+impl Length {
+    /// Steps of a run over `rows` rows in batches of `batch`.
+    pub fn steps(self, rows: usize, batch: usize) -> usize {
+        match self {
+            Self::Steps(steps) => steps,
+            Self::Epochs(epochs, fewest) => {
+                epochs.saturating_mul((rows / batch).max(1)).max(fewest)
+            }
+        }
+    }
 }
 
 /// How rows are batched.
@@ -111,6 +215,8 @@ pub struct Parts {
     pub reconstruction: f64,
     /// The sparsity penalty with its coefficient.
     pub penalty: f64,
+    /// The loss of the dead latents that explain the residual, with its coefficient.
+    pub auxiliary: f64,
     /// The weight decay with its coefficient.
     pub weight_decay: f64,
 }
@@ -118,11 +224,11 @@ pub struct Parts {
 impl Parts {
     /// The objective.
     pub fn total(&self) -> f64 {
-        self.reconstruction + self.penalty + self.weight_decay
+        self.reconstruction + self.penalty + self.auxiliary + self.weight_decay
     }
 }
 
-/// An architecture: parameters, forward, objective and gradient.
+/// An architecture that is trained by dense sums: parameters, forward, objective and gradient.
 ///
 /// A step has two reductions over the global batch, because some losses need sums over all of
 /// it before they are known: [`forward`](Variant::forward) adds to the statistics,
@@ -134,7 +240,7 @@ pub trait Variant: Send + Sync {
     fn layout(&self, d_in: usize, d_sae: usize) -> Layout;
 
     /// Initial parameters.
-    fn init(&self, layout: &Layout, rng: &mut crate::Rng) -> Params;
+    fn init(&self, layout: &Layout, rng: &mut Rng) -> Params;
 
     /// Over which rows the statistics are taken.
     fn estimate(&self) -> Estimate;
@@ -219,24 +325,39 @@ pub struct Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codes::Codes;
+    use crate::engine::Encoder;
 
-    /// Encoding `x = example.0` with weights that hand it on unchanged shows the nonlinearity alone.
+    /// Encoding the example with weights that hand it on unchanged shows the nonlinearity alone.
     #[test]
     fn every_example_holds() {
         for info in VARIANTS {
-            let hyper = Hyper::check(info.options, []).unwrap();
-            let variant = (info.build)(&hyper).unwrap();
-            let mut params = Params::zeros(&variant.layout(4, 4));
+            let Example {
+                options,
+                pre,
+                latents,
+            } = &info.example;
+            let given = options.iter().map(|(k, v)| (*k, (*v).to_owned()));
+            let hyper = Hyper::check(info.options, given).unwrap();
+            let architecture = (info.build)(&hyper).unwrap();
+            let mut params = Params::zeros(&architecture.layout(4, 4));
             let w_enc = params.get_mut("w_enc");
             (0..4).for_each(|j| w_enc[4 * j + j] = 1.0);
-            let (pre, expected) = info.example;
-            let mut latents = Vec::new();
-            variant.encode(&params, &pre, &mut latents);
-            assert_eq!(latents.len(), 4, "{}", info.name);
-            for (got, expected) in latents.iter().zip(expected) {
+            let mut got = Vec::new();
+            match &architecture {
+                Architecture::Dense(variant) => variant.encode(&params, pre, &mut got),
+                Architecture::Sparse(sparse) => {
+                    let mut codes = Codes::new(4);
+                    let encoder = Encoder::new(&params);
+                    encoder.encode(&params, pre, sparse.objective.selection, &mut codes);
+                    got = codes.to_dense();
+                }
+            }
+            assert_eq!(got.len(), 4, "{}", info.name);
+            for (value, expected) in got.iter().zip(latents) {
                 assert!(
-                    (got - expected).abs() <= 1e-6,
-                    "{}: {latents:?} from {pre:?}",
+                    (value - expected).abs() <= 1e-6,
+                    "{}: {got:?} from {pre:?}",
                     info.name
                 );
             }

@@ -26,6 +26,8 @@ pub enum Kind {
     AtLeast(f64),
     /// A whole number not below this.
     Count(usize),
+    /// A whole number not below this, or `auto`: chosen by the plan.
+    AutoCount(usize),
     /// `true` or `false`; a bare flag on the command line means `true`.
     Flag,
     /// One of these words.
@@ -39,6 +41,7 @@ impl Kind {
             Self::Open(low, high) => format!("a number in ({low}, {high})"),
             Self::AtLeast(low) => format!("a number not below {low}"),
             Self::Count(low) => format!("a whole number not below {low}"),
+            Self::AutoCount(low) => format!("auto or a whole number not below {low}"),
             Self::Flag => "true or false".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
         }
@@ -50,6 +53,7 @@ impl Kind {
             Self::Open(low, high) => number.is_some_and(|v| v > *low && v < *high),
             Self::AtLeast(low) => number.is_some_and(|v| v >= *low),
             Self::Count(low) => text.parse::<usize>().is_ok_and(|v| v >= *low),
+            Self::AutoCount(low) => text == "auto" || Self::Count(*low).accepts(text),
             Self::Flag => text.parse::<bool>().is_ok(),
             Self::Choice(words) => words.contains(&text),
         }

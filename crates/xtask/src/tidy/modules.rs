@@ -11,6 +11,7 @@ const LAYERS: &[&str] = &[
     "params",
     "penalty",
     "codes",
+    "engine",
     "variants",
     "config",
     "plan",

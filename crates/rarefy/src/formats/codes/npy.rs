@@ -22,12 +22,6 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     rows.read(0, &mut values)?;
     let mut codes = Codes::new(rows.d_in());
     // Zeros are left out; negative activations of other architectures are not.
-    for row in values.chunks_exact(rows.d_in()) {
-        for (index, &value) in row.iter().enumerate().filter(|(_, v)| **v != 0.0) {
-            codes.indices.push(index as u32);
-            codes.values.push(value);
-        }
-        codes.offsets.push(codes.indices.len());
-    }
+    codes.push_nonzero(&values);
     Ok(codes)
 }

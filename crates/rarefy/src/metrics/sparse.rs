@@ -1,0 +1,173 @@
+//! Figures of sparse architectures, from codes alone.
+
+use super::{
+    BINS, Evaluation, LatentSummary, Status, bin, count, explained_variance, hoyer, mean, offer,
+};
+use crate::Result;
+use crate::codes::Codes;
+use crate::data::Source;
+use crate::engine;
+use crate::model::Model;
+use crate::preprocess::Prepared;
+use crate::variants::Sparse;
+
+/// Rows that are encoded together. The engine shares them out by itself, and no sum depends on how
+/// many there are.
+const ROWS: usize = 4096;
+
+/// A latent that is active on more than this share of the rows is frequent.
+const FREQUENT: f64 = 0.1;
+
+pub(super) fn evaluate(model: &Model, sparse: &Sparse, prepared: &Prepared) -> Result<Evaluation> {
+    let mut sums = Sums::new(model.d_sae);
+    each_piece(model, sparse, prepared, |_, x, codes| {
+        sums.add(model, x, codes);
+    })?;
+    let rows = prepared.rows();
+    let m = rows as f64;
+    let latents: Vec<LatentSummary> = sums.latents.iter().map(|l| l.summary(rows)).collect();
+    let mse = sums.squared_error / m;
+    let dead = count(&latents, Status::Dead);
+    Ok(Evaluation {
+        rows,
+        mse,
+        explained_variance: explained_variance(prepared, mse)?,
+        l0: sums.latents.iter().map(|l| l.active as f64).sum::<f64>() / m,
+        lifetime_sparsity: mean(latents.iter().map(|l| l.lifetime_sparsity)),
+        population_sparsity: sums.population_sparsity / m,
+        dead_latents: dead,
+        dead_fraction: dead as f64 / model.d_sae as f64,
+        always_on_latents: count(&latents, Status::AlwaysOn),
+        frequent_latents: Some(latents.iter().filter(|l| l.firing_rate > FREQUENT).count()),
+        collapsed_latents: None,
+        loss: mse,
+        reconstruction: mse,
+        penalty: None,
+        weight_decay: None,
+        kl: None,
+        latents,
+        activation_histogram: Vec::new(),
+        population_histogram: sums.populations,
+    })
+}
+
+pub(super) fn top_rows(
+    model: &Model,
+    sparse: &Sparse,
+    prepared: &Prepared,
+    count: usize,
+) -> Result<Vec<Vec<(usize, f32)>>> {
+    let mut best = vec![Vec::new(); model.d_sae];
+    each_piece(model, sparse, prepared, |start, _, codes| {
+        for (i, ends) in codes.offsets.windows(2).enumerate() {
+            for at in ends[0]..ends[1] {
+                let latent = &mut best[codes.indices[at] as usize];
+                offer(latent, (start + i, codes.values[at]), count);
+            }
+        }
+    })?;
+    Ok(best)
+}
+
+/// Calls `work(first row, rows, codes)` piece by piece, in order.
+fn each_piece(
+    model: &Model,
+    sparse: &Sparse,
+    prepared: &Prepared,
+    mut work: impl FnMut(usize, &[f32], &Codes),
+) -> Result<()> {
+    let (rows, d_in) = (prepared.rows(), prepared.d_in());
+    let mut x = Vec::new();
+    for start in (0..rows).step_by(ROWS) {
+        x.resize(ROWS.min(rows - start) * d_in, 0.0);
+        prepared.read(start, &mut x)?;
+        work(start, &x, &model.encode_sparse(sparse, &x));
+    }
+    Ok(())
+}
+
+struct Sums {
+    squared_error: f64,
+    population_sparsity: f64,
+    latents: Vec<LatentSums>,
+    populations: Vec<u64>,
+}
+
+/// Sums over the rows on which a latent is active.
+#[derive(Clone)]
+struct LatentSums {
+    sum: f64,
+    squares: f64,
+    min: f32,
+    max: f32,
+    active: u64,
+}
+
+impl Sums {
+    fn new(d_sae: usize) -> Self {
+        let latent = LatentSums {
+            sum: 0.0,
+            squares: 0.0,
+            min: f32::INFINITY,
+            max: 0.0,
+            active: 0,
+        };
+        Self {
+            squared_error: 0.0,
+            population_sparsity: 0.0,
+            latents: vec![latent; d_sae],
+            populations: vec![0; BINS],
+        }
+    }
+
+    fn add(&mut self, model: &Model, x: &[f32], codes: &Codes) {
+        let mut x_hat = Vec::new();
+        engine::decode(model.params(), codes, 0..codes.rows(), &mut x_hat);
+        let errors = x.iter().zip(&x_hat).map(|(x, y)| f64::from(x - y).powi(2));
+        // One row after the other, so that the sum does not depend on the pieces.
+        errors.for_each(|e| self.squared_error += e);
+        for ends in codes.offsets.windows(2) {
+            let (mut l1, mut l2) = (0.0, 0.0);
+            for at in ends[0]..ends[1] {
+                let (latent, value) = (codes.indices[at] as usize, codes.values[at]);
+                let wide = f64::from(value);
+                self.latents[latent].add(value);
+                l1 += wide;
+                l2 += wide * wide;
+            }
+            let sparsity = hoyer(codes.d_sae, l1, l2.sqrt());
+            self.population_sparsity += sparsity;
+            self.populations[bin(sparsity)] += 1;
+        }
+    }
+}
+
+impl LatentSums {
+    fn add(&mut self, value: f32) {
+        let wide = f64::from(value);
+        self.sum += wide;
+        self.squares += wide * wide;
+        self.min = self.min.min(value);
+        self.max = self.max.max(value);
+        self.active += 1;
+    }
+
+    fn summary(&self, rows: usize) -> LatentSummary {
+        let m = rows as f64;
+        let mean = self.sum / m;
+        let always = self.active == rows as u64;
+        LatentSummary {
+            rho_hat: mean,
+            firing_rate: self.active as f64 / m,
+            variance: (self.squares / m - mean * mean).max(0.0),
+            min: if always { f64::from(self.min) } else { 0.0 },
+            max: f64::from(self.max),
+            lifetime_sparsity: hoyer(rows, self.sum, self.squares.sqrt()),
+            status: match self.active {
+                0 => Status::Dead,
+                _ if always => Status::AlwaysOn,
+                _ => Status::Alive,
+            },
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! What the plan refuses, warns about and decides.
+
+use super::*;
+use crate::config;
+
+fn survey(min: f32, max: f32) -> Survey {
+    Survey {
+        rows: 1000,
+        d_in: 2,
+        min,
+        max,
+        mean: vec![0.0; 2],
+        variance: vec![1.0; 2],
+    }
+}
+
+fn plan(text: &str, survey: &Survey) -> Result<Plan> {
+    Plan::new(&config::merge(&[text.parse().unwrap()])?, survey)
+}
+
+fn refusal(text: &str) -> String {
+    plan(text, &survey(-1.0, 2.0))
+        .err()
+        .expect("it is refused")
+        .to_string()
+}
+
+#[test]
+fn what_cannot_work_is_refused_with_the_reason() {
+    for (text, words) in [
+        ("[model]\nlatents = 0", "latents must be at least 1, got 0"),
+        (
+            "[model.options]\nrho = 1.0",
+            "rho must be a number in (0, 1), got 1",
+        ),
+        (
+            "[model.options]\nloss = 'cross-entropy'",
+            "the data spans [-1, 2]",
+        ),
+        (
+            "[model.options]\nloss = 'cross-entropy'\ndecoder = 'linear'",
+            "cross-entropy",
+        ),
+        ("[train]\noptimizer = 'lbfgs'\nbatch = 10", "full batches"),
+        (
+            "[train]\nbatch = 10\n[model.options]\nrho_estimate = 'exact'",
+            "all 1000 examples",
+        ),
+        (
+            "[train]\nbatch = 2000",
+            "at most the data's 1000 rows, got 2000",
+        ),
+        ("[train]\nsteps = 1\nepochs = 1", "not both"),
+        ("[train]\nlr = -1.0", "lr must be a finite number above 0"),
+        ("[model]\ndecoder_norm = 'unit'", "L-BFGS"),
+        (
+            "[model]\nlatents = 99999999999999999",
+            "latents must be at most",
+        ),
+        ("[model]\narch = 'kI'", "did you mean `kl`"),
+        (
+            "[model]\narch = 'topk'\n[train]\noptimizer = 'lbfgs'",
+            "architecture topk is trained by `--optimizer adam`",
+        ),
+        (
+            "[model]\narch = 'batch-topk'\n[train]\noptimizer = 'sgd'",
+            "architecture batch-topk is trained by `--optimizer adam`",
+        ),
+        (
+            "[model]\narch = 'topk'\nlatents = 8\n[model.options]\nk = 9",
+            "k must be at most the 8 latents, got 9",
+        ),
+        (
+            "[model]\narch = 'batch-topk'\n[train]\nbatch = 3\n[model.options]\nk = 0.3",
+            "keeps no latent at all",
+        ),
+        (
+            "[model]\narch = 'topk'\n[model.options]\nk = 2.5",
+            "k must be a whole number not below 1, got 2.5",
+        ),
+        (
+            "[model]\narch = 'topk'\n[model.options]\naux_k = 'some'",
+            "aux_k must be auto or a whole number not below 1, got some",
+        ),
+    ] {
+        let refusal = refusal(text);
+        assert!(refusal.contains(words), "{text}: {refusal}");
+    }
+}
+
+#[test]
+fn the_data_decides_the_decoder_and_the_batch_the_estimate() {
+    let of = |text: &str, s: &Survey| {
+        let plan = plan(text, s).unwrap();
+        (
+            plan.hyper.text("decoder").to_owned(),
+            plan.hyper.text("rho_estimate").to_owned(),
+            plan.batch,
+        )
+    };
+    assert_eq!(
+        of("", &survey(0.0, 1.0)),
+        ("sigmoid".into(), "exact".into(), 1000)
+    );
+    assert_eq!(
+        of("[train]\nbatch = 100", &survey(-2.0, 1.0)),
+        ("linear".into(), "moving".into(), 100)
+    );
+    let adam_exact = "[train]\noptimizer = 'adam'\n[model.options]\nrho_estimate = 'exact'";
+    assert_eq!(of(adam_exact, &survey(-2.0, 1.0)).2, 1000);
+    // One batch that is all rows knows rho_hat, whether it was asked for or there are so few.
+    let few = Survey {
+        rows: 40,
+        ..survey(0.0, 1.0)
+    };
+    for text in ["[train]\nbatch = 40", "[train]\noptimizer = 'adam'"] {
+        assert_eq!(of(text, &few), ("sigmoid".into(), "exact".into(), 40));
+    }
+}
+
+#[test]
+fn a_coarse_batch_mean_is_warned_about() {
+    let coarse = plan(
+        "[train]\nbatch = 90\n[model.options]\nrho_estimate = 'batch'",
+        &survey(0.0, 1.0),
+    )
+    .unwrap();
+    assert!(
+        coarse.warnings[0].contains("rho * batch = 4.50"),
+        "{:?}",
+        coarse.warnings
+    );
+    let fine = plan(
+        "[train]\nbatch = 100\n[model.options]\nrho_estimate = 'batch'",
+        &survey(0.0, 1.0),
+    )
+    .unwrap();
+    assert!(fine.warnings.is_empty());
+}
+
+#[test]
+fn a_resolved_config_gives_the_same_plan_again() {
+    let s = survey(0.0, 1.0);
+    let few = Survey {
+        rows: 40,
+        ..s.clone()
+    };
+    for (text, survey) in [
+        ("[train]\nbatch = 100", &s),
+        ("", &s),
+        ("[train]\noptimizer = 'adam'", &few),
+        (
+            "[train]\noptimizer = 'sgd'\n[model.options]\nrho_estimate = 'moving'",
+            &few,
+        ),
+        ("[train]\nbatch = 40", &few),
+        ("[train]\nbatch = 40\nclip = 1", &s),
+        (TOPK, &s),
+        (TOPK, &few),
+        (
+            "[model]\narch = 'batch-topk'\ndecoder_norm = 'free'\n[train]\nclip = 'none'\nepochs = 3\n[model.options]\nk = 2.5",
+            &s,
+        ),
+    ] {
+        let first = plan(text, survey).unwrap().config;
+        assert_eq!(Plan::new(&first, survey).unwrap().config, first, "{text}");
+    }
+}
+
+const TOPK: &str = "[model]\narch = 'topk'\n[model.options]\nk = 4";
+
+/// A sparse architecture's own defaults, and what replaces them.
+#[test]
+fn sparse_architectures_have_defaults_of_their_own() {
+    let rows = 100_000;
+    let survey = Survey {
+        rows,
+        ..survey(-1.0, 1.0)
+    };
+    let p = plan(TOPK, &survey).unwrap();
+    assert_eq!((p.optimizer, p.batch), (OptimizerKind::Adam, 4096));
+    assert_eq!((p.d_sae, p.clip, p.unit_norm), (16, Some(1.0), true));
+    // 20 passes of 24 batches would be 480.
+    assert_eq!(p.steps, 1000);
+    assert!((p.lr - 2e-4 * 32.0).abs() < 1e-12, "{}", p.lr);
+    let of = |name: &str| p.hyper.text(name).to_owned();
+    // Two passes are 200,000 rows and a tenth of the run 409,600.
+    assert_eq!(
+        (of("aux_k"), of("dead_after")),
+        ("1".into(), "200000".into())
+    );
+
+    let kl = plan("", &survey).unwrap();
+    assert_eq!((kl.d_sae, kl.clip, kl.unit_norm), (64, None, false));
+    let said = format!("{TOPK}\n[train]\nclip = 'none'\nepochs = 2\nbatch = 1000");
+    let p = plan(&said, &survey).unwrap();
+    assert_eq!((p.clip, p.steps, p.batch), (None, 200, 1000));
+    assert_eq!(p.hyper.text("dead_after"), "20000");
+}
