@@ -104,9 +104,11 @@ fn reports_plots_and_checks() {
         "{svg}"
     );
 
-    let checks = place.json("check gradients --json");
-    assert_eq!(checks["passed"], true);
-    assert!(checks["checks"].as_array().unwrap().len() >= 8, "{checks}");
+    for arch in ["kl", "topk", "batch-topk"] {
+        let checks = place.json(&format!("check gradients --arch {arch} --json"));
+        assert_eq!(checks["passed"], true, "{checks}");
+        assert!(checks["checks"].as_array().unwrap().len() >= 8, "{checks}");
+    }
 }
 
 #[test]

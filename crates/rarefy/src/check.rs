@@ -1,20 +1,15 @@
 //! Gradients against central differences, and the fast path against its f64 twin.
 //!
-//! Two numbers for every loss, decoder, estimate of `rho_hat`, tied or not: how far the twin's
-//! hand-written gradient is from central differences (the courseware's measure, below 1e-9 when
-//! right), and how far the f32 gradient that training uses is from the twin's.
+//! Two numbers for every combination of what changes a gradient: how far the twin's hand-written
+//! gradient is from central differences (the courseware's measure, below 1e-9 when right), and how
+//! far the f32 gradient that training uses is from the twin's.
 
-use rarefy_kernels::decoder::Output;
-use rarefy_kernels::naive::{self, Penalty, Problem, Weights};
+mod dense;
+mod sparse;
+mod twin;
 
 use crate::Result;
-use crate::data::Memory;
-use crate::data::Source;
-use crate::params::Params;
-use crate::penalty::kl_sparsity;
-use crate::train::Moving;
-use crate::train::pass::{Form, Pass};
-use crate::variants::{self, Batch, Hyper, Variant};
+use crate::variants::{self, Architecture, Hyper};
 
 /// Largest relative error of the twin's gradient.
 pub const TWIN_TOLERANCE: f64 = 1e-9;
@@ -24,22 +19,26 @@ pub const FAST_TOLERANCE: f64 = 1e-4;
 /// One combination and how it did.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Check {
-    /// Loss, decoder, estimate, tied or not.
+    /// The options.
     pub name: String,
     /// `|numerical - exact| / |numerical + exact|` of the f64 twin, central differences of 1e-4.
     pub twin_error: f64,
-    /// `|fast - twin| / |twin|`, the worst over the cached, recomputed and one-pass forms.
+    /// `|fast - twin| / |twin|`, the worst over the ways that training computes it.
     pub fast_error: f64,
     /// Whether both are within tolerance.
     pub passed: bool,
 }
 
-const ROWS: usize = 40;
-const D_IN: usize = 7;
-const D_SAE: usize = 5;
-const RHO: f64 = 0.05;
-const BETA: f64 = 3.0;
-const DECAY: f64 = 1e-3;
+impl Check {
+    fn new(name: String, twin_error: f64, fast_error: f64) -> Self {
+        Self {
+            name,
+            twin_error,
+            fast_error,
+            passed: twin_error < TWIN_TOLERANCE && fast_error < FAST_TOLERANCE,
+        }
+    }
+}
 
 /// Checks every combination of an architecture's options.
 ///
@@ -51,171 +50,16 @@ const DECAY: f64 = 1e-3;
 /// let checks = rarefy::check::gradients("kl")?;
 /// assert_eq!(checks.len(), 18); // three losses, three estimates, tied or not
 /// assert!(checks.iter().all(|check| check.passed));
+/// let checks = rarefy::check::gradients("topk")?;
+/// assert!(checks.iter().all(|check| check.passed), "{checks:?}");
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 pub fn gradients(arch: &str) -> Result<Vec<Check>> {
     let info = variants::find(arch)?;
-    let mut checks = Vec::new();
-    for (output, loss, decoder) in [
-        (Output::SigmoidSquared, "squared", "sigmoid"),
-        (Output::SigmoidCrossEntropy, "cross-entropy", "sigmoid"),
-        (Output::LinearSquared, "squared", "linear"),
-    ] {
-        for estimate in ["exact", "batch", "moving"] {
-            for tied in [false, true] {
-                let given = [
-                    ("rho", RHO.to_string()),
-                    ("beta", BETA.to_string()),
-                    ("weight_decay", DECAY.to_string()),
-                    ("loss", loss.to_owned()),
-                    ("decoder", decoder.to_owned()),
-                    ("rho_estimate", estimate.to_owned()),
-                    ("tied", tied.to_string()),
-                ];
-                let hyper = Hyper::check(info.options, given)?;
-                let name = format!(
-                    "{loss}, {decoder} decoder, {estimate}{}",
-                    if tied { ", tied" } else { "" }
-                );
-                checks.push(check(
-                    name,
-                    info,
-                    &hyper,
-                    output,
-                    tied,
-                    estimate == "moving",
-                )?);
-            }
-        }
-    }
-    Ok(checks)
-}
-
-fn check(
-    name: String,
-    info: &variants::Info,
-    hyper: &Hyper,
-    output: Output,
-    tied: bool,
-    moving: bool,
-) -> Result<Check> {
-    let architecture = (info.build)(hyper)?;
-    let variant = architecture
-        .dense()
-        .expect("the options of a dense architecture");
-    let (rows, params) = made_up(variant);
-    let slopes = if moving {
-        running_slopes(variant, &params, &rows)?
-    } else {
-        Vec::new()
-    };
-    let problem = Problem {
-        x: &wide(rows.as_slice().unwrap_or_default()),
-        d_in: D_IN,
-        d_sae: D_SAE,
-        output,
-        penalty: if moving {
-            Penalty::Linear(&slopes)
-        } else {
-            Penalty::Kl { rho: RHO }
-        },
-        beta: BETA,
-        weight_decay: DECAY,
-    };
-    let weights = weights(&params, tied);
-    let twin = naive::objective(&problem, &weights, naive::Form::InMemory);
-    let exact: Vec<f64> = twin.gradient.values().collect();
-    let twin_error = central_differences(&problem, &weights, &exact);
-    let mut fast_error: f64 = 0.0;
-    for form in [Form::Cached, Form::Recomputed, Form::Deferred] {
-        let mut pass = Pass::new(variant, D_IN, D_SAE);
-        pass.evaluate(&params, &rows, form, &mut |batch| {
-            if moving {
-                running().update(batch)
-            } else {
-                batch
-            }
-        })?;
-        let fast = wide(pass.gradient().values());
-        let apart = fast.iter().zip(&exact).map(|(a, b)| a - b);
-        fast_error = fast_error.max(norm(apart) / norm(exact.iter().copied()));
-    }
-    let passed = twin_error < TWIN_TOLERANCE && fast_error < FAST_TOLERANCE;
-    Ok(Check {
-        name,
-        twin_error,
-        fast_error,
-        passed,
-    })
-}
-
-/// Rows and parameters from sines and cosines.
-fn made_up(variant: &dyn Variant) -> (Memory, Params) {
-    let f = |i: usize| i as f32;
-    let x = (0..ROWS * D_IN)
-        .map(|t| 0.5 + 0.4 * (0.7 * f(t / D_IN + 1) * f(t % D_IN + 1)).sin())
-        .collect();
-    let mut params = Params::zeros(&variant.layout(D_IN, D_SAE));
-    for (i, w) in params.values_mut().iter_mut().enumerate() {
-        *w = 0.4 * (1.0 + 1.3 * f(i)).cos();
-    }
-    (Memory::new("check", D_IN, x), params)
-}
-
-/// A running mean that has seen another batch before this one.
-fn running() -> Moving {
-    let on = (0..D_SAE).map(|l| ROWS as f64 * (0.2 + 0.1 * l as f64));
-    let off = on.clone().map(|on| ROWS as f64 - on);
-    let before = Batch {
-        rows: ROWS,
-        statistics: on.chain(off).collect(),
-    };
-    let mut running = Moving::new(0.9, 2 * D_SAE);
-    running.update(before);
-    running
-}
-
-/// The penalty's slopes at the running mean. They are constants of the step, so the twin descends
-/// `sum_l s_l rho_hat_l`.
-fn running_slopes(variant: &dyn Variant, params: &Params, rows: &Memory) -> Result<Vec<f64>> {
-    let batch = Pass::new(variant, D_IN, D_SAE).statistics(params, rows)?;
-    let estimate = running().update(batch);
-    let means: Vec<f64> = estimate
-        .statistics
-        .iter()
-        .map(|s| s / ROWS as f64)
-        .collect();
-    let mut slopes = vec![0.0; D_SAE];
-    kl_sparsity(RHO, &means[..D_SAE], &means[D_SAE..], &mut slopes);
-    Ok(slopes)
-}
-
-fn central_differences(problem: &Problem, weights: &Weights, exact: &[f64]) -> f64 {
-    const STEP: f64 = 1e-4;
-    let value = |at: usize, by: f64| {
-        let mut moved = weights.clone();
-        if let Some(w) = moved.values_mut().nth(at) {
-            *w += by;
-        }
-        naive::objective(problem, &moved, naive::Form::InMemory).total
-    };
-    let numerical: Vec<f64> = (0..exact.len())
-        .map(|at| (value(at, STEP) - value(at, -STEP)) / (2.0 * STEP))
-        .collect();
-    let both = || numerical.iter().zip(exact);
-    norm(both().map(|(a, b)| a - b)) / norm(both().map(|(a, b)| a + b))
-}
-
-fn weights(params: &Params, tied: bool) -> Weights {
-    Weights {
-        w_enc: wide(params.get("w_enc")),
-        b_enc: wide(params.get("b_enc")),
-        w_dec: if tied {
-            Vec::new()
-        } else {
-            wide(params.get("w_dec"))
-        },
-        b_dec: wide(params.get("b_dec")),
+    let defaults = Hyper::check(info.options, [])?;
+    match (info.build)(&defaults)? {
+        Architecture::Dense(_) => dense::gradients(info),
+        Architecture::Sparse(_) => sparse::gradients(info),
     }
 }
 
@@ -225,4 +69,15 @@ fn wide(values: &[f32]) -> Vec<f64> {
 
 fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
+}
+
+/// The courseware's measure of a gradient against central differences of `value`, which is asked at
+/// (place, step).
+fn central_differences(exact: &[f64], value: impl Fn(usize, f64) -> f64) -> f64 {
+    const STEP: f64 = 1e-4;
+    let numerical: Vec<f64> = (0..exact.len())
+        .map(|at| (value(at, STEP) - value(at, -STEP)) / (2.0 * STEP))
+        .collect();
+    let both = || numerical.iter().zip(exact);
+    norm(both().map(|(a, b)| a - b)) / norm(both().map(|(a, b)| a + b))
 }
