@@ -2,25 +2,7 @@
 
 mod common;
 
-use common::{Place, noise, npy, text};
-
-/// Runs the calls of a table in a folder that must look afterwards as it did before.
-///
-/// A call begins with `$ `; below it stand the exit code and all that stderr says.
-#[track_caller]
-fn all_fail(place: &Place, table: &str) {
-    let before = place.everything();
-    let cases = table.strip_prefix("$ ").expect("a call begins the table");
-    for case in cases.split("\n$ ") {
-        let (words, expected) = case.split_once('\n').expect("a result below the call");
-        let output = place.run(words);
-        let code = output.status.code().expect("no signal ended it");
-        let got = format!("{code} {}", text(&output.stderr).trim_end());
-        assert_eq!(got, expected.trim_end(), "rarefy {words}");
-        assert_eq!(text(&output.stdout), "", "rarefy {words}");
-        assert_eq!(place.everything(), before, "rarefy {words}");
-    }
-}
+use common::{Place, all_fail, noise, npy, text};
 
 #[test]
 fn data_that_cannot_be_read() {
@@ -286,36 +268,6 @@ $ train --preprocess scael --out run
 2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, clip-sd, pca, zca)
 $ train --preprocess zca:x --out run
 2 error: preprocess must be zca or zca:EPS, got zca:x
-$ train --arch topk --k 0 --out run
-2 error: k must be a whole number not below 1, got 0
-$ train --arch topk --k 2.5 --out run
-2 error: k must be a whole number not below 1, got 2.5
-$ train --arch topk --k 65 --latents 64 --out run
-2 error: k must be at most the 64 latents, got 65
-$ train --arch batch-topk --k 64.5 --latents 64 --out run
-2 error: k must be at most the 64 latents, got 64.5
-$ train --arch batch-topk --k 0 --out run
-2 error: k must be a number in (0, inf), got 0
-$ train --arch batch-topk --k 0.1 --batch 9 --out run
-2 error: k 0.1 keeps no latent at all in a batch of 9; take a larger k or batch
-$ train --arch topk --aux-k none --out run
-2 error: aux_k must be auto or a whole number not below 1, got none
-$ train --arch topk --dead-after 0 --out run
-2 error: dead_after must be auto or a whole number not below 1, got 0
-$ train --arch topk --aux-coefficient -1 --out run
-2 error: aux_coefficient must be a number not below 0, got -1
-$ train --arch batch-topk --threshold-decay 1 --out run
-2 error: threshold_decay must be a number in (0, 1), got 1
-$ train --arch topk --rho 0.1 --out run
-2 error: architecture topk has no option rho; it is one of kl
-$ train --k 3 --out run
-2 error: architecture kl has no option k; it is one of topk, batch-topk
-$ train --arch topk --optimizer lbfgs --out run
-2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
-$ train --arch batch-topk --optimizer sgd --out run
-2 error: optimizer sgd has one step length for all latents, and here some fire a thousand times as often as others; architecture batch-topk is trained by `--optimizer adam`
-$ train --arch topk --k 4 --clip 0 --out run
-2 error: clip must be a finite number above 0, got 0
 $ check gradients --arch k1
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, topk, batch-topk)
 $ data shard sample:digits --shard-rows 0 --out shards

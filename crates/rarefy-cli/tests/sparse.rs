@@ -5,7 +5,7 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Place, SPARSE_FIELDS, text};
+use common::{Place, SPARSE_FIELDS, all_fail, text};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
@@ -276,3 +276,40 @@ fn init_starts_from_given_weights() {
         assert!(loss("next") < 0.8 * loss("fresh"));
     }
 }
+
+#[test]
+fn settings_that_make_no_sense() {
+    all_fail(&Place::new(), SENSELESS);
+}
+
+const SENSELESS: &str = "$ train --arch topk --k 0 --out run
+2 error: k must be a whole number not below 1, got 0
+$ train --arch topk --k 2.5 --out run
+2 error: k must be a whole number not below 1, got 2.5
+$ train --arch topk --k 65 --latents 64 --out run
+2 error: k must be at most the 64 latents, got 65
+$ train --arch batch-topk --k 64.5 --latents 64 --out run
+2 error: k must be at most the 64 latents, got 64.5
+$ train --arch batch-topk --k 0 --out run
+2 error: k must be a number in (0, inf), got 0
+$ train --arch batch-topk --k 0.1 --batch 9 --out run
+2 error: k 0.1 keeps no latent at all in a batch of 9; take a larger k or batch
+$ train --arch topk --aux-k none --out run
+2 error: aux_k must be auto or a whole number not below 1, got none
+$ train --arch topk --dead-after 0 --out run
+2 error: dead_after must be auto or a whole number not below 1, got 0
+$ train --arch topk --aux-coefficient -1 --out run
+2 error: aux_coefficient must be a number not below 0, got -1
+$ train --arch batch-topk --threshold-decay 1 --out run
+2 error: threshold_decay must be a number in (0, 1), got 1
+$ train --arch topk --rho 0.1 --out run
+2 error: architecture topk has no option rho; it is one of kl
+$ train --k 3 --out run
+2 error: architecture kl has no option k; it is one of topk, batch-topk
+$ train --arch topk --optimizer lbfgs --out run
+2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
+$ train --arch batch-topk --optimizer sgd --out run
+2 error: optimizer sgd has one step length for all latents, and here some fire a thousand times as often as others; architecture batch-topk is trained by `--optimizer adam`
+$ train --arch topk --k 4 --clip 0 --out run
+2 error: clip must be a finite number above 0, got 0
+";

@@ -8,7 +8,7 @@ use rarefy::metrics::{self, Status};
 use rarefy::model::Model;
 use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
-use rarefy::preprocess::Pipeline;
+use rarefy::preprocess::{Pipeline, RowContext};
 use rarefy::train::{self, State};
 use rarefy::variants::{self, Hyper};
 
@@ -93,7 +93,7 @@ fn a_calibrated_threshold_keeps_exactly_k_a_row() {
         .enumerate()
         .for_each(|(i, w)| *w = (i as f32 * 1.31).sin());
     let rows = noise(n * d_in);
-    for k in [0.01, 1.0, 2.5, 7.0, 12.34] {
+    for k in [0.0001, 0.01, 1.0, 2.5, 7.0, 12.34] {
         let threshold = train::sparse::calibrate(&params, &rows, k);
         let mut codes = Codes::new(d_sae);
         Encoder::new(&params).encode(&params, &rows, Selection::Above(threshold), &mut codes);
@@ -219,7 +219,7 @@ fn a_threshold_is_for_every_row_by_itself() {
         [8.0, 3.0, 8.0, 3.0, 8.0, 8.0]
     );
     assert_eq!(
-        model.decode(&all.to_dense(), &Default::default()),
+        model.decode(&all.to_dense(), &RowContext::default()),
         model.reconstruct(&ROWS)
     );
 }

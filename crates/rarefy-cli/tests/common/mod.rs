@@ -134,6 +134,24 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<String>) {
     }
 }
 
+/// Runs the calls of a table in a folder that must look afterwards as it did before.
+///
+/// A call begins with `$ `; below it stand the exit code and all that stderr says.
+#[track_caller]
+pub fn all_fail(place: &Place, table: &str) {
+    let before = place.everything();
+    let cases = table.strip_prefix("$ ").expect("a call begins the table");
+    for case in cases.split("\n$ ") {
+        let (words, expected) = case.split_once('\n').expect("a result below the call");
+        let output = place.run(words);
+        let code = output.status.code().expect("no signal ended it");
+        let got = format!("{code} {}", text(&output.stderr).trim_end());
+        assert_eq!(got, expected.trim_end(), "rarefy {words}");
+        assert_eq!(text(&output.stdout), "", "rarefy {words}");
+        assert_eq!(place.everything(), before, "rarefy {words}");
+    }
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -156,8 +156,11 @@ fn calibration_rows(data: &dyn Source) -> Result<Vec<f32>> {
     Ok(rows)
 }
 
-/// The threshold above which these rows have k latents each on average: just below the
-/// `floor(n k)`-th largest positive pre-activation, or 0 where there are not so many.
+/// The threshold above which these rows have k latents each on average: midway between the
+/// `floor(n k)`-th largest positive pre-activation and the next, or 0 where there are not so many.
+///
+/// Just below the first would be as exact here. But another program that adds up in another order is
+/// a bit off, and would keep or drop that latent by chance.
 ///
 /// # Example
 /// ```
@@ -168,22 +171,32 @@ fn calibration_rows(data: &dyn Source) -> Result<Vec<f32>> {
 /// let mut params = Params::zeros(&Layout::new(&blocks));
 /// params.get_mut("w_enc").copy_from_slice(&[1.0, 0.0, 0.0, 1.0]);
 /// let rows = [5.0, 1.0, 3.0, -2.0, 4.0, 2.0, 0.0, 0.0];
-/// // Four rows and k = 0.75: three entries, 5, 4 and 3.
-/// assert_eq!(calibrate(&params, &rows, 0.75), 3f32.next_down());
+/// // Four rows and k = 0.75: three entries, 5, 4 and 3, and then comes 2.
+/// assert_eq!(calibrate(&params, &rows, 0.75), 2.5);
 /// assert_eq!(calibrate(&params, &rows, 2.0), 0.0); // only five are positive
 /// ```
 pub fn calibrate(params: &Params, rows: &[f32], k: f64) -> f32 {
-    let d_in = params.get("b_dec").len();
-    let mut codes = Codes::new(params.get("b_enc").len());
-    Encoder::new(params).encode(params, rows, Selection::Batch(k), &mut codes);
-    let wanted = ((rows.len() / d_in) as f64 * k).floor() as usize;
-    if codes.values.len() < wanted {
+    let (d_in, d_sae) = (params.get("b_dec").len(), params.get("b_enc").len());
+    let n = (rows.len() / d_in) as f64;
+    let wanted = (n * k).floor();
+    // One more than wanted; the half keeps the division's rounding away from the next whole number.
+    let one_more = Selection::Batch((wanted + 1.5) / n);
+    let mut codes = Codes::new(d_sae);
+    Encoder::new(params).encode(params, rows, one_more, &mut codes);
+    let mut values = codes.values;
+    values.sort_unstable_by(|a, b| b.total_cmp(a));
+    let wanted = wanted as usize;
+    if values.len() < wanted {
         return 0.0;
     }
-    let smallest = codes.values.iter().copied().fold(f32::INFINITY, f32::min);
-    if smallest.is_finite() {
-        smallest.next_down()
-    } else {
-        0.0
+    if wanted == 0 {
+        return values.first().copied().unwrap_or(0.0);
     }
+    let (last, next) = (
+        values[wanted - 1],
+        values.get(wanted).copied().unwrap_or(0.0),
+    );
+    let between = last.midpoint(next);
+    // Two neighbours have nothing between them; what is kept lies strictly above.
+    if between < last { between } else { next }
 }
