@@ -6,11 +6,12 @@
 //!
 //! With `x = x~ + e_x` and `w = w~ + e_w` (the quantised rows and their errors), Cauchy and Schwarz give
 //! `|x.w - x~.w~| <= |e_x| |w~| + |x| |e_w|`. To that comes what f32 arithmetic may round, on both
-//! sides of the comparison: `(d_in + 64) 2^-24 |x| |w|` is more than all of it.
+//! sides of the comparison, and by the rotation: `(d_in + 128) 2^-24 |x| |w|` is more than all of it.
 
 use crate::cpu::kernel;
 use crate::int8::{Engine, PANEL, ROWS, tile};
 use crate::lanes::{LANES, Lanes, V};
+use crate::sparse::rows::{Rows, TOGETHER};
 
 /// What the comparison needs to know of a panel's latents.
 #[derive(Debug, Clone, PartialEq)]
@@ -213,7 +214,7 @@ fn append<L: Lanes>(
 kernel! {
     /// The exact pre-activations of some latents: `b_enc[j] + x . w_enc[j]`.
     ///
-    /// "Exact" means in one agreed order of f32 operations, the same on every path: sixty-four sums of
+    /// "Exact" means in one agreed order of f32 operations, the same on every path: thirty-two sums of
     /// products, no fused multiply-add, added up pairwise. Which latents are the largest is decided by
     /// these numbers, so it is the same everywhere.
     ///
@@ -241,36 +242,57 @@ fn pre_activations_body<L: Lanes>(
     latents: &[u32],
     pre: &mut [f32],
 ) {
-    let d_in = x.len();
+    assert!(latents.len() == pre.len());
+    let whole = latents.len() / TOGETHER * TOGETHER;
+    for first in (0..whole).step_by(TOGETHER) {
+        dots_in_order::<L, TOGETHER>(x, w_enc, latents, first, pre);
+    }
+    for first in whole..latents.len() {
+        dots_in_order::<L, 1>(x, w_enc, latents, first, pre);
+    }
     for (&latent, pre) in latents.iter().zip(pre) {
-        let latent = latent as usize;
-        let w = &w_enc[latent * d_in..(latent + 1) * d_in];
-        *pre = dot_in_order::<L>(x, w) + b_enc[latent];
+        *pre += b_enc[latent as usize];
     }
 }
 
-/// Sums side by side: four registers of sixteen.
-const CHAINS: usize = 4;
+/// Registers that each dot product adds up in.
+const CHAINS: usize = 2;
 
+/// Dot products of some latents' rows with x; together they hide how long memory and additions take.
 #[inline(always)]
-fn dot_in_order<L: Lanes>(a: &[f32], b: &[f32]) -> f32 {
-    let mut sums = [V::<L>::splat(0.0); CHAINS];
-    let (a_blocks, a_rest) = a.as_chunks::<{ CHAINS * LANES }>();
-    let (b_blocks, b_rest) = b.as_chunks::<{ CHAINS * LANES }>();
-    for (a, b) in a_blocks.iter().zip(b_blocks) {
-        for (i, sum) in sums.iter_mut().enumerate() {
-            *sum = *sum + V::load(a, i * LANES, LANES) * V::load(b, i * LANES, LANES);
+fn dots_in_order<L: Lanes, const G: usize>(
+    x: &[f32],
+    w_enc: &[f32],
+    latents: &[u32],
+    first: usize,
+    dots: &mut [f32],
+) {
+    let rows = Rows::<G>::new(w_enc, x.len(), latents, first);
+    let mut sums = [[V::<L>::splat(0.0); CHAINS]; G];
+    let whole = x.len() / (CHAINS * LANES) * (CHAINS * LANES);
+    for block in (0..whole).step_by(CHAINS * LANES) {
+        for chain in 0..CHAINS {
+            let at = block + chain * LANES;
+            let x = V::load(x, at, LANES);
+            for g in 0..G {
+                sums[g][chain] = sums[g][chain] + x * rows.load(g, at, LANES);
+            }
         }
     }
-    for (i, at) in (0..a_rest.len()).step_by(LANES).enumerate() {
-        let count = LANES.min(a_rest.len() - at);
-        sums[i] = sums[i] + V::load(a_rest, at, count) * V::load(b_rest, at, count);
-    }
-    let mut sums = ((sums[0] + sums[1]) + (sums[2] + sums[3])).to_array();
-    for width in [8, 4, 2, 1] {
-        for j in 0..width {
-            sums[j] += sums[j + width];
+    for (chain, at) in (whole..x.len()).step_by(LANES).enumerate() {
+        let count = LANES.min(x.len() - at);
+        let x = V::load(x, at, count);
+        for g in 0..G {
+            sums[g][chain] = sums[g][chain] + x * rows.load(g, at, count);
         }
     }
-    sums[0]
+    for g in 0..G {
+        let mut sums = (sums[g][0] + sums[g][1]).to_array();
+        for width in [8, 4, 2, 1] {
+            for j in 0..width {
+                sums[j] += sums[j + width];
+            }
+        }
+        dots[first + g] = sums[0];
+    }
 }

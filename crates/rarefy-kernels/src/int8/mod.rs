@@ -4,7 +4,10 @@
 //! may be off by is known too (`screen.rs`). Rows of `x` are stored as `q + offset` in u8, rows of weights
 //! as i8 in panels of [`PANEL`] latents: for every four inputs, 64 groups of four bytes.
 
+mod rotate;
 mod tile;
+
+pub use rotate::rotate;
 
 pub(crate) use tile::tile;
 pub use tile::{Engine, ROWS, engine};
@@ -67,13 +70,21 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
         }
     }
     let most = most.iter().fold(0.0f32, |a, b| a.max(*b));
+    if most < TINY {
+        // Squares of what is in it may vanish in f32: it is all error, and none is zero that is not.
+        q.fill(0);
+        let error = up(f64::from(most) * (x.len() as f64).sqrt());
+        return Quantised {
+            error: if most > 0.0 {
+                error.max(LEAST_ERROR)
+            } else {
+                0.0
+            },
+            ..Quantised::default()
+        };
+    }
     let scale = most / levels as f32;
-    // A row of zeros, and one so small that the inverse overflows, is all error.
-    let inverse = if scale > f32::MIN_POSITIVE * 256.0 {
-        1.0 / scale
-    } else {
-        0.0
-    };
+    let inverse = 1.0 / scale;
     let (mut errors, mut squares, mut sums) = ([0.0f32; 16], [0i32; 16], [0i32; 16]);
     for (x, q) in x.chunks(16).zip(q.chunks_mut(16)) {
         for j in 0..x.len() {
@@ -99,6 +110,11 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
         sum: sums.iter().sum(),
     }
 }
+
+/// A row whose largest value is below this is not quantised.
+const TINY: f32 = 1e-12;
+/// Such rows' errors are at least this, so that the product of two of them is above what vanishes.
+const LEAST_ERROR: f32 = 1e-18;
 
 /// To the nearest whole number, for |x| < 2^22: what is added fills all bits behind the point.
 #[inline(always)]

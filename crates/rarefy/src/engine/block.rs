@@ -1,6 +1,6 @@
 //! One task of the encoder: a block of rows against all latents, some panels at a time.
 
-use rarefy_kernels::int8::{self, Engine, PANEL, offset, padded, quantise};
+use rarefy_kernels::int8::{self, Engine, PANEL, offset, padded, quantise, rotate};
 use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::screen::{
     Found, Panel, Samples, pre_activations, screen_bytes, screen_products,
@@ -16,16 +16,27 @@ const TOO_MANY: f64 = 0.25;
 
 /// One active latent of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(crate) struct Entry {
-    pub(crate) value: f32,
-    pub(crate) latent: u32,
+pub(super) struct Entry {
+    pub(super) value: f32,
+    pub(super) latent: u32,
 }
 
 /// What a row keeps: the `most` largest above a value.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Keep {
-    pub(crate) most: usize,
-    pub(crate) above: f32,
+pub(super) struct Keep {
+    pub(super) most: usize,
+    pub(super) above: f32,
+    /// A guess at the smallest that will be kept, over the row's norm: the search begins there, and a
+    /// row that ends with fewer than `most` may have lost some.
+    pub(super) at_norm: f32,
+}
+
+/// What a row has kept.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    pub(super) entries: Vec<Entry>,
+    /// Norm of the row.
+    pub(super) norm: f32,
 }
 
 /// Rows and what has been found of each so far.
@@ -73,13 +84,15 @@ impl<'a> Block<'a> {
             counts: vec![0; whole],
             pre: Vec::new(),
         };
-        block.floor[..n].fill(keep.above);
         block.quantise();
+        for (floor, norm) in block.floor[..n].iter_mut().zip(&block.norm) {
+            *floor = keep.above.max(keep.at_norm * norm);
+        }
         block
     }
 
     /// All panels, then each row's entries in the order of their latents.
-    pub(super) fn run(mut self) -> Vec<Vec<Entry>> {
+    pub(super) fn run(mut self) -> Vec<Kept> {
         for first in (0..self.encoder.panels.len()).step_by(PANELS) {
             let panels = PANELS.min(self.encoder.panels.len() - first);
             self.counts.fill(0);
@@ -89,17 +102,19 @@ impl<'a> Block<'a> {
             }
             self.refine(first);
         }
-        for kept in &mut self.kept {
-            largest(kept, self.keep.most);
-            kept.sort_unstable_by_key(|entry| entry.latent);
-        }
-        self.kept
+        let finished = self.kept.into_iter().zip(self.norm);
+        finished
+            .map(|(mut entries, norm)| {
+                largest(&mut entries, self.keep.most);
+                entries.sort_unstable_by_key(|entry| entry.latent);
+                Kept { entries, norm }
+            })
+            .collect()
     }
 
     fn quantise(&mut self) {
         let d_in = self.encoder.d_in;
-        // See `screen.rs`: more than f32 arithmetic can round away.
-        let rounding = (d_in + 64) as f32 / (1 << 24) as f32;
+        let rounding = rounding(d_in);
         let engine = match self.screen {
             Screen::Bytes(engine) => engine,
             Screen::Products => Engine::Portable,
@@ -108,9 +123,11 @@ impl<'a> Block<'a> {
         if self.screen != Screen::Products {
             self.bytes = vec![engine.offset(); self.floor.len() * width];
         }
-        let mut q = vec![0; d_in];
+        let (mut q, mut rotated) = (vec![0; d_in], vec![0.0; d_in]);
         for (i, x) in self.rows.x.chunks_exact(d_in).enumerate() {
-            let row = quantise(x, engine.levels(), &mut q);
+            rotated.copy_from_slice(x);
+            rotate(&mut rotated);
+            let row = quantise(&rotated, engine.levels(), &mut q);
             self.norm[i] = row.norm + row.error;
             self.scale[i] = row.scale;
             self.error[i] = row.error + rounding * self.norm[i];
@@ -125,7 +142,7 @@ impl<'a> Block<'a> {
 
     /// Products are off by rounding alone.
     fn as_products(&mut self) {
-        let rounding = (self.encoder.d_in + 64) as f32 / (1 << 24) as f32;
+        let rounding = rounding(self.encoder.d_in);
         self.screen = Screen::Products;
         self.scale.fill(1.0);
         for (error, norm) in self.error.iter_mut().zip(&self.norm) {
@@ -296,4 +313,9 @@ fn largest(entries: &mut Vec<Entry>, most: usize) -> f32 {
     entries.select_nth_unstable_by(most - 1, order);
     entries.truncate(most);
     entries[most - 1].value
+}
+
+/// More than f32 arithmetic can round away of a product of rows, over both norms: see `screen.rs`.
+fn rounding(d_in: usize) -> f32 {
+    (d_in + 128) as f32 / (1 << 24) as f32
 }

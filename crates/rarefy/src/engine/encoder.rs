@@ -1,10 +1,12 @@
 //! An encoder made ready for many rows.
 
-use rarefy_kernels::int8::{self, Engine, PANEL, pack, padded, quantise};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use rarefy_kernels::int8::{self, Engine, PANEL, pack, padded, quantise, rotate};
 use rarefy_kernels::screen::Panel;
 use rayon::prelude::*;
 
-use super::block::{Block, Entry, Keep};
+use super::block::{Block, Keep, Kept};
 use super::{Selection, select};
 use crate::codes::Codes;
 use crate::params::Params;
@@ -24,7 +26,7 @@ pub(crate) enum Screen {
 
 impl Screen {
     /// What is fastest here. Bytes gain nothing without instructions for them.
-    fn best(d_in: usize) -> Self {
+    pub(super) fn best(d_in: usize) -> Self {
         match int8::engine() {
             Engine::Portable => Self::Products,
             _ if d_in > int8::MOST_INPUTS => Self::Products,
@@ -41,6 +43,30 @@ pub struct Encoder {
     /// `[panels, padded / 4, 64, 4]`; empty where products need none.
     pub(super) weights: Vec<i8>,
     pub(super) panels: Vec<Panel>,
+    /// Of the smallest kept value over the row's norm, where rows are alone.
+    row_hint: Hint,
+    /// Of the smallest kept value, where they are together.
+    batch_hint: Hint,
+}
+
+/// Where the last rows' smallest kept values were, so that the search begins near the next ones'.
+///
+/// It saves time and never changes a result: what a wrong hint hides is searched for again.
+#[derive(Default)]
+pub(super) struct Hint {
+    /// Bits of the f32; 0 for none.
+    bits: AtomicU32,
+}
+
+impl Hint {
+    pub(super) fn get(&self) -> Option<f32> {
+        let value = f32::from_bits(self.bits.load(Ordering::Relaxed));
+        (value > 0.0).then_some(value)
+    }
+
+    pub(super) fn set(&self, value: f32) {
+        self.bits.store(value.to_bits(), Ordering::Relaxed);
+    }
 }
 
 /// Rows with `b_dec` taken off, `[n, d_in]`.
@@ -81,6 +107,8 @@ impl Encoder {
             screen,
             weights: vec![0; bytes],
             panels: vec![Panel::default(); panels],
+            row_hint: Hint::default(),
+            batch_hint: Hint::default(),
         };
         encoder
             .panels_mut()
@@ -98,6 +126,8 @@ impl Encoder {
             screen: Screen::Products,
             weights: Vec::new(),
             panels: Vec::new(),
+            row_hint: Hint::default(),
+            batch_hint: Hint::default(),
         }
     }
 
@@ -127,59 +157,53 @@ impl Encoder {
     /// Appends the codes of the rows `x` (`[n, d_in]`).
     pub fn encode(&self, params: &Params, x: &[f32], selection: Selection, codes: &mut Codes) {
         let b_dec = params.get("b_dec");
-        let mut centred = x.to_vec();
-        for row in centred.chunks_exact_mut(self.d_in) {
-            row.iter_mut().zip(b_dec).for_each(|(x, b)| *x -= b);
-        }
+        let mut centred = vec![0.0; x.len()];
+        centre(x, b_dec, &mut centred);
         let centred = Centred {
             x: &centred,
             w_enc: params.get("w_enc"),
             b_enc: params.get("b_enc"),
         };
-        self.encode_centred(&centred, selection, None, codes);
+        self.encode_centred(&centred, selection, codes);
     }
 
-    /// As [`Encoder::encode`]. For [`Selection::Batch`] `hint` may say about where the smallest kept
-    /// value will be; the result does not depend on it.
-    pub(crate) fn encode_centred(
-        &self,
-        rows: &Centred,
-        selection: Selection,
-        hint: Option<f32>,
-        codes: &mut Codes,
-    ) {
+    /// As [`Encoder::encode`].
+    pub(crate) fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
         let found = match selection {
-            Selection::Row(k) => self.rows(
-                rows,
-                Keep {
-                    most: k,
-                    above: 0.0,
-                },
-            ),
+            Selection::Row(k) => select::each_row(self, &self.row_hint, rows, k),
             Selection::Above(above) => self.rows(
                 rows,
                 Keep {
                     most: usize::MAX,
                     above,
+                    at_norm: 0.0,
                 },
             ),
-            Selection::Batch(k) => select::batch(self, rows, k, hint),
+            Selection::Batch(k) => select::batch(self, &self.batch_hint, rows, k),
         };
-        append(found, codes);
+        for row in found {
+            codes
+                .indices
+                .extend(row.entries.iter().map(|entry| entry.latent));
+            codes
+                .values
+                .extend(row.entries.iter().map(|entry| entry.value));
+            codes.offsets.push(codes.indices.len());
+        }
     }
 
     /// What every row keeps, sorted by latent.
-    pub(super) fn rows(&self, rows: &Centred, keep: Keep) -> Vec<Vec<Entry>> {
-        if keep.most == 0 {
-            return vec![Vec::new(); rows.x.len() / self.d_in];
-        }
+    pub(super) fn rows(&self, rows: &Centred, keep: Keep) -> Vec<Kept> {
         let n = rows.x.len() / self.d_in;
+        if keep.most == 0 || n == 0 {
+            return vec![Kept::default(); n];
+        }
         let tasks = n
             .div_ceil(MOST_ROWS)
             .next_multiple_of(rayon::current_num_threads());
         // Equal shares, so that no thread waits for another's last block.
         let share = n.div_ceil(tasks).next_multiple_of(int8::ROWS);
-        let blocks: Vec<Vec<Vec<Entry>>> = rows
+        let blocks: Vec<Vec<Kept>> = rows
             .x
             .par_chunks(share * self.d_in)
             .with_max_len(1)
@@ -189,12 +213,20 @@ impl Encoder {
     }
 }
 
-fn append(rows: Vec<Vec<Entry>>, codes: &mut Codes) {
-    for row in rows {
-        codes.indices.extend(row.iter().map(|entry| entry.latent));
-        codes.values.extend(row.iter().map(|entry| entry.value));
-        codes.offsets.push(codes.indices.len());
-    }
+/// `centred = x - b_dec`, row by row.
+pub(crate) fn centre(x: &[f32], b_dec: &[f32], centred: &mut [f32]) {
+    let d_in = b_dec.len();
+    let piece = d_in * int8::ROWS * 8;
+    centred
+        .par_chunks_mut(piece)
+        .zip(x.par_chunks(piece))
+        .for_each(|(centred, x)| {
+            for (centred, x) in centred.chunks_exact_mut(d_in).zip(x.chunks_exact(d_in)) {
+                for ((centred, x), b) in centred.iter_mut().zip(x).zip(b_dec) {
+                    *centred = x - b;
+                }
+            }
+        });
 }
 
 /// A slice cut into equal pieces, which may be empty ones.
@@ -227,9 +259,11 @@ pub(crate) struct PanelMut<'a> {
 impl PanelMut<'_> {
     /// Takes on new weights, `[latents, d_in]`, and biases.
     pub(crate) fn quantise(&mut self, w_enc: &[f32], b_enc: &[f32]) {
-        let mut q = vec![0; self.d_in];
+        let (mut q, mut rotated) = (vec![0; self.d_in], vec![0.0; self.d_in]);
         for (j, (w, bias)) in w_enc.chunks_exact(self.d_in).zip(b_enc).enumerate() {
-            let row = quantise(w, 127, &mut q);
+            rotated.copy_from_slice(w);
+            rotate(&mut rotated);
+            let row = quantise(&rotated, 127, &mut q);
             let facts = &mut *self.facts;
             facts.scale[j] = row.scale;
             facts.norm[j] = row.norm;

@@ -12,7 +12,7 @@ mod select;
 
 pub use decode::decode;
 pub use encoder::Encoder;
-pub(crate) use encoder::{Centred, Screen};
+pub(crate) use encoder::{Centred, Screen, centre};
 pub(crate) use grouped::Grouped;
 
 /// Which latents of a row are active.
@@ -46,3 +46,6 @@ pub struct Objective {
     /// The auxiliary loss.
     pub aux: Aux,
 }
+
+#[cfg(test)]
+mod tests;

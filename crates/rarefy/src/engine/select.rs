@@ -1,92 +1,149 @@
-//! The largest pre-activations of a whole batch.
+//! Where the search for the largest begins, and when it has to begin again.
 
-use super::block::{Entry, Keep};
-use super::encoder::{Centred, Encoder};
+use super::block::{Keep, Kept};
+use super::encoder::{Centred, Encoder, Hint};
 
 /// Rows that give a first idea of the smallest value that will be kept.
 const SAMPLE: usize = 96;
-/// How far below that idea the search begins.
+/// Fewer rows are not worth a sample.
+const WORTH_A_SAMPLE: usize = 10 * SAMPLE;
+/// Share of the rows whose smallest kept value is expected below the guess: they are searched again,
+/// but the lower the guess, the more candidates all the others have.
+const SURPRISED: f64 = 0.02;
+/// How far below the last batch's smallest kept value the search in a whole batch begins.
 const MARGIN: f32 = 0.9;
+
+/// The k largest positive values of every row.
+pub(super) fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, k: usize) -> Vec<Kept> {
+    let n = rows.x.len() / encoder.d_in;
+    let search = |x: &[f32], at_norm: f32| {
+        let keep = Keep {
+            most: k,
+            above: 0.0,
+            at_norm,
+        };
+        encoder.rows(&Centred { x, ..*rows }, keep)
+    };
+    let guess = hint.get().unwrap_or_else(|| match n {
+        WORTH_A_SAMPLE.. => low_ratio(&search(&sample(encoder, rows), 0.0), k),
+        _ => 0.0,
+    });
+    let mut found = search(rows.x, guess);
+    if guess > 0.0 {
+        let short: Vec<usize> = (0..n).filter(|&i| found[i].entries.len() < k).collect();
+        let again = search(&gather(encoder, rows, short.iter().copied()), 0.0);
+        for (i, kept) in short.into_iter().zip(again) {
+            found[i] = kept;
+        }
+    }
+    hint.set(low_ratio(&found, k));
+    found
+}
 
 /// The `floor(n k)` largest positive values of all rows.
 ///
-/// All values above a guess are found; if there are too few, the guess was too high and is lowered, so
-/// the guess costs time at worst.
-pub(super) fn batch(
-    encoder: &Encoder,
-    rows: &Centred,
-    k: f64,
-    hint: Option<f32>,
-) -> Vec<Vec<Entry>> {
+/// All values above a guess are found; if there are too few, it was too high and is lowered.
+pub(super) fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<Kept> {
     let n = rows.x.len() / encoder.d_in;
     let wanted = (n as f64 * k) as usize;
-    if wanted == 0 {
-        return vec![Vec::new(); n];
-    }
-    let mut above = hint.unwrap_or_else(|| guess(encoder, rows, k)) * MARGIN;
-    loop {
+    let guess = hint
+        .get()
+        .unwrap_or_else(|| guess_for_batch(encoder, rows, k));
+    let mut above = guess * MARGIN;
+    for attempt in 0.. {
         let keep = Keep {
-            most: usize::MAX,
+            most: if wanted == 0 { 0 } else { usize::MAX },
             above,
+            at_norm: 0.0,
         };
         let mut found = encoder.rows(rows, keep);
-        let count: usize = found.iter().map(Vec::len).sum();
+        let count: usize = found.iter().map(|kept| kept.entries.len()).sum();
         if count >= wanted || above <= 0.0 {
-            cut(&mut found, count, wanted);
+            hint.set(cut(&mut found, wanted).unwrap_or(0.0));
             return found;
         }
-        // Far too few may be a batch without enough positive values at all.
-        above = if count * 4 < wanted * 3 {
+        // Far too few: perhaps the batch has not so many positive values at all.
+        above = if count * 2 < wanted || attempt == 3 {
             0.0
         } else {
             above * MARGIN * MARGIN
         };
     }
+    unreachable!("the last attempt takes every positive value")
 }
 
 /// Where the smallest kept value of a few rows lies.
-fn guess(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
-    let n = rows.x.len() / encoder.d_in;
-    let some = SAMPLE.min(n);
-    let mut x = Vec::with_capacity(some * encoder.d_in);
-    for i in 0..some {
-        x.extend_from_slice(&rows.x[i * n / some * encoder.d_in..][..encoder.d_in]);
-    }
+fn guess_for_batch(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
+    let x = sample(encoder, rows);
+    // A row may have several times its share.
     let keep = Keep {
         most: ((4.0 * k) as usize + 1).min(encoder.d_sae),
         above: 0.0,
+        at_norm: 0.0,
     };
-    let found = encoder.rows(&Centred { x: &x, ..*rows }, keep);
-    let mut values: Vec<f32> = found
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.value)
-        .collect();
-    let wanted = (some as f64 * k) as usize;
-    if values.len() <= wanted || wanted == 0 {
-        return 0.0;
+    let mut found = encoder.rows(&Centred { x: &x, ..*rows }, keep);
+    let wanted = (found.len() as f64 * k) as usize;
+    let count: usize = found.iter().map(|kept| kept.entries.len()).sum();
+    if count > wanted {
+        cut(&mut found, wanted).unwrap_or(0.0)
+    } else {
+        0.0
     }
-    *values
-        .select_nth_unstable_by(wanted - 1, |a, b| b.total_cmp(a))
-        .1
 }
 
-/// Cuts to the wanted number of entries.
-fn cut(rows: &mut [Vec<Entry>], count: usize, wanted: usize) {
-    if count <= wanted {
-        return;
-    }
-    let mut values: Vec<f32> = rows.iter().flatten().map(|entry| entry.value).collect();
-    let smallest = *values
-        .select_nth_unstable_by(wanted - 1, |a, b| b.total_cmp(a))
-        .1;
+/// Cuts to the wanted number of entries, of equal values those of earlier rows and lower latents; the
+/// smallest that is left.
+fn cut(rows: &mut [Kept], wanted: usize) -> Option<f32> {
+    let mut values: Vec<f32> = entries(rows).map(|entry| entry.value).collect();
+    let last = values.len().min(wanted).checked_sub(1)?;
+    let smallest = *values.select_nth_unstable_by(last, |a, b| b.total_cmp(a)).1;
     let larger = values.iter().filter(|value| **value > smallest).count();
-    let mut ties = wanted - larger;
+    let mut ties = last + 1 - larger;
     for row in rows {
-        row.retain(|entry| {
+        row.entries.retain(|entry| {
             let tie = entry.value == smallest && ties > 0;
             ties -= usize::from(tie);
             entry.value > smallest || tie
         });
     }
+    Some(smallest)
+}
+
+fn entries(rows: &[Kept]) -> impl Iterator<Item = &super::block::Entry> {
+    rows.iter().flat_map(|kept| &kept.entries)
+}
+
+/// Smallest kept value over the row's norm, such that only a few rows' is lower; 0 if more than a few
+/// have fewer than k values at all.
+fn low_ratio(rows: &[Kept], k: usize) -> f32 {
+    let smallest = |kept: &Kept| {
+        let values = kept.entries.iter().map(|entry| entry.value);
+        values.fold(f32::INFINITY, f32::min)
+    };
+    let ratio = |kept: &Kept| match kept.entries.len() {
+        count if count < k || kept.norm == 0.0 => 0.0,
+        _ => smallest(kept) / kept.norm,
+    };
+    let mut ratios: Vec<f32> = rows.iter().map(ratio).collect();
+    if ratios.is_empty() {
+        return 0.0;
+    }
+    let place = (ratios.len() as f64 * SURPRISED) as usize;
+    let (_, low, _) = ratios.select_nth_unstable_by(place, f32::total_cmp);
+    if low.is_finite() { *low } else { 0.0 }
+}
+
+/// Some rows, evenly spread.
+fn sample(encoder: &Encoder, rows: &Centred) -> Vec<f32> {
+    let n = rows.x.len() / encoder.d_in;
+    let count = SAMPLE.min(n);
+    gather(encoder, rows, (0..count).map(|i| i * n / count))
+}
+
+fn gather(encoder: &Encoder, rows: &Centred, which: impl Iterator<Item = usize>) -> Vec<f32> {
+    let d_in = encoder.d_in;
+    which
+        .flat_map(|i| &rows.x[i * d_in..(i + 1) * d_in])
+        .copied()
+        .collect()
 }

@@ -22,7 +22,7 @@ use rayon::prelude::*;
 
 use super::blocks::Blocks;
 use crate::codes::Codes;
-use crate::engine::{Centred, Encoder, Grouped, Objective, Screen, Selection};
+use crate::engine::{Centred, Encoder, Grouped, Objective, Screen, Selection, centre};
 use crate::optim::Descent;
 use crate::params::Params;
 
@@ -55,6 +55,21 @@ pub struct Report {
     pub dead: usize,
     /// The smallest active value of the batch.
     pub smallest: Option<f32>,
+}
+
+/// The stages of a step, in order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Centring, quantising, screening, selecting; codes by latent.
+    Encode,
+    /// Residuals and the loss; who fired.
+    Decode,
+    /// The dead latents' loss.
+    Auxiliary,
+    /// Gradients by latent and their norm.
+    Backward,
+    /// Clipping, Adam, the decoder's norm, quantising the encoder anew.
+    Update,
 }
 
 /// The buffers of a step and the encoder, kept from step to step.
@@ -118,13 +133,36 @@ impl Step {
         x: &[f32],
         settings: &Settings,
     ) -> Report {
+        self.run_watched(params, descent, since_fired, x, settings, &mut |_| {})
+    }
+
+    /// As [`Step::run`]; `done` is called at the end of each stage, so that a benchmark can look at
+    /// its clock.
+    ///
+    /// # Panics
+    /// As [`Step::run`].
+    pub fn run_watched(
+        &mut self,
+        params: &mut Params,
+        descent: &mut Descent,
+        since_fired: &mut [u64],
+        x: &[f32],
+        settings: &Settings,
+        done: &mut dyn FnMut(Stage),
+    ) -> Report {
+        let n = x.len() / self.d_in;
         self.encode(params, x);
+        done(Stage::Encode);
         self.decode(params, x);
-        self.count(since_fired, x.len() / self.d_in);
+        self.count(since_fired, n);
+        done(Stage::Decode);
         self.explain_rest(params);
+        done(Stage::Auxiliary);
         let norm = self.backward(params, settings.unit_norm);
-        let report = self.report(x.len() / self.d_in, norm);
+        let report = self.report(n, norm);
+        done(Stage::Backward);
         self.update(params, descent, norm, settings);
+        done(Stage::Update);
         report
     }
 
@@ -146,30 +184,16 @@ impl Step {
     fn encode(&mut self, params: &Params, x: &[f32]) {
         let b_dec = params.get("b_dec");
         self.centred.resize(x.len(), 0.0);
-        self.centred
-            .par_chunks_mut(ROWS * self.d_in)
-            .zip(x.par_chunks(ROWS * self.d_in))
-            .for_each(|(centred, x)| {
-                for (centred, x) in centred
-                    .chunks_exact_mut(self.d_in)
-                    .zip(x.chunks_exact(self.d_in))
-                {
-                    for ((centred, x), b) in centred.iter_mut().zip(x).zip(b_dec) {
-                        *centred = x - b;
-                    }
-                }
-            });
+        centre(x, b_dec, &mut self.centred);
         let rows = Centred {
             x: &self.centred,
             w_enc: params.get("w_enc"),
             b_enc: params.get("b_enc"),
         };
-        // Weights move little in a step: the last batch's smallest value is a good guess.
-        let hint = smallest(&self.main.codes);
         self.main.codes.clear();
         let selection = self.objective.selection;
         self.encoder
-            .encode_centred(&rows, selection, hint, &mut self.main.codes);
+            .encode_centred(&rows, selection, &mut self.main.codes);
         self.main.grouped.fill(&self.main.codes);
     }
 
@@ -214,7 +238,7 @@ impl Step {
                 b_enc: &b_enc,
             };
             let codes = &mut self.auxiliary.codes;
-            encoder.encode_centred(&rows, Selection::Row(k), None, codes);
+            encoder.encode_centred(&rows, Selection::Row(k), codes);
             for latent in &mut codes.indices {
                 *latent = self.dead[*latent as usize];
             }

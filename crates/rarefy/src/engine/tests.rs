@@ -1,0 +1,333 @@
+//! The screened selection against computing every pre-activation, on data that makes it hard.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+use rarefy_kernels::int8::Engine;
+use rarefy_kernels::screen::pre_activations;
+
+use super::{Centred, Encoder, Screen, Selection};
+use crate::codes::Codes;
+use crate::data;
+
+/// Numbers of a seed: standard normal, near enough.
+struct Numbers(u64);
+
+impl Numbers {
+    fn uniform(&mut self) -> f32 {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 40) as f32 / (1u64 << 24) as f32
+    }
+
+    fn normal(&mut self) -> f32 {
+        ((0..6).map(|_| self.uniform()).sum::<f32>() - 3.0) * std::f32::consts::SQRT_2
+    }
+
+    fn normals(&mut self, count: usize) -> Vec<f32> {
+        (0..count).map(|_| self.normal()).collect()
+    }
+}
+
+/// What makes selection hard.
+const KINDS: [&str; 9] = [
+    "gaussian",
+    "heavy tails",
+    "outlier dimensions",
+    "correlated",
+    "duplicated latents",
+    "zero rows",
+    "tiny and huge",
+    "near ties",
+    "biased",
+];
+
+struct Case {
+    x: Vec<f32>,
+    w: Vec<f32>,
+    b: Vec<f32>,
+    d_in: usize,
+    d_sae: usize,
+}
+
+impl Case {
+    fn made(kind: &str, [n, d_in, d_sae]: [usize; 3], seed: u64) -> Self {
+        let mut numbers = Numbers(seed.wrapping_mul(2) + 1);
+        let (x, w) = (numbers.normals(n * d_in), numbers.normals(d_sae * d_in));
+        let mut case = Self {
+            x,
+            w,
+            b: vec![0.0; d_sae],
+            d_in,
+            d_sae,
+        };
+        match kind {
+            "heavy tails" => case
+                .x
+                .iter_mut()
+                .chain(&mut case.w)
+                .for_each(|v| *v = v.powi(5)),
+            "outlier dimensions" => {
+                for row in case.x.chunks_mut(d_in) {
+                    row[0] = 300.0 + 20.0 * row[0];
+                    row[d_in / 2] *= 100.0;
+                }
+            }
+            "correlated" => {
+                let common = numbers.normals(d_in);
+                for row in case.x.chunks_mut(d_in).chain(case.w.chunks_mut(d_in)) {
+                    row.iter_mut()
+                        .zip(&common)
+                        .for_each(|(v, c)| *v = 0.01 * *v + c);
+                }
+            }
+            "duplicated latents" => {
+                for j in 0..d_sae {
+                    let from = j % d_sae.div_ceil(3) * d_in;
+                    case.w.copy_within(from..from + d_in, j * d_in);
+                }
+            }
+            "zero rows" => {
+                case.x[..n.div_ceil(2) * d_in].fill(0.0);
+                case.w[..d_sae.div_ceil(2) * d_in].fill(0.0);
+                case.b = numbers.normals(d_sae);
+            }
+            "tiny and huge" => {
+                for (i, row) in case.x.chunks_mut(d_in).enumerate() {
+                    let scale = [1e-38, 1e-20, 1e15, 3e30][i % 4];
+                    row.iter_mut().for_each(|v| *v *= scale);
+                }
+            }
+            "near ties" => {
+                let one = case.w[..d_in].to_vec();
+                for row in case.w.chunks_mut(d_in) {
+                    row.iter_mut()
+                        .zip(&one)
+                        .for_each(|(v, one)| *v = one + 1e-7 * *v);
+                }
+            }
+            "biased" => case.b = numbers.normals(d_sae).iter().map(|b| 1000.0 * b).collect(),
+            _ => {}
+        }
+        case
+    }
+
+    /// Encoder rows drawn from the data's own directions.
+    fn of_rows(x: Vec<f32>, d_in: usize, d_sae: usize) -> Self {
+        let mut numbers = Numbers(5);
+        let n = x.len() / d_in;
+        let mut w = Vec::new();
+        for j in 0..d_sae {
+            let row = &x[j * 7919 % n * d_in..][..d_in];
+            let norm = row.iter().map(|v| v * v).sum::<f32>().sqrt().max(1e-6);
+            w.extend(row.iter().map(|v| v / norm + 0.02 * numbers.normal()));
+        }
+        Self {
+            x,
+            w,
+            b: vec![0.0; d_sae],
+            d_in,
+            d_sae,
+        }
+    }
+
+    fn rows(&self) -> Centred<'_> {
+        Centred {
+            x: &self.x,
+            w_enc: &self.w,
+            b_enc: &self.b,
+        }
+    }
+
+    /// Every pre-activation, then everything sorted.
+    fn plain(&self, selection: Selection) -> Vec<Vec<(u32, f32)>> {
+        let all: Vec<u32> = (0..self.d_sae as u32).collect();
+        let mut rows: Vec<Vec<(u32, f32)>> = self
+            .x
+            .chunks(self.d_in)
+            .map(|x| {
+                let mut pre = vec![0.0; self.d_sae];
+                pre_activations(x, &self.w, &self.b, &all, &mut pre);
+                let above = if let Selection::Above(above) = selection {
+                    above
+                } else {
+                    0.0
+                };
+                all.iter()
+                    .copied()
+                    .zip(pre)
+                    .filter(|(_, p)| *p > above)
+                    .collect()
+            })
+            .collect();
+        match selection {
+            Selection::Above(_) => {}
+            Selection::Row(k) => {
+                for row in &mut rows {
+                    row.sort_by(|a, b| b.1.total_cmp(&a.1));
+                    row.truncate(k);
+                    row.sort_by_key(|entry| entry.0);
+                }
+            }
+            Selection::Batch(k) => {
+                let wanted = (rows.len() as f64 * k) as usize;
+                let mut flat: Vec<(usize, (u32, f32))> = Vec::new();
+                for (i, row) in rows.iter().enumerate() {
+                    flat.extend(row.iter().map(|&entry| (i, entry)));
+                }
+                flat.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+                flat.truncate(wanted);
+                rows.iter_mut().for_each(Vec::clear);
+                flat.iter().for_each(|&(i, entry)| rows[i].push(entry));
+                rows.iter_mut()
+                    .for_each(|row| row.sort_by_key(|entry| entry.0));
+            }
+        }
+        rows
+    }
+
+    fn check(&self, name: &str, selection: Selection) {
+        let want = self.plain(selection);
+        let bytes = Engine::available()
+            .iter()
+            .map(|&engine| Screen::Bytes(engine));
+        for screen in bytes.chain([Screen::Products]) {
+            let encoder = Encoder::with_screen(&self.w, &self.b, screen, self.d_in, self.d_sae);
+            // The second time it knows where to begin.
+            for time in ["first", "second"] {
+                let mut codes = Codes::new(self.d_sae);
+                encoder.encode_centred(&self.rows(), selection, &mut codes);
+                for (i, want) in want.iter().enumerate() {
+                    let range = codes.offsets[i]..codes.offsets[i + 1];
+                    let got: Vec<(u32, f32)> = codes.indices[range.clone()]
+                        .iter()
+                        .copied()
+                        .zip(codes.values[range].iter().copied())
+                        .collect();
+                    assert_eq!(
+                        &got, want,
+                        "{name}, {screen:?}, {selection:?}, row {i}, {time} time"
+                    );
+                }
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        rng_seed: RngSeed::Fixed(11),
+        failure_persistence: None,
+        cases: 48,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn screened_selection_is_selection(
+        kind in 0usize..KINDS.len(),
+        n in prop_oneof![1usize..=7, Just(40)],
+        d_in in prop_oneof![1usize..=9, 30usize..=35, Just(130)],
+        d_sae in prop_oneof![1usize..=3, 60usize..=70, Just(700)],
+        k in prop_oneof![1usize..=9, Just(33), Just(10_000)],
+        seed: u32,
+    ) {
+        let case = Case::made(KINDS[kind], [n, d_in, d_sae], u64::from(seed));
+        let k = k.min(d_sae);
+        case.check(KINDS[kind], Selection::Row(k));
+        case.check(KINDS[kind], Selection::Batch(k as f64 * 0.75));
+        case.check(KINDS[kind], Selection::Above(0.5));
+    }
+}
+
+#[test]
+fn every_kind_of_data_at_a_size_with_many_panels() {
+    for kind in KINDS {
+        let case = Case::made(kind, [97, 101, 1500], 3);
+        case.check(kind, Selection::Row(20));
+        case.check(kind, Selection::Batch(12.5));
+    }
+}
+
+#[test]
+fn rows_enough_for_a_sample_and_more_than_one_block() {
+    let case = Case::made("gaussian", [1300, 19, 300], 8);
+    case.check("many rows", Selection::Row(5));
+    case.check("many rows", Selection::Batch(5.0));
+}
+
+#[test]
+fn real_activations() {
+    let words = data::open("sample:words", &data::OpenOptions::default()).unwrap();
+    let mut x = vec![0.0; 400 * 50];
+    words.source.read(0, &mut x).unwrap();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/activations");
+    let mut cases = vec![("words", Case::of_rows(x, 50, 1000))];
+    for (name, d_in) in [("minilm-glosses", 384), ("smollm2-jargon", 576)] {
+        let path = folder.join(format!("{name}.safetensors"));
+        let file = data::open(path.to_str().unwrap(), &data::OpenOptions::default()).unwrap();
+        let mut x = vec![0.0; file.source.rows() * d_in];
+        file.source.read(0, &mut x).unwrap();
+        cases.push((name, Case::of_rows(x, d_in, 1000)));
+    }
+    for (name, case) in cases {
+        case.check(name, Selection::Row(16));
+        case.check(name, Selection::Batch(16.0));
+    }
+}
+
+#[test]
+fn the_hand_worked_cases_of_batch_topk() {
+    let identity = |x: [f32; 8]| Case {
+        x: x.to_vec(),
+        w: (0..16).map(|i| f32::from(u8::from(i % 5 == 0))).collect(),
+        b: vec![0.0; 4],
+        d_in: 4,
+        d_sae: 4,
+    };
+    let dense = |x: [f32; 8], k: f64| {
+        let case = identity(x);
+        case.check("by hand", Selection::Batch(k));
+        let encoder = Encoder::with_screen(&case.w, &case.b, Screen::Products, 4, 4);
+        let mut codes = Codes::new(4);
+        encoder.encode_centred(&case.rows(), Selection::Batch(k), &mut codes);
+        codes.to_dense()
+    };
+    // SAELens, tests/saes/test_batchtopk_sae.py
+    let x = [1.0, -2.0, 3.0, -4.0, -5.0, 6.0, -7.0, 8.0];
+    assert_eq!(dense(x, 2.0), [1.0, 0.0, 3.0, 0.0, 0.0, 6.0, 0.0, 8.0]);
+    assert_eq!(dense(x, 1.5), [0.0, 0.0, 3.0, 0.0, 0.0, 6.0, 0.0, 8.0]);
+    let x = [1.0, 2.0, 3.0, 4.0, -5.0, -6.0, 0.5, -8.0];
+    assert_eq!(dense(x, 2.0), [1.0, 2.0, 3.0, 4.0, 0.0, 0.0, 0.0, 0.0]);
+    let x = [-1.0, 2.0, -3.0, -4.0, 5.0, -6.0, -7.0, -8.0];
+    assert_eq!(dense(x, 2.0), [0.0, 2.0, 0.0, 0.0, 5.0, 0.0, 0.0, 0.0]);
+}
+
+#[test]
+fn the_number_of_threads_changes_nothing() {
+    let case = Case::made("gaussian", [700, 33, 500], 4);
+    let with = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
+        pool.install(|| {
+            let mut codes = Codes::new(case.d_sae);
+            let encoder = Encoder::with_screen(
+                &case.w,
+                &case.b,
+                Screen::best(case.d_in),
+                case.d_in,
+                case.d_sae,
+            );
+            encoder.encode_centred(&case.rows(), Selection::Row(9), &mut codes);
+            encoder.encode_centred(&case.rows(), Selection::Batch(9.0), &mut codes);
+            codes
+        })
+    };
+    let one = with(1);
+    assert_eq!(one, with(2));
+    assert_eq!(one, with(5));
+}
