@@ -26,6 +26,8 @@ GRID = [(d_in, latents, k) for d_in in (256, 768, 2048) for latents in (4096, 16
         for k in (8, 32, 128)]
 # Before each turn the machine rests: threads of the one before may still spin.
 REST_SECONDS = 0.5
+# What other processes may have of a core before a round is said to be disturbed.
+QUIET = 0.1
 # Batches that a peer goes through in turn.
 BATCHES = 4
 # A lane's time limit covers steps; a process may need so much longer to import its packages and begin.
@@ -162,6 +164,12 @@ PEERS = {peer.name: peer for peer in (SAELens, DictionaryLearning, Sparsify)}
 
 # ---- A peer's process ----
 
+def others():
+    """Seconds of a core that all other processes have had since the machine began (Linux)."""
+    user, nice, system = open("/proc/stat").readline().split()[1:4]
+    return (int(user) + int(nice) + int(system)) / os.sysconf("SC_CLK_TCK") - time.process_time()
+
+
 def worker(who, arguments):
     """Takes a step, says how long it took, then answers each number of seconds with steps for so long."""
     # An allocation beyond the limit fails here, instead of the machine taking somebody else's process.
@@ -188,10 +196,11 @@ def worker(who, arguments):
         for line in sys.stdin:
             # Others have had the caches since.
             step()
-            seconds, end = [], time.perf_counter() + float(line)
-            while not seconds or time.perf_counter() < end:
+            seconds, begun, busy = [], time.perf_counter(), others()
+            while not seconds or time.perf_counter() < begun + float(line):
                 seconds.append(step())
-            print(json.dumps({"seconds": seconds}), flush=True)
+            cores = (others() - busy) / (time.perf_counter() - begun)
+            print(json.dumps({"seconds": {"steps": seconds, "others": cores}}), flush=True)
     except (MemoryError, RuntimeError) as error:
         text = str(error)
         wants_memory = isinstance(error, MemoryError) or "allocate" in text or "memory" in text
@@ -251,7 +260,9 @@ class Peer:
         taken = self.answer("seconds", 3 * self.arguments.limit + seconds)
         if not self.keep:
             self.close()
-        return statistics.median(taken)
+        if taken["others"] > QUIET:
+            print(f"{self.who}: others had {taken['others']:.2f} of a core meanwhile; this round counts for little", file=sys.stderr)
+        return statistics.median(taken["steps"])
 
     def close(self):
         if self.process is not None:
