@@ -49,9 +49,8 @@ pub enum Commands {
     Data(DataCommand),
     /// List what there is.
     List(ListArgs),
-    /// Measure this machine.
-    #[command(subcommand)]
-    Bench(BenchCommand),
+    /// Measure this machine: its limits, and a training step at several shapes.
+    Bench(BenchArgs),
 }
 
 /// Where rows come from.
@@ -309,35 +308,78 @@ pub struct ListArgs {
     pub json: bool,
 }
 
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct BenchArgs {
+    #[command(subcommand)]
+    pub what: Option<BenchCommand>,
+    /// Threads [default: all cores].
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
 #[derive(Subcommand)]
 pub enum BenchCommand {
     /// Time one full-batch value and gradient of the kl objective on made-up data.
-    Objective {
-        /// Rows.
-        #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
-        rows: usize,
-        /// Values in a row.
-        #[arg(long, default_value_t = 784, value_parser = at_least_one)]
-        d_in: usize,
-        /// Latents.
-        #[arg(long, default_value_t = 196, value_parser = at_least_one)]
-        latents: usize,
-        /// Output unit.
-        #[arg(long, default_value = "sigmoid", value_parser = ["sigmoid", "linear"])]
-        decoder: String,
-        /// Loss.
-        #[arg(long, default_value = "squared", value_parser = ["squared", "cross-entropy"])]
-        loss: String,
-        /// Measured evaluations.
-        #[arg(long, default_value_t = 20, value_parser = at_least_one)]
-        repeats: usize,
-        /// Threads [default: all cores].
-        #[arg(long)]
-        threads: Option<usize>,
-        /// Print one JSON object.
-        #[arg(long)]
-        json: bool,
-    },
+    Objective(BenchObjectiveArgs),
+    /// Time a training step of a topk model on made-up data, stage by stage.
+    Step(BenchStepArgs),
+}
+
+#[derive(Args)]
+pub struct BenchObjectiveArgs {
+    /// Rows.
+    #[arg(long, default_value_t = 10_000, value_parser = at_least_one)]
+    pub rows: usize,
+    /// Values in a row.
+    #[arg(long, default_value_t = 784, value_parser = at_least_one)]
+    pub d_in: usize,
+    /// Latents.
+    #[arg(long, default_value_t = 196, value_parser = at_least_one)]
+    pub latents: usize,
+    /// Output unit.
+    #[arg(long, default_value = "sigmoid", value_parser = ["sigmoid", "linear"])]
+    pub decoder: String,
+    /// Loss.
+    #[arg(long, default_value = "squared", value_parser = ["squared", "cross-entropy"])]
+    pub loss: String,
+    /// Measured evaluations.
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    pub repeats: usize,
+    /// Threads [default: all cores].
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct BenchStepArgs {
+    /// Rows of a batch.
+    #[arg(long, default_value_t = 4096, value_parser = at_least_one)]
+    pub rows: usize,
+    /// Values in a row.
+    #[arg(long, default_value_t = 768, value_parser = at_least_one)]
+    pub d_in: usize,
+    /// Latents.
+    #[arg(long, default_value_t = 16_384, value_parser = at_least_one)]
+    pub latents: usize,
+    /// Active latents of a row.
+    #[arg(long, default_value_t = 32, value_parser = at_least_one)]
+    pub k: usize,
+    /// Measured steps.
+    #[arg(long, default_value_t = 10, value_parser = at_least_one)]
+    pub steps: usize,
+    /// Threads [default: all cores].
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// A number that can be compared with.

@@ -1,26 +1,23 @@
-//! `rarefy bench`: what this machine does.
+//! `rarefy bench objective`: value and gradient of the kl objective.
 
 use std::time::Instant;
 
 use rarefy::data::{Memory, Source};
 use rarefy::train::pass::Pass;
 use rarefy::variants::{self, Hyper};
-use rarefy_kernels::peak::multiply_adds;
 use rarefy_kernels::vector::dot;
-use rayon::prelude::*;
 use serde_json::json;
 
-use crate::cli::BenchCommand;
+use super::machine::peak_f32;
+use crate::cli::BenchObjectiveArgs;
 use crate::commands::train::set_threads;
 use crate::output;
 
-/// Rounds of the peak loop: some tens of milliseconds.
-const PEAK_ROUNDS: usize = 10_000_000;
 /// Evaluations before the measured ones go on at least so long: threads start, clocks rise, pages fill.
 const WARM_UP_SECONDS: f64 = 0.3;
 
-pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
-    let BenchCommand::Objective {
+pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
+    let BenchObjectiveArgs {
         rows,
         d_in,
         latents,
@@ -29,7 +26,7 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
         repeats,
         threads,
         json,
-    } = command;
+    } = args;
     set_threads(*threads)?;
     let info = variants::find("kl")?;
     let given = [
@@ -68,7 +65,7 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
             seconds.push(start.elapsed().as_secs_f64());
         }
     }
-    let peak = peak_gflops();
+    let peak = peak_f32();
     let mut sorted = seconds.clone();
     sorted.sort_by(f64::total_cmp);
     let median = sorted[sorted.len() / 2];
@@ -102,19 +99,4 @@ pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
         ],
     ];
     output::print(&output::table(&["", ""], &table, true))
-}
-
-/// The best of three runs of the multiply-add loop on every thread at once.
-fn peak_gflops() -> f64 {
-    let once = || {
-        let start = Instant::now();
-        let threads = rayon::current_num_threads();
-        let operations: usize = (0..threads)
-            .into_par_iter()
-            .with_max_len(1)
-            .map(|_| multiply_adds(PEAK_ROUNDS))
-            .sum();
-        operations as f64 / start.elapsed().as_secs_f64() / 1e9
-    };
-    (0..3).map(|_| once()).fold(0.0, f64::max)
 }
