@@ -183,9 +183,12 @@ fn every_figure_is_the_one_worked_by_hand() {
             (m.sqrt() - (copies as f64).sqrt()) / (m.sqrt() - 1.0),
         );
     }
-    let top = metrics::top_rows(&topk, &Memory::new("rows", 2, ROWS.to_vec()), 3).unwrap();
+    let top = |copies, count| {
+        let rows = Memory::new("rows", 2, ROWS.repeat(copies));
+        metrics::top_rows(&topk, &rows, count).unwrap()
+    };
     assert_eq!(
-        top,
+        top(1, 3),
         [
             vec![(2, 3.0)],
             vec![(1, 3.0), (0, 2.0)],
@@ -193,6 +196,9 @@ fn every_figure_is_the_one_worked_by_hand() {
             vec![(0, 8.0), (1, 8.0), (2, 8.0)]
         ]
     );
+    // Over many pieces too a row has the number that it has in the data.
+    let all: Vec<usize> = top(3000, 3000)[0].iter().map(|(row, _)| *row).collect();
+    assert_eq!(all, (0..3000).map(|copy| 4 * copy + 2).collect::<Vec<_>>());
 }
 
 /// A trained `BatchTopK` keeps what is above its threshold, and no row sees another.

@@ -286,6 +286,10 @@ fn weights(path: &Path, layout: &Layout, d_in: usize, d_sae: usize) -> Result<Pa
 /// The threshold that all latents share.
 fn one_value(path: &Path, thresholds: &[f32]) -> Result<f32> {
     let first = thresholds[0];
+    if first < 0.0 {
+        let why = format!("threshold: expected a number not below 0, got {first}");
+        return Err(Error::format(path, why));
+    }
     match thresholds.iter().position(|v| *v != first) {
         None => Ok(first),
         Some(at) => Err(Error::format(

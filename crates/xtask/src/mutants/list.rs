@@ -20,6 +20,10 @@ const MATH: &str = "crates/rarefy-kernels/src/math.rs";
 const PENALTY: &str = "crates/rarefy/src/penalty.rs";
 const LBFGS: &str = "crates/rarefy/src/optim/lbfgs.rs";
 const NAIVE: &str = "crates/rarefy-kernels/src/naive.rs";
+const SPARSE: &str = "crates/rarefy/src/variants/sparse.rs";
+const SPARSE_RUN: &str = "crates/rarefy/src/train/sparse.rs";
+const TWIN: &str = "crates/rarefy/src/check/twin.rs";
+const STATE: &str = "crates/rarefy/src/train/state.rs";
 
 /// Errors that every machine can notice.
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -137,6 +141,54 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/rarefy-kernels/src/strips.rs",
         from: "registers: length.min(periods - top),",
         to: "registers: length.min(periods - top) - 1,",
+    },
+    Mutant {
+        name: "a trained BatchTopK selects over its batch",
+        file: SPARSE,
+        from: "Some(_) => Selection::Above(params.get(\"threshold\")[0]),",
+        to: "Some(_) => self.objective.selection,",
+    },
+    Mutant {
+        name: "the encoder does not start as a copy of the decoder",
+        file: SPARSE,
+        from: "params.get_mut(\"w_enc\").copy_from_slice(&w_dec);",
+        to: "let _ = w_dec;",
+    },
+    Mutant {
+        name: "the threshold is calibrated one entry too high",
+        file: SPARSE_RUN,
+        from: "(wanted + 1.5) / n",
+        to: "(wanted + 0.5) / n",
+    },
+    Mutant {
+        name: "a row equal to the median's guess is divided by its distance of 0",
+        file: "crates/rarefy/src/variants/median.rs",
+        from: "if away > 0.0 {",
+        to: "if away >= 0.0 {",
+    },
+    Mutant {
+        name: "the auxiliary loss is of twice the weight (in the twin, so that the step differs)",
+        file: TWIN,
+        from: "objective.aux.coefficient / spread",
+        to: "2.0 * objective.aux.coefficient / spread",
+    },
+    Mutant {
+        name: "the decoder bias has no gradient through the encoder",
+        file: TWIN,
+        from: "gradient.b_dec[t] -= by_pre * w.w_enc[j * d_in + t];",
+        to: "gradient.b_dec[t] -= 0.0 * by_pre * w.w_enc[j * d_in + t];",
+    },
+    Mutant {
+        name: "a resumed run forgets how long latents have been silent",
+        file: STATE,
+        from: "state.since_fired = values;",
+        to: "let _: Vec<u64> = values;",
+    },
+    Mutant {
+        name: "a file's k is ignored and our default taken",
+        file: "crates/rarefy/src/formats/saelens.rs",
+        from: "options.insert(\"k\", k.to_string());",
+        to: "let _ = k;",
     },
 ];
 

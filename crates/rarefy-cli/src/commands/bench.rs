@@ -1,0 +1,120 @@
+//! `rarefy bench`: what this machine does.
+
+use std::time::Instant;
+
+use rarefy::data::{Memory, Source};
+use rarefy::train::pass::Pass;
+use rarefy::variants::{self, Hyper};
+use rarefy_kernels::peak::multiply_adds;
+use rarefy_kernels::vector::dot;
+use rayon::prelude::*;
+use serde_json::json;
+
+use crate::cli::BenchCommand;
+use crate::commands::train::set_threads;
+use crate::output;
+
+/// Rounds of the peak loop: some tens of milliseconds.
+const PEAK_ROUNDS: usize = 10_000_000;
+/// Evaluations before the measured ones go on at least so long: threads start, clocks rise, pages fill.
+const WARM_UP_SECONDS: f64 = 0.3;
+
+pub fn run(command: &BenchCommand) -> anyhow::Result<()> {
+    let BenchCommand::Objective {
+        rows,
+        d_in,
+        latents,
+        decoder,
+        loss,
+        repeats,
+        threads,
+        json,
+    } = command;
+    set_threads(*threads)?;
+    let info = variants::find("kl")?;
+    let given = [
+        ("decoder", decoder.clone()),
+        ("loss", loss.clone()),
+        ("rho", "0.1".into()),
+        ("beta", "3".into()),
+        ("weight_decay", "0.003".into()),
+    ];
+    let hyper = Hyper::check(info.options, given)?;
+    let architecture = (info.build)(&hyper)?;
+    let variant = architecture.dense().expect("kl is a dense architecture");
+    // Fixed made-up numbers: time does not depend on values. benches/peers makes the same ones.
+    let x = (0..rows * d_in)
+        .map(|i| 0.5 + 0.5 * (i as f32 * 0.37).sin())
+        .collect();
+    let source = Memory::new("bench", *d_in, x);
+    let layout = variant.layout(*d_in, *latents);
+    let mut params = rarefy::params::Params::zeros(&layout);
+    params
+        .values_mut()
+        .iter_mut()
+        .enumerate()
+        .for_each(|(i, w)| *w = 0.05 * (i as f32 * 0.73).sin());
+
+    let mut pass = Pass::new(variant, *d_in, *latents);
+    let form = pass.form(&source);
+    let mut seconds = Vec::with_capacity(*repeats);
+    let mut cost = 0.0;
+    let begun = Instant::now();
+    while seconds.len() < *repeats {
+        let start = Instant::now();
+        let parts = pass.evaluate(&params, &source, form, &mut |batch| batch)?;
+        cost = std::hint::black_box(parts).total();
+        if (start - begun).as_secs_f64() >= WARM_UP_SECONDS {
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+    }
+    let peak = peak_gflops();
+    let mut sorted = seconds.clone();
+    sorted.sort_by(f64::total_cmp);
+    let median = sorted[sorted.len() / 2];
+    // Five products of n x d_in x latents, two operations each.
+    let gflops = 10.0 * (source.rows() * d_in * latents) as f64 / median / 1e9;
+    if *json {
+        let gradient = pass.gradient().values();
+        return output::json(&json!({
+            "cost": cost, "gradient_norm": dot(gradient, gradient).sqrt(),
+            "rows": rows, "d_in": d_in, "latents": latents, "decoder": decoder, "loss": loss,
+            "threads": rayon::current_num_threads(), "path": format!("{:?}", rarefy_kernels::path()),
+            "seconds": seconds, "median": median, "gflops": gflops, "peak_gflops": peak, "fraction_of_peak": gflops / peak,
+        }));
+    }
+    let table = vec![
+        vec!["median of".into(), format!("{repeats} evaluations")],
+        vec!["time".into(), format!("{:.3} ms", median * 1e3)],
+        vec!["rows/s".into(), format!("{:.0}", *rows as f64 / median)],
+        vec!["GFLOP/s".into(), format!("{gflops:.0}")],
+        vec![
+            "f32 peak".into(),
+            format!(
+                "{peak:.0} GFLOP/s on {} threads ({:?})",
+                rayon::current_num_threads(),
+                rarefy_kernels::path()
+            ),
+        ],
+        vec![
+            "share of peak".into(),
+            format!("{:.0} %", 100.0 * gflops / peak),
+        ],
+    ];
+    output::print(&output::table(&["", ""], &table, true))
+}
+
+/// The best of three runs of the multiply-add loop on every thread at once.
+fn peak_gflops() -> f64 {
+    let once = || {
+        let start = Instant::now();
+        let threads = rayon::current_num_threads();
+        let operations: usize = (0..threads)
+            .into_par_iter()
+            .with_max_len(1)
+            .map(|_| multiply_adds(PEAK_ROUNDS))
+            .sum();
+        operations as f64 / start.elapsed().as_secs_f64() / 1e9
+    };
+    (0..3).map(|_| once()).fold(0.0, f64::max)
+}
