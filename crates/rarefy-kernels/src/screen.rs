@@ -90,6 +90,7 @@ kernel! {
     ) = screen_bytes_body
 }
 
+#[allow(clippy::too_many_arguments, reason = "as the kernel")]
 #[inline(always)]
 fn screen_bytes_body<L: Lanes>(
     engine: Engine,
@@ -185,7 +186,8 @@ impl<L: Lanes> Limits<L> {
     }
 }
 
-/// Appends the latents that are not at most the floor. NaN is no limit: such a latent is a candidate.
+/// Appends the latents that are not at most the floor. NaN is no limit: such a latent is a candidate,
+/// but above an infinite floor nothing is.
 #[inline(always)]
 fn append<L: Lanes>(
     most: V<L>,
@@ -196,7 +198,7 @@ fn append<L: Lanes>(
     found: &mut Found,
 ) {
     let mut mask = L::not_at_most(most.0, L::splat(floor)) & (u32::MAX >> (32 - count));
-    if mask == 0 {
+    if mask == 0 || floor == f32::INFINITY {
         return;
     }
     let most = most.to_array();
@@ -274,20 +276,20 @@ fn dots_in_order<L: Lanes, const G: usize>(
         for chain in 0..CHAINS {
             let at = block + chain * LANES;
             let x = V::load(x, at, LANES);
-            for g in 0..G {
-                sums[g][chain] = sums[g][chain] + x * rows.load(g, at, LANES);
+            for (g, sums) in sums.iter_mut().enumerate() {
+                sums[chain] = sums[chain] + x * rows.load(g, at, LANES);
             }
         }
     }
     for (chain, at) in (whole..x.len()).step_by(LANES).enumerate() {
         let count = LANES.min(x.len() - at);
         let x = V::load(x, at, count);
-        for g in 0..G {
-            sums[g][chain] = sums[g][chain] + x * rows.load(g, at, count);
+        for (g, sums) in sums.iter_mut().enumerate() {
+            sums[chain] = sums[chain] + x * rows.load(g, at, count);
         }
     }
-    for g in 0..G {
-        let mut sums = (sums[g][0] + sums[g][1]).to_array();
+    for (g, [even, odd]) in sums.into_iter().enumerate() {
+        let mut sums = (even + odd).to_array();
         for width in [8, 4, 2, 1] {
             for j in 0..width {
                 sums[j] += sums[j + width];
@@ -296,3 +298,6 @@ fn dots_in_order<L: Lanes, const G: usize>(
         dots[first + g] = sums[0];
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,10 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
         q.fill(0);
         let error = up(f64::from(most) * (x.len() as f64).sqrt());
         return Quantised {
-            error: if most > 0.0 {
+            error: if x.iter().any(|x| x.is_nan()) {
+                // The largest of NaNs was 0.
+                f32::INFINITY
+            } else if most > 0.0 {
                 error.max(LEAST_ERROR)
             } else {
                 0.0
@@ -153,3 +156,6 @@ pub fn offset(q: &[i8], engine: Engine, bytes: &mut [u8]) {
     }
     bytes[q.len()..].fill(engine.offset());
 }
+
+#[cfg(test)]
+mod tests;

@@ -43,9 +43,12 @@ fn rotate_body<L: Lanes>(x: &mut [f32]) {
     let stages = STAGES.min(d.ilog2());
     let parts = d >> stages;
     mix(&mut x[..parts << stages], stages);
-    // One part fewer; a row of few parts keeps them and begins elsewhere.
+    // One part fewer; a row of few parts keeps them and begins elsewhere. A second round over the same
+    // values would undo the first.
     let parts = if parts > 2 { parts - 1 } else { parts };
-    mix(&mut x[d - (parts << stages)..], stages);
+    if parts << stages < d {
+        mix(&mut x[d - (parts << stages)..], stages);
+    }
 }
 
 /// The sign bit or nothing, by a fixed hash of the place: without it a constant row would become a spike.
