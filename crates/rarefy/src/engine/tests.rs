@@ -251,6 +251,18 @@ fn every_kind_of_data_at_a_size_with_many_panels() {
     }
 }
 
+/// The candidates that promise most are not all positive, and some that promise less are: a row may let
+/// go of these only when it has k.
+#[test]
+fn about_as_many_positive_values_as_wanted() {
+    let mut case = Case::made("gaussian", [400, 130, 256], 6);
+    case.b.fill(-13.4);
+    let positive: usize = case.plain(Selection::Above(0.0)).iter().map(Vec::len).sum();
+    assert!((25..37).contains(&(positive / 400)), "{positive}");
+    case.check("few positive", Selection::Row(31));
+    case.check("few positive", Selection::Batch(31.0));
+}
+
 #[test]
 fn rows_enough_for_a_sample_and_more_than_one_block() {
     let case = Case::made("gaussian", [1300, 19, 300], 8);
