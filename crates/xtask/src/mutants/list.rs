@@ -20,6 +20,8 @@ const MATH: &str = "crates/rarefy-kernels/src/math.rs";
 const PENALTY: &str = "crates/rarefy/src/penalty.rs";
 const LBFGS: &str = "crates/rarefy/src/optim/lbfgs.rs";
 const NAIVE: &str = "crates/rarefy-kernels/src/naive.rs";
+const BLOCK: &str = "crates/rarefy/src/engine/block.rs";
+const STEP: &str = "crates/rarefy/src/train/sparse/step.rs";
 const SPARSE: &str = "crates/rarefy/src/variants/sparse.rs";
 const SPARSE_RUN: &str = "crates/rarefy/src/train/sparse.rs";
 const TWIN: &str = "crates/rarefy/src/check/twin.rs";
@@ -189,6 +191,85 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/rarefy/src/formats/saelens.rs",
         from: "options.insert(\"k\", k.to_string());",
         to: "let _ = k;",
+    },
+    Mutant {
+        name: "the screen's bound forgets what the weights' bytes are off by",
+        file: "crates/rarefy-kernels/src/screen.rs",
+        from: ".mul_add(V::splat(samples.norm[row]), with_own_error);",
+        to: ".mul_add(V::splat(0.0), with_own_error);",
+    },
+    Mutant {
+        name: "a row of nothing but NaN is quantised without an error",
+        file: "crates/rarefy-kernels/src/int8/mod.rs",
+        from: "if x.iter().any(|x| x.is_nan()) {",
+        to: "if x.iter().any(|x| x.is_infinite()) {",
+    },
+    Mutant {
+        name: "a row's floor rises before it has k entries",
+        file: BLOCK,
+        from: "if self.kept.len() >= self.keep.most {",
+        to: "if self.kept.len() * 2 >= self.keep.most {",
+    },
+    Mutant {
+        name: "of equal values the higher latent is kept",
+        file: BLOCK,
+        from: ".then(a.latent.cmp(&b.latent))",
+        to: ".then(b.latent.cmp(&a.latent))",
+    },
+    Mutant {
+        name: "the dead latents' reconstruction has the decoder bias",
+        file: STEP,
+        from: "let (zeros, left) = (vec![0.0; self.main.residual.len()], &self.main.residual);",
+        to: "let minus: Vec<f32> = params.get(\"b_dec\").iter().map(|b| -b).collect();\
+             let (zeros, left) = (minus.repeat(n), &self.main.residual);",
+    },
+    Mutant {
+        name: "the dead latents' loss is over the residual's square, not its variance",
+        file: STEP,
+        from: "let spread = self.main.square - mean_square;",
+        to: "let spread = self.main.square - 0.0 * mean_square;",
+    },
+    Mutant {
+        name: "the squared error's derivative has no 2",
+        file: STEP,
+        from: "self.main.scale = 2.0 / n as f64;",
+        to: "self.main.scale = 1.0 / n as f64;",
+    },
+    Mutant {
+        name: "a step's decoder bias has no gradient through the encoder",
+        file: STEP,
+        from: "*sum -= f64::from(*t)",
+        to: "*sum -= 0.0 * f64::from(*t)",
+    },
+    Mutant {
+        name: "the decoder's gradient keeps its part along each latent",
+        file: STEP,
+        from: "project_row(d_dec, w_dec)",
+        to: "project_row(&mut d_dec.to_vec(), w_dec)",
+    },
+    Mutant {
+        name: "the decoder's rows do not stay at length 1",
+        file: STEP,
+        from: "normalise_row(&mut p.1[here]);",
+        to: "normalise_row(&mut p.1[here].to_vec());",
+    },
+    Mutant {
+        name: "a latent that fires stays as dead as it was",
+        file: STEP,
+        from: "} else {\n                0\n            };",
+        to: "} else {\n                *since\n            };",
+    },
+    Mutant {
+        name: "a latent without a gradient does not move by its momentum",
+        file: STEP,
+        from: "let (here, all) = (row(j), row(latent));",
+        to: "if still { continue; } let (here, all) = (row(j), row(latent));",
+    },
+    Mutant {
+        name: "a gradient is never clipped",
+        file: "crates/rarefy/src/optim/descent.rs",
+        from: "scale: clipping(norm, clip),",
+        to: "scale: clipping(0.0 * norm, clip),",
     },
 ];
 
