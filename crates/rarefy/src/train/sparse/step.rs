@@ -283,9 +283,9 @@ impl Step {
             .map(|(panel, ((d_enc, d_dec), d_bias))| {
                 let mut square = 0.0;
                 let mut through_b_dec = vec![0.0; d_in];
-                for j in 0..d_bias.len() {
+                for (j, d_bias) in d_bias.iter_mut().enumerate() {
                     let latent = panel * PANEL + j;
-                    d_bias[j] = 0.0;
+                    *d_bias = 0.0;
                     let loss = self.loss_of(latent);
                     let (rows, values) = loss.grouped.of(latent);
                     if rows.is_empty() || loss.scale == 0.0 {
@@ -300,7 +300,7 @@ impl Step {
                     let w_dec = &decoder[all.clone()];
                     let sum = latent_gradient(d_enc, d_dec, w_dec, x, r, rows, values, scale);
                     vector::add_scaled(&mut through_b_dec, sum as f32, &encoder[all]);
-                    d_bias[j] = sum as f32;
+                    *d_bias = sum as f32;
                     square += sum * sum + dot(d_enc, d_enc);
                     square += if unit_norm {
                         project_row(d_dec, w_dec)
