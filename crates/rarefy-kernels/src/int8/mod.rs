@@ -13,7 +13,7 @@ pub(crate) use tile::tile;
 pub use tile::{Engine, ROWS, engine};
 
 use crate::cpu::kernel;
-use crate::lanes::Lanes;
+use crate::lanes::{LANES, Lanes, V};
 
 /// Latents in a panel.
 pub const PANEL: usize = 64;
@@ -63,13 +63,12 @@ kernel! {
 #[inline(always)]
 fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
     assert_eq!(x.len(), q.len());
-    let mut most = [0.0f32; 16];
-    for block in x.chunks(16) {
-        for (most, x) in most.iter_mut().zip(block) {
-            *most = most.max(x.abs());
-        }
+    let mut most = V::<L>::splat(0.0);
+    for at in (0..x.len()).step_by(LANES) {
+        let x = V::<L>::load(x, at, LANES.min(x.len() - at));
+        most = V(L::at_least(most.0, x.abs().0));
     }
-    let most = most.iter().fold(0.0f32, |a, b| a.max(*b));
+    let most = most.to_array().iter().fold(0.0f32, |a, b| a.max(*b));
     if most < TINY {
         // Squares of what is in it may vanish in f32: it is all error, and none is zero that is not.
         q.fill(0);
@@ -88,43 +87,39 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
     }
     let scale = most / levels as f32;
     let inverse = 1.0 / scale;
-    let (mut errors, mut squares, mut sums) = ([0.0f32; 16], [0i32; 16], [0i32; 16]);
-    for (x, q) in x.chunks(16).zip(q.chunks_mut(16)) {
-        for j in 0..x.len() {
-            let whole = round(x[j] * inverse);
-            let error = x[j] - whole * scale;
-            errors[j] += error * error;
-            let whole = whole as i32;
-            squares[j] += whole * whole;
-            sums[j] += whole;
-            q[j] = whole as i8;
-        }
+    for (q, x) in q.iter_mut().zip(x) {
+        *q = (x * inverse + FILL).to_bits() as i8;
     }
-    let error = errors.iter().map(|&e| f64::from(e)).sum::<f64>().sqrt();
-    let square: i64 = squares.iter().map(|&s| i64::from(s)).sum();
+    let [mut errors, mut squares, mut sums] = [V::<L>::splat(0.0); 3];
+    for at in (0..x.len()).step_by(LANES) {
+        let x = V::<L>::load(x, at, LANES.min(x.len() - at));
+        let whole = (x * V::splat(inverse) + V::splat(FILL)) - V::splat(FILL);
+        let error = x - whole * V::splat(scale);
+        errors = errors + error * error;
+        squares = squares + whole * whole;
+        sums = sums + whole;
+    }
+    let total = |sums: V<L>| -> f64 { sums.to_array().iter().map(|&v| f64::from(v)).sum() };
+    let error = total(errors).sqrt();
     Quantised {
         scale,
-        norm: up((square as f64).sqrt() * f64::from(scale)),
+        norm: up(total(squares).sqrt() * f64::from(scale)),
         error: if error.is_finite() && scale.is_finite() {
             up(error)
         } else {
             f32::INFINITY
         },
-        sum: sums.iter().sum(),
+        sum: total(sums) as i32,
     }
 }
+
+/// Adding it rounds to a whole number, for |x| < 2^22, and leaves that number in the low bits.
+const FILL: f32 = 12_582_912.0; // 1.5 * 2^23
 
 /// A row whose largest value is below this is not quantised.
 const TINY: f32 = 1e-12;
 /// Such rows' errors are at least this, so that the product of two of them is above what vanishes.
 const LEAST_ERROR: f32 = 1e-18;
-
-/// To the nearest whole number, for |x| < 2^22: what is added fills all bits behind the point.
-#[inline(always)]
-fn round(x: f32) -> f32 {
-    const FILL: f32 = 12_582_912.0; // 1.5 * 2^23
-    (x + FILL) - FILL
-}
 
 /// An f32 that is not below the value, with room for the rounding of the sums before it.
 #[inline(always)]

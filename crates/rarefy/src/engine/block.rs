@@ -11,8 +11,13 @@ use super::encoder::{Centred, Encoder, Screen};
 /// Panels between two looks at the candidates: their f32 weights should be in a core's own cache when
 /// the candidates are computed exactly.
 const PANELS: usize = 4;
-/// Candidates a row, as a share of the latents looked at, beyond which f32 products are faster.
-const TOO_MANY: f64 = 0.25;
+/// Candidates that a row waits for, and room for them and for all latents of the next panels: together
+/// they hide each other's way from memory.
+const WAIT: usize = 8;
+const ROOM: usize = WAIT + PANELS * PANEL;
+/// Candidates as a share of the latents looked at, beyond which f32 products are faster: an exact
+/// pre-activation takes seven times as long as one of a product, one of bytes a quarter.
+const TOO_MANY: f64 = 0.1;
 
 /// One active latent of a row.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -45,23 +50,36 @@ pub(super) struct Block<'a> {
     rows: &'a Centred<'a>,
     keep: Keep,
     screen: Screen,
+    kept: Vec<Vec<Entry>>,
+    scratch: Scratch,
+}
+
+/// A block's buffers, which the next block takes over.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// The rows as bytes, `[rows, padded]`.
     bytes: Vec<u8>,
     scale: Vec<f32>,
     norm: Vec<f32>,
     error: Vec<f32>,
     /// What a latent must exceed to matter.
     floor: Vec<f32>,
-    kept: Vec<Vec<Entry>>,
+    /// Candidates that wait to be computed, `[rows, ROOM]`, what they are at most, and how many.
     latents: Vec<u32>,
     most: Vec<f32>,
     counts: Vec<u32>,
+    /// Products, `[rows, PANELS * PANEL]`.
     pre: Vec<f32>,
 }
 
 impl<'a> Block<'a> {
-    pub(super) fn new(encoder: &'a Encoder, rows: &'a Centred<'a>, keep: Keep) -> Self {
-        let n = rows.x.len() / encoder.d_in;
-        let whole = n.next_multiple_of(int8::ROWS);
+    /// A block with buffers that may hold anything.
+    pub(super) fn new(
+        encoder: &'a Encoder,
+        rows: &'a Centred<'a>,
+        keep: Keep,
+        scratch: Scratch,
+    ) -> Self {
         let crowded = keep.most != usize::MAX && keep.most.saturating_mul(8) >= encoder.d_sae;
         let mut block = Self {
             encoder,
@@ -72,69 +90,75 @@ impl<'a> Block<'a> {
             } else {
                 encoder.screen
             },
-            bytes: Vec::new(),
-            scale: vec![0.0; whole],
-            norm: vec![0.0; whole],
-            error: vec![0.0; whole],
-            // Rows that only fill up the last tile have no candidates.
-            floor: vec![f32::INFINITY; whole],
-            kept: vec![Vec::new(); n],
-            latents: vec![0; whole * PANELS * PANEL],
-            most: vec![0.0; whole * PANELS * PANEL],
-            counts: vec![0; whole],
-            pre: Vec::new(),
+            kept: vec![Vec::new(); rows.x.len() / encoder.d_in],
+            scratch,
         };
-        block.quantise();
-        for (floor, norm) in block.floor[..n].iter_mut().zip(&block.norm) {
-            *floor = keep.above.max(keep.at_norm * norm);
-        }
+        block.prepare();
         block
     }
 
-    /// All panels, then each row's entries in the order of their latents.
-    pub(super) fn run(mut self) -> Vec<Kept> {
-        for first in (0..self.encoder.panels.len()).step_by(PANELS) {
-            let panels = PANELS.min(self.encoder.panels.len() - first);
-            self.counts.fill(0);
+    /// All panels, then each row's entries in the order of their latents; and the buffers.
+    pub(super) fn run(mut self) -> (Vec<Kept>, Scratch) {
+        let all = self.encoder.panels.len();
+        for first in (0..all).step_by(PANELS) {
+            let panels = PANELS.min(all - first);
+            let waiting = self.waiting();
             match self.screen {
                 Screen::Bytes(engine) => self.screen_bytes(engine, first, panels),
                 Screen::Products => self.screen_products(first, panels),
             }
-            self.refine(first);
+            let found = self.waiting() - waiting;
+            self.refine(if first + panels == all { 1 } else { WAIT });
+            // At the start of a search from the bottom nearly everything is a candidate.
+            let settled = first * PANEL / 16 > self.keep.most;
+            if settled && found as f64 > TOO_MANY * (self.kept.len() * PANELS * PANEL) as f64 {
+                self.as_products();
+            }
         }
-        let finished = self.kept.into_iter().zip(self.norm);
-        finished
-            .map(|(mut entries, norm)| {
-                largest(&mut entries, self.keep.most);
-                entries.sort_unstable_by_key(|entry| entry.latent);
-                Kept { entries, norm }
-            })
-            .collect()
+        let finished = self.kept.into_iter().zip(&self.scratch.norm);
+        let kept = finished.map(|(mut entries, &norm)| {
+            largest(&mut entries, self.keep.most);
+            entries.sort_unstable_by_key(|entry| entry.latent);
+            Kept { entries, norm }
+        });
+        (kept.collect(), self.scratch)
     }
 
-    fn quantise(&mut self) {
-        let d_in = self.encoder.d_in;
-        let rounding = rounding(d_in);
+    /// Sizes the buffers, and rotates and quantises the rows into them.
+    fn prepare(&mut self) {
+        let (d_in, width) = (self.encoder.d_in, padded(self.encoder.d_in));
+        let whole = self.kept.len().next_multiple_of(int8::ROWS);
         let engine = match self.screen {
             Screen::Bytes(engine) => engine,
             Screen::Products => Engine::Portable,
         };
-        let width = padded(d_in);
-        if self.screen != Screen::Products {
-            self.bytes = vec![engine.offset(); self.floor.len() * width];
+        let s = &mut self.scratch;
+        for values in [&mut s.scale, &mut s.norm, &mut s.error] {
+            values.clear();
+            values.resize(whole, 0.0);
         }
+        s.counts.clear();
+        s.counts.resize(whole, 0);
+        s.latents.resize(whole * ROOM, 0);
+        s.most.resize(whole * ROOM, 0.0);
+        s.bytes.resize(whole * width, 0);
+        let rounding = rounding(d_in);
         let (mut q, mut rotated) = (vec![0; d_in], vec![0.0; d_in]);
         for (i, x) in self.rows.x.chunks_exact(d_in).enumerate() {
             rotated.copy_from_slice(x);
             rotate(&mut rotated);
             let row = quantise(&rotated, engine.levels(), &mut q);
-            self.norm[i] = row.norm + row.error;
-            self.scale[i] = row.scale;
-            self.error[i] = row.error + rounding * self.norm[i];
-            if self.screen != Screen::Products {
-                offset(&q, engine, &mut self.bytes[i * width..(i + 1) * width]);
-            }
+            s.norm[i] = row.norm + row.error;
+            s.scale[i] = row.scale;
+            s.error[i] = row.error + rounding * s.norm[i];
+            offset(&q, engine, &mut s.bytes[i * width..(i + 1) * width]);
         }
+        s.floor.clear();
+        let guesses = s.norm[..self.kept.len()].iter();
+        let guesses = guesses.map(|norm| self.keep.above.max(self.keep.at_norm * norm));
+        s.floor.extend(guesses);
+        // Rows that only fill up the last tile have no candidates.
+        s.floor.resize(whole, f32::INFINITY);
         if self.screen == Screen::Products {
             self.as_products();
         }
@@ -144,8 +168,8 @@ impl<'a> Block<'a> {
     fn as_products(&mut self) {
         let rounding = rounding(self.encoder.d_in);
         self.screen = Screen::Products;
-        self.scale.fill(1.0);
-        for (error, norm) in self.error.iter_mut().zip(&self.norm) {
+        self.scratch.scale.fill(1.0);
+        for (error, norm) in self.scratch.error.iter_mut().zip(&self.scratch.norm) {
             *error = 2.0 * rounding * norm;
         }
     }
@@ -154,25 +178,12 @@ impl<'a> Block<'a> {
         let (encoder, bytes) = (self.encoder, PANEL * padded(self.encoder.d_in));
         for at in first..first + panels {
             let latents = PANEL.min(encoder.d_sae - at * PANEL);
+            let weights = &encoder.weights[at * bytes..(at + 1) * bytes];
+            let (rows, samples, mut found) = self.scratch.views();
+            let panel = &encoder.panels[at];
+            let first = at * PANEL;
             screen_bytes(
-                engine,
-                &self.bytes,
-                &encoder.weights[at * bytes..(at + 1) * bytes],
-                &encoder.panels[at],
-                at * PANEL,
-                latents,
-                &Samples {
-                    scale: &self.scale,
-                    norm: &self.norm,
-                    error: &self.error,
-                    floor: &self.floor,
-                },
-                &mut Found {
-                    latents: &mut self.latents,
-                    most: &mut self.most,
-                    counts: &mut self.counts,
-                    room: PANELS * PANEL,
-                },
+                engine, rows, weights, panel, first, latents, &samples, &mut found,
             );
         }
     }
@@ -181,15 +192,11 @@ impl<'a> Block<'a> {
         let (encoder, d_in) = (self.encoder, self.encoder.d_in);
         let latents = (panels * PANEL).min(encoder.d_sae - first * PANEL);
         let n = self.kept.len();
-        self.pre.resize(n * latents, 0.0);
+        let mut pre = std::mem::take(&mut self.scratch.pre);
+        pre.resize(n * latents, 0.0);
         let w_enc = &self.rows.w_enc[first * PANEL * d_in..][..latents * d_in];
-        matmul(
-            &mut self.pre,
-            false,
-            (self.rows.x, Op::N),
-            (w_enc, Op::T),
-            [n, latents, d_in],
-        );
+        let x = (self.rows.x, Op::N);
+        matmul(&mut pre, false, x, (w_enc, Op::T), [n, latents, d_in]);
         for at in 0..panels {
             let facts = &encoder.panels[first + at];
             let panel = Panel {
@@ -199,70 +206,66 @@ impl<'a> Block<'a> {
                 norm: std::array::from_fn(|j| facts.norm[j] + facts.error[j]),
                 error: [0.0; PANEL],
             };
-            screen_products(
-                &self.pre[at * PANEL..],
-                latents,
-                &panel,
-                (first + at) * PANEL,
-                PANEL.min(latents - at * PANEL),
-                &Samples {
-                    scale: &self.scale,
-                    norm: &self.norm,
-                    error: &self.error,
-                    floor: &self.floor,
-                },
-                &mut Found {
-                    latents: &mut self.latents,
-                    most: &mut self.most,
-                    counts: &mut self.counts,
-                    room: PANELS * PANEL,
-                },
-            );
+            let (_, samples, mut found) = self.scratch.views();
+            let (pre, first) = (&pre[at * PANEL..], (first + at) * PANEL);
+            let count = PANEL.min(latents - at * PANEL);
+            screen_products(pre, latents, &panel, first, count, &samples, &mut found);
         }
+        self.scratch.pre = pre;
     }
 
-    /// Computes the candidates exactly and raises the floors.
-    fn refine(&mut self, first: usize) {
-        let d_in = self.encoder.d_in;
-        let room = PANELS * PANEL;
-        let mut values = vec![0.0; room];
+    /// Candidates of all rows that wait to be computed.
+    fn waiting(&self) -> u64 {
+        self.scratch
+            .counts
+            .iter()
+            .map(|&count| u64::from(count))
+            .sum()
+    }
+
+    /// Computes the candidates of rows that have so many, and raises their floors.
+    fn refine(&mut self, enough: usize) {
+        let (d_in, s) = (self.encoder.d_in, &mut self.scratch);
+        let mut values = [0.0; ROOM];
         for (i, x) in self.rows.x.chunks_exact(d_in).enumerate() {
-            let count = self.counts[i] as usize;
-            if count == 0 {
+            let count = s.counts[i] as usize;
+            if count < enough {
                 continue;
             }
-            let latents = &mut self.latents[i * room..i * room + count];
-            let most = &self.most[i * room..i * room + count];
-            let row = &mut Row {
+            s.counts[i] = 0;
+            let mut row = Row {
                 x,
                 rows: self.rows,
                 keep: self.keep,
-                floor: &mut self.floor[i],
+                floor: &mut s.floor[i],
                 kept: &mut self.kept[i],
             };
+            let waiting = i * ROOM..i * ROOM + count;
+            let (latents, most) = (&s.latents[waiting.clone()], &s.most[waiting]);
             if count <= self.keep.most {
                 row.take(latents, &mut values);
             } else {
-                // The most promising first: what they turn out to be spares most of the others.
-                let mut order: Vec<(f32, u32)> =
-                    most.iter().copied().zip(latents.iter().copied()).collect();
-                let k = self.keep.most;
-                order.select_nth_unstable_by(k - 1, |a, b| b.0.total_cmp(&a.0));
-                let best: Vec<u32> = order[..k].iter().map(|pair| pair.1).collect();
-                row.take(&best, &mut values);
-                row.raise();
-                let floor = *row.floor;
-                let others = order[k..].iter().filter(|pair| !(pair.0 <= floor));
-                let others: Vec<u32> = others.map(|pair| pair.1).collect();
-                row.take(&others, &mut values);
+                row.take_best_first(latents, most, &mut values);
             }
         }
-        let candidates: u64 = self.counts.iter().map(|&c| u64::from(c)).sum();
-        let looked_at = (self.kept.len() * room) as f64;
-        if first > 0 && self.screen != Screen::Products && candidates as f64 > TOO_MANY * looked_at
-        {
-            self.as_products();
-        }
+    }
+}
+
+impl Scratch {
+    fn views(&mut self) -> (&[u8], Samples<'_>, Found<'_>) {
+        let samples = Samples {
+            scale: &self.scale,
+            norm: &self.norm,
+            error: &self.error,
+            floor: &self.floor,
+        };
+        let found = Found {
+            latents: &mut self.latents,
+            most: &mut self.most,
+            counts: &mut self.counts,
+            room: ROOM,
+        };
+        (&self.bytes, samples, found)
     }
 }
 
@@ -291,6 +294,21 @@ impl Row<'_> {
         if self.kept.len() > self.keep.most.saturating_add(self.keep.most / 4) {
             self.raise();
         }
+    }
+
+    /// The most promising first: what they turn out to be spares most of the others.
+    fn take_best_first(&mut self, latents: &[u32], most: &[f32], values: &mut [f32]) {
+        let k = self.keep.most;
+        let mut order: Vec<(f32, u32)> =
+            most.iter().copied().zip(latents.iter().copied()).collect();
+        order.select_nth_unstable_by(k - 1, |a, b| b.0.total_cmp(&a.0));
+        let best: Vec<u32> = order[..k].iter().map(|pair| pair.1).collect();
+        self.take(&best, values);
+        self.raise();
+        let hopeless = |pair: &&(f32, u32)| pair.0 <= *self.floor;
+        let others = order[k..].iter().filter(|pair| !hopeless(pair));
+        let others: Vec<u32> = others.map(|pair| pair.1).collect();
+        self.take(&others, values);
     }
 
     /// Lets go of what cannot be among the largest any more.

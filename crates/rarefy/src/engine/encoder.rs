@@ -1,12 +1,13 @@
 //! An encoder made ready for many rows.
 
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use rarefy_kernels::int8::{self, Engine, PANEL, pack, padded, quantise, rotate};
 use rarefy_kernels::screen::Panel;
 use rayon::prelude::*;
 
-use super::block::{Block, Keep, Kept};
+use super::block::{Block, Keep, Kept, Scratch};
 use super::{Selection, select};
 use crate::codes::Codes;
 use crate::params::Params;
@@ -47,6 +48,8 @@ pub struct Encoder {
     row_hint: Hint,
     /// Of the smallest kept value, where they are together.
     batch_hint: Hint,
+    /// Buffers of blocks that are done.
+    scratch: Mutex<Vec<Scratch>>,
 }
 
 /// Where the last rows' smallest kept values were, so that the search begins near the next ones'.
@@ -109,6 +112,7 @@ impl Encoder {
             panels: vec![Panel::default(); panels],
             row_hint: Hint::default(),
             batch_hint: Hint::default(),
+            scratch: Mutex::default(),
         };
         encoder
             .panels_mut()
@@ -128,6 +132,7 @@ impl Encoder {
             panels: Vec::new(),
             row_hint: Hint::default(),
             batch_hint: Hint::default(),
+            scratch: Mutex::default(),
         }
     }
 
@@ -207,7 +212,16 @@ impl Encoder {
             .x
             .par_chunks(share * self.d_in)
             .with_max_len(1)
-            .map(|x| Block::new(self, &Centred { x, ..*rows }, keep).run())
+            .map(|x| {
+                let scratch = self.scratch.lock().map(|mut pool| pool.pop());
+                let scratch = scratch.ok().flatten().unwrap_or_default();
+                let block = Centred { x, ..*rows };
+                let (kept, scratch) = Block::new(self, &block, keep, scratch).run();
+                if let Ok(mut pool) = self.scratch.lock() {
+                    pool.push(scratch);
+                }
+                kept
+            })
             .collect();
         blocks.into_iter().flatten().collect()
     }
