@@ -24,6 +24,8 @@ const COMMANDS: &[&[&str]] = &[
     &["data", "patches"],
     &["data", "shard"],
     &["list"],
+    &["bench"],
+    &["bench", "step"],
     &["bench", "objective"],
 ];
 const LISTS: &[&str] = &[
