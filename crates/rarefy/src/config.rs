@@ -32,6 +32,8 @@ pub struct DataConfig {
     /// Use only the first so many rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
+    /// Rows, evenly over the data, that are never trained on; 0 for none.
+    pub holdout: usize,
     /// Member of an npz, tensor of a safetensors file, column of a parquet file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
@@ -51,6 +53,7 @@ impl Default for DataConfig {
         Self {
             path: "sample:digits".into(),
             rows: None,
+            holdout: 0,
             member: None,
             header: None,
             preprocess: None,

@@ -3,7 +3,9 @@
 use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::data::Survey;
 use crate::params::Layout;
-use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting};
+use crate::variants::{
+    self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting, Threshold,
+};
 use crate::{Error, Result};
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
@@ -16,7 +18,7 @@ pub struct Plan {
     pub hyper: Hyper,
     /// The architecture itself.
     pub architecture: Architecture,
-    /// Rows of the data.
+    /// Rows to train on.
     pub rows: usize,
     /// Values in a (preprocessed) row.
     pub d_in: usize,
@@ -92,6 +94,7 @@ impl Plan {
             Batching::Full | Batching::Open => survey.rows,
         };
         let architecture = (info.build)(&hyper)?;
+        check_holdout(&architecture, config.data.holdout)?;
         let unit_norm = model
             .decoder_norm
             .map_or(defaults.unit_norm, |norm| norm == DecoderNorm::Unit);
@@ -242,6 +245,23 @@ fn check_unit_norm(layout: &Layout, optimizer: OptimizerKind) -> Result<()> {
     )))
 }
 
+/// A threshold that keeps `floor(holdout k)` latents of the held-out rows must keep one.
+fn check_holdout(architecture: &Architecture, holdout: usize) -> Result<()> {
+    let Architecture::Sparse(sparse) = architecture else {
+        return Ok(());
+    };
+    match &sparse.threshold {
+        Some(Threshold {
+            k,
+            calibrated: true,
+            ..
+        }) if holdout > 0 && holdout as f64 * k < 1.0 => Err(Error::Conflict(format!(
+            "k {k} keeps no latent at all in {holdout} held-out rows; take a larger k or holdout"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// An option that only other architectures have, as when `--arch` was forgotten.
 fn refuse_others_options(info: &Info, options: &toml::Table) -> Result<()> {
     let has = |info: &Info, key: &str| info.options.iter().any(|option| option.name == key);
@@ -295,11 +315,14 @@ fn check_numbers(config: &Config, survey: &Survey, d_sae: usize) -> Result<()> {
     at_least_one("history", Some(train.history))?;
     at_least_one("threads", train.threads)?;
     if let Some(batch) = train.batch.filter(|batch| *batch > survey.rows) {
-        return Err(Error::hyper(
-            "batch",
-            &format!("at most the data's {} rows", survey.rows),
-            batch,
-        ));
+        let expected = match config.data.holdout {
+            0 => format!("at most the data's {} rows", survey.rows),
+            held => format!(
+                "at most the {} rows beside the {held} held out",
+                survey.rows
+            ),
+        };
+        return Err(Error::hyper("batch", &expected, batch));
     }
     let positive = |name, value: Option<f64>| match value {
         Some(v) if !(v.is_finite() && v > 0.0) => {

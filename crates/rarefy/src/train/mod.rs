@@ -119,6 +119,20 @@ pub fn train(
     start: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
+    train_with_holdout(plan, data, None, start, observer)
+}
+
+/// [`train`], with prepared rows that it never trains on. A threshold is calibrated on them.
+///
+/// # Errors
+/// As [`train`].
+pub fn train_with_holdout(
+    plan: &Plan,
+    data: &dyn Source,
+    held_out: Option<&dyn Source>,
+    start: State,
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     match &plan.architecture {
         Architecture::Dense(variant) => match plan.optimizer {
             OptimizerKind::Lbfgs => full::train(plan, variant.as_ref(), data, start, observer),
@@ -126,7 +140,10 @@ pub fn train(
                 mini::train(plan, variant.as_ref(), data, start, observer)
             }
         },
-        Architecture::Sparse(sparse) => sparse::train(plan, sparse, data, start, observer),
+        Architecture::Sparse(sparse) => {
+            let rows = sparse::Rows { data, held_out };
+            sparse::train(plan, sparse, &rows, start, observer)
+        }
     }
 }
 

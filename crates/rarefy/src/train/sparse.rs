@@ -18,21 +18,29 @@ use step::{Report, Settings, Step};
 /// Rows that a threshold is calibrated on, at most.
 const CALIBRATION_ROWS: usize = 1 << 16;
 
+/// The rows of a run.
+pub(super) struct Rows<'a> {
+    /// Those that it trains on.
+    pub(super) data: &'a dyn Source,
+    /// Those that it does not, if there are any.
+    pub(super) held_out: Option<&'a dyn Source>,
+}
+
 pub(super) fn train(
     plan: &Plan,
     sparse: &Sparse,
-    data: &dyn Source,
+    rows: &Rows,
     state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let mut step = Step::new(sparse.objective, &state.params);
     let mut buffer = Vec::new();
-    let (mut state, reason) = descend(plan, data, state, observer, &mut |state, rows, _| {
+    let (mut state, reason) = descend(plan, rows.data, state, observer, &mut |state, rows, _| {
         let x = in_memory(rows, &mut buffer)?;
         advance(plan, x, state, &mut step)
     })?;
     if let Some(threshold) = &sparse.threshold {
-        set_threshold(threshold, data, &mut state, observer)?;
+        set_threshold(threshold, rows, &mut state, observer)?;
     }
     finish(state, reason, observer)
 }
@@ -101,12 +109,16 @@ fn progress(plan: &Plan, report: &Report) -> SparseProgress {
 /// Gives the model its threshold, and says what the other way to find one would have given.
 fn set_threshold(
     threshold: &Threshold,
-    data: &dyn Source,
+    rows: &Rows,
     state: &mut State,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let rows = calibration_rows(data)?;
-    let n = rows.len() / data.d_in();
+    let (source, kind) = match rows.held_out {
+        Some(held_out) => (held_out, "held-out"),
+        None => (rows.data, "training"),
+    };
+    let rows = calibration_rows(source)?;
+    let n = rows.len() / source.d_in();
     let calibrated = calibrate(&state.params, &rows, threshold.k);
     let moving = state.moving.as_ref().and_then(super::Moving::estimate);
     // A run in which no batch kept anything has no average; then nothing is above the other either.
@@ -119,7 +131,7 @@ fn set_threshold(
     state.params.get_mut("threshold")[0] = taken;
     let l0 = |above| count(&state.params, &rows, above) as f64 / n as f64;
     observer.message(&format!(
-        "threshold: calibrated {calibrated:.6} (L0 {:.3}), moving average {moving:.6} (L0 {:.3}), on {n} training rows; \
+        "threshold: calibrated {calibrated:.6} (L0 {:.3}), moving average {moving:.6} (L0 {:.3}), on {n} {kind} rows; \
          the model takes the {} one",
         l0(calibrated),
         l0(moving),

@@ -35,7 +35,7 @@ const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "threshold_from",
         help: "A trained model's threshold: the one that keeps exactly k a row on average of up to 65,536 \
-               training rows (calibrated), or the average over steps of the smallest kept value (moving)",
+               held-out rows, without --holdout of training rows (calibrated), or the average over steps of the smallest kept value (moving)",
         kind: Kind::Choice(&["calibrated", "moving"]),
         default: "calibrated",
     },

@@ -1,0 +1,179 @@
+//! Rows that are held out: training never sees them, and the threshold is theirs.
+
+use std::sync::Mutex;
+
+use rarefy::Result;
+use rarefy::codes::Codes;
+use rarefy::config;
+use rarefy::data::{Memory, Part, Source, hold_out, survey};
+use rarefy::engine::{Encoder, Selection};
+use rarefy::params::Params;
+use rarefy::plan::Plan;
+use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::train::{self, Silent, State};
+
+const ROWS: usize = 300;
+const WIDTH: usize = 4;
+const HELD: usize = 70;
+
+/// Rows that remember which of them were read.
+struct Recording {
+    rows: Memory,
+    read: Mutex<Vec<usize>>,
+}
+
+impl Recording {
+    fn new(values: Vec<f32>) -> Self {
+        let rows = Memory::new("rows", WIDTH, values);
+        let read = Mutex::default();
+        Self { rows, read }
+    }
+
+    /// Every row that was read since the last call, in order, once.
+    fn take(&self) -> Vec<usize> {
+        let mut read = std::mem::take(&mut *self.read.lock().unwrap());
+        read.sort_unstable();
+        read.dedup();
+        read
+    }
+}
+
+impl Source for Recording {
+    fn name(&self) -> &str {
+        self.rows.name()
+    }
+    fn rows(&self) -> usize {
+        self.rows.rows()
+    }
+    fn d_in(&self) -> usize {
+        self.rows.d_in()
+    }
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        let rows = start..start + out.len() / WIDTH;
+        self.read.lock().unwrap().extend(rows);
+        self.rows.read(start, out)
+    }
+}
+
+fn noise() -> Vec<f32> {
+    (0..ROWS * WIDTH)
+        .map(|i| (i as f32 * 0.7391).sin() + (i as f32 * 0.0137).cos())
+        .collect()
+}
+
+fn plan(settings: &str, rows: &dyn Source) -> Plan {
+    let holdout = format!("[data]\nholdout = {HELD}").parse().unwrap();
+    let config = config::merge(&[settings.parse().unwrap(), holdout]).unwrap();
+    Plan::new(&config, &survey(rows).unwrap()).unwrap()
+}
+
+/// A whole run, from fitting to the threshold.
+fn run(settings: &str, training: &dyn Source, held_out: &dyn Source) -> (Plan, Pipeline, Params) {
+    let pipeline = Pipeline::fit(&["standardise".into()], training).unwrap();
+    let (rows, others) = (
+        Prepared::new(training, &pipeline),
+        Prepared::new(held_out, &pipeline),
+    );
+    let plan = plan(settings, &rows);
+    let start = State::new(&plan, &rows, None).unwrap();
+    let outcome = train::train_with_holdout(&plan, &rows, Some(&others), start, &mut Silent);
+    let params = outcome.unwrap().params;
+    (plan, pipeline, params)
+}
+
+/// The held-out rows, by the formula of the documentation.
+fn held() -> Vec<usize> {
+    (0..HELD).map(|i| i * ROWS / HELD).collect()
+}
+
+fn copy(part: &Part) -> Memory {
+    let mut values = vec![0.0; part.rows() * WIDTH];
+    part.read(0, &mut values).unwrap();
+    Memory::new("rows", WIDTH, values)
+}
+
+const BATCH_TOPK: &str = "[model]\narch = 'batch-topk'\nlatents = 24\n[model.options]\nk = 2.3\n[train]\nbatch = 64\nsteps = 20";
+
+/// An optimiser of each kind, with shuffled rows and without, and full batches.
+const RUNS: [&str; 5] = [
+    BATCH_TOPK,
+    "[model]\narch = 'topk'\nlatents = 24\n[model.options]\nk = 2\n[train]\nbatch = 64\nsteps = 20\nshuffle = false",
+    "[model]\nlatents = 6\n[train]\nbatch = 64\nsteps = 20\n[model.options]\ndecoder = 'linear'",
+    "[model]\nlatents = 6\n[train]\nbatch = 230\noptimizer = 'adam'\nsteps = 3\n[model.options]\ndecoder = 'linear'",
+    "[model]\nlatents = 6\n[train]\nsteps = 5\n[model.options]\ndecoder = 'linear'",
+];
+
+#[test]
+fn training_reads_every_training_row_and_no_held_out_one() {
+    let data = Recording::new(noise());
+    let (training, held_out) = hold_out(&data, HELD).unwrap();
+    let elsewhere = copy(&held_out.unwrap());
+    assert_eq!(data.take(), held());
+    let others: Vec<usize> = (0..ROWS).filter(|row| !held().contains(row)).collect();
+    for settings in RUNS {
+        let (plan, _, params) = run(settings, &training, &elsewhere);
+        assert_eq!(data.take(), others, "{settings}");
+        assert_eq!(plan.rows, ROWS - HELD);
+        // It is the run on those rows alone.
+        let alone = run(settings, &copy(&training), &elsewhere).2;
+        assert!(params == alone, "{settings}");
+        data.take();
+    }
+}
+
+/// What the held-out rows are decides the threshold and nothing else.
+#[test]
+fn the_threshold_is_the_held_out_rows() {
+    let mut values = noise();
+    let with = |values: &[f32]| {
+        let data = Memory::new("rows", WIDTH, values.to_vec());
+        let (training, held_out) = hold_out(&data, HELD).unwrap();
+        let held_out = held_out.unwrap();
+        let (_, pipeline, params) = run(BATCH_TOPK, &training, &held_out);
+        let mean_l0 = |rows: &Part| {
+            let (rows, _) = pipeline.apply(copy(rows).as_slice().unwrap());
+            let mut codes = Codes::new(24);
+            let above = Selection::Above(params.get("threshold")[0]);
+            Encoder::new(&params).encode(&params, &rows, above, &mut codes);
+            codes.values.len() as f64 / codes.rows() as f64
+        };
+        assert_eq!(mean_l0(&held_out), 2.3);
+        (mean_l0(&training), params)
+    };
+    let (on_training, first) = with(&values);
+    assert!(on_training != 2.3, "{on_training}");
+    for row in held() {
+        values[row * WIDTH..][..WIDTH]
+            .iter_mut()
+            .for_each(|x| *x *= 3.0);
+    }
+    let (_, second) = with(&values);
+    assert!(first.get("threshold")[0] < second.get("threshold")[0]);
+    for block in ["w_enc", "b_enc", "w_dec", "b_dec"] {
+        assert_eq!(first.get(block), second.get(block), "{block}");
+    }
+}
+
+/// Other held-out rows leave other training rows, and a run is not resumed on those.
+#[test]
+fn a_checkpoint_is_refused_on_another_holdout() {
+    let data = Memory::new("rows", WIDTH, noise());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    let at = |count: usize| {
+        let (training, _) = hold_out(&data, count).unwrap();
+        let plan = plan(BATCH_TOPK, &training);
+        let state = State::new(&plan, &training, None).unwrap();
+        (plan, state)
+    };
+    let (plan, state) = at(HELD);
+    state.save(&path, &plan).unwrap();
+    assert!(State::load(&path, &plan).unwrap() == state);
+    for count in [0, HELD - 1, HELD + 1] {
+        let error = State::load(&path, &at(count).0).unwrap_err().to_string();
+        assert!(
+            error.contains("data with 230 rows of 4 from "),
+            "{count}: {error}"
+        );
+    }
+}
