@@ -1,4 +1,20 @@
 //! One task of the encoder: a block of rows against all latents, some panels at a time.
+//!
+//! Measured on 2 cores of Zen 4 (int8 peak 934, f32 peak 234 GFLOP/s), 4096 rows, 768 -> 16384, k = 32: 208 ms,
+//! of them about 130 in products of bytes (111 at their peak), 50 in exact pre-activations, 18 in comparing.
+//!
+//! | tried | encoder |
+//! |---|---|
+//! | the search of each row begins at the bottom: 532 candidates a row, 398 of them computed | 231 ms |
+//! | it begins near the last batch's ends (`select.rs`) | 202 ms |
+//! | 2, 4, 8, 16 panels between two looks | 236, 231, 239, 236 (from the bottom) |
+//! | a row waits for 1, 4, 8, 16, 32 candidates | 218, 216, 213, 215, 215 |
+//! | 64 and more, the most promising first | 222 to 234 |
+//! | exact pre-activations row by row without fetching ahead | the same: it is the last cache that limits them |
+//! | panels of 768 inputs in two parts that fit the nearest cache | 219 for 208: sums come and go once more |
+//!
+//! A second stage in bf16 was not built: it would halve the traffic of the exact part at best, and could
+//! not spare the f32 rows of what is kept.
 
 use rarefy_kernels::int8::{self, Engine, PANEL, offset, padded, quantise, rotate};
 use rarefy_kernels::matmul::{Op, matmul};
