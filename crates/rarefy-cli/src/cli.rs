@@ -74,6 +74,9 @@ pub struct TrainArgs {
     pub data: Option<String>,
     #[command(flatten)]
     pub source: DataArgs,
+    /// Rows, evenly over the data, that are never trained on: for figures, and for batch-topk's threshold [default: 0].
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub holdout: Option<usize>,
     /// Preprocessing steps in order, separated by commas, or `none` (see `rarefy list preprocessing`).
     #[arg(long, value_name = "STEP,...", help_heading = "Data")]
     pub preprocess: Option<String>,

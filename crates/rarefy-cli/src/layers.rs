@@ -71,6 +71,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
     put("data.path", text(&args.data));
     put("data.rows", count(args.source.rows));
+    put("data.holdout", count(args.holdout));
     put("data.member", text(&args.source.member));
     put("data.header", args.source.header.map(Value::Boolean));
     let steps = args.preprocess.as_ref().map(|list| {

@@ -2,7 +2,7 @@
 
 use clap::ArgMatches;
 use rarefy::config::Config;
-use rarefy::data::{Source, survey};
+use rarefy::data::{Part, Source, hold_out, survey};
 use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 use rarefy::params::Params;
@@ -22,6 +22,15 @@ use crate::{dataset, layers, output, reading, report};
 /// Prepared rows are kept in memory up to this size; beyond it they are read and prepared anew.
 const MEMORY_BYTES: usize = 512 << 20;
 
+/// What the model makes of rows that it was not trained on.
+#[derive(Clone, Copy, Serialize)]
+struct Holdout {
+    #[serde(rename = "holdout_explained_variance")]
+    explained_variance: f64,
+    #[serde(rename = "holdout_l0")]
+    l0: f64,
+}
+
 /// How fast the part of the run was that this call did.
 #[derive(Clone, Copy, Serialize)]
 struct Speed {
@@ -39,6 +48,8 @@ struct Summary<'a> {
     speed: Speed,
     #[serde(flatten)]
     evaluation: &'a Evaluation,
+    #[serde(flatten)]
+    holdout: Option<Holdout>,
 }
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
@@ -59,11 +70,13 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         .preprocess
         .clone()
         .unwrap_or_else(|| dataset.default_preprocess.clone());
-    let pipeline = Pipeline::fit(&steps, dataset.source.as_ref())?;
+    let (training, held_out) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
+    let pipeline = Pipeline::fit(&steps, &training)?;
     config.data.preprocess = Some(steps);
     config.data.image_shape = dataset.image_shape;
 
-    let prepared = Prepared::new(dataset.source.as_ref(), &pipeline);
+    let prepared = Prepared::new(&training, &pipeline);
+    let held = held_out.as_ref().map(|rows| Prepared::new(rows, &pipeline));
     let kept = prepared.in_memory(MEMORY_BYTES)?;
     let rows: &dyn Source = kept.as_ref().map_or(&prepared, |memory| memory);
     let plan = Plan::new(&config, &survey(rows)?)?;
@@ -73,7 +86,8 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             .for_each(|warning| output::note(&format!("warning: {warning}")));
     }
     let start = start(args, &run, &plan, rows)?;
-    let (outcome, speed) = train_watched(&plan, rows, start, &run, args, &reading)?;
+    let held = held.as_ref().map(|rows| rows as &dyn Source);
+    let (outcome, speed) = train_watched(&plan, (rows, held), start, &run, args, &reading)?;
     let model = Model::new(
         plan.info,
         plan.hyper,
@@ -83,9 +97,19 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     )?;
     model.save(&run.model_path())?;
     let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
+    let holdout = held_out.map(|rows| on(&model, &rows)).transpose()?;
     report::write(&run, &model, &dataset, &evaluation)?;
     reading.finish();
-    tell(args, &run, &evaluation, &outcome, speed)
+    tell(args, &run, (&evaluation, holdout), &outcome, speed)
+}
+
+/// The held-out figures.
+fn on(model: &Model, rows: &Part) -> Result<Holdout> {
+    let evaluation = metrics::evaluate(model, rows)?;
+    Ok(Holdout {
+        explained_variance: evaluation.explained_variance,
+        l0: evaluation.l0,
+    })
 }
 
 /// The state to start from. Everything that can be refused was or is, before the folder changes.
@@ -103,7 +127,7 @@ fn start(args: &TrainArgs, run: &Run, plan: &Plan, rows: &dyn Source) -> Result<
 
 fn train_watched(
     plan: &Plan,
-    rows: &dyn Source,
+    (rows, held_out): (&dyn Source, Option<&dyn Source>),
     start: State,
     run: &Run,
     args: &TrainArgs,
@@ -115,7 +139,7 @@ fn train_watched(
     if resumed {
         watcher.message(&format!("going on from step {}", start.step));
     }
-    let result = train::train(plan, rows, start, &mut watcher);
+    let result = train::train_with_holdout(plan, rows, held_out, start, &mut watcher);
     watcher.finish(result.is_ok())?;
     if let Err(Error::Interrupted) = &result {
         let folder = run.folder().display();
@@ -165,7 +189,7 @@ fn initial_weights(config: &Config) -> Result<Option<Params>> {
 fn tell(
     args: &TrainArgs,
     run: &Run,
-    evaluation: &Evaluation,
+    (evaluation, holdout): (&Evaluation, Option<Holdout>),
     outcome: &Outcome,
     speed: Speed,
 ) -> anyhow::Result<()> {
@@ -177,12 +201,19 @@ fn tell(
             stopped: &outcome.reason,
             speed,
             evaluation,
+            holdout,
         });
     }
     if args.quiet {
         return Ok(());
     }
     let mut rows = summary_rows(evaluation);
+    if let Some(holdout) = holdout {
+        let variance = output::number(holdout.explained_variance);
+        rows.push(vec!["held out: explained variance".into(), variance]);
+        let l0 = output::number(holdout.l0);
+        rows.push(vec!["held out: latents active".into(), l0]);
+    }
     rows.push(vec![
         "training time".into(),
         format!(

@@ -1,0 +1,146 @@
+//! `--holdout`: rows that training never sees, through the program.
+
+mod common;
+
+use common::{Place, all_fail, text};
+use rarefy::data::OpenOptions;
+use rarefy::model::Model;
+
+const RUN: &str = "train sample:words --rows 2000 --arch batch-topk --latents 300 --k 3.5 --batch 256 --steps 45 --dead-after 300";
+
+/// The first 2000 words as two files: every tenth row, and the others.
+fn two_files(place: &Place) {
+    let words = rarefy::data::open("sample:words", &OpenOptions::default()).unwrap();
+    let mut rows = vec![0.0; 2000 * 50];
+    words.source.read(0, &mut rows).unwrap();
+    let of = |tenth: bool| {
+        let rows = rows.chunks_exact(50).enumerate();
+        let chosen = rows.filter(|(row, _)| row.is_multiple_of(10) == tenth);
+        chosen.flat_map(|(_, row)| row.to_vec()).collect::<Vec<_>>()
+    };
+    place.write_npy("held.npy", 50, &of(true));
+    place.write_npy("others.npy", 50, &of(false));
+}
+
+#[test]
+fn batch_topk_has_exactly_k_latents_a_row_on_the_held_out_rows() {
+    let place = Place::new();
+    two_files(&place);
+    let output = place.run(&format!(
+        "{RUN} --preprocess standardise --holdout 200 --out run --json"
+    ));
+    let said = text(&output.stderr);
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains("(L0 3.500), moving average") && said.contains("on 200 held-out rows"),
+        "{said}"
+    );
+    let trained: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
+    assert_eq!(trained["holdout_l0"], 3.5);
+    let held = place.json("eval run held.npy --json");
+    assert_eq!((&held["rows"], &held["l0"]), (&200.into(), &3.5.into()));
+    assert_eq!(
+        held["explained_variance"],
+        trained["holdout_explained_variance"]
+    );
+    // The other figures are those of all rows.
+    let all = place.json("eval run sample:words --rows 2000 --json");
+    for field in common::SPARSE_FIELDS {
+        assert_eq!(all[field], trained[field], "{field}");
+    }
+    // It is the run on the others alone, down to what the preprocessing was fitted on.
+    let alone = RUN.replace("sample:words --rows 2000", "others.npy");
+    place.ok(&format!("{alone} --preprocess standardise --out alone -q"));
+    let file = |run: &str| place.read(&format!("{run}/model/preprocess.safetensors"));
+    assert!(file("run") == file("alone"));
+    let params = |run: &str| Model::load(&place.path(run)).unwrap().params().clone();
+    let (run, alone) = (params("run"), params("alone"));
+    assert!(run.get("threshold") != alone.get("threshold"));
+    for block in ["w_enc", "b_enc", "w_dec", "b_dec"] {
+        assert!(run.get(block) == alone.get(block), "{block}");
+    }
+}
+
+#[test]
+fn every_architecture_tells_its_held_out_figures() {
+    let place = Place::new();
+    two_files(&place);
+    for arch in ["kl", "topk --k 4", "batch-topk --k 4"] {
+        let run = format!(
+            "train sample:words --rows 2000 --arch {arch} --latents 20 --batch 256 --steps 9"
+        );
+        let trained = place.json(&format!("{run} --holdout 200 --json --out run --force"));
+        let held = place.json("eval run held.npy --json");
+        assert_eq!(trained["holdout_l0"], held["l0"], "{arch}");
+        let (told, found) = (
+            &trained["holdout_explained_variance"],
+            &held["explained_variance"],
+        );
+        assert!(told.is_f64() && told == found, "{arch}: {told} {found}");
+        let table = place.ok(&format!("{run} --holdout 200 --out run --force"));
+        for line in ["held out: explained variance", "held out: latents active"] {
+            assert!(table.contains(line), "{table}");
+        }
+        let without = place.json(&format!("{run} --json --out run --force"));
+        assert!(without.get("holdout_l0").is_none(), "{without}");
+    }
+}
+
+#[test]
+fn a_run_is_resumed_and_given_again_with_its_holdout() {
+    let place = Place::new();
+    place.ok(&format!("{RUN} --holdout 200 --out whole -q"));
+    let config = text(&place.read("whole/config.toml"));
+    assert!(config.contains("\nholdout = 200\n"), "{config}");
+    place.ok("train --config whole/config.toml --out again -q");
+    let short = RUN.replace("--steps 45", "--steps 7");
+    place.ok(&format!("{short} --holdout 200 --out parts -q"));
+    place.ok("train --out parts --resume --steps 45 -q");
+    for other in ["again", "parts"] {
+        for file in [
+            "model/sae_weights.safetensors",
+            "metrics.jsonl",
+            "config.toml",
+            "checkpoints/step-000000000045.safetensors",
+        ] {
+            assert!(
+                place.read(&format!("whole/{file}")) == place.read(&format!("{other}/{file}")),
+                "{other}: {file}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_run_is_not_resumed_with_another_holdout() {
+    let place = Place::new();
+    place.ok("train --rows 400 --holdout 100 --latents 4 --steps 2 --out run -q");
+    all_fail(&place, RESUMED);
+}
+
+#[test]
+fn settings_that_make_no_sense() {
+    all_fail(&Place::new(), SENSELESS);
+}
+
+const RESUMED: &str = "$ train --out run --resume --holdout 0
+2 error: run/checkpoints/step-000000000002.safetensors: the checkpoint is of data with 300 rows of 64 from 0 to 1, mean 3.037565e-1, this run is of 400 rows of 64 from 0 to 1, mean 3.054663e-1
+$ train --out run --resume --holdout 99
+2 error: run/checkpoints/step-000000000002.safetensors: the checkpoint is of data with 300 rows of 64 from 0 to 1, mean 3.037565e-1, this run is of 301 rows of 64 from 0 to 1, mean 3.044604e-1
+";
+
+const SENSELESS: &str = "$ train --holdout 1797 --out run
+2 error: holdout must be less than the 1797 rows of sample:digits, got 1797
+$ train --rows 100 --holdout 101 --out run
+2 error: holdout must be less than the 100 rows of sample:digits, got 101
+$ train --holdout 1697 --batch 101 --out run
+2 error: batch must be at most the 100 rows beside the 1697 held out, got 101
+$ train --arch batch-topk --k 0.25 --holdout 3 --out run
+2 error: k 0.25 keeps no latent at all in 3 held-out rows; take a larger k or holdout
+$ train --holdout -1 --out run
+2 error: invalid value '-1' for '--holdout <N>': invalid digit found in string
+
+For more information, try '--help'.
+$ train --set data.holdout=-1 --out run
+2 error: --set data.holdout=-1: invalid value: integer `-1`, expected a whole number not below 0
+";
