@@ -76,7 +76,7 @@ pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
     output::print(&output::table(&HEADER, &[timed.row(&machine)], false))
 }
 
-/// Times steps of a fresh TopK model on made-up activations.
+/// Times steps of a fresh `topk` model on made-up activations.
 pub fn time(shape: Shape, steps: usize) -> anyhow::Result<Timed> {
     let info = variants::find("topk")?;
     let hyper = Hyper::check(info.options, [("k", shape.k.to_string())])?;

@@ -12,7 +12,7 @@
 //! and moments are visited twice, once for the gradient and, when the norm of the whole is known, once
 //! for clipping, Adam, the norm and the next step's quantisation. (Once would need the norm before the
 //! gradient.) No sum depends on the number of threads: partial sums belong to a panel of latents or to
-//! [`ROWS`] rows and are added in order.
+//! `ROWS` rows and are added in order.
 
 use rarefy_kernels::encoder::column_sums;
 use rarefy_kernels::int8::PANEL;
