@@ -163,6 +163,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "(wanted + 0.5) / n",
     },
     Mutant {
+        name: "the threshold is calibrated on training rows though others are held out",
+        file: SPARSE_RUN,
+        from: "Some(held_out) => (held_out, \"held-out\")",
+        to: "Some(_) => (rows.data, \"held-out\")",
+    },
+    Mutant {
+        name: "a training row before the first gap is a held-out one",
+        file: "crates/rarefy/src/data/holdout.rs",
+        from: "((row + 1) * count).div_ceil(n - count)",
+        to: "((row + 1) * count) / (n - count)",
+    },
+    Mutant {
         name: "a row equal to the median's guess is divided by its distance of 0",
         file: "crates/rarefy/src/variants/median.rs",
         from: "if away > 0.0 {",
