@@ -102,6 +102,11 @@ fn screen_bytes_body<L: Lanes>(
     samples: &Samples,
     found: &mut Found,
 ) {
+    // The tiles' `unsafe` stands on this.
+    assert!(
+        Engine::available().contains(&engine),
+        "{engine:?} cannot run here"
+    );
     let padded = weights.len() / PANEL;
     let mut sums = [[0; PANEL]; ROWS];
     for (group, bytes) in bytes.chunks_exact(ROWS * padded).enumerate() {

@@ -100,7 +100,7 @@ pub(crate) fn tile(
     debug_assert!(Engine::available().contains(&engine));
     match engine {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an engine is one of `available` (the crate's own callers see to it), so the machine
+        // SAFETY: an engine is one of `available` (`screen_bytes` has checked it), so the machine
         // has the instructions; the sizes that the pointers walk were just checked.
         Engine::Vnni => unsafe { x86::vnni(x, panel, start, sums) },
         #[cfg(target_arch = "x86_64")]

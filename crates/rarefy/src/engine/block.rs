@@ -46,6 +46,8 @@ pub(super) struct Entry {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keep {
     pub(super) most: usize,
+    /// The largest of all rows together that can matter.
+    pub(super) together: usize,
     pub(super) above: f32,
     /// A guess at the smallest that will be kept, over the row's norm: the search begins there, and a
     /// row that ends with fewer than `most` may have lost some.
@@ -125,6 +127,7 @@ impl<'a> Block<'a> {
             }
             let found = self.waiting() - waiting;
             self.refine(if first + panels == all { 1 } else { WAIT });
+            self.cap();
             // At the start of a search from the bottom nearly everything is a candidate.
             let settled = first * PANEL / 16 > self.keep.most;
             if settled && found as f64 > TOO_MANY * (self.kept.len() * PANELS * PANEL) as f64 {
@@ -228,6 +231,24 @@ impl<'a> Block<'a> {
             screen_products(pre, latents, &panel, first, count, &samples, &mut found);
         }
         self.scratch.pre = pre;
+    }
+
+    /// What is below the `together`-th largest of this block alone cannot be among those of all blocks:
+    /// however low the search began, a block keeps no more than a few times what is wanted.
+    fn cap(&mut self) {
+        let (together, kept) = (self.keep.together, &mut self.kept);
+        let count: usize = kept.iter().map(Vec::len).sum();
+        if together == 0 || count / 2 < together {
+            return;
+        }
+        let mut values: Vec<f32> = kept.iter().flatten().map(|entry| entry.value).collect();
+        let order = |a: &f32, b: &f32| b.total_cmp(a);
+        let smallest = *values.select_nth_unstable_by(together - 1, order).1;
+        for (kept, floor) in kept.iter_mut().zip(&mut self.scratch.floor) {
+            // Equal ones stay: which of them are wanted is for all blocks to say.
+            kept.retain(|entry| entry.value >= smallest);
+            *floor = floor.max(smallest);
+        }
     }
 
     /// Candidates of all rows that wait to be computed.

@@ -180,6 +180,7 @@ impl Encoder {
                 rows,
                 Keep {
                     most: usize::MAX,
+                    together: usize::MAX,
                     above,
                     at_norm: 0.0,
                 },
@@ -283,7 +284,7 @@ impl PanelMut<'_> {
             facts.norm[j] = row.norm;
             facts.error[j] = row.error;
             // Adding the bias rounds once more, by less than this.
-            facts.bias[j] = bias + bias.abs() * f32::EPSILON * 8.0;
+            facts.bias[j] = (bias + bias.abs() * f32::EPSILON * 8.0).next_up();
             if let Screen::Bytes(engine) = self.screen {
                 facts.start[j] = -i32::from(engine.offset()) * row.sum;
                 pack(&q, j, self.weights);

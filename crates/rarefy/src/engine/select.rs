@@ -19,6 +19,7 @@ pub(super) fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, k: usize)
     let search = |x: &[f32], at_norm: f32| {
         let keep = Keep {
             most: k,
+            together: usize::MAX,
             above: 0.0,
             at_norm,
         };
@@ -53,13 +54,16 @@ pub(super) fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> V
     for attempt in 0.. {
         let keep = Keep {
             most: if wanted == 0 { 0 } else { usize::MAX },
+            together: wanted,
             above,
             at_norm: 0.0,
         };
         let mut found = encoder.rows(rows, keep);
         let count: usize = found.iter().map(|kept| kept.entries.len()).sum();
         if count >= wanted || above <= 0.0 {
-            hint.set(cut(&mut found, wanted).unwrap_or(0.0));
+            let smallest = cut(&mut found, wanted).unwrap_or(0.0);
+            // A batch without enough positive values says nothing about the next one.
+            hint.set(if count < wanted { 0.0 } else { smallest });
             return found;
         }
         // Far too few: perhaps the batch has not so many positive values at all.
@@ -78,6 +82,7 @@ fn guess_for_batch(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
     // A row may have several times its share.
     let keep = Keep {
         most: ((4.0 * k) as usize + 1).min(encoder.d_sae),
+        together: usize::MAX,
         above: 0.0,
         at_norm: 0.0,
     };
