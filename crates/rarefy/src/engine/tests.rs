@@ -7,6 +7,7 @@ use proptest::test_runner::RngSeed;
 use rarefy_kernels::int8::Engine;
 use rarefy_kernels::screen::pre_activations;
 
+use super::block::Keep;
 use super::{Centred, Encoder, Screen, Selection};
 use crate::codes::Codes;
 use crate::data;
@@ -342,4 +343,36 @@ fn the_number_of_threads_changes_nothing() {
     let one = with(1);
     assert_eq!(one, with(2));
     assert_eq!(one, with(5));
+}
+
+#[test]
+fn a_bias_too_small_for_its_own_rounding_still_ties() {
+    let mut case = Case::made("gaussian", [6, 5, 1024], 1);
+    case.x.fill(0.0);
+    for bias in [1e-40, 1e-44] {
+        case.b.fill(bias);
+        case.check("a subnormal bias", Selection::Row(200));
+        case.check("a subnormal bias", Selection::Row(4));
+    }
+}
+
+#[test]
+fn a_batch_searched_from_far_too_low_keeps_few_times_what_is_wanted() {
+    let mut case = Case::made("gaussian", [60, 16, 4096], 2);
+    case.b.fill(500.0);
+    case.check("a common offset", Selection::Batch(4.0));
+    let screen = Screen::best(case.d_in);
+    let encoder = Encoder::with_screen(&case.w, &case.b, screen, case.d_in, case.d_sae);
+    let wanted = 240;
+    let keep = Keep {
+        most: usize::MAX,
+        together: wanted,
+        above: 0.0,
+        at_norm: 0.0,
+    };
+    let kept = encoder.rows(&case.rows(), keep);
+    let count: usize = kept.iter().map(|kept| kept.entries.len()).sum();
+    // Each task cuts for itself, when it has twice that.
+    let most = 2 * wanted * rayon::current_num_threads();
+    assert!((wanted..=most).contains(&count), "{count}");
 }

@@ -173,7 +173,7 @@ impl Step {
         let from = Blocks::of(self.d_in, self.d_sae, &self.gradient);
         gradient.get_mut("b_enc").copy_from_slice(from.b_enc);
         gradient.get_mut("b_dec").copy_from_slice(from.b_dec);
-        for j in (0..self.d_sae).filter(|&j| !self.loss_of(j).grouped.of(j).0.is_empty()) {
+        for j in (0..self.d_sae).filter(|&j| self.loss_of(j).is_some()) {
             let row = j * self.d_in..(j + 1) * self.d_in;
             gradient.get_mut("w_enc")[row.clone()].copy_from_slice(&from.w_enc[row.clone()]);
             gradient.get_mut("w_dec")[row.clone()].copy_from_slice(&from.w_dec[row]);
@@ -255,13 +255,12 @@ impl Step {
         self.auxiliary.grouped.fill(&self.auxiliary.codes);
     }
 
-    /// The loss that a latent has a part in: dead latents are in no row's codes.
-    fn loss_of(&self, latent: usize) -> &Loss {
-        if self.main.grouped.of(latent).0.is_empty() {
-            &self.auxiliary
-        } else {
-            &self.main
-        }
+    /// The loss that a latent has a part in, if any: dead latents are in no row's codes.
+    fn loss_of(&self, latent: usize) -> Option<&Loss> {
+        let losses = [&self.main, &self.auxiliary];
+        losses
+            .into_iter()
+            .find(|loss| loss.scale != 0.0 && !loss.grouped.of(latent).0.is_empty())
     }
 
     /// Gradients of everything; the norm of all of them.
@@ -286,11 +285,10 @@ impl Step {
                 for (j, d_bias) in d_bias.iter_mut().enumerate() {
                     let latent = panel * PANEL + j;
                     *d_bias = 0.0;
-                    let loss = self.loss_of(latent);
-                    let (rows, values) = loss.grouped.of(latent);
-                    if rows.is_empty() || loss.scale == 0.0 {
+                    let Some(loss) = self.loss_of(latent) else {
                         continue;
-                    }
+                    };
+                    let (rows, values) = loss.grouped.of(latent);
                     let row = j * d_in..(j + 1) * d_in;
                     let (d_enc, d_dec) = (&mut d_enc[row.clone()], &mut d_dec[row]);
                     d_enc.fill(0.0);
@@ -385,13 +383,10 @@ impl Step {
             .for_each(|(panel, ((((mut bytes, b_enc), p), m), v))| {
                 for j in 0..b_enc.len() {
                     let latent = panel * PANEL + j;
-                    let loss = self.loss_of(latent);
-                    let still = loss.grouped.of(latent).0.is_empty() || loss.scale == 0.0;
                     let (here, all) = (row(j), row(latent));
-                    let (g_enc, g_dec) = if still {
-                        (&no_gradient[..], &no_gradient[..])
-                    } else {
-                        (&g.w_enc[all.clone()], &g.w_dec[all])
+                    let (g_enc, g_dec) = match self.loss_of(latent) {
+                        Some(_) => (&g.w_enc[all.clone()], &g.w_dec[all]),
+                        None => (&no_gradient[..], &no_gradient[..]),
                     };
                     let at = here.clone();
                     vector::adam(
