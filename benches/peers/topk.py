@@ -181,26 +181,28 @@ def worker(who, arguments):
         rows, d_in = arguments.rows, arguments.d_in
         peer = PEERS[who](d_in, arguments.latents, arguments.k, steps=10**6, lr=2e-4, seed=0)
         batches = [torch.from_numpy(made_up(rows, d_in, seed)) for seed in range(1, BATCHES + 1)]
-        taken = 0
+        taken, rested = 0, False
 
         def step():
-            nonlocal taken
+            nonlocal taken, rested
             begun = time.perf_counter()
             peer.step(batches[taken % BATCHES])
-            taken += 1
+            taken, rested = taken + 1, False
             return time.perf_counter() - begun
 
         print(json.dumps({"ready": True}), flush=True)
         first = step()
         print(json.dumps({"first": first}), flush=True)
         for line in sys.stdin:
-            # Others have had the caches since.
-            step()
+            if rested:
+                # Others have had the caches since.
+                step()
             seconds, begun, busy = [], time.perf_counter(), others()
             while not seconds or time.perf_counter() < begun + float(line):
                 seconds.append(step())
             cores = (others() - busy) / (time.perf_counter() - begun)
             print(json.dumps({"seconds": {"steps": seconds, "others": cores}}), flush=True)
+            rested = True
     except (MemoryError, RuntimeError) as error:
         text = str(error)
         wants_memory = isinstance(error, MemoryError) or "allocate" in text or "memory" in text
@@ -220,9 +222,8 @@ class Peer:
         self.process = None
         # Weights, gradients and Adam's two moments, of encoder and decoder.
         self.keep = 32 * arguments.latents * arguments.d_in < arguments.memory / 8 * 2**30
-        self.open()
-        if not self.keep:
-            self.close()
+        if self.keep:
+            self.open()
 
     def open(self):
         environment = os.environ | {name: str(self.arguments.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
