@@ -41,22 +41,34 @@ pub fn multiply_adds(rounds: usize) -> usize {
 /// As [`multiply_adds`], in dot products of bytes on [`crate::int8::engine`]; `None` where the machine
 /// has no instructions for them.
 pub fn byte_multiply_adds(rounds: usize) -> Option<usize> {
-    let bytes = match crate::int8::engine() {
-        #[cfg(target_arch = "x86_64")]
-        Engine::Vnni => {
-            // SAFETY: an engine is one that was found on this machine.
-            std::hint::black_box(unsafe { x86::vnni(rounds) });
-            64
-        }
-        #[cfg(target_arch = "x86_64")]
-        Engine::Avx2 => {
-            // SAFETY: as above.
-            std::hint::black_box(unsafe { x86::avx2_bytes(rounds) });
-            32
-        }
-        _ => return None,
-    };
+    let (bytes, sum) = bytes_on(crate::int8::engine(), rounds)?;
+    std::hint::black_box(sum);
     Some(rounds * CHAINS * bytes * 2)
+}
+
+/// Bytes that one instruction of an engine takes, and what the products of `rounds` rounds add up to.
+fn bytes_on(engine: Engine, rounds: usize) -> Option<(usize, i32)> {
+    debug_assert!(Engine::available().contains(&engine));
+    match engine {
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: an engine is one that was found on this machine.
+        Engine::Vnni => Some((64, unsafe { x86::vnni(rounds) })),
+        #[cfg(target_arch = "x86_64")]
+        Engine::AvxVnni if is_x86_feature_detected!("avxvnni") => {
+            // SAFETY: as above, and of its two forms the one that the machine has.
+            Some((32, unsafe { x86::avx_vnni(rounds) }))
+        }
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above; without the VEX form it is available for AVX-512's sake.
+        Engine::AvxVnni => Some((32, unsafe { x86::evex_vnni(rounds) })),
+        #[cfg(target_arch = "x86_64")]
+        // SAFETY: as above.
+        Engine::Avx2 => Some((32, unsafe { x86::avx2_bytes(rounds) })),
+        _ => {
+            let _ = rounds;
+            None
+        }
+    }
 }
 
 /// As [`multiply_adds`], in dot products of bf16 pairs; `None` where the machine has none.
@@ -89,13 +101,8 @@ fn portable(rounds: usize) -> f32 {
 // ran at a thirtieth of the peak), so this one is written in intrinsics.
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use std::arch::x86_64::{
-        __m512bh, _mm_add_ps, _mm_cvtss_f32, _mm_mul_ps, _mm_set1_ps, _mm256_add_epi32,
-        _mm256_cvtss_f32, _mm256_extract_epi32, _mm256_fmadd_ps, _mm256_madd_epi16,
-        _mm256_maddubs_epi16, _mm256_set1_epi8, _mm256_set1_epi16, _mm256_set1_ps,
-        _mm512_cvtss_f32, _mm512_dpbf16_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps,
-        _mm512_reduce_add_epi32, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_set1_ps,
-    };
+    #[allow(clippy::wildcard_imports, reason = "the instructions' own names")]
+    use std::arch::x86_64::*;
 
     use super::CHAINS;
 
@@ -136,9 +143,13 @@ mod x86 {
         chains.iter().map(|&chain| _mm256_cvtss_f32(chain)).sum()
     }
 
+    /// Samples and weights: every instruction adds this product for each of its bytes.
+    const X: i8 = 3;
+    const W: i8 = 5;
+
     #[target_feature(enable = "avx512f,avx512vnni")]
     pub(super) fn vnni(rounds: usize) -> i32 {
-        let (x, w) = (_mm512_set1_epi8(3), _mm512_set1_epi8(5));
+        let (x, w) = (_mm512_set1_epi8(X), _mm512_set1_epi8(W));
         let mut chains = [_mm512_set1_epi32(0); CHAINS];
         for _ in 0..rounds {
             for chain in &mut chains {
@@ -151,10 +162,35 @@ mod x86 {
             .fold(0, i32::wrapping_add)
     }
 
+    macro_rules! dots_of_bytes {
+        ($(#[$meta:meta])* $name:ident, $features:literal, $dot:ident) => {
+            $(#[$meta])*
+            #[target_feature(enable = $features)]
+            pub(super) fn $name(rounds: usize) -> i32 {
+                let (x, w) = (_mm256_set1_epi8(X), _mm256_set1_epi8(W));
+                let mut chains = [_mm256_setzero_si256(); CHAINS];
+                for _ in 0..rounds {
+                    for chain in &mut chains {
+                        *chain = $dot(*chain, x, w);
+                    }
+                }
+                chains.iter().map(|&chain| total(chain)).fold(0, i32::wrapping_add)
+            }
+        };
+    }
+
+    dots_of_bytes! {
+        /// The VEX form: laptops with AVX2 and no AVX-512.
+        avx_vnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32
+    }
+    dots_of_bytes! {
+        /// The same on machines with AVX-512: runs only in tests, where the VEX form cannot.
+        evex_vnni, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32
+    }
     #[target_feature(enable = "avx2")]
     pub(super) fn avx2_bytes(rounds: usize) -> i32 {
-        let (mut x, w) = (_mm256_set1_epi8(3), _mm256_set1_epi8(5));
-        let mut chains = [_mm256_set1_epi16(0); CHAINS];
+        let (mut x, w) = (_mm256_set1_epi8(X), _mm256_set1_epi8(W));
+        let mut chains = [_mm256_setzero_si256(); CHAINS];
         for _ in 0..rounds {
             for chain in &mut chains {
                 let pairs = _mm256_maddubs_epi16(x, w);
@@ -165,8 +201,15 @@ mod x86 {
         }
         chains
             .iter()
-            .map(|&chain| _mm256_extract_epi32::<0>(chain))
+            .map(|&chain| total(chain))
             .fold(0, i32::wrapping_add)
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn total(sums: __m256i) -> i32 {
+        // SAFETY: both are 256 bits of plain numbers.
+        let sums: [i32; 8] = unsafe { std::mem::transmute(sums) };
+        sums.into_iter().fold(0, i32::wrapping_add)
     }
 
     #[target_feature(enable = "avx512f,avx512bf16")]
@@ -180,5 +223,34 @@ mod x86 {
             }
         }
         chains.iter().map(|&chain| _mm512_cvtss_f32(chain)).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is counted is what was done: every byte of every instruction adds 3 times 5.
+    #[test]
+    fn every_engine_does_the_operations_that_are_counted() {
+        for &engine in Engine::available() {
+            let Some((bytes, sum)) = bytes_on(engine, 1000) else {
+                assert_eq!(engine, Engine::Portable);
+                continue;
+            };
+            let operations = 1000 * CHAINS * bytes;
+            assert_eq!(sum, 15 * operations as i32, "{engine:?}");
+        }
+    }
+
+    #[test]
+    fn the_engine_in_use_has_a_peak_if_it_has_instructions() {
+        let bytes = match crate::int8::engine() {
+            Engine::Portable => None,
+            Engine::Vnni => Some(64),
+            Engine::AvxVnni | Engine::Avx2 => Some(32),
+        };
+        let operations = bytes.map(|bytes| 10 * CHAINS * bytes * 2);
+        assert_eq!(byte_multiply_adds(10), operations);
     }
 }
