@@ -7,6 +7,9 @@
 //! With `x = x~ + e_x` and `w = w~ + e_w` (the quantised rows and their errors), Cauchy and Schwarz give
 //! `|x.w - x~.w~| <= |e_x| |w~| + |x| |e_w|`. To that comes what f32 arithmetic may round, on both
 //! sides of the comparison, and by the rotation: `(d_in + 128) 2^-24 |x| |w|` is more than all of it.
+//!
+//! Where values of either sign matter, the largest that `-pre` can be is bounded in the same way: it is the
+//! pre-activation of `-x` with the bias `-b`, bit for bit, and the rough product changes its sign alone.
 
 use crate::cpu::kernel;
 use crate::int8::{Engine, PANEL, ROWS, tile};
@@ -22,6 +25,8 @@ pub struct Panel {
     pub scale: [f32; PANEL],
     /// At least `b_enc`, rounding included.
     pub bias: [f32; PANEL],
+    /// At least `-b_enc`, rounding included.
+    pub minus_bias: [f32; PANEL],
     /// At least `|w~|`.
     pub norm: [f32; PANEL],
     /// At least `|e_w|`.
@@ -34,6 +39,7 @@ impl Default for Panel {
             start: [0; PANEL],
             scale: [0.0; PANEL],
             bias: [f32::NEG_INFINITY; PANEL],
+            minus_bias: [f32::NEG_INFINITY; PANEL],
             norm: [0.0; PANEL],
             error: [0.0; PANEL],
         }
@@ -51,9 +57,12 @@ pub struct Samples<'a> {
     pub error: &'a [f32],
     /// A latent is of interest above this.
     pub floor: &'a [f32],
+    /// Whether it is of interest also below its negative.
+    pub either_sign: bool,
 }
 
-/// Candidates of each row: latents, and what their pre-activations are at most.
+/// Candidates of each row: latents, and what their pre-activations (or these without their signs) are at
+/// most.
 #[derive(Debug)]
 pub struct Found<'a> {
     /// `[rows, room]`.
@@ -70,7 +79,8 @@ kernel! {
     /// Screens a panel of quantised weights for a block of quantised rows.
     ///
     /// Appends `first + j` to the candidates of row i where
-    /// `scale_i scale_j q_i.q_j + bias_j + error_i norm_j + norm_i error_j` is not at most the row's floor.
+    /// `scale_i scale_j q_i.q_j + bias_j + error_i norm_j + norm_i error_j` is not at most the row's floor,
+    /// or the same of `-q_i` and `-b_enc` where either sign counts.
     ///
     /// # Shapes
     /// `bytes`: `[rows, padded]`, rows a multiple of 6; `weights`: `[padded / 4, 64, 4]`; the panel has
@@ -165,6 +175,7 @@ fn screen_products_body<L: Lanes>(
 struct Limits<L: Lanes> {
     scale: V<L>,
     bias: V<L>,
+    minus_bias: V<L>,
     norm: V<L>,
     error: V<L>,
 }
@@ -175,19 +186,34 @@ impl<L: Lanes> Limits<L> {
         Self {
             scale: V::load(&panel.scale, column, LANES),
             bias: V::load(&panel.bias, column, LANES),
+            minus_bias: V::load(&panel.minus_bias, column, LANES),
             norm: V::load(&panel.norm, column, LANES),
             error: V::load(&panel.error, column, LANES),
         }
     }
 
-    /// What the pre-activations are at most.
+    /// What the pre-activations, or their sizes, are at most.
     #[inline(always)]
     fn most(&self, rough: V<L>, samples: &Samples, row: usize) -> V<L> {
-        let with_own_error = self.norm.mul_add(V::splat(samples.error[row]), self.bias);
+        let product = rough * self.scale;
+        let most = self.most_of(product, self.bias, samples, row);
+        if samples.either_sign {
+            let minus = V::splat(-1.0) * product;
+            // A bound that is NaN on one side is NaN or infinite on the other.
+            let most_of_minus = self.most_of(minus, self.minus_bias, samples, row);
+            V(L::at_least(most.0, most_of_minus.0))
+        } else {
+            most
+        }
+    }
+
+    #[inline(always)]
+    fn most_of(&self, product: V<L>, bias: V<L>, samples: &Samples, row: usize) -> V<L> {
+        let with_own_error = self.norm.mul_add(V::splat(samples.error[row]), bias);
         let bound = self
             .error
             .mul_add(V::splat(samples.norm[row]), with_own_error);
-        (rough * self.scale).mul_add(V::splat(samples.scale[row]), bound)
+        product.mul_add(V::splat(samples.scale[row]), bound)
     }
 }
 

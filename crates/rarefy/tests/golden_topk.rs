@@ -41,11 +41,11 @@ const BLOCKS: [(&str, &str); 4] = [
 /// One golden file.
 struct Golden {
     bytes: Vec<u8>,
-    selection: Selection,
+    selection: Selection<'static>,
 }
 
 impl Golden {
-    fn load(name: &str, selection: Selection) -> Self {
+    fn load(name: &str, selection: Selection<'static>) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let path = folder.join(format!("dictionary_learning_{name}.safetensors"));
         Self {

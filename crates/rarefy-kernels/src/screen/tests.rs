@@ -94,11 +94,17 @@ struct Case {
     x: Vec<f32>,
     w: Vec<f32>,
     b: Vec<f32>,
+    either_sign: bool,
 }
 
 impl Case {
     fn rows(&self) -> usize {
         self.x.len() / self.d
+    }
+
+    fn biases(&self, latent: usize) -> (f32, f32) {
+        let (bias, room) = (self.b[latent], self.b[latent].abs() * f32::EPSILON * 8.0);
+        (bias + room, room - bias)
     }
 
     fn rounding(&self) -> f32 {
@@ -122,7 +128,7 @@ impl Case {
             panel.scale[j] = row.scale;
             panel.norm[j] = row.norm;
             panel.error[j] = row.error;
-            panel.bias[j] = self.b[j] + self.b[j].abs() * f32::EPSILON * 8.0;
+            (panel.bias[j], panel.minus_bias[j]) = self.biases(j);
             of_w.push(true_norms(&w, row.scale, &q));
         }
         let whole = self.rows().next_multiple_of(ROWS);
@@ -149,6 +155,7 @@ impl Case {
                 norm: &facts[1],
                 error: &facts[2],
                 floor: &floors,
+                either_sign: self.either_sign,
             };
             screen_bytes_on(
                 path, engine, &bytes, &weights, &panel, 100, latents, &samples, found,
@@ -185,7 +192,7 @@ impl Case {
         };
         for (j, w) in self.w.chunks_exact(d).enumerate() {
             panel.norm[j] = norm(w);
-            panel.bias[j] = self.b[j] + self.b[j].abs() * f32::EPSILON * 8.0;
+            (panel.bias[j], panel.minus_bias[j]) = self.biases(j);
         }
         let norms: Vec<f32> = self.x.chunks_exact(d).map(norm).collect();
         let error: Vec<f32> = norms.iter().map(|n| 2.0 * self.rounding() * n).collect();
@@ -195,6 +202,7 @@ impl Case {
                 norm: &norms,
                 error: &error,
                 floor: &vec![floor; n],
+                either_sign: self.either_sign,
             };
             screen_products_on(path, &pre, latents, &panel, 100, latents, &samples, found);
         })
@@ -222,8 +230,9 @@ impl Case {
                     let most = most.next().unwrap();
                     prop_assert!(most.is_some(), "{way}: row {i}, latent {j} not found");
                     let most = wide(most.unwrap());
-                    let (want, _) = exact(x, w, self.b[j]);
-                    let pre = wide(in_order(x, w, self.b[j]));
+                    let sign = |value: f64| if self.either_sign { value.abs() } else { value };
+                    let want = sign(exact(x, w, self.b[j]).0);
+                    let pre = sign(wide(in_order(x, w, self.b[j])));
                     prop_assert!(
                         limits(most, want),
                         "{way}: row {i}, latent {j}: {want} above {most}"
@@ -295,25 +304,26 @@ proptest! {
         rows in 1usize..=8,
         latents in prop_oneof![1usize..=3, 15usize..=17, Just(64)],
         biases in prop_oneof![Just(0.0f32), Just(1.0), Just(1e6)],
+        either_sign: bool,
         seed: u32,
     ) {
         let (x, w) = (made(KINDS[of_x], rows, d, seed), made(KINDS[of_w], latents, d, seed ^ 1));
-        Case { d, x, w, b: values(seed ^ 2, latents, biases) }.bounded()?;
+        Case { d, x, w, b: values(seed ^ 2, latents, biases), either_sign }.bounded()?;
     }
 
     /// One huge row must not make its neighbours' bounds worse, nor theirs its own.
     #[test]
-    fn rows_of_every_size_side_by_side(d in 1usize..=40, seed: u32) {
+    fn rows_of_every_size_side_by_side(d in 1usize..=40, either_sign: bool, seed: u32) {
         let mut x = Vec::new();
         for (i, kind) in KINDS.into_iter().enumerate() {
             x.extend(made(kind, 1, d, seed ^ i as u32));
         }
-        Case { d, w: x.clone(), b: vec![0.5; KINDS.len()], x }.bounded()?;
+        Case { d, w: x.clone(), b: vec![0.5; KINDS.len()], x, either_sign }.bounded()?;
     }
 
     /// What cannot be a number of any size may be anything: a candidate, and no panic.
     #[test]
-    fn what_is_no_number_is_a_candidate(d in 1usize..=40, at: usize, seed: u32, whole: bool) {
+    fn what_is_no_number_is_a_candidate(d in 1usize..=40, at: usize, seed: u32, whole: bool, either_sign: bool) {
         let (rows, latents) = (5, 19);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for of_x in [true, false] {
@@ -326,7 +336,7 @@ proptest! {
                 if whole {
                     row.fill(bad);
                 }
-                let case = Case { d, x, w, b: vec![0.0; latents] };
+                let case = Case { d, x, w, b: vec![0.0; latents], either_sign };
                 for (way, most) in case.every_way(f32::MAX) {
                     let bad = |place: usize| if of_x { place / latents } else { place % latents } == 2;
                     for (place, most) in most.into_iter().enumerate() {
@@ -346,6 +356,7 @@ fn finite_rows_that_are_too_large_to_rotate_are_candidates() {
         x: vec![3e38; 4],
         w: vec![1e-38; 4],
         b: vec![0.0],
+        either_sign: false,
     };
     for (way, most) in case.every_way(11.0) {
         assert!(
@@ -369,6 +380,7 @@ fn bounds_of_gaussian_rows_are_near() {
             x,
             w,
             b: vec![0.0; latents],
+            either_sign: false,
         };
         for &path in Path::available() {
             for &engine in Engine::available() {
@@ -395,12 +407,18 @@ fn bounds_of_gaussian_rows_are_near() {
 /// The floor itself is not of interest; padding and other rows' places are left alone.
 #[test]
 fn only_what_is_above_the_floor_is_found() {
-    let case = Case {
-        d: 3,
-        x: made("gaussian", 7, 3, 1),
-        w: made("gaussian", 21, 3, 2),
-        b: vec![0.25; 21],
-    };
+    for either_sign in [false, true] {
+        only_what_is_above(&Case {
+            d: 3,
+            x: made("gaussian", 7, 3, 1),
+            w: made("gaussian", 21, 3, 2),
+            b: vec![0.25; 21],
+            either_sign,
+        });
+    }
+}
+
+fn only_what_is_above(case: &Case) {
     for &path in Path::available() {
         for &engine in Engine::available() {
             let all = case.by_bytes(path, engine, f32::NEG_INFINITY).0;
@@ -431,6 +449,7 @@ fn a_row_without_room_is_told() {
         norm: &[0.0],
         error: &[0.0],
         floor: &[0.0],
+        either_sign: false,
     };
     let panel = Panel {
         scale: [1.0; PANEL],
@@ -444,4 +463,30 @@ fn a_row_without_room_is_told() {
         room: 1,
     };
     super::screen_products(&[1.0, 2.0], 2, &panel, 0, 2, &samples, &mut found);
+}
+
+/// Products -3 and 1, biases 0.5 and -2: pre-activations -2.5 and -1, one of them below -2.
+#[test]
+fn what_is_far_below_counts_where_either_sign_does() {
+    let panel = Panel {
+        scale: [1.0; PANEL],
+        bias: std::array::from_fn(|j| [0.5, -2.0][j % 2]),
+        minus_bias: std::array::from_fn(|j| [-0.5, 2.0][j % 2]),
+        ..Panel::default()
+    };
+    for (either_sign, want) in [(false, None), (true, Some(2.5))] {
+        let samples = Samples {
+            scale: &[1.0],
+            norm: &[0.0],
+            error: &[0.0],
+            floor: &[2.0],
+            either_sign,
+        };
+        for &path in Path::available() {
+            let most = found(1, 2, |found| {
+                screen_products_on(path, &[-3.0, 1.0], 2, &panel, 100, 2, &samples, found);
+            });
+            assert_eq!(most, [want, None], "{path:?}");
+        }
+    }
 }

@@ -107,7 +107,7 @@ impl<'a> Problem<'a> {
         let kept = match objective.selection {
             Selection::Row(k) => (0..n).map(|i| largest(weights, row(i), &all, k)).collect(),
             Selection::Batch(k) => largest_of_all(weights, x, (n as f64 * k).floor() as usize),
-            Selection::Above(_) => panic!("a threshold is for trained models"),
+            other => panic!("{other:?} is not what an architecture trains with"),
         };
         let dead: Vec<usize> = (0..d_sae)
             .filter(|j| !kept.iter().any(|row: &Vec<usize>| row.contains(j)))

@@ -16,13 +16,14 @@
 //! A second stage in bf16 was not built: it would halve the traffic of the exact part at best, and could
 //! not spare the f32 rows of what is kept.
 
+use std::borrow::Cow;
+
 use rarefy_kernels::int8::{self, Engine, PANEL, offset, padded, quantise, rotate};
 use rarefy_kernels::matmul::{Op, matmul};
-use rarefy_kernels::screen::{
-    Found, Panel, Samples, pre_activations, screen_bytes, screen_products,
-};
+use rarefy_kernels::screen::{Found, Panel, Samples, screen_bytes, screen_products};
 
 use super::encoder::{Centred, Encoder, Screen};
+use super::keep::{Keep, Kept, Progress, Row, Wanted};
 
 /// Panels between two looks at the candidates: their f32 weights should be in a core's own cache when
 /// the candidates are computed exactly.
@@ -35,40 +36,13 @@ const ROOM: usize = WAIT + PANELS * PANEL;
 /// pre-activation takes seven times as long as one of a product, one of bytes a quarter.
 const TOO_MANY: f64 = 0.1;
 
-/// One active latent of a row.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) struct Entry {
-    pub(super) value: f32,
-    pub(super) latent: u32,
-}
-
-/// What a row keeps: the `most` largest above a value.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Keep {
-    pub(super) most: usize,
-    /// The largest of all rows together that can matter.
-    pub(super) together: usize,
-    pub(super) above: f32,
-    /// A guess at the smallest that will be kept, over the row's norm: the search begins there, and a
-    /// row that ends with fewer than `most` may have lost some.
-    pub(super) at_norm: f32,
-}
-
-/// What a row has kept.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Kept {
-    pub(super) entries: Vec<Entry>,
-    /// Norm of the row.
-    pub(super) norm: f32,
-}
-
 /// Rows and what has been found of each so far.
 pub(super) struct Block<'a> {
     encoder: &'a Encoder,
     rows: &'a Centred<'a>,
-    keep: Keep,
+    keep: Keep<'a>,
     screen: Screen,
-    kept: Vec<Vec<Entry>>,
+    progress: Vec<Progress>,
     scratch: Scratch,
 }
 
@@ -95,10 +69,11 @@ impl<'a> Block<'a> {
     pub(super) fn new(
         encoder: &'a Encoder,
         rows: &'a Centred<'a>,
-        keep: Keep,
+        keep: Keep<'a>,
         scratch: Scratch,
     ) -> Self {
-        let crowded = keep.most != usize::MAX && keep.most.saturating_mul(8) >= encoder.d_sae;
+        let crowded = keep.most != usize::MAX
+            && keep.of_row(encoder.d_sae).saturating_mul(8) >= encoder.d_sae;
         let mut block = Self {
             encoder,
             rows,
@@ -108,7 +83,7 @@ impl<'a> Block<'a> {
             } else {
                 encoder.screen
             },
-            kept: vec![Vec::new(); rows.x.len() / encoder.d_in],
+            progress: vec![Progress::default(); rows.x.len() / encoder.d_in],
             scratch,
         };
         block.prepare();
@@ -120,33 +95,43 @@ impl<'a> Block<'a> {
         let all = self.encoder.panels.len();
         for first in (0..all).step_by(PANELS) {
             let panels = PANELS.min(all - first);
-            let waiting = self.waiting();
             match self.screen {
                 Screen::Bytes(engine) => self.screen_bytes(engine, first, panels),
                 Screen::Products => self.screen_products(first, panels),
             }
-            let found = self.waiting() - waiting;
-            self.refine(if first + panels == all { 1 } else { WAIT });
+            let computed = self.refine(if first + panels == all { 1 } else { WAIT });
             self.cap();
-            // At the start of a search from the bottom nearly everything is a candidate.
-            let settled = first * PANEL / 16 > self.keep.most;
-            if settled && found as f64 > TOO_MANY * (self.kept.len() * PANELS * PANEL) as f64 {
+            let looked_at = self.progress.len() * PANELS * PANEL;
+            if self.settled(first) && computed as f64 > TOO_MANY * looked_at as f64 {
                 self.as_products();
             }
         }
-        let finished = self.kept.into_iter().zip(&self.scratch.norm);
-        let kept = finished.map(|(mut entries, &norm)| {
-            largest(&mut entries, self.keep.most);
-            entries.sort_unstable_by_key(|entry| entry.latent);
-            Kept { entries, norm }
+        let Self { progress, keep, .. } = self;
+        let kept = progress.into_iter().zip(&self.scratch.norm);
+        let kept = kept.map(|(progress, &norm)| Kept {
+            entries: progress.finish(&keep),
+            norm,
         });
         (kept.collect(), self.scratch)
+    }
+
+    /// Whether as many candidates as now are to be expected further on. At the start of a search from
+    /// the bottom nearly everything is one; in a batch, floors rise with the block.
+    fn settled(&self, panel: usize) -> bool {
+        let (keep, looked_at) = (&self.keep, panel * PANEL);
+        if keep.most == usize::MAX {
+            return keep.together == usize::MAX;
+        }
+        match keep.group {
+            Some(size) => looked_at >= 2 * size.get(),
+            None => looked_at / 16 > keep.most,
+        }
     }
 
     /// Sizes the buffers, and rotates and quantises the rows into them.
     fn prepare(&mut self) {
         let (d_in, width) = (self.encoder.d_in, padded(self.encoder.d_in));
-        let whole = self.kept.len().next_multiple_of(int8::ROWS);
+        let whole = self.progress.len().next_multiple_of(int8::ROWS);
         let engine = match self.screen {
             Screen::Bytes(engine) => engine,
             Screen::Products => Engine::Portable,
@@ -173,9 +158,10 @@ impl<'a> Block<'a> {
             offset(&q, engine, &mut s.bytes[i * width..(i + 1) * width]);
         }
         s.floor.clear();
-        let guesses = s.norm[..self.kept.len()].iter();
-        let guesses = guesses.map(|norm| self.keep.above.max(self.keep.at_norm * norm));
-        s.floor.extend(guesses);
+        for (progress, &norm) in self.progress.iter_mut().zip(&s.norm) {
+            *progress = Progress::at(self.keep.bottom(norm));
+            s.floor.push(progress.floor);
+        }
         // Rows that only fill up the last tile have no candidates.
         s.floor.resize(whole, f32::INFINITY);
         if self.screen == Screen::Products {
@@ -198,8 +184,9 @@ impl<'a> Block<'a> {
         for at in first..first + panels {
             let latents = PANEL.min(encoder.d_sae - at * PANEL);
             let weights = &encoder.weights[at * bytes..(at + 1) * bytes];
-            let (rows, samples, mut found) = self.scratch.views();
-            let panel = &encoder.panels[at];
+            let panel = &self.panel(at);
+            self.set_floors(at);
+            let (rows, samples, mut found) = self.scratch.views(&self.keep);
             let first = at * PANEL;
             screen_bytes(
                 engine, rows, weights, panel, first, latents, &samples, &mut found,
@@ -210,22 +197,23 @@ impl<'a> Block<'a> {
     fn screen_products(&mut self, first: usize, panels: usize) {
         let (encoder, d_in) = (self.encoder, self.encoder.d_in);
         let latents = (panels * PANEL).min(encoder.d_sae - first * PANEL);
-        let n = self.kept.len();
+        let n = self.progress.len();
         let mut pre = std::mem::take(&mut self.scratch.pre);
         pre.resize(n * latents, 0.0);
         let w_enc = &self.rows.w_enc[first * PANEL * d_in..][..latents * d_in];
         let x = (self.rows.x, Op::N);
         matmul(&mut pre, false, x, (w_enc, Op::T), [n, latents, d_in]);
         for at in 0..panels {
-            let facts = &encoder.panels[first + at];
+            let facts = self.panel(first + at);
             let panel = Panel {
                 start: [0; PANEL],
                 scale: [1.0; PANEL],
-                bias: facts.bias,
                 norm: std::array::from_fn(|j| facts.norm[j] + facts.error[j]),
                 error: [0.0; PANEL],
+                ..facts.into_owned()
             };
-            let (_, samples, mut found) = self.scratch.views();
+            self.set_floors(first + at);
+            let (_, samples, mut found) = self.scratch.views(&self.keep);
             let (pre, first) = (&pre[at * PANEL..], (first + at) * PANEL);
             let count = PANEL.min(latents - at * PANEL);
             screen_products(pre, latents, &panel, first, count, &samples, &mut found);
@@ -233,37 +221,68 @@ impl<'a> Block<'a> {
         self.scratch.pre = pre;
     }
 
+    /// What the screen needs to know of a panel. Where latents have their own bounds these are taken off
+    /// the biases, and what exceeds its bound exceeds 0.
+    ///
+    /// The difference is rounded, but no latent is lost to that: where `bias - bound` is near enough to
+    /// `x . w` to matter it is not larger than `|x| |w|`, a few roundings of which the screen's bound has
+    /// room for; where it is not near, rounding does not make it so. And of two f32 numbers the larger one
+    /// is the larger also before it was rounded.
+    fn panel(&self, at: usize) -> Cow<'a, Panel> {
+        let panel = &self.encoder.panels[at];
+        let Wanted::Each(bounds) = self.keep.wanted else {
+            return Cow::Borrowed(panel);
+        };
+        let mut panel = panel.clone();
+        for (bias, bound) in panel.bias.iter_mut().zip(&bounds[at * PANEL..]) {
+            *bias = (*bias - bound).next_up();
+        }
+        Cow::Owned(panel)
+    }
+
+    /// With several groups, the rows' floors for a panel: that of its group where the row has come so far,
+    /// and the lowest of its groups', which is the bottom, where there are more than one.
+    fn set_floors(&mut self, panel: usize) {
+        let Some(size) = self.keep.group else {
+            return;
+        };
+        let group = panel * PANEL / size;
+        let alone = ((panel + 1) * PANEL - 1) / size == group;
+        let s = &mut self.scratch;
+        for ((progress, floor), &norm) in self.progress.iter().zip(&mut s.floor).zip(&s.norm) {
+            *floor = if alone && progress.group == group {
+                progress.floor
+            } else {
+                self.keep.bottom(norm)
+            };
+        }
+    }
+
     /// What is below the `together`-th largest of this block alone cannot be among those of all blocks:
     /// however low the search began, a block keeps no more than a few times what is wanted.
     fn cap(&mut self) {
-        let (together, kept) = (self.keep.together, &mut self.kept);
-        let count: usize = kept.iter().map(Vec::len).sum();
+        let (together, rows) = (self.keep.together, &mut self.progress);
+        let count: usize = rows.iter().map(|row| row.kept.len()).sum();
         if together == 0 || count / 2 < together {
             return;
         }
-        let mut values: Vec<f32> = kept.iter().flatten().map(|entry| entry.value).collect();
+        let entries = rows.iter().flat_map(|row| &row.kept);
+        let mut sizes: Vec<f32> = entries.map(|entry| entry.size()).collect();
         let order = |a: &f32, b: &f32| b.total_cmp(a);
-        let smallest = *values.select_nth_unstable_by(together - 1, order).1;
-        for (kept, floor) in kept.iter_mut().zip(&mut self.scratch.floor) {
+        let smallest = *sizes.select_nth_unstable_by(together - 1, order).1;
+        for (row, floor) in rows.iter_mut().zip(&mut self.scratch.floor) {
             // Equal ones stay: which of them are wanted is for all blocks to say.
-            kept.retain(|entry| entry.value >= smallest);
-            *floor = floor.max(smallest);
+            row.kept.retain(|entry| entry.size() >= smallest);
+            row.floor = row.floor.max(smallest);
+            *floor = row.floor;
         }
     }
 
-    /// Candidates of all rows that wait to be computed.
-    fn waiting(&self) -> u64 {
-        self.scratch
-            .counts
-            .iter()
-            .map(|&count| u64::from(count))
-            .sum()
-    }
-
-    /// Computes the candidates of rows that have so many, and raises their floors.
-    fn refine(&mut self, enough: usize) {
+    /// Computes the candidates of rows that have so many, and raises their floors; how many it computed.
+    fn refine(&mut self, enough: usize) -> usize {
         let (d_in, s) = (self.encoder.d_in, &mut self.scratch);
         let mut values = [0.0; ROOM];
+        let mut computed = 0;
         for (i, x) in self.rows.x.chunks_exact(d_in).enumerate() {
             let count = s.counts[i] as usize;
             if count < enough {
@@ -273,24 +292,23 @@ impl<'a> Block<'a> {
             let mut row = Row {
                 x,
                 rows: self.rows,
-                keep: self.keep,
-                floor: &mut s.floor[i],
-                kept: &mut self.kept[i],
+                keep: &self.keep,
+                bottom: self.keep.bottom(s.norm[i]),
+                progress: &mut self.progress[i],
             };
             let waiting = i * ROOM..i * ROOM + count;
             let (latents, most) = (&s.latents[waiting.clone()], &s.most[waiting]);
-            if count <= self.keep.most {
-                row.take(latents, &mut values);
-            } else {
-                row.take_best_first(latents, most, &mut values);
-            }
+            computed += row.look(latents, most, &mut values);
+            s.floor[i] = row.progress.floor;
         }
+        computed
     }
 }
 
 impl Scratch {
-    fn views(&mut self) -> (&[u8], Samples<'_>, Found<'_>) {
+    fn views(&mut self, keep: &Keep) -> (&[u8], Samples<'_>, Found<'_>) {
         let samples = Samples {
+            either_sign: matches!(keep.wanted, Wanted::EitherSign),
             scale: &self.scale,
             norm: &self.norm,
             error: &self.error,
@@ -304,70 +322,6 @@ impl Scratch {
         };
         (&self.bytes, samples, found)
     }
-}
-
-/// One row while its candidates are computed.
-struct Row<'a> {
-    x: &'a [f32],
-    rows: &'a Centred<'a>,
-    keep: Keep,
-    floor: &'a mut f32,
-    kept: &'a mut Vec<Entry>,
-}
-
-impl Row<'_> {
-    fn take(&mut self, latents: &[u32], values: &mut [f32]) {
-        let values = &mut values[..latents.len()];
-        pre_activations(self.x, self.rows.w_enc, self.rows.b_enc, latents, values);
-        for (&latent, &mut value) in latents.iter().zip(values) {
-            // Equal to the floor can still win by a lower latent.
-            if value > self.keep.above && value >= *self.floor {
-                self.kept.push(Entry { value, latent });
-                if self.kept.len() >= self.keep.most.saturating_mul(2) {
-                    self.raise();
-                }
-            }
-        }
-        if self.kept.len() > self.keep.most.saturating_add(self.keep.most / 4) {
-            self.raise();
-        }
-    }
-
-    /// The most promising first: what they turn out to be spares most of the others.
-    fn take_best_first(&mut self, latents: &[u32], most: &[f32], values: &mut [f32]) {
-        let k = self.keep.most;
-        let mut order: Vec<(f32, u32)> =
-            most.iter().copied().zip(latents.iter().copied()).collect();
-        order.select_nth_unstable_by(k - 1, |a, b| b.0.total_cmp(&a.0));
-        let best: Vec<u32> = order[..k].iter().map(|pair| pair.1).collect();
-        self.take(&best, values);
-        self.raise();
-        let hopeless = |pair: &&(f32, u32)| pair.0 <= *self.floor;
-        let others = order[k..].iter().filter(|pair| !hopeless(pair));
-        let others: Vec<u32> = others.map(|pair| pair.1).collect();
-        self.take(&others, values);
-    }
-
-    /// Lets go of what cannot be among the largest any more.
-    fn raise(&mut self) {
-        if self.kept.len() >= self.keep.most {
-            *self.floor = largest(self.kept, self.keep.most);
-        }
-    }
-}
-
-/// Cuts to the `most` largest, of equal ones the lower latents; the smallest of them.
-fn largest(entries: &mut Vec<Entry>, most: usize) -> f32 {
-    if entries.len() <= most {
-        return entries
-            .iter()
-            .map(|entry| entry.value)
-            .fold(f32::INFINITY, f32::min);
-    }
-    let order = |a: &Entry, b: &Entry| b.value.total_cmp(&a.value).then(a.latent.cmp(&b.latent));
-    entries.select_nth_unstable_by(most - 1, order);
-    entries.truncate(most);
-    entries[most - 1].value
 }
 
 /// More than f32 arithmetic can round away of a product of rows, over both norms: see `screen.rs`.

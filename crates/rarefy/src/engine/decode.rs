@@ -7,20 +7,54 @@ use rayon::prelude::*;
 use crate::codes::Codes;
 use crate::params::Params;
 
-/// Reconstructions `[rows, d_in]` of some rows: `x_hat = sum_j f_j w_dec[j] + b_dec`.
+/// Reconstructions of some rows: `x_hat_i = sum_j f_ij w_dec[j] + b_dec`.
+///
+/// # Shapes
+/// `w_dec`: `[d_sae, d_out]`; `b_dec`: `[d_out]`, the rows' own width unless the model predicts another
+/// layer's; `x_hat` becomes `[rows, d_out]`.
+/// # Panics
+/// If the parameters have no such blocks, `w_dec` is not of the codes' latents, or the codes have not so
+/// many rows.
+/// # Example
+/// ```
+/// use rarefy::codes::Codes;
+/// use rarefy::engine::decode;
+/// use rarefy::params::{Layout, Params};
+/// let mut params = Params::zeros(&Layout::new(&[("w_dec", 2, 3), ("b_dec", 1, 3)]));
+/// params.get_mut("w_dec").copy_from_slice(&[1.0, 0.0, 1.0, 0.0, 2.0, 0.0]);
+/// params.get_mut("b_dec").copy_from_slice(&[10.0, 20.0, 30.0]);
+/// let mut codes = Codes::new(2);
+/// codes.push_dense(&[0.0, 0.0, 2.0, 3.0], 0.0);
+/// let mut x_hat = Vec::new();
+/// decode(&params, &codes, 1..2, &mut x_hat);
+/// assert_eq!(x_hat, [12.0, 26.0, 32.0]); // 2 (1, 0, 1) + 3 (0, 2, 0) + b_dec
+/// ```
+#[track_caller]
 pub fn decode(params: &Params, codes: &Codes, rows: Range<usize>, x_hat: &mut Vec<f32>) {
     let (w_dec, b_dec) = (params.get("w_dec"), params.get("b_dec"));
-    let d_in = b_dec.len();
-    x_hat.resize(rows.len() * d_in, 0.0);
+    let d_out = b_dec.len();
+    assert!(
+        d_out > 0 && w_dec.len() == codes.d_sae * d_out,
+        "w_dec must be {} latents of {d_out} outputs, got {} values",
+        codes.d_sae,
+        w_dec.len()
+    );
+    assert!(
+        rows.end <= codes.rows(),
+        "codes have {} rows, not {}",
+        codes.rows(),
+        rows.end
+    );
+    x_hat.resize(rows.len() * d_out, 0.0);
     x_hat
-        .par_chunks_exact_mut(d_in)
+        .par_chunks_exact_mut(d_out)
         .enumerate()
         .for_each(|(i, x_hat)| {
             let entries = codes.offsets[rows.start + i]..codes.offsets[rows.start + i + 1];
             let (indices, values) = (&codes.indices[entries.clone()], &codes.values[entries]);
             x_hat.copy_from_slice(b_dec);
             for (&j, &value) in indices.iter().zip(values) {
-                let w = &w_dec[j as usize * d_in..][..d_in];
+                let w = &w_dec[j as usize * d_out..][..d_out];
                 rarefy_kernels::vector::add_scaled(x_hat, value, w);
             }
         });

@@ -7,7 +7,8 @@ use rarefy_kernels::int8::{self, Engine, PANEL, pack, padded, quantise, rotate};
 use rarefy_kernels::screen::Panel;
 use rayon::prelude::*;
 
-use super::block::{Block, Keep, Kept, Scratch};
+use super::block::{Block, Scratch};
+use super::keep::{Keep, Kept};
 use super::{Selection, select};
 use crate::codes::Codes;
 use crate::params::Params;
@@ -36,7 +37,36 @@ impl Screen {
     }
 }
 
-/// A snapshot of encoder weights, quantised: `pre = w_enc (x - b_dec) + b_enc`.
+/// A snapshot of encoder weights, quantised, that finds the active latents of rows.
+///
+/// ```text
+/// pre = w_enc (x - b_dec) + b_enc        encode
+/// pre = w_enc x + b_enc                  encode_as_is
+/// ```
+///
+/// The snapshot decides which pre-activations are computed; these are computed from the weights themselves,
+/// in one order of f32 operations on every machine. So each call is given the parameters that the encoder
+/// was made from.
+///
+/// # Example
+/// ```
+/// use rarefy::codes::Codes;
+/// use rarefy::engine::{Encoder, Selection};
+/// use rarefy::params::{Layout, Params};
+/// let blocks = [("w_enc", 3, 2), ("b_enc", 1, 3), ("b_dec", 1, 2)];
+/// let mut params = Params::zeros(&Layout::new(&blocks));
+/// params.get_mut("w_enc").copy_from_slice(&[1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
+/// params.get_mut("b_enc")[2] = -1.0;
+/// params.get_mut("b_dec").copy_from_slice(&[1.0, 2.0]);
+/// let encoder = Encoder::new(&params);
+/// let x = [3.0, -1.0];
+/// let mut codes = Codes::new(3);
+/// // x - b_dec = (2, -3); pre = (2, -3, -2)
+/// encoder.encode(&params, &x, Selection::Row(2), &mut codes);
+/// // pre = (3, -1, 1)
+/// encoder.encode_as_is(&params, &x, Selection::Row(2), &mut codes);
+/// assert_eq!(codes.to_dense(), [2.0, 0.0, 0.0, 3.0, 0.0, 1.0]);
+/// ```
 pub struct Encoder {
     pub(super) d_in: usize,
     pub(super) d_sae: usize,
@@ -44,10 +74,7 @@ pub struct Encoder {
     /// `[panels, padded / 4, 64, 4]`; empty where products need none.
     pub(super) weights: Vec<i8>,
     pub(super) panels: Vec<Panel>,
-    /// Of the smallest kept value over the row's norm, where rows are alone.
-    row_hint: Hint,
-    /// Of the smallest kept value, where they are together.
-    batch_hint: Hint,
+    pub(super) hints: Hints,
     /// Buffers of blocks that are done.
     scratch: Mutex<Vec<Scratch>>,
 }
@@ -72,7 +99,18 @@ impl Hint {
     }
 }
 
-/// Rows with `b_dec` taken off, `[n, d_in]`.
+/// One for each kind of selection that searches: an encoder may be asked in several ways by turns.
+#[derive(Default)]
+pub(super) struct Hints {
+    /// Of the smallest kept value over the row's norm, where rows are alone.
+    pub(super) row: Hint,
+    pub(super) groups: Hint,
+    pub(super) magnitude: Hint,
+    /// Of the smallest kept value, where they are together.
+    pub(super) batch: Hint,
+}
+
+/// Rows as the encoder takes them, `[n, d_in]`: with `b_dec` taken off, if it is.
 pub(crate) struct Centred<'a> {
     pub(crate) x: &'a [f32],
     pub(crate) w_enc: &'a [f32],
@@ -81,15 +119,19 @@ pub(crate) struct Centred<'a> {
 
 impl Encoder {
     /// Quantises the encoder of these parameters.
+    ///
+    /// # Panics
+    /// If there is no `w_enc` of `[d_sae, d_in]` and `b_enc` of `[d_sae]`, or one of them is empty.
     pub fn new(params: &Params) -> Self {
-        let (d_sae, d_in) = (params.get("b_enc").len(), params.get("b_dec").len());
-        Self::with_screen(
-            params.get("w_enc"),
-            params.get("b_enc"),
-            Screen::best(d_in),
-            d_in,
-            d_sae,
-        )
+        let (w_enc, b_enc) = (params.get("w_enc"), params.get("b_enc"));
+        let d_sae = b_enc.len();
+        assert!(
+            d_sae > 0 && !w_enc.is_empty() && w_enc.len().is_multiple_of(d_sae),
+            "w_enc must have a row for each of the {d_sae} values of b_enc, got {} values",
+            w_enc.len()
+        );
+        let d_in = w_enc.len() / d_sae;
+        Self::with_screen(w_enc, b_enc, Screen::best(d_in), d_in, d_sae)
     }
 
     pub(crate) fn with_screen(
@@ -110,8 +152,7 @@ impl Encoder {
             screen,
             weights: vec![0; bytes],
             panels: vec![Panel::default(); panels],
-            row_hint: Hint::default(),
-            batch_hint: Hint::default(),
+            hints: Hints::default(),
             scratch: Mutex::default(),
         };
         encoder
@@ -130,8 +171,7 @@ impl Encoder {
             screen: Screen::Products,
             weights: Vec::new(),
             panels: Vec::new(),
-            row_hint: Hint::default(),
-            batch_hint: Hint::default(),
+            hints: Hints::default(),
             scratch: Mutex::default(),
         }
     }
@@ -159,35 +199,62 @@ impl Encoder {
             })
     }
 
-    /// Appends the codes of the rows `x` (`[n, d_in]`).
+    /// Appends the codes of rows from which `b_dec` is to be taken: `pre = w_enc (x - b_dec) + b_enc`.
+    ///
+    /// # Shapes
+    /// `x`: `[n, d_in]`; `codes` are over the same latents.
+    /// # Panics
+    /// If the parameters, the codes or the rows are of other sizes than the encoder, or `selection` does
+    /// not fit its latents: see [`Selection`].
+    #[track_caller]
     pub fn encode(&self, params: &Params, x: &[f32], selection: Selection, codes: &mut Codes) {
         let b_dec = params.get("b_dec");
+        assert!(
+            b_dec.len() == self.d_in && x.len().is_multiple_of(self.d_in),
+            "x and b_dec must be rows of {} inputs, got {} and {} values",
+            self.d_in,
+            x.len(),
+            b_dec.len()
+        );
         let mut centred = vec![0.0; x.len()];
         centre(x, b_dec, &mut centred);
-        let centred = Centred {
-            x: &centred,
+        self.encode_as_is(params, &centred, selection, codes);
+    }
+
+    /// Appends the codes of rows from which nothing is to be taken: `pre = w_enc x + b_enc`.
+    ///
+    /// # Shapes
+    /// As [`Encoder::encode`]; `params` need no `b_dec`.
+    /// # Panics
+    /// As [`Encoder::encode`].
+    #[track_caller]
+    pub fn encode_as_is(
+        &self,
+        params: &Params,
+        x: &[f32],
+        selection: Selection,
+        codes: &mut Codes,
+    ) {
+        assert!(
+            codes.d_sae == self.d_sae,
+            "codes must be over the encoder's {} latents, got {}",
+            self.d_sae,
+            codes.d_sae
+        );
+        let rows = Centred {
+            x,
             w_enc: params.get("w_enc"),
             b_enc: params.get("b_enc"),
         };
-        self.encode_centred(&centred, selection, codes);
+        self.encode_centred(&rows, selection, codes);
     }
 
-    /// As [`Encoder::encode`].
+    /// As [`Encoder::encode_as_is`], with whatever stands for the weights; `codes` may be over more latents.
+    #[track_caller]
     pub(crate) fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
-        let found = match selection {
-            Selection::Row(k) => select::each_row(self, &self.row_hint, rows, k),
-            Selection::Above(above) => self.rows(
-                rows,
-                Keep {
-                    most: usize::MAX,
-                    together: usize::MAX,
-                    above,
-                    at_norm: 0.0,
-                },
-            ),
-            Selection::Batch(k) => select::batch(self, &self.batch_hint, rows, k),
-        };
-        for row in found {
+        self.check(rows);
+        selection.check(self.d_sae);
+        for row in select::select(self, rows, selection) {
             codes
                 .indices
                 .extend(row.entries.iter().map(|entry| entry.latent));
@@ -196,6 +263,23 @@ impl Encoder {
                 .extend(row.entries.iter().map(|entry| entry.value));
             codes.offsets.push(codes.indices.len());
         }
+    }
+
+    /// Weights of another size would be read at the wrong places.
+    #[track_caller]
+    fn check(&self, rows: &Centred) {
+        let (d_in, d_sae) = (self.d_in, self.d_sae);
+        assert!(
+            rows.w_enc.len() == d_in * d_sae && rows.b_enc.len() == d_sae,
+            "the encoder was made of {d_sae} latents of {d_in} inputs, got w_enc of {} values and b_enc of {}",
+            rows.w_enc.len(),
+            rows.b_enc.len()
+        );
+        assert!(
+            rows.x.len().is_multiple_of(d_in),
+            "x must be rows of {d_in} inputs, got {} values",
+            rows.x.len()
+        );
     }
 
     /// What every row keeps, sorted by latent.
@@ -284,7 +368,9 @@ impl PanelMut<'_> {
             facts.norm[j] = row.norm;
             facts.error[j] = row.error;
             // Adding the bias rounds once more, by less than this.
-            facts.bias[j] = (bias + bias.abs() * f32::EPSILON * 8.0).next_up();
+            let room = bias.abs() * f32::EPSILON * 8.0;
+            facts.bias[j] = (bias + room).next_up();
+            facts.minus_bias[j] = (room - bias).next_up();
             if let Screen::Bytes(engine) = self.screen {
                 facts.start[j] = -i32::from(engine.offset()) * row.sum;
                 pack(&q, j, self.weights);

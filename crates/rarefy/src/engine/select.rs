@@ -1,7 +1,10 @@
 //! Where the search for the largest begins, and when it has to begin again.
 
-use super::block::{Keep, Kept};
+use std::num::NonZeroUsize;
+
+use super::Selection;
 use super::encoder::{Centred, Encoder, Hint};
+use super::keep::{Entry, Keep, Kept, Wanted};
 
 /// Rows that give a first idea of the smallest value that will be kept.
 const SAMPLE: usize = 96;
@@ -13,18 +16,45 @@ const SURPRISED: f64 = 0.02;
 /// How far below the last batch's smallest kept value the search in a whole batch begins.
 const MARGIN: f32 = 0.9;
 
-/// The k largest positive values of every row.
-pub(super) fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, k: usize) -> Vec<Kept> {
-    let n = rows.x.len() / encoder.d_in;
-    let search = |x: &[f32], at_norm: f32| {
-        let keep = Keep {
-            most: k,
-            together: usize::MAX,
-            above: 0.0,
-            at_norm,
-        };
-        encoder.rows(&Centred { x, ..*rows }, keep)
+/// What every row keeps.
+pub(super) fn select(encoder: &Encoder, rows: &Centred, selection: Selection) -> Vec<Kept> {
+    let (d_sae, hints) = (encoder.d_sae, &encoder.hints);
+    let most = |k, wanted| Keep {
+        most: k,
+        ..Keep::all(wanted)
     };
+    match selection {
+        Selection::Row(k) => {
+            let keep = most(k.min(d_sae), POSITIVE);
+            each_row(encoder, &hints.row, rows, keep)
+        }
+        Selection::Magnitude(k) => {
+            let keep = most(k.min(d_sae), Wanted::EitherSign);
+            each_row(encoder, &hints.magnitude, rows, keep)
+        }
+        Selection::Groups { groups, k } => {
+            let size = d_sae / groups;
+            let group = NonZeroUsize::new(size).filter(|_| groups > 1);
+            let keep = Keep {
+                group,
+                ..most(k.min(size), POSITIVE)
+            };
+            each_row(encoder, &hints.groups, rows, keep)
+        }
+        Selection::Batch(k) => batch(encoder, &hints.batch, rows, k),
+        Selection::Above(above) => encoder.rows(rows, Keep::all(Wanted::Above(above))),
+        Selection::Each(bounds) => encoder.rows(rows, Keep::all(Wanted::Each(bounds))),
+    }
+}
+
+const POSITIVE: Wanted = Wanted::Above(0.0);
+
+/// The largest of every row.
+fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, keep: Keep) -> Vec<Kept> {
+    let n = rows.x.len() / encoder.d_in;
+    let k = keep.of_row(encoder.d_sae);
+    let search =
+        |x: &[f32], at_norm: f32| encoder.rows(&Centred { x, ..*rows }, Keep { at_norm, ..keep });
     let guess = hint.get().unwrap_or_else(|| match n {
         WORTH_A_SAMPLE.. => low_ratio(&search(&sample(encoder, rows), 0.0), k),
         _ => 0.0,
@@ -44,7 +74,7 @@ pub(super) fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, k: usize)
 /// The `floor(n k)` largest positive values of all rows.
 ///
 /// All values above a guess are found; if there are too few, it was too high and is lowered.
-pub(super) fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<Kept> {
+fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<Kept> {
     let n = rows.x.len() / encoder.d_in;
     let wanted = (n as f64 * k) as usize;
     let guess = hint
@@ -55,8 +85,7 @@ pub(super) fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> V
         let keep = Keep {
             most: if wanted == 0 { 0 } else { usize::MAX },
             together: wanted,
-            above,
-            at_norm: 0.0,
+            ..Keep::all(Wanted::Above(above))
         };
         let mut found = encoder.rows(rows, keep);
         let count: usize = found.iter().map(|kept| kept.entries.len()).sum();
@@ -82,9 +111,7 @@ fn guess_for_batch(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
     // A row may have several times its share.
     let keep = Keep {
         most: ((4.0 * k) as usize + 1).min(encoder.d_sae),
-        together: usize::MAX,
-        above: 0.0,
-        at_norm: 0.0,
+        ..Keep::all(POSITIVE)
     };
     let mut found = encoder.rows(&Centred { x: &x, ..*rows }, keep);
     let wanted = (found.len() as f64 * k) as usize;
@@ -114,16 +141,16 @@ fn cut(rows: &mut [Kept], wanted: usize) -> Option<f32> {
     Some(smallest)
 }
 
-fn entries(rows: &[Kept]) -> impl Iterator<Item = &super::block::Entry> {
+fn entries(rows: &[Kept]) -> impl Iterator<Item = &Entry> {
     rows.iter().flat_map(|kept| &kept.entries)
 }
 
-/// Smallest kept value over the row's norm, such that only a few rows' is lower; 0 if more than a few
+/// Smallest kept size over the row's norm, such that only a few rows' is lower; 0 if more than a few
 /// have fewer than k values at all.
 fn low_ratio(rows: &[Kept], k: usize) -> f32 {
     let smallest = |kept: &Kept| {
-        let values = kept.entries.iter().map(|entry| entry.value);
-        values.fold(f32::INFINITY, f32::min)
+        let sizes = kept.entries.iter().map(|entry| entry.size());
+        sizes.fold(f32::INFINITY, f32::min)
     };
     let ratio = |kept: &Kept| match kept.entries.len() {
         count if count < k || kept.norm == 0.0 => 0.0,

@@ -1,5 +1,8 @@
 //! The screened selection against computing every pre-activation, on data that makes it hard.
 
+mod panics;
+mod selections;
+
 use std::path::Path;
 
 use proptest::prelude::*;
@@ -7,7 +10,7 @@ use proptest::test_runner::RngSeed;
 use rarefy_kernels::int8::Engine;
 use rarefy_kernels::screen::pre_activations;
 
-use super::block::Keep;
+use super::keep::{Keep, Wanted};
 use super::{Centred, Encoder, Screen, Selection};
 use crate::codes::Codes;
 use crate::data;
@@ -143,79 +146,99 @@ impl Case {
         }
     }
 
+    /// Every pre-activation of every row, with its latent.
+    fn pre(&self) -> Vec<Vec<(u32, f32)>> {
+        let all: Vec<u32> = (0..self.d_sae as u32).collect();
+        let row = |x: &[f32]| {
+            let mut pre = vec![0.0; self.d_sae];
+            pre_activations(x, &self.w, &self.b, &all, &mut pre);
+            all.iter().copied().zip(pre).collect()
+        };
+        self.x.chunks(self.d_in).map(row).collect()
+    }
+
     /// Every pre-activation, then everything sorted.
     fn plain(&self, selection: Selection) -> Vec<Vec<(u32, f32)>> {
-        let all: Vec<u32> = (0..self.d_sae as u32).collect();
-        let mut rows: Vec<Vec<(u32, f32)>> = self
-            .x
-            .chunks(self.d_in)
-            .map(|x| {
-                let mut pre = vec![0.0; self.d_sae];
-                pre_activations(x, &self.w, &self.b, &all, &mut pre);
-                let above = if let Selection::Above(above) = selection {
-                    above
-                } else {
-                    0.0
-                };
-                all.iter()
-                    .copied()
-                    .zip(pre)
-                    .filter(|(_, p)| *p > above)
-                    .collect()
-            })
-            .collect();
-        match selection {
-            Selection::Above(_) => {}
-            Selection::Row(k) => {
-                for row in &mut rows {
-                    row.sort_by(|a, b| b.1.total_cmp(&a.1));
-                    row.truncate(k);
-                    row.sort_by_key(|entry| entry.0);
+        let mut rows = self.pre();
+        for row in &mut rows {
+            match selection {
+                Selection::Above(above) => row.retain(|entry| entry.1 > above),
+                Selection::Each(bounds) => row.retain(|entry| entry.1 > bounds[entry.0 as usize]),
+                Selection::Magnitude(k) => {
+                    row.retain(|entry| entry.1 != 0.0);
+                    *row = largest(row, k);
                 }
-            }
-            Selection::Batch(k) => {
-                let wanted = (rows.len() as f64 * k) as usize;
-                let mut flat: Vec<(usize, (u32, f32))> = Vec::new();
-                for (i, row) in rows.iter().enumerate() {
-                    flat.extend(row.iter().map(|&entry| (i, entry)));
+                Selection::Row(k) => *row = largest(&positive(row), k),
+                Selection::Groups { groups, k } => {
+                    let groups = row.chunks(self.d_sae / groups);
+                    *row = groups.flat_map(|g| largest(&positive(g), k)).collect();
                 }
-                flat.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
-                flat.truncate(wanted);
-                rows.iter_mut().for_each(Vec::clear);
-                flat.iter().for_each(|&(i, entry)| rows[i].push(entry));
-                rows.iter_mut()
-                    .for_each(|row| row.sort_by_key(|entry| entry.0));
+                Selection::Batch(_) => *row = positive(row),
             }
+        }
+        if let Selection::Batch(k) = selection {
+            let mut flat: Vec<(usize, (u32, f32))> = Vec::new();
+            for (i, row) in rows.iter().enumerate() {
+                flat.extend(row.iter().map(|&entry| (i, entry)));
+            }
+            flat.sort_by(|a, b| b.1.1.total_cmp(&a.1.1));
+            flat.truncate((rows.len() as f64 * k) as usize);
+            rows.iter_mut().for_each(Vec::clear);
+            flat.iter().for_each(|&(i, entry)| rows[i].push(entry));
+            let sort = |row: &mut Vec<(u32, f32)>| row.sort_by_key(|entry| entry.0);
+            rows.iter_mut().for_each(sort);
         }
         rows
     }
 
     fn check(&self, name: &str, selection: Selection) {
         let want = self.plain(selection);
-        let bytes = Engine::available()
-            .iter()
-            .map(|&engine| Screen::Bytes(engine));
-        for screen in bytes.chain([Screen::Products]) {
+        for screen in screens() {
             let encoder = Encoder::with_screen(&self.w, &self.b, screen, self.d_in, self.d_sae);
             // The second time it knows where to begin.
             for time in ["first", "second"] {
-                let mut codes = Codes::new(self.d_sae);
-                encoder.encode_centred(&self.rows(), selection, &mut codes);
-                for (i, want) in want.iter().enumerate() {
-                    let range = codes.offsets[i]..codes.offsets[i + 1];
-                    let got: Vec<(u32, f32)> = codes.indices[range.clone()]
-                        .iter()
-                        .copied()
-                        .zip(codes.values[range].iter().copied())
-                        .collect();
-                    assert_eq!(
-                        &got, want,
-                        "{name}, {screen:?}, {selection:?}, row {i}, {time} time"
-                    );
-                }
+                let name = format!("{name}, {screen:?}, {time} time");
+                self.check_with(&encoder, &name, selection, &want);
             }
         }
     }
+
+    fn check_with(
+        &self,
+        encoder: &Encoder,
+        name: &str,
+        selection: Selection,
+        want: &[Vec<(u32, f32)>],
+    ) {
+        let mut codes = Codes::new(self.d_sae);
+        encoder.encode_centred(&self.rows(), selection, &mut codes);
+        assert_eq!(codes.rows(), want.len());
+        for (i, want) in want.iter().enumerate() {
+            let range = codes.offsets[i]..codes.offsets[i + 1];
+            let indices = codes.indices[range.clone()].iter().copied();
+            let got: Vec<(u32, f32)> = indices.zip(codes.values[range].iter().copied()).collect();
+            assert_eq!(&got, want, "{name}, {selection:?}, row {i}");
+        }
+    }
+}
+
+/// Every way to screen that this machine has.
+fn screens() -> Vec<Screen> {
+    let bytes = Engine::available().iter().copied().map(Screen::Bytes);
+    bytes.chain([Screen::Products]).collect()
+}
+
+fn positive(row: &[(u32, f32)]) -> Vec<(u32, f32)> {
+    row.iter().copied().filter(|entry| entry.1 > 0.0).collect()
+}
+
+/// The k largest by size, in the order of their latents; the sort keeps the order of equal ones.
+fn largest(row: &[(u32, f32)], k: usize) -> Vec<(u32, f32)> {
+    let mut row = row.to_vec();
+    row.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
+    row.truncate(k);
+    row.sort_by_key(|entry| entry.0);
+    row
 }
 
 proptest! {
@@ -319,33 +342,6 @@ fn the_hand_worked_cases_of_batch_topk() {
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
-    let case = Case::made("gaussian", [700, 33, 500], 4);
-    let with = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(threads)
-            .build()
-            .unwrap();
-        pool.install(|| {
-            let mut codes = Codes::new(case.d_sae);
-            let encoder = Encoder::with_screen(
-                &case.w,
-                &case.b,
-                Screen::best(case.d_in),
-                case.d_in,
-                case.d_sae,
-            );
-            encoder.encode_centred(&case.rows(), Selection::Row(9), &mut codes);
-            encoder.encode_centred(&case.rows(), Selection::Batch(9.0), &mut codes);
-            codes
-        })
-    };
-    let one = with(1);
-    assert_eq!(one, with(2));
-    assert_eq!(one, with(5));
-}
-
-#[test]
 fn a_bias_too_small_for_its_own_rounding_still_ties() {
     let mut case = Case::made("gaussian", [6, 5, 1024], 1);
     case.x.fill(0.0);
@@ -365,10 +361,8 @@ fn a_batch_searched_from_far_too_low_keeps_few_times_what_is_wanted() {
     let encoder = Encoder::with_screen(&case.w, &case.b, screen, case.d_in, case.d_sae);
     let wanted = 240;
     let keep = Keep {
-        most: usize::MAX,
         together: wanted,
-        above: 0.0,
-        at_norm: 0.0,
+        ..Keep::all(Wanted::Above(0.0))
     };
     let kept = encoder.rows(&case.rows(), keep);
     let count: usize = kept.iter().map(|kept| kept.entries.len()).sum();

@@ -156,7 +156,7 @@ fn abroad(model: &Model) -> Abroad {
             centred: true,
             rescaled: None,
         },
-        Selection::Batch(_) => unreachable!("a trained model selects row by row"),
+        other => unreachable!("no trained model selects by {other:?}"),
     }
 }
 

@@ -41,7 +41,7 @@ pub struct Threshold {
 
 impl Sparse {
     /// Which pre-activations a trained model keeps.
-    pub fn inference(&self, params: &Params) -> Selection {
+    pub fn inference(&self, params: &Params) -> Selection<'_> {
         match self.threshold {
             Some(_) => Selection::Above(params.get("threshold")[0]),
             None => self.objective.selection,
@@ -137,7 +137,7 @@ const DEFAULT_BATCH: usize = 4096;
 const DEAD_AFTER_ROWS: usize = 10_000_000;
 
 /// The training objective from checked options.
-pub(super) fn objective(hyper: &Hyper, selection: Selection) -> Objective {
+pub(super) fn objective(hyper: &Hyper, selection: Selection<'static>) -> Objective {
     let count = |name: &str| hyper.text(name).parse::<usize>().ok();
     Objective {
         selection,

@@ -20,7 +20,7 @@ const MATH: &str = "crates/rarefy-kernels/src/math.rs";
 const PENALTY: &str = "crates/rarefy/src/penalty.rs";
 const LBFGS: &str = "crates/rarefy/src/optim/lbfgs.rs";
 const NAIVE: &str = "crates/rarefy-kernels/src/naive.rs";
-const BLOCK: &str = "crates/rarefy/src/engine/block.rs";
+const KEEP: &str = "crates/rarefy/src/engine/keep.rs";
 const STEP: &str = "crates/rarefy/src/train/sparse/step.rs";
 const SPARSE: &str = "crates/rarefy/src/variants/sparse.rs";
 const SPARSE_RUN: &str = "crates/rarefy/src/train/sparse.rs";
@@ -218,13 +218,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a row's floor rises before it has k entries",
-        file: BLOCK,
-        from: "if self.kept.len() >= self.keep.most {",
-        to: "if self.kept.len() * 2 >= self.keep.most {",
+        file: KEEP,
+        from: "if kept.len() >= self.keep.most {",
+        to: "if kept.len() * 2 >= self.keep.most {",
     },
     Mutant {
         name: "of equal values the higher latent is kept",
-        file: BLOCK,
+        file: KEEP,
         from: ".then(a.latent.cmp(&b.latent))",
         to: ".then(b.latent.cmp(&a.latent))",
     },
