@@ -1,0 +1,264 @@
+//! `rarefy explain`: what a run minimises, and what its numbers are elsewhere.
+
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use clap::ArgMatches;
+use rarefy::config::Config;
+use rarefy::data::{Source, hold_out, survey};
+use rarefy::explain::{self, Coefficient, Line, Published, Rows, Scaling, Setting, Unit, short};
+use rarefy::plan::Plan;
+use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::{Error, Result};
+use serde_json::{Value, json};
+
+use crate::cli::{ExplainArgs, TrainArgs};
+use crate::{dataset, layers, output};
+
+/// What is known of a run before it starts.
+struct Known {
+    config: Config,
+    setting: Setting,
+    /// The prepared rows' sizes, if the data is there.
+    rows: Option<Rows>,
+    warnings: Vec<String>,
+}
+
+pub fn run(mut args: ExplainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+    let specs = std::mem::take(&mut args.from);
+    let config = configuration(&mut args.train, matches)?;
+    let known = known(config)?;
+    let (setting, rows) = (&known.setting, known.rows.as_ref());
+    let from = specs
+        .iter()
+        .map(|spec| explain::published(spec, setting, rows));
+    let from = from.collect::<Result<Vec<Published>>>()?;
+    let lines = explain::lines(setting);
+    let coefficients = explain::coefficients(setting, rows);
+    if args.latex {
+        return output::print(explain::latex(&lines).trim_end());
+    }
+    if args.train.json {
+        return output::json(&as_json(&known, &lines, &coefficients, &from));
+    }
+    for warning in &known.warnings {
+        output::note(&format!("warning: {warning}"));
+    }
+    output::print(&as_text(&known, &lines, &coefficients, &from))
+}
+
+/// What `train` would make of the same words; a path to a configuration may stand where the data does.
+fn configuration(args: &mut TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
+    if let Some(path) = args.data.as_deref().and_then(config_at) {
+        if args.config.is_some() {
+            let why = format!(
+                "{} and `--config` are two configurations; give one",
+                path.display()
+            );
+            return Err(Error::Conflict(why).into());
+        }
+        args.data = None;
+        args.config = Some(path);
+    }
+    layers::merge(args, matches)
+}
+
+/// The configuration that a path is, or that the run folder there has.
+fn config_at(data: &str) -> Option<PathBuf> {
+    let path = Path::new(data);
+    let own = path.join("config.toml");
+    if own.is_file() {
+        return Some(own);
+    }
+    let toml = path
+        .extension()
+        .is_some_and(|extension| extension == "toml");
+    toml.then(|| path.into())
+}
+
+/// As `train` prepares its rows and plans. Without them, what the configuration says by itself.
+fn known(config: Config) -> anyhow::Result<Known> {
+    let dataset = match dataset::open(&config.data) {
+        Ok(dataset) => dataset,
+        Err(Error::Io { source, path }) if source.kind() == ErrorKind::NotFound => {
+            let setting = Setting::without_data(&config)?;
+            let missing = format!(
+                "{} is not there: what follows from the data is open",
+                path.display()
+            );
+            return Ok(Known {
+                config,
+                setting,
+                rows: None,
+                warnings: vec![missing],
+            });
+        }
+        Err(error) => return Err(error.into()),
+    };
+    let steps = config.data.preprocess.clone();
+    let steps = steps.unwrap_or(dataset.default_preprocess);
+    let (training, _) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
+    let pipeline = Pipeline::fit(&steps, &training)?;
+    let rows: &dyn Source = &Prepared::new(&training, &pipeline);
+    let survey = survey(rows)?;
+    let plan = Plan::new(&config, &survey)?;
+    let mut config = plan.config.clone();
+    config.data.preprocess = Some(steps);
+    Ok(Known {
+        setting: Setting::of(&plan)?,
+        rows: Some(Rows::measure(rows, &survey)?),
+        config,
+        warnings: plan.warnings,
+    })
+}
+
+fn as_text(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published]) -> String {
+    let mut parts = vec![head(known), explain::text(lines).trim_end().to_owned()];
+    let elsewhere = table(all);
+    if elsewhere.lines().count() > 1 {
+        parts.push(elsewhere);
+    }
+    parts.extend(notes(known, all));
+    parts.extend(from.iter().map(|published| of_published(published, known)));
+    parts.join("\n\n")
+}
+
+fn head(known: &Known) -> String {
+    let (arch, data) = (known.setting.info.name, &known.config.data);
+    let prepared = match data.preprocess.as_deref() {
+        None | Some([]) => String::new(),
+        Some(steps) if steps.iter().all(|step| step == "none") => String::new(),
+        Some(steps) => format!(", after {}", steps.join(", ")),
+    };
+    let rows = known.rows.map_or(String::new(), |r| {
+        format!(
+            ": {} rows of {}{prepared}\nE|x| = {}, E|x|^2 = {}, variance (sum over inputs) = {}",
+            r.rows,
+            r.d_in,
+            short(r.mean_norm),
+            short(r.mean_square),
+            short(r.variance)
+        )
+    });
+    format!("{arch} on {}{rows}", data.path)
+}
+
+/// Each coefficient's other names and values.
+fn table(all: &[Coefficient]) -> String {
+    let number = |value: Option<f64>| value.map_or("open".into(), short);
+    let mut rows = Vec::new();
+    for coefficient in all {
+        let here = [coefficient.option.to_owned(), number(coefficient.value)];
+        for (at, other) in coefficient.elsewhere.iter().enumerate() {
+            let here = if at == 0 {
+                here.clone()
+            } else {
+                [String::new(), String::new()]
+            };
+            let there = [
+                number(other.value),
+                other.theirs.name.to_owned(),
+                other.convention.name.to_owned(),
+            ];
+            rows.push(here.into_iter().chain(there).collect());
+        }
+    }
+    output::table(&["here", "", "there", "as", "in"], &rows, false)
+}
+
+/// What the conventions of the table do to rows, and what their coefficients do not say.
+fn notes(known: &Known, all: &[Coefficient]) -> Option<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for convention in explain::CONVENTIONS {
+        let mut others = all.iter().flat_map(|c| &c.elsewhere);
+        if others.any(|other| other.convention.name == convention.name) {
+            let scale = scaled(convention.scaling, known.rows.as_ref());
+            let words = [convention.summary, &scale, convention.note];
+            let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
+            lines.push(format!("{}: {}", convention.name, words.join("; ")));
+        }
+    }
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn scaled(scaling: Scaling, rows: Option<&Rows>) -> String {
+    let (formula, s) = match scaling {
+        Scaling::None => return String::new(),
+        Scaling::MeanNorm => (
+            "sqrt(inputs) / E|x|",
+            rows.map(|r| (r.d_in as f64).sqrt() / r.mean_norm),
+        ),
+        Scaling::MeanSquare => ("1 / sqrt(E|x|^2)", rows.map(|r| 1.0 / r.mean_square.sqrt())),
+    };
+    let s = s.map_or(String::new(), |s| format!(" = {}", short(s)));
+    format!("rows times {formula}{s}")
+}
+
+fn of_published(published: &Published, known: &Known) -> String {
+    let convention = published.convention;
+    let scale = scaled(convention.scaling, known.rows.as_ref());
+    let scale = if scale.is_empty() {
+        scale
+    } else {
+        format!("; {scale}")
+    };
+    let mut lines = vec![format!(
+        "from {}: {}{scale}",
+        convention.name, convention.summary
+    )];
+    for number in &published.numbers {
+        let here = number.here.map_or("open without the data".into(), short);
+        let (theirs, there) = (number.theirs.name, short(number.there));
+        lines.push(format!(
+            "  {theirs} {there} is here {} {here}",
+            number.theirs.option
+        ));
+    }
+    lines.extend(published.flags().map(|flags| format!("  {flags}")));
+    if !convention.note.is_empty() {
+        lines.push(format!("  {}", convention.note));
+    }
+    lines.join("\n")
+}
+
+fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published]) -> Value {
+    let setting = &known.setting;
+    let open = all.iter().filter(|c| c.value.is_none()).map(|c| c.option);
+    json!({
+        "architecture": setting.info.name,
+        "data": known.config.data.path,
+        "preprocess": known.config.data.preprocess,
+        "rows": known.rows,
+        "latents": setting.d_sae,
+        "batch": setting.batch,
+        "unit_norm": setting.unit_norm,
+        "sparsity_warmup": setting.warmup,
+        "options": setting.hyper.iter().collect::<serde_json::Map<_, _>>(),
+        "objective": lines,
+        "coefficients": all.iter().map(coefficient).collect::<Value>(),
+        "from": from.iter().map(published).collect::<Value>(),
+        "open": open.collect::<Value>(),
+        "warnings": known.warnings,
+    })
+}
+
+fn coefficient(c: &Coefficient) -> Value {
+    let unit = match c.unit {
+        Unit::Weight(degree) => json!({"weight_of_degree": degree}),
+        Unit::Activation => json!("activation"),
+        Unit::PerActivation => json!("per activation"),
+        Unit::Number => json!("number"),
+    };
+    let other = |e: &explain::Equivalent| json!({"in": e.convention.name, "as": e.theirs.name, "value": e.value});
+    let elsewhere: Value = c.elsewhere.iter().map(other).collect();
+    json!({"option": c.option, "value": c.value, "unit": unit, "elsewhere": elsewhere})
+}
+
+fn published(p: &Published) -> Value {
+    let number = |n: &explain::Converted| json!({"as": n.theirs.name, "there": n.there, "option": n.theirs.option, "here": n.here});
+    let numbers: Value = p.numbers.iter().map(number).collect();
+    let frame = p
+        .frame
+        .map(|f| json!({"scale": f.scale, "factor": f.factor}));
+    json!({"in": p.convention.name, "frame": frame, "numbers": numbers, "flags": p.flags(), "note": p.convention.note})
+}

@@ -1,0 +1,251 @@
+//! The lines before the objective: how a row becomes latents, and latents a row.
+
+use super::maths::{Line, Maths, short};
+use super::objective::{Number, Setting};
+
+/// What a latent is, for the architectures that have a formula; the others say it in their own words.
+struct Formula {
+    arch: &'static str,
+    text: &'static str,
+    latex: &'static str,
+    note: &'static str,
+}
+
+/// `{k}` stands for the option's value.
+const FORMULAS: &[Formula] = &[
+    Formula {
+        arch: "relu",
+        text: "max(0, pre_ij)",
+        latex: r"\max(0, p_{ij})",
+        note: "",
+    },
+    Formula {
+        arch: "topk",
+        text: "pre_ij, or 0",
+        latex: r"p_{ij} \text{ or } 0",
+        note: "kept: the {k} largest positive of each row",
+    },
+    Formula {
+        arch: "batch-topk",
+        text: "pre_ij, or 0",
+        latex: r"p_{ij} \text{ or } 0",
+        note: "kept: the {k} m largest positive of all m rows of a batch; in a trained model all above a threshold",
+    },
+    Formula {
+        arch: "matryoshka",
+        text: "pre_ij, or 0",
+        latex: r"p_{ij} \text{ or } 0",
+        note: "kept: the {k} m largest positive of all m rows of a batch; in a trained model all above a threshold",
+    },
+    Formula {
+        arch: "abs-topk",
+        text: "pre_ij, or 0",
+        latex: r"p_{ij} \text{ or } 0",
+        note: "kept: the {k} of each row that are largest by absolute value",
+    },
+    Formula {
+        arch: "jumprelu",
+        text: "pre_ij [pre_ij > theta_j]",
+        latex: r"p_{ij}\,[p_{ij} > \theta_j]",
+        note: "each latent learns its theta_j",
+    },
+    Formula {
+        arch: "gated",
+        text: "[pre_ij > 0] max(0, exp(r_j) (pre_ij - b_enc_j) + b_j)",
+        latex: r"[p_{ij} > 0] \max\bigl(0, e^{r_j} (p_{ij} - b_{\mathrm{enc},j}) + b_j\bigr)",
+        note: "r_j, b_j: r_mag, b_mag of latent j",
+    },
+];
+
+/// All lines before J.
+pub(super) fn lines(setting: &Setting) -> Vec<Line> {
+    let Some(sparse) = setting.sparse() else {
+        return sigmoid(setting);
+    };
+    let mut lines = if sparse.pursues() {
+        pursuit(setting)
+    } else {
+        let pre = Maths::new(
+            "W_enc (x_i - b_dec) + b_enc",
+            r"W_\mathrm{enc} (x_i - b_\mathrm{dec}) + b_\mathrm{enc}",
+        );
+        vec![
+            Line::new(Maths::new("pre_i", "p_i"), pre, sizes(setting)),
+            latent(setting),
+        ]
+    };
+    lines.extend(window(setting));
+    lines.extend(decoded(setting));
+    lines
+}
+
+fn sizes(setting: &Setting) -> String {
+    match (setting.d_sae, setting.d_in) {
+        (Some(d_sae), Some(d_in)) => format!("W_enc: {d_sae} latents x {d_in} inputs"),
+        (Some(d_sae), None) => format!("W_enc: {d_sae} latents"),
+        _ => String::new(),
+    }
+}
+
+fn latent(setting: &Setting) -> Line {
+    let left = Maths::new("f_ij", "f_{ij}");
+    let formula = FORMULAS.iter().find(|f| f.arch == setting.info.name);
+    let Some(formula) = formula else {
+        let right = Maths::new("pre_ij, or 0", r"p_{ij} \text{ or } 0");
+        return Line::new(left, right, setting.info.summary);
+    };
+    let k = setting.known("k").map(short).unwrap_or_default();
+    let right = Maths::new(formula.text, formula.latex);
+    Line::new(left, right, formula.note.replace("{k}", &k))
+}
+
+fn pursuit(setting: &Setting) -> Vec<Line> {
+    let k = setting.known("k").map(short).unwrap_or_default();
+    let until = match setting.known("residual") {
+        Some(residual) if residual > 0.0 => {
+            format!(", at most {k} times, or until |r| < {}", short(residual))
+        }
+        _ => format!(", at most {k} times"),
+    };
+    vec![
+        Line::new(
+            Maths::new("r_0", "r_0"),
+            Maths::new("x_i - b_dec", r"x_i - b_\mathrm{dec}"),
+            sizes(setting),
+        ),
+        Line::new(
+            Maths::new("j_t", "j_t"),
+            Maths::new(
+                "the j with the largest w_j . r_t > 0",
+                r"\arg\max_j w_j \cdot r_t",
+            ),
+            format!("w_j: row j of W_dec{until}"),
+        ),
+        Line::new(
+            Maths::new("r_t+1", "r_{t+1}"),
+            Maths::new(
+                "r_t - (w_jt . r_t) w_jt",
+                r"r_t - (w_{j_t} \cdot r_t)\, w_{j_t}",
+            ),
+            "",
+        ),
+        Line::new(
+            Maths::new("f_ij", "f_{ij}"),
+            Maths::new(
+                "sum of w_j . r_t over the rounds that took j",
+                r"\sum_{t : j_t = j} w_j \cdot r_t",
+            ),
+            "",
+        ),
+    ]
+}
+
+/// The pseudo-derivatives of a threshold, if the architecture learns thresholds.
+fn window(setting: &Setting) -> Vec<Line> {
+    if setting.hyper.find("kernel").is_none() {
+        return Vec::new();
+    }
+    let width: Maths = setting
+        .known("bandwidth")
+        .map_or(Number::Open("bandwidth").into(), Maths::from);
+    let right = Maths::new(
+        format!("K((pre_ij - theta_j) / {0}) / {0}", width.text),
+        format!(
+            r"\frac{{1}}{{{0}}} K\!\left(\frac{{p_{{ij}} - \theta_j}}{{{0}}}\right)",
+            width.latex
+        ),
+    );
+    let start = setting.known("threshold").map_or("threshold".into(), short);
+    let kernel = setting.hyper.text("kernel");
+    let to_input = setting.hyper.find("ste_to_input") == Some("true");
+    let also = if to_input {
+        ", and by pre_ij the opposite in addition"
+    } else {
+        ""
+    };
+    vec![
+        Line::new(
+            Maths::new("k_ij", "k_{ij}"),
+            right,
+            format!("bandwidth; K: {kernel}, of area 1; theta_j starts at {start}"),
+        ),
+        Line::new(
+            Maths::new("df/dtheta", r"\partial f_{ij} / \partial \theta_j"),
+            Maths::new("-theta_j k_ij", r"-\theta_j k_{ij}"),
+            format!("in place of a derivative; of [pre_ij > theta_j]: -k_ij{also}"),
+        ),
+    ]
+}
+
+fn decoded(setting: &Setting) -> Vec<Line> {
+    let norm = if setting.unit_norm {
+        "w_j: row j of W_dec, |w_j| = 1 after every step"
+    } else {
+        "w_j: row j of W_dec, of any length"
+    };
+    let levels = setting
+        .sparse()
+        .map_or(0, |s| s.levels(setting.d_sae.unwrap_or(1 << 20)).len());
+    let mut lines = vec![Line::new(
+        Maths::new("x_hat_i", r"\hat x_i"),
+        Maths::new(
+            "sum_j f_ij w_j + b_dec",
+            r"\sum_j f_{ij} w_j + b_\mathrm{dec}",
+        ),
+        norm,
+    )];
+    if levels > 1 {
+        let open = match (setting.d_sae, setting.hyper.find("levels")) {
+            (None, Some(levels)) => format!("; levels end at {levels} of all latents, and at all"),
+            _ => String::new(),
+        };
+        lines.push(Line::new(
+            Maths::new("x_hat_i(M)", r"\hat x_i^{(M)}"),
+            Maths::new(
+                "sum_(j < M) f_ij w_j + b_dec",
+                r"\sum_{j < M} f_{ij} w_j + b_\mathrm{dec}",
+            ),
+            format!("what the first M latents do alone{open}"),
+        ));
+    }
+    lines
+}
+
+/// The lecture's model.
+fn sigmoid(setting: &Setting) -> Vec<Line> {
+    let tied = setting.hyper.find("tied") == Some("true");
+    let (w, w_latex) = if tied {
+        ("W_enc", r"W_\mathrm{enc}")
+    } else {
+        ("W_dec", r"W_\mathrm{dec}")
+    };
+    let decoded = (
+        format!("{w}^T h_i + b_dec"),
+        format!(r"{w_latex}^\top h_i + b_\mathrm{{dec}}"),
+    );
+    let (right, note) = match setting.hyper.find("decoder") {
+        Some("linear") => (Maths::new(decoded.0, decoded.1), ""),
+        Some("auto") => (
+            Maths::new(decoded.0, decoded.1),
+            "or sigma of it, for data in [0, 1] (decoder auto)",
+        ),
+        _ => (
+            Maths::new(
+                format!("sigma({})", decoded.0),
+                format!(r"\sigma({})", decoded.1),
+            ),
+            "",
+        ),
+    };
+    vec![
+        Line::new(
+            Maths::new("h_i", "h_i"),
+            Maths::new(
+                "sigma(W_enc x_i + b_enc)",
+                r"\sigma(W_\mathrm{enc} x_i + b_\mathrm{enc})",
+            ),
+            sizes(setting),
+        ),
+        Line::new(Maths::new("x_hat_i", r"\hat x_i"), right, note),
+    ]
+}

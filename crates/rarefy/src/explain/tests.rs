@@ -1,0 +1,241 @@
+//! That the tables speak of options, values and architectures that exist.
+
+use super::*;
+use crate::config;
+use crate::variants::{self, Kind, VARIANTS};
+
+/// Options that a scale of the rows does not change. An option that is neither here nor in `units.rs` has not
+/// been thought about.
+const SAME_EVERYWHERE: &[&str] = &[
+    "aux_k",
+    "dead_after",
+    "k",
+    "p",
+    "rho",
+    "rho_decay",
+    "target_l0",
+    "threshold_decay",
+];
+
+fn setting(text: &str) -> Setting {
+    Setting::without_data(&config::merge(&[text.parse().unwrap()]).unwrap()).unwrap()
+}
+
+fn rows() -> Rows {
+    Rows {
+        rows: 100,
+        d_in: 25,
+        mean_norm: 2.0,
+        mean_square: 16.0,
+        variance: 8.0,
+    }
+}
+
+#[test]
+fn every_number_has_a_unit_or_needs_none() {
+    for info in VARIANTS {
+        let hyper = Hyper::check(info.options, []).unwrap();
+        for option in info.options.iter().filter(|o| units::is_number(o)) {
+            let scaled = unit_of(option.name, &hyper) != Unit::Number;
+            let same = SAME_EVERYWHERE.contains(&option.name);
+            assert!(
+                scaled != same,
+                "{}: how does {} change when rows are scaled?",
+                info.name,
+                option.name
+            );
+        }
+    }
+}
+
+#[test]
+fn conventions_name_what_exists() {
+    for convention in CONVENTIONS {
+        for theirs in convention.terms {
+            for arch in theirs.archs {
+                let info = variants::find(arch).unwrap();
+                let option = |name: &str| info.options.iter().find(|o| o.name == name);
+                assert!(option(theirs.option).is_some(), "{arch}: {}", theirs.option);
+                let with = theirs
+                    .with
+                    .iter()
+                    .map(|(option, value)| (option, std::slice::from_ref(value)));
+                let needs = theirs
+                    .needs
+                    .iter()
+                    .map(|(option, values)| (option, *values));
+                for (name, values) in needs
+                    .chain(with)
+                    .filter(|(name, _)| **name != "decoder_norm")
+                {
+                    let option = option(name).unwrap_or_else(|| panic!("{arch} has no {name}"));
+                    if let Kind::Choice(words) = option.kind {
+                        assert!(
+                            values.iter().all(|v| words.contains(v)),
+                            "{name}: {values:?}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn there_and_back_is_the_same_number() {
+    let frame = Frame {
+        scale: 3.0,
+        factor: 0.25,
+    };
+    for unit in [
+        Unit::Weight(0.5),
+        Unit::Activation,
+        Unit::PerActivation,
+        Unit::Number,
+    ] {
+        let back = frame.there(unit, frame.here(unit, 0.7));
+        assert!((back - 0.7).abs() < 1e-15, "{unit:?}: {back}");
+    }
+}
+
+/// By hand, for D = 25, E|x| = 2, E|x|^2 = 16 and a variance of 8.
+#[test]
+fn published_numbers_by_hand() {
+    let cases = [
+        // s = 5/2: 5 / 2.5.
+        ("relu", "april-2024", "--l1 2"),
+        ("relu", "saelens:l1=5", "--l1 5"),
+        ("relu", "saelens-scaled:l1_coefficient=5", "--l1 2"),
+        // s = 1/4: 0.1 / (1/4).
+        (
+            "relu",
+            "dictionary-learning-scaled:l1_penalty=0.1",
+            "--l1 0.4",
+        ),
+        ("gated", "dictionary-learning-scaled:l1=0.1", "--l1 0.4"),
+        ("gated", "saelens:l1=5", "--l1 5 --gate-decoder learns"),
+        // Mean over 25 inputs.
+        ("relu", "batchtopk:l1_coeff=0.01", "--l1 0.25"),
+        // lambda / s^2; theta / s, epsilon / s.
+        (
+            "jumprelu",
+            "deepmind:lambda=0.001",
+            "--l0 0.016 --bandwidth 0.004 --threshold 0.004",
+        ),
+        // c s = 10.
+        (
+            "jumprelu",
+            "january-2025:lambda_S=5",
+            "--l0 0.8 --tanh-scale 10 --bandwidth 0.8 --threshold 0.04 --pre-act 1.2e-6 --penalty tanh --ste-to-input true",
+        ),
+        (
+            "jumprelu",
+            "dictionary-learning:sparsity_penalty=2",
+            "--l0 2 --penalty target",
+        ),
+        // 1/32 of the variance; what is measured as the loss is stays.
+        ("topk", "openai", "--aux-coefficient 0.25"),
+        (
+            "topk",
+            "sparsify:auxk_alpha=0.5,k=16",
+            "--aux-coefficient 0.5 --k 16 --aux-unit absolute",
+        ),
+        (
+            "topk",
+            "dictionary-learning-scaled:auxk_alpha=0.03125",
+            "--aux-coefficient 0.5",
+        ),
+        (
+            "kl",
+            "matlab:SparsityRegularization=4,SparsityProportion=0.1",
+            "--beta 2 --rho 0.1",
+        ),
+    ];
+    for (arch, spec, flags) in cases {
+        let setting = setting(&format!("[model]\narch = '{arch}'\ndecoder_norm = 'free'"));
+        let published = published(spec, &setting, Some(&rows())).unwrap();
+        assert_eq!(published.flags().unwrap(), flags, "{arch}, {spec}");
+    }
+}
+
+/// The power decides how the penalty grows: sums of p-th powers by s^p, norms by s.
+#[test]
+fn a_power_changes_the_coefficient() {
+    let scaled = |options: &str| {
+        let setting = setting(&format!(
+            "[model]\narch = 'relu'\noptions = {{ l1 = 1.0, p = 0.5{options} }}"
+        ));
+        let all = coefficients(&setting, Some(&rows()));
+        let l1 = all.iter().find(|c| c.option == "l1").unwrap();
+        (
+            l1.unit,
+            l1.elsewhere
+                .iter()
+                .map(|e| e.convention.name)
+                .collect::<Vec<_>>(),
+        )
+    };
+    let (unit, names) = scaled("");
+    assert_eq!(
+        (unit, names),
+        (Unit::Weight(1.0), vec!["saelens", "saelens-scaled"])
+    );
+    let (unit, names) = scaled(", p_root = false");
+    assert_eq!((unit, names.len()), (Unit::Weight(0.5), 0));
+}
+
+#[test]
+fn without_rows_what_depends_on_them_is_open() {
+    let setting = setting("[model]\narch = 'relu'");
+    let open = published("april-2024", &setting, None).unwrap();
+    assert_eq!((open.numbers[0].here, open.flags()), (None, None));
+    let plain = published("saelens:l1=5", &setting, None).unwrap();
+    assert_eq!(plain.flags().unwrap(), "--l1 5");
+    let l1 = lines(&setting)
+        .into_iter()
+        .find(|line| line.right.text.starts_with("+ l1/m"));
+    assert!(l1.is_some(), "the coefficient stands there by its name");
+}
+
+#[test]
+fn what_does_not_exist_is_refused_with_what_does() {
+    let relu = setting("[model]\narch = 'relu'");
+    let error = |spec: &str| {
+        published(spec, &relu, Some(&rows()))
+            .unwrap_err()
+            .to_string()
+    };
+    assert!(error("saelnes:l1=5").contains("did you mean `saelens`?"));
+    assert!(
+        error("saelens:l2=5").contains("known: l1_coefficient, lp_norm"),
+        "{}",
+        error("saelens:l2=5")
+    );
+    assert!(
+        error("saelens:l0=5").contains("architecture relu has no option l0; it is one of jumprelu")
+    );
+    assert!(error("saelens:l1=much").contains("must be COEFFICIENT=NUMBER"));
+    assert!(error("saelens").contains("must be saelens:COEFFICIENT=NUMBER for relu"));
+}
+
+#[test]
+fn numbers_stand_in_both_scripts() {
+    let relu = setting(
+        "[model]\narch = 'relu'\nlatents = 8\noptions = { l1 = 0.25, p = 0.5, aux_coefficient = 3e-6 }",
+    );
+    let lines = lines(&relu);
+    let text = text(&lines);
+    assert!(
+        text.contains("+ 0.25/m sum_i (sum_j (f_ij |w_j|)^0.5)^(1/0.5)"),
+        "{text}"
+    );
+    assert!(
+        text.contains("+ 3e-6 sum_i |r_i - W_dec^T a_i|^2"),
+        "{text}"
+    );
+    let latex = latex(&lines);
+    assert!(latex.contains(r"+ \frac{0.25}{m} \sum_i \bigl("), "{latex}");
+    assert!(latex.contains(r"3 \cdot 10^{-6} \frac{"), "{latex}");
+    let count = |c: char| latex.matches(c).count();
+    assert_eq!(count('{'), count('}'));
+}
