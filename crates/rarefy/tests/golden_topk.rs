@@ -287,7 +287,8 @@ fn the_number_of_threads_changes_no_bit_of_a_run() {
     }
 }
 
-/// Both iterate until a round moves the guess by less than 1e-5: they agree to a little more.
+/// The package iterates until a round moves its guess by less than 1e-5, we until one is short beside the
+/// rows' distances: they agree to what the package leaves.
 #[test]
 fn a_run_starts_from_the_packages_geometric_median() {
     for golden in [Golden::topk(), Golden::batch_topk()] {

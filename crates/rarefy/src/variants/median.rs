@@ -2,9 +2,11 @@
 
 use rayon::prelude::*;
 
-/// Iterations at most, and the length of a step that is small enough to stop.
+/// Iterations at most.
 const ITERATIONS: usize = 100;
-const CLOSE: f64 = 1e-5;
+/// A step that is small enough to stop, over the distance of the rows. Peers stop at a step of 1e-5
+/// whatever the data: with rows of tiny values they stop at once, at the mean, and with huge ones never.
+const CLOSE: f64 = 1e-7;
 /// Rows that one task adds up; fixed, so that the result does not depend on threads.
 const ROWS: usize = 1024;
 
@@ -16,7 +18,9 @@ const ROWS: usize = 1024;
 ///
 /// A mean would be pulled away by a few rows of huge norm, which activations of language models
 /// have. A row equal to the guess has no weight to divide by; it holds the guess back as far as it
-/// outweighs the pull of the others, so the iteration neither divides by zero nor sticks there.
+/// outweighs the pull of the others, so the iteration neither divides by zero nor sticks there. It ends
+/// when a step is short beside the rows' distances (their harmonic mean, which a few huge rows do not
+/// stretch), so the median of scaled rows is the scaled median.
 ///
 /// # Source
 /// Vardi and Zhang, *The multivariate L1-median and associated data depth*, PNAS 2000.
@@ -29,17 +33,18 @@ pub(super) fn geometric_median(rows: &[f32], d_in: usize) -> Vec<f64> {
     let mut guess = sum(rows, d_in, |row, sums| add(sums, row, 1.0)).point;
     guess.iter_mut().for_each(|g| *g /= n);
     for _ in 0..ITERATIONS {
-        let next = step(rows, &guess);
+        let (next, away) = step(rows, &guess);
         let change = distance(&next, guess.iter().copied());
         guess = next;
-        if change < CLOSE {
+        if change <= CLOSE * away {
             break;
         }
     }
     guess
 }
 
-fn step(rows: &[f32], guess: &[f64]) -> Vec<f64> {
+/// The next guess, and how far the rows are from this one: the harmonic mean over those that are not it.
+fn step(rows: &[f32], guess: &[f64]) -> (Vec<f64>, f64) {
     let sums = sum(rows, guess.len(), |row, sums| {
         let away = distance(guess, row.iter().map(|&x| f64::from(x)));
         if away > 0.0 {
@@ -49,7 +54,7 @@ fn step(rows: &[f32], guess: &[f64]) -> Vec<f64> {
         }
     });
     if sums.weight == 0.0 {
-        return guess.to_vec();
+        return (guess.to_vec(), 0.0);
     }
     let target: Vec<f64> = sums.point.iter().map(|p| p / sums.weight).collect();
     // The pull of the others is sum_i (x_i - g) / |x_i - g|, which is weight (T(g) - g).
@@ -60,7 +65,9 @@ fn step(rows: &[f32], guess: &[f64]) -> Vec<f64> {
         1.0
     };
     let between = target.iter().zip(guess);
-    between.map(|(t, g)| (1.0 - held) * t + held * g).collect()
+    let next = between.map(|(t, g)| (1.0 - held) * t + held * g).collect();
+    let others = (rows.len() / guess.len()) as f64 - sums.equal;
+    (next, others / sums.weight)
 }
 
 /// Weighted rows, the weights, and how many rows are the guess itself.
@@ -142,6 +149,30 @@ mod tests {
         // which puts the mean exactly on the row (0, 0).
         let rows = [0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, -4.0, -4.0];
         near(&rows, [1.0, 1.0]);
+    }
+
+    /// Three rows, and a crowd with a few that are far away; tiny, huge and as they are.
+    #[test]
+    fn the_median_of_scaled_rows_is_the_scaled_median() {
+        let crowd: Vec<f32> = (0..500)
+            .flat_map(|i| {
+                let far = if i % 50 == 0 { 30.0 } else { 1.0 };
+                [
+                    far * (i as f32 * 0.7).sin(),
+                    far * (i as f32 * 1.3).cos() + 2.0,
+                ]
+            })
+            .collect();
+        for rows in [vec![-1.0, 0.0, 1.0, 0.0, 0.0, 3.0], crowd] {
+            let whole = geometric_median(&rows, 2);
+            for scale in [1e-12, 1e-4, 1e4, 1e12] {
+                let scaled: Vec<f32> = rows.iter().map(|x| scale * x).collect();
+                let got = geometric_median(&scaled, 2);
+                let got: Vec<f64> = got.iter().map(|g| g / f64::from(scale)).collect();
+                let off = distance(&got, whole.iter().copied());
+                assert!(off < 1e-6, "{scale}: {got:?} instead of {whole:?}");
+            }
+        }
     }
 
     #[test]
