@@ -13,6 +13,7 @@ pub(crate) mod parquet;
 mod safetensors;
 pub mod samples;
 mod shards;
+pub(crate) mod spread;
 mod survey;
 
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ pub use holdout::{Part, hold_out};
 pub use image::{PatchOptions, patches};
 pub use samples::SAMPLES;
 pub use shards::Shards;
+pub use spread::spread;
 pub use survey::{Survey, survey};
 
 /// Every format that rows are read from, in the order that lists show them.
