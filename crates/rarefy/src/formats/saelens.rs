@@ -75,12 +75,12 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     let w_enc = params.get("w_enc");
     let w_dec = params.find("w_dec").unwrap_or(w_enc);
     let mut file = Writer::default();
-    file.tensor("W_enc", &[d_in, d_sae], &transpose(w_enc, d_sae, d_in));
+    file.transposed("W_enc", w_enc, d_sae, d_in);
     file.vector("b_enc", params.get("b_enc"));
     file.tensor("W_dec", &[d_sae, d_in], w_dec);
     file.vector("b_dec", params.get("b_dec"));
     if let Some(threshold) = params.find("threshold") {
-        file.vector("threshold", &threshold.repeat(d_sae));
+        file.vector("threshold", threshold.repeat(d_sae));
     }
     file.write(&folder.join(WEIGHTS))?;
     let preprocess = folder.join(PREPROCESS);
@@ -470,7 +470,7 @@ mod tests {
         let config = r#"{"architecture": "kl", "d_in": 3, "d_sae": 2}"#;
         std::fs::write(folder.path().join(CONFIG), config).unwrap();
         let mut weights = Writer::default();
-        weights.tensor("W_enc", &[2, 3], &[0.0f32; 6]);
+        weights.tensor("W_enc", &[2, 3], [0.0f32; 6]);
         weights.write(&folder.path().join(WEIGHTS)).unwrap();
         let error = load(folder.path()).err().unwrap().to_string();
         assert!(

@@ -20,14 +20,14 @@ impl Pipeline {
         for (i, step) in self.steps.iter().enumerate() {
             match step {
                 Step::Scale { factor, shift } => {
-                    file.vector(format!("{i}.affine"), &[*factor, *shift]);
+                    file.vector(format!("{i}.affine"), [*factor, *shift]);
                 }
                 Step::Standardise { mean, deviation } => {
                     file.vector(format!("{i}.mean"), mean);
                     file.vector(format!("{i}.deviation"), deviation);
                 }
                 Step::RowMean => {}
-                Step::Clip { low, high } => file.vector(format!("{i}.range"), &[*low, *high]),
+                Step::Clip { low, high } => file.vector(format!("{i}.range"), [*low, *high]),
                 Step::Whiten(whiten) => {
                     file.vector(format!("{i}.mean"), &whiten.mean);
                     file.vector(format!("{i}.forward"), &whiten.forward);

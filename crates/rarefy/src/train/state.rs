@@ -146,7 +146,7 @@ impl State {
             }
         }
         if let Some(moving) = &self.moving {
-            file.vector("moving", &moving.to_values());
+            file.vector("moving", moving.to_values());
         }
         if !self.since_fired.is_empty() {
             file.vector("since_fired", &self.since_fired);

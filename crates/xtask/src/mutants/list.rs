@@ -123,8 +123,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "weights are stored without the transpose",
         file: "crates/rarefy/src/formats/saelens.rs",
-        from: "&transpose(w_enc, d_sae, d_in)",
-        to: "w_enc",
+        from: "file.transposed(\"W_enc\", w_enc, d_sae, d_in);",
+        to: "file.tensor(\"W_enc\", &[d_in, d_sae], w_enc);",
     },
     Mutant {
         name: "L-BFGS adds the correction where it should subtract",
@@ -179,6 +179,24 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/rarefy/src/variants/median.rs",
         from: "if away > 0.0 {",
         to: "if away >= 0.0 {",
+    },
+    Mutant {
+        name: "the median stops at a step of a fixed length, whatever the scale of the rows",
+        file: "crates/rarefy/src/variants/median.rs",
+        from: "change <= CLOSE * away",
+        to: "change <= CLOSE + 0.0 * away",
+    },
+    Mutant {
+        name: "the last columns of a transposed matrix are written as wide as the others",
+        file: "crates/rarefy/src/tensors.rs",
+        from: "f32::write(&piece[..width * rows], out)?;",
+        to: "f32::write(&piece, out)?;",
+    },
+    Mutant {
+        name: "of many rows the first are taken, not some of everywhere",
+        file: "crates/rarefy/src/data/spread.rs",
+        from: "map(move |i| i * all / count)",
+        to: "map(move |i| i + 0 * all)",
     },
     Mutant {
         name: "the auxiliary loss is of twice the weight (in the twin, so that the step differs)",

@@ -9,10 +9,10 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     let offsets: Vec<i64> = codes.offsets.iter().map(|&o| o as i64).collect();
     let indices: Vec<i64> = codes.indices.iter().map(|&i| i64::from(i)).collect();
     let mut file = Writer::default();
-    file.vector("indptr", &offsets);
-    file.vector("indices", &indices);
+    file.vector("indptr", offsets);
+    file.vector("indices", indices);
     file.vector("data", &codes.values);
-    file.vector("shape", &[codes.rows() as i64, codes.d_sae as i64]);
+    file.vector("shape", [codes.rows() as i64, codes.d_sae as i64]);
     if !codes.row_means.is_empty() {
         file.vector("row_means", &codes.row_means);
     }
