@@ -67,6 +67,8 @@ class Case:
     margin: float = MARGIN
     threshold: tuple = (0.15, 0.5)
     upper: bool = False  # Nothing in the lower half of JumpReLU's window
+    silent: tuple = ()  # Never fire until they are resampled
+    drawn: torch.Tensor | None = None  # The rows that resampling drew, for the run in f64
 
     def begin(self, random, data, dtype):
         return Run(self, random, data, dtype)
@@ -82,6 +84,8 @@ class Case:
         if self.dead:
             require(not about["fired"][list(self.dead)].any(), "a dead latent fired")
             require((tensors["dead"].sum(axis=1) == len(self.dead)).all(), "the dead changed")
+        if self.silent:
+            require(tensors["resampled.latents"].tolist() == list(self.silent), "others were resampled")
         if "p" in tensors:
             require(len(set(tensors["p"].round(6))) == 3, "p did not move twice")
 
@@ -99,7 +103,8 @@ class Run:
         self.params = {plain: everything[name] for plain, name in case.names.items()}
         assert len(self.params) == len(everything), everything.keys()
         norms = (1.0, 1.0) if case.unit else (0.6, 1.4)
-        values = start(random, data, self.params, case.d_sae, norms, shy=case.dead, threshold=case.threshold)
+        shy = case.dead + case.silent
+        values = start(random, data, self.params, case.d_sae, norms, shy=shy, threshold=case.threshold)
         for name, param in self.params.items():
             value = values[name].T if case.layout.get(name) == "d_in d_sae" else values[name]
             assert param.shape == value.shape, name
@@ -109,7 +114,33 @@ class Run:
             self.trainer.dead_feature_threshold = DEAD_AFTER
             self.trainer.num_tokens_since_fired[list(case.dead)] = DEAD_AFTER
             self.watch_dead()
+        if case.silent:
+            self.trainer.resample_neurons = self.watched_resampling(self.trainer.resample_neurons, dtype)
+        self.resampled = {}
         self.told = self.settings_now()
+
+    def watched_resampling(self, resample, dtype):
+        """Writes down which latents got which rows. In f64 the draw would be another; it takes that of f32."""
+        def watched(dead, rows):
+            draw = torch.multinomial
+
+            def drawing(weights, **options):
+                if dtype == torch.float32:
+                    self.case.drawn = draw(weights, **options)
+                self.resampled["resampled.weights"] = weights / weights.sum()
+                return self.case.drawn
+
+            torch.multinomial = drawing
+            try:
+                resample(dead, rows)
+            finally:
+                torch.multinomial = draw
+            if self.case.drawn is not None and bool(dead.any()):
+                # The package has taken those for whom there is no row out of `dead`.
+                self.resampled |= {"resampled.latents": dead.nonzero()[:, 0], "resampled.rows": self.case.drawn,
+                                   "resampled.after_updates": torch.tensor(self.at - FROM)}
+
+        return watched
 
     def watch_dead(self):
         """The mask that the auxiliary loss goes by, as it is called."""
@@ -126,6 +157,9 @@ class Run:
 
     def state(self):
         return {"since_fired": self.trainer.num_tokens_since_fired} if self.case.dead else {}
+
+    def at_end(self):
+        return self.resampled
 
     def settings(self):
         return self.told
@@ -242,6 +276,8 @@ class Run:
             away.append(from_cut(pre[:, dead].relu(), self.case.d_in // 2))
             cut = pre.relu().flatten().topk(int(self.ae.k) * len(x)).values[-1]
             allowed &= ~(pre[:, dead] >= cut).any(dim=1)
+        if self.case.silent and not self.resampled:
+            allowed &= ~(pre[:, list(self.case.silent)] > 0).any(dim=1)
         return nearest(*away), allowed
 
     def whole(self, x):
@@ -264,6 +300,10 @@ DEAD = (1, 6, 12, 15, 20, 22, 26, 29, 33, 36)
 
 CASES = [
     Case("dl_standard", StandardTrainer, "standard", WARM | dict(l1_penalty=0.2), AUTOENCODER, ROWS_FIRST),
+    # Resampled at step 3, after the third update; the rate of the fourth is 0 then.
+    Case("dl_standard_resampled", StandardTrainer, "standard",
+         WARM | dict(l1_penalty=0.2, resample_steps=3, warmup_steps=1, decay_start=None), AUTOENCODER, ROWS_FIRST,
+         silent=(1, 6, 15, 22, 26, 33), d_in=13, d_sae=37),
     Case("dl_april", StandardTrainerAprilUpdate, "standard", WARM | dict(l1_penalty=0.2, warmup_steps=2),
          AUTOENCODER, ROWS_FIRST, unit=False, d_in=13, d_sae=37),
     Case("dl_jumprelu", JumpReluTrainer, "jumprelu", WARM | dict(bandwidth=0.1, sparsity_penalty=1.0, target_l0=6.0),

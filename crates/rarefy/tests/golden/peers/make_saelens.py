@@ -110,6 +110,9 @@ class Run:
     def state(self):
         return {"since_fired": self.trainer.n_forward_passes_since_fired.long()}
 
+    def at_end(self):
+        return {}
+
     def settings(self):
         settings = {f"trainer.{key}": value for key, value in dataclasses.asdict(self.trainer_cfg).items()
                     if key in ("lr", "lr_scheduler_name", "lr_warm_up_steps", "lr_decay_steps", "adam_beta1",

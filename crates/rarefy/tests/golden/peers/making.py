@@ -204,6 +204,7 @@ def five_steps(case, seed, dtype=torch.float32, batches=None):
             dead.append(out.dead.numpy().astype(np.uint8))
     tensors |= {name: np.array(values) for name, values in scalars.items()}
     tensors |= {f"after.{name}": plain(p) for name, p in run.params.items()}
+    tensors |= {name: plain(value) for name, value in run.at_end().items()}
     if dead:
         tensors["dead"] = np.stack(dead)
     return tensors, run, {"nearest_edge": near, "fired": fired.numpy(), "clips": watch.clips} | run.about()
