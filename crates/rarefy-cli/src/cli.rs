@@ -374,6 +374,9 @@ pub struct BenchStepArgs {
     /// Active latents of a row.
     #[arg(long, default_value_t = 32, value_parser = at_least_one)]
     pub k: usize,
+    /// Latents that start dead, so that the auxiliary stage has something to do.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub dead: usize,
     /// Measured steps.
     #[arg(long, default_value_t = 10, value_parser = at_least_one)]
     pub steps: usize,
@@ -397,7 +400,7 @@ fn a_number(text: &str) -> Result<f32, String> {
 fn at_least_one(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count) if (1..1 << 32).contains(&count) => Ok(count),
-        _ => Err("expected a whole number from 1 to 2^32".into()),
+        _ => Err("expected a whole number from 1 to 2^32 - 1".into()),
     }
 }
 

@@ -212,6 +212,83 @@ fn forced_instructions_are_the_ones_used() {
     }
 }
 
+const STEP: &str = "bench step --json --rows 64 --d-in 16 --latents 128 --k 4 --steps 2";
+
+/// Latents that start dead stay so over a short measurement, and the auxiliary stage has work.
+#[test]
+fn a_step_is_timed_with_latents_dead() {
+    let place = Place::new();
+    let alive = place.json(STEP);
+    let dead = place.json(&format!("{STEP} --dead 40"));
+    assert_eq!((&alive["dead"], &dead["dead"]), (&0.into(), &40.into()));
+    for measured in [&alive, &dead] {
+        let stages = measured["stage_seconds"].as_object().unwrap();
+        let named: Vec<&str> = stages.keys().map(String::as_str).collect();
+        assert_eq!(
+            named,
+            ["auxiliary", "backward", "decode", "encode", "update"]
+        );
+        assert!(measured["samples_per_second"].as_f64() > Some(0.0));
+    }
+    let seconds = |measured: &Value| measured["stage_seconds"]["auxiliary"].as_f64();
+    assert!(seconds(&dead) > seconds(&alive), "{dead} {alive}");
+    // The table has a line for each number.
+    let table = place.ok(&format!("{} --dead 40", STEP.replace("--json", "")));
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .rev()
+        .take(2)
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines[1][..4], ["d_in", "latents", "k", "dead"]);
+    assert_eq!(lines[0][..4], ["16", "128", "4", "40"]);
+}
+
+/// The program says how it looked for the largest latents: bytes gain nothing without instructions.
+#[test]
+fn a_step_says_what_it_searched_with() {
+    let place = Place::new();
+    let screen = |path: &str| under(&place, path, STEP)["screen"].to_string();
+    assert!(screen("portable").contains("f32 products (this machine"));
+    if under(&place, "nonsense", STEP)["machine"]["path"] != "Portable" {
+        assert!(screen("nonsense").contains("products of bytes"));
+    }
+}
+
+/// Sizes that no machine has room for are refused before anything is made.
+#[test]
+fn absurd_sizes_are_refused() {
+    let place = Place::new();
+    for (words, reason) in [
+        (
+            "bench step --latents 8 --k 9",
+            "error: k must be at most the 8 latents, got 9",
+        ),
+        (
+            "bench step --latents 40 --k 32 --dead 9",
+            "error: dead must be at most 8, so that k of the 40 latents are alive, got 9",
+        ),
+        (
+            "bench step --rows 4294967295 --d-in 4294967295 --latents 4294967295",
+            "error: a step on 4294967295 rows of 4294967295 with 4294967295 latents takes about 1",
+        ),
+        (
+            "bench step --d-in 9000000 --latents 100",
+            "error: a step on 4096 rows of 9000000 with 100 latents takes about 129",
+        ),
+        (
+            "bench objective --rows 4000000000 --d-in 4000000000",
+            "error: the objective on 4000000000 rows of 4000000000 with 196 latents takes about 64",
+        ),
+    ] {
+        let output = place.run(words);
+        let said = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{words}: {said}");
+        assert!(said.starts_with(reason), "{words}: {said}");
+        assert_eq!(text(&output.stdout), "", "{words}");
+    }
+}
+
 /// The JSON that the program prints with `RAREFY_CPU` set; nothing on stderr.
 #[track_caller]
 fn under(place: &Place, path: &str, words: &str) -> Value {

@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use rarefy::{Error, Result};
+use rarefy_kernels::int8;
 use rarefy_kernels::peak::{bf16_multiply_adds, byte_multiply_adds, multiply_adds};
 use rayon::prelude::*;
 use serde::Serialize;
@@ -18,6 +20,8 @@ const COPIED: usize = 1 << 24;
 pub struct Machine {
     pub threads: usize,
     pub path: String,
+    /// The instructions that multiply bytes.
+    pub byte_engine: String,
     pub peak_f32_gflops: f64,
     /// Dot products of bf16 pairs.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -35,6 +39,7 @@ impl Machine {
         Self {
             threads: rayon::current_num_threads(),
             path: format!("{:?}", rarefy_kernels::path()),
+            byte_engine: format!("{:?}", int8::engine()),
             peak_f32_gflops: peak_f32(),
             peak_bf16_gflops: bf16_multiply_adds(1).map(|_| peak(bf16_multiply_adds)),
             peak_int8_gops: byte_multiply_adds(1).map(|_| peak(byte_multiply_adds)),
@@ -51,7 +56,14 @@ impl Machine {
             ("threads", format!("{} ({})", self.threads, self.path)),
             ("f32 peak", format!("{:.0} GFLOP/s", self.peak_f32_gflops)),
             ("bf16 peak", or_none(self.peak_bf16_gflops, "GFLOP/s")),
-            ("int8 peak", or_none(self.peak_int8_gops, "GOP/s")),
+            (
+                "int8 peak",
+                format!(
+                    "{} ({})",
+                    or_none(self.peak_int8_gops, "GOP/s"),
+                    self.byte_engine
+                ),
+            ),
             (
                 "memory",
                 format!("{:.0} GB/s read and written", self.memory_gb_per_second),
@@ -97,4 +109,62 @@ fn copy() -> f64 {
     let seconds = start.elapsed().as_secs_f64();
     std::hint::black_box(&to);
     (2 * size_of_val(&from[..])) as f64 / seconds / 1e9
+}
+
+/// Bytes that a measurement may take where the system does not say how much is free.
+const MOST_BYTES: f64 = (16u64 << 30) as f64;
+
+/// Refuses what takes more memory than is free: it would end this program or another one.
+///
+/// # Errors
+/// [`Error::Conflict`] with both sizes.
+pub fn refuse_beyond_memory(what: &str, bytes: f64) -> Result<()> {
+    let (most, whose) = match free_memory() {
+        Some(free) => (free, "are free on this machine"),
+        None => (MOST_BYTES, "are what a measurement may take"),
+    };
+    if bytes <= most {
+        return Ok(());
+    }
+    let (bytes, most) = (bytes / 1e9, most / 1e9);
+    Err(Error::Conflict(format!(
+        "{what} takes about {bytes:.1} GB of memory, and {most:.1} GB {whose}"
+    )))
+}
+
+/// Bytes that the system could still give away, if it says so as Linux does.
+fn free_memory() -> Option<f64> {
+    available(&std::fs::read_to_string("/proc/meminfo").ok()?)
+}
+
+fn available(meminfo: &str) -> Option<f64> {
+    let line = meminfo
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:"))?;
+    let kilobytes: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(1024.0 * kilobytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn free_memory_is_read_as_linux_says_it() {
+        let text = "MemTotal:       24689764 kB\nMemAvailable:   13000000 kB\nBuffers: 1 kB\n";
+        assert_eq!(available(text), Some(1024.0 * 13e6));
+        assert_eq!(available("MemTotal: 1 kB\n"), None);
+        assert_eq!(available("MemAvailable: many\n"), None);
+    }
+
+    #[test]
+    fn more_than_there_is_is_refused() {
+        assert!(refuse_beyond_memory("nothing", 0.0).is_ok());
+        let why = refuse_beyond_memory("a step", 1e18).unwrap_err();
+        let why = why.to_string();
+        assert!(
+            why.starts_with("a step takes about 1000000000.0 GB of memory, and "),
+            "{why}"
+        );
+    }
 }

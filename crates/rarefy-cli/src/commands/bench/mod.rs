@@ -2,7 +2,9 @@
 
 mod machine;
 mod objective;
+mod shape;
 mod step;
+mod table;
 
 use serde_json::json;
 
@@ -10,17 +12,23 @@ use crate::cli::{BenchArgs, BenchCommand};
 use crate::commands::train::set_threads;
 use crate::output;
 use machine::Machine;
-use step::Shape;
+use shape::Shape;
 
-/// Shapes that `rarefy bench` alone goes through: rows, inputs, latents, active latents.
-const GRID: [(usize, usize, usize); 7] = [
-    (256, 4096, 32),
-    (768, 4096, 32),
-    (768, 16_384, 8),
-    (768, 16_384, 32),
-    (768, 16_384, 128),
-    (768, 65_536, 32),
-    (2048, 16_384, 32),
+/// Shapes that `rarefy bench` alone goes through: inputs, latents, active latents, dead ones.
+const GRID: [(usize, usize, usize, usize); 13] = [
+    (256, 4096, 32, 0),
+    (256, 16_384, 32, 0),
+    (256, 65_536, 32, 0),
+    (256, 131_072, 32, 0),
+    (768, 4096, 32, 0),
+    (768, 16_384, 8, 0),
+    (768, 16_384, 32, 0),
+    (768, 16_384, 32, 1024),
+    (768, 16_384, 128, 0),
+    (768, 65_536, 32, 0),
+    (768, 131_072, 32, 0),
+    (2048, 4096, 32, 0),
+    (2048, 16_384, 32, 0),
 ];
 const GRID_ROWS: usize = 4096;
 const GRID_STEPS: usize = 5;
@@ -33,30 +41,44 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The machine's limits, and a training step at several shapes.
+/// The machine's limits, and a training step at several shapes, each printed when it is done.
 fn grid(args: &BenchArgs) -> anyhow::Result<()> {
     set_threads(args.threads)?;
+    let bar = step::bar(GRID.len() * (step::WARM_UP + GRID_STEPS));
+    bar.set_message("the machine's limits");
     let machine = Machine::measure();
+    let say = |text: &str| bar.suspend(|| output::print(text));
     if !args.json {
-        output::print(&machine.table())?;
+        say(&machine.table())?;
+        say(&format!(
+            "\nA TopK training step on {GRID_ROWS} rows, medians of {GRID_STEPS}, in ms:\n"
+        ))?;
+        say(&table::header(&step::HEADER))?;
     }
-    let mut timed = Vec::new();
-    for (d_in, latents, k) in GRID {
+    let mut steps = Vec::new();
+    for (d_in, latents, k, dead) in GRID {
         let shape = Shape {
             rows: GRID_ROWS,
             d_in,
             latents,
             k,
+            dead,
         };
-        timed.push(step::time(shape, GRID_STEPS)?);
+        if let Err(why) = shape.check() {
+            bar.suspend(|| output::note(&format!("left out: {why}")));
+            bar.inc((step::WARM_UP + GRID_STEPS) as u64);
+            continue;
+        }
+        let timed = step::time(shape, GRID_STEPS, &bar)?;
+        if args.json {
+            steps.push(timed.json(&machine));
+        } else {
+            say(&table::line(&step::HEADER, &timed.row(&machine)))?;
+        }
     }
+    bar.finish_and_clear();
     if args.json {
-        let steps: Vec<_> = timed.iter().map(|timed| timed.json(&machine)).collect();
         return output::json(&json!({"machine": machine, "steps": steps}));
     }
-    output::print(&format!(
-        "\nA TopK training step on {GRID_ROWS} rows, medians of {GRID_STEPS}, in ms:\n"
-    ))?;
-    let rows: Vec<_> = timed.iter().map(|timed| timed.row(&machine)).collect();
-    output::print(&output::table(&step::HEADER, &rows, false))
+    Ok(())
 }

@@ -8,7 +8,7 @@ use rarefy::variants::{self, Hyper};
 use rarefy_kernels::vector::dot;
 use serde_json::json;
 
-use super::machine::peak_f32;
+use super::machine::{peak_f32, refuse_beyond_memory};
 use crate::cli::BenchObjectiveArgs;
 use crate::commands::train::set_threads;
 use crate::output;
@@ -27,6 +27,10 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
         threads,
         json,
     } = args;
+    refuse_beyond_memory(
+        &format!("the objective on {rows} rows of {d_in} with {latents} latents"),
+        bytes(*rows, *d_in, *latents),
+    )?;
     set_threads(*threads)?;
     let info = variants::find("kl")?;
     let given = [
@@ -54,7 +58,7 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
 
     let mut pass = Pass::new(variant, *d_in, *latents);
     let form = pass.form(&source);
-    let mut seconds = Vec::with_capacity(*repeats);
+    let mut seconds = Vec::new();
     let mut cost = 0.0;
     let begun = Instant::now();
     while seconds.len() < *repeats {
@@ -99,4 +103,24 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
         ],
     ];
     output::print(&output::table(&["", ""], &table, true))
+}
+
+/// Memory that a measurement takes at least, as a float, which does not overflow: what it takes
+/// beside that is bounded by the library.
+fn bytes(rows: usize, d_in: usize, latents: usize) -> f64 {
+    /// Gradients of so many shares of the rows are kept apart.
+    const LANES: f64 = 16.0;
+    let [rows, d_in, latents] = [rows, d_in, latents].map(|size| size as f64);
+    4.0 * (rows * d_in + (2.0 + 3.0 * LANES) * d_in * latents)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn memory_is_counted_by_hand() {
+        // Six values of rows, and fifty times two weights.
+        assert_eq!(bytes(3, 2, 1), 4.0 * (6.0 + 100.0));
+    }
 }

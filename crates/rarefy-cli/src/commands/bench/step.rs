@@ -2,32 +2,31 @@
 
 use std::time::Instant;
 
-use rand::{RngExt, SeedableRng};
+use indicatif::ProgressBar;
+use rand::SeedableRng;
 use rarefy::Rng;
 use rarefy::data::Memory;
 use rarefy::optim::descent::{Descent, Rule};
+use rarefy::params::Params;
 use rarefy::train::sparse::step::{Settings, Stage, Step};
 use rarefy::variants::{self, Architecture, Hyper};
+use rarefy_kernels::int8::{self, Engine};
 use serde_json::json;
 
 use super::machine::{Machine, peak_f32};
+use super::shape::Shape;
+use super::table;
 use crate::cli::BenchStepArgs;
 use crate::commands::train::set_threads;
 use crate::output;
+use crate::reading::style;
 
 /// Steps before the measured ones: pages fill, clocks rise, and the search for the largest latents
 /// learns where they are.
-const WARM_UP: usize = 2;
-/// Batches that are gone through in turn.
-const BATCHES: usize = 4;
-
-#[derive(Debug, Clone, Copy)]
-pub struct Shape {
-    pub rows: usize,
-    pub d_in: usize,
-    pub latents: usize,
-    pub k: usize,
-}
+pub const WARM_UP: usize = 2;
+/// What the encoder rows of latents that start dead are multiplied by. Their pre-activations are still
+/// positive on every other row, as the auxiliary loss wants them, but never among the largest.
+const FAINT: f32 = 1.0 / 64.0;
 
 /// Median seconds of a step and of its stages.
 pub struct Timed {
@@ -35,14 +34,18 @@ pub struct Timed {
     step: f64,
     stages: Vec<(Stage, f64)>,
     reconstruction: f64,
+    /// Dead latents at the last step.
+    dead: usize,
 }
 
-pub const HEADER: [&str; 11] = [
+pub const HEADER: [&str; 13] = [
     "d_in",
     "latents",
     "k",
+    "dead",
     "encode",
     "decode",
+    "auxiliary",
     "gradients",
     "update",
     "step",
@@ -52,17 +55,21 @@ pub const HEADER: [&str; 11] = [
 ];
 
 pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
-    set_threads(args.threads)?;
     let shape = Shape {
         rows: args.rows,
         d_in: args.d_in,
         latents: args.latents,
         k: args.k,
+        dead: args.dead,
     };
+    shape.check()?;
+    set_threads(args.threads)?;
     let before = peak_f32();
-    let timed = time(shape, args.steps)?;
+    let bar = bar(WARM_UP + args.steps);
+    let timed = time(shape, args.steps, &bar)?;
+    bar.finish_and_clear();
+    let mut machine = Machine::measure();
     if args.json {
-        let mut machine = Machine::measure();
         // Of the two the lower: a machine that was busy at one end was busy in between.
         machine.peak_f32_gflops = machine.peak_f32_gflops.min(before);
         let mut answer = timed.json(&machine);
@@ -70,49 +77,70 @@ pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
         answer["peak_f32_gflops"] = json!(machine.peak_f32_gflops);
         return output::json(&answer);
     }
-    let machine = Machine::measure();
     output::print(&machine.table())?;
-    output::print(&format!("\n{} rows, times in ms:\n", shape.rows))?;
-    output::print(&output::table(&HEADER, &[timed.row(&machine)], false))
+    let (rows, screen) = (shape.rows, screen(shape.d_in));
+    output::print(&format!(
+        "\n{rows} rows, times in ms; the encoder searches in {screen}:\n"
+    ))?;
+    output::print(&table::header(&HEADER))?;
+    output::print(&table::line(&HEADER, &timed.row(&machine)))
 }
 
-/// Times steps of a fresh `topk` model on made-up activations.
-pub fn time(shape: Shape, steps: usize) -> anyhow::Result<Timed> {
+/// A bar on stderr for so many steps; where that is no terminal, nothing is shown.
+pub fn bar(steps: usize) -> ProgressBar {
+    let bar = ProgressBar::new(steps as u64);
+    bar.set_style(style("{bar:24} step {pos}/{len}  {msg}"));
+    bar.enable_steady_tick(std::time::Duration::from_millis(200));
+    bar
+}
+
+/// How pre-activations are found roughly: what the encoder decides for rows of this width.
+pub fn screen(d_in: usize) -> String {
+    match int8::engine() {
+        Engine::Portable => "f32 products (this machine has no instructions for bytes)".into(),
+        _ if d_in > int8::MOST_INPUTS => "f32 products (rows are too long for bytes)".into(),
+        engine => format!("products of bytes ({engine:?})"),
+    }
+}
+
+/// Times steps of a fresh `topk` model on made-up activations; `bar` goes on with each.
+pub fn time(shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow::Result<Timed> {
+    bar.set_message(shape.words());
     let info = variants::find("topk")?;
     let hyper = Hyper::check(info.options, [("k", shape.k.to_string())])?;
     let architecture = (info.build)(&hyper)?;
     let mut rng = Rng::seed_from_u64(0);
-    let batches = made_up(&shape, &mut rng);
+    let batches = shape.made_up(&mut rng);
     let rows = Memory::new("bench", shape.d_in, batches[0].clone());
     let layout = architecture.layout(shape.d_in, shape.latents);
     let mut params = architecture.init(&layout, &rows, &mut rng)?;
+    let mut since_fired = kill(&shape, &mut params);
     let Architecture::Sparse(sparse) = &architecture else {
         unreachable!("topk is an architecture of the sparse engine")
     };
     let mut step = Step::new(sparse.objective, &params);
     let mut descent = Descent::new(Rule::Adam, layout.len());
-    let mut since_fired = vec![0; shape.latents];
     let settings = Settings {
         lr: (info.defaults.lr)(shape.latents),
         clip: info.defaults.clip,
         unit_norm: info.defaults.unit_norm,
     };
-    let (mut of_steps, mut of_stages, mut reconstruction) = (Vec::new(), Vec::new(), 0.0);
+    let (mut of_steps, mut of_stages, mut last) = (Vec::new(), Vec::new(), None);
     for turn in 0..WARM_UP + steps {
-        let (start, mut last, mut stages) = (Instant::now(), 0.0, Vec::new());
+        let (start, mut before, mut stages) = (Instant::now(), 0.0, Vec::new());
         let x = &batches[turn % batches.len()];
         let mut done = |stage| {
             let now = start.elapsed().as_secs_f64();
-            stages.push((stage, now - last));
-            last = now;
+            stages.push((stage, now - before));
+            before = now;
         };
         let (p, d, since) = (&mut params, &mut descent, &mut since_fired);
-        let report = step.run_watched(p, d, since, x, &settings, &mut done);
-        reconstruction = report.reconstruction;
+        last = Some(step.run_watched(p, d, since, x, &settings, &mut done));
         if turn >= WARM_UP {
             of_steps.push(start.elapsed().as_secs_f64());
             of_stages.push(stages);
         }
+        bar.inc(1);
     }
     let stage = |i: usize| {
         let times = of_stages.iter().map(|stages| stages[i].1).collect();
@@ -122,8 +150,19 @@ pub fn time(shape: Shape, steps: usize) -> anyhow::Result<Timed> {
         shape,
         step: median(of_steps),
         stages: (0..of_stages[0].len()).map(stage).collect(),
-        reconstruction,
+        reconstruction: last.map_or(0.0, |report| report.reconstruction),
+        dead: last.map_or(0, |report| report.dead),
     })
+}
+
+/// Makes the first latents so faint that no row selects them, and says for how many rows each latent
+/// has not fired: these for longer than any limit.
+fn kill(shape: &Shape, params: &mut Params) -> Vec<u64> {
+    let faint = &mut params.get_mut("w_enc")[..shape.dead * shape.d_in];
+    faint.iter_mut().for_each(|w| *w *= FAINT);
+    let mut since_fired = vec![0; shape.latents];
+    since_fired[..shape.dead].fill(u64::MAX);
+    since_fired
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -155,22 +194,23 @@ impl Timed {
             d_in,
             latents,
             k,
+            ..
         } = self.shape;
+        let share = self.encode_gflops() / machine.peak_f32_gflops;
         vec![
             d_in.to_string(),
             latents.to_string(),
             k.to_string(),
+            self.dead.to_string(),
             ms(self.of(Stage::Encode)),
             ms(self.of(Stage::Decode)),
+            ms(self.of(Stage::Auxiliary)),
             ms(self.of(Stage::Backward)),
             ms(self.of(Stage::Update)),
             ms(self.step),
             format!("{:.0}", rows as f64 / self.step),
             format!("{:.0}", self.encode_gflops()),
-            format!(
-                "{:.0} %",
-                100.0 * self.encode_gflops() / machine.peak_f32_gflops
-            ),
+            format!("{:.0} %", 100.0 * share),
         ]
     }
 
@@ -180,6 +220,7 @@ impl Timed {
             d_in,
             latents,
             k,
+            ..
         } = self.shape;
         let stages: serde_json::Map<String, serde_json::Value> = self
             .stages
@@ -187,49 +228,14 @@ impl Timed {
             .map(|(stage, seconds)| (format!("{stage:?}").to_lowercase(), json!(seconds)))
             .collect();
         json!({
-            "rows": rows, "d_in": d_in, "latents": latents, "k": k,
+            "rows": rows, "d_in": d_in, "latents": latents, "k": k, "dead": self.dead,
             "step_seconds": self.step, "samples_per_second": rows as f64 / self.step,
             "stage_seconds": stages,
+            "screen": screen(d_in),
             "encode_gflops": self.encode_gflops(),
             "encode_fraction_of_f32_peak": self.encode_gflops() / machine.peak_f32_gflops,
             "encode_fraction_of_int8_peak": machine.peak_int8_gops.map(|peak| self.encode_gflops() / peak),
             "reconstruction": self.reconstruction,
         })
     }
-}
-
-/// Rows as a language model's: sums of some of many directions, a few of them common, around a centre
-/// far from 0. `benches/peers/topk.py` makes the same kind.
-fn made_up(shape: &Shape, rng: &mut Rng) -> Vec<Vec<f32>> {
-    let d_in = shape.d_in;
-    let mut normals = |count: usize, scale: f32| -> Vec<f32> {
-        // A sum of uniform numbers is near enough to a normal one.
-        let mut normal = || (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 1.732;
-        (0..count).map(|_| scale * normal()).collect()
-    };
-    let unit = 1.0 / (d_in as f32).sqrt();
-    let directions = normals(4 * d_in * d_in, unit);
-    let centre = normals(d_in, 2.0 * unit);
-    let noise = normals(d_in * 64, 0.1 * unit);
-    let mut batch = || {
-        let mut x = Vec::with_capacity(shape.rows * d_in);
-        for i in 0..shape.rows {
-            let mut row = centre.clone();
-            add(&mut row, 1.0, &noise[i % 64 * d_in..][..d_in]);
-            for _ in 0..24 {
-                // The logarithm of a uniform number's inverse is exponential; the power makes few
-                // directions common.
-                let much = -(1.0 - rng.random::<f32>()).ln();
-                let which = rng.random::<f32>().powi(3) * (4 * d_in) as f32;
-                add(&mut row, much, &directions[which as usize * d_in..][..d_in]);
-            }
-            x.extend(row);
-        }
-        x
-    };
-    (0..BATCHES).map(|_| batch()).collect()
-}
-
-fn add(row: &mut [f32], scale: f32, direction: &[f32]) {
-    rarefy_kernels::vector::add_scaled(row, scale, direction);
 }
