@@ -23,7 +23,7 @@ pub fn run(args: &ListArgs) -> anyhow::Result<()> {
         return output::json(&json!({ what: as_json(what) }));
     }
     match what {
-        "architectures" => VARIANTS.iter().try_for_each(architecture),
+        "architectures" => architectures(),
         "formats" => formats(),
         "samples" => {
             let line = |s: &rarefy::data::samples::SampleInfo| {
@@ -54,6 +54,16 @@ fn formats() -> anyhow::Result<()> {
     print(&["codes", "ending", ""], codes)?;
     output::print("")?;
     print(&["model", "", ""], [row(&MODEL)])
+}
+
+fn architectures() -> anyhow::Result<()> {
+    for (at, info) in VARIANTS.iter().enumerate() {
+        if at > 0 {
+            output::print("")?;
+        }
+        architecture(info)?;
+    }
+    Ok(())
 }
 
 fn architecture(info: &Info) -> anyhow::Result<()> {
