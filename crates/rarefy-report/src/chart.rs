@@ -15,7 +15,8 @@ const BOTTOM: f64 = 44.0;
 pub(crate) struct Axis {
     pub(crate) low: f64,
     pub(crate) high: f64,
-    pub(crate) logarithmic: bool,
+    /// The number whose powers have ticks, if the axis is logarithmic.
+    powers: Option<f64>,
 }
 
 impl Axis {
@@ -34,7 +35,7 @@ impl Axis {
         Self {
             low: low - pad,
             high: high + pad,
-            logarithmic: false,
+            powers: None,
         }
     }
 
@@ -47,13 +48,32 @@ impl Axis {
         Self {
             low: 10f64.powf(low),
             high: 10f64.powf(high.max(low + 1.0)),
-            logarithmic: true,
+            powers: Some(10.0),
+        }
+    }
+
+    /// A logarithmic axis over positive numbers with a little room on both sides, and ticks at the
+    /// powers of two among them: two at least.
+    pub(crate) fn octaves(low: f64, high: f64) -> Self {
+        if !(low > 0.0 && low <= high && high.is_finite()) {
+            return Self::linear(0.0, 1.0);
+        }
+        let (low, high) = ((0.9 * low).log2(), (1.1 * high).log2());
+        let (low, high) = if high.floor() > low.ceil() {
+            (low, high)
+        } else {
+            (low.floor(), high.ceil())
+        };
+        Self {
+            low: low.exp2(),
+            high: high.exp2(),
+            powers: Some(2.0),
         }
     }
 
     /// Where a value lies, 0 at the low end and 1 at the high end, clamped.
     pub(crate) fn place(&self, value: f64) -> f64 {
-        let share = if self.logarithmic {
+        let share = if self.powers.is_some() {
             (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
         } else {
             (value - self.low) / (self.high - self.low)
@@ -61,17 +81,16 @@ impl Axis {
         share.clamp(0.0, 1.0)
     }
 
-    /// Round numbers inside the axis: 1, 2 or 5 times a power of ten apart, or powers of ten.
+    /// Round numbers inside the axis: 1, 2 or 5 times a power of ten apart, or powers of ten or two.
     pub(crate) fn ticks(&self) -> Vec<f64> {
-        if self.logarithmic {
-            let (low, high) = (
-                self.low.log10().round() as i32,
-                self.high.log10().round() as i32,
-            );
+        if let Some(base) = self.powers {
+            let power = |value: f64| value.ln() / base.ln();
+            let low = (power(self.low) - 1e-9).ceil() as i32;
+            let high = (power(self.high) + 1e-9).floor() as i32;
             let every = ((high - low) / 6).max(1);
             return (low..=high)
                 .step_by(every as usize)
-                .map(|power| 10f64.powi(power))
+                .map(|power| base.powi(power))
                 .collect();
         }
         let rough = (self.high - self.low) / 5.0;
@@ -95,6 +114,8 @@ pub(crate) struct Chart {
     x: Axis,
     y: Axis,
     height: f64,
+    /// Where the plot ends on the right; names may stand beyond.
+    right: f64,
 }
 
 impl Chart {
@@ -111,11 +132,25 @@ impl Chart {
         y_name: &str,
         label: &str,
     ) -> Self {
+        Self::with_margin((height, RIGHT), x, y, x_name, y_name, label)
+    }
+
+    /// A chart of this height that leaves this much room on the right.
+    pub(crate) fn with_margin(
+        (height, margin): (f64, f64),
+        x: Axis,
+        y: Axis,
+        x_name: &str,
+        y_name: &str,
+        label: &str,
+    ) -> Self {
+        let right = WIDTH - margin;
         let mut chart = Self {
             svg: String::new(),
             x,
             y,
             height,
+            right,
         };
         let _ = write!(
             chart.svg,
@@ -130,18 +165,18 @@ impl Chart {
         }
         for tick in y.ticks() {
             let at = chart.at_y(tick);
-            chart.line("grid", LEFT, at, WIDTH - RIGHT, at);
+            chart.line("grid", LEFT, at, right, at);
             chart.text("tick", LEFT - 7.0, at + 4.0, "end", &short(tick));
         }
         let bottom = height - BOTTOM;
-        chart.line("axis", LEFT, bottom, WIDTH - RIGHT, bottom);
-        chart.text("name", WIDTH - RIGHT, height - 8.0, "end", x_name);
+        chart.line("axis", LEFT, bottom, right, bottom);
+        chart.text("name", right, height - 8.0, "end", x_name);
         chart.text("name", LEFT - 46.0, TOP - 14.0, "start", y_name);
         chart
     }
 
     pub(crate) fn at_x(&self, value: f64) -> f64 {
-        LEFT + self.x.place(value) * (WIDTH - LEFT - RIGHT)
+        LEFT + self.x.place(value) * (self.right - LEFT)
     }
 
     pub(crate) fn at_y(&self, value: f64) -> f64 {
@@ -187,6 +222,16 @@ impl Chart {
                 r#"<circle class="{class}" cx="{x:.1}" cy="{y:.1}" r="{radius}"><title>{hover}</title></circle>"#
             );
         }
+    }
+
+    /// A shape, given as a path around 0, at a place in SVG units, with a text that appears when it is
+    /// pointed at.
+    pub(crate) fn shape(&mut self, class: &str, x: f64, y: f64, path: &str, hover: &str) {
+        let hover = escape(hover);
+        let _ = write!(
+            self.svg,
+            r#"<path class="{class}" transform="translate({x:.1} {y:.1})" d="{path}"><title>{hover}</title></path>"#
+        );
     }
 
     /// A filled rectangle between two points of data.
@@ -278,6 +323,23 @@ mod tests {
         );
         assert!(!Axis::linear(f64::NAN, 1.0).ticks().is_empty());
         assert!(!Axis::linear(2.0, 2.0).ticks().is_empty());
+    }
+
+    #[test]
+    fn octaves_have_powers_of_two_among_them() {
+        let axis = Axis::octaves(7.5, 130.0);
+        assert!((axis.low - 6.75).abs() < 1e-9 && (axis.high - 143.0).abs() < 1e-9);
+        assert_eq!(axis.ticks(), [8.0, 16.0, 32.0, 64.0, 128.0]);
+        // Half of the way from 8 to 128 in octaves.
+        let half = (axis.place(8.0) + axis.place(128.0)) / 2.0;
+        assert!((axis.place(32.0) - half).abs() < 1e-12);
+        // Numbers between two powers still get ticks, and far apart ones not too many.
+        assert_eq!(Axis::octaves(40.0, 50.0).ticks(), [32.0, 64.0]);
+        assert_eq!(Axis::octaves(32.0, 32.0).ticks(), [16.0, 32.0, 64.0]);
+        assert!(Axis::octaves(0.01, 10_000.0).ticks().len() < 10);
+        for odd in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            assert!(!Axis::octaves(odd, odd).ticks().is_empty());
+        }
     }
 
     #[test]

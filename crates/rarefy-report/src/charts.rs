@@ -335,11 +335,11 @@ pub(crate) fn bins(values: impl Iterator<Item = f64>) -> Vec<u64> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// Every tag is closed in order, and attributes are quoted.
-    fn well_formed(xml: &str) -> bool {
+    pub(crate) fn well_formed(xml: &str) -> bool {
         let mut open = Vec::new();
         for tag in xml.split('<').skip(1) {
             let Some((tag, _)) = tag.split_once('>') else {

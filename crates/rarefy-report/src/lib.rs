@@ -1,18 +1,20 @@
 //! Pictures and pages from plain run records.
 //!
 //! Knows nothing of training and does not depend on the library: the program fills in a
-//! [`Report`], [`render`] makes one HTML file of it that needs no network, and [`penalty_plot`]
-//! draws the lecture's curve as an SVG file of its own.
+//! [`Report`], [`render`] makes one HTML file of it that needs no network; [`penalty_plot`] draws the
+//! lecture's curve and [`frontier_plot`] architectures side by side, as SVG files of their own.
 #![forbid(unsafe_code)]
 
 mod chart;
 mod charts;
+mod frontier;
 mod image;
 mod page;
 
 use serde::{Deserialize, Serialize};
 
 pub use charts::penalty_plot;
+pub use frontier::{FrontierLine, FrontierPoint, frontier_plot};
 pub use page::render;
 
 /// Everything that the page shows; empty parts vanish.
