@@ -88,7 +88,8 @@ impl Plan {
                 d_sae,
                 length,
             },
-        )?;
+        )
+        .map_err(|error| of_default(error, info, &model.options))?;
         let batch = match resolved.batching {
             Batching::Mini(batch) => batch,
             Batching::Full | Batching::Open => survey.rows,
@@ -124,6 +125,8 @@ impl Plan {
             data: fingerprint(survey),
             warnings,
         };
+        let odd = odd_scale(&plan.architecture, survey, plan.lr);
+        plan.warnings.extend(odd);
         plan.record();
         Ok(plan)
     }
@@ -192,6 +195,56 @@ fn default_tolerance(optimizer: OptimizerKind) -> f64 {
     match optimizer {
         OptimizerKind::Lbfgs => 1e-9,
         OptimizerKind::Adam | OptimizerKind::Sgd => 0.0,
+    }
+}
+
+/// Root mean squares of the data below and above which Adam's own scales show. At a thousandth, the
+/// gradients of latents that fire on one row in a thousand are as small as its epsilon.
+const TINY: f64 = 1e-3;
+const HUGE: f64 = 1e3;
+
+/// Adam's steps do not depend on the scale of the gradient, but the biases that they move are of the
+/// data's scale, and so is what stands beside its epsilon.
+fn odd_scale(architecture: &Architecture, survey: &Survey, lr: f64) -> Option<String> {
+    let Architecture::Sparse(_) = architecture else {
+        return None;
+    };
+    let means = survey.mean.iter().map(|mean| mean * mean);
+    let squares: f64 = means.chain(survey.variance.iter().copied()).sum();
+    let size = (squares / survey.d_in as f64).sqrt();
+    let why = if size > 0.0 && size < TINY {
+        "which is large beside it, and gradients are near Adam's epsilon of 1e-8"
+    } else if size > HUGE {
+        "which is nothing beside it"
+    } else {
+        return None;
+    };
+    Some(format!(
+        "the data is of the size {size:.1e} (root mean square), and a step of Adam moves a bias by about {lr:.1e}, {why}; \
+         `--preprocess scale` or `standardise` brings the data near 1"
+    ))
+}
+
+/// A refusal of a value that nobody gave says that it is the default, and how to give another.
+fn of_default(error: Error, info: &Info, given: &toml::Table) -> Error {
+    let ours = |name: &str| info.options.iter().any(|option| option.name == name);
+    match error {
+        Error::Hyper {
+            name,
+            expected,
+            got,
+        } if ours(&name) && !given.contains_key(&name) => {
+            let flag = name.replace('_', "-");
+            let or = if expected.contains("latents") {
+                " or `--latents`"
+            } else {
+                ""
+            };
+            Error::Conflict(format!(
+                "the default {name} of {got} must be {expected}; give `--{flag}`{or}"
+            ))
+        }
+        other => other,
     }
 }
 

@@ -70,6 +70,15 @@ fn what_cannot_work_is_refused_with_the_reason() {
             "[model]\narch = 'topk'\nlatents = 8\n[model.options]\nk = 9",
             "k must be at most the 8 latents, got 9",
         ),
+        // Nobody said 32; two inputs have 16 latents.
+        (
+            "[model]\narch = 'topk'",
+            "the default k of 32 must be at most the 16 latents; give `--k` or `--latents`",
+        ),
+        (
+            "[model]\narch = 'topk'\n[model.options]\nk = 32",
+            "k must be at most the 16 latents, got 32",
+        ),
         (
             "[model]\narch = 'batch-topk'\n[train]\nbatch = 3\n[model.options]\nk = 0.3",
             "keeps no latent at all",
@@ -136,6 +145,32 @@ fn a_coarse_batch_mean_is_warned_about() {
     )
     .unwrap();
     assert!(fine.warnings.is_empty());
+}
+
+/// Biases are of the data's scale, and Adam's steps are not.
+#[test]
+fn data_of_odd_scale_is_warned_about() {
+    let scaled = |scale: f64| Survey {
+        mean: vec![0.6 * scale; 2],
+        variance: vec![0.64 * scale * scale; 2],
+        ..survey(-1.0, 1.0)
+    };
+    let warnings = |text: &str, scale: f64| plan(text, &scaled(scale)).unwrap().warnings;
+    for near in [0.0, 1.1e-3, 1.0, 0.9e3] {
+        assert!(warnings(TOPK, near).is_empty(), "{near}");
+    }
+    let tiny = &warnings(TOPK, 0.9e-3)[0];
+    assert!(
+        tiny.starts_with("the data is of the size 9.0e-4 (root mean square), and a step of Adam moves a bias by about 6.4e-3, which is large beside it"),
+        "{tiny}"
+    );
+    let huge = &warnings(TOPK, 1.1e3)[0];
+    assert!(
+        huge.contains("which is nothing beside it; `--preprocess scale`"),
+        "{huge}"
+    );
+    // L-BFGS searches the length of its steps.
+    assert!(warnings("", 1e-6).is_empty());
 }
 
 #[test]
