@@ -1,6 +1,6 @@
 //! From an evaluated model to the plain record that the report draws.
 
-use rarefy::data::Dataset;
+use rarefy::data::{Dataset, spread};
 use rarefy::metrics::{self, Evaluation, Status};
 use rarefy::model::Model;
 use rarefy::{Error, Result, atomic};
@@ -35,7 +35,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
             model.d_sae,
             model.info.summary
         ),
-        summary: summary(e),
+        summary: summary(model, e),
         notes: notes(e),
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
@@ -55,18 +55,14 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
     })
 }
 
-fn summary(e: &Evaluation) -> Vec<(String, String, String)> {
+fn summary(model: &Model, e: &Evaluation) -> Vec<(String, String, String)> {
     let mut figures = vec![
         (
             "explained variance".to_owned(),
             format!("{:.1} %", 100.0 * e.explained_variance),
             "of the prepared data".to_owned(),
         ),
-        (
-            "loss".into(),
-            number(e.loss),
-            format!("reconstruction {}", number(e.reconstruction)),
-        ),
+        loss(e),
     ];
     if let Some(kl) = &e.kl {
         let worst = format!("worst latent {:.0} % off", 100.0 * kl.rho_hat_max_deviation);
@@ -82,12 +78,26 @@ fn summary(e: &Evaluation) -> Vec<(String, String, String)> {
         format!("{:.2}", e.l0),
         format!("of {}", e.latents.len()),
     ));
+    if let Some(&[threshold]) = model.params().find("threshold") {
+        let remark = "what is above it is active".into();
+        figures.push(("threshold".into(), number(f64::from(threshold)), remark));
+    }
     figures.push((
         "dead latents".into(),
         e.dead_latents.to_string(),
         format!("{:.0} %", 100.0 * e.dead_fraction),
     ));
     figures
+}
+
+/// What training lowered. Of a sparse model only the squared error is left once it is trained.
+fn loss(e: &Evaluation) -> (String, String, String) {
+    if e.kl.is_some() {
+        let remark = format!("reconstruction {}", number(e.reconstruction));
+        return ("loss".into(), number(e.loss), remark);
+    }
+    let remark = "sum over inputs, mean over rows".into();
+    ("squared error".into(), number(e.mse), remark)
 }
 
 fn notes(e: &Evaluation) -> Vec<String> {
@@ -133,6 +143,7 @@ fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
         penalty: r.penalty.unwrap_or(0.0),
         weight_decay: r.weight_decay.unwrap_or(0.0),
         auxiliary: r.auxiliary.unwrap_or(0.0),
+        explained_variance: r.explained_variance,
         l0: r.l0,
         dead_fraction: r.dead_fraction,
     };
@@ -182,12 +193,7 @@ fn reconstructions(
     data: &Dataset,
     (height, width): (usize, usize),
 ) -> Result<Reconstructions> {
-    let rows = data.source.rows();
-    let shown = SHOWN_ROWS.min(rows);
-    // Evenly over the data, so that sorted files show more than their beginning.
-    let chosen: Vec<usize> = (0..shown).map(|i| i * rows / shown).collect();
-    let mut raw = vec![0.0; shown * model.raw_width()];
-    data.source.gather(&chosen, &mut raw)?;
+    let raw = spread(data.source.as_ref(), SHOWN_ROWS)?;
     let images = |values: &[f32]| Images {
         height,
         width,

@@ -191,6 +191,7 @@ fn batch_topk_has_exactly_k_latents_a_row_on_its_own_data() {
         said.contains("(L0 3.500), moving average") && said.contains("on 2000 training rows"),
         "{said}"
     );
+    assert!(text(&place.read("run/report.html")).contains("<dt>threshold</dt>"));
     let evaluated = place.json("eval run sample:words --rows 2000 --json");
     assert_eq!(evaluated["l0"].as_f64(), Some(3.5));
     for field in SPARSE_FIELDS {
@@ -260,7 +261,10 @@ fn words_are_explained_and_reported() {
     assert_eq!(number("loss"), number("mse"));
 
     let page = text(&place.read("run/report.html"));
-    assert!(page.contains("Active latents in a row over the steps"));
+    assert!(page.contains("Explained share of the variance over the steps"));
+    // Eight of every row at every step.
+    assert!(!page.contains("Active latents in a row over the steps"));
+    assert!(page.contains("squared error"));
     assert!(!page.contains("rho_hat") && !page.contains("<section id=\"penalty\">"));
     // Words that a latent likes are what a reader looks for.
     assert!(page.contains("most active on"));
@@ -287,7 +291,9 @@ fn init_starts_from_given_weights() {
 
 #[test]
 fn settings_that_make_no_sense() {
-    all_fail(&Place::new(), SENSELESS);
+    let place = Place::new();
+    place.write_npy("narrow.npy", 3, &common::noise(60));
+    all_fail(&place, SENSELESS);
 }
 
 const SENSELESS: &str = "$ train --arch topk --k 0 --out run
@@ -296,6 +302,10 @@ $ train --arch topk --k 2.5 --out run
 2 error: k must be a whole number not below 1, got 2.5
 $ train --arch topk --k 65 --latents 64 --out run
 2 error: k must be at most the 64 latents, got 65
+$ train narrow.npy --arch topk --out run
+2 error: the default k of 32 must be at most the 24 latents; give `--k` or `--latents`
+$ train narrow.npy --arch topk --k 32 --out run
+2 error: k must be at most the 24 latents, got 32
 $ train --arch batch-topk --k 64.5 --latents 64 --out run
 2 error: k must be at most the 64 latents, got 64.5
 $ train --arch batch-topk --k 0 --out run

@@ -112,10 +112,14 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         ("auxiliary", "s2", |p| p.auxiliary),
     ];
     let positive = |v: &f64| v.is_finite() && *v > 0.0;
-    let used: Vec<&Part> = PARTS
+    let mut used: Vec<&Part> = PARTS
         .iter()
         .filter(|(_, _, of)| points.iter().map(of).any(|v| positive(&v)))
         .collect();
+    // A total of one part is that part, and would hide it.
+    if used.len() == 2 {
+        used.remove(0);
+    }
     let values = || {
         used.iter()
             .flat_map(|(_, _, of)| points.iter().map(of))
@@ -168,7 +172,9 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
 /// One number over the steps, from 0 up.
 pub(crate) fn over_steps(points: &[(usize, f64)], y_name: &str, label: &str) -> String {
     let highest = points.iter().map(|p| p.1).filter(|v| v.is_finite());
-    let y = Axis::linear(0.0, 1.1 * highest.fold(0.0, f64::max));
+    let highest = highest.fold(0.0, f64::max);
+    // All zeros lie on the axis, not in the middle between -1 and 1.
+    let y = Axis::linear(0.0, if highest > 0.0 { 1.1 * highest } else { 1.0 });
     let x = Axis::linear(
         points.first().map_or(0.0, |p| p.0 as f64),
         points.last().map_or(1.0, |p| p.0 as f64),
@@ -337,6 +343,23 @@ pub(crate) fn bins(values: impl Iterator<Item = f64>) -> Vec<u64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+
+    #[test]
+    fn a_total_is_drawn_beside_its_parts_if_there_are_some() {
+        let point = |auxiliary| HistoryPoint {
+            step: 1,
+            total: 2.0 + auxiliary,
+            reconstruction: 2.0,
+            auxiliary,
+            ..HistoryPoint::default()
+        };
+        let names = |auxiliary| {
+            let svg = history(&[point(auxiliary)]);
+            ["total", "reconstruction", "auxiliary"].map(|name| svg.contains(&format!(">{name}<")))
+        };
+        assert_eq!(names(0.0), [false, true, false]);
+        assert_eq!(names(0.5), [true, true, true]);
+    }
 
     /// Every tag is closed in order, and attributes are quoted.
     pub(crate) fn well_formed(xml: &str) -> bool {

@@ -64,6 +64,8 @@ pub struct HistoryPoint {
     pub weight_decay: f64,
     /// Loss of the dead latents with its coefficient.
     pub auxiliary: f64,
+    /// Explained share of the variance, if training knows it.
+    pub explained_variance: Option<f64>,
     /// Mean number of active latents in a row, if they are selected.
     pub l0: Option<f64>,
     /// Share of dead latents, if training counts them.

@@ -109,17 +109,41 @@ fn tile(count: usize) -> &'static str {
     if count <= 100 { "4.6rem" } else { "3.2rem" }
 }
 
+/// Latents that the page shows one by one: more are slow to open and nobody looks through them.
+const MOST_LATENTS: usize = 2000;
+
+/// All of so many latents, or some of them, evenly by number.
+fn shown(latents: usize) -> Vec<usize> {
+    let count = latents.min(MOST_LATENTS);
+    (0..count).map(|i| i * latents / count).collect()
+}
+
+/// What is left out, if something is.
+fn left_out(latents: usize) -> Markup {
+    html! {
+        @if latents > MOST_LATENTS {
+            p .soft { (MOST_LATENTS) " of the " (latents) " latents are shown, evenly by number." }
+        }
+    }
+}
+
 fn filters(report: &Report) -> Option<Markup> {
-    let images = report.filters.as_ref()?;
-    let uris = data_uris(images, Scale::Symmetric);
+    let all = report.filters.as_ref()?;
+    let latents = shown(all.pixels.len());
+    let images = Images {
+        pixels: latents.iter().map(|&l| all.pixels[l].clone()).collect(),
+        ..*all
+    };
+    let uris = data_uris(&images, Scale::Symmetric);
     (!uris.is_empty()).then(|| {
         html! {
             p {
                 "One tile a latent: the input of length 1 to which it answers most. Bright pixels excite it, dark ones "
                 "inhibit it, middle grey does not matter. Each tile is scaled by its own largest weight."
             }
-            ul .tiles style={ (shape(images)) ";--tile:" (tile(uris.len())) } {
-                @for (latent, uri) in uris.iter().enumerate() {
+            (left_out(all.pixels.len()))
+            ul .tiles style={ (shape(&images)) ";--tile:" (tile(uris.len())) } {
+                @for (latent, uri) in latents.iter().zip(&uris) {
                     li { img src=(uri) alt={ "filter of latent " (latent) } title={ "latent " (latent) }; }
                 }
             }
@@ -156,13 +180,20 @@ fn objective(report: &Report) -> Option<Markup> {
         let value = |p: &HistoryPoint| Some((p.step, of(p)?));
         report.history.iter().filter_map(value).collect()
     };
+    let explained = over(|p| p.explained_variance.map(|e| 100.0 * e));
     let (l0, dead) = (over(|p| p.l0), over(|p| p.dead_fraction.map(|d| 100.0 * d)));
+    // TopK keeps k of every row: a level line says nothing.
+    let varies = l0.iter().any(|(_, value)| (value - l0[0].1).abs() > 1e-6);
     Some(html! {
         (figure(charts::history(&report.history),
             "The total is what the optimiser lowers: the reconstruction, and the loss by which dead latents learn to \
              explain what the others leave. There is none of it while no latent is dead."))
         div .pair {
-            @if !l0.is_empty() {
+            @if !explained.is_empty() {
+                (figure(charts::over_steps(&explained, "explained variance, %", "Explained share of the variance over the steps of training"),
+                    "Of each batch, against the variance of all rows."))
+            }
+            @if varies {
                 (figure(charts::over_steps(&l0, "L0", "Active latents in a row over the steps of training"),
                     "Latents that a row of the batch keeps, on average. Below k where a row has fewer positive ones."))
             }
@@ -234,6 +265,8 @@ fn latents(report: &Report) -> Option<Markup> {
     }
     let labelled = report.latents.iter().any(|l| !l.top.is_empty());
     let count = |status: &str| report.latents.iter().filter(|l| l.status == status).count();
+    let rows = shown(report.latents.len());
+    let rows = rows.into_iter().map(|l| (l, &report.latents[l]));
     Some(html! {
         p {
             (count("alive")) " alive, "
@@ -247,6 +280,7 @@ fn latents(report: &Report) -> Option<Markup> {
             }
             "A click on a column's name sorts by it."
         }
+        (left_out(report.latents.len()))
         div .scroll {
             table .sortable {
                 thead {
@@ -256,7 +290,7 @@ fn latents(report: &Report) -> Option<Markup> {
                     }
                 }
                 tbody {
-                    @for (index, latent) in report.latents.iter().enumerate() {
+                    @for (index, latent) in rows {
                         tr {
                             td { (index) }
                             td { (short(latent.rho_hat)) }
@@ -318,6 +352,7 @@ mod tests {
                 weight_decay: 0.0,
                 l0: Some(4.0),
                 dead_fraction: Some(0.25),
+                explained_variance: Some(0.5),
                 ..HistoryPoint::default()
             }],
             rho: Some(0.05),
@@ -373,7 +408,7 @@ mod tests {
             ..full()
         });
         for words in [
-            "Active latents in a row over",
+            "Explained share of the variance",
             "Share of dead latents",
             "active on none",
         ] {
@@ -383,6 +418,52 @@ mod tests {
             assert!(!page.contains(words), "{words}");
         }
         assert!(!render(&full()).contains("Share of dead latents"));
+    }
+
+    /// A level line of L0 says nothing; one that moves is drawn.
+    #[test]
+    fn active_latents_are_drawn_where_they_vary() {
+        let point = |step, l0| HistoryPoint {
+            step,
+            l0: Some(l0),
+            ..HistoryPoint::default()
+        };
+        let page = |last| {
+            render(&Report {
+                selected: true,
+                history: vec![point(10, 8.0), point(20, 8.0), point(30, last)],
+                ..full()
+            })
+        };
+        let chart = "Active latents in a row over";
+        assert!(!page(8.0).contains(chart) && page(7.5).contains(chart));
+    }
+
+    /// A page of a hundred thousand latents would take minutes to open.
+    #[test]
+    fn of_many_latents_some_are_shown() {
+        let of = |latents: usize| {
+            let page = render(&Report {
+                latents: vec![Latent::default(); latents],
+                filters: Some(Images {
+                    height: 1,
+                    width: 1,
+                    pixels: vec![vec![1.0]; latents],
+                }),
+                ..Report::default()
+            });
+            let count = |words: &str| page.matches(words).count();
+            (
+                count("<tr>"),
+                count("<li>"),
+                count("2000 of the 6001 latents are shown"),
+            )
+        };
+        // One line for the names.
+        assert_eq!(of(2000), (2001, 2000, 0));
+        assert_eq!(of(6001), (2001, 2000, 2));
+        assert_eq!((shown(6001)[1], shown(6001)[1999]), (3, 5997));
+        assert_eq!(shown(3), [0, 1, 2]);
     }
 
     #[test]
