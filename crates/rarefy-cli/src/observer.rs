@@ -50,7 +50,7 @@ impl Record {
             rows_seen: progress.rows_seen,
             loss: parts.total(),
             reconstruction: parts.reconstruction,
-            penalty: dense(parts.penalty),
+            penalty: dense(parts.penalty).or((parts.penalty != 0.0).then_some(parts.penalty)),
             weight_decay: dense(parts.weight_decay),
             auxiliary: sparse.map(|_| parts.auxiliary),
             gradient_norm: progress.gradient_norm,

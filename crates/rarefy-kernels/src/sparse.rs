@@ -23,4 +23,4 @@ mod tests;
 
 pub use decode::{decode_row, residual_row};
 pub use dictionary::{normalise_row, project_row};
-pub use gradient::latent_gradient;
+pub use gradient::{add_rows, decoder_gradient};

@@ -85,13 +85,13 @@ impl Codes {
         self.row_means.extend(other.row_means);
     }
 
-    /// Drops the entries up to `threshold`.
+    /// Drops the entries up to `threshold` by absolute value.
     pub fn keep_above(&mut self, threshold: f32) {
         let (mut kept, mut start) = (0, 0);
         for row in 1..self.offsets.len() {
             let end = self.offsets[row];
             for at in start..end {
-                if self.values[at] > threshold {
+                if self.values[at].abs() > threshold {
                     self.indices[kept] = self.indices[at];
                     self.values[kept] = self.values[at];
                     kept += 1;

@@ -199,6 +199,9 @@ pub struct TrainConfig {
     pub lr_warmup: usize,
     /// Last steps over which the learning rate falls to 0.
     pub lr_decay: usize,
+    /// Steps over which the sparsity penalty rises from 0 to its weight; a tenth of the run if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sparsity_warmup: Option<usize>,
     /// SGD's momentum.
     pub momentum: f64,
     /// Largest global norm of the gradient, or `none`; the architecture's own if absent.
@@ -231,6 +234,7 @@ impl Default for TrainConfig {
             lr: None,
             lr_warmup: 0,
             lr_decay: 0,
+            sparsity_warmup: None,
             momentum: 0.9,
             clip: None,
             history: 20,
@@ -279,6 +283,7 @@ pub fn keys() -> Vec<String> {
             batch: Some(1),
             lr: Some(1.0),
             clip: Some(Clip::None),
+            sparsity_warmup: Some(1),
             tolerance: Some(1.0),
             threads: Some(1),
             ..TrainConfig::default()

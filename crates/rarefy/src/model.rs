@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::codes::Codes;
-use crate::engine::{self, Encoder};
+use crate::engine::{self, Centred, Encoder};
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
 use crate::variants::{Architecture, Hyper, Info, Sparse, Variant};
@@ -97,7 +97,7 @@ impl Model {
             }
             Architecture::Sparse(sparse) => {
                 let (rows, context) = self.prepare(raw);
-                let mut codes = self.encode_sparse(sparse, &rows);
+                let mut codes = self.encode_sparse(sparse.as_ref(), &rows);
                 codes.row_means = context.means;
                 codes.keep_above(threshold);
                 codes
@@ -182,15 +182,17 @@ impl Model {
     }
 
     /// Codes of prepared rows.
-    pub(crate) fn encode_sparse(&self, sparse: &Sparse, rows: &[f32]) -> Codes {
+    pub(crate) fn encode_sparse(&self, sparse: &dyn Sparse, rows: &[f32]) -> Codes {
         let encoder = self.encoder.get_or_init(|| Encoder::new(&self.params));
         let mut codes = Codes::new(self.d_sae);
-        encoder.encode(
-            &self.params,
-            rows,
-            sparse.inference(&self.params),
-            &mut codes,
-        );
+        let mut centred = vec![0.0; rows.len()];
+        engine::centre(rows, self.params.get("b_dec"), &mut centred);
+        let rows = Centred {
+            x: &centred,
+            w_enc: self.params.get("w_enc"),
+            b_enc: self.params.get("b_enc"),
+        };
+        sparse.encode_trained(&self.params, encoder, &rows, &mut codes);
         codes
     }
 

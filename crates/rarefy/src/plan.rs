@@ -38,6 +38,8 @@ pub struct Plan {
     pub clip: Option<f64>,
     /// Whether decoder rows are kept at length 1.
     pub unit_norm: bool,
+    /// Steps over which the sparsity penalty rises to its weight; 0 where there is none.
+    pub sparsity_warmup: usize,
     /// Relative fall of the objective below which training stops; 0 for never.
     pub tolerance: f64,
     /// What tells these rows from others: a run is only resumed on the same.
@@ -104,6 +106,7 @@ impl Plan {
         }
         let mut warnings = resolved.warnings;
         warnings.extend(ignored(train, optimizer));
+        let steps = length.steps(survey.rows, batch);
         let mut plan = Self {
             config: config.clone(),
             info,
@@ -115,12 +118,17 @@ impl Plan {
             d_sae,
             batch,
             optimizer,
-            steps: length.steps(survey.rows, batch),
+            steps,
             lr: train
                 .lr
                 .unwrap_or_else(|| default_lr(defaults, optimizer, d_sae)),
             clip: train.clip.map_or(defaults.clip, Clip::norm),
             unit_norm,
+            sparsity_warmup: if defaults.penalised {
+                train.sparsity_warmup.unwrap_or(steps / 10)
+            } else {
+                0
+            },
             tolerance: train.tolerance.unwrap_or(default_tolerance(optimizer)),
             data: fingerprint(survey),
             warnings,
@@ -152,6 +160,9 @@ impl Plan {
         // What L-BFGS does not look at stays as it was said.
         if self.optimizer != OptimizerKind::Lbfgs {
             train.lr = Some(self.lr);
+            if self.info.defaults.penalised {
+                train.sparsity_warmup = Some(self.sparsity_warmup);
+            }
             train.batch = Some(self.batch);
             train.clip = Some(self.clip.into());
         }
@@ -303,7 +314,7 @@ fn check_holdout(architecture: &Architecture, holdout: usize) -> Result<()> {
     let Architecture::Sparse(sparse) = architecture else {
         return Ok(());
     };
-    match &sparse.threshold {
+    match sparse.threshold() {
         Some(Threshold {
             k,
             calibrated: true,

@@ -16,12 +16,12 @@ use std::path::Path;
 
 use rarefy::config;
 use rarefy::data::{Memory, survey};
-use rarefy::engine::{Aux, Objective, Selection};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
 use rarefy::train::State;
 use rarefy::train::sparse::step::{Report, Settings, Step};
+use rarefy::variants::{self, Architecture, Hyper, Now};
 use safetensors::SafeTensors;
 
 const STEPS: usize = 200;
@@ -41,25 +41,25 @@ const BLOCKS: [(&str, &str); 4] = [
 /// One golden file.
 struct Golden {
     bytes: Vec<u8>,
-    selection: Selection<'static>,
+    arch: &'static str,
 }
 
 impl Golden {
-    fn load(name: &str, selection: Selection<'static>) -> Self {
+    fn load(name: &str, arch: &'static str) -> Self {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
         let path = folder.join(format!("dictionary_learning_{name}.safetensors"));
         Self {
             bytes: std::fs::read(path).unwrap(),
-            selection,
+            arch,
         }
     }
 
     fn topk() -> Self {
-        Self::load("topk", Selection::Row(6))
+        Self::load("topk", "topk")
     }
 
     fn batch_topk() -> Self {
-        Self::load("batch_topk", Selection::Batch(6.0))
+        Self::load("batch_topk", "batch-topk")
     }
 
     fn raw<const N: usize>(&self, name: &str) -> Vec<[u8; N]> {
@@ -120,16 +120,15 @@ fn run(golden: &Golden, threads: usize) -> Run {
     let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build();
     pool.unwrap().install(|| {
         let mut params = golden.params("initial");
-        let objective = Objective {
-            selection: golden.selection,
-            aux: Aux {
-                k: Some(12),
-                coefficient: AUX_COEFFICIENT,
-                dead_after: 256,
-            },
+        let info = variants::find(golden.arch).unwrap();
+        let given = [("k", "6"), ("aux_k", "12"), ("dead_after", "256")];
+        let given = given.map(|(key, value)| (key, value.to_owned()));
+        let hyper = Hyper::check(info.options, given).unwrap();
+        let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {
+            panic!("both are sparse")
         };
-        let mut step = Step::new(objective, &params);
-        let mut descent = Descent::new(Rule::Adam, params.values().len());
+        let mut step = Step::new(sparse.as_ref(), &params);
+        let mut descent = Descent::new(Rule::ADAM, params.values().len());
         let mut since_fired = vec![0; params.get("b_enc").len()];
         let mut run = Run {
             reports: Vec::new(),
@@ -142,6 +141,7 @@ fn run(golden: &Golden, threads: usize) -> Run {
                 lr,
                 clip: Some(1.0),
                 unit_norm: true,
+                now: Now::default(),
             };
             let x = golden.batch(t);
             let report = step.run(&mut params, &mut descent, &mut since_fired, &x, &settings);

@@ -108,7 +108,7 @@ fn residual<L: Lanes>(
 
 /// `y += sum_j values_j W_dec[indices_j]`.
 #[inline(always)]
-fn add_entries<L: Lanes>(y: &mut [f32], w_dec: &[f32], indices: &[u32], values: &[f32]) {
+pub(super) fn add_entries<L: Lanes>(y: &mut [f32], w_dec: &[f32], indices: &[u32], values: &[f32]) {
     assert_eq!(indices.len(), values.len(), "an entry has index and value");
     let d = y.len();
     let (fours, rest) = values.as_chunks::<TOGETHER>();

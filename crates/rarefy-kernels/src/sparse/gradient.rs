@@ -1,141 +1,112 @@
 //! The backward half: one latent's share of the gradient from the samples that it is active in.
 
+use super::decode::add_entries;
 use super::rows::{Rows, TOGETHER, fetch_first};
 use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};
 
 kernel! {
-    /// Adds one latent's gradient over its entries; returns its bias's.
+    /// Adds a latent's decoder gradient over its entries, and gives the derivative by each entry's value.
     ///
     /// ```text
     /// for each entry (i = rows_e, z = values_e):
-    ///     dp     = scale r_i . W_dec[l]
+    ///     by_e   = scale r_i . W_dec[l]
     ///     d_dec += scale z r_i
-    ///     d_enc += dp x_i                      returns sum_e dp
     /// ```
     ///
     /// # Shapes
-    /// `d_enc`, `d_dec`, `w_dec_row`: `[d_in]`; `x` (less what the encoder subtracts) and `r`
-    /// (reconstruction less sample): `[n, d_in]`; `rows`, `values`: one for each entry.
+    /// `d_dec`, `w_dec_row`: `[d_out]`; `r` (reconstruction less sample): `[n, d_out]`; `by` (overwritten),
+    /// `rows`, `values`: one for each entry.
     /// # Panics
     /// If lengths differ or an entry's row is n or more.
     /// # Numerics
-    /// f32 sums in the order of the entries; a scalar product is sixteen f32 sums, added up in f64; the
-    /// sum of dp is f64.
+    /// f32 sums in the order of the entries; a scalar product is sixteen f32 sums, added up in f64.
     /// # Source
     /// Gao et al. 2024, arXiv:2406.04093.
     /// # Example
     /// ```
-    /// use rarefy_kernels::sparse::latent_gradient;
+    /// use rarefy_kernels::sparse::decoder_gradient;
     ///
-    /// let (x, r) = ([1.0, 2.0, 5.0, 7.0], [9.0, 9.0, 1.0, -1.0]); // two samples, two inputs
-    /// let (mut d_enc, mut d_dec) = ([0.0; 2], [1.0, 1.0]);
-    /// // Active in sample 1 only, at 3; its direction is (4, 2): dp = 0.5 (4 - 2) = 1.
-    /// let sum = latent_gradient(&mut d_enc, &mut d_dec, &[4.0, 2.0], &x, &r, &[1], &[3.0], 0.5);
-    /// assert_eq!(sum, 1.0);
-    /// assert_eq!(d_enc, [5.0, 7.0]);
+    /// let r = [9.0, 9.0, 1.0, -1.0]; // two samples, two outputs
+    /// let (mut d_dec, mut by) = ([1.0, 1.0], [0.0]);
+    /// // Active in sample 1 only, at 3; its direction is (4, 2): by = 0.5 (4 - 2) = 1.
+    /// decoder_gradient(&mut d_dec, &mut by, &[4.0, 2.0], &r, &[1], &[3.0], 0.5);
+    /// assert_eq!(by, [1.0]);
     /// assert_eq!(d_dec, [1.0 + 1.5, 1.0 - 1.5]);
     /// ```
-    pub fn latent_gradient / latent_gradient_on(
-        d_enc: &mut [f32],
+    pub fn decoder_gradient / decoder_gradient_on(
         d_dec: &mut [f32],
+        by: &mut [f32],
         w_dec_row: &[f32],
-        x: &[f32],
         r: &[f32],
         rows: &[u32],
         values: &[f32],
         scale: f32,
-    ) -> f64 = gradient
+    ) = decoder
 }
 
-#[allow(clippy::too_many_arguments, reason = "as the kernel")]
 #[inline(always)]
-fn gradient<L: Lanes>(
-    d_enc: &mut [f32],
+fn decoder<L: Lanes>(
     d_dec: &mut [f32],
+    by: &mut [f32],
     w_dec_row: &[f32],
-    x: &[f32],
     r: &[f32],
     rows: &[u32],
     values: &[f32],
     scale: f32,
-) -> f64 {
+) {
     let d = w_dec_row.len();
+    assert_eq!(d_dec.len(), d, "gradient and direction have d_out values");
     assert!(
-        d_enc.len() == d && d_dec.len() == d,
-        "gradients and direction have d_in values"
+        rows.len() == values.len() && by.len() == values.len(),
+        "an entry has row, value and derivative"
     );
-    assert_eq!(rows.len(), values.len(), "an entry has row and value");
     fetch_first(r, d, rows);
-    fetch_first(x, d, rows);
     let mut latent = Latent {
-        d_enc,
         d_dec,
         w_dec_row,
         scale,
-        sum: 0.0,
     };
     let (fours, rest) = values.as_chunks::<TOGETHER>();
-    for (four, values) in fours.iter().enumerate() {
-        let at = four * TOGETHER;
-        latent.add::<L, TOGETHER>(Rows::new(r, d, rows, at), Rows::new(x, d, rows, at), values);
+    let (by_fours, by_rest) = by.as_chunks_mut::<TOGETHER>();
+    for (four, (values, by)) in fours.iter().zip(by_fours).enumerate() {
+        *by = latent.add::<L, TOGETHER>(Rows::new(r, d, rows, four * TOGETHER), values);
     }
-    for (at, value) in (fours.len() * TOGETHER..).zip(rest) {
-        latent.add::<L, 1>(
-            Rows::new(r, d, rows, at),
-            Rows::new(x, d, rows, at),
-            &[*value],
-        );
+    let singles = rest.iter().zip(by_rest);
+    for (at, (value, by)) in (fours.len() * TOGETHER..).zip(singles) {
+        [*by] = latent.add::<L, 1>(Rows::new(r, d, rows, at), &[*value]);
     }
-    latent.sum
 }
 
 /// A latent's direction and what its entries add up to.
 struct Latent<'a> {
-    d_enc: &'a mut [f32],
     d_dec: &'a mut [f32],
     w_dec_row: &'a [f32],
     scale: f32,
-    /// Of dp.
-    sum: f64,
 }
 
 impl Latent<'_> {
-    /// Adds some entries: one walk over the residuals, which gives dp, and one over the inputs.
+    /// `d_dec += sum_g scale values_g r_g`; each `scale r_g . W_dec[l]`. A residual is read once.
     #[inline(always)]
-    fn add<L: Lanes, const G: usize>(&mut self, r: Rows<G>, x: Rows<G>, values: &[f32; G]) {
-        let mut dp = [0.0; G];
-        let products = self.residuals::<L, G>(r, values);
-        for (dp, product) in dp.iter_mut().zip(products) {
-            let wide = f64::from(self.scale) * product;
-            self.sum += wide;
-            *dp = wide as f32;
-        }
-        x.add_to::<L>(self.d_enc, dp);
-    }
-
-    /// `d_dec += sum_g scale values_g r_g`; returns each `r_g . W_dec[l]`. A residual is read once.
-    #[inline(always)]
-    fn residuals<L: Lanes, const G: usize>(&mut self, r: Rows<G>, values: &[f32; G]) -> [f64; G] {
+    fn add<L: Lanes, const G: usize>(&mut self, r: Rows<G>, values: &[f32; G]) -> [f32; G] {
         let factors = values.map(|value| V::<L>::splat(self.scale * value));
         let mut products = [V::splat(0.0); G];
         let d = self.w_dec_row.len();
         let whole = d / LANES * LANES;
         for at in (0..whole).step_by(LANES) {
-            self.residuals_at(&r, factors, &mut products, at, LANES);
+            self.add_at(&r, factors, &mut products, at, LANES);
         }
         if whole < d {
-            self.residuals_at(&r, factors, &mut products, whole, d - whole);
+            self.add_at(&r, factors, &mut products, whole, d - whole);
         }
-        let mut sums = [0.0; G];
-        for (sum, product) in sums.iter_mut().zip(products) {
-            *sum = product.to_array().into_iter().map(f64::from).sum();
-        }
-        sums
+        products.map(|product| {
+            let sum: f64 = product.to_array().into_iter().map(f64::from).sum();
+            (f64::from(self.scale) * sum) as f32
+        })
     }
 
     #[inline(always)]
-    fn residuals_at<L: Lanes, const G: usize>(
+    fn add_at<L: Lanes, const G: usize>(
         &mut self,
         r: &Rows<G>,
         factors: [V<L>; G],
@@ -152,4 +123,37 @@ impl Latent<'_> {
         }
         sum.store(self.d_dec, at, count);
     }
+}
+
+kernel! {
+    /// Adds weighted rows of a matrix.
+    ///
+    /// ```text
+    /// y += sum_e factors_e M[rows_e]
+    /// ```
+    ///
+    /// With the samples (less what the encoder subtracts) as the matrix and the derivatives by a latent's
+    /// pre-activations as factors, it is the latent's encoder gradient.
+    ///
+    /// # Shapes
+    /// `y`: `[d]`; `matrix`: `[n, d]`; `rows`, `factors`: one for each entry; a row may occur twice.
+    /// # Panics
+    /// If lengths differ or a row is n or more.
+    /// # Numerics
+    /// f32 sums in the order of the entries.
+    /// # Example
+    /// ```
+    /// use rarefy_kernels::sparse::add_rows;
+    ///
+    /// let mut y = [1.0, 0.0];
+    /// add_rows(&mut y, &[1.0, 2.0, 5.0, 7.0], &[1, 0], &[2.0, -1.0]);
+    /// assert_eq!(y, [1.0 + 10.0 - 1.0, 14.0 - 2.0]);
+    /// ```
+    pub fn add_rows / add_rows_on(y: &mut [f32], matrix: &[f32], rows: &[u32], factors: &[f32]) = add
+}
+
+#[inline(always)]
+fn add<L: Lanes>(y: &mut [f32], matrix: &[f32], rows: &[u32], factors: &[f32]) {
+    fetch_first(matrix, y.len(), rows);
+    add_entries::<L>(y, matrix, rows, factors);
 }

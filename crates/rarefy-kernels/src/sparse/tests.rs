@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::decode::{decode_row, decode_row_on, residual_row_on};
 use super::dictionary::{normalise_row_on, project_row_on};
-use super::gradient::latent_gradient_on;
+use super::gradient::{add_rows_on, decoder_gradient_on};
 use crate::cpu::Path;
 use crate::twins::{close, repeatable, size, values, wide};
 
@@ -65,7 +65,10 @@ proptest! {
         let scale = 0.25f32;
         for &path in Path::available() {
             let (mut d_enc, mut d_dec) = (before_enc.clone(), before_dec.clone());
-            let got = latent_gradient_on(path, &mut d_enc, &mut d_dec, &w, &x, &r, &rows, &codes, scale);
+            let mut by = vec![f32::NAN; entries];
+            decoder_gradient_on(path, &mut d_dec, &mut by, &w, &r, &rows, &codes, scale);
+            add_rows_on(path, &mut d_enc, &x, &rows, &by);
+            let got: f64 = by.iter().copied().map(wide).sum();
             let mut want_enc: Vec<f64> = before_enc.iter().copied().map(wide).collect();
             let mut want_dec: Vec<f64> = before_dec.iter().copied().map(wide).collect();
             let (mut want, mut sizes) = (0.0, 0.0);

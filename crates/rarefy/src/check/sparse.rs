@@ -1,14 +1,14 @@
-//! The sparse architectures: few and many latents a row, with and without dead ones, decoder rows free
-//! or kept at length 1.
+//! The sparse architectures: their own options, with and without dead latents, decoder rows free or kept
+//! at length 1.
 
-use super::twin::{Problem, Weights, project};
+use super::twin::{self, Problem};
 use super::{Check, central_differences, norm, wide};
 use crate::Result;
 use crate::optim::Descent;
 use crate::optim::descent::Rule;
 use crate::params::Params;
 use crate::train::sparse::step::{Settings, Step};
-use crate::variants::{Architecture, Hyper, Info, Sparse};
+use crate::variants::{Architecture, Hyper, Info, Now, Sparse};
 
 const ROWS: usize = 40;
 const D_IN: usize = 7;
@@ -16,110 +16,149 @@ const D_SAE: usize = 24;
 /// No latent has fired for so long, so all that do not fire now are dead, or none is.
 const SILENT: u64 = 1000;
 
+/// The auxiliary loss: name, options.
+const AUX: [(&str, [(&str, &str); 3]); 3] = [
+    (
+        "no dead latents",
+        [
+            ("aux_k", "3"),
+            ("aux_coefficient", "0.03125"),
+            ("dead_after", "10000"),
+        ],
+    ),
+    (
+        "auxiliary loss",
+        [
+            ("aux_k", "2"),
+            ("aux_coefficient", "0.03125"),
+            ("dead_after", "1000"),
+        ],
+    ),
+    (
+        "large auxiliary loss",
+        [
+            ("aux_k", "5"),
+            ("aux_coefficient", "4"),
+            ("dead_after", "1000"),
+        ],
+    ),
+];
+
 /// Checks an architecture of the sparse engine.
 pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
-    for k in ["1", "3", "12"] {
-        for (aux, aux_k, coefficient, dead_after) in [
-            ("no dead latents", "3", "0.03125", 10 * SILENT),
-            ("auxiliary loss", "2", "0.03125", SILENT),
-            ("large auxiliary loss", "5", "4", SILENT),
-        ] {
+    for own in info.checks {
+        for (aux, options) in &AUX {
+            let given = own
+                .iter()
+                .chain(options)
+                .map(|(k, v)| (*k, (*v).to_owned()));
+            let hyper = Hyper::check(info.options, given)?;
+            let architecture = (info.build)(&hyper)?;
             for unit_norm in [false, true] {
-                let given = [
-                    ("k", k.to_owned()),
-                    ("aux_k", aux_k.to_owned()),
-                    ("aux_coefficient", coefficient.to_owned()),
-                    ("dead_after", dead_after.to_string()),
-                ];
-                let hyper = Hyper::check(info.options, given)?;
-                let Architecture::Sparse(sparse) = (info.build)(&hyper)? else {
-                    unreachable!("options do not change the engine")
-                };
                 let norm = if unit_norm { "unit" } else { "free" };
-                let name = format!("k {k}, {aux}, {norm} decoder rows");
-                checks.push(check(name, &sparse, unit_norm));
+                let own: Vec<String> = own.iter().map(|(k, v)| format!("{k} {v}")).collect();
+                let name = format!("{}, {aux}, {norm} decoder rows", own.join(", "));
+                checks.push(check(name, &architecture, unit_norm));
             }
         }
     }
     Ok(checks)
 }
 
-fn check(name: String, sparse: &Sparse, unit_norm: bool) -> Check {
-    let (rows, params) = made_up(sparse, unit_norm);
-    let (x, weights) = (wide(&rows), weights(&params));
-    let problem = Problem::new(&sparse.objective, &weights, &x, &[SILENT; D_SAE]);
-    let mut gradient = problem.gradient(&weights);
-    let exact: Vec<f64> = gradient.values().collect();
-    let twin_error = central_differences(&exact, |at, by| {
-        let mut moved = weights.clone();
-        if let Some(w) = moved.values_mut().nth(at) {
-            *w += by;
-        }
-        let value = problem.value(&moved);
-        value.reconstruction + value.auxiliary
+fn check(name: String, architecture: &Architecture, unit_norm: bool) -> Check {
+    let Architecture::Sparse(sparse) = architecture else {
+        unreachable!("options do not change the engine")
+    };
+    let (rows, params) = made_up(architecture, unit_norm);
+    let x = wide(&rows);
+    let problem = Problem::new(sparse.as_ref(), &params, &x, SILENT);
+    let mut exact = problem.gradient();
+    let smooth = smooth(sparse.as_ref(), &params);
+    let at: Vec<usize> = (0..exact.len()).filter(|&at| smooth[at]).collect();
+    let of_smooth: Vec<f64> = at.iter().map(|&at| exact[at]).collect();
+    let values = twin::wide(&params);
+    let twin_error = central_differences(&of_smooth, |which, by| {
+        let mut moved = values.clone();
+        moved[at[which]].value += by;
+        problem.value(&moved).total().value
     });
     if unit_norm {
-        project(&mut gradient, &weights);
+        project(&mut exact, &params);
     }
-    let fast_error = against_training(sparse, unit_norm, &rows, &params, &problem, &gradient);
+    let fast_error = against_training(sparse.as_ref(), unit_norm, &rows, &params, &problem, &exact);
     Check::new(name, twin_error, fast_error)
 }
 
+/// Which parameters have a derivative that differences show.
+fn smooth(sparse: &dyn Sparse, params: &Params) -> Vec<bool> {
+    let blocks = params.layout().blocks().iter();
+    let of = blocks.map(|b| vec![!sparse.pseudo().contains(&b.name); b.rows * b.cols]);
+    of.flatten().collect()
+}
+
 /// How far a training step's gradient and values are from the twin's; infinitely far if another
-/// number of latents is kept or dead.
+/// number of latents is active or dead.
 fn against_training(
-    sparse: &Sparse,
+    sparse: &dyn Sparse,
     unit_norm: bool,
     rows: &[f32],
     params: &Params,
     problem: &Problem,
-    gradient: &Weights,
+    exact: &[f64],
 ) -> f64 {
-    let mut step = Step::new(sparse.objective, params);
+    let mut step = Step::new(sparse, params);
     let mut moved = params.clone();
-    let mut descent = Descent::new(Rule::Adam, params.values().len());
+    let mut descent = Descent::new(Rule::ADAM, params.values().len());
     let settings = Settings {
         lr: 1e-3,
         clip: None,
         unit_norm,
+        now: Now::default(),
     };
-    let report = step.run(
-        &mut moved,
-        &mut descent,
-        &mut [SILENT; D_SAE],
-        rows,
-        &settings,
-    );
-    let kept: usize = problem.kept.iter().map(Vec::len).sum();
-    if report.dead != problem.dead || report.l0 != kept as f64 / ROWS as f64 {
+    let mut since_fired = [SILENT; D_SAE];
+    let report = step.run(&mut moved, &mut descent, &mut since_fired, rows, &settings);
+    let dead = problem.dead.iter().filter(|dead| **dead).count();
+    if report.dead != dead || report.l0 != problem.active() as f64 / ROWS as f64 {
         return f64::INFINITY;
     }
-    let exact: Vec<f64> = gradient.values().collect();
-    // A threshold, where there is one, comes last and has no gradient.
     let fast = wide(step.gradient(params).values());
-    let apart = fast.iter().zip(&exact).map(|(a, b)| a - b);
-    let beyond = norm(fast[exact.len()..].iter().copied());
-    let value = problem.value(&weights(params));
+    let apart = fast.iter().zip(exact).map(|(a, b)| a - b);
+    let value = problem.value(&twin::wide(params));
     let relative = |got: f64, expected: f64| (got - expected).abs() / expected.max(1e-12);
     [
-        norm(apart) / norm(exact.iter().copied()) + beyond,
+        norm(apart) / norm(exact.iter().copied()),
         relative(report.gradient_norm, norm(exact.iter().copied())),
-        relative(report.reconstruction, value.reconstruction),
-        relative(report.auxiliary, value.auxiliary),
+        relative(report.reconstruction, value.reconstruction.value),
+        relative(report.penalty, value.penalty.value),
+        relative(report.auxiliary, value.auxiliary.value),
     ]
     .into_iter()
     .fold(0.0, f64::max)
 }
 
+/// Takes out of each decoder row's gradient what points along the row: to first order such a step
+/// changes its length alone, which is put back to 1 after it.
+fn project(gradient: &mut [f64], params: &Params) {
+    let start = D_SAE * D_IN + D_SAE;
+    let of_decoder = gradient[start..start + D_SAE * D_IN].chunks_exact_mut(D_IN);
+    for (g, w) in of_decoder.zip(params.get("w_dec").chunks_exact(D_IN)) {
+        let w = wide(w);
+        let along: f64 = w.iter().zip(&*g).map(|(w, g)| w * g).sum();
+        let length: f64 = w.iter().map(|w| w * w).sum();
+        g.iter_mut()
+            .zip(&w)
+            .for_each(|(g, w)| *g -= along / length * w);
+    }
+}
+
 /// Rows and parameters from sines and cosines, decoder rows at length 1 if they are to be. Every third
-/// latent is shy: positive on some rows, and never among the largest.
-fn made_up(sparse: &Sparse, unit_norm: bool) -> (Vec<f32>, Params) {
+/// latent is shy: positive on some rows, and never among the largest; every sixth is silent.
+fn made_up(architecture: &Architecture, unit_norm: bool) -> (Vec<f32>, Params) {
     let f = |i: usize| i as f32;
     let rows = (0..ROWS * D_IN)
         .map(|t| 0.5 + (0.7 * f(t / D_IN + 1) * f(t % D_IN + 1)).sin())
         .collect();
-    let architecture = Architecture::Sparse(sparse.clone());
     let mut params = Params::zeros(&architecture.layout(D_IN, D_SAE));
     for (i, w) in params.values_mut().iter_mut().enumerate() {
         *w = 0.6 * (1.0 + 1.3 * f(i)).cos();
@@ -129,7 +168,11 @@ fn made_up(sparse: &Sparse, unit_norm: bool) -> (Vec<f32>, Params) {
         row.iter_mut().for_each(|w| *w *= size);
     }
     for (j, b) in params.get_mut("b_enc").iter_mut().enumerate() {
-        *b = if j % 3 == 2 { 0.001 } else { 0.5 };
+        *b = match j % 6 {
+            2 => 0.001,
+            5 => -0.3,
+            _ => 0.5,
+        };
     }
     for row in params
         .get_mut("w_dec")
@@ -139,17 +182,19 @@ fn made_up(sparse: &Sparse, unit_norm: bool) -> (Vec<f32>, Params) {
         let length = row.iter().map(|w| w * w).sum::<f32>().sqrt();
         row.iter_mut().for_each(|w| *w /= length);
     }
-    (rows, params)
-}
-
-fn weights(params: &Params) -> Weights {
-    Weights {
-        d_in: D_IN,
-        w_enc: wide(params.get("w_enc")),
-        b_enc: wide(params.get("b_enc")),
-        w_dec: wide(params.get("w_dec")),
-        b_dec: wide(params.get("b_dec")),
+    if let Architecture::Sparse(sparse) = architecture {
+        if sparse.pursues() {
+            let w_dec = params.get("w_dec").to_vec();
+            params.get_mut("w_enc").copy_from_slice(&w_dec);
+            params.get_mut("b_enc").fill(0.0);
+        }
+        for (kind, (name, _)) in sparse.own().iter().enumerate() {
+            for (j, own) in params.get_mut(name).iter_mut().enumerate() {
+                *own = 0.1 + 0.05 * (f(j) + f(kind)).sin();
+            }
+        }
     }
+    (rows, params)
 }
 
 #[cfg(test)]
@@ -157,21 +202,38 @@ mod tests {
     use super::*;
     use crate::variants;
 
-    /// The combinations are what their names say: some latents dead where there should be.
+    /// Every sparse architecture under every setting that changes its gradient.
     #[test]
-    fn the_cases_are_not_empty() {
+    fn every_architecture_passes() {
+        for info in variants::VARIANTS {
+            let hyper = Hyper::check(info.options, []).unwrap();
+            if let Architecture::Sparse(_) = (info.build)(&hyper).unwrap() {
+                let checks = gradients(info).unwrap();
+                assert!(checks.len() >= 12, "{}: {} checks", info.name, checks.len());
+                let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
+                assert!(failed.is_empty(), "{}: {failed:#?}", info.name);
+            }
+        }
+    }
+
+    /// The combinations are what their names say.
+    #[test]
+    fn there_are_dead_latents_where_there_should_be() {
         let info = variants::find("topk").unwrap();
-        for (k, dead_after, some) in [("3", SILENT, true), ("3", 10 * SILENT, false)] {
-            let given = [("k", k.to_owned()), ("dead_after", dead_after.to_string())];
+        for (dead_after, some) in [("1000", true), ("10000", false)] {
+            let given = [("k", "3"), ("aux_k", "2"), ("dead_after", dead_after)];
+            let given = given.map(|(key, value)| (key, value.to_owned()));
             let hyper = Hyper::check(info.options, given).unwrap();
-            let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {
+            let architecture = (info.build)(&hyper).unwrap();
+            let Architecture::Sparse(sparse) = &architecture else {
                 panic!("topk is sparse")
             };
-            let (rows, params) = made_up(&sparse, false);
-            let (x, weights) = (wide(&rows), weights(&params));
-            let problem = Problem::new(&sparse.objective, &weights, &x, &[SILENT; D_SAE]);
-            let value = problem.value(&weights);
-            assert_eq!((problem.dead > 3, value.auxiliary > 0.0), (some, some));
+            let (rows, params) = made_up(&architecture, false);
+            let x = wide(&rows);
+            let problem = Problem::new(sparse.as_ref(), &params, &x, SILENT);
+            let value = problem.value(&twin::wide(&params));
+            let dead = problem.dead.iter().filter(|dead| **dead).count();
+            assert_eq!((dead > 3, value.auxiliary.value > 0.0), (some, some));
             assert!(problem.kept.iter().any(|row| row.len() == 3));
         }
     }

@@ -1,259 +1,403 @@
-//! The sparse objective in f64, written from its formulas with plain loops: the oracle.
-//!
-//! Which latents a row keeps is found once; between two such sets the objective jumps, within one it
-//! is smooth, and that is where a gradient belongs to.
+//! The sparse training objective in f64, whatever the architecture: see `variants/sparse/twin.rs`.
 
-#![allow(
-    clippy::needless_range_loop,
-    reason = "the loops run over the indices of the written sums"
-)]
+use std::collections::BTreeSet;
 
-use crate::engine::{Objective, Selection};
-
-/// Parameters or their gradient, row j of a matrix for latent j.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Weights {
-    pub(super) d_in: usize,
-    /// `[d_sae, d_in]`.
-    pub(super) w_enc: Vec<f64>,
-    /// `[d_sae]`.
-    pub(super) b_enc: Vec<f64>,
-    /// `[d_sae, d_in]`.
-    pub(super) w_dec: Vec<f64>,
-    /// `[d_in]`.
-    pub(super) b_dec: Vec<f64>,
-}
-
-impl Weights {
-    /// All values in memory order.
-    pub(super) fn values(&self) -> impl Iterator<Item = f64> {
-        let blocks = [&self.w_enc, &self.b_enc, &self.w_dec, &self.b_dec];
-        blocks.into_iter().flatten().copied()
-    }
-
-    /// All values in memory order, to change.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut f64> {
-        self.w_enc
-            .iter_mut()
-            .chain(&mut self.b_enc)
-            .chain(&mut self.w_dec)
-            .chain(&mut self.b_dec)
-    }
-
-    fn zeros_like(other: &Self) -> Self {
-        let mut zeros = other.clone();
-        zeros.values_mut().for_each(|v| *v = 0.0);
-        zeros
-    }
-
-    fn d_sae(&self) -> usize {
-        self.b_enc.len()
-    }
-
-    /// `w_enc[j] (x - b_dec) + b_enc[j]`.
-    fn pre(&self, x: &[f64], j: usize) -> f64 {
-        let mut pre = self.b_enc[j];
-        for t in 0..self.d_in {
-            pre += self.w_enc[j * self.d_in + t] * (x[t] - self.b_dec[t]);
-        }
-        pre
-    }
-
-    /// What the latents of a row decode to, without `b_dec`.
-    fn decoded(&self, x: &[f64], latents: &[usize]) -> Vec<f64> {
-        let mut sum = vec![0.0; self.d_in];
-        for &j in latents {
-            let value = self.pre(x, j);
-            for t in 0..self.d_in {
-                sum[t] += value * self.w_dec[j * self.d_in + t];
-            }
-        }
-        sum
-    }
-}
+use crate::params::Params;
+use crate::variants::{AuxUnit, Dual, Rank, Sparse, TwinBatch, TwinEntry};
 
 /// A step with everything that it holds still: who is kept, who is dead, what is left over.
 pub(super) struct Problem<'a> {
+    sparse: &'a dyn Sparse,
     x: &'a [f64],
-    /// Latents that each row keeps.
+    /// The parameters that it was made for: names and sizes.
+    like: &'a Params,
+    n: usize,
+    d_in: usize,
+    d_sae: usize,
+    /// Entries that each row has.
     pub(super) kept: Vec<Vec<usize>>,
-    /// Dead latents that each row uses to explain what is left.
-    helping: Vec<Vec<usize>>,
-    /// `x - x_hat`, a constant to the auxiliary loss.
+    pub(super) dead: Vec<bool>,
+    /// By level of the auxiliary loss: dead latents that each row uses, what is left over, and the
+    /// loss over the sum of its squared errors.
+    helping: Vec<Helping>,
+}
+
+struct Helping {
+    entries: Vec<Vec<usize>>,
     left: Vec<Vec<f64>>,
-    /// The auxiliary loss over the sum of its squared errors; 0 if there is none.
     share: f64,
-    /// Number of dead latents.
-    pub(super) dead: usize,
 }
 
 /// Value by part.
 pub(super) struct Value {
-    pub(super) reconstruction: f64,
-    pub(super) auxiliary: f64,
+    pub(super) reconstruction: Dual,
+    pub(super) penalty: Dual,
+    pub(super) auxiliary: Dual,
+}
+
+impl Value {
+    pub(super) fn total(&self) -> Dual {
+        self.reconstruction + self.penalty + self.auxiliary
+    }
+}
+
+/// The blocks of a flat vector of parameters.
+struct Weights<'a> {
+    like: &'a Params,
+    values: &'a [Dual],
+}
+
+impl Weights<'_> {
+    fn block(&self, name: &str) -> &[Dual] {
+        let mut start = 0;
+        for block in self.like.layout().blocks() {
+            let end = start + block.rows * block.cols;
+            if block.name == name {
+                return &self.values[start..end];
+            }
+            start = end;
+        }
+        panic!("no parameter block `{name}`")
+    }
 }
 
 impl<'a> Problem<'a> {
-    /// Selects at these weights; `since_fired` as before the step.
+    /// Selects at these parameters; `since_fired` as before the step.
     pub(super) fn new(
-        objective: &Objective,
-        weights: &Weights,
+        sparse: &'a dyn Sparse,
+        like: &'a Params,
         x: &'a [f64],
-        since_fired: &[u64],
+        since_fired: u64,
     ) -> Self {
-        let (n, d_in, d_sae) = (x.len() / weights.d_in, weights.d_in, weights.d_sae());
-        let row = |i: usize| &x[i * d_in..(i + 1) * d_in];
-        let all: Vec<usize> = (0..d_sae).collect();
-        let kept = match objective.selection {
-            Selection::Row(k) => (0..n).map(|i| largest(weights, row(i), &all, k)).collect(),
-            Selection::Batch(k) => largest_of_all(weights, x, (n as f64 * k).floor() as usize),
-            other => panic!("{other:?} is not what an architecture trains with"),
-        };
-        let dead: Vec<usize> = (0..d_sae)
-            .filter(|j| !kept.iter().any(|row: &Vec<usize>| row.contains(j)))
-            .filter(|&j| since_fired[j] + n as u64 >= objective.aux.dead_after)
-            .collect();
-        let most = objective.aux.k.unwrap_or(d_in / 2).min(dead.len());
-        let left: Vec<Vec<f64>> = (0..n)
-            .map(|i| {
-                let decoded = weights.decoded(row(i), &kept[i]);
-                (0..d_in)
-                    .map(|t| row(i)[t] - weights.b_dec[t] - decoded[t])
-                    .collect()
-            })
-            .collect();
-        let mut spread = 0.0;
-        for t in 0..d_in {
-            let mean = (0..n).map(|i| left[i][t]).sum::<f64>() / n as f64;
-            spread += (0..n).map(|i| (left[i][t] - mean).powi(2)).sum::<f64>();
-        }
-        let share = if dead.is_empty() {
-            0.0
-        } else {
-            objective.aux.coefficient / spread
-        };
-        let helping = (0..n).map(|i| largest(weights, row(i), &dead, most));
-        Self {
+        let (d_in, d_sae) = (like.get("b_dec").len(), like.get("b_enc").len());
+        let mut problem = Self {
+            sparse,
             x,
-            helping: helping.collect(),
-            kept,
-            left,
-            share,
-            dead: dead.len(),
+            like,
+            n: x.len() / d_in,
+            d_in,
+            d_sae,
+            kept: Vec::new(),
+            dead: vec![false; d_sae],
+            helping: Vec::new(),
+        };
+        let values: Vec<Dual> = wide(like);
+        let weights = Weights {
+            like,
+            values: &values,
+        };
+        let plain = |rows: Vec<Vec<Dual>>| -> Vec<Vec<f64>> {
+            rows.iter()
+                .map(|row| row.iter().map(|v| v.value).collect())
+                .collect()
+        };
+        let (pre, own) = (problem.pre(&weights), problem.own(&weights));
+        let pre = plain(pre);
+        problem.kept = if sparse.pursues() {
+            problem.pursue(&weights)
+        } else {
+            sparse.keep(&pre, &plain(own))
+        };
+        problem.bury(&weights, since_fired);
+        problem.helping = problem.helpers(&weights, &pre);
+        problem
+    }
+
+    fn pursue(&self, w: &Weights) -> Vec<Vec<usize>> {
+        let plain = |values: &[Dual]| values.iter().map(|v| v.value).collect::<Vec<f64>>();
+        let w_dec: Vec<Vec<f64>> = w
+            .block("w_dec")
+            .chunks_exact(self.d_in)
+            .map(plain)
+            .collect();
+        let row = |i| plain(&self.centred(w, i));
+        (0..self.n)
+            .map(|i| self.sparse.pursue(row(i), &w_dec))
+            .collect()
+    }
+
+    /// `x_i - b_dec`.
+    fn centred(&self, w: &Weights, i: usize) -> Vec<Dual> {
+        let x = &self.x[i * self.d_in..];
+        let pairs = x.iter().zip(w.block("b_dec"));
+        pairs.map(|(x, b)| Dual::from(*x) - *b).collect()
+    }
+
+    /// Who is dead: whom no row gives a value other than 0, for long enough.
+    fn bury(&mut self, weights: &Weights, since_fired: u64) {
+        let batch = self.batch(weights);
+        let after = self.sparse.aux().dead_after;
+        for j in 0..self.d_sae {
+            let fires = |entry: &TwinEntry| entry.latent == j && entry.value.value != 0.0;
+            let silent = !batch.rows.iter().flatten().any(fires);
+            self.dead[j] = silent && since_fired + self.n as u64 >= after;
         }
     }
 
-    fn row(&self, i: usize, d_in: usize) -> &[f64] {
-        &self.x[i * d_in..(i + 1) * d_in]
+    fn helpers(&self, weights: &Weights, pre: &[Vec<f64>]) -> Vec<Helping> {
+        let aux = self.sparse.aux();
+        let levels = self.sparse.levels(self.d_sae);
+        let chosen: Vec<usize> = match aux.by_level {
+            true => (0..levels.len()).collect(),
+            false => vec![levels.len() - 1],
+        };
+        let batch = self.batch(weights);
+        let most = aux.k.unwrap_or(self.d_in / 2);
+        let mut first = 0;
+        let mut all = Vec::new();
+        for level in chosen {
+            let end = levels[level].end;
+            let dead: Vec<usize> = (first..end).filter(|&j| self.dead[j]).collect();
+            first = end;
+            let left: Vec<Vec<f64>> = (0..self.n)
+                .map(|i| {
+                    let out = self.decoded(weights, &batch.rows[i], end, true);
+                    (0..self.d_in)
+                        .map(|t| self.x[i * self.d_in + t] - out[t].value)
+                        .collect()
+                })
+                .collect();
+            let entries = (0..self.n).map(|i| {
+                let mut order = dead.clone();
+                let size = |j: usize| match aux.rank {
+                    Rank::Magnitude => pre[i][j].abs(),
+                    Rank::Positive | Rank::Signed => pre[i][j],
+                };
+                if aux.rank == Rank::Positive {
+                    order.retain(|&j| pre[i][j] > 0.0);
+                }
+                order.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
+                order.truncate(most);
+                order
+            });
+            let entries = entries.collect();
+            let unit = match aux.unit {
+                AuxUnit::Residual => spread(&left),
+                AuxUnit::Absolute => self.n as f64 / (dead.len() as f64 / most as f64).min(1.0),
+            };
+            let share = if dead.is_empty() {
+                0.0
+            } else {
+                aux.coefficient / unit
+            };
+            all.push(Helping {
+                entries,
+                left,
+                share,
+            });
+        }
+        all
     }
 
     /// The objective at weights near those that the sets were found at.
     ///
     /// ```text
-    /// 1/n sum_i |x_i - x_hat_i|^2  +  c sum_i |left_i - sum_j a_ij w_dec_j|^2 / sum_i |left_i - mean|^2
+    /// sum_l c_l 1/n sum_i |x_i - x_hat_il|^2 + 1/n sum_i |x_i - second_i|^2 + penalty
+    ///   + sum over the auxiliary levels: share sum_i |left_i - sum_j a_ij w_dec_j|^2
     /// ```
-    pub(super) fn value(&self, weights: &Weights) -> Value {
-        let (n, d_in) = (self.kept.len(), weights.d_in);
-        let (mut reconstruction, mut auxiliary) = (0.0, 0.0);
-        for i in 0..n {
-            let x = self.row(i, d_in);
-            let decoded = weights.decoded(x, &self.kept[i]);
-            let helped = weights.decoded(x, &self.helping[i]);
-            for t in 0..d_in {
-                reconstruction += (x[t] - weights.b_dec[t] - decoded[t]).powi(2);
-                auxiliary += (self.left[i][t] - helped[t]).powi(2);
+    pub(super) fn value(&self, values: &[Dual]) -> Value {
+        let weights = Weights {
+            like: self.like,
+            values,
+        };
+        let batch = self.batch(&weights);
+        let mut value = Value {
+            reconstruction: Dual::default(),
+            penalty: self.sparse.penalty(&batch),
+            auxiliary: Dual::default(),
+        };
+        let n = self.n as f64;
+        for (i, row) in batch.rows.iter().enumerate() {
+            for level in self.sparse.levels(self.d_sae) {
+                let out = self.decoded(&weights, row, level.end, true);
+                value.reconstruction += self.error(i, &out) * (level.weight / n);
+            }
+            if let Some(second) = self.sparse.second_reading() {
+                let again: Vec<TwinEntry> = row
+                    .iter()
+                    .map(|entry| TwinEntry {
+                        value: entry.pre,
+                        ..*entry
+                    })
+                    .collect();
+                let out = if second.decoder_learns {
+                    self.decoded(&weights, &again, self.d_sae, true)
+                } else {
+                    let held = wide(self.like);
+                    let held = Weights {
+                        like: self.like,
+                        values: &held,
+                    };
+                    self.decoded(&held, &again, self.d_sae, true)
+                };
+                value.auxiliary += self.error(i, &out) * (1.0 / n);
+            }
+            for helping in &self.helping {
+                let entries: Vec<TwinEntry> = helping.entries[i]
+                    .iter()
+                    .map(|&latent| TwinEntry {
+                        latent,
+                        pre: batch.pre[i][latent],
+                        value: batch.pre[i][latent],
+                    })
+                    .collect();
+                let out = self.decoded(&weights, &entries, self.d_sae, false);
+                let left = &helping.left[i];
+                let square: Dual = (0..self.d_in)
+                    .map(|t| (Dual::from(left[t]) - out[t]).square())
+                    .sum();
+                value.auxiliary += square * helping.share;
             }
         }
-        Value {
-            reconstruction: reconstruction / n as f64,
-            auxiliary: self.share * auxiliary,
+        value
+    }
+
+    /// `|x_i - out|^2`.
+    fn error(&self, i: usize, out: &[Dual]) -> Dual {
+        let x = &self.x[i * self.d_in..];
+        out.iter()
+            .zip(x)
+            .map(|(out, x)| (Dual::from(*x) - *out).square())
+            .sum()
+    }
+
+    /// What entries below `end` decode to.
+    fn decoded(&self, w: &Weights, row: &[TwinEntry], end: usize, with_bias: bool) -> Vec<Dual> {
+        let (w_dec, b_dec) = (w.block("w_dec"), w.block("b_dec"));
+        (0..self.d_in)
+            .map(|t| {
+                let mut sum = if with_bias { b_dec[t] } else { Dual::default() };
+                for entry in row.iter().filter(|entry| entry.latent < end) {
+                    sum += entry.value * w_dec[entry.latent * self.d_in + t];
+                }
+                sum
+            })
+            .collect()
+    }
+
+    /// `w_enc (x - b_dec) + b_enc` of all rows and latents.
+    fn pre(&self, w: &Weights) -> Vec<Vec<Dual>> {
+        let pursues = self.sparse.pursues();
+        let (w_enc, b_enc) = (
+            w.block(if pursues { "w_dec" } else { "w_enc" }),
+            w.block("b_enc"),
+        );
+        let of = |i: usize, j: usize| {
+            let start = if pursues { Dual::default() } else { b_enc[j] };
+            let x = self.centred(w, i);
+            let pairs = x.iter().zip(&w_enc[j * self.d_in..]);
+            start + pairs.map(|(x, w)| *x * *w).sum()
+        };
+        (0..self.n)
+            .map(|i| (0..self.d_sae).map(|j| of(i, j)).collect())
+            .collect()
+    }
+
+    /// Each latent's own numbers.
+    fn own(&self, w: &Weights) -> Vec<Vec<Dual>> {
+        let own = self.sparse.own();
+        (0..self.d_sae)
+            .map(|j| own.iter().map(|(name, _)| w.block(name)[j]).collect())
+            .collect()
+    }
+
+    fn batch(&self, w: &Weights) -> TwinBatch {
+        let (pre, own) = (self.pre(w), self.own(w));
+        let (b_enc, w_dec) = (w.block("b_enc"), w.block("w_dec"));
+        let rows = self
+            .kept
+            .iter()
+            .zip(&pre)
+            .enumerate()
+            .map(|(i, (kept, pre))| {
+                if self.sparse.pursues() {
+                    return self.pursued(w, i, kept);
+                }
+                let entry = |&latent: &usize| TwinEntry {
+                    latent,
+                    pre: pre[latent],
+                    value: self.sparse.value(pre[latent], b_enc[latent], &own[latent]),
+                };
+                kept.iter().map(entry).collect()
+            });
+        let rows = rows.collect();
+        let norms = w_dec
+            .chunks_exact(self.d_in)
+            .map(|row| row.iter().map(|w| w.square()).sum::<Dual>().sqrt())
+            .collect();
+        TwinBatch {
+            rows,
+            pre,
+            norms,
+            own,
+            dead: self.dead.clone(),
         }
     }
 
-    /// Its gradient by every parameter.
-    pub(super) fn gradient(&self, weights: &Weights) -> Weights {
-        let (n, d_in) = (self.kept.len(), weights.d_in);
-        let mut gradient = Weights::zeros_like(weights);
-        for i in 0..n {
-            let x = self.row(i, d_in);
-            let decoded = weights.decoded(x, &self.kept[i]);
-            let by_output: Vec<f64> = (0..d_in)
-                .map(|t| -2.0 / n as f64 * (x[t] - weights.b_dec[t] - decoded[t]))
-                .collect();
-            for t in 0..d_in {
-                gradient.b_dec[t] += by_output[t];
-            }
-            backward(weights, x, &self.kept[i], &by_output, &mut gradient);
-            let helped = weights.decoded(x, &self.helping[i]);
-            let by_output: Vec<f64> = (0..d_in)
-                .map(|t| -2.0 * self.share * (self.left[i][t] - helped[t]))
-                .collect();
-            backward(weights, x, &self.helping[i], &by_output, &mut gradient);
-        }
-        gradient
+    /// The entries of a pursuit, each by what those before it left over.
+    fn pursued(&self, w: &Weights, i: usize, kept: &[usize]) -> Vec<TwinEntry> {
+        let mut left = self.centred(w, i);
+        kept.iter()
+            .map(|&latent| {
+                let row = &w.block("w_dec")[latent * self.d_in..(latent + 1) * self.d_in];
+                let value: Dual = left.iter().zip(row).map(|(r, w)| *r * *w).sum();
+                left.iter_mut()
+                    .zip(row)
+                    .for_each(|(r, w)| *r = *r - value * *w);
+                TwinEntry {
+                    latent,
+                    pre: value,
+                    value,
+                }
+            })
+            .collect()
+    }
+
+    /// Latents with a value, over all rows.
+    pub(super) fn active(&self) -> usize {
+        let values = wide(self.like);
+        let weights = Weights {
+            like: self.like,
+            values: &values,
+        };
+        let of_row = |row: &Vec<TwinEntry>| {
+            let with_value = row.iter().filter(|entry| entry.value.value != 0.0);
+            with_value
+                .map(|entry| entry.latent)
+                .collect::<BTreeSet<_>>()
+                .len()
+        };
+        self.batch(&weights).rows.iter().map(of_row).sum()
+    }
+
+    /// Derivatives of the objective by every parameter.
+    pub(super) fn gradient(&self) -> Vec<f64> {
+        let mut values = wide(self.like);
+        (0..values.len())
+            .map(|at| {
+                values[at].slope = 1.0;
+                let slope = self.value(&values).total().slope;
+                values[at].slope = 0.0;
+                slope
+            })
+            .collect()
     }
 }
 
-/// A row's part of the gradient through some of its latents.
-fn backward(w: &Weights, x: &[f64], latents: &[usize], by_output: &[f64], gradient: &mut Weights) {
-    let d_in = w.d_in;
-    for &j in latents {
-        let value = w.pre(x, j);
-        let mut by_pre = 0.0;
-        for t in 0..d_in {
-            gradient.w_dec[j * d_in + t] += value * by_output[t];
-            by_pre += by_output[t] * w.w_dec[j * d_in + t];
-        }
-        gradient.b_enc[j] += by_pre;
-        for t in 0..d_in {
-            gradient.w_enc[j * d_in + t] += by_pre * (x[t] - w.b_dec[t]);
-            gradient.b_dec[t] -= by_pre * w.w_enc[j * d_in + t];
-        }
-    }
+/// Parameters as numbers that do not move.
+pub(super) fn wide(params: &Params) -> Vec<Dual> {
+    let values = params.values().iter();
+    values.map(|&v| f64::from(v).into()).collect()
 }
 
-/// Takes out of each decoder row's gradient what points along the row: to first order such a step
-/// changes its length alone, which is put back to 1 after it.
-pub(super) fn project(gradient: &mut Weights, weights: &Weights) {
-    let d_in = weights.d_in;
-    for j in 0..weights.d_sae() {
-        let row = j * d_in..(j + 1) * d_in;
-        let (w, g) = (&weights.w_dec[row.clone()], &mut gradient.w_dec[row]);
-        let along: f64 = w.iter().zip(g.iter()).map(|(w, g)| w * g).sum();
-        let length: f64 = w.iter().map(|w| w * w).sum();
-        for t in 0..d_in {
-            g[t] -= along / length * w[t];
-        }
-    }
-}
-
-/// The largest positive pre-activations of a row among some latents.
-fn largest(weights: &Weights, x: &[f64], among: &[usize], most: usize) -> Vec<usize> {
-    let mut found: Vec<usize> = among
-        .iter()
-        .copied()
-        .filter(|&j| weights.pre(x, j) > 0.0)
-        .collect();
-    found.sort_by(|&a, &b| weights.pre(x, b).total_cmp(&weights.pre(x, a)));
-    found.truncate(most);
-    found
-}
-
-/// The largest positive pre-activations of all rows together.
-fn largest_of_all(weights: &Weights, x: &[f64], most: usize) -> Vec<Vec<usize>> {
-    let rows: Vec<&[f64]> = x.chunks_exact(weights.d_in).collect();
-    let mut found: Vec<(usize, usize, f64)> = Vec::new();
-    for (i, x) in rows.iter().enumerate() {
-        for j in 0..weights.d_sae() {
-            found.push((i, j, weights.pre(x, j)));
-        }
-    }
-    found.retain(|entry| entry.2 > 0.0);
-    found.sort_by(|a, b| b.2.total_cmp(&a.2));
-    found.truncate(most);
-    let mut kept = vec![Vec::new(); rows.len()];
-    for (i, j, _) in found {
-        kept[i].push(j);
-    }
-    kept
+/// `sum_i |r_i - mean r|^2`.
+fn spread(rows: &[Vec<f64>]) -> f64 {
+    let n = rows.len() as f64;
+    let columns = 0..rows.first().map_or(0, Vec::len);
+    columns
+        .map(|t| {
+            let mean = rows.iter().map(|row| row[t]).sum::<f64>() / n;
+            rows.iter().map(|row| (row[t] - mean).powi(2)).sum::<f64>()
+        })
+        .sum()
 }

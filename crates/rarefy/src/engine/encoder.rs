@@ -111,10 +111,13 @@ pub(super) struct Hints {
 }
 
 /// Rows as the encoder takes them, `[n, d_in]`: with `b_dec` taken off, if it is.
-pub(crate) struct Centred<'a> {
-    pub(crate) x: &'a [f32],
-    pub(crate) w_enc: &'a [f32],
-    pub(crate) b_enc: &'a [f32],
+pub struct Centred<'a> {
+    /// The rows.
+    pub x: &'a [f32],
+    /// `[d_sae, d_in]`.
+    pub w_enc: &'a [f32],
+    /// `[d_sae]`.
+    pub b_enc: &'a [f32],
 }
 
 impl Encoder {
@@ -251,7 +254,7 @@ impl Encoder {
 
     /// As [`Encoder::encode_as_is`], with whatever stands for the weights; `codes` may be over more latents.
     #[track_caller]
-    pub(crate) fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
+    pub fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
         self.check(rows);
         selection.check(self.d_sae);
         for row in select::select(self, rows, selection) {

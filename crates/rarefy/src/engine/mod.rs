@@ -7,14 +7,13 @@
 mod block;
 mod decode;
 mod encoder;
-mod grouped;
 mod keep;
 mod select;
 
 pub use decode::decode;
+pub use encoder::Centred;
 pub use encoder::Encoder;
-pub(crate) use encoder::{Centred, Screen, centre};
-pub(crate) use grouped::Grouped;
+pub(crate) use encoder::{Screen, centre};
 
 /// Which latents of a row are active, by its pre-activations.
 ///
@@ -84,26 +83,6 @@ impl Selection<'_> {
             Self::Row(_) | Self::Magnitude(_) | Self::Batch(_) | Self::Above(_) => {}
         }
     }
-}
-
-/// The auxiliary loss by which dead latents learn: they explain what the others left over.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Aux {
-    /// Dead latents that a row may use; half of `d_in` if absent.
-    pub k: Option<usize>,
-    /// Weight of the loss; 0 for none.
-    pub coefficient: f64,
-    /// A latent is dead after so many rows without firing.
-    pub dead_after: u64,
-}
-
-/// What a sparse architecture trains on.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Objective {
-    /// Active latents while training.
-    pub selection: Selection<'static>,
-    /// The auxiliary loss.
-    pub aux: Aux,
 }
 
 #[cfg(test)]

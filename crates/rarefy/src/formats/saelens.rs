@@ -15,7 +15,6 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::data::{Element, transpose};
-use crate::engine::Selection;
 use crate::model::Model;
 use crate::params::{Layout, Params};
 use crate::preprocess::Pipeline;
@@ -76,11 +75,12 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     let w_dec = params.find("w_dec").unwrap_or(w_enc);
     let mut file = Writer::default();
     file.transposed("W_enc", w_enc, d_sae, d_in);
-    file.vector("b_enc", params.get("b_enc"));
+    file.vector(bias_abroad(&model.architecture), params.get("b_enc"));
     file.tensor("W_dec", &[d_sae, d_in], w_dec);
     file.vector("b_dec", params.get("b_dec"));
-    if let Some(threshold) = params.find("threshold") {
-        file.vector("threshold", threshold.repeat(d_sae));
+    for block in own_blocks(params.layout()) {
+        let values = params.get(block);
+        file.vector(block, values.repeat(d_sae / values.len()));
     }
     file.write(&folder.join(WEIGHTS))?;
     let preprocess = folder.join(PREPROCESS);
@@ -124,6 +124,30 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     })
 }
 
+/// Blocks beside the four that every architecture has.
+fn own_blocks(layout: &Layout) -> impl Iterator<Item = &'static str> {
+    let common = ["w_enc", "b_enc", "w_dec", "b_dec"];
+    let names = layout.blocks().iter().map(|block| block.name);
+    names.filter(move |name| !common.contains(name))
+}
+
+/// What `SAELens` calls the bias beside `W_enc`.
+fn bias_abroad(architecture: &Architecture) -> &'static str {
+    match architecture {
+        Architecture::Sparse(sparse) if sparse.abroad() == variants::Abroad::Gated => "b_gate",
+        _ => "b_enc",
+    }
+}
+
+/// Our name for what `SAELens` calls so.
+fn at_home(architecture: &str) -> &str {
+    match architecture {
+        "standard" => "relu",
+        "abstopk" => "abs-topk",
+        same => same,
+    }
+}
+
 /// What `SAELens` calls an architecture, and the keys that it wants.
 struct Abroad {
     name: &'static str,
@@ -143,20 +167,19 @@ fn abroad(model: &Model) -> Abroad {
             rescaled: None,
         };
     };
-    match sparse.inference(model.params()) {
-        Selection::Row(k) => Abroad {
-            name: "topk",
-            k: Some(k),
-            centred: true,
-            rescaled: Some(false),
-        },
-        Selection::Above(_) => Abroad {
-            name: "jumprelu",
-            k: None,
-            centred: true,
-            rescaled: None,
-        },
-        other => unreachable!("no trained model selects by {other:?}"),
+    let (name, k, rescaled) = match sparse.abroad() {
+        variants::Abroad::TopK(k) => ("topk", Some(k), Some(false)),
+        variants::Abroad::AbsTopK(k) => ("abstopk", Some(k), Some(false)),
+        variants::Abroad::JumpRelu => ("jumprelu", None, None),
+        variants::Abroad::Standard => ("standard", None, None),
+        variants::Abroad::Gated => ("gated", None, None),
+        variants::Abroad::Own => (name, None, None),
+    };
+    Abroad {
+        name,
+        k,
+        centred: true,
+        rescaled,
     }
 }
 
@@ -171,23 +194,18 @@ pub fn load(folder: &Path) -> Result<Model> {
     let config: Config =
         serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
     let name = config.metadata.rarefy_architecture.as_ref();
-    let info = variants::find(name.unwrap_or(&config.architecture))?;
+    let info = variants::find(name.map_or_else(|| at_home(&config.architecture), String::as_str))?;
     let hyper = Hyper::check(info.options, options(&config))?;
     let architecture = (info.build)(&hyper)?;
     if let Architecture::Sparse(sparse) = &architecture {
-        refuse_another_forward(&path, &config, sparse)?;
+        refuse_another_forward(&path, &config, sparse.as_ref())?;
     }
     let (d_in, d_sae) = (config.d_in, config.d_sae);
     if d_in == 0 || d_sae == 0 || d_in.checked_mul(d_sae).is_none() {
         let why = format!("expected d_in and d_sae of a real model, got {d_in} and {d_sae}");
         return Err(Error::format(&path, why));
     }
-    let params = weights(
-        &folder.join(WEIGHTS),
-        &architecture.layout(d_in, d_sae),
-        d_in,
-        d_sae,
-    )?;
+    let params = weights(&folder.join(WEIGHTS), &architecture, d_in, d_sae)?;
     let preprocess = folder.join(PREPROCESS);
     let pipeline = if preprocess.exists() {
         Pipeline::load(&preprocess)?
@@ -232,7 +250,7 @@ fn options(config: &Config) -> BTreeMap<&str, String> {
 
 /// A model that computes something else than its architecture does here would load and give wrong
 /// numbers.
-fn refuse_another_forward(path: &Path, config: &Config, sparse: &Sparse) -> Result<()> {
+fn refuse_another_forward(path: &Path, config: &Config, sparse: &dyn Sparse) -> Result<()> {
     let refuse = |key: &str, expected: &str, got: &str| {
         let why = format!("{key}: expected {expected}, got {got}");
         Err(Error::format(path, why))
@@ -241,7 +259,11 @@ fn refuse_another_forward(path: &Path, config: &Config, sparse: &Sparse) -> Resu
         return refuse("apply_b_dec_to_input", "true", "false");
     }
     // It matters to what selects by rank; where it is not said, it is so.
-    if sparse.threshold.is_none() && config.rescale_acts_by_decoder_norm.unwrap_or(true) {
+    if matches!(
+        sparse.abroad(),
+        variants::Abroad::TopK(_) | variants::Abroad::AbsTopK(_)
+    ) && config.rescale_acts_by_decoder_norm.unwrap_or(true)
+    {
         let expected = "false, with the norms folded into the weights";
         return refuse("rescale_acts_by_decoder_norm", expected, "true");
     }
@@ -256,7 +278,8 @@ fn refuse_another_forward(path: &Path, config: &Config, sparse: &Sparse) -> Resu
 }
 
 /// Reads the parameters; memory is taken only for what the file really holds.
-fn weights(path: &Path, layout: &Layout, d_in: usize, d_sae: usize) -> Result<Params> {
+fn weights(path: &Path, architecture: &Architecture, d_in: usize, d_sae: usize) -> Result<Params> {
+    let layout = &architecture.layout(d_in, d_sae);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = Reader::new(path, &bytes)?;
     let mut blocks = Vec::new();
@@ -264,15 +287,14 @@ fn weights(path: &Path, layout: &Layout, d_in: usize, d_sae: usize) -> Result<Pa
         let (name, shape) = match block.name {
             "w_enc" => ("W_enc", vec![d_in, d_sae]),
             "w_dec" => ("W_dec", vec![d_sae, d_in]),
-            "b_enc" => ("b_enc", vec![d_sae]),
+            "b_enc" => (bias_abroad(architecture), vec![d_sae]),
             "b_dec" => ("b_dec", vec![d_in]),
-            "threshold" => ("threshold", vec![d_sae]),
-            other => (other, vec![block.rows, block.cols]),
+            own => (own, vec![d_sae]),
         };
         let values = tensor(&file, path, name, &shape)?;
         blocks.push(match name {
             "W_enc" => transpose(&values, d_in, d_sae),
-            "threshold" => vec![one_value(path, &values)?],
+            "threshold" if block.cols == 1 => vec![one_value(path, &values)?],
             _ => values,
         });
     }
@@ -334,148 +356,4 @@ fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) -> Result<Vec
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::data::Memory;
-    use crate::variants::Info;
-    use rand::SeedableRng;
-
-    /// A model of 3 inputs and 5 latents as it starts from the seed, with a threshold if it has one.
-    fn made_up(info: &'static Info, hyper: Hyper) -> Model {
-        let architecture = (info.build)(&hyper).unwrap();
-        let rows = Memory::new("rows", 3, (0..12).map(|i| (i as f32).sin()).collect());
-        let mut rng = crate::Rng::seed_from_u64(1);
-        let layout = architecture.layout(3, 5);
-        let mut params = architecture.init(&layout, &rows, &mut rng).unwrap();
-        if params.find("threshold").is_some() {
-            params.get_mut("threshold")[0] = 0.125;
-        }
-        Model::new(info, hyper, params, Pipeline::identity(3), Some((1, 3))).unwrap()
-    }
-
-    /// Every architecture comes back as itself, and is what another tool knows.
-    #[test]
-    fn every_architecture_reads_back_as_itself() {
-        for info in variants::VARIANTS {
-            let given = [("k", "2".to_owned())];
-            let given = given
-                .into_iter()
-                .filter(|(name, _)| info.options.iter().any(|o| o.name == *name));
-            let model = made_up(info, Hyper::check(info.options, given).unwrap());
-            let folder = tempfile::tempdir().unwrap();
-            save(&model, folder.path()).unwrap();
-            let back = load(folder.path()).unwrap();
-            assert_eq!(back.info.name, info.name);
-            assert_eq!(
-                (back.params(), &back.hyper),
-                (model.params(), &model.hyper),
-                "{}",
-                info.name
-            );
-            let text = std::fs::read_to_string(folder.path().join(CONFIG)).unwrap();
-            let config: serde_json::Value = serde_json::from_str(&text).unwrap();
-            let (name, centred) = match info.name {
-                "topk" => ("topk", true),
-                "batch-topk" => ("jumprelu", true),
-                own => (own, false),
-            };
-            assert_eq!(config["architecture"], name);
-            assert_eq!(config["apply_b_dec_to_input"], centred);
-            let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
-            let file = Reader::new(Path::new("weights"), &bytes).unwrap();
-            if name == "jumprelu" {
-                let thresholds = tensor(&file, folder.path(), "threshold", &[5]).unwrap();
-                assert_eq!(thresholds, [0.125; 5]);
-            }
-            if name == "topk" {
-                assert_eq!(
-                    (&config["k"], &config["rescale_acts_by_decoder_norm"]),
-                    (&2.into(), &false.into())
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_model_that_computes_something_else_is_refused() {
-        let info = variants::find("topk").unwrap();
-        let given = [("k", "2".to_owned())];
-        let model = made_up(info, Hyper::check(info.options, given).unwrap());
-        let folder = tempfile::tempdir().unwrap();
-        save(&model, folder.path()).unwrap();
-        let path = folder.path().join(CONFIG);
-        let text = std::fs::read_to_string(&path).unwrap();
-        for (from, to, expected) in [
-            (
-                "\"apply_b_dec_to_input\": true",
-                "\"apply_b_dec_to_input\": false",
-                "apply_b_dec_to_input: expected true, got false",
-            ),
-            (
-                "\"rescale_acts_by_decoder_norm\": false,",
-                "",
-                "rescale_acts_by_decoder_norm: expected false",
-            ),
-            (
-                "\"normalize_activations\": \"none\"",
-                "\"normalize_activations\": \"layer_norm\"",
-                "normalize_activations: expected none, got layer_norm",
-            ),
-        ] {
-            assert_eq!(text.matches(from).count(), 1, "{from}: {text}");
-            std::fs::write(&path, text.replace(from, to)).unwrap();
-            let error = load(folder.path()).err().unwrap().to_string();
-            assert!(error.contains(expected), "{error}");
-        }
-        // Without our options, the k of the file counts and not our default.
-        let from = text.find("\"options\"").unwrap();
-        let bare = text[..from].trim_end().trim_end_matches(',').to_owned() + "}";
-        std::fs::write(&path, bare).unwrap();
-        assert_eq!(load(folder.path()).unwrap().hyper.text("k"), "2");
-    }
-
-    #[test]
-    fn a_model_reads_back_as_itself_and_lies_on_disk_as_saelens_expects() {
-        for tied in ["false", "true"] {
-            let info = variants::find("kl").unwrap();
-            let hyper = Hyper::check(info.options, [("tied", tied.to_owned())]).unwrap();
-            let model = made_up(info, hyper);
-            let folder = tempfile::tempdir().unwrap();
-            save(&model, folder.path()).unwrap();
-            let back = load(folder.path()).unwrap();
-            assert_eq!(
-                (back.params(), &back.hyper, back.image_shape),
-                (model.params(), &model.hyper, Some((1, 3)))
-            );
-
-            let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
-            let file = Reader::new(Path::new("weights"), &bytes).unwrap();
-            let w_enc = tensor(&file, folder.path(), "W_enc", &[3, 5]).unwrap();
-            // W_enc[j, l] on disk is the weight of latent l for input j.
-            assert_eq!(w_enc[5 + 4], model.params().get("w_enc")[4 * 3 + 1]);
-            let w_dec = tensor(&file, folder.path(), "W_dec", &[5, 3]).unwrap();
-            assert_eq!(
-                w_dec,
-                model
-                    .params()
-                    .find("w_dec")
-                    .unwrap_or(model.params().get("w_enc"))
-            );
-        }
-    }
-
-    #[test]
-    fn a_wrong_shape_names_the_tensor() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = r#"{"architecture": "kl", "d_in": 3, "d_sae": 2}"#;
-        std::fs::write(folder.path().join(CONFIG), config).unwrap();
-        let mut weights = Writer::default();
-        weights.tensor("W_enc", &[2, 3], [0.0f32; 6]);
-        weights.write(&folder.path().join(WEIGHTS)).unwrap();
-        let error = load(folder.path()).err().unwrap().to_string();
-        assert!(
-            error.contains("W_enc: expected [3, 2], got [2, 3]"),
-            "{error}"
-        );
-    }
-}
+mod tests;

@@ -18,7 +18,7 @@ const ROWS: usize = 4096;
 /// A latent that is active on more than this share of the rows is frequent.
 const FREQUENT: f64 = 0.1;
 
-pub(super) fn evaluate(model: &Model, sparse: &Sparse, prepared: &Prepared) -> Result<Evaluation> {
+pub(super) fn evaluate(model: &Model, sparse: &dyn Sparse, prepared: &Prepared) -> Result<Evaluation> {
     let mut sums = Sums::new(model.d_sae);
     each_piece(model, sparse, prepared, |_, x, codes| {
         sums.add(model, x, codes);
@@ -53,7 +53,7 @@ pub(super) fn evaluate(model: &Model, sparse: &Sparse, prepared: &Prepared) -> R
 
 pub(super) fn top_rows(
     model: &Model,
-    sparse: &Sparse,
+    sparse: &dyn Sparse,
     prepared: &Prepared,
     count: usize,
 ) -> Result<Vec<Vec<(usize, f32)>>> {
@@ -72,7 +72,7 @@ pub(super) fn top_rows(
 /// Calls `work(first row, rows, codes)` piece by piece, in order.
 fn each_piece(
     model: &Model,
-    sparse: &Sparse,
+    sparse: &dyn Sparse,
     prepared: &Prepared,
     mut work: impl FnMut(usize, &[f32], &Codes),
 ) -> Result<()> {

@@ -5,10 +5,23 @@ use rarefy_kernels::vector::{self, dot};
 /// Which rule turns gradients into steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
-    /// Adam with the paper's decays (0.9, 0.999) and epsilon 1e-8.
-    Adam,
+    /// Adam with the paper's epsilon 1e-8 and these decays of mean and square.
+    Adam {
+        /// Of the mean.
+        beta1: f64,
+        /// Of the square.
+        beta2: f64,
+    },
     /// Gradient descent with heavy-ball momentum.
     Momentum(f64),
+}
+
+impl Rule {
+    /// Adam with the paper's decays.
+    pub const ADAM: Self = Self::Adam {
+        beta1: 0.9,
+        beta2: 0.999,
+    };
 }
 
 /// The state of a first-order optimiser: step count and one or two vectors.
@@ -25,7 +38,10 @@ pub struct Descent {
 impl Descent {
     /// A fresh state for `parameters` values.
     pub fn new(rule: Rule, parameters: usize) -> Self {
-        let vectors = if rule == Rule::Adam { 2 } else { 1 };
+        let vectors = match rule {
+            Rule::Adam { .. } => 2,
+            Rule::Momentum(_) => 1,
+        };
         Self {
             rule,
             steps: 0,
@@ -41,7 +57,7 @@ impl Descent {
     /// ```
     /// use rarefy::optim::descent::{Descent, Rule};
     /// let mut x = [1.0];
-    /// let mut adam = Descent::new(Rule::Adam, 1);
+    /// let mut adam = Descent::new(Rule::ADAM, 1);
     /// adam.step(&mut x, &[0.5], 0.1, None);
     /// assert!((x[0] - 0.9).abs() < 1e-6); // Adam's first step has length lr whatever the gradient
     /// ```
@@ -54,7 +70,7 @@ impl Descent {
     ) -> f64 {
         let norm = dot(gradient, gradient).sqrt();
         match self.rule {
-            Rule::Adam => {
+            Rule::Adam { .. } => {
                 let (step, [mean, square]) = self.next_adam(lr, norm, clip);
                 vector::adam(&step, params, gradient, mean, square);
             }
@@ -78,8 +94,10 @@ impl Descent {
         norm: f64,
         clip: Option<f64>,
     ) -> (vector::Adam, [&mut Vec<f32>; 2]) {
+        let Rule::Adam { beta1, beta2 } = self.rule else {
+            panic!("another rule than Adam")
+        };
         self.steps += 1;
-        let (beta1, beta2) = (0.9, 0.999);
         let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
         let step = vector::Adam {
             lr: lr as f32,
@@ -134,7 +152,7 @@ mod tests {
     fn adam_follows_the_papers_recursion() {
         let gradients = [[0.5, -2.0], [0.1, -1.0], [-0.7, 0.0]];
         let mut x = [1.0f32, -1.0];
-        let mut adam = Descent::new(Rule::Adam, 2);
+        let mut adam = Descent::new(Rule::ADAM, 2);
         let mut expected = [1.0f64, -1.0];
         let (mut m, mut v) = ([0.0f64; 2], [0.0f64; 2]);
         for (t, g) in gradients.iter().enumerate() {

@@ -68,7 +68,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\narch = 'topk'\nlatents = 8\n[model.options]\nk = 9",
-            "k must be at most the 8 latents, got 9",
+            "k must be at most the 8 latents (`--k`, `--latents`), got 9",
         ),
         // Nobody said 32; two inputs have 16 latents.
         (

@@ -1,7 +1,13 @@
 //! Runs of the sparse engine: Adam over mini-batches, and the threshold at the end.
 
+mod backward;
 mod blocks;
+mod dead;
+mod grouped;
+mod reading;
 pub mod step;
+mod unroll;
+mod update;
 
 use super::descend::{descend, rate};
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
@@ -11,7 +17,7 @@ use crate::data::Source;
 use crate::engine::{Encoder, Selection};
 use crate::params::Params;
 use crate::plan::Plan;
-use crate::variants::{Batch, Parts, Sparse, Threshold};
+use crate::variants::{Batch, Now, Parts, Sparse, Threshold};
 
 use step::{Report, Settings, Step};
 
@@ -28,18 +34,18 @@ pub(super) struct Rows<'a> {
 
 pub(super) fn train(
     plan: &Plan,
-    sparse: &Sparse,
+    sparse: &dyn Sparse,
     rows: &Rows,
     state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut step = Step::new(sparse.objective, &state.params);
+    let mut step = Step::new(sparse, &state.params);
     let mut buffer = Vec::new();
     let (mut state, reason) = descend(plan, rows.data, state, observer, &mut |state, rows, _| {
         let x = in_memory(rows, &mut buffer)?;
         advance(plan, x, state, &mut step)
     })?;
-    if let Some(threshold) = &sparse.threshold {
+    if let Some(threshold) = &sparse.threshold() {
         set_threshold(threshold, rows, &mut state, observer)?;
     }
     finish(state, reason, observer)
@@ -61,6 +67,12 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
         lr: rate(plan, state.step),
         clip: plan.clip,
         unit_norm: plan.unit_norm,
+        now: Now {
+            sparsity: match plan.sparsity_warmup {
+                0 => 1.0,
+                warmup => (state.step as f64 / warmup as f64).min(1.0),
+            },
+        },
     };
     let report = step.run(
         &mut state.params,
@@ -71,6 +83,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
     );
     let parts = Parts {
         reconstruction: report.reconstruction,
+        penalty: report.penalty,
         auxiliary: report.auxiliary,
         ..Parts::default()
     };
@@ -99,7 +112,7 @@ fn progress(plan: &Plan, report: &Report) -> SparseProgress {
         l0: report.l0,
         dead_fraction: report.dead as f64 / plan.d_sae as f64,
         explained_variance: if plan.variance > 0.0 {
-            1.0 - report.reconstruction / plan.variance
+            1.0 - report.mse / plan.variance
         } else {
             0.0
         },

@@ -106,8 +106,7 @@ impl State {
                 (moving, Vec::new())
             }
             Architecture::Sparse(sparse) => {
-                let threshold = sparse.threshold.as_ref();
-                let moving = threshold.map(|threshold| Moving::new(threshold.decay, 1));
+                let moving = sparse.threshold().map(|threshold| Moving::new(threshold.decay, 1));
                 (moving, vec![0; plan.d_sae])
             }
         };
@@ -251,6 +250,6 @@ fn fitting(path: &Path, file: &Reader, name: &str, length: usize) -> Result<Vec<
 fn rule(plan: &Plan) -> Rule {
     match plan.optimizer {
         OptimizerKind::Sgd => Rule::Momentum(plan.config.train.momentum),
-        _ => Rule::Adam,
+        _ => Rule::ADAM,
     }
 }

@@ -3,8 +3,11 @@
 //! A trained model cannot select over a batch, or a row's code would depend on its neighbours. It
 //! keeps what lies above one threshold, found at the end of training.
 
-use super::{Architecture, Example, Hyper, Info, Kind, OptionInfo, Sparse, Threshold, sparse};
-use crate::engine::Selection;
+use super::sparse::{self, Abroad, Aux, Now, Sparse, Threshold, Twin};
+use super::{Architecture, Example, Info, OptionInfo};
+use crate::codes::Codes;
+use crate::engine::{Centred, Encoder, Selection};
+use crate::params::Params;
 
 /// The architecture's line in the table.
 pub const INFO: Info = Info {
@@ -18,45 +21,59 @@ pub const INFO: Info = Info {
         latents: [0.0, 0.0, 2.0, 1.0],
     },
     defaults: sparse::DEFAULTS,
+    dial: Some(sparse::K_DIAL),
+    checks: &[&[("k", "1")], &[("k", "3")], &[("k", "12")]],
     resolve: sparse::resolve,
-    build: |hyper| Ok(Architecture::Sparse(build(hyper))),
+    build: |hyper| {
+        Ok(Architecture::Sparse(Box::new(BatchTopK {
+            aux: sparse::aux(hyper),
+            threshold: sparse::threshold(hyper),
+        })))
+    },
 };
 
 const OPTIONS: &[OptionInfo] = &[
-    OptionInfo {
-        name: "k",
-        help: "Latents that a row keeps on average over a batch",
-        kind: Kind::Open(0.0, f64::INFINITY),
-        default: "32",
-    },
+    sparse::BATCH_K,
     sparse::AUX_K,
     sparse::AUX_COEFFICIENT,
+    sparse::AUX_UNIT,
     sparse::DEAD_AFTER,
-    OptionInfo {
-        name: "threshold_from",
-        help: "A trained model's threshold: the one that keeps exactly k a row on average of up to 65,536 \
-               held-out rows, without --holdout of training rows (calibrated), or the average over steps of the smallest kept value (moving)",
-        kind: Kind::Choice(&["calibrated", "moving"]),
-        default: "calibrated",
-    },
-    OptionInfo {
-        name: "threshold_decay",
-        // The smallest of some 100,000 kept values hardly varies from batch to batch, so what
-        // matters is how far the average lags behind the weights: 100 steps here.
-        help: "Decay of the moving average of the smallest kept value per step, corrected for its start",
-        kind: Kind::Open(0.0, 1.0),
-        default: "0.99",
-    },
+    sparse::THRESHOLD_FROM,
+    sparse::THRESHOLD_DECAY,
 ];
 
-fn build(hyper: &Hyper) -> Sparse {
-    let k = hyper.number("k");
-    Sparse {
-        objective: sparse::objective(hyper, Selection::Batch(k)),
-        threshold: Some(Threshold {
-            decay: hyper.number("threshold_decay"),
-            calibrated: hyper.text("threshold_from") == "calibrated",
-            k,
-        }),
+/// Its objective.
+#[derive(Debug, Clone)]
+struct BatchTopK {
+    aux: Aux,
+    threshold: Threshold,
+}
+
+impl Sparse for BatchTopK {
+    fn aux(&self) -> Aux {
+        self.aux
+    }
+
+    fn abroad(&self) -> Abroad {
+        Abroad::JumpRelu
+    }
+
+    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+        encoder.encode_centred(rows, Selection::Batch(self.threshold.k), codes);
+    }
+
+    fn encode_trained(&self, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+        let above = p.get("threshold")[0];
+        encoder.encode_centred(rows, Selection::Above(above), codes);
+    }
+
+    fn threshold(&self) -> Option<Threshold> {
+        Some(self.threshold)
+    }
+}
+
+impl Twin for BatchTopK {
+    fn keep(&self, pre: &[Vec<f64>], _: &[Vec<f64>]) -> Vec<Vec<usize>> {
+        sparse::largest_of_all(pre, (pre.len() as f64 * self.threshold.k).floor() as usize)
     }
 }

@@ -46,8 +46,11 @@ pub const INFO: Info = Info {
         lr: |_| 1e-3,
         clip: None,
         unit_norm: false,
+        penalised: false,
         fewest_steps: 1,
     },
+    dial: None,
+    checks: &[],
     resolve: options::resolve,
     build: |hyper| Ok(Architecture::Dense(Box::new(Kl::new(hyper)?))),
 };

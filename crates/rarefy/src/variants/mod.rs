@@ -2,23 +2,42 @@
 //!
 //! `--help`, the config reader, `rarefy list architectures` and the law tests walk the table.
 
+mod abs_topk;
 mod batch_topk;
+mod gated;
+mod jumprelu;
 mod kl;
+mod matching_pursuit;
+mod matryoshka;
 mod median;
 mod options;
+mod relu;
 mod sparse;
 mod topk;
 
 pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
-pub use sparse::{Sparse, Threshold};
+pub use sparse::{
+    Abroad, Aux, AuxUnit, Dual, Entries, Level, Now, Rank, RowTerms, Second, Sparse, SparseBatch,
+    Terms, Threshold, Twin, TwinBatch, TwinEntry,
+};
 
 use crate::data::{Source, Survey};
 use crate::params::{Layout, Params};
 use crate::{Error, Result, Rng};
 
 /// Every architecture, in the order that the docs show them.
-pub const VARIANTS: &[Info] = &[kl::INFO, topk::INFO, batch_topk::INFO];
+pub const VARIANTS: &[Info] = &[
+    kl::INFO,
+    relu::INFO,
+    topk::INFO,
+    batch_topk::INFO,
+    abs_topk::INFO,
+    jumprelu::INFO,
+    gated::INFO,
+    matryoshka::INFO,
+    matching_pursuit::INFO,
+];
 
 /// One line of the table of architectures.
 pub struct Info {
@@ -35,6 +54,10 @@ pub struct Info {
     pub example: Example,
     /// What the plan takes where the user says nothing.
     pub defaults: Defaults,
+    /// The option that makes codes sparser or denser, for a frontier.
+    pub dial: Option<Dial>,
+    /// Settings of its options under which the gradient is something else; all of them are checked.
+    pub checks: &'static [&'static [(&'static str, &'static str)]],
     /// Resolves options that depend on the data or the batches, and refuses what cannot work.
     pub resolve: fn(&mut Hyper, &Setting) -> Result<Resolved>,
     /// Makes the architecture from options that were checked against `options`.
@@ -49,6 +72,24 @@ pub struct Example {
     pub pre: [f32; 4],
     /// The latents that they become.
     pub latents: [f32; 4],
+}
+
+/// The option that says how sparse codes are.
+#[derive(Debug, Clone, Copy)]
+pub struct Dial {
+    /// Its name.
+    pub option: &'static str,
+    /// Settings of it that differ enough to be compared, the sparsest first.
+    pub settings: Settings,
+}
+
+/// Settings of a [`Dial`].
+#[derive(Debug, Clone, Copy)]
+pub enum Settings {
+    /// These.
+    These(&'static [&'static str]),
+    /// What the plan would take, times these.
+    Times(&'static [f64]),
 }
 
 /// What a run of an architecture takes unless the user says otherwise.
@@ -67,6 +108,8 @@ pub struct Defaults {
     pub clip: Option<f64>,
     /// Whether decoder rows are kept at length 1.
     pub unit_norm: bool,
+    /// Whether it pays for what it keeps, so that the payment can rise in the course of a run.
+    pub penalised: bool,
     /// Adam and SGD take at least so many steps where neither steps nor epochs are given.
     pub fewest_steps: usize,
 }
@@ -80,7 +123,7 @@ pub enum Architecture {
     /// Trained by dense sums over rows.
     Dense(Box<dyn Variant>),
     /// Trained by the sparse engine.
-    Sparse(Sparse),
+    Sparse(Box<dyn Sparse>),
 }
 
 impl Architecture {
@@ -88,7 +131,7 @@ impl Architecture {
     pub fn layout(&self, d_in: usize, d_sae: usize) -> Layout {
         match self {
             Self::Dense(variant) => variant.layout(d_in, d_sae),
-            Self::Sparse(sparse) => sparse.layout(d_in, d_sae),
+            Self::Sparse(sparse) => sparse::layout(sparse.as_ref(), d_in, d_sae),
         }
     }
 
@@ -99,7 +142,7 @@ impl Architecture {
     pub fn init(&self, layout: &Layout, rows: &dyn Source, rng: &mut Rng) -> Result<Params> {
         match self {
             Self::Dense(variant) => Ok(variant.init(layout, rng)),
-            Self::Sparse(_) => sparse::init(layout, rows, rng),
+            Self::Sparse(sparse) => sparse::init(sparse.as_ref(), layout, rows, rng),
         }
     }
 
@@ -326,7 +369,7 @@ pub struct Batch {
 mod tests {
     use super::*;
     use crate::codes::Codes;
-    use crate::engine::Encoder;
+    use crate::engine::{Centred, Encoder};
 
     /// Encoding the example with weights that hand it on unchanged shows the nonlinearity alone.
     #[test]
@@ -341,6 +384,10 @@ mod tests {
             let hyper = Hyper::check(info.options, given).unwrap();
             let architecture = (info.build)(&hyper).unwrap();
             let mut params = Params::zeros(&architecture.layout(4, 4));
+            if let Architecture::Sparse(sparse) = &architecture {
+                let own = sparse.own().iter();
+                own.for_each(|(name, start)| params.get_mut(name).fill(*start));
+            }
             let w_enc = params.get_mut("w_enc");
             (0..4).for_each(|j| w_enc[4 * j + j] = 1.0);
             let mut got = Vec::new();
@@ -348,8 +395,15 @@ mod tests {
                 Architecture::Dense(variant) => variant.encode(&params, pre, &mut got),
                 Architecture::Sparse(sparse) => {
                     let mut codes = Codes::new(4);
+                    let rows = Centred {
+                        x: pre,
+                        w_enc: params.get("w_enc"),
+                        b_enc: params.get("b_enc"),
+                    };
                     let encoder = Encoder::new(&params);
-                    encoder.encode(&params, pre, sparse.objective.selection, &mut codes);
+                    sparse.encode(&Now::default(), &params, &encoder, &rows, &mut codes);
+                    let pre = codes.values.clone();
+                    sparse.activate(&params, &codes.indices, &pre, &mut codes.values);
                     got = codes.to_dense();
                 }
             }

@@ -28,6 +28,10 @@ pub enum Kind {
     Count(usize),
     /// A whole number not below this, or `auto`: chosen by the plan.
     AutoCount(usize),
+    /// A number not below this, or `auto`: chosen by the plan.
+    AutoAtLeast(f64),
+    /// Positive numbers by commas, or `auto`: chosen by the plan.
+    Numbers,
     /// `true` or `false`; a bare flag on the command line means `true`.
     Flag,
     /// One of these words.
@@ -42,6 +46,8 @@ impl Kind {
             Self::AtLeast(low) => format!("a number not below {low}"),
             Self::Count(low) => format!("a whole number not below {low}"),
             Self::AutoCount(low) => format!("auto or a whole number not below {low}"),
+            Self::AutoAtLeast(low) => format!("auto or a number not below {low}"),
+            Self::Numbers => "auto or positive numbers by commas".into(),
             Self::Flag => "true or false".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
         }
@@ -54,6 +60,15 @@ impl Kind {
             Self::AtLeast(low) => number.is_some_and(|v| v >= *low),
             Self::Count(low) => text.parse::<usize>().is_ok_and(|v| v >= *low),
             Self::AutoCount(low) => text == "auto" || Self::Count(*low).accepts(text),
+            Self::AutoAtLeast(low) => text == "auto" || Self::AtLeast(*low).accepts(text),
+            Self::Numbers => {
+                let positive = |part: &str| {
+                    part.trim()
+                        .parse()
+                        .is_ok_and(|v: f64| v > 0.0 && v.is_finite())
+                };
+                text == "auto" || text.split(',').all(positive)
+            }
             Self::Flag => text.parse::<bool>().is_ok(),
             Self::Choice(words) => words.contains(&text),
         }
@@ -116,6 +131,16 @@ impl Hyper {
         self.text(name)
             .parse()
             .unwrap_or_else(|_| panic!("option `{name}` is not a number"))
+    }
+
+    /// The numbers of a list option; none where it is `auto`.
+    ///
+    /// # Panics
+    /// As [`Hyper::text`].
+    #[track_caller]
+    pub fn numbers(&self, name: &str) -> Vec<f64> {
+        let parts = self.text(name).split(',');
+        parts.filter_map(|part| part.trim().parse().ok()).collect()
     }
 
     /// The value of a flag.

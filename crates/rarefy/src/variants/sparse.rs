@@ -1,31 +1,153 @@
-//! What the architectures of the sparse engine share: parameters, their start, options.
+//! What the sparse engine asks of an architecture that keeps a few latents of each row.
 //!
 //! ```text
-//! pre = W_enc (x - b_dec) + b_enc      f = the selected pre-activations, else 0
+//! pre = W_enc (x - b_dec) + b_enc       of each row, some entries (i, j) are found
+//! f_ij = the architecture's value of an entry, else 0
 //! x_hat = W_dec^T f + b_dec
-//! J = 1/m sum_i |x_i - x_hat_i|^2 + coefficient AuxK
+//! J = sum_l c_l 1/m sum_i |x_i - x_hat_i up to level l|^2 + penalty + coefficient AuxK
 //! AuxK = sum_i |r_i - W_dec^T a_i|^2 / sum_i |r_i - mean r|^2        r = x - x_hat, a constant
 //! ```
 //!
+//! All but one architecture have a single level, which holds all latents, with c = 1.
 //! `a_i` are the `aux_k` largest positive pre-activations of row i among dead latents: those that
-//! no row has selected for `dead_after` rows. Without them `AuxK` is 0.
+//! no row has used for `dead_after` rows. Without them `AuxK` is 0.
+//!
+//! An architecture says which entries a row has ([`Sparse::encode`]), what they are worth
+//! ([`Sparse::activate`]) and how derivatives go back through that ([`Sparse::backward`]). Products with
+//! weights, the loss, dead latents and the optimiser are the training step's.
 
-use rand::RngExt;
+mod options;
+mod start;
+mod twin;
 
-use super::median::geometric_median;
-use super::{Batching, Defaults, Hyper, Kind, OptionInfo, Resolved, Setting};
-use crate::data::Source;
-use crate::engine::{Aux, Objective, Selection};
+pub(super) use options::{
+    AUX_COEFFICIENT, AUX_K, AUX_UNIT, BATCH_K, DEAD_AFTER, DEFAULTS, K_DIAL, L1, L1_DIAL,
+    PENALISED, ROW_K, THRESHOLD_DECAY, THRESHOLD_FROM, aux, coefficient, half_on, resolve,
+    threshold,
+};
+pub(super) use start::init;
+pub use twin::{Dual, Twin, TwinBatch, TwinEntry};
+pub(super) use twin::{above_zero, largest_of_all, largest_of_rows};
+
+use crate::codes::Codes;
+use crate::engine::{Centred, Encoder};
 use crate::params::{Layout, Params};
-use crate::{Error, Result, Rng};
 
 /// An architecture that keeps a few latents of each row.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Sparse {
-    /// What training lowers.
-    pub objective: Objective,
+pub trait Sparse: Twin + Send + Sync {
+    /// The loss by which dead latents learn.
+    fn aux(&self) -> Aux;
+
+    /// Finds the entries of the rows while training; their values are the pre-activations.
+    fn encode(
+        &self,
+        now: &Now,
+        params: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    );
+
+    /// Finds the entries that a trained model's rows have, with their values.
+    fn encode_trained(&self, params: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes);
+
+    /// Blocks of one number for each latent that the architecture has beside the four common ones, and
+    /// what they start from. Training changes them.
+    fn own(&self) -> &[(&'static str, f32)] {
+        &[]
+    }
+
+    /// What `SAELens` calls a trained model that computes the same.
+    fn abroad(&self) -> Abroad;
+
+    /// What the encoder starts from, over the decoder's transpose.
+    fn encoder_start(&self, _d_in: usize, _d_sae: usize) -> f32 {
+        1.0
+    }
+
     /// How the one threshold of a trained model is found, if it has one.
-    pub threshold: Option<Threshold>,
+    fn threshold(&self) -> Option<Threshold> {
+        None
+    }
+
+    /// The levels of the loss: each reads the latents before its end.
+    fn levels(&self, d_sae: usize) -> Vec<Level> {
+        vec![Level {
+            end: d_sae,
+            weight: 1.0,
+        }]
+    }
+
+    /// Whether the pre-activations are read a second time, by the decoder and against the rows.
+    fn second_reading(&self) -> Option<Second> {
+        None
+    }
+
+    /// Whether a row's entries follow one another, each on what those before it left over, with the decoder
+    /// for an encoder.
+    fn pursues(&self) -> bool {
+        false
+    }
+
+    /// Whether [`SparseBatch::norms`] are wanted.
+    fn wants_norms(&self) -> bool {
+        false
+    }
+
+    /// The values of one row's entries from their pre-activations.
+    fn activate(&self, _params: &Params, _latents: &[u32], _pre: &[f32], _values: &mut [f32]) {}
+
+    /// What a batch has to know of each row before the latents are gone through one by one.
+    fn rows(&self, _batch: &SparseBatch) -> RowTerms {
+        RowTerms::default()
+    }
+
+    /// Takes the derivatives of the loss by a latent's values back to its pre-activations, in place,
+    /// and adds what the penalty wants.
+    fn backward(&self, _batch: &SparseBatch, _entries: &Entries, _by: &mut [f32]) -> Terms {
+        Terms::default()
+    }
+
+    /// Brings the architecture's own numbers back to where they may be, after a step.
+    fn constrain(&self, _params: &mut Params) {}
+}
+
+/// The auxiliary loss by which dead latents learn: they explain what the others left over.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Aux {
+    /// Dead latents that a row may use; half of `d_in` if absent.
+    pub k: Option<usize>,
+    /// Weight of the loss; 0 for none.
+    pub coefficient: f64,
+    /// A latent is dead after so many rows without firing.
+    pub dead_after: u64,
+    /// What the squared error is measured in.
+    pub unit: AuxUnit,
+    /// Which of them a row uses.
+    pub rank: Rank,
+    /// Whether the dead of each level explain what is left over up to that level.
+    pub by_level: bool,
+}
+
+/// What the error of the auxiliary loss is measured in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuxUnit {
+    /// The residual's variance, summed over inputs and rows (Gao et al. 2024).
+    Residual,
+    /// Nothing: the sum over inputs, the mean over rows, times the share `dead / aux_k` where fewer
+    /// are dead (`SAELens`).
+    Absolute,
+}
+
+/// Which dead latents a row uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// Those with the largest positive pre-activations.
+    Positive,
+    /// Those with the largest ones, below 0 or not (`SAELens`).
+    Signed,
+    /// Those with the largest absolute values.
+    Magnitude,
 }
 
 /// How the threshold of a trained model is found.
@@ -39,164 +161,123 @@ pub struct Threshold {
     pub k: f64,
 }
 
-impl Sparse {
-    /// Which pre-activations a trained model keeps.
-    pub fn inference(&self, params: &Params) -> Selection<'_> {
-        match self.threshold {
-            Some(_) => Selection::Above(params.get("threshold")[0]),
-            None => self.objective.selection,
-        }
-    }
+/// What another program calls a trained model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Abroad {
+    /// The k largest of each row.
+    TopK(usize),
+    /// The k largest of each row by absolute value.
+    AbsTopK(usize),
+    /// All above a threshold: one for all latents, or each its own.
+    JumpRelu,
+    /// All above 0.
+    Standard,
+    /// A gate and a magnitude.
+    Gated,
+    /// By a name that only we use.
+    Own,
+}
 
-    pub(super) fn layout(&self, d_in: usize, d_sae: usize) -> Layout {
-        let mut blocks = vec![
-            ("w_enc", d_sae, d_in),
-            ("b_enc", 1, d_sae),
-            ("w_dec", d_sae, d_in),
-            ("b_dec", 1, d_in),
-        ];
-        if self.threshold.is_some() {
-            blocks.push(("threshold", 1, 1));
-        }
-        Layout::new(&blocks)
+/// A part of the loss: how well the first latents do alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    /// It reads the latents below this.
+    pub end: usize,
+    /// Its weight in the loss.
+    pub weight: f64,
+}
+
+/// How pre-activations are read a second time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Second {
+    /// Whether the decoder learns from it.
+    pub decoder_learns: bool,
+}
+
+/// What changes in the course of a run.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Now {
+    /// What the penalty's coefficient is multiplied by.
+    pub sparsity: f64,
+}
+
+impl Default for Now {
+    fn default() -> Self {
+        Self { sparsity: 1.0 }
     }
 }
 
-/// Decoder rows of length 1 in random directions, the encoder a copy of them, no encoder bias,
-/// and the decoder bias at the geometric median of the rows (Gao et al. 2024, appendix A).
-pub(super) fn init(layout: &Layout, rows: &dyn Source, rng: &mut Rng) -> Result<Params> {
-    let mut params = Params::zeros(layout);
-    let median = geometric_median(&sample(rows)?, rows.d_in());
-    let b_dec = params.get_mut("b_dec").iter_mut();
-    b_dec.zip(median).for_each(|(b, m)| *b = m as f32);
-    for row in params.get_mut("w_dec").chunks_exact_mut(rows.d_in()) {
-        row.iter_mut()
-            .for_each(|w| *w = (2.0 * rng.random::<f64>() - 1.0) as f32);
-        let norm = rarefy_kernels::vector::dot(row, row).sqrt() as f32;
-        row.iter_mut().for_each(|w| *w /= norm);
-    }
-    let w_dec = params.get("w_dec").to_vec();
-    params.get_mut("w_enc").copy_from_slice(&w_dec);
-    Ok(params)
+/// A batch, as an architecture sees it.
+pub struct SparseBatch<'a> {
+    /// What changes in the course of a run.
+    pub now: Now,
+    /// Rows.
+    pub n: usize,
+    /// All entries with their values.
+    pub codes: &'a Codes,
+    /// The pre-activation of each entry.
+    pub pre: &'a [f32],
+    /// The parameters before the step.
+    pub params: &'a Params,
+    /// Length of each decoder row; empty unless it is wanted.
+    pub norms: &'a [f32],
+    /// What [`Sparse::rows`] found.
+    pub terms: RowTerms,
 }
 
-/// Rows that the decoder bias starts from: all, or so many evenly over the data.
-const MEDIAN_ROWS: usize = 1 << 15;
-
-fn sample(rows: &dyn Source) -> Result<Vec<f32>> {
-    let (all, d_in) = (rows.rows(), rows.d_in());
-    let count = all.min(MEDIAN_ROWS);
-    let mut values = vec![0.0; count * d_in];
-    if count == all {
-        rows.read(0, &mut values)?;
-    } else {
-        let chosen: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        rows.gather(&chosen, &mut values)?;
-    }
-    Ok(values)
+/// What a row adds to the loss, and a number for each row that its entries want.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RowTerms {
+    /// The part of the penalty that is a matter of rows.
+    pub penalty: f64,
+    /// One for each row, or none.
+    pub weights: Vec<f32>,
 }
 
-pub(super) const DEFAULTS: Defaults = Defaults {
-    full_batch: false,
-    sgd: false,
-    latents: |d_in| 8 * d_in,
-    latents_text: "8 for each input",
-    // What dictionary_learning and sparsify take: it suits 16,384 latents, and fewer bear more.
-    lr: |d_sae| 2e-4 / (d_sae as f64 / f64::from(1 << 14)).sqrt(),
-    clip: Some(1.0),
-    unit_norm: true,
-    fewest_steps: 1000,
-};
-
-pub(super) const AUX_K: OptionInfo = OptionInfo {
-    name: "aux_k",
-    help: "Dead latents of a row that explain what the others leave; auto takes half the number of inputs",
-    kind: Kind::AutoCount(1),
-    default: "auto",
-};
-
-pub(super) const AUX_COEFFICIENT: OptionInfo = OptionInfo {
-    name: "aux_coefficient",
-    help: "Weight of the dead latents' loss, their squared error over the residual's variance; 0 for none",
-    kind: Kind::AtLeast(0.0),
-    default: "0.03125",
-};
-
-pub(super) const DEAD_AFTER: OptionInfo = OptionInfo {
-    name: "dead_after",
-    help: "Rows without firing after which a latent is dead; auto takes 10 million, or for less data \
-           two passes over it or a tenth of the run",
-    kind: Kind::AutoCount(1),
-    default: "auto",
-};
-
-/// Rows in a mini-batch unless the user says otherwise.
-const DEFAULT_BATCH: usize = 4096;
-
-/// The field's count of rows after which a latent is dead.
-const DEAD_AFTER_ROWS: usize = 10_000_000;
-
-/// The training objective from checked options.
-pub(super) fn objective(hyper: &Hyper, selection: Selection<'static>) -> Objective {
-    let count = |name: &str| hyper.text(name).parse::<usize>().ok();
-    Objective {
-        selection,
-        aux: Aux {
-            k: count("aux_k"),
-            coefficient: hyper.number("aux_coefficient"),
-            dead_after: count("dead_after").unwrap_or(DEAD_AFTER_ROWS) as u64,
-        },
-    }
+/// One latent's entries in a batch.
+pub struct Entries<'a> {
+    /// The latent.
+    pub latent: usize,
+    /// Row of each entry.
+    pub rows: &'a [u32],
+    /// Its pre-activation.
+    pub pre: &'a [f32],
+    /// Its value.
+    pub values: &'a [f32],
+    /// Derivative of the second reading's loss by the pre-activation; empty if there is none.
+    pub by_second: &'a [f32],
+    /// Whether the latent is dead.
+    pub dead: bool,
+    /// Sum over rows of the rows less `b_dec`.
+    pub row_sum: &'a [f64],
 }
 
-/// Decides what depends on the data and refuses what cannot work.
-pub(super) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Result<Resolved> {
-    let rows = setting.survey.rows;
-    let batch = match setting.batching {
-        Batching::Mini(batch) => batch,
-        Batching::Full => rows,
-        Batching::Open => DEFAULT_BATCH.min(rows),
-    };
-    let k = hyper.number("k");
-    if k > setting.d_sae as f64 {
-        let most = format!("at most the {} latents", setting.d_sae);
-        return Err(Error::hyper("k", &most, hyper.text("k")));
-    }
-    if k * (batch as f64) < 1.0 {
-        return Err(Error::Conflict(format!(
-            "k {k} keeps no latent at all in a batch of {batch}; take a larger k or batch"
-        )));
-    }
-    if hyper.text("aux_k") == "auto" {
-        hyper.set("aux_k", (setting.survey.d_in / 2).max(1));
-    }
-    if hyper.text("dead_after") == "auto" {
-        let run = setting.length.steps(rows, batch).saturating_mul(batch);
-        hyper.set("dead_after", dead_after(rows, run, batch));
-    }
-    Ok(Resolved {
-        batching: Batching::Mini(batch),
-        warnings: Vec::new(),
-    })
+/// What a latent adds to the loss and its gradient beside its entries' derivatives.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Terms {
+    /// Of the penalty.
+    pub penalty: f64,
+    /// Derivative by the length of its decoder row.
+    pub by_norm: f64,
+    /// Derivative by its own numbers, in the order of [`Sparse::own`].
+    pub by_own: [f64; 2],
+    /// Derivative by its pre-activation in every row of the batch, beside the entries'.
+    pub by_every_row: f64,
+    /// What of the derivatives by its pre-activations does not go through its encoder bias.
+    pub beside_bias: f64,
 }
 
-/// The field's ten million rows are more than small data ever shows, so no latent would be dead
-/// and none revived. In two passes over the data a latent that answers to a single row of it has
-/// had its chance; a run of few passes still gives the revived nine tenths of its time.
-fn dead_after(rows: usize, run: usize, batch: usize) -> usize {
-    DEAD_AFTER_ROWS.min(2 * rows).min(run / 10).max(batch)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_latent_is_dead_when_it_had_its_chance() {
-        // 100 passes over 10,000 rows; one pass over a million; a stream of a billion; a few steps.
-        assert_eq!(dead_after(10_000, 1_000_000, 4096), 20_000);
-        assert_eq!(dead_after(1_000_000, 1_000_000, 4096), 100_000);
-        assert_eq!(dead_after(1_000_000_000, 1_000_000_000, 4096), 10_000_000);
-        assert_eq!(dead_after(10_000, 8192, 4096), 4096);
+/// Names and shapes of the parameters.
+pub(super) fn layout(sparse: &dyn Sparse, d_in: usize, d_sae: usize) -> Layout {
+    let mut blocks = vec![
+        ("w_enc", d_sae, d_in),
+        ("b_enc", 1, d_sae),
+        ("w_dec", d_sae, d_in),
+        ("b_dec", 1, d_in),
+    ];
+    blocks.extend(sparse.own().iter().map(|(name, _)| (*name, 1, d_sae)));
+    if sparse.threshold().is_some() {
+        blocks.push(("threshold", 1, 1));
     }
+    Layout::new(&blocks)
 }

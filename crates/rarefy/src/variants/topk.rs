@@ -1,7 +1,10 @@
 //! `TopK`: the k largest positive pre-activations of each row.
 
-use super::{Architecture, Example, Hyper, Info, Kind, OptionInfo, Sparse, sparse};
-use crate::engine::Selection;
+use super::sparse::{self, Abroad, Aux, Now, Sparse, Twin};
+use super::{Architecture, Example, Info, OptionInfo};
+use crate::codes::Codes;
+use crate::engine::{Centred, Encoder, Selection};
+use crate::params::Params;
 
 /// The architecture's line in the table.
 pub const INFO: Info = Info {
@@ -15,26 +18,57 @@ pub const INFO: Info = Info {
         latents: [0.0, 0.0, 2.0, 1.0],
     },
     defaults: sparse::DEFAULTS,
+    dial: Some(sparse::K_DIAL),
+    checks: &[
+        &[("k", "1")],
+        &[("k", "3")],
+        &[("k", "12")],
+        &[("k", "3"), ("aux_unit", "absolute")],
+    ],
     resolve: sparse::resolve,
-    build: |hyper| Ok(Architecture::Sparse(build(hyper))),
+    build: |hyper| {
+        Ok(Architecture::Sparse(Box::new(TopK {
+            k: hyper.number("k") as usize,
+            aux: sparse::aux(hyper),
+        })))
+    },
 };
 
 const OPTIONS: &[OptionInfo] = &[
-    OptionInfo {
-        name: "k",
-        help: "Latents that a row keeps; batch-topk: on average over a batch, so that 2.5 is a number too",
-        kind: Kind::Count(1),
-        default: "32",
-    },
+    sparse::ROW_K,
     sparse::AUX_K,
     sparse::AUX_COEFFICIENT,
+    sparse::AUX_UNIT,
     sparse::DEAD_AFTER,
 ];
 
-fn build(hyper: &Hyper) -> Sparse {
-    let selection = Selection::Row(hyper.number("k") as usize);
-    Sparse {
-        objective: sparse::objective(hyper, selection),
-        threshold: None,
+/// Its objective.
+#[derive(Debug, Clone)]
+struct TopK {
+    k: usize,
+    aux: Aux,
+}
+
+impl Sparse for TopK {
+    fn aux(&self) -> Aux {
+        self.aux
+    }
+
+    fn abroad(&self) -> Abroad {
+        Abroad::TopK(self.k)
+    }
+
+    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+        encoder.encode_centred(rows, Selection::Row(self.k), codes);
+    }
+
+    fn encode_trained(&self, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+        encoder.encode_centred(rows, Selection::Row(self.k), codes);
+    }
+}
+
+impl Twin for TopK {
+    fn keep(&self, pre: &[Vec<f64>], _: &[Vec<f64>]) -> Vec<Vec<usize>> {
+        sparse::largest_of_rows(pre, self.k)
     }
 }

@@ -9,7 +9,7 @@ use rarefy::data::Memory;
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::train::sparse::step::{Settings, Stage, Step};
-use rarefy::variants::{self, Architecture, Hyper};
+use rarefy::variants::{self, Architecture, Hyper, Now};
 use rarefy_kernels::int8::{self, Engine};
 use serde_json::json;
 
@@ -118,12 +118,13 @@ pub fn time(shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow::Result<Tim
     let Architecture::Sparse(sparse) = &architecture else {
         unreachable!("topk is an architecture of the sparse engine")
     };
-    let mut step = Step::new(sparse.objective, &params);
-    let mut descent = Descent::new(Rule::Adam, layout.len());
+    let mut step = Step::new(sparse.as_ref(), &params);
+    let mut descent = Descent::new(Rule::ADAM, layout.len());
     let settings = Settings {
         lr: (info.defaults.lr)(shape.latents),
         clip: info.defaults.clip,
         unit_norm: info.defaults.unit_norm,
+        now: Now::default(),
     };
     let (mut of_steps, mut of_stages, mut last) = (Vec::new(), Vec::new(), None);
     for turn in 0..WARM_UP + steps {

@@ -1,33 +1,32 @@
 //! One training step of a sparse architecture.
 //!
 //! ```text
-//! f = the selected entries of w_enc (x - b_dec) + b_enc         encode
-//! r = w_dec^T f + b_dec - x        L = 1/n sum |r|^2            decode, loss
+//! f = the entries of w_enc (x - b_dec) + b_enc that the architecture finds    encode
+//! r_l = w_dec^T f + b_dec - x over the latents of level l
+//! L = sum_l c_l 1/n sum |r_l|^2                                 decode, loss
 //! aux = c sum |r + w_dec^T a|^2 / sum |r - mean r|^2            a: largest among the dead
-//! dp = 2/n r . w_dec[j]      dw_dec[j] = 2/n sum f r      dw_enc[j] = sum dp (x - b_dec)
-//! db_dec = 2/n sum r - w_enc^T sum dp                           gradients, by latent
+//! df = 2/n r . w_dec[j]      dw_dec[j] = 2/n sum f r            gradients, by latent
+//! dp = df through the architecture's nonlinearity and penalty
+//! dw_enc[j] = sum dp (x - b_dec)      db_dec = 2/n sum r - w_enc^T sum dp
 //! ```
 //!
 //! Everything behind the encoder goes by latent: a latent's rows of both matrices, of their gradients
 //! and moments are visited twice, once for the gradient and, when the norm of the whole is known, once
 //! for clipping, Adam, the norm and the next step's quantisation. (Once would need the norm before the
 //! gradient.) No sum depends on the number of threads: partial sums belong to a panel of latents or to
-//! `ROWS` rows and are added in order.
+//! a few rows and are added in order.
 
-use rarefy_kernels::encoder::column_sums;
-use rarefy_kernels::int8::PANEL;
-use rarefy_kernels::sparse::{latent_gradient, normalise_row, project_row, residual_row};
-use rarefy_kernels::vector::{self, dot};
+use rarefy_kernels::vector::dot;
 use rayon::prelude::*;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Shape};
+use super::reading::Reading;
+use super::unroll::Unrolled;
 use crate::codes::Codes;
-use crate::engine::{Centred, Encoder, Grouped, Objective, Screen, Selection, centre};
+use crate::engine::{Centred, Encoder, centre};
 use crate::optim::Descent;
 use crate::params::Params;
-
-/// Rows whose sums are added up together.
-const ROWS: usize = 64;
+use crate::variants::{Now, RowTerms, Sparse, SparseBatch};
 
 /// What a step is told.
 #[derive(Debug, Clone, Copy)]
@@ -38,14 +37,20 @@ pub struct Settings {
     pub clip: Option<f64>,
     /// Whether decoder rows stay at length 1 (and their gradients perpendicular to them).
     pub unit_norm: bool,
+    /// What changes in the course of a run.
+    pub now: Now,
 }
 
 /// What a step found, before it changed anything.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Report {
-    /// Mean over rows of the sum over inputs of the squared error.
+    /// Mean over rows of the sum over outputs of the squared error, of all levels with their weights.
     pub reconstruction: f64,
-    /// The auxiliary loss with its coefficient.
+    /// The same of all latents together, with weight 1.
+    pub mse: f64,
+    /// The sparsity penalty with its coefficient.
+    pub penalty: f64,
+    /// The auxiliary losses with their coefficients: the dead latents' and that of a second reading.
     pub auxiliary: f64,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
@@ -73,49 +78,70 @@ pub enum Stage {
 }
 
 /// The buffers of a step and the encoder, kept from step to step.
-pub struct Step {
-    objective: Objective,
-    d_in: usize,
-    d_sae: usize,
-    encoder: Encoder,
-    /// `x - b_dec`, `[n, d_in]`.
-    centred: Vec<f32>,
-    main: Loss,
-    /// Dead latents, and their attempt at what is left over.
-    dead: Vec<u32>,
-    auxiliary: Loss,
-    /// In the parameters' layout; rows of latents without entries hold old numbers.
-    gradient: Vec<f32>,
+pub struct Step<'a> {
+    pub(super) sparse: &'a dyn Sparse,
+    pub(super) shape: Shape,
+    /// Whether the encoder takes `b_dec` off the rows.
+    pub(super) centres: bool,
+    pub(super) encoder: Encoder,
+    /// `x - b_dec`, or x, `[n, d_in]`.
+    pub(super) centred: Vec<f32>,
+    pub(super) main: Reading,
+    /// What each entry saw, if they follow one another.
+    pub(super) unrolled: Option<Unrolled>,
+    /// Pre-activations as codes, if the architecture reads them too.
+    pub(super) second: Option<Reading>,
+    /// Rows in which a latent is active, summed over latents.
+    active: usize,
+    /// Dead latents, and their attempt at what is left over: by level if that is asked for.
+    pub(super) dead: Vec<u32>,
+    pub(super) rest: Vec<Reading>,
+    /// Lengths of the decoder's rows, if the architecture wants them.
+    norms: Vec<f32>,
+    /// In the parameters' layout; rows of latents that have none hold old numbers.
+    pub(super) gradient: Vec<f32>,
+    /// Whether a latent has a gradient.
+    pub(super) touched: Vec<bool>,
 }
 
-/// Codes and what they leave over.
-struct Loss {
-    codes: Codes,
-    grouped: Grouped,
-    /// `[n, d_in]`.
-    residual: Vec<f32>,
-    /// Sum of its squares.
-    square: f64,
-    /// Sums of its columns.
-    columns: Vec<f64>,
-    /// Derivative of the loss by the residual, over the residual.
-    scale: f64,
-}
-
-impl Step {
+impl<'a> Step<'a> {
     /// Buffers for a model of this size; the encoder is quantised here and after each step.
-    pub fn new(objective: Objective, params: &Params) -> Self {
-        let (d_sae, d_in) = (params.get("b_enc").len(), params.get("b_dec").len());
+    pub fn new(sparse: &'a dyn Sparse, params: &Params) -> Self {
+        let (d_sae, d_out) = (params.get("b_enc").len(), params.get("b_dec").len());
+        let levels = sparse.levels(d_sae);
+        let readings = if sparse.aux().by_level {
+            levels.len()
+        } else {
+            1
+        };
         Self {
-            objective,
-            d_in,
-            d_sae,
+            sparse,
+            shape: Shape {
+                d_in: params.get("w_enc").len() / d_sae,
+                d_out,
+                d_sae,
+            },
+            centres: true,
             encoder: Encoder::new(params),
             centred: Vec::new(),
-            main: Loss::of(d_sae),
+            main: Reading::new(d_sae, levels),
+            unrolled: sparse.pursues().then(Unrolled::default),
+            second: sparse.second_reading().map(|_| Reading::plain(d_sae)),
+            active: 0,
             dead: Vec::new(),
-            auxiliary: Loss::of(d_sae),
+            rest: (0..readings).map(|_| Reading::plain(d_sae)).collect(),
+            norms: Vec::new(),
             gradient: vec![0.0; params.values().len()],
+            touched: vec![false; d_sae],
+        }
+    }
+
+    /// The same with an encoder that sees the rows as they are: `pre = w_enc x + b_enc`.
+    #[must_use]
+    pub fn uncentred(self) -> Self {
+        Self {
+            centres: false,
+            ..self
         }
     }
 
@@ -150,336 +176,141 @@ impl Step {
         settings: &Settings,
         done: &mut dyn FnMut(Stage),
     ) -> Report {
-        let n = x.len() / self.d_in;
-        self.encode(params, x);
+        let n = x.len() / self.shape.d_in;
+        self.encode(&settings.now, params, x);
         done(Stage::Encode);
-        self.decode(params, x);
+        self.decode(params, x, n);
         self.count(since_fired, n);
         done(Stage::Decode);
-        self.explain_rest(params);
+        self.explain_rest(params, n);
         done(Stage::Auxiliary);
-        let norm = self.backward(params, settings.unit_norm);
-        let report = self.report(n, norm);
+        let found = self.backward(params, settings, n);
+        let report = self.report(n, found.penalty, found.norm);
         done(Stage::Backward);
-        self.update(params, descent, norm, settings);
+        self.update(params, descent, found.norm, settings);
         done(Stage::Update);
         report
+    }
+
+    /// The codes of the last step's rows, for tests: some entries may have the value 0.
+    pub fn codes(&self) -> &Codes {
+        &self.main.codes
     }
 
     /// The gradient of the last step before clipping, for tests.
     pub fn gradient(&self, params: &Params) -> Params {
         let mut gradient = params.clone();
-        gradient.values_mut().fill(0.0);
-        let from = Blocks::of(self.d_in, self.d_sae, &self.gradient);
-        gradient.get_mut("b_enc").copy_from_slice(from.b_enc);
-        gradient.get_mut("b_dec").copy_from_slice(from.b_dec);
-        for j in (0..self.d_sae).filter(|&j| self.loss_of(j).is_some()) {
-            let row = j * self.d_in..(j + 1) * self.d_in;
-            gradient.get_mut("w_enc")[row.clone()].copy_from_slice(&from.w_enc[row.clone()]);
-            gradient.get_mut("w_dec")[row.clone()].copy_from_slice(&from.w_dec[row]);
+        let Shape { d_in, d_out, .. } = self.shape;
+        gradient.values_mut().copy_from_slice(&self.gradient);
+        for j in (0..self.shape.d_sae).filter(|&j| !self.touched[j]) {
+            gradient.get_mut("w_enc")[j * d_in..(j + 1) * d_in].fill(0.0);
+            gradient.get_mut("w_dec")[j * d_out..(j + 1) * d_out].fill(0.0);
         }
         gradient
     }
 
-    fn encode(&mut self, params: &Params, x: &[f32]) {
-        let b_dec = params.get("b_dec");
-        self.centred.resize(x.len(), 0.0);
-        centre(x, b_dec, &mut self.centred);
+    fn encode(&mut self, now: &Now, params: &Params, x: &[f32]) {
+        if self.centres {
+            self.centred.resize(x.len(), 0.0);
+            centre(x, params.get("b_dec"), &mut self.centred);
+        } else {
+            self.centred.clear();
+            self.centred.extend_from_slice(x);
+        }
         let rows = Centred {
             x: &self.centred,
             w_enc: params.get("w_enc"),
             b_enc: params.get("b_enc"),
         };
-        self.main.codes.clear();
-        let selection = self.objective.selection;
-        self.encoder
-            .encode_centred(&rows, selection, &mut self.main.codes);
-        self.main.grouped.fill(&self.main.codes);
+        self.main.clear();
+        let codes = &mut self.main.codes;
+        self.sparse.encode(now, params, &self.encoder, &rows, codes);
+        self.main.pre.extend_from_slice(&codes.values);
+        let (sparse, pre) = (self.sparse, &self.main.pre);
+        for ends in codes.offsets.windows(2) {
+            let row = ends[0]..ends[1];
+            let values = &mut codes.values[row.clone()];
+            sparse.activate(params, &codes.indices[row.clone()], &pre[row], values);
+        }
+        self.main.group();
     }
 
-    fn decode(&mut self, params: &Params, x: &[f32]) {
-        let n = x.len() / self.d_in;
-        let b_dec = params.get("b_dec");
-        self.main.leave(params, self.d_in, x, |_| b_dec);
+    fn decode(&mut self, params: &Params, x: &[f32], n: usize) {
+        let (b_dec, d_out) = (params.get("b_dec"), self.shape.d_out);
+        let row = |i: usize| (&x[i * d_out..(i + 1) * d_out], b_dec);
+        self.main.leave(params, row);
         self.main.scale = 2.0 / n as f64;
+        if let Some(unrolled) = &mut self.unrolled {
+            unrolled.fill(params, &self.main);
+        }
+        if let Some(second) = &mut self.second {
+            second.codes.clone_from(&self.main.codes);
+            second.codes.values.clone_from(&self.main.pre);
+            second.pre.clone_from(&self.main.pre);
+            second.group();
+            second.leave(params, row);
+            second.scale = 2.0 / n as f64;
+        }
     }
 
     /// Who fired, and who is dead.
     fn count(&mut self, since_fired: &mut [u64], n: usize) {
-        let after = self.objective.aux.dead_after;
+        let after = self.sparse.aux().dead_after;
         self.dead.clear();
+        self.active = 0;
         for (j, since) in since_fired.iter_mut().enumerate() {
-            *since = if self.main.grouped.of(j).0.is_empty() {
-                since.saturating_add(n as u64)
-            } else {
-                0
-            };
+            let fired = self.main.of(j).rows_with_value();
+            self.active += fired;
+            *since = if fired == 0 { *since + n as u64 } else { 0 };
             if *since >= after {
                 self.dead.push(j as u32);
             }
         }
     }
 
-    /// The dead latents' part: their largest pre-activations, decoded without `b_dec`, against the
-    /// residual, which counts as data here.
-    fn explain_rest(&mut self, params: &Params) {
-        let (d_in, aux) = (self.d_in, self.objective.aux);
-        self.auxiliary.codes.clear();
-        self.auxiliary.square = 0.0;
-        self.auxiliary.scale = 0.0;
-        if aux.coefficient > 0.0 && !self.dead.is_empty() {
-            let n = self.main.residual.len() / d_in;
-            let (w_enc, b_enc) = rows_of(params, &self.dead, d_in);
-            let encoder = Encoder::with_screen(&w_enc, &b_enc, Screen::Products, d_in, b_enc.len());
-            let k = aux.k.unwrap_or(d_in / 2).clamp(1, self.dead.len());
-            let rows = Centred {
-                x: &self.centred,
-                w_enc: &w_enc,
-                b_enc: &b_enc,
-            };
-            let codes = &mut self.auxiliary.codes;
-            encoder.encode_centred(&rows, Selection::Row(k), codes);
-            for latent in &mut codes.indices {
-                *latent = self.dead[*latent as usize];
-            }
-            let (zeros, left) = (vec![0.0; self.main.residual.len()], &self.main.residual);
-            self.auxiliary
-                .leave(params, d_in, &zeros, |i| &left[i * d_in..(i + 1) * d_in]);
-            // |r - mean r|^2 summed over the batch.
-            let mean_square = dot_f64(&self.main.columns) / n as f64;
-            let spread = self.main.square - mean_square;
-            if spread > 0.0 {
-                self.auxiliary.scale = 2.0 * aux.coefficient / spread;
-            }
+    /// Lengths of the decoder's rows, where the architecture wants them.
+    pub(super) fn measure_norms(&mut self, params: &Params) {
+        if self.sparse.wants_norms() {
+            let rows = params.get("w_dec").par_chunks_exact(self.shape.d_out);
+            let norms = rows.map(|row| dot(row, row).sqrt() as f32);
+            norms.collect_into_vec(&mut self.norms);
         }
-        self.auxiliary.grouped.fill(&self.auxiliary.codes);
     }
 
-    /// The loss that a latent has a part in, if any: dead latents are in no row's codes.
-    fn loss_of(&self, latent: usize) -> Option<&Loss> {
-        let losses = [&self.main, &self.auxiliary];
-        losses
-            .into_iter()
-            .find(|loss| loss.scale != 0.0 && !loss.grouped.of(latent).0.is_empty())
+    /// What the architecture sees of the batch.
+    pub(super) fn batch<'b>(&'b self, params: &'b Params, now: Now, n: usize) -> SparseBatch<'b> {
+        let mut batch = SparseBatch {
+            now,
+            n,
+            codes: &self.main.codes,
+            pre: &self.main.pre,
+            params,
+            norms: &self.norms,
+            terms: RowTerms::default(),
+        };
+        batch.terms = self.sparse.rows(&batch);
+        batch
     }
 
-    /// Gradients of everything; the norm of all of them.
-    fn backward(&mut self, params: &Params, unit_norm: bool) -> f64 {
-        let (d_in, d_sae) = (self.d_in, self.d_sae);
-        let mut gradient = std::mem::take(&mut self.gradient);
-        let Blocks {
-            w_enc,
-            b_enc,
-            w_dec,
-            b_dec,
-        } = Blocks::of_mut(d_in, d_sae, &mut gradient);
-        let (encoder, decoder) = (params.get("w_enc"), params.get("w_dec"));
-        let partial: Vec<(f64, Vec<f32>)> = w_enc
-            .par_chunks_mut(PANEL * d_in)
-            .zip(w_dec.par_chunks_mut(PANEL * d_in))
-            .zip(b_enc.par_chunks_mut(PANEL))
-            .enumerate()
-            .map(|(panel, ((d_enc, d_dec), d_bias))| {
-                let mut square = 0.0;
-                let mut through_b_dec = vec![0.0; d_in];
-                for (j, d_bias) in d_bias.iter_mut().enumerate() {
-                    let latent = panel * PANEL + j;
-                    *d_bias = 0.0;
-                    let Some(loss) = self.loss_of(latent) else {
-                        continue;
-                    };
-                    let (rows, values) = loss.grouped.of(latent);
-                    let row = j * d_in..(j + 1) * d_in;
-                    let (d_enc, d_dec) = (&mut d_enc[row.clone()], &mut d_dec[row]);
-                    d_enc.fill(0.0);
-                    d_dec.fill(0.0);
-                    let all = latent * d_in..(latent + 1) * d_in;
-                    let (x, r, scale) = (&self.centred, &loss.residual, loss.scale as f32);
-                    let w_dec = &decoder[all.clone()];
-                    let sum = latent_gradient(d_enc, d_dec, w_dec, x, r, rows, values, scale);
-                    vector::add_scaled(&mut through_b_dec, sum as f32, &encoder[all]);
-                    *d_bias = sum as f32;
-                    square += sum * sum + dot(d_enc, d_enc);
-                    square += if unit_norm {
-                        project_row(d_dec, w_dec)
-                    } else {
-                        dot(d_dec, d_dec)
-                    };
-                }
-                (square, through_b_dec)
-            })
-            .collect();
-        let mut of_b_dec: Vec<f64> = self
-            .main
-            .columns
-            .iter()
-            .map(|sum| sum * self.main.scale)
-            .collect();
-        for (_, through) in &partial {
-            of_b_dec
-                .iter_mut()
-                .zip(through)
-                .for_each(|(sum, t)| *sum -= f64::from(*t));
-        }
-        b_dec
-            .iter_mut()
-            .zip(&of_b_dec)
-            .for_each(|(b, sum)| *b = *sum as f32);
-        let squares: f64 = partial.iter().map(|(square, _)| square).sum();
-        self.gradient = gradient;
-        (squares + dot_f64(&of_b_dec)).sqrt()
-    }
-
-    fn report(&self, n: usize, gradient_norm: f64) -> Report {
+    fn report(&self, n: usize, penalty: f64, gradient_norm: f64) -> Report {
+        let auxiliary = self.rest.iter().chain(&self.second);
+        let values = self.main.codes.values.iter().map(|value| value.abs());
         Report {
-            reconstruction: self.main.square / n as f64,
-            auxiliary: self.auxiliary.scale / 2.0 * self.auxiliary.square,
+            reconstruction: self.main.weighted_square() / n as f64,
+            mse: self.main.left.last().map_or(0.0, |left| left.square) / n as f64,
+            penalty,
+            auxiliary: auxiliary
+                .map(|reading| reading.scale / 2.0 * reading.weighted_square())
+                .sum(),
             gradient_norm,
-            l0: self.main.codes.indices.len() as f64 / n as f64,
+            l0: self.active as f64 / n as f64,
             dead: self.dead.len(),
-            smallest: smallest(&self.main.codes),
+            smallest: values.filter(|value| *value > 0.0).reduce(f32::min),
         }
     }
 
-    /// Clipping, Adam, the decoder's norm and the encoder's bytes, panel by panel.
-    fn update(
-        &mut self,
-        params: &mut Params,
-        descent: &mut Descent,
-        norm: f64,
-        settings: &Settings,
-    ) {
-        let (d_in, d_sae) = (self.d_in, self.d_sae);
-        let (adam, [mean, square]) = descent.next_adam(settings.lr, norm, settings.clip);
-        let mut encoder = std::mem::replace(&mut self.encoder, Encoder::empty());
-        let p = Blocks::of_mut(d_in, d_sae, params.values_mut());
-        let m = Blocks::of_mut(d_in, d_sae, mean);
-        let v = Blocks::of_mut(d_in, d_sae, square);
-        let g = Blocks::of(d_in, d_sae, &self.gradient);
-        vector::adam(&adam, p.b_dec, g.b_dec, m.b_dec, v.b_dec);
-        vector::adam(&adam, p.b_enc, g.b_enc, m.b_enc, v.b_enc);
-        let no_gradient = vec![0.0; d_in];
-        let wide = PANEL * d_in;
-        let row = |j: usize| j * d_in..(j + 1) * d_in;
-        encoder
-            .panels_mut()
-            .zip(p.b_enc.par_chunks(PANEL))
-            .zip(
-                p.w_enc
-                    .par_chunks_mut(wide)
-                    .zip(p.w_dec.par_chunks_mut(wide)),
-            )
-            .zip(
-                m.w_enc
-                    .par_chunks_mut(wide)
-                    .zip(m.w_dec.par_chunks_mut(wide)),
-            )
-            .zip(
-                v.w_enc
-                    .par_chunks_mut(wide)
-                    .zip(v.w_dec.par_chunks_mut(wide)),
-            )
-            .enumerate()
-            .for_each(|(panel, ((((mut bytes, b_enc), p), m), v))| {
-                for j in 0..b_enc.len() {
-                    let latent = panel * PANEL + j;
-                    let (here, all) = (row(j), row(latent));
-                    let (g_enc, g_dec) = match self.loss_of(latent) {
-                        Some(_) => (&g.w_enc[all.clone()], &g.w_dec[all]),
-                        None => (&no_gradient[..], &no_gradient[..]),
-                    };
-                    let at = here.clone();
-                    vector::adam(
-                        &adam,
-                        &mut p.0[at.clone()],
-                        g_enc,
-                        &mut m.0[at.clone()],
-                        &mut v.0[at],
-                    );
-                    let at = here.clone();
-                    vector::adam(
-                        &adam,
-                        &mut p.1[at.clone()],
-                        g_dec,
-                        &mut m.1[at.clone()],
-                        &mut v.1[at],
-                    );
-                    if settings.unit_norm {
-                        normalise_row(&mut p.1[here]);
-                    }
-                }
-                bytes.quantise(p.0, b_enc);
-            });
-        self.encoder = encoder;
+    /// The blocks of the gradient.
+    pub(super) fn gradient_blocks(&self) -> Blocks<&[f32]> {
+        Blocks::of(self.shape, &self.gradient)
     }
-}
-
-impl Loss {
-    fn of(d_sae: usize) -> Self {
-        Self {
-            codes: Codes::new(d_sae),
-            grouped: Grouped::default(),
-            residual: Vec::new(),
-            square: 0.0,
-            columns: Vec::new(),
-            scale: 0.0,
-        }
-    }
-
-    /// What the codes leave over of `x`, decoded on top of `base`: residual, its square, its columns.
-    fn leave<'b>(
-        &mut self,
-        params: &Params,
-        d_in: usize,
-        x: &[f32],
-        base: impl Fn(usize) -> &'b [f32] + Sync,
-    ) {
-        let (codes, w_dec) = (&self.codes, params.get("w_dec"));
-        self.residual.resize(x.len(), 0.0);
-        let partial: Vec<(f64, Vec<f64>)> = self
-            .residual
-            .par_chunks_mut(ROWS * d_in)
-            .enumerate()
-            .map(|(chunk, residual)| {
-                let mut square = 0.0;
-                for (i, r) in residual.chunks_exact_mut(d_in).enumerate() {
-                    let row = chunk * ROWS + i;
-                    let entries = codes.offsets[row]..codes.offsets[row + 1];
-                    let (indices, values) =
-                        (&codes.indices[entries.clone()], &codes.values[entries]);
-                    let x = &x[row * d_in..(row + 1) * d_in];
-                    square += residual_row(r, x, base(row), w_dec, indices, values);
-                }
-                let mut columns = vec![0.0; d_in];
-                column_sums(residual, &mut columns);
-                (square, columns)
-            })
-            .collect();
-        self.square = partial.iter().map(|(square, _)| square).sum();
-        self.columns = vec![0.0; d_in];
-        for (_, columns) in &partial {
-            self.columns
-                .iter_mut()
-                .zip(columns)
-                .for_each(|(sum, c)| *sum += c);
-        }
-    }
-}
-
-/// Encoder rows and biases of some latents, side by side.
-fn rows_of(params: &Params, latents: &[u32], d_in: usize) -> (Vec<f32>, Vec<f32>) {
-    let (w_enc, b_enc) = (params.get("w_enc"), params.get("b_enc"));
-    let mut rows = Vec::with_capacity(latents.len() * d_in);
-    for &j in latents {
-        rows.extend_from_slice(&w_enc[j as usize * d_in..][..d_in]);
-    }
-    (rows, latents.iter().map(|&j| b_enc[j as usize]).collect())
-}
-
-fn smallest(codes: &Codes) -> Option<f32> {
-    codes.values.iter().copied().reduce(f32::min)
-}
-
-fn dot_f64(values: &[f64]) -> f64 {
-    values.iter().map(|v| v * v).sum()
 }

@@ -1,0 +1,147 @@
+//! Models there and back again.
+
+use super::*;
+use crate::data::Memory;
+use crate::variants::Info;
+use rand::SeedableRng;
+
+/// A model of 3 inputs and 5 latents as it starts from the seed, with a threshold if it has one.
+fn made_up(info: &'static Info, hyper: Hyper) -> Model {
+    let architecture = (info.build)(&hyper).unwrap();
+    let rows = Memory::new("rows", 3, (0..12).map(|i| (i as f32).sin()).collect());
+    let mut rng = crate::Rng::seed_from_u64(1);
+    let layout = architecture.layout(3, 5);
+    let mut params = architecture.init(&layout, &rows, &mut rng).unwrap();
+    if params.find("threshold").is_some() {
+        params.get_mut("threshold").fill(0.125);
+    }
+    Model::new(info, hyper, params, Pipeline::identity(3), Some((1, 3))).unwrap()
+}
+
+/// Every architecture comes back as itself, and is what another tool knows.
+#[test]
+fn every_architecture_reads_back_as_itself() {
+    for info in variants::VARIANTS {
+        let given = [("k", "2".to_owned())];
+        let given = given
+            .into_iter()
+            .filter(|(name, _)| info.options.iter().any(|o| o.name == *name));
+        let model = made_up(info, Hyper::check(info.options, given).unwrap());
+        let folder = tempfile::tempdir().unwrap();
+        save(&model, folder.path()).unwrap();
+        let back = load(folder.path()).unwrap();
+        assert_eq!(back.info.name, info.name);
+        assert_eq!(
+            (back.params(), &back.hyper),
+            (model.params(), &model.hyper),
+            "{}",
+            info.name
+        );
+        let text = std::fs::read_to_string(folder.path().join(CONFIG)).unwrap();
+        let config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let (name, centred) = match info.name {
+            "relu" => ("standard", true),
+            "abs-topk" => ("abstopk", true),
+            "batch-topk" | "matryoshka" => ("jumprelu", true),
+            "kl" => ("kl", false),
+            same => (same, true),
+        };
+        assert_eq!(config["architecture"], name);
+        assert_eq!(config["apply_b_dec_to_input"], centred);
+        let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
+        let file = Reader::new(Path::new("weights"), &bytes).unwrap();
+        if name == "jumprelu" {
+            let thresholds = tensor(&file, folder.path(), "threshold", &[5]).unwrap();
+            assert_eq!(thresholds, [0.125; 5]);
+        }
+        if name == "topk" {
+            assert_eq!(
+                (&config["k"], &config["rescale_acts_by_decoder_norm"]),
+                (&2.into(), &false.into())
+            );
+        }
+    }
+}
+
+#[test]
+fn a_model_that_computes_something_else_is_refused() {
+    let info = variants::find("topk").unwrap();
+    let given = [("k", "2".to_owned())];
+    let model = made_up(info, Hyper::check(info.options, given).unwrap());
+    let folder = tempfile::tempdir().unwrap();
+    save(&model, folder.path()).unwrap();
+    let path = folder.path().join(CONFIG);
+    let text = std::fs::read_to_string(&path).unwrap();
+    for (from, to, expected) in [
+        (
+            "\"apply_b_dec_to_input\": true",
+            "\"apply_b_dec_to_input\": false",
+            "apply_b_dec_to_input: expected true, got false",
+        ),
+        (
+            "\"rescale_acts_by_decoder_norm\": false,",
+            "",
+            "rescale_acts_by_decoder_norm: expected false",
+        ),
+        (
+            "\"normalize_activations\": \"none\"",
+            "\"normalize_activations\": \"layer_norm\"",
+            "normalize_activations: expected none, got layer_norm",
+        ),
+    ] {
+        assert_eq!(text.matches(from).count(), 1, "{from}: {text}");
+        std::fs::write(&path, text.replace(from, to)).unwrap();
+        let error = load(folder.path()).err().unwrap().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
+    // Without our options, the k of the file counts and not our default.
+    let from = text.find("\"options\"").unwrap();
+    let bare = text[..from].trim_end().trim_end_matches(',').to_owned() + "}";
+    std::fs::write(&path, bare).unwrap();
+    assert_eq!(load(folder.path()).unwrap().hyper.text("k"), "2");
+}
+
+#[test]
+fn a_model_reads_back_as_itself_and_lies_on_disk_as_saelens_expects() {
+    for tied in ["false", "true"] {
+        let info = variants::find("kl").unwrap();
+        let hyper = Hyper::check(info.options, [("tied", tied.to_owned())]).unwrap();
+        let model = made_up(info, hyper);
+        let folder = tempfile::tempdir().unwrap();
+        save(&model, folder.path()).unwrap();
+        let back = load(folder.path()).unwrap();
+        assert_eq!(
+            (back.params(), &back.hyper, back.image_shape),
+            (model.params(), &model.hyper, Some((1, 3)))
+        );
+
+        let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
+        let file = Reader::new(Path::new("weights"), &bytes).unwrap();
+        let w_enc = tensor(&file, folder.path(), "W_enc", &[3, 5]).unwrap();
+        // W_enc[j, l] on disk is the weight of latent l for input j.
+        assert_eq!(w_enc[5 + 4], model.params().get("w_enc")[4 * 3 + 1]);
+        let w_dec = tensor(&file, folder.path(), "W_dec", &[5, 3]).unwrap();
+        assert_eq!(
+            w_dec,
+            model
+                .params()
+                .find("w_dec")
+                .unwrap_or(model.params().get("w_enc"))
+        );
+    }
+}
+
+#[test]
+fn a_wrong_shape_names_the_tensor() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = r#"{"architecture": "kl", "d_in": 3, "d_sae": 2}"#;
+    std::fs::write(folder.path().join(CONFIG), config).unwrap();
+    let mut weights = Writer::default();
+    weights.tensor("W_enc", &[2, 3], &[0.0f32; 6]);
+    weights.write(&folder.path().join(WEIGHTS)).unwrap();
+    let error = load(folder.path()).err().unwrap().to_string();
+    assert!(
+        error.contains("W_enc: expected [3, 2], got [2, 3]"),
+        "{error}"
+    );
+}

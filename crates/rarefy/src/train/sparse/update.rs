@@ -1,0 +1,101 @@
+//! The second half of a step: every latent's weights move, and become bytes again.
+
+use rarefy_kernels::int8::PANEL;
+use rarefy_kernels::sparse::normalise_row;
+use rarefy_kernels::vector;
+use rayon::prelude::*;
+
+use super::blocks::Blocks;
+use super::step::{Settings, Step};
+use crate::engine::Encoder;
+use crate::optim::Descent;
+use crate::params::Params;
+
+impl Step<'_> {
+    /// Clipping, Adam, the decoder's norm and the encoder's bytes, panel by panel.
+    pub(super) fn update(
+        &mut self,
+        params: &mut Params,
+        descent: &mut Descent,
+        norm: f64,
+        settings: &Settings,
+    ) {
+        let (shape, tied) = (self.shape, self.sparse.pursues());
+        let (adam, [mean, square]) = descent.next_adam(settings.lr, norm, settings.clip);
+        let mut encoder = std::mem::replace(&mut self.encoder, Encoder::empty());
+        let p = Blocks::of_mut(shape, params.values_mut());
+        let m = Blocks::of_mut(shape, mean);
+        let v = Blocks::of_mut(shape, square);
+        let g = self.gradient_blocks();
+        vector::adam(&adam, p.b_dec, g.b_dec, m.b_dec, v.b_dec);
+        vector::adam(&adam, p.b_enc, g.b_enc, m.b_enc, v.b_enc);
+        let own = self.sparse.own().len() * shape.d_sae;
+        let of = ..own;
+        vector::adam(
+            &adam,
+            &mut p.own[of],
+            &g.own[of],
+            &mut m.own[of],
+            &mut v.own[of],
+        );
+        let (wide_in, wide_out) = (PANEL * shape.d_in, PANEL * shape.d_out);
+        let moments = m
+            .w_enc
+            .par_chunks_mut(wide_in)
+            .zip(v.w_enc.par_chunks_mut(wide_in));
+        let moments = moments.zip(
+            m.w_dec
+                .par_chunks_mut(wide_out)
+                .zip(v.w_dec.par_chunks_mut(wide_out)),
+        );
+        encoder
+            .panels_mut()
+            .zip(p.b_enc.par_chunks(PANEL))
+            .zip(
+                p.w_enc
+                    .par_chunks_mut(wide_in)
+                    .zip(p.w_dec.par_chunks_mut(wide_out)),
+            )
+            .zip(moments)
+            .enumerate()
+            .for_each(
+                |(
+                    panel,
+                    (((mut bytes, b_enc), (w_enc, w_dec)), ((m_enc, v_enc), (m_dec, v_dec))),
+                )| {
+                    let latents = panel * PANEL..panel * PANEL + b_enc.len();
+                    let touched = &self.touched[latents.clone()];
+                    let (first, end) = (latents.start, latents.end);
+                    let g_enc = &g.w_enc[first * shape.d_in..end * shape.d_in];
+                    let g_dec = &g.w_dec[first * shape.d_out..end * shape.d_out];
+                    if !tied {
+                        move_rows(&adam, touched, [&mut *w_enc, m_enc, v_enc], g_enc);
+                        bytes.quantise(w_enc, b_enc);
+                    }
+                    move_rows(&adam, touched, [&mut *w_dec, m_dec, v_dec], g_dec);
+                    if settings.unit_norm {
+                        w_dec.chunks_exact_mut(shape.d_out).for_each(normalise_row);
+                    }
+                    if tied {
+                        w_enc.copy_from_slice(w_dec);
+                        bytes.quantise(w_enc, b_enc);
+                    }
+                },
+            );
+        self.encoder = encoder;
+        self.sparse.constrain(params);
+    }
+}
+
+/// Adam on rows of which some have no gradient.
+fn move_rows(adam: &vector::Adam, touched: &[bool], [w, m, v]: [&mut [f32]; 3], g: &[f32]) {
+    let width = w.len() / touched.len();
+    let zeros = vec![0.0; width];
+    let rows = w.chunks_exact_mut(width).zip(m.chunks_exact_mut(width));
+    let rows = rows
+        .zip(v.chunks_exact_mut(width))
+        .zip(g.chunks_exact(width));
+    for ((((w, m), v), g), touched) in rows.zip(touched) {
+        vector::adam(adam, w, if *touched { g } else { &zeros }, m, v);
+    }
+}

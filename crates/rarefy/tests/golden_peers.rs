@@ -1,0 +1,539 @@
+//! Golden steps from outside: five training steps of each architecture by the released `SAELens` and
+//! `dictionary_learning`.
+//!
+//! `golden/peers/make_*.py` make them; the README beside them says what is in a file. Our step starts from
+//! the same weights, sees the same rows, takes the same learning rates. Codes, every part of the loss, the
+//! gradient of every parameter and its norm, and the weights after five steps must be the package's to 1e-5.
+//!
+//! Where a package means something else than we do:
+//! * Decoder rows of our `topk` family have length 1. `SAELens` by default multiplies pre-activations by
+//!   the rows' lengths, which at length 1 is the same function; its form without that is compared.
+//! * A latent is dead here if it is after the step's rows, in `SAELens` if it was before: in what is
+//!   compared no dead latent fires. (`saelens_topk_revived` shows their rule and is not compared.)
+//! * `dictionary_learning`'s jumprelu counts latents by their values, so the half of the window below a
+//!   threshold does not reach the penalty; in what is compared nothing lies there. It does not take `b_dec` off.
+//! * Both clip by `1 / (norm + 1e-6)`, we by the norm: a millionth.
+//! * `dl_gated_anneal` has no counterpart here: the power of our gated penalty is 1.
+
+use std::path::Path;
+
+use rarefy::codes::Codes;
+use rarefy::optim::descent::{Descent, Rule};
+use rarefy::params::Params;
+use rarefy::train::sparse::step::{Report, Settings, Step};
+use rarefy::variants::{self, Architecture, Hyper, Now};
+use safetensors::SafeTensors;
+
+const STEPS: usize = 5;
+const ROOM: f64 = 1e-5;
+
+/// A fixture and what it is here.
+struct Case {
+    file: &'static str,
+    arch: &'static str,
+    options: &'static [(&'static str, &'static str)],
+    /// Decoder rows of length 1.
+    unit: bool,
+    clip: Option<f64>,
+    beta1: f64,
+    centred: bool,
+    /// The package's names of the parts of our loss.
+    reconstruction: &'static [&'static str],
+    penalty: &'static [&'static str],
+    auxiliary: &'static [&'static str],
+}
+
+const SAELENS: Case = Case {
+    file: "",
+    arch: "",
+    options: &[],
+    unit: false,
+    clip: Some(1.0),
+    beta1: 0.9,
+    centred: true,
+    reconstruction: &["mse_loss"],
+    penalty: &[],
+    auxiliary: &[],
+};
+
+const RELU: Case = Case {
+    arch: "relu",
+    penalty: &["l1_loss"],
+    ..SAELENS
+};
+
+const JUMPRELU: Case = Case {
+    arch: "jumprelu",
+    penalty: &["l0_loss"],
+    ..SAELENS
+};
+
+const TOPK: Case = Case {
+    auxiliary: &["auxiliary_reconstruction_loss"],
+    ..SAELENS
+};
+
+const MATRYOSHKA: Case = Case {
+    arch: "matryoshka",
+    reconstruction: &["mse_loss", "inner_mse_loss_8", "inner_mse_loss_20"],
+    ..TOPK
+};
+
+const DL: Case = Case {
+    arch: "relu",
+    unit: true,
+    clip: None,
+    penalty: &["sparsity_loss"],
+    ..SAELENS
+};
+
+const CASES: &[Case] = &[
+    Case {
+        file: "saelens_standard_l1",
+        options: &[("l1", "0.3")],
+        ..RELU
+    },
+    Case {
+        file: "saelens_standard_lp_half",
+        options: &[("l1", "0.004"), ("p", "0.5")],
+        ..RELU
+    },
+    Case {
+        file: "saelens_standard_l2_warm_up",
+        options: &[("l1", "0.5"), ("p", "2")],
+        ..RELU
+    },
+    Case {
+        file: "saelens_standard_not_centred",
+        options: &[("l1", "0.3")],
+        centred: false,
+        ..RELU
+    },
+    Case {
+        file: "saelens_topk_plain",
+        arch: "topk",
+        options: &[
+            ("k", "5"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "0.5"),
+        ],
+        ..TOPK
+    },
+    Case {
+        file: "saelens_abstopk_plain",
+        arch: "abs-topk",
+        options: &[
+            ("k", "5"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "1"),
+        ],
+        ..TOPK
+    },
+    Case {
+        file: "saelens_batchtopk_plain",
+        arch: "batch-topk",
+        options: &[
+            ("k", "4.2"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "1"),
+        ],
+        ..TOPK
+    },
+    Case {
+        file: "saelens_jumprelu_step",
+        options: &[("l0", "0.1"), ("bandwidth", "0.3")],
+        ..JUMPRELU
+    },
+    Case {
+        file: "saelens_jumprelu_clamped",
+        options: &[("l0", "0.0001"), ("bandwidth", "0.3")],
+        ..JUMPRELU
+    },
+    Case {
+        file: "saelens_jumprelu_tanh",
+        options: &[("l0", "0.1"), ("bandwidth", "0.3"), ("penalty", "tanh")],
+        ..JUMPRELU
+    },
+    Case {
+        file: "saelens_jumprelu_quadratic",
+        options: &[
+            ("l0", "0.1"),
+            ("bandwidth", "0.3"),
+            ("penalty", "quadratic"),
+            ("target_l0", "6"),
+        ],
+        ..JUMPRELU
+    },
+    Case {
+        file: "saelens_jumprelu_pre_act",
+        options: &[
+            ("l0", "0.1"),
+            ("bandwidth", "0.3"),
+            ("pre_act", "0.05"),
+            ("aux_coefficient", "0"),
+        ],
+        penalty: &["l0_loss", "pre_act_loss"],
+        ..JUMPRELU
+    },
+    Case {
+        file: "saelens_jumprelu_step_ste",
+        options: &[
+            ("l0", "0.1"),
+            ("bandwidth", "0.3"),
+            ("ste_to_input", "true"),
+        ],
+        ..JUMPRELU
+    },
+    Case {
+        file: "saelens_jumprelu_tanh_ste_pre_act",
+        options: &[
+            ("l0", "0.1"),
+            ("bandwidth", "0.3"),
+            ("penalty", "tanh"),
+            ("ste_to_input", "true"),
+            ("pre_act", "0.05"),
+            ("aux_coefficient", "0"),
+        ],
+        penalty: &["l0_loss", "pre_act_loss"],
+        ..JUMPRELU
+    },
+    Case {
+        file: "saelens_gated",
+        arch: "gated",
+        options: &[("l1", "0.3"), ("gate_decoder", "learns")],
+        penalty: &["l1_loss"],
+        ..TOPK
+    },
+    Case {
+        file: "saelens_matryoshka_plain_norms",
+        options: &[
+            ("k", "4.3"),
+            ("levels", "0.2,0.5"),
+            ("level_weights", "1,1,1"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "1"),
+        ],
+        ..MATRYOSHKA
+    },
+    Case {
+        file: "saelens_matryoshka_aux_by_level_plain_norms",
+        options: &[
+            ("k", "4.3"),
+            ("levels", "0.2,0.5"),
+            ("level_weights", "1,1,1"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "1"),
+            ("aux_by_level", "true"),
+        ],
+        ..MATRYOSHKA
+    },
+    Case {
+        file: "saelens_matching_pursuit",
+        arch: "matching-pursuit",
+        options: &[("k", "6"), ("residual", "0.7")],
+        ..SAELENS
+    },
+    Case {
+        file: "dl_standard",
+        options: &[("l1", "0.2")],
+        ..DL
+    },
+    Case {
+        file: "dl_april",
+        options: &[("l1", "0.2")],
+        unit: false,
+        clip: Some(1.0),
+        ..DL
+    },
+    Case {
+        file: "dl_jumprelu",
+        arch: "jumprelu",
+        options: &[
+            ("l0", "1"),
+            ("bandwidth", "0.1"),
+            ("penalty", "target"),
+            ("target_l0", "6"),
+        ],
+        clip: Some(1.0),
+        beta1: 0.0,
+        centred: false,
+        ..DL
+    },
+    Case {
+        file: "dl_gated",
+        arch: "gated",
+        options: &[("l1", "0.2"), ("gate_decoder", "fixed")],
+        beta1: 0.0,
+        auxiliary: &["aux_loss"],
+        ..DL
+    },
+    Case {
+        file: "dl_matryoshka",
+        arch: "matryoshka",
+        // Its mean over three levels of losses with weights 0.5, 0.3, 0.2.
+        options: &[
+            ("k", "4"),
+            ("levels", "0.25,0.5"),
+            (
+                "level_weights",
+                "0.16666666666666666,0.1,0.06666666666666667",
+            ),
+        ],
+        clip: Some(1.0),
+        reconstruction: &["l2_loss_9", "l2_loss_18", "l2_loss_37"],
+        penalty: &[],
+        auxiliary: &["auxk_loss"],
+        ..DL
+    },
+    Case {
+        file: "dl_p_anneal_lp",
+        ..DL
+    },
+    Case {
+        file: "dl_p_anneal_lp_p",
+        options: &[("p_root", "false")],
+        ..DL
+    },
+];
+
+/// A fixture as it lies on disk.
+struct Golden(Vec<u8>);
+
+impl Golden {
+    fn load(name: &str) -> Self {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/peers");
+        Self(std::fs::read(folder.join(format!("{name}.safetensors"))).unwrap())
+    }
+
+    fn file(&self) -> SafeTensors<'_> {
+        SafeTensors::deserialize(&self.0).unwrap()
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.file().names().contains(&name)
+    }
+
+    fn f32(&self, name: &str) -> Vec<f32> {
+        let data = self.file().tensor(name).unwrap().data().to_vec();
+        data.as_chunks()
+            .0
+            .iter()
+            .map(|raw| f32::from_le_bytes(*raw))
+            .collect()
+    }
+
+    fn f64(&self, name: &str) -> Vec<f64> {
+        let data = self.file().tensor(name).unwrap().data().to_vec();
+        data.as_chunks()
+            .0
+            .iter()
+            .map(|raw| f64::from_le_bytes(*raw))
+            .collect()
+    }
+
+    fn text(&self, key: &str) -> String {
+        let metadata = SafeTensors::read_metadata(&self.0).unwrap().1;
+        metadata.metadata().clone().unwrap()[key].clone()
+    }
+
+    /// Steps' figures that may be absent.
+    fn steps(&self, name: &str) -> Option<Vec<f64>> {
+        self.has(name).then(|| self.f64(name))
+    }
+
+    /// The package's tensors in our blocks.
+    fn params(&self, prefix: &str, like: &Params) -> Params {
+        let mut params = like.clone();
+        let blocks = like.layout().blocks().to_vec();
+        for block in blocks {
+            let name = match block.name {
+                "w_enc" => "W_enc",
+                "w_dec" => "W_dec",
+                "b_enc" if self.has("before.b_gate") => "b_gate",
+                other => other,
+            };
+            // A threshold that is found after training; an encoder that is the decoder.
+            if !self.has(&format!("{prefix}.{name}")) {
+                continue;
+            }
+            let mut values = self.f32(&format!("{prefix}.{name}"));
+            let by_columns = match name {
+                "W_enc" => self.text("layout_W_enc") == "d_in d_sae",
+                "W_dec" => self.text("layout_W_dec") == "d_in d_sae",
+                _ => false,
+            };
+            if by_columns {
+                values = (0..block.rows * block.cols)
+                    .map(|at| values[at % block.cols * block.rows + at / block.cols])
+                    .collect();
+            }
+            if (name, prefix) == ("threshold", "after") {
+                // The package brings them back to 0 before the next step, we after this one.
+                values.iter_mut().for_each(|theta| *theta = theta.max(0.0));
+            }
+            params.get_mut(block.name).copy_from_slice(&values);
+        }
+        params
+    }
+}
+
+fn architecture(case: &Case, golden: &Golden, step: usize) -> Architecture {
+    let info = variants::find(case.arch).unwrap();
+    let mut given: Vec<(&str, String)> = case
+        .options
+        .iter()
+        .map(|(k, v)| (*k, (*v).to_owned()))
+        .collect();
+    given.push(("dead_after", "1000".into()));
+    // Annealing moves these two from step to step.
+    if let Some(p) = golden.steps("p") {
+        given.push(("p", p[step].to_string()));
+        given.push(("l1", golden.f64("sparsity_coeff")[step].to_string()));
+    }
+    let hyper = Hyper::check(info.options, given).unwrap();
+    (info.build)(&hyper).unwrap()
+}
+
+#[track_caller]
+fn near(what: &str, got: f64, want: f64) {
+    let off = (got - want).abs() / want.abs().max(1e-6);
+    assert!(off < ROOM, "{what}: {got} not {want}, {off:.1e} off");
+}
+
+/// Norm of the difference over the norm, of each block that the package has.
+#[track_caller]
+fn blocks_near(what: &str, got: &Params, golden: &Golden, prefix: &str) {
+    let want = golden.params(prefix, &Params::zeros(got.layout()));
+    for block in want.layout().blocks() {
+        let (got, want) = (got.get(block.name), want.get(block.name));
+        let wide = |v: &f32| f64::from(*v);
+        let off: f64 = got
+            .iter()
+            .zip(want)
+            .map(|(a, b)| (wide(a) - wide(b)).powi(2))
+            .sum();
+        let all: f64 = want.iter().map(|b| wide(b).powi(2)).sum();
+        if all == 0.0 && !golden.has(&format!("{prefix}.{}", block.name)) {
+            continue;
+        }
+        let off = (off / all.max(1e-12)).sqrt();
+        assert!(off < ROOM, "{what}, {}: {off:.1e} apart", block.name);
+    }
+}
+
+fn parts_near(what: &str, report: &Report, golden: &Golden, case: &Case, step: usize) {
+    let sum = |names: &[&str]| -> f64 {
+        names
+            .iter()
+            .map(|name| golden.f64(&format!("loss.{name}"))[step])
+            .sum()
+    };
+    near(
+        &format!("{what}, reconstruction"),
+        report.reconstruction,
+        sum(case.reconstruction),
+    );
+    near(
+        &format!("{what}, penalty"),
+        report.penalty,
+        sum(case.penalty),
+    );
+    near(
+        &format!("{what}, auxiliary"),
+        report.auxiliary,
+        sum(case.auxiliary),
+    );
+    let total = report.reconstruction + report.penalty + report.auxiliary;
+    near(
+        &format!("{what}, total"),
+        total,
+        golden.f64("loss.total")[step],
+    );
+    near(
+        &format!("{what}, norm"),
+        report.gradient_norm,
+        golden.f64("grad_norm")[step],
+    );
+    near(&format!("{what}, L0"), report.l0, golden.f64("l0")[step]);
+}
+
+fn five_steps(case: &Case) {
+    let golden = Golden::load(case.file);
+    let size = |key: &str| golden.text(key).parse::<usize>().unwrap();
+    let (d_in, d_sae) = (size("d_in"), size("d_sae"));
+    let like = Params::zeros(&architecture(case, &golden, 0).layout(d_in, d_sae));
+    let mut params = golden.params("before", &like);
+    if !golden.has("before.W_enc") {
+        let w_dec = params.get("w_dec").to_vec();
+        params.get_mut("w_enc").copy_from_slice(&w_dec);
+    }
+    let rule = Rule::Adam {
+        beta1: case.beta1,
+        beta2: 0.999,
+    };
+    let mut descent = Descent::new(rule, params.values().len());
+    let mut since_fired = vec![0; d_sae];
+    if golden.has("dead") {
+        let dead = golden.file().tensor("dead").unwrap().data()[..d_sae].to_vec();
+        let of = since_fired.iter_mut().zip(dead);
+        of.for_each(|(since, dead)| *since = 1000 * u64::from(dead));
+    }
+    let scale = golden
+        .steps("sparsity_scale")
+        .unwrap_or_else(|| vec![1.0; STEPS]);
+    for (step, lr) in golden.f64("lr").into_iter().enumerate() {
+        let architecture = architecture(case, &golden, step);
+        let Architecture::Sparse(sparse) = &architecture else {
+            panic!("all of them are sparse")
+        };
+        let mut one = Step::new(sparse.as_ref(), &params);
+        if !case.centred {
+            one = one.uncentred();
+        }
+        let settings = Settings {
+            lr,
+            clip: case.clip,
+            unit_norm: case.unit,
+            now: Now {
+                sparsity: scale[step],
+            },
+        };
+        let x = golden.f32(&format!("x.{step}"));
+        let before = params.clone();
+        let report = one.run(&mut params, &mut descent, &mut since_fired, &x, &settings);
+        let what = format!("{} step {}", case.file, step + 1);
+        parts_near(&what, &report, &golden, case, step);
+        if step == 0 {
+            codes_near(&what, one.codes(), &golden.f32("step1.acts"));
+            let what = format!("{what}, gradient");
+            blocks_near(&what, &one.gradient(&before), &golden, "grad");
+        }
+    }
+    let what = format!("{}, weights after five steps", case.file);
+    blocks_near(&what, &params, &golden, "after");
+}
+
+/// Values of all rows and latents; a pursuit may take a latent twice.
+#[track_caller]
+fn codes_near(what: &str, codes: &Codes, want: &[f32]) {
+    let mut got = vec![0.0; want.len()];
+    for (row, ends) in codes.offsets.windows(2).enumerate() {
+        for at in ends[0]..ends[1] {
+            got[row * codes.d_sae + codes.indices[at] as usize] += codes.values[at];
+        }
+    }
+    for (at, (got, want)) in got.iter().zip(want).enumerate() {
+        let off = (got - want).abs();
+        assert!(off < 1e-5, "{what}, code {at}: {got} not {want}");
+    }
+}
+
+#[test]
+fn five_steps_are_the_packages() {
+    let failed: Vec<&str> = CASES
+        .iter()
+        .filter(|case| std::panic::catch_unwind(|| five_steps(case)).is_err())
+        .map(|case| case.file)
+        .collect();
+    assert!(failed.is_empty(), "not the package's: {failed:?}");
+}
