@@ -37,6 +37,7 @@ pub mod params;
 pub mod penalty;
 pub mod plan;
 pub mod preprocess;
+pub mod synth;
 mod tensors;
 pub mod train;
 pub mod variants;

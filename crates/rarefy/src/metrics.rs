@@ -10,6 +10,7 @@ use crate::{Error, Result};
 
 mod dense;
 mod sparse;
+pub mod truth;
 
 /// A latent counts as active above this (the lecture: "activated when its output is close to 1").
 pub const ACTIVE: f32 = 0.5;

@@ -11,6 +11,7 @@ const LAYERS: &[&str] = &[
     "params",
     "penalty",
     "codes",
+    "synth",
     "engine",
     "variants",
     "config",
