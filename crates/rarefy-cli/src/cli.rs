@@ -6,6 +6,10 @@ use std::path::PathBuf;
 use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 use rarefy::variants::{Kind, OptionInfo, VARIANTS};
 
+mod synth;
+
+pub use synth::{SynthArgs, TruthArgs};
+
 /// Sparse autoencoders, exact and fast.
 #[derive(Parser)]
 #[command(
@@ -49,6 +53,10 @@ pub enum Commands {
     Data(DataCommand),
     /// List what there is.
     List(ListArgs),
+    /// Make rows of a known sparse dictionary, with hierarchy, correlation and noise as told.
+    Synth(SynthArgs),
+    /// Hold a model against the dictionary that its data came of.
+    Truth(TruthArgs),
     /// Measure this machine: its limits, and a training step at several shapes.
     Bench(BenchArgs),
 }
@@ -413,7 +421,8 @@ pub fn parse() -> (Cli, ArgMatches) {
 
 /// The whole command, with every architecture's options on `train`.
 pub fn command() -> Command {
-    Cli::command().mut_subcommand("train", |mut train| {
+    let cli = Cli::command().mut_subcommand("truth", |truth| truth.after_help(synth::figures()));
+    cli.mut_subcommand("train", |mut train| {
         for (option, archs) in architecture_options().values() {
             train = train.arg(argument(option, archs));
         }

@@ -24,6 +24,8 @@ const COMMANDS: &[&[&str]] = &[
     &["data", "patches"],
     &["data", "shard"],
     &["list"],
+    &["synth"],
+    &["truth"],
     &["bench"],
     &["bench", "step"],
     &["bench", "objective"],

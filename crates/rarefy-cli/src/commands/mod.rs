@@ -9,7 +9,9 @@ mod inspect;
 mod list;
 mod plot;
 mod report;
+mod synth;
 mod train;
+mod truth;
 
 use std::process::ExitCode;
 
@@ -33,6 +35,8 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Commands::Check(command) => return check::run(&command),
         Commands::Data(command) => data::run(command)?,
         Commands::List(args) => list::run(&args)?,
+        Commands::Synth(args) => synth::run(&args)?,
+        Commands::Truth(args) => truth::run(&args)?,
         Commands::Bench(command) => bench::run(&command)?,
     }
     Ok(ExitCode::SUCCESS)

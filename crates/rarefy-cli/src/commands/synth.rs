@@ -1,0 +1,121 @@
+//! `rarefy synth`: rows of a known dictionary.
+
+use std::path::{Path, PathBuf};
+
+use rarefy::codes::Codes;
+use rarefy::formats::codes;
+use rarefy::synth::{BLOCK, Directions, Hierarchy, Magnitudes, Spec, Truth};
+use rarefy::{Error, Result};
+use serde_json::json;
+
+use crate::cli::SynthArgs;
+use crate::output::{self, number};
+use crate::reading::style;
+use crate::{matrix, place};
+
+/// Rows that are drawn and written together.
+const ROWS: usize = 8 * BLOCK;
+
+pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
+    let out = &args.out;
+    if out.extension().is_none_or(|e| e != "npy") {
+        return Err(Error::hyper("out", "a file that ends in .npy", out.display()).into());
+    }
+    let beside = out.with_extension("truth.safetensors");
+    if let Some(path) = &args.codes {
+        codes::find(path)?;
+        place::file(path)?;
+    }
+    place::file(out)?;
+    place::file(&beside)?;
+    let truth = Truth::new(&spec(args)?)?;
+    let (entries, kept) = write_rows(&truth, args)?;
+    if let (Some(path), Some(kept)) = (&args.codes, kept) {
+        codes::write(path, &kept)?;
+    }
+    // Last, so that there is no truth of rows that are not there.
+    truth.save(&beside, args.rows)?;
+    done(args, &beside, entries as f64 / args.rows as f64)
+}
+
+/// Writes the rows; how many features fired in all, and which if someone wants to know.
+fn write_rows(truth: &Truth, args: &SynthArgs) -> Result<(usize, Option<Codes>)> {
+    let looks = style("{bar:24} {human_pos}/{human_len} rows  {rate}  {eta} left");
+    let bar = indicatif::ProgressBar::new(args.rows as u64).with_style(looks);
+    let (mut entries, mut kept) = (0, args.codes.as_ref().map(|_| Codes::new(args.features)));
+    let chunks = (0..args.rows).step_by(ROWS).map(|start| {
+        let end = args.rows.min(start + ROWS);
+        let sample = truth.draw(start..end);
+        entries += sample.codes.values.len();
+        if let Some(kept) = &mut kept {
+            kept.append(sample.codes);
+        }
+        bar.inc((end - start) as u64);
+        Ok(sample.x)
+    });
+    matrix::write(&args.out, (args.rows, args.d_in), chunks)?;
+    bar.finish_and_clear();
+    Ok((entries, kept))
+}
+
+fn spec(args: &SynthArgs) -> Result<Spec> {
+    let hierarchy = args.hierarchy.as_deref().map(|text| -> Result<Hierarchy> {
+        let sides = text.split_once('x');
+        let sides = sides.and_then(|(d, b)| Some((d.parse().ok()?, b.parse().ok()?)));
+        let (depth, branch) =
+            sides.ok_or_else(|| Error::hyper("hierarchy", "DEPTHxBRANCH, such as 2x3", text))?;
+        Ok(Hierarchy {
+            depth,
+            branch,
+            children: args.children,
+            exclusive: args.exclusive,
+        })
+    });
+    Ok(Spec {
+        d_in: args.d_in,
+        features: args.features,
+        l0: args.l0,
+        zipf: args.zipf,
+        correlation: args.correlation,
+        cluster: args.cluster,
+        hierarchy: hierarchy.transpose()?,
+        directions: match args.directions.as_str() {
+            "orthogonal" => Directions::Orthogonal,
+            _ => Directions::Random,
+        },
+        magnitudes: match args.magnitudes.as_str() {
+            "constant" => Magnitudes::Constant,
+            "uniform" => Magnitudes::Uniform,
+            "exponential" => Magnitudes::Exponential,
+            _ => Magnitudes::HalfNormal,
+        },
+        noise: args.noise,
+        centre: args.centre,
+        seed: args.seed,
+    })
+}
+
+fn done(args: &SynthArgs, beside: &Path, l0: f64) -> anyhow::Result<()> {
+    let SynthArgs {
+        rows,
+        d_in,
+        features,
+        ..
+    } = args;
+    let shown = |path: &PathBuf| path.display().to_string();
+    let (out, truth) = (shown(&args.out), beside.display());
+    if args.json {
+        return output::json(&json!({
+            "rows": rows, "d_in": d_in, "features": features, "l0": l0,
+            "out": out, "truth": truth.to_string(), "codes": args.codes.as_ref().map(shown),
+        }));
+    }
+    let mut text = format!(
+        "{rows} rows x {d_in} values, {} of {features} features in a row -> {out}\nthe truth -> {truth}",
+        number(l0)
+    );
+    if let Some(path) = &args.codes {
+        text = format!("{text}\nwhat fires -> {}", path.display());
+    }
+    output::print(&text)
+}

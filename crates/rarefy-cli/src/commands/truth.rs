@@ -1,0 +1,87 @@
+//! `rarefy truth`: a model against the dictionary that its data came of.
+
+use rarefy::data::{self, OpenOptions};
+use rarefy::metrics::truth::{self, Evaluation, Recovery};
+use rarefy::model::Model;
+use rarefy::synth::{Truth, is_truth};
+
+use crate::cli::TruthArgs;
+use crate::output::{self, number};
+
+pub fn run(args: &TruthArgs) -> anyhow::Result<()> {
+    let model = Model::load(&args.model)?;
+    if !is_truth(&args.truth) {
+        let found = against_matrix(&model, args)?;
+        if args.json {
+            return output::json(&found);
+        }
+        return show(directions(&found));
+    }
+    let (truth, written) = Truth::load(&args.truth)?;
+    let found = truth::evaluate(&model, &truth, written..written.saturating_add(args.rows))?;
+    if args.json {
+        return output::json(&found);
+    }
+    let mut rows = directions(&found.recovery);
+    rows.extend(firing(&found));
+    show(rows)
+}
+
+/// Directions alone: nothing is known of when they fire.
+fn against_matrix(model: &Model, args: &TruthArgs) -> anyhow::Result<Recovery> {
+    let path = args.truth.display().to_string();
+    let source = data::open(&path, &OpenOptions::default())?.source;
+    let mut values = vec![0.0; source.rows() * source.d_in()];
+    source.read(0, &mut values)?;
+    Ok(truth::dictionary(model, &values, source.d_in())?)
+}
+
+fn directions(r: &Recovery) -> Vec<(&'static str, String)> {
+    let share = |share: f64, of: usize| format!("{:.0} of {of}", share * of as f64);
+    vec![
+        (
+            "features found (cosine above 0.9)",
+            share(r.recall, r.features),
+        ),
+        (
+            "latents that are no feature",
+            share(r.latents_without_feature, r.latents),
+        ),
+        ("mean cosine, matched pairs", number(r.matched_cosine)),
+        (
+            "mean cosine, features to nearest latent",
+            number(r.feature_cosine),
+        ),
+        (
+            "mean cosine, latents to nearest feature",
+            number(r.latent_cosine),
+        ),
+    ]
+}
+
+fn firing(e: &Evaluation) -> Vec<(&'static str, String)> {
+    let mut rows: Vec<(&str, String)> = e
+        .hedging
+        .map(|hedging| ("hedging", number(hedging)))
+        .into_iter()
+        .collect();
+    rows.extend([
+        ("rows", e.rows.to_string()),
+        ("features that fire in a row", number(e.true_l0)),
+        ("latents active in a row", number(e.l0)),
+        ("firing: precision", number(e.firing_precision)),
+        ("firing: recall", number(e.firing_recall)),
+        ("firing: F1", number(e.firing_f1)),
+        ("firing: correlation", number(e.firing_correlation)),
+    ]);
+    rows.extend(e.absorption.map(|share| ("absorption", number(share))));
+    rows
+}
+
+fn show(rows: Vec<(&str, String)>) -> anyhow::Result<()> {
+    let rows: Vec<Vec<String>> = rows
+        .into_iter()
+        .map(|(name, value)| vec![name.to_owned(), value])
+        .collect();
+    output::print(&output::table(&["", ""], &rows, true))
+}
