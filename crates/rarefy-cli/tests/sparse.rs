@@ -297,19 +297,17 @@ fn settings_that_make_no_sense() {
 }
 
 const SENSELESS: &str = "$ train --arch topk --k 0 --out run
-2 error: k must be a whole number not below 1, got 0
+2 error: k must be auto or a whole number not below 1, got 0
 $ train --arch topk --k 2.5 --out run
-2 error: k must be a whole number not below 1, got 2.5
+2 error: k must be auto or a whole number not below 1, got 2.5
 $ train --arch topk --k 65 --latents 64 --out run
 2 error: k must be at most the 64 latents, got 65
-$ train narrow.npy --arch topk --out run
-2 error: the default k of 32 must be at most the 24 latents; give `--k` or `--latents`
 $ train narrow.npy --arch topk --k 32 --out run
 2 error: k must be at most the 24 latents, got 32
 $ train --arch batch-topk --k 64.5 --latents 64 --out run
 2 error: k must be at most the 64 latents, got 64.5
 $ train --arch batch-topk --k 0 --out run
-2 error: k must be a number in (0, inf), got 0
+2 error: k must be auto or a number above 0, got 0
 $ train --arch batch-topk --k 0.1 --batch 9 --out run
 2 error: k 0.1 keeps no latent at all in a batch of 9; take a larger k or batch
 $ train --arch topk --aux-k none --out run

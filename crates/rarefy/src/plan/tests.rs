@@ -68,12 +68,12 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\narch = 'topk'\nlatents = 8\n[model.options]\nk = 9",
-            "k must be at most the 8 latents (`--k`, `--latents`), got 9",
+            "k must be at most the 8 latents, got 9",
         ),
-        // Nobody said 32; two inputs have 16 latents.
+        // Nobody said where levels end; of two inputs' 8 latents none lie below a sixteenth.
         (
-            "[model]\narch = 'topk'",
-            "the default k of 32 must be at most the 16 latents; give `--k` or `--latents`",
+            "[model]\narch = 'matryoshka'\nlatents = 8",
+            "the default levels of 0.0625,0.125,0.25,0.5 must be rising shares",
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 32",
@@ -85,7 +85,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 2.5",
-            "k must be a whole number not below 1, got 2.5",
+            "k must be auto or a whole number not below 1, got 2.5",
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\naux_k = 'some'",

@@ -29,7 +29,7 @@ pub const INFO: Info = Info {
     resolve: sparse::resolve,
     build: |hyper| {
         Ok(Architecture::Sparse(Box::new(AbsTopK {
-            k: hyper.number("k") as usize,
+            k: sparse::k(hyper) as usize,
             aux: Aux {
                 rank: Rank::Magnitude,
                 ..sparse::aux(hyper)

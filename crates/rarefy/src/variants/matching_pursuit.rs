@@ -38,7 +38,7 @@ pub const INFO: Info = Info {
     resolve: sparse::resolve,
     build: |hyper| {
         Ok(Architecture::Sparse(Box::new(MatchingPursuit {
-            k: hyper.number("k") as usize,
+            k: sparse::k(hyper) as usize,
             residual: hyper.number("residual"),
             aux: sparse::aux(hyper),
         })))
@@ -48,9 +48,9 @@ pub const INFO: Info = Info {
 const OPTIONS: &[OptionInfo] = &[
     OptionInfo {
         name: "k",
-        help: "Rounds at most; a row ends early when it takes a latent that it has",
-        kind: Kind::Count(1),
-        default: "32",
+        help: "Rounds at most; a row ends early when it takes a latent that it has; auto takes 32, or a quarter of the inputs if that is less",
+        kind: Kind::AutoCount(1),
+        default: "auto",
     },
     OptionInfo {
         name: "residual",

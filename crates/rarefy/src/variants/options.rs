@@ -30,6 +30,8 @@ pub enum Kind {
     AutoCount(usize),
     /// A number not below this, or `auto`: chosen by the plan.
     AutoAtLeast(f64),
+    /// A number above this, or `auto`: chosen by the plan.
+    AutoAbove(f64),
     /// Positive numbers by commas, or `auto`: chosen by the plan.
     Numbers,
     /// `true` or `false`; a bare flag on the command line means `true`.
@@ -47,6 +49,7 @@ impl Kind {
             Self::Count(low) => format!("a whole number not below {low}"),
             Self::AutoCount(low) => format!("auto or a whole number not below {low}"),
             Self::AutoAtLeast(low) => format!("auto or a number not below {low}"),
+            Self::AutoAbove(low) => format!("auto or a number above {low}"),
             Self::Numbers => "auto or positive numbers by commas".into(),
             Self::Flag => "true or false".into(),
             Self::Choice(words) => format!("one of {}", words.join(", ")),
@@ -61,6 +64,7 @@ impl Kind {
             Self::Count(low) => text.parse::<usize>().is_ok_and(|v| v >= *low),
             Self::AutoCount(low) => text == "auto" || Self::Count(*low).accepts(text),
             Self::AutoAtLeast(low) => text == "auto" || Self::AtLeast(*low).accepts(text),
+            Self::AutoAbove(low) => text == "auto" || number.is_some_and(|v| v > *low),
             Self::Numbers => {
                 let positive = |part: &str| {
                     part.trim()

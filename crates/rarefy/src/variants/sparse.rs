@@ -22,7 +22,7 @@ mod twin;
 
 pub(super) use options::{
     AUX_COEFFICIENT, AUX_K, AUX_UNIT, BATCH_K, DEAD_AFTER, DEFAULTS, K_DIAL, L1, L1_DIAL,
-    PENALISED, ROW_K, THRESHOLD_DECAY, THRESHOLD_FROM, aux, coefficient, half_on, resolve,
+    PENALISED, ROW_K, THRESHOLD_DECAY, THRESHOLD_FROM, aux, coefficient, half_on, k, resolve,
     threshold,
 };
 pub(super) use start::init;

@@ -28,7 +28,7 @@ pub const INFO: Info = Info {
     resolve: sparse::resolve,
     build: |hyper| {
         Ok(Architecture::Sparse(Box::new(TopK {
-            k: hyper.number("k") as usize,
+            k: sparse::k(hyper) as usize,
             aux: sparse::aux(hyper),
         })))
     },

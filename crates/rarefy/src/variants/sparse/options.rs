@@ -38,16 +38,16 @@ pub(in crate::variants) const L1_DIAL: Dial = Dial {
 
 pub(in crate::variants) const ROW_K: OptionInfo = OptionInfo {
     name: "k",
-    help: "Latents that a row keeps",
-    kind: Kind::Count(1),
-    default: "32",
+    help: "Latents that a row keeps; auto takes 32, or a quarter of the inputs if that is less",
+    kind: Kind::AutoCount(1),
+    default: "auto",
 };
 
 pub(in crate::variants) const BATCH_K: OptionInfo = OptionInfo {
     name: "k",
-    help: "Latents that a row keeps on average over a batch",
-    kind: Kind::Open(0.0, f64::INFINITY),
-    default: "32",
+    help: "Latents that a row keeps on average over a batch; auto takes 32, or a quarter of the inputs if that is less",
+    kind: Kind::AutoAbove(0.0),
+    default: "auto",
 };
 
 pub(in crate::variants) const L1: OptionInfo = OptionInfo {
@@ -135,8 +135,21 @@ pub(in crate::variants) fn threshold(hyper: &Hyper) -> Threshold {
     Threshold {
         decay: hyper.number("threshold_decay"),
         calibrated: hyper.text("threshold_from") == "calibrated",
-        k: hyper.number("k"),
+        k: k(hyper),
     }
+}
+
+/// Latents of a row, where the plan has decided; until then the paper's.
+pub(in crate::variants) fn k(hyper: &Hyper) -> f64 {
+    hyper.text("k").parse().unwrap_or(DEFAULT_K as f64)
+}
+
+/// The paper's k, for rows of hundreds of inputs. A row of 50 has not 32 things in it, and latents that are
+/// not needed die.
+const DEFAULT_K: usize = 32;
+
+fn default_k(d_in: usize, d_sae: usize) -> usize {
+    DEFAULT_K.min(d_in / 4).clamp(1, d_sae)
 }
 
 /// A coefficient that the plan has resolved.
@@ -152,6 +165,9 @@ pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Resu
         Batching::Full => rows,
         Batching::Open => DEFAULT_BATCH.min(rows),
     };
+    if hyper.find("k") == Some("auto") {
+        hyper.set("k", default_k(setting.survey.d_in, setting.d_sae));
+    }
     if let Some(k) = hyper.find("k") {
         check_k(k, setting.d_sae, batch)?;
     }
@@ -212,7 +228,7 @@ fn rounded(value: f64) -> f64 {
 fn check_k(text: &str, d_sae: usize, batch: usize) -> Result<()> {
     let k = text.parse().unwrap_or(f64::NAN);
     if k > d_sae as f64 {
-        let most = format!("at most the {d_sae} latents (`--k`, `--latents`)");
+        let most = format!("at most the {d_sae} latents");
         return Err(Error::hyper("k", &most, text));
     }
     if k * (batch as f64) < 1.0 {
