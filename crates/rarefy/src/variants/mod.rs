@@ -5,6 +5,7 @@
 mod abs_topk;
 mod batch_topk;
 mod gated;
+mod groupmax;
 mod jumprelu;
 mod kl;
 mod matching_pursuit;
@@ -33,6 +34,7 @@ pub const VARIANTS: &[Info] = &[
     topk::INFO,
     batch_topk::INFO,
     abs_topk::INFO,
+    groupmax::INFO,
     jumprelu::INFO,
     gated::INFO,
     matryoshka::INFO,
