@@ -221,7 +221,7 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     let prepared = Prepared::new(data, &model.pipeline);
     match &model.architecture {
         Architecture::Dense(variant) => dense::evaluate(model, variant.as_ref(), &prepared),
-        Architecture::Sparse(sparse) => sparse::evaluate(model, sparse, &prepared),
+        Architecture::Sparse(sparse) => sparse::evaluate(model, sparse.as_ref(), &prepared),
     }
 }
 
@@ -266,7 +266,7 @@ pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Ve
     let prepared = Prepared::new(data, &model.pipeline);
     let mut all = match &model.architecture {
         Architecture::Dense(variant) => dense::top_rows(model, variant.as_ref(), &prepared, count)?,
-        Architecture::Sparse(sparse) => sparse::top_rows(model, sparse, &prepared, count)?,
+        Architecture::Sparse(sparse) => sparse::top_rows(model, sparse.as_ref(), &prepared, count)?,
     };
     all.iter_mut()
         .for_each(|latent| keep_strongest(latent, count));
