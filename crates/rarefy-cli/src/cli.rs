@@ -1,13 +1,15 @@
 //! The flags. Architectures' own options are not written here: they come from the library's table.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::{Arg, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
-use rarefy::variants::{Kind, OptionInfo, VARIANTS};
+use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod explain;
+mod options;
 mod synth;
 
+pub use explain::ExplainArgs;
+pub use options::given_options;
 pub use synth::{SynthArgs, TruthArgs};
 
 /// Sparse autoencoders, exact and fast.
@@ -25,13 +27,11 @@ pub struct Cli {
 }
 
 #[derive(Subcommand)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "one value in a run of the program"
-)]
 pub enum Commands {
     /// Train a sparse autoencoder and write a run folder with model, records and report.
     Train(TrainArgs),
+    /// Print what a run minimises, and what its coefficients are in other libraries and papers.
+    Explain(ExplainArgs),
     /// Measure a model on data.
     Eval(EvalArgs),
     /// Turn rows into latents.
@@ -422,66 +422,10 @@ pub fn parse() -> (Cli, ArgMatches) {
 /// The whole command, with every architecture's options on `train`.
 pub fn command() -> Command {
     let cli = Cli::command().mut_subcommand("truth", |truth| truth.after_help(synth::figures()));
-    cli.mut_subcommand("train", |mut train| {
-        for (option, archs) in architecture_options().values() {
-            train = train.arg(argument(option, archs));
-        }
-        // So that `--seed -1` is told what is wrong with -1, not that there is no flag called -1.
-        train.mut_args(|arg| {
-            let number = arg
-                .get_value_names()
-                .is_some_and(|names| names.iter().any(|n| n == "N" || n == "X"));
-            arg.allow_negative_numbers(number)
+    cli.mut_subcommand("train", options::of_architectures)
+        .mut_subcommand("explain", |explain| {
+            explain::worded(options::of_architectures(explain))
         })
-    })
-}
-
-/// Each option once, with the architectures that have it.
-fn architecture_options() -> BTreeMap<&'static str, (&'static OptionInfo, Vec<&'static str>)> {
-    let mut options: BTreeMap<_, (_, Vec<_>)> = BTreeMap::new();
-    for info in VARIANTS {
-        for option in info.options {
-            options
-                .entry(option.name)
-                .or_insert_with(|| (option, Vec::new()))
-                .1
-                .push(info.name);
-        }
-    }
-    options
-}
-
-fn argument(option: &'static OptionInfo, archs: &[&'static str]) -> Arg {
-    let help = format!(
-        "{} [{}; default: {}]",
-        option.help,
-        archs.join(", "),
-        option.default
-    );
-    let argument = Arg::new(option.name)
-        .long(option.name.replace('_', "-"))
-        .help(help)
-        .help_heading("Options of architectures");
-    match option.kind {
-        Kind::Flag => argument
-            .num_args(0..=1)
-            .require_equals(true)
-            .default_missing_value("true")
-            .value_name("BOOL")
-            .value_parser(["true", "false"]),
-        Kind::Choice(words) => argument.value_name("WORD").value_parser(words.to_vec()),
-        Kind::Count(_) | Kind::AutoCount(_) => argument.value_name("N"),
-        Kind::Open(..) | Kind::AtLeast(_) => argument.value_name("X").allow_negative_numbers(true),
-    }
-}
-
-/// The architectures' options that were given, as (key, text).
-pub fn given_options(train: &ArgMatches) -> Vec<(&'static str, String)> {
-    let given = |name: &'static str| Some((name, train.get_one::<String>(name)?.clone()));
-    architecture_options()
-        .keys()
-        .filter_map(|name| given(name))
-        .collect()
 }
 
 #[cfg(test)]

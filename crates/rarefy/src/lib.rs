@@ -29,6 +29,7 @@ pub mod config;
 pub mod data;
 pub mod engine;
 mod error;
+pub mod explain;
 pub mod formats;
 pub mod metrics;
 pub mod model;

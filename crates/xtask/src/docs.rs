@@ -13,6 +13,7 @@ use crate::root;
 const TARGET: &str = "docs/reference.md";
 const COMMANDS: &[&[&str]] = &[
     &["train"],
+    &["explain"],
     &["eval"],
     &["encode"],
     &["decode"],

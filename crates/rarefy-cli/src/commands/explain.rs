@@ -118,7 +118,7 @@ fn as_text(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
     if elsewhere.lines().count() > 1 {
         parts.push(elsewhere);
     }
-    parts.extend(notes(known, all));
+    parts.extend(notes(known, all, from));
     parts.extend(from.iter().map(|published| of_published(published, known)));
     parts.join("\n\n")
 }
@@ -167,23 +167,28 @@ fn table(all: &[Coefficient]) -> String {
 }
 
 /// What the conventions of the table do to rows, and what their coefficients do not say.
-fn notes(known: &Known, all: &[Coefficient]) -> Option<String> {
+fn notes(known: &Known, all: &[Coefficient], from: &[Published]) -> Option<String> {
+    let said = |name| {
+        from.iter()
+            .any(|published| published.convention.name == name)
+    };
     let mut lines: Vec<String> = Vec::new();
-    for convention in explain::CONVENTIONS {
+    for convention in explain::CONVENTIONS.iter().filter(|c| !said(c.name)) {
         let mut others = all.iter().flat_map(|c| &c.elsewhere);
         if others.any(|other| other.convention.name == convention.name) {
-            let scale = scaled(convention.scaling, known.rows.as_ref());
-            let words = [convention.summary, &scale, convention.note];
-            let words: Vec<&str> = words.into_iter().filter(|w| !w.is_empty()).collect();
-            lines.push(format!("{}: {}", convention.name, words.join("; ")));
+            lines.push(format!("{}: {}", convention.name, convention.summary));
+            lines.extend(scaled(convention.scaling, known.rows.as_ref()));
+            let notes = convention.notes(known.setting.info.name);
+            lines.extend(notes.map(|note| format!("  {note}")));
         }
     }
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn scaled(scaling: Scaling, rows: Option<&Rows>) -> String {
+/// A line on what is done to the rows, if anything is.
+fn scaled(scaling: Scaling, rows: Option<&Rows>) -> Option<String> {
     let (formula, s) = match scaling {
-        Scaling::None => return String::new(),
+        Scaling::None => return None,
         Scaling::MeanNorm => (
             "sqrt(inputs) / E|x|",
             rows.map(|r| (r.d_in as f64).sqrt() / r.mean_norm),
@@ -191,21 +196,15 @@ fn scaled(scaling: Scaling, rows: Option<&Rows>) -> String {
         Scaling::MeanSquare => ("1 / sqrt(E|x|^2)", rows.map(|r| 1.0 / r.mean_square.sqrt())),
     };
     let s = s.map_or(String::new(), |s| format!(" = {}", short(s)));
-    format!("rows times {formula}{s}")
+    Some(format!("  rows times {formula}{s}"))
 }
 
 fn of_published(published: &Published, known: &Known) -> String {
     let convention = published.convention;
-    let scale = scaled(convention.scaling, known.rows.as_ref());
-    let scale = if scale.is_empty() {
-        scale
-    } else {
-        format!("; {scale}")
-    };
-    let mut lines = vec![format!(
-        "from {}: {}{scale}",
-        convention.name, convention.summary
-    )];
+    let mut lines = vec![format!("from {}: {}", convention.name, convention.summary)];
+    lines.extend(scaled(convention.scaling, known.rows.as_ref()));
+    let notes = convention.notes(known.setting.info.name);
+    lines.extend(notes.map(|note| format!("  {note}")));
     for number in &published.numbers {
         let here = number.here.map_or("open without the data".into(), short);
         let (theirs, there) = (number.theirs.name, short(number.there));
@@ -215,9 +214,6 @@ fn of_published(published: &Published, known: &Known) -> String {
         ));
     }
     lines.extend(published.flags().map(|flags| format!("  {flags}")));
-    if !convention.note.is_empty() {
-        lines.push(format!("  {}", convention.note));
-    }
     lines.join("\n")
 }
 
@@ -233,13 +229,25 @@ fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
         "batch": setting.batch,
         "unit_norm": setting.unit_norm,
         "sparsity_warmup": setting.warmup,
-        "options": setting.hyper.iter().collect::<serde_json::Map<_, _>>(),
+        "options": setting.hyper.iter().map(option).collect::<Value>(),
         "objective": lines,
         "coefficients": all.iter().map(coefficient).collect::<Value>(),
-        "from": from.iter().map(published).collect::<Value>(),
+        "from": from.iter().map(|p| published(p, setting.info.name)).collect::<Value>(),
         "open": open.collect::<Value>(),
         "warnings": known.warnings,
     })
+}
+
+/// A number as a number.
+fn option((name, value): (&str, &str)) -> (String, Value) {
+    let number = value
+        .parse::<f64>()
+        .ok()
+        .filter(|number| number.is_finite());
+    (
+        name.into(),
+        number.map_or_else(|| value.into(), Value::from),
+    )
 }
 
 fn coefficient(c: &Coefficient) -> Value {
@@ -254,11 +262,11 @@ fn coefficient(c: &Coefficient) -> Value {
     json!({"option": c.option, "value": c.value, "unit": unit, "elsewhere": elsewhere})
 }
 
-fn published(p: &Published) -> Value {
+fn published(p: &Published, arch: &str) -> Value {
     let number = |n: &explain::Converted| json!({"as": n.theirs.name, "there": n.there, "option": n.theirs.option, "here": n.here});
     let numbers: Value = p.numbers.iter().map(number).collect();
     let frame = p
         .frame
         .map(|f| json!({"scale": f.scale, "factor": f.factor}));
-    json!({"in": p.convention.name, "frame": frame, "numbers": numbers, "flags": p.flags(), "note": p.convention.note})
+    json!({"in": p.convention.name, "frame": frame, "numbers": numbers, "flags": p.flags(), "notes": p.convention.notes(arch).collect::<Value>()})
 }

@@ -5,6 +5,7 @@ mod check;
 mod codes;
 mod data;
 mod eval;
+mod explain;
 mod inspect;
 mod list;
 mod plot;
@@ -25,6 +26,10 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Commands::Train(args) => {
             let (_, train) = matches.subcommand().expect("clap parsed a subcommand");
             train::run(&args, train)?;
+        }
+        Commands::Explain(args) => {
+            let (_, explain) = matches.subcommand().expect("clap parsed a subcommand");
+            explain::run(args, explain)?;
         }
         Commands::Eval(args) => eval::run(&args)?,
         Commands::Encode(args) => codes::encode(&args)?,

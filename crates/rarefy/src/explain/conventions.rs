@@ -23,8 +23,8 @@ pub struct Convention {
     pub loss: Loss,
     /// The options of ours that it has.
     pub terms: &'static [Theirs],
-    /// What a coefficient does not tell.
-    pub note: &'static str,
+    /// What coefficients do not tell, of which architectures; of all where none is named.
+    pub notes: &'static [(&'static [&'static str], &'static str)],
 }
 
 /// What rows are multiplied by.
@@ -85,6 +85,13 @@ impl Convention {
         };
         let frame = Frame { scale, factor };
         (scale.is_finite() && factor.is_finite()).then_some(frame)
+    }
+
+    /// What its coefficients do not tell of an architecture, in sentences.
+    pub fn notes(&self, arch: &str) -> impl Iterator<Item = &'static str> {
+        let concern =
+            move |(archs, _): &&(&[&str], &str)| archs.is_empty() || archs.contains(&arch);
+        self.notes.iter().filter(concern).map(|note| note.1)
     }
 
     /// The options that it has of an architecture.

@@ -1,7 +1,8 @@
 //! The lines before the objective: how a row becomes latents, and latents a row.
 
 use super::maths::{Line, Maths, short};
-use super::objective::{Number, Setting};
+use super::objective::{Number, Setting, Term, terms};
+use crate::variants::Rank;
 
 /// What a latent is, for the architectures that have a formula; the others say it in their own words.
 struct Formula {
@@ -29,13 +30,19 @@ const FORMULAS: &[Formula] = &[
         arch: "batch-topk",
         text: "pre_ij, or 0",
         latex: r"p_{ij} \text{ or } 0",
-        note: "kept: the {k} m largest positive of all m rows of a batch; in a trained model all above a threshold",
+        note: "kept: the floor({k} m) largest positive of the m rows of a batch together; once trained, all above a threshold",
     },
     Formula {
         arch: "matryoshka",
         text: "pre_ij, or 0",
         latex: r"p_{ij} \text{ or } 0",
-        note: "kept: the {k} m largest positive of all m rows of a batch; in a trained model all above a threshold",
+        note: "kept: the floor({k} m) largest positive of the m rows of a batch together; once trained, all above a threshold",
+    },
+    Formula {
+        arch: "groupmax",
+        text: "pre_ij, or 0",
+        latex: r"p_{ij} \text{ or } 0",
+        note: "kept: of each of {k} groups of neighbours the largest, if positive",
     },
     Formula {
         arch: "abs-topk",
@@ -76,6 +83,7 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
     };
     lines.extend(window(setting));
     lines.extend(decoded(setting));
+    lines.extend(helpers(setting));
     lines
 }
 
@@ -94,13 +102,13 @@ fn latent(setting: &Setting) -> Line {
         let right = Maths::new("pre_ij, or 0", r"p_{ij} \text{ or } 0");
         return Line::new(left, right, setting.info.summary);
     };
-    let k = setting.known("k").map(short).unwrap_or_default();
+    let k = setting.known("k").map_or("k".into(), short);
     let right = Maths::new(formula.text, formula.latex);
     Line::new(left, right, formula.note.replace("{k}", &k))
 }
 
 fn pursuit(setting: &Setting) -> Vec<Line> {
-    let k = setting.known("k").map(short).unwrap_or_default();
+    let k = setting.known("k").map_or("k".into(), short);
     let until = match setting.known("residual") {
         Some(residual) if residual > 0.0 => {
             format!(", at most {k} times, or until |r| < {}", short(residual))
@@ -209,6 +217,57 @@ fn decoded(setting: &Setting) -> Vec<Line> {
         ));
     }
     lines
+}
+
+/// What is left over, and what dead latents make of it, if they have a loss.
+fn helpers(setting: &Setting) -> Vec<Line> {
+    let rest = terms(setting)
+        .into_iter()
+        .find(|term| matches!(term, Term::Rest { .. }));
+    let Some(Term::Rest {
+        k,
+        dead_after,
+        rank,
+        level,
+        ..
+    }) = rest
+    else {
+        return Vec::new();
+    };
+    let (of, latex) = if level.is_some() {
+        ("(M)", "^{(M)}")
+    } else {
+        ("", "")
+    };
+    let which = match rank {
+        Rank::Positive => "largest positive",
+        Rank::Signed => "largest",
+        Rank::Magnitude => "largest by absolute value",
+    };
+    let k: Maths = k.into();
+    let level = if level.is_some() { " of level M" } else { "" };
+    let silent: Maths = dead_after.into();
+    vec![
+        Line::new(
+            Maths::new(format!("r_i{of}"), format!("r_i{latex}")),
+            Maths::new(
+                format!("x_i - x_hat_i{of}"),
+                format!(r"x_i - \hat x_i{latex}"),
+            ),
+            "what is left over, as data: no derivative goes through it",
+        ),
+        Line::new(
+            Maths::new(format!("a_i{of}"), format!("a_i{latex}")),
+            Maths::new(
+                format!("the {} {which} pre_ij of dead latents{level}", k.text),
+                format!(
+                    r"\text{{the }} {} \text{{ {which} }} p_{{ij}} \text{{ of dead latents{level}}}",
+                    k.latex
+                ),
+            ),
+            format!("aux_k; dead: silent for {} rows", silent.text),
+        ),
+    ]
 }
 
 /// The lecture's model.

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::latents;
-use super::objective::{Number, Setting, Term, terms};
-use crate::variants::{AuxUnit, Rank};
+use super::objective::{Number, Reach, Setting, Term, terms};
+use crate::variants::AuxUnit;
 
 /// A formula in two scripts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -61,7 +61,7 @@ pub fn lines(setting: &Setting) -> Vec<Line> {
 /// The lines as a block of text, equals signs below one another.
 pub fn text(lines: &[Line]) -> String {
     let wide = lines.iter().map(|line| line.left.text.len()).max();
-    let (left, right) = (wide.unwrap_or(0), 58);
+    let (left, right) = (wide.unwrap_or(0), 66);
     let mut out = String::new();
     for line in lines {
         let sign = if line.left.text.is_empty() { ' ' } else { '=' };
@@ -72,7 +72,7 @@ pub fn text(lines: &[Line]) -> String {
             (note, true) => format!("{:1$}  {note}", "", column - formula.len()),
             (note, false) => format!("\n{:1$}  {note}", "", column),
         };
-        out += &format!("{formula}{note}\n");
+        out.extend([&formula, &note, "\n"]);
     }
     out
 }
@@ -91,10 +91,8 @@ pub fn latex(lines: &[Line]) -> String {
             "" => String::new(),
             note => format!(" % {note}"),
         };
-        out += &format!(
-            "{} &{sign}{}{end}{note}\n",
-            line.left.latex, line.right.latex
-        );
+        let Line { left, right, .. } = line;
+        out.extend([&left.latex, " &", sign, &right.latex, end, &note, "\n"]);
     }
     out + "\\end{align*}\n"
 }
@@ -158,7 +156,7 @@ fn times(factor: &Maths, text: &str, latex: &str) -> Maths {
 
 fn maths(term: &Term) -> Maths {
     match *term {
-        Term::Squares { weight, end } => squares(weight, end),
+        Term::Squares { weight, reach } => squares(weight, reach),
         Term::GateSquares { .. } => times(
             &mean(1.0),
             "sum_i |x_i - (W_dec^T max(0, pre_i) + b_dec)|^2",
@@ -245,10 +243,15 @@ fn half(weight: f64) -> Maths {
     )
 }
 
-fn squares(weight: f64, end: Option<usize>) -> Maths {
-    let (text, latex) = end.map_or((String::new(), String::new()), |end| {
-        (format!("({end})"), format!("^{{({end})}}"))
-    });
+fn squares(weight: f64, reach: Reach) -> Maths {
+    let (text, latex) = match reach {
+        Reach::All => (String::new(), String::new()),
+        Reach::Below(end) => (format!("({end})"), format!("^{{({end})}}")),
+        Reach::Level(level) => (
+            format!("(level {level})"),
+            format!(r"^{{(\text{{level {level}}})}}"),
+        ),
+    };
     times(
         &mean(weight),
         &format!("sum_i |x_i - x_hat_i{text}|^2"),
@@ -341,46 +344,18 @@ fn note(term: &Term, first: bool, setting: &Setting) -> String {
             "l0, target_l0; L0_i: latents of row i that are on".into()
         }
         Term::Lift { .. } => "pre_act".into(),
-        Term::Rest { .. } => rest_note(term),
+        Term::Rest { .. } => "aux_coefficient".into(),
         Term::Kl { .. } => "beta, rho; rho_hat_l: mean of h_il over rows".into(),
         Term::Decay { .. } => "weight_decay; biases are never decayed".into(),
         _ => String::new(),
     };
     if term.warms_up() {
         note += match setting.warmup {
-            Some(0) => "".into(),
+            Some(0) => String::new(),
             Some(steps) => format!("; rises from 0 over the first {steps} steps"),
             None => "; rises from 0 over the first tenth of the run".into(),
         }
         .as_str();
     }
     note
-}
-
-fn rest_note(term: &Term) -> String {
-    let Term::Rest {
-        k,
-        dead_after,
-        rank,
-        level,
-        ..
-    } = term
-    else {
-        return String::new();
-    };
-    let k = k
-        .known()
-        .map_or("half as many as inputs".into(), |k| short(k) + " of the");
-    let which = match rank {
-        Rank::Positive => "largest positive pre_i",
-        Rank::Signed => "largest pre_i",
-        Rank::Magnitude => "pre_i largest by absolute value",
-    };
-    let silent = dead_after.known().map_or("dead_after".into(), short);
-    let of = level.map_or(String::new(), |(start, end)| {
-        format!(" {start} to {}", end - 1)
-    });
-    format!(
-        "aux_coefficient; r = x - x_hat, as data; a_i: {k} {which} among latents{of} silent for {silent} rows"
-    )
 }

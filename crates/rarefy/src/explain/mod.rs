@@ -17,7 +17,7 @@ mod units;
 
 pub use conventions::{CONVENTIONS, Convention, Loss, Scaling, Theirs};
 pub use maths::{Line, Maths, latex, lines, short, text};
-pub use objective::{Number, Part, Setting, Term, terms};
+pub use objective::{Number, Part, Reach, Setting, Term, terms};
 pub use rows::Rows;
 pub use units::{Frame, Unit, unit_of};
 
@@ -211,6 +211,19 @@ pub fn published(spec: &str, setting: &Setting, rows: Option<&Rows>) -> Result<P
                 .filter(|_| !said)
                 .map(|there| (theirs, there)),
         );
+    }
+    if convention.of(setting.info.name).next().is_none() {
+        let mut archs: Vec<&str> = convention
+            .terms
+            .iter()
+            .flat_map(|t| t.archs)
+            .copied()
+            .collect();
+        archs.sort_unstable();
+        archs.dedup();
+        let (archs, arch) = (archs.join(", "), setting.info.name);
+        let why = format!("{name} has no coefficient of {arch}; it has some of {archs} (`--arch`)");
+        return Err(Error::Conflict(why));
     }
     if given.is_empty() {
         let expected = format!("{name}:COEFFICIENT=NUMBER for {}", setting.info.name);

@@ -30,15 +30,15 @@ impl Number {
     }
 }
 
-/// One term of the objective; means are over the m rows of a batch, w_j is row j of the decoder.
+/// One term of the objective; means are over the m rows of a batch, `w_j` is row j of the decoder.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Term {
-    /// `weight/m sum_i |x_i - x_hat_i|^2`, where x_hat has the latents below `end` alone, if there is one.
+    /// `weight/m sum_i |x_i - x_hat_i|^2`, where `x_hat` has some of the latents alone.
     Squares {
         /// Its weight.
         weight: f64,
-        /// Where the level ends.
-        end: Option<usize>,
+        /// Which.
+        reach: Reach,
     },
     /// `1/m sum_i |x_i - (W_dec^T max(0, pre_i) + b_dec)|^2`.
     GateSquares {
@@ -124,6 +124,17 @@ pub enum Term {
         /// Whether there is one matrix for both halves.
         tied: bool,
     },
+}
+
+/// The latents that a reconstruction has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reach {
+    /// All.
+    All,
+    /// Those below this.
+    Below(usize),
+    /// Those of the first so many levels; how many these are is open.
+    Level(usize),
 }
 
 /// Which part of the objective's value a term counts to.
@@ -290,12 +301,16 @@ fn dense(hyper: &Hyper) -> Vec<Term> {
 /// One term for each level. Where a level ends is open as long as the number of latents is.
 fn reconstruction(sparse: &dyn Sparse, d_sae: Option<usize>) -> Vec<Term> {
     let levels = sparse.levels(d_sae.unwrap_or(1 << 20));
-    let several = levels.len() > 1 && d_sae.is_some();
-    let level = |level: &variants::Level| Term::Squares {
-        weight: level.weight,
-        end: several.then_some(level.end),
+    let reach = |at: usize, end| match (levels.len(), d_sae) {
+        (1, _) => Reach::All,
+        (_, Some(_)) => Reach::Below(end),
+        (_, None) => Reach::Level(at + 1),
     };
-    let mut terms: Vec<Term> = levels.iter().map(level).collect();
+    let level = |(at, level): (usize, &variants::Level)| Term::Squares {
+        weight: level.weight,
+        reach: reach(at, level.end),
+    };
+    let mut terms: Vec<Term> = levels.iter().enumerate().map(level).collect();
     terms.extend(sparse.second_reading().map(|second| Term::GateSquares {
         decoder_learns: second.decoder_learns,
     }));

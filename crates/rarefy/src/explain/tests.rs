@@ -158,6 +158,24 @@ fn published_numbers_by_hand() {
     }
 }
 
+/// A share of the variance is the same on rows of any scale: `J' = c |x' - x_hat'|^2 = |x - x_hat|^2 / V`.
+#[test]
+fn a_share_of_the_variance_knows_no_scale() {
+    for scaling in [Scaling::None, Scaling::MeanNorm, Scaling::MeanSquare] {
+        let convention = Convention {
+            name: "made up",
+            summary: "",
+            scaling,
+            loss: Loss::Variance,
+            terms: &[],
+            notes: &[],
+        };
+        let frame = convention.frame(Some(&rows())).unwrap();
+        let share = frame.factor * frame.scale * frame.scale;
+        assert!((share - 1.0 / 8.0).abs() < 1e-15, "{scaling:?}: {share}");
+    }
+}
+
 /// The power decides how the penalty grows: sums of p-th powers by s^p, norms by s.
 #[test]
 fn a_power_changes_the_coefficient() {

@@ -21,7 +21,7 @@ pub enum Unit {
 /// J' = factor 1/m sum_i |x'_i - x_hat'_i|^2 + lambda' T'       x' = scale x
 /// ```
 ///
-/// With the same weights, and biases and thresholds times `scale`, pre-activations, latents and x_hat are
+/// With the same weights, and biases and thresholds times `scale`, pre-activations, latents and `x_hat` are
 /// `scale` times what they are on x, and a term of degree p is `T' = scale^p T`. So
 ///
 /// ```text

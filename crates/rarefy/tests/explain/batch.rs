@@ -1,6 +1,6 @@
 //! Made-up rows and weights, and the terms of an objective worked out on them in f64.
 
-use rarefy::explain::{Setting, Term};
+use rarefy::explain::{Reach, Setting, Term};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::train::sparse::step::{Report, Settings, Step};
@@ -16,6 +16,9 @@ const SILENT: u64 = 1000;
 pub fn grows(block: &str) -> bool {
     matches!(block, "b_enc" | "b_dec" | "b_mag" | "threshold")
 }
+
+/// Latent and value of each row's entries.
+type Kept = Vec<Vec<(usize, f64)>>;
 
 /// Rows and weights.
 #[derive(Clone)]
@@ -81,7 +84,7 @@ impl Made {
         self.run(setting).2
     }
 
-    fn run(&self, setting: &Setting) -> (Report, Vec<Vec<(usize, f64)>>, Params, Vec<u64>) {
+    fn run(&self, setting: &Setting) -> (Report, Kept, Params, Vec<u64>) {
         let sparse = setting.sparse().unwrap();
         let mut step = Step::new(sparse, &self.params);
         let mut moved = self.params.clone();
@@ -117,8 +120,7 @@ pub struct Batch {
     pub x: Vec<Vec<f64>>,
     /// All pre-activations.
     pub pre: Vec<Vec<f64>>,
-    /// Latent and value of each row's entries.
-    pub kept: Vec<Vec<(usize, f64)>>,
+    pub kept: Kept,
     pub w_dec: Vec<Vec<f64>>,
     pub b_dec: Vec<f64>,
     pub theta: Vec<f64>,
@@ -142,7 +144,7 @@ pub fn minus(a: &[f64], b: &[f64]) -> Vec<f64> {
 }
 
 impl Batch {
-    fn new(made: &Made, setting: &Setting, kept: Vec<Vec<(usize, f64)>>, dead: Vec<bool>) -> Self {
+    fn new(made: &Made, setting: &Setting, kept: Kept, dead: Vec<bool>) -> Self {
         let params = &made.params;
         let (x, w_enc) = (matrix(&made.rows), matrix(params.get("w_enc")));
         let (b_enc, b_dec) = (wide(params.get("b_enc")), wide(params.get("b_dec")));
@@ -250,8 +252,13 @@ impl Batch {
     /// The value of a term.
     pub fn value(&self, term: &Term) -> f64 {
         match *term {
-            Term::Squares { weight, end } => {
-                weight * self.mean(|i| square(&self.left(i, end.unwrap_or(D_SAE))))
+            Term::Squares { weight, reach } => {
+                let end = match reach {
+                    Reach::All => D_SAE,
+                    Reach::Below(end) => end,
+                    Reach::Level(_) => panic!("the number of latents is known"),
+                };
+                weight * self.mean(|i| square(&self.left(i, end)))
             }
             Term::GateSquares { .. } => self.mean(|i| {
                 let out = self.decode(&self.gate(i), D_SAE);
@@ -351,7 +358,8 @@ pub struct Lecture {
     x: Vec<Vec<f64>>,
     h: Vec<Vec<f64>>,
     x_hat: Vec<Vec<f64>>,
-    squares: f64,
+    /// Sums of squared weights: the encoder's, and the decoder's.
+    squares: [f64; 2],
 }
 
 impl Lecture {
@@ -380,14 +388,10 @@ impl Lecture {
                 .map(|t| b_dec[t] + h.iter().zip(&w_dec).map(|(h, w)| h * w[t]).sum::<f64>());
             r.map(|r| if linear { r } else { sigma(r) }).collect()
         };
-        let both = if tied {
-            vec![&w_enc]
-        } else {
-            vec![&w_enc, &w_dec]
-        };
+        let squares = [&w_enc, &w_dec].map(|w| w.iter().map(|row| square(row)).sum());
         Self {
             x_hat: h.iter().map(out).collect(),
-            squares: both.into_iter().flatten().map(|row| square(row)).sum(),
+            squares,
             x,
             h,
         }
@@ -411,7 +415,10 @@ impl Lecture {
                     |m: f64| rho * (rho / m).ln() + (1.0 - rho) * ((1.0 - rho) / (1.0 - m)).ln();
                 beta * (0..self.h[0].len()).map(|l| kl(mean(l))).sum::<f64>()
             }
-            Term::Decay { weight, .. } => weight / 2.0 * self.squares,
+            Term::Decay { weight, tied } => {
+                let matrices = if tied { 1 } else { 2 };
+                weight / 2.0 * self.squares[..matrices].iter().sum::<f64>()
+            }
             _ => panic!("{term:?} is none of the lecture's"),
         }
     }

@@ -16,6 +16,7 @@ const LAYERS: &[&str] = &[
     "variants",
     "config",
     "plan",
+    "explain",
     "preprocess",
     "model",
     "formats",

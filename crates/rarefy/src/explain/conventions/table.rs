@@ -6,11 +6,16 @@ const RELU: &[&str] = &["relu"];
 const GATED: &[&str] = &["gated"];
 const JUMPRELU: &[&str] = &["jumprelu"];
 const TOPK: &[&str] = &["topk"];
+const SPARSIFYS: &[&str] = &["topk", "groupmax"];
 const KL: &[&str] = &["kl"];
 /// What has a number k and dead latents that explain the rest.
 const KEEPING: &[&str] = &["topk", "batch-topk", "matryoshka"];
 const SAELENS_KEEPING: &[&str] = &["topk", "batch-topk", "matryoshka", "abs-topk"];
 
+const UNIT: &[&str] = &["relu", "gated", "jumprelu"];
+const MATRYOSHKA: &[&str] = &["matryoshka"];
+
+type Notes = &'static [(&'static [&'static str], &'static str)];
 type Needs = &'static [(&'static str, &'static [&'static str])];
 
 const ABSOLUTE: Needs = &[("aux_unit", &["absolute"])];
@@ -75,13 +80,24 @@ const DICTIONARY_LEARNING: &[Theirs] = &[
     same("k", "k", KEEPING),
 ];
 
-const DICTIONARY_LEARNING_NOTE: &str = "decoder rows have length 1 (StandardTrainerAprilUpdate: free). Matryoshka's \
-     group_weights are divided by the number of levels once more. Jumprelu takes no b_dec off, and its penalty does not \
-     see the lower half of the window";
+const DICTIONARY_LEARNING_NOTES: Notes = &[
+    (
+        UNIT,
+        "decoder rows have length 1 (StandardTrainerAprilUpdate: free)",
+    ),
+    (
+        MATRYOSHKA,
+        "a level weighs its group_weight over the number of levels",
+    ),
+    (
+        JUMPRELU,
+        "no b_dec is taken off, and the penalty does not see the lower half of the window",
+    ),
+];
 
 const SPARSIFY: &[Theirs] = &[
-    same("aux_coefficient", "auxk_alpha", TOPK).needs(ABSOLUTE),
-    same("k", "k", TOPK),
+    same("aux_coefficient", "auxk_alpha", SPARSIFYS).needs(ABSOLUTE),
+    same("k", "k", SPARSIFYS),
 ];
 
 const OPENAI: &[Theirs] = &[
@@ -141,7 +157,10 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::None,
         loss: Loss::Sum,
         terms: SAELENS,
-        note: "matryoshka's levels weigh 1 each there",
+        notes: &[(
+            MATRYOSHKA,
+            "levels weigh 1 each (`--level-weights 1,1,...`)",
+        )],
     },
     Convention {
         name: "saelens-scaled",
@@ -149,7 +168,16 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanNorm,
         loss: Loss::Sum,
         terms: SAELENS,
-        note: "it estimates E|x| on its first 1000 batches, we take all rows. Matryoshka's levels weigh 1 each there",
+        notes: &[
+            (
+                &[],
+                "E|x| is estimated on 1000 batches, here it is of all rows",
+            ),
+            (
+                MATRYOSHKA,
+                "levels weigh 1 each (`--level-weights 1,1,...`)",
+            ),
+        ],
     },
     Convention {
         name: "dictionary-learning",
@@ -157,7 +185,7 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::None,
         loss: Loss::Sum,
         terms: DICTIONARY_LEARNING,
-        note: DICTIONARY_LEARNING_NOTE,
+        notes: DICTIONARY_LEARNING_NOTES,
     },
     Convention {
         name: "dictionary-learning-scaled",
@@ -165,7 +193,7 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanSquare,
         loss: Loss::Sum,
         terms: DICTIONARY_LEARNING,
-        note: DICTIONARY_LEARNING_NOTE,
+        notes: DICTIONARY_LEARNING_NOTES,
     },
     Convention {
         name: "sparsify",
@@ -173,7 +201,10 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::None,
         loss: Loss::Variance,
         terms: SPARSIFY,
-        note: "its variance is the batch's, ours that of all rows; the gradient of its AuxK does not reach the encoder",
+        notes: &[(
+            &[],
+            "the variance is the batch's, here that of all rows; the gradient of AuxK does not reach the encoder",
+        )],
     },
     Convention {
         name: "openai",
@@ -181,7 +212,10 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::None,
         loss: Loss::Variance,
         terms: OPENAI,
-        note: "its l1_weight has no counterpart: it is divided by each row's length",
+        notes: &[(
+            &[],
+            "the variance is that of a sample, here of all rows; l1_weight, over each row's length, has no counterpart",
+        )],
     },
     Convention {
         name: "batchtopk",
@@ -189,8 +223,21 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::None,
         loss: Loss::Mean,
         terms: BATCHTOPK,
-        note: "with input_unit_norm it brings every row to mean 0 and variance 1 first, which no one factor does: do that to \
-             the rows before. Its AuxK moves the residual too, and has its full weight however few latents are dead",
+        notes: &[
+            (
+                &[],
+                "with input_unit_norm each row is brought to mean 0 and variance 1, which no one factor does",
+            ),
+            (
+                KEEPING,
+                "AuxK moves the residual too, and has its full weight however few latents are dead",
+            ),
+            (
+                MATRYOSHKA,
+                "levels weigh 1 / (levels + 1), the bias being one more",
+            ),
+            (JUMPRELU, "the gradient for log theta lacks a factor theta"),
+        ],
     },
     Convention {
         name: "deepmind",
@@ -198,7 +245,14 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanSquare,
         loss: Loss::Sum,
         terms: DEEPMIND,
-        note: "decoder rows have length 1, the encoder takes no b_dec off, and log theta is learned",
+        notes: &[
+            (&[], "decoder rows have length 1, no b_dec is taken off"),
+            (JUMPRELU, "log theta is learned"),
+            (
+                GATED,
+                "as the JumpReLU paper scales its rows; of the Gated paper itself we do not know",
+            ),
+        ],
     },
     Convention {
         name: "april-2024",
@@ -206,7 +260,10 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanNorm,
         loss: Loss::Sum,
         terms: APRIL,
-        note: "lambda rises over the first 5 % of the run; the encoder takes no b_dec off",
+        notes: &[(
+            &[],
+            "lambda rises over the first 5 % of the run; no b_dec is taken off the rows",
+        )],
     },
     Convention {
         name: "january-2025",
@@ -214,8 +271,10 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanNorm,
         loss: Loss::Sum,
         terms: JANUARY,
-        note: "all latents pay lambda_P there, here the dead alone; log theta is learned; lambda_S rises over the whole run; \
-             the encoder takes no b_dec off",
+        notes: &[(
+            &[],
+            "all latents pay lambda_P, here the dead alone; log theta is learned; lambda_S rises over the whole run; no b_dec is taken off",
+        )],
     },
     Convention {
         name: "ng",
@@ -223,7 +282,7 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::None,
         loss: Loss::Sum,
         terms: NG,
-        note: "",
+        notes: &[],
     },
     Convention {
         name: "matlab",
@@ -231,6 +290,6 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::None,
         loss: Loss::Twice,
         terms: MATLAB,
-        note: "not run: its source is not public",
+        notes: &[(&[], "not run: its source is not public")],
     },
 ];

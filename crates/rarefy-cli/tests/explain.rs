@@ -1,0 +1,193 @@
+//! `rarefy explain`: what `docs/loss.md` shows is what it prints; configurations, runs, missing data, refusals.
+
+mod common;
+
+use common::{Place, all_fail, noise, text};
+use serde_json::Value;
+
+/// Each block of the page that begins with a call is that call's output, to the letter.
+#[test]
+fn the_page_shows_what_the_program_prints() {
+    let page = include_str!("../../../docs/loss.md");
+    let place = Place::new();
+    let mut calls = 0;
+    for block in page.split("```").skip(1).step_by(2) {
+        let Some(call) = block.strip_prefix("text\n$ rarefy ") else {
+            continue;
+        };
+        let (words, expected) = call.split_once('\n').expect("an output below the call");
+        assert_eq!(
+            place.ok(words).trim_end(),
+            expected.trim_end(),
+            "rarefy {words}"
+        );
+        calls += 1;
+    }
+    assert!(calls >= 3, "{calls} calls on the page");
+}
+
+/// What a run did is what `explain` says of its folder, of its `config.toml`, and of the words that started it.
+#[test]
+fn a_run_is_explained_as_it_was_trained() {
+    let place = Place::new();
+    place.write_npy("x.npy", 5, &noise(1000));
+    let words = "x.npy --arch relu --l1 0.25 --latents 12 --steps 20 --batch 50";
+    place.ok(&format!("train {words} --out run -q"));
+    let said = place.json(&format!("explain {words} --json"));
+    for call in [
+        "explain run --json",
+        "explain run/config.toml --json",
+        "explain --config run/config.toml --json",
+    ] {
+        assert_eq!(place.json(call), said, "{call}");
+    }
+    // With train's flags that only a run has; and a flag beside a configuration wins.
+    assert_eq!(
+        place.json(&format!("explain {words} --out run --force -q --json")),
+        said
+    );
+    let other = place.json("explain run --l1 0.5 --json");
+    assert_eq!(coefficient(&other, "l1")["value"], 0.5);
+    assert_eq!(
+        (&said["batch"], &said["sparsity_warmup"]),
+        (&50.into(), &2.into())
+    );
+    assert_eq!(
+        (&said["options"]["l1"], &said["latents"]),
+        (&0.25.into(), &12.into())
+    );
+    assert!(!place.path("run-2").exists());
+}
+
+fn coefficient<'a>(said: &'a Value, option: &str) -> &'a Value {
+    let all = said["coefficients"].as_array().unwrap();
+    all.iter().find(|c| c["option"] == option).unwrap()
+}
+
+fn elsewhere(said: &Value, option: &str, convention: &str) -> Value {
+    let others = coefficient(said, option)["elsewhere"].as_array().unwrap();
+    let other = others.iter().find(|e| e["in"] == convention);
+    other.map_or(Value::Null, |e| e["value"].clone())
+}
+
+/// By hand: rows (3, 4) and (0, 1) have a mean length of 3 and a mean square of 13.
+#[test]
+fn numbers_follow_from_the_rows() {
+    let place = Place::new();
+    place.write_npy("two.npy", 2, &[3.0, 4.0, 0.0, 1.0]);
+    let said = place
+        .json("explain two.npy --arch relu --l1 0.3 --latents 4 --from saelens-scaled:l1=5 --json");
+    let near = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 1e-12;
+    assert!(
+        near(&said["rows"]["mean_norm"], 3.0) && near(&said["rows"]["variance"], 4.5),
+        "{said}"
+    );
+    // 0.3 s, with s = sqrt(2) / 3, and with s = 1 / sqrt(13); 0.3 / 2.
+    assert!(near(
+        &elsewhere(&said, "l1", "saelens-scaled"),
+        0.1 * 2f64.sqrt()
+    ));
+    assert!(near(
+        &elsewhere(&said, "l1", "dictionary-learning-scaled"),
+        0.3 / 13f64.sqrt()
+    ));
+    assert!(near(&elsewhere(&said, "l1", "batchtopk"), 0.15));
+    let from = &said["from"][0];
+    assert!(
+        near(&from["numbers"][0]["here"], 15.0 / 2f64.sqrt()),
+        "{from}"
+    );
+    assert_eq!(from["flags"], "--l1 10.6066");
+}
+
+/// A configuration whose data is elsewhere: what it says by itself is explained, the rest is open and said to be.
+#[test]
+fn without_its_data_a_configuration_is_explained_as_far_as_it_goes() {
+    let place = Place::new();
+    place.write(
+        "relu.toml",
+        "[data]\npath = 'gone.npy'\n[model]\narch = 'relu'\n",
+    );
+    let output = place
+        .run("explain relu.toml --from april-2024 --from batchtopk:l1=0.5 --from saelens:l1=2");
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{err}");
+    assert_eq!(
+        err,
+        "warning: gone.npy is not there: what follows from the data is open\n"
+    );
+    assert!(out.contains("+ l1/m sum_i sum_j f_ij |w_j|"), "{out}");
+    assert!(
+        out.contains("lambda 5 is here l1 open without the data"),
+        "{out}"
+    );
+    assert!(out.contains("  --l1 2\n"), "{out}");
+    let said = place.json("explain relu.toml --json");
+    assert_eq!(
+        (&said["rows"], &said["open"]),
+        (&Value::Null, &vec!["l1"].into())
+    );
+
+    place.write(
+        "levels.toml",
+        "[data]\npath = 'gone.npy'\n[model]\narch = 'matryoshka'\n",
+    );
+    let out = place.ok("explain levels.toml");
+    assert!(
+        out.contains("+ 0.2/m sum_i |x_i - x_hat_i(level 5)|^2"),
+        "{out}"
+    );
+
+    place.write_npy("x.npy", 5, &noise(1000));
+    place.ok("train x.npy --arch batch-topk --k 2 --latents 12 --steps 5 --out run -q");
+    let with = place.json("explain run --json");
+    std::fs::remove_file(place.path("x.npy")).unwrap();
+    let without = place.json("explain run --json");
+    assert_eq!(with["options"], without["options"]);
+    assert_eq!(with["objective"][3], without["objective"][3]);
+    assert_eq!(elsewhere(&without, "k", "dictionary-learning-scaled"), 2.0);
+    assert_eq!(
+        elsewhere(&without, "aux_coefficient", "dictionary-learning-scaled"),
+        Value::Null
+    );
+}
+
+#[test]
+fn latex_is_an_environment_and_nothing_else() {
+    let place = Place::new();
+    let out = place.ok("explain --arch gated --l1 0.3 --latex");
+    assert!(
+        out.starts_with("\\begin{align*}\n") && out.ends_with("\\end{align*}\n"),
+        "{out}"
+    );
+    assert!(
+        out.contains(r"+ \frac{0.3}{m} \sum_i \sum_j \max(0, p_{ij})"),
+        "{out}"
+    );
+}
+
+#[test]
+fn refusals() {
+    let place = Place::new();
+    place.write("kl.toml", "[model]\narch = 'kl'\n");
+    all_fail(&place, REFUSALS);
+}
+
+const REFUSALS: &str = "\
+$ explain --arch relu --from saelnes:l1=5
+2 error: unknown convention `saelnes`, did you mean `saelens`? (known: saelens, saelens-scaled, dictionary-learning, dictionary-learning-scaled, sparsify, openai, batchtopk, deepmind, april-2024, january-2025, ng, matlab)
+$ explain --from saelens:l1=5
+2 error: architecture kl has no option l1; it is one of relu, gated (`--arch`)
+$ explain --from openai
+2 error: openai has no coefficient of kl; it has some of topk (`--arch`)
+$ explain --arch relu --from saelens:l0_coefficient=5
+2 error: architecture relu has no option l0; it is one of jumprelu (`--arch`)
+$ explain --arch relu --from saelens:l1=five
+2 error: --from must be COEFFICIENT=NUMBER after the colon, got l1=five
+$ explain --arch relu --from saelens
+2 error: --from must be saelens:COEFFICIENT=NUMBER for relu, got saelens
+$ explain kl.toml --config kl.toml
+2 error: kl.toml and `--config` are two configurations; give one
+$ explain --arch topk --k 0
+2 error: k must be auto or a whole number not below 1, got 0
+";
