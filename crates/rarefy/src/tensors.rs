@@ -107,13 +107,13 @@ impl<'a> Writer<'a> {
         shape: &[usize],
         values: impl AsRef<[T]> + 'a,
     ) {
-        let length = values.as_ref().len();
+        let (length, bytes) = (values.as_ref().len(), size_of_val(values.as_ref()));
         assert_eq!(shape.iter().product::<usize>(), length, "values of a shape");
         self.tensors.push(Tensor {
             name: name.into(),
             dtype: T::DTYPE,
             shape: shape.to_vec(),
-            bytes: length * size_of::<T>(),
+            bytes,
             write: Box::new(move |out| T::write(values.as_ref(), out)),
         });
     }
