@@ -162,7 +162,7 @@ fn kill(shape: &Shape, params: &mut Params) -> Vec<u64> {
     let faint = &mut params.get_mut("w_enc")[..shape.dead * shape.d_in];
     faint.iter_mut().for_each(|w| *w *= FAINT);
     let mut since_fired = vec![0; shape.latents];
-    since_fired[..shape.dead].fill(u64::MAX);
+    since_fired[..shape.dead].fill(u64::MAX / 2);
     since_fired
 }
 
