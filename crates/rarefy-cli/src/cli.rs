@@ -5,10 +5,12 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod explain;
+mod frontier;
 mod options;
 mod synth;
 
 pub use explain::ExplainArgs;
+pub use frontier::FrontierArgs;
 pub use options::given_options;
 pub use synth::{SynthArgs, TruthArgs};
 
@@ -30,6 +32,8 @@ pub struct Cli {
 pub enum Commands {
     /// Train a sparse autoencoder and write a run folder with model, records and report.
     Train(TrainArgs),
+    /// Train architectures at several sparsities, and show what each explains at which L0.
+    Frontier(FrontierArgs),
     /// Print what a run minimises, and what its coefficients are in other libraries and papers.
     Explain(ExplainArgs),
     /// Measure a model on data.

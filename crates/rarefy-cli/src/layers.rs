@@ -21,19 +21,7 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if let Some(path) = &args.config {
         layers.push(located::read(path)?);
     }
-    let mut set = Table::new();
-    for pair in &args.set {
-        let (key, value) = pair
-            .split_once('=')
-            .ok_or_else(|| Error::hyper("--set", "KEY=VALUE", pair))?;
-        let mut one = Table::new();
-        config::set(&mut one, key.trim(), value.trim())?;
-        if let Some((message, _)) = located::wrong_type(&toml::to_string(&one)?) {
-            return Err(Error::Conflict(format!("--set {pair}: {message}")).into());
-        }
-        config::set(&mut set, key.trim(), value.trim())?;
-    }
-    layers.push(set);
+    layers.push(given(&args.set)?);
     // A run's own config.toml holds the steps that its epochs came to.
     if args.epochs.is_some() {
         forget(&mut layers, "steps");
@@ -44,6 +32,23 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     let defaults = config::sample_defaults(&config.data.path, &config.model.arch);
     layers.insert(0, defaults);
     Ok(config::merge(&layers)?)
+}
+
+/// The layer of what `--set` gives.
+pub fn given(pairs: &[String]) -> anyhow::Result<Table> {
+    let mut set = Table::new();
+    for pair in pairs {
+        let (key, value) = pair
+            .split_once('=')
+            .ok_or_else(|| Error::hyper("--set", "KEY=VALUE", pair))?;
+        let mut one = Table::new();
+        config::set(&mut one, key.trim(), value.trim())?;
+        if let Some((message, _)) = located::wrong_type(&toml::to_string(&one)?) {
+            return Err(Error::Conflict(format!("--set {pair}: {message}")).into());
+        }
+        config::set(&mut set, key.trim(), value.trim())?;
+    }
+    Ok(set)
 }
 
 /// Takes a key of `[train]` out of every layer.
@@ -74,16 +79,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     put("data.holdout", count(args.holdout));
     put("data.member", text(&args.source.member));
     put("data.header", args.source.header.map(Value::Boolean));
-    let steps = args.preprocess.as_ref().map(|list| {
-        Value::Array(
-            list.split(',')
-                .map(str::trim)
-                .filter(|s| !s.is_empty())
-                .map(|s| Value::String(s.into()))
-                .collect(),
-        )
-    });
-    put("data.preprocess", steps);
+    put("data.preprocess", args.preprocess.as_deref().map(steps));
     if let Some((height, width)) = args.image_shape.as_deref().map(parse_size).transpose()? {
         put(
             "data.image_shape",
@@ -129,6 +125,12 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
         args.no_shuffle.then_some(Value::Boolean(false)),
     );
     Ok(layer)
+}
+
+/// Preprocessing steps from a list by commas.
+pub fn steps(list: &str) -> Value {
+    let names = list.split(',').map(str::trim).filter(|s| !s.is_empty());
+    Value::Array(names.map(|s| Value::String(s.into())).collect())
 }
 
 /// `28x28` as (height, width).

@@ -14,6 +14,7 @@ const TARGET: &str = "docs/reference.md";
 const COMMANDS: &[&[&str]] = &[
     &["train"],
     &["explain"],
+    &["frontier"],
     &["eval"],
     &["encode"],
     &["decode"],

@@ -6,6 +6,7 @@ mod codes;
 mod data;
 mod eval;
 mod explain;
+mod frontier;
 mod inspect;
 mod list;
 mod plot;
@@ -27,6 +28,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             let (_, train) = matches.subcommand().expect("clap parsed a subcommand");
             train::run(&args, train)?;
         }
+        Commands::Frontier(args) => frontier::run(&args)?,
         Commands::Explain(args) => {
             let (_, explain) = matches.subcommand().expect("clap parsed a subcommand");
             explain::run(args, explain)?;

@@ -1,0 +1,254 @@
+//! `rarefy frontier`: architectures at several sparsities, on the same data for as many steps.
+
+mod points;
+mod results;
+mod training;
+
+use std::path::{Path, PathBuf};
+
+use rarefy::config::Config;
+use rarefy::data::{Source, hold_out, survey};
+use rarefy::plan::Plan;
+use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::variants::VARIANTS;
+use rarefy::{Error, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::train::set_threads;
+use crate::cli::FrontierArgs;
+use crate::run::Run;
+use crate::{dataset, output, place, reading};
+use points::{Candidate, Line};
+use results::Results;
+use training::Rows;
+
+/// Rows are kept in memory up to this size, prepared ones and held-out ones each.
+const MEMORY_BYTES: usize = 512 << 20;
+
+/// Where architectures are compared unless the user says otherwise: the field's usual k.
+const AT: f64 = 32.0;
+
+#[derive(Serialize)]
+struct Told<'a> {
+    out: String,
+    plot: String,
+    #[serde(flatten)]
+    results: &'a Results,
+}
+
+pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
+    let before = match &args.out {
+        Some(out) if args.resume => Some((Results::load(out)?, out)),
+        _ => None,
+    };
+    let layer = before.as_ref().map(|(before, out)| before.layer(out));
+    let mut config = points::configuration(args, layer.transpose()?.as_ref())?;
+    let before = before.map(|(before, _)| before);
+    let lines = lines(args, before.as_ref())?;
+    let at = at(args, before.as_ref())?;
+    let folder = folder(args, &config)?;
+    set_threads(config.train.threads.take())?;
+
+    let (dataset, reading) = reading::watch(dataset::open(&config.data)?, args.quiet);
+    if config.data.holdout == 0 {
+        config.data.holdout = points::default_holdout(dataset.source.rows());
+    }
+    let (training, held_out) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
+    let held_out = held_out.expect("some rows are held out");
+    let steps = config.data.preprocess.clone();
+    let steps = steps.unwrap_or_else(|| dataset.default_preprocess.clone());
+    let pipeline = Pipeline::fit(&steps, &training)?;
+    config.data.preprocess = Some(steps);
+
+    let prepared = Prepared::new(&training, &pipeline);
+    let kept = prepared.in_memory(MEMORY_BYTES)?;
+    let as_it_is = Pipeline::identity(held_out.d_in());
+    let held = Prepared::new(&held_out, &as_it_is);
+    let held_kept = held.in_memory(MEMORY_BYTES)?;
+    let rows = Rows {
+        training: kept.as_ref().map_or(&prepared, |memory| memory),
+        held_out: held_kept.as_ref().map_or(&held, |memory| memory),
+        pipeline: &pipeline,
+    };
+    let candidates = points::candidates(&mut config, &lines, &survey(rows.training)?)?;
+    let mut results = begin(&candidates, &config, &lines, at)?;
+    if let Some(before) = before {
+        results.go_on(&folder, before, &points::order(&candidates))?;
+    }
+    if !args.quiet {
+        introduce(&candidates, &rows);
+    }
+    skip_refused(&candidates, &mut results, args.quiet);
+    clear_plot(&folder, args.resume)?;
+    results.save(&folder)?;
+    training::run(
+        &candidates,
+        &rows,
+        &mut results,
+        &folder,
+        (&reading, args.quiet),
+    )?;
+    reading.finish();
+    tell(args, &folder, &results)
+}
+
+/// The architectures; on stderr, which are left out unless they are named.
+fn lines(args: &FrontierArgs, before: Option<&Results>) -> Result<Vec<Line>> {
+    let architectures = before.map_or(&[][..], |before| &before.architectures);
+    let names: Vec<String> = architectures.iter().map(|a| a.arch.clone()).collect();
+    let lines = points::lines(&args.arch, &names)?;
+    if args.arch.is_empty() && names.is_empty() && !args.quiet {
+        let here = |name: &str| lines.iter().any(|line| line.info.name == name);
+        let all = VARIANTS.iter().filter(|info| info.dial.is_some());
+        for slow in all.filter(|info| !here(info.name)) {
+            let name = slow.name;
+            output::note(&format!(
+                "without {name}, which takes many times as long; --arch names it"
+            ));
+        }
+    }
+    Ok(lines)
+}
+
+/// The L0 that was said, now or before.
+fn at(args: &FrontierArgs, before: Option<&Results>) -> Result<f64> {
+    let at = args.at.or(before.map(|before| before.at_l0)).unwrap_or(AT);
+    if at > 0.0 && at.is_finite() {
+        return Ok(at);
+    }
+    Err(Error::hyper("at", "a finite number above 0", at))
+}
+
+/// Where the results go; a frontier that is there is not replaced by accident.
+fn folder(args: &FrontierArgs, config: &Config) -> Result<PathBuf> {
+    let Some(folder) = &args.out else {
+        return Ok(Run::fresh("frontier", &config.data.path).folder().into());
+    };
+    place::folder(folder)?;
+    let there = [results::file(folder), results::plot(folder)];
+    if !args.resume && !args.force && there.iter().any(|file| file.exists()) {
+        let folder = folder.display();
+        return Err(Error::Conflict(format!(
+            "{folder} holds a frontier already; go on with it by --resume, replace it by --force, or give another --out"
+        )));
+    }
+    Ok(folder.clone())
+}
+
+/// Results without points.
+fn begin(candidates: &[Candidate], config: &Config, lines: &[Line], at: f64) -> Result<Results> {
+    let mut plans = candidates
+        .iter()
+        .filter_map(|candidate| candidate.plan.as_ref().ok());
+    let data = &plans.next().expect("one at least can be trained").data;
+    let mut config = serde_json::to_value(config)
+        .map_err(|e| Error::Conflict(format!("the configuration: {e}")))?;
+    if let Some(model) = config.get_mut("model").and_then(Value::as_object_mut) {
+        // Each has its own.
+        model.remove("arch");
+    }
+    let names = lines.iter().map(|line| line.info.name).collect();
+    Ok(Results::new(data, config, names, at))
+}
+
+/// What will be done, on stderr.
+fn introduce(candidates: &[Candidate], rows: &Rows) {
+    let plans: Vec<&Plan> = candidates
+        .iter()
+        .filter_map(|c| c.plan.as_ref().ok())
+        .collect();
+    let Some(first) = plans.first() else {
+        return;
+    };
+    let (training, held_out) = (rows.training.rows(), rows.held_out.rows());
+    output::note(&format!(
+        "{} models of {} latents, {} steps of {} rows each: {training} rows to train on, {held_out} held out",
+        plans.len(),
+        first.d_sae,
+        first.steps,
+        first.batch
+    ));
+    let mut said: Vec<&String> = Vec::new();
+    for warning in plans.iter().flat_map(|plan| &plan.warnings) {
+        if !said.contains(&warning) {
+            said.push(warning);
+            output::note(&format!("warning: {warning}"));
+        }
+    }
+}
+
+fn skip_refused(candidates: &[Candidate], results: &mut Results, quiet: bool) {
+    for candidate in candidates {
+        if let Err(why) = &candidate.plan
+            && !results.has(candidate.arch, &candidate.setting)
+        {
+            results.skipped.push(candidate.skipped(why));
+            if !quiet {
+                output::note(&format!("skipped {}: {why}", candidate.name()));
+            }
+        }
+    }
+    results.sort(&points::order(candidates));
+}
+
+/// The picture of a frontier that is replaced would be wrong until the first point is there.
+fn clear_plot(folder: &Path, resume: bool) -> Result<()> {
+    let plot = results::plot(folder);
+    if !resume && plot.exists() {
+        std::fs::remove_file(&plot).map_err(Error::io(&plot))?;
+    }
+    Ok(())
+}
+
+fn tell(args: &FrontierArgs, folder: &Path, results: &Results) -> anyhow::Result<()> {
+    let (out, plot) = (folder.display().to_string(), results::plot(folder));
+    let plot = plot.display().to_string();
+    if args.json {
+        return output::json(&Told { out, plot, results });
+    }
+    if args.quiet {
+        return Ok(());
+    }
+    output::print(&table(results))?;
+    let file = results::file(folder);
+    output::print(&format!("\nresults  {}\nplot     {plot}", file.display()))
+}
+
+/// A line for each point, the comparison beside the first of each architecture.
+fn table(results: &Results) -> String {
+    let at = format!("at L0 {}", results.at_l0);
+    let header = [
+        "",
+        at.as_str(),
+        "setting",
+        "L0",
+        "explained variance",
+        "dead latents",
+        "seconds",
+    ];
+    let share = |value: f64| format!("{value:.4}");
+    let mut rows = Vec::new();
+    for architecture in &results.architectures {
+        let points = results
+            .points
+            .iter()
+            .filter(|p| p.arch == architecture.arch);
+        for (index, point) in points.enumerate() {
+            let name = if index == 0 { &*architecture.arch } else { "" };
+            let compared = architecture.explained_variance_at.filter(|_| index == 0);
+            rows.push(vec![
+                name.to_owned(),
+                compared.map_or_else(String::new, share),
+                format!("{} {}", point.option, point.setting),
+                format!("{:.2}", point.l0),
+                share(point.explained_variance),
+                point.dead_latents.to_string(),
+                point
+                    .seconds
+                    .map_or_else(String::new, |s| format!("{s:.1}")),
+            ]);
+        }
+    }
+    output::table(&header, &rows, true)
+}

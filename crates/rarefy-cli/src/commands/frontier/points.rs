@@ -1,0 +1,313 @@
+//! Which models a frontier has: one configuration, and for each architecture the settings of its dial.
+
+use rarefy::config::{self, Config};
+use rarefy::data::Survey;
+use rarefy::plan::Plan;
+use rarefy::variants::{self, Dial, Info, Settings, VARIANTS};
+use rarefy::{Error, Result};
+use toml::{Table, Value};
+
+use super::results::Skipped;
+use crate::cli::FrontierArgs;
+use crate::layers;
+
+/// Trained only where `--arch` names them: matching pursuit needs a product with all latents for each
+/// one that a row keeps, where the others need one for all.
+const SLOW: &[&str] = &["matching-pursuit"];
+
+/// Keys that `--set` cannot change here, and why.
+const FIXED: &[(&str, &str, &str)] = &[
+    ("data", "path", "the data is an argument"),
+    ("model", "arch", "architectures are chosen by --arch"),
+    (
+        "model",
+        "init",
+        "every model starts from weights of its own",
+    ),
+];
+
+/// An architecture and the option that makes it sparser or denser.
+#[derive(Clone, Copy)]
+pub struct Line {
+    pub info: &'static Info,
+    pub dial: Dial,
+}
+
+/// A model of the frontier.
+pub struct Candidate {
+    pub arch: &'static str,
+    pub option: &'static str,
+    pub setting: String,
+    /// How it is trained, or why it is not.
+    pub plan: std::result::Result<Plan, String>,
+}
+
+impl Candidate {
+    /// What sets it apart, as a phrase.
+    pub fn name(&self) -> String {
+        format!("{} {} {}", self.arch, self.option, self.setting)
+    }
+
+    /// The record of one that there is no model of.
+    pub fn skipped(&self, why: &str) -> Skipped {
+        Skipped {
+            arch: self.arch.into(),
+            option: self.option.into(),
+            setting: self.setting.clone(),
+            why: why.into(),
+        }
+    }
+}
+
+/// Architecture and setting of each, in order.
+pub fn order(candidates: &[Candidate]) -> Vec<(&str, &str)> {
+    candidates.iter().map(|c| (c.arch, &*c.setting)).collect()
+}
+
+/// The architectures that were asked for, now or before, in the order of the table.
+pub fn lines(asked: &[String], before: &[String]) -> Result<Vec<Line>> {
+    let named = || asked.iter().chain(before);
+    for name in named() {
+        if variants::find(name.trim())?.dial.is_none() {
+            let why = format!("architecture {name} has no option that makes it sparser or denser");
+            return Err(Error::Conflict(why));
+        }
+    }
+    let wanted = |info: &&Info| match named().next() {
+        Some(_) => named().any(|name| name.trim() == info.name),
+        None => !SLOW.contains(&info.name),
+    };
+    let line = |info: &'static Info| {
+        Some(Line {
+            info,
+            dial: info.dial?,
+        })
+    };
+    Ok(VARIANTS.iter().filter(wanted).filter_map(line).collect())
+}
+
+/// What all models have in common, from a frontier that is gone on with, `--set` and flags.
+///
+/// Samples' own defaults have no part in it: they suit one architecture each.
+pub fn configuration(args: &FrontierArgs, before: Option<&Table>) -> anyhow::Result<Config> {
+    let set = layers::given(&args.set)?;
+    for (section, key, why) in FIXED {
+        if find(&set, section, key).is_some() {
+            let why = format!("--set {section}.{key} has no place in a frontier: {why}");
+            return Err(Error::Conflict(why).into());
+        }
+    }
+    let mut before = before.cloned().unwrap_or_default();
+    if find(&set, "train", "epochs").is_some()
+        && let Some(train) = before.get_mut("train").and_then(Value::as_table_mut)
+    {
+        // They are what the epochs of that call came to.
+        train.remove("steps");
+    }
+    let layers = [before, set, flags(args)];
+    let holdout = |layer: &Table| find(layer, "data", "holdout").and_then(Value::as_integer);
+    if layers.iter().filter_map(holdout).next_back() == Some(0) {
+        let expected = "at least 1, as a frontier is of rows that no model was trained on";
+        return Err(Error::hyper("holdout", expected, 0).into());
+    }
+    Ok(config::merge(&layers)?)
+}
+
+fn find<'a>(layer: &'a Table, section: &str, key: &str) -> Option<&'a Value> {
+    layer.get(section)?.get(key)
+}
+
+fn flags(args: &FrontierArgs) -> Table {
+    let mut layer = Table::new();
+    let mut put = |key: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            config::insert(&mut layer, key, value);
+        }
+    };
+    let text = |text: &Option<String>| text.clone().map(Value::String);
+    let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
+    put("data.path", text(&args.data));
+    put("data.rows", count(args.source.rows));
+    put("data.member", text(&args.source.member));
+    put("data.header", args.source.header.map(Value::Boolean));
+    put("data.holdout", count(args.holdout));
+    put(
+        "data.preprocess",
+        args.preprocess.as_deref().map(layers::steps),
+    );
+    put("model.latents", count(args.latents));
+    put("train.steps", count(args.steps));
+    put("train.batch", count(args.batch));
+    put(
+        "train.seed",
+        args.seed.map(|seed| Value::Integer(seed as i64)),
+    );
+    put("train.threads", count(args.threads));
+    layer
+}
+
+/// Rows that are held out unless the user says otherwise.
+pub fn default_holdout(rows: usize) -> usize {
+    (rows / 20).max(1000.min(rows / 5)).max(1)
+}
+
+/// Every model, and in `config` what they have in common: where no number of latents or steps was
+/// given, all get those that the first one takes.
+pub fn candidates(config: &mut Config, lines: &[Line], survey: &Survey) -> Result<Vec<Candidate>> {
+    check_options(config, lines)?;
+    let first = planned(config, lines, survey)?;
+    let Some(plan) = first
+        .iter()
+        .find_map(|candidate| candidate.plan.as_ref().ok())
+    else {
+        let why = first
+            .iter()
+            .find_map(|candidate| candidate.plan.as_ref().err());
+        let why = why.map_or("no architecture", String::as_str);
+        return Err(Error::Conflict(format!("nothing can be trained: {why}")));
+    };
+    config.model.latents = Some(plan.d_sae);
+    config.train.steps = Some(plan.steps);
+    config.train.epochs = None;
+    config.train.batch = Some(plan.batch);
+    planned(config, lines, survey)
+}
+
+/// An option that nobody has does nothing, and what the frontier turns cannot be held.
+fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
+    for key in config.model.options.keys() {
+        if !lines.iter().any(|line| has(line.info, key)) {
+            let names: Vec<&str> = lines.iter().map(|line| line.info.name).collect();
+            let names = names.join(", ");
+            return Err(Error::Conflict(format!(
+                "option {key} is one of none of {names}"
+            )));
+        }
+        let turned = lines.iter().find_map(|line| match line.dial.settings {
+            Settings::These(settings) if line.dial.option == key => Some(settings),
+            _ => None,
+        });
+        if let Some(settings) = turned {
+            let settings = settings.join(", ");
+            let why =
+                format!("option {key} is what the frontier turns, to {settings}; leave it out");
+            return Err(Error::Conflict(why));
+        }
+    }
+    Ok(())
+}
+
+fn planned(config: &Config, lines: &[Line], survey: &Survey) -> Result<Vec<Candidate>> {
+    let mut all = Vec::new();
+    for line in lines {
+        let (arch, option) = (line.info.name, line.dial.option);
+        for setting in settings(config, line, survey)? {
+            let plan = match Plan::new(&of(config, line, Some(&setting)), survey) {
+                Ok(plan) => Ok(plan),
+                // The data or the number of latents has no room for it, but perhaps for others.
+                Err(Error::Hyper {
+                    name,
+                    expected,
+                    got,
+                }) if name == option => Err(Error::Hyper {
+                    name,
+                    expected,
+                    got,
+                }
+                .to_string()),
+                Err(error) => return Err(error),
+            };
+            all.push(Candidate {
+                arch,
+                option,
+                setting,
+                plan,
+            });
+        }
+    }
+    Ok(all)
+}
+
+/// The settings of a dial as one would type them.
+fn settings(config: &Config, line: &Line, survey: &Survey) -> Result<Vec<String>> {
+    match line.dial.settings {
+        Settings::These(settings) => Ok(settings.iter().map(ToString::to_string).collect()),
+        Settings::Times(factors) => {
+            let middle = Plan::new(&of(config, line, None), survey)?
+                .hyper
+                .number(line.dial.option);
+            Ok(factors
+                .iter()
+                .map(|factor| typed(factor * middle))
+                .collect())
+        }
+    }
+}
+
+/// To three digits.
+fn typed(value: f64) -> String {
+    let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
+    rounded.to_string()
+}
+
+/// The configuration of one model: of the options that were set, those that its architecture has.
+fn of(config: &Config, line: &Line, setting: Option<&str>) -> Config {
+    let mut config = config.clone();
+    config.model.arch = line.info.name.into();
+    let options = &mut config.model.options;
+    options.retain(|key, _| has(line.info, key));
+    if let Some(setting) = setting {
+        options.insert(line.dial.option.into(), Value::String(setting.into()));
+    }
+    config
+}
+
+fn has(info: &Info, key: &str) -> bool {
+    info.options.iter().any(|option| option.name == key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_twentieth_is_held_out_but_not_too_few() {
+        for (rows, expected) in [
+            (1, 1),
+            (100, 20),
+            (1797, 359),
+            (5000, 1000),
+            (20_000, 1000),
+            (300_000, 15_000),
+        ] {
+            assert_eq!(default_holdout(rows), expected, "{rows}");
+        }
+    }
+
+    #[test]
+    fn settings_are_typed_with_three_digits() {
+        let typed = [1234.5, 0.012_345, 2.0, 0.0, 4.0 * 0.777].map(typed);
+        assert_eq!(typed, ["1230", "0.0123", "2", "0", "3.11"]);
+    }
+
+    #[test]
+    fn lines_stand_in_the_order_of_the_table_and_slow_ones_are_asked_for() {
+        let names = |asked: &[&str], before: &[&str]| -> Vec<&str> {
+            let owned = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+            let lines = lines(&owned(asked), &owned(before)).unwrap();
+            lines.iter().map(|line| line.info.name).collect()
+        };
+        assert_eq!(
+            names(&["topk", "relu", "topk"], &["gated"]),
+            ["relu", "topk", "gated"]
+        );
+        assert_eq!(names(&["matching-pursuit"], &[]), ["matching-pursuit"]);
+        let all = names(&[], &[]);
+        let dials = VARIANTS.iter().filter(|info| info.dial.is_some()).count();
+        assert_eq!(all.len() + SLOW.len(), dials);
+        assert!(
+            SLOW.iter()
+                .all(|slow| !all.contains(slow) && names(&[slow], &[]) == [*slow])
+        );
+    }
+}

@@ -1,0 +1,226 @@
+//! `frontier.json`: what a frontier found, and of what. No clock in it: two of one seed are equal byte
+//! for byte.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use rarefy::config;
+use rarefy::{Error, Result, atomic};
+use rarefy_report::{FrontierLine, FrontierPoint, frontier_plot};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Of the file's layout.
+const VERSION: u32 = 1;
+
+/// The file.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Results {
+    pub version: u32,
+    /// What tells the rows that were trained on from others.
+    pub data: String,
+    /// What all models have in common, as keys of a configuration.
+    pub config: Value,
+    /// Where architectures are compared.
+    pub at_l0: f64,
+    pub architectures: Vec<Architecture>,
+    pub points: Vec<Point>,
+    pub skipped: Vec<Skipped>,
+}
+
+/// An architecture that was asked for.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Architecture {
+    pub arch: String,
+    /// Interpolated at `at_l0`, if its points lie on both sides.
+    pub explained_variance_at: Option<f64>,
+}
+
+/// A trained model, measured on the rows that were held out.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Point {
+    pub arch: String,
+    pub option: String,
+    pub setting: String,
+    pub l0: f64,
+    pub explained_variance: f64,
+    /// Latents that none of the last `dead_after` rows of training kept.
+    pub dead_latents: usize,
+    /// How long training took, if it was now. Never in the file.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub seconds: Option<f64>,
+}
+
+/// A setting without a model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    pub arch: String,
+    pub option: String,
+    pub setting: String,
+    pub why: String,
+}
+
+impl Results {
+    /// Nothing yet.
+    pub fn new(data: &str, config: Value, architectures: Vec<&str>, at_l0: f64) -> Self {
+        let architecture = |arch: &str| Architecture {
+            arch: arch.into(),
+            explained_variance_at: None,
+        };
+        Self {
+            version: VERSION,
+            data: data.into(),
+            config,
+            at_l0,
+            architectures: architectures.into_iter().map(architecture).collect(),
+            points: Vec::new(),
+            skipped: Vec::new(),
+        }
+    }
+
+    /// Reads what [`Results::save`] wrote.
+    pub fn load(folder: &Path) -> Result<Self> {
+        let path = file(folder);
+        if !path.exists() {
+            let why = format!("{} has no frontier.json to go on with", folder.display());
+            return Err(Error::Conflict(why));
+        }
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        let bad = |e: serde_json::Error| {
+            Error::format(&path, format!("expected what `rarefy frontier` wrote: {e}"))
+        };
+        let results: Self = serde_json::from_str(&text).map_err(bad)?;
+        if results.version != VERSION {
+            let why = format!("expected version {VERSION}, got {}", results.version);
+            return Err(Error::format(&path, why));
+        }
+        Ok(results)
+    }
+
+    /// Its configuration as a layer.
+    pub fn layer(&self, folder: &Path) -> Result<toml::Table> {
+        let bad =
+            |why: &dyn std::fmt::Display| Error::format(file(folder), format!("config: {why}"));
+        let layer = toml::Table::try_from(&self.config).map_err(|e| bad(&e))?;
+        config::merge(std::slice::from_ref(&layer)).map_err(|e| bad(&e))?;
+        Ok(layer)
+    }
+
+    /// Compares architectures anew, and writes file and plot, each whole.
+    pub fn save(&mut self, folder: &Path) -> Result<()> {
+        let lines = self.lines();
+        for (architecture, line) in self.architectures.iter_mut().zip(&lines) {
+            architecture.explained_variance_at = line.at(self.at_l0);
+        }
+        let mut kept = self.clone();
+        kept.points
+            .iter_mut()
+            .for_each(|point| point.seconds = None);
+        let text = serde_json::to_string_pretty(&kept).expect("results are plain values") + "\n";
+        atomic::write(file(folder), |out| out.write_all(text.as_bytes()))?;
+        if self.points.is_empty() {
+            return Ok(());
+        }
+        let svg = frontier_plot(&lines, self.at_l0);
+        atomic::write(plot(folder), |out| out.write_all(svg.as_bytes()))
+    }
+
+    /// Points by architecture, for every architecture in order.
+    fn lines(&self) -> Vec<FrontierLine> {
+        let of = |arch: &Architecture| {
+            let points = self.points.iter().filter(|point| point.arch == arch.arch);
+            let point = |point: &Point| FrontierPoint {
+                setting: format!("{} {}", point.option, point.setting),
+                l0: point.l0,
+                explained_variance: point.explained_variance,
+            };
+            FrontierLine {
+                name: arch.arch.clone(),
+                points: points.map(point).collect(),
+            }
+        };
+        self.architectures.iter().map(of).collect()
+    }
+
+    /// Whether a setting needs no model any more.
+    pub fn has(&self, arch: &str, setting: &str) -> bool {
+        self.settled().contains(&(arch, setting))
+    }
+
+    fn settled(&self) -> Vec<(&str, &str)> {
+        let points = self.points.iter().map(|p| (&*p.arch, &*p.setting));
+        let skipped = self.skipped.iter().map(|s| (&*s.arch, &*s.setting));
+        points.chain(skipped).collect()
+    }
+
+    /// Puts points in the order of the frontier's architectures and settings, whenever they were found.
+    pub fn sort(&mut self, order: &[(&str, &str)]) {
+        let place = |arch: &str, setting: &str| order.iter().position(|at| *at == (arch, setting));
+        self.points.sort_by_key(|p| place(&p.arch, &p.setting));
+        self.skipped.sort_by_key(|s| place(&s.arch, &s.setting));
+    }
+
+    /// Takes over what was found before; refuses it if it is of other data, another configuration or
+    /// other settings.
+    pub fn go_on(&mut self, folder: &Path, before: Self, order: &[(&str, &str)]) -> Result<()> {
+        self.refuse_another(folder, &before)?;
+        if let Some((arch, setting)) = before.settled().into_iter().find(|at| !order.contains(at)) {
+            let why = format!("{arch} at {setting} is no setting of this frontier any more");
+            return Err(Error::format(file(folder), why));
+        }
+        self.points = before.points;
+        self.skipped = before.skipped;
+        Ok(())
+    }
+
+    fn refuse_another(&self, folder: &Path, before: &Self) -> Result<()> {
+        let other = |before: &str, now: &str| {
+            let file = file(folder);
+            let file = file.display();
+            let why = format!("{file} is of {before}, this call of {now}; give another --out");
+            Err(Error::Conflict(why))
+        };
+        let (mut was, mut is) = (BTreeMap::new(), BTreeMap::new());
+        flat("", &before.config, &mut was);
+        flat("", &self.config, &mut is);
+        let keys = was.keys().chain(is.keys());
+        let differing = keys.filter(|key| was.get(*key) != is.get(*key)).min();
+        if let Some(key) = differing {
+            let said = |of: &BTreeMap<String, &Value>| match of.get(key) {
+                Some(value) => format!("{key} {value}"),
+                None => format!("no {key}"),
+            };
+            return other(&said(&was), &said(&is));
+        }
+        if before.data != self.data {
+            return other(&format!("data with {}", before.data), &self.data);
+        }
+        Ok(())
+    }
+}
+
+/// Every value under its dotted key.
+fn flat<'a>(path: &str, value: &'a Value, into: &mut BTreeMap<String, &'a Value>) {
+    let Value::Object(inner) = value else {
+        into.insert(path.into(), value);
+        return;
+    };
+    for (key, value) in inner {
+        let dot = if path.is_empty() { "" } else { "." };
+        flat(&format!("{path}{dot}{key}"), value, into);
+    }
+}
+
+/// `frontier.json`.
+pub fn file(folder: &Path) -> PathBuf {
+    folder.join("frontier.json")
+}
+
+/// `frontier.svg`.
+pub fn plot(folder: &Path) -> PathBuf {
+    folder.join("frontier.svg")
+}

@@ -1,0 +1,212 @@
+//! Training a frontier's models, one after the other.
+
+use std::path::Path;
+use std::time::Instant;
+
+use indicatif::ProgressBar;
+use rarefy::data::Source;
+use rarefy::metrics;
+use rarefy::model::Model;
+use rarefy::plan::Plan;
+use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::train::{self, Observer, Progress, State};
+use rarefy::{Error, Result};
+
+use super::points::{self, Candidate};
+use super::results::{Point, Results};
+use crate::reading::{Reading, style};
+use crate::{interrupt, output};
+
+/// The rows of a frontier: prepared ones to train on, raw ones to measure on.
+pub struct Rows<'a> {
+    pub training: &'a dyn Source,
+    pub held_out: &'a dyn Source,
+    pub pipeline: &'a Pipeline,
+}
+
+/// Trains what is not there yet; Ctrl-C ends it between two steps, and what is finished stays.
+pub fn run(
+    candidates: &[Candidate],
+    rows: &Rows,
+    results: &mut Results,
+    folder: &Path,
+    (reading, quiet): (&Reading, bool),
+) -> Result<()> {
+    interrupt::watch();
+    let mut watcher = Watcher::new(candidates, results, reading, quiet);
+    let ended = train_all(candidates, rows, results, folder, &mut watcher);
+    interrupt::release();
+    watcher.bar.finish_and_clear();
+    if let Err(Error::Interrupted) = ended {
+        let (there, all) = (results.points.len(), watcher.models);
+        let folder = folder.display();
+        output::note(&format!(
+            "interrupted; {there} of {all} points are there, go on with: rarefy frontier --out {folder} --resume"
+        ));
+    }
+    ended
+}
+
+fn train_all(
+    candidates: &[Candidate],
+    rows: &Rows,
+    results: &mut Results,
+    folder: &Path,
+    watcher: &mut Watcher,
+) -> Result<()> {
+    for candidate in candidates {
+        let Ok(plan) = &candidate.plan else {
+            continue;
+        };
+        if results.has(candidate.arch, &candidate.setting) {
+            continue;
+        }
+        interrupt::check()?;
+        watcher.begin(candidate);
+        match train_one(candidate, plan, rows, watcher) {
+            Ok(point) if point.explained_variance.is_finite() => {
+                watcher.found(&point);
+                results.points.push(point);
+            }
+            Ok(_) => {
+                let why = "what it makes of the held-out rows is no finite number";
+                results.skipped.push(candidate.skipped(why));
+            }
+            // One that runs away is a result too.
+            Err(error @ Error::Diverged { .. }) => {
+                let why = error.to_string();
+                results.skipped.push(candidate.skipped(&why));
+                watcher.say(&format!("skipped {}: {why}", candidate.name()));
+            }
+            Err(error) => return Err(error),
+        }
+        watcher.before += plan.steps as u64;
+        results.sort(&points::order(candidates));
+        results.save(folder)?;
+    }
+    Ok(())
+}
+
+/// A model, as `train` would train it, on the rows that it has not seen.
+fn train_one(
+    candidate: &Candidate,
+    plan: &Plan,
+    rows: &Rows,
+    watcher: &mut Watcher,
+) -> Result<Point> {
+    let started = Instant::now();
+    let start = State::new(plan, rows.training, None)?;
+    let held_out = Prepared::new(rows.held_out, rows.pipeline);
+    let outcome = train::train_with_holdout(plan, rows.training, Some(&held_out), start, watcher)?;
+    let seconds = started.elapsed().as_secs_f64();
+    let model = Model::new(
+        plan.info,
+        plan.hyper.clone(),
+        outcome.params,
+        rows.pipeline.clone(),
+        None,
+    )?;
+    let evaluation = metrics::evaluate(&model, rows.held_out)?;
+    Ok(Point {
+        arch: candidate.arch.into(),
+        option: candidate.option.into(),
+        setting: candidate.setting.clone(),
+        l0: evaluation.l0,
+        explained_variance: evaluation.explained_variance,
+        dead_latents: (watcher.dead * plan.d_sae as f64).round() as usize,
+        seconds: Some(seconds),
+    })
+}
+
+/// A progress bar over the steps of all models, on stderr.
+struct Watcher {
+    bar: ProgressBar,
+    quiet: bool,
+    /// Models in all, and those that are done.
+    models: usize,
+    done: usize,
+    /// Steps of the models before this one.
+    before: u64,
+    /// Share of dead latents after the last step.
+    dead: f64,
+}
+
+impl Watcher {
+    fn new(candidates: &[Candidate], results: &Results, reading: &Reading, quiet: bool) -> Self {
+        let (mut models, mut done, mut steps, mut before) = (0, 0, 0, 0);
+        for candidate in candidates {
+            let Ok(plan) = &candidate.plan else {
+                continue;
+            };
+            let there = results.has(candidate.arch, &candidate.setting);
+            models += 1;
+            done += usize::from(there);
+            steps += plan.steps as u64;
+            before += if there { plan.steps as u64 } else { 0 };
+        }
+        let bar = reading.above(ProgressBar::new(steps).with_position(before));
+        bar.set_style(style(
+            "{bar:24} {prefix}  step {pos}/{len}  {msg}  {eta} left",
+        ));
+        Self {
+            bar,
+            quiet,
+            models,
+            done,
+            before,
+            dead: 0.0,
+        }
+    }
+
+    fn begin(&mut self, candidate: &Candidate) {
+        self.done += 1;
+        let (done, models) = (self.done, self.models);
+        self.bar
+            .set_prefix(format!("{done}/{models} {}", candidate.name()));
+    }
+
+    fn found(&self, point: &Point) {
+        let (done, models) = (self.done, self.models);
+        self.say(&format!(
+            "{done}/{models} {} {} {}: L0 {:.2}, {:.2} % explained, {:.1} s",
+            point.arch,
+            point.option,
+            point.setting,
+            point.l0,
+            100.0 * point.explained_variance,
+            point.seconds.unwrap_or(0.0)
+        ));
+    }
+
+    fn say(&self, text: &str) {
+        if !self.quiet {
+            self.bar.suspend(|| output::note(text));
+        }
+    }
+}
+
+impl Observer for Watcher {
+    fn step(&mut self, progress: &Progress) -> Result<()> {
+        self.bar.set_position(self.before + progress.step as u64);
+        if let Some(sparse) = progress.sparse {
+            self.dead = sparse.dead_fraction;
+            let explained = 100.0 * sparse.explained_variance;
+            let l0 = sparse.l0;
+            self.bar
+                .set_message(format!("{explained:.1} % explained  L0 {l0:.1}"));
+        }
+        Ok(())
+    }
+
+    /// What one run would say about itself is too much for many.
+    fn message(&mut self, _: &str) {}
+
+    /// A point is short enough to be trained again.
+    fn checkpoint(&mut self, _: &State) -> Result<()> {
+        Ok(())
+    }
+
+    fn interrupted(&self) -> bool {
+        interrupt::raised()
+    }
+}
