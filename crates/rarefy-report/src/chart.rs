@@ -331,7 +331,7 @@ mod tests {
         assert!((axis.low - 6.75).abs() < 1e-9 && (axis.high - 143.0).abs() < 1e-9);
         assert_eq!(axis.ticks(), [8.0, 16.0, 32.0, 64.0, 128.0]);
         // Half of the way from 8 to 128 in octaves.
-        let half = (axis.place(8.0) + axis.place(128.0)) / 2.0;
+        let half = axis.place(8.0).midpoint(axis.place(128.0));
         assert!((axis.place(32.0) - half).abs() < 1e-12);
         // Numbers between two powers still get ticks, and far apart ones not too many.
         assert_eq!(Axis::octaves(40.0, 50.0).ticks(), [32.0, 64.0]);

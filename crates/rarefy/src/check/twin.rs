@@ -137,9 +137,10 @@ impl<'a> Problem<'a> {
     fn helpers(&self, weights: &Weights, pre: &[Vec<f64>]) -> Vec<Helping> {
         let aux = self.sparse.aux();
         let levels = self.sparse.levels(self.d_sae);
-        let chosen: Vec<usize> = match aux.by_level {
-            true => (0..levels.len()).collect(),
-            false => vec![levels.len() - 1],
+        let chosen: Vec<usize> = if aux.by_level {
+            (0..levels.len()).collect()
+        } else {
+            vec![levels.len() - 1]
         };
         let batch = self.batch(weights);
         let most = aux.k.unwrap_or(self.d_in / 2);

@@ -5,6 +5,7 @@ use std::num::NonZeroUsize;
 use super::Selection;
 use super::encoder::{Centred, Encoder, Hint};
 use super::keep::{Entry, Keep, Kept, Wanted};
+use crate::data::spread::evenly;
 
 /// Rows that give a first idea of the smallest value that will be kept.
 const SAMPLE: usize = 96;
@@ -168,8 +169,7 @@ fn low_ratio(rows: &[Kept], k: usize) -> f32 {
 /// Some rows, evenly spread.
 fn sample(encoder: &Encoder, rows: &Centred) -> Vec<f32> {
     let n = rows.x.len() / encoder.d_in;
-    let count = SAMPLE.min(n);
-    gather(encoder, rows, (0..count).map(|i| i * n / count))
+    gather(encoder, rows, evenly(n, SAMPLE))
 }
 
 fn gather(encoder: &Encoder, rows: &Centred, which: impl Iterator<Item = usize>) -> Vec<f32> {

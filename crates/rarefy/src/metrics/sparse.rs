@@ -18,7 +18,11 @@ const ROWS: usize = 4096;
 /// A latent that is active on more than this share of the rows is frequent.
 const FREQUENT: f64 = 0.1;
 
-pub(super) fn evaluate(model: &Model, sparse: &dyn Sparse, prepared: &Prepared) -> Result<Evaluation> {
+pub(super) fn evaluate(
+    model: &Model,
+    sparse: &dyn Sparse,
+    prepared: &Prepared,
+) -> Result<Evaluation> {
     let mut sums = Sums::new(model.d_sae);
     each_piece(model, sparse, prepared, |_, x, codes| {
         sums.add(model, x, codes);

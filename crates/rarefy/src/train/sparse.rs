@@ -13,7 +13,7 @@ use super::descend::{descend, rate};
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
 use crate::Result;
 use crate::codes::Codes;
-use crate::data::Source;
+use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
 use crate::params::Params;
 use crate::plan::Plan;
@@ -130,7 +130,7 @@ fn set_threshold(
         Some(held_out) => (held_out, "held-out"),
         None => (rows.data, "training"),
     };
-    let rows = calibration_rows(source)?;
+    let rows = spread(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
     let calibrated = calibrate(&state.params, &rows, threshold.k);
     let moving = state.moving.as_ref().and_then(super::Moving::estimate);
@@ -166,19 +166,6 @@ fn count(params: &Params, rows: &[f32], above: f32) -> usize {
             codes.values.len()
         })
         .sum()
-}
-
-/// All rows, or so many evenly over the data.
-fn calibration_rows(data: &dyn Source) -> Result<Vec<f32>> {
-    let (all, count) = (data.rows(), data.rows().min(CALIBRATION_ROWS));
-    let mut rows = vec![0.0; count * data.d_in()];
-    if count == all {
-        data.read(0, &mut rows)?;
-    } else {
-        let chosen: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        data.gather(&chosen, &mut rows)?;
-    }
-    Ok(rows)
 }
 
 /// The threshold above which these rows have k latents each on average: midway between the

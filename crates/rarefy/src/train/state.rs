@@ -106,7 +106,9 @@ impl State {
                 (moving, Vec::new())
             }
             Architecture::Sparse(sparse) => {
-                let moving = sparse.threshold().map(|threshold| Moving::new(threshold.decay, 1));
+                let moving = sparse
+                    .threshold()
+                    .map(|threshold| Moving::new(threshold.decay, 1));
                 (moving, vec![0; plan.d_sae])
             }
         };

@@ -62,7 +62,7 @@ impl Sparse for AbsTopK {
         Abroad::AbsTopK(self.k)
     }
 
-    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
         encoder.encode_centred(rows, Selection::Magnitude(self.k), codes);
     }
 

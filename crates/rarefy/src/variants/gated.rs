@@ -86,7 +86,7 @@ impl Sparse for Gated {
         sparse::half_on(d_in, d_sae)
     }
 
-    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
         encoder.encode_centred(rows, Selection::Above(0.0), codes);
     }
 

@@ -66,7 +66,7 @@ impl Sparse for GroupMax {
         Abroad::Own
     }
 
-    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
         let groups = Selection::Groups {
             groups: self.k,
             k: 1,
@@ -75,7 +75,7 @@ impl Sparse for GroupMax {
     }
 
     fn encode_trained(&self, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
-        self.encode(&Now::default(), p, encoder, rows, codes);
+        self.encode(Now::default(), p, encoder, rows, codes);
     }
 }
 

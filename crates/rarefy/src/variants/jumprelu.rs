@@ -257,7 +257,7 @@ impl Sparse for JumpRelu {
     }
 
     /// Everything that the window reaches.
-    fn encode(&self, _: &Now, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(&self, _: Now, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
         let reach = (self.kernel.reach() * self.bandwidth) as f32;
         let bounds: Vec<f32> = p
             .get("threshold")
@@ -318,7 +318,7 @@ impl Sparse for JumpRelu {
             let by_step = if self.counts() { weight } else { 0.0 };
             let pseudo = window * (theta * by_f + by_step);
             terms.by_own[0] -= pseudo;
-            let straight = if f != 0.0 { by_f } else { 0.0 };
+            let straight = if f == 0.0 { 0.0 } else { by_f };
             *by = (straight + if self.to_input { pseudo } else { 0.0 }) as f32;
         }
         if entries.dead && self.pre_act > 0.0 {
@@ -441,9 +441,9 @@ mod tests {
             ("b_enc", 1, 4),
             ("threshold", 1, 4),
         ]));
-        for j in 0..4 {
-            params.get_mut("w_enc")[2 * j] = pre[0][j];
-            params.get_mut("w_enc")[2 * j + 1] = pre[1][j];
+        let rows = params.get_mut("w_enc").chunks_exact_mut(2);
+        for (w, (first, second)) in rows.zip(pre[0].iter().zip(&pre[1])) {
+            w.copy_from_slice(&[*first, *second]);
         }
         params.get_mut("threshold").copy_from_slice(&theta);
         let codes = Codes::new(4);

@@ -130,7 +130,7 @@ impl Sparse for MatchingPursuit {
     }
 
     /// The rounds of each row in their order; a latent may come up twice.
-    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
         for row in self.pursue(encoder, rows) {
             codes.indices.extend(row.taken.iter().map(|taken| taken.0));
             codes.values.extend(row.taken.iter().map(|taken| taken.1));

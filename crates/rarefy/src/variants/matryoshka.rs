@@ -143,7 +143,7 @@ impl Sparse for Matryoshka {
         Abroad::JumpRelu
     }
 
-    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
         encoder.encode_centred(rows, Selection::Batch(self.threshold.k), codes);
     }
 

@@ -95,6 +95,10 @@ pub enum Settings {
 }
 
 /// What a run of an architecture takes unless the user says otherwise.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a question of its own"
+)]
 pub struct Defaults {
     /// Whether the full-batch optimiser can train it, and does where no batch is asked for.
     pub full_batch: bool,
@@ -403,7 +407,7 @@ mod tests {
                         b_enc: params.get("b_enc"),
                     };
                     let encoder = Encoder::new(&params);
-                    sparse.encode(&Now::default(), &params, &encoder, &rows, &mut codes);
+                    sparse.encode(Now::default(), &params, &encoder, &rows, &mut codes);
                     let pre = codes.values.clone();
                     sparse.activate(&params, &codes.indices, &pre, &mut codes.values);
                     got = codes.to_dense();

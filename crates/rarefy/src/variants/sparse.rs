@@ -41,7 +41,7 @@ pub trait Sparse: Twin + Send + Sync {
     /// Finds the entries of the rows while training; their values are the pre-activations.
     fn encode(
         &self,
-        now: &Now,
+        now: Now,
         params: &Params,
         encoder: &Encoder,
         rows: &Centred,

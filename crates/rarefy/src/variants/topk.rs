@@ -58,7 +58,7 @@ impl Sparse for TopK {
         Abroad::TopK(self.k)
     }
 
-    fn encode(&self, _: &Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
         encoder.encode_centred(rows, Selection::Row(self.k), codes);
     }
 

@@ -22,7 +22,11 @@ const LBFGS: &str = "crates/rarefy/src/optim/lbfgs.rs";
 const NAIVE: &str = "crates/rarefy-kernels/src/naive.rs";
 const KEEP: &str = "crates/rarefy/src/engine/keep.rs";
 const STEP: &str = "crates/rarefy/src/train/sparse/step.rs";
-const SPARSE: &str = "crates/rarefy/src/variants/sparse.rs";
+const JUMPRELU: &str = "crates/rarefy/src/variants/jumprelu.rs";
+const BACKWARD: &str = "crates/rarefy/src/train/sparse/backward.rs";
+const DEAD: &str = "crates/rarefy/src/train/sparse/dead.rs";
+const READING: &str = "crates/rarefy/src/train/sparse/reading.rs";
+const UPDATE: &str = "crates/rarefy/src/train/sparse/update.rs";
 const SPARSE_RUN: &str = "crates/rarefy/src/train/sparse.rs";
 const TWIN: &str = "crates/rarefy/src/check/twin.rs";
 const STATE: &str = "crates/rarefy/src/train/state.rs";
@@ -146,15 +150,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a trained BatchTopK selects over its batch",
-        file: SPARSE,
-        from: "Some(_) => Selection::Above(params.get(\"threshold\")[0]),",
-        to: "Some(_) => self.objective.selection,",
+        file: "crates/rarefy/src/variants/batch_topk.rs",
+        from: "encoder.encode_centred(rows, Selection::Above(above), codes);",
+        to: "let _ = above; encoder.encode_centred(rows, Selection::Batch(self.threshold.k), codes);",
     },
     Mutant {
         name: "the encoder does not start as a copy of the decoder",
-        file: SPARSE,
-        from: "params.get_mut(\"w_enc\").copy_from_slice(&w_dec);",
-        to: "let _ = w_dec;",
+        file: "crates/rarefy/src/variants/sparse/start.rs",
+        from: "*enc = scale * dec",
+        to: "*enc = 0.0 * scale * dec",
     },
     Mutant {
         name: "the threshold is calibrated one entry too high",
@@ -201,14 +205,14 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the auxiliary loss is of twice the weight (in the twin, so that the step differs)",
         file: TWIN,
-        from: "objective.aux.coefficient / spread",
-        to: "2.0 * objective.aux.coefficient / spread",
+        from: "aux.coefficient / unit",
+        to: "2.0 * aux.coefficient / unit",
     },
     Mutant {
         name: "the decoder bias has no gradient through the encoder",
         file: TWIN,
-        from: "gradient.b_dec[t] -= by_pre * w.w_enc[j * d_in + t];",
-        to: "gradient.b_dec[t] -= 0.0 * by_pre * w.w_enc[j * d_in + t];",
+        from: "pairs.map(|(x, b)| Dual::from(*x) - *b).collect()",
+        to: "pairs.map(|(x, b)| Dual::from(*x) - b.value.into()).collect()",
     },
     Mutant {
         name: "a resumed run forgets how long latents have been silent",
@@ -248,16 +252,15 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the dead latents' reconstruction has the decoder bias",
-        file: STEP,
-        from: "let (zeros, left) = (vec![0.0; self.main.residual.len()], &self.main.residual);",
-        to: "let minus: Vec<f32> = params.get(\"b_dec\").iter().map(|b| -b).collect();\
-             let (zeros, left) = (minus.repeat(n), &self.main.residual);",
+        file: DEAD,
+        from: "let zeros = vec![0.0; d_out];",
+        to: "let zeros: Vec<f32> = params.get(\"b_dec\").iter().map(|b| -b).collect();",
     },
     Mutant {
         name: "the dead latents' loss is over the residual's square, not its variance",
-        file: STEP,
-        from: "let spread = self.main.square - mean_square;",
-        to: "let spread = self.main.square - 0.0 * mean_square;",
+        file: READING,
+        from: "self.square - of_mean / n as f64",
+        to: "self.square - 0.0 * of_mean / n as f64",
     },
     Mutant {
         name: "the squared error's derivative has no 2",
@@ -267,39 +270,75 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a step's decoder bias has no gradient through the encoder",
-        file: STEP,
+        file: BACKWARD,
         from: "*sum -= f64::from(*t)",
         to: "*sum -= 0.0 * f64::from(*t)",
     },
     Mutant {
         name: "the decoder's gradient keeps its part along each latent",
-        file: STEP,
-        from: "project_row(d_dec, w_dec)",
-        to: "project_row(&mut d_dec.to_vec(), w_dec)",
+        file: BACKWARD,
+        from: "project_row(one.d_dec, w_dec)",
+        to: "project_row(&mut one.d_dec.to_vec(), w_dec)",
     },
     Mutant {
         name: "the decoder's rows do not stay at length 1",
-        file: STEP,
-        from: "normalise_row(&mut p.1[here]);",
-        to: "normalise_row(&mut p.1[here].to_vec());",
+        file: UPDATE,
+        from: ".for_each(normalise_row);",
+        to: ".for_each(|row| normalise_row(&mut row.to_vec()));",
     },
     Mutant {
         name: "a latent that fires stays as dead as it was",
         file: STEP,
-        from: "} else {\n                0\n            };",
-        to: "} else {\n                *since\n            };",
+        from: "_ => 0,",
+        to: "_ => *since,",
     },
     Mutant {
         name: "a latent without a gradient does not move by its momentum",
-        file: STEP,
-        from: "let (here, all) = (row(j), row(latent));",
-        to: "if still { continue; } let (here, all) = (row(j), row(latent));",
+        file: UPDATE,
+        from: "for ((((w, m), v), g), touched) in rows.zip(touched) {",
+        to: "for ((((w, m), v), g), touched) in rows.zip(touched) { if !touched { continue; }",
     },
     Mutant {
         name: "a gradient is never clipped",
         file: "crates/rarefy/src/optim/descent.rs",
         from: "scale: clipping(norm, clip),",
         to: "scale: clipping(0.0 * norm, clip),",
+    },
+    Mutant {
+        name: "a jumprelu's threshold learns from values alone",
+        file: JUMPRELU,
+        from: "let pseudo = window * (theta * by_f + by_step);",
+        to: "let pseudo = window * theta * by_f;",
+    },
+    Mutant {
+        name: "the relu's penalty does not see the decoder",
+        file: "crates/rarefy/src/variants/relu.rs",
+        from: "by_norm += by_u * f;",
+        to: "by_norm += 0.0 * by_u * f;",
+    },
+    Mutant {
+        name: "the gate's bias gets the magnitude's gradient",
+        file: "crates/rarefy/src/variants/gated.rs",
+        from: "terms.beside_bias += of_magnitude * scale;",
+        to: "terms.beside_bias += 0.0 * of_magnitude * scale;",
+    },
+    Mutant {
+        name: "a matryoshka's inner latents answer for their own level alone",
+        file: READING,
+        from: "*r = weight * *r + w)",
+        to: "*r = weight * *r + 0.0 * w)",
+    },
+    Mutant {
+        name: "a pursuit's entry answers for the last residual",
+        file: "crates/rarefy/src/train/sparse/unroll.rs",
+        from: "add_scaled(&mut by, -slope, w);",
+        to: "add_scaled(&mut by, -0.0 * slope, w);",
+    },
+    Mutant {
+        name: "a negative threshold stays",
+        file: JUMPRELU,
+        from: "*theta = theta.max(0.0)",
+        to: "*theta = theta.max(-1.0)",
     },
 ];
 

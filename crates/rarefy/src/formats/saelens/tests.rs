@@ -137,7 +137,7 @@ fn a_wrong_shape_names_the_tensor() {
     let config = r#"{"architecture": "kl", "d_in": 3, "d_sae": 2}"#;
     std::fs::write(folder.path().join(CONFIG), config).unwrap();
     let mut weights = Writer::default();
-    weights.tensor("W_enc", &[2, 3], &[0.0f32; 6]);
+    weights.tensor("W_enc", &[2, 3], [0.0f32; 6]);
     weights.write(&folder.path().join(WEIGHTS)).unwrap();
     let error = load(folder.path()).err().unwrap().to_string();
     assert!(

@@ -256,12 +256,11 @@ impl Latents<'_> {
         by_second.clear();
         if let Some(second) = &step.second {
             by_second.resize(of.rows.len(), 0.0);
-            let d_dec = match step.learning_second() {
-                Some(_) => &mut *one.d_dec,
-                None => {
-                    unwanted.resize(w_dec.len(), 0.0);
-                    &mut unwanted[..]
-                }
+            let d_dec = if step.learning_second().is_some() {
+                &mut *one.d_dec
+            } else {
+                unwanted.resize(w_dec.len(), 0.0);
+                &mut unwanted[..]
             };
             let (r, scale) = (&second.residual, second.scale as f32);
             decoder_gradient(d_dec, by_second, w_dec, r, of.rows, of.pre, scale);

@@ -11,6 +11,7 @@ pub(super) struct Blocks<T> {
 }
 
 /// Sizes of the blocks.
+#[expect(clippy::struct_field_names, reason = "the field's names")]
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) d_in: usize,

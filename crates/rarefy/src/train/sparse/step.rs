@@ -177,7 +177,7 @@ impl<'a> Step<'a> {
         done: &mut dyn FnMut(Stage),
     ) -> Report {
         let n = x.len() / self.shape.d_in;
-        self.encode(&settings.now, params, x);
+        self.encode(settings.now, params, x);
         done(Stage::Encode);
         self.decode(params, x, n);
         self.count(since_fired, n);
@@ -209,7 +209,7 @@ impl<'a> Step<'a> {
         gradient
     }
 
-    fn encode(&mut self, now: &Now, params: &Params, x: &[f32]) {
+    fn encode(&mut self, now: Now, params: &Params, x: &[f32]) {
         if self.centres {
             self.centred.resize(x.len(), 0.0);
             centre(x, params.get("b_dec"), &mut self.centred);
@@ -261,7 +261,10 @@ impl<'a> Step<'a> {
         for (j, since) in since_fired.iter_mut().enumerate() {
             let fired = self.main.of(j).rows_with_value();
             self.active += fired;
-            *since = if fired == 0 { *since + n as u64 } else { 0 };
+            *since = match fired {
+                0 => since.saturating_add(n as u64),
+                _ => 0,
+            };
             if *since >= after {
                 self.dead.push(j as u32);
             }

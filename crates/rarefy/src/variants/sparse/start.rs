@@ -3,7 +3,7 @@
 use rand::RngExt;
 
 use super::Sparse;
-use crate::data::Source;
+use crate::data::{Source, spread};
 use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
@@ -17,7 +17,7 @@ pub(in crate::variants) fn init(
     rng: &mut Rng,
 ) -> Result<Params> {
     let mut params = Params::zeros(layout);
-    let median = geometric_median(&sample(rows)?, rows.d_in());
+    let median = geometric_median(&spread(rows, MEDIAN_ROWS)?, rows.d_in());
     let b_dec = params.get_mut("b_dec").iter_mut();
     b_dec.zip(median).for_each(|(b, m)| *b = m as f32);
     for row in params.get_mut("w_dec").chunks_exact_mut(rows.d_in()) {
@@ -38,16 +38,3 @@ pub(in crate::variants) fn init(
 
 /// Rows that the decoder bias starts from: all, or so many evenly over the data.
 const MEDIAN_ROWS: usize = 1 << 15;
-
-fn sample(rows: &dyn Source) -> Result<Vec<f32>> {
-    let (all, d_in) = (rows.rows(), rows.d_in());
-    let count = all.min(MEDIAN_ROWS);
-    let mut values = vec![0.0; count * d_in];
-    if count == all {
-        rows.read(0, &mut values)?;
-    } else {
-        let chosen: Vec<usize> = (0..count).map(|i| i * all / count).collect();
-        rows.gather(&chosen, &mut values)?;
-    }
-    Ok(values)
-}

@@ -25,6 +25,7 @@ impl Dual {
     }
 
     /// `f(self)`, where f has this value and this derivative here.
+    #[must_use]
     pub fn through(self, value: f64, derivative: f64) -> Self {
         Self {
             value,
@@ -33,34 +34,40 @@ impl Dual {
     }
 
     /// Its square.
+    #[must_use]
     pub fn square(self) -> Self {
         self * self
     }
 
     /// Its square root.
+    #[must_use]
     pub fn sqrt(self) -> Self {
         let root = self.value.sqrt();
         self.through(root, 0.5 / root)
     }
 
     /// e to its power.
+    #[must_use]
     pub fn exp(self) -> Self {
         let e = self.value.exp();
         self.through(e, e)
     }
 
     /// Its hyperbolic tangent.
+    #[must_use]
     pub fn tanh(self) -> Self {
         let t = self.value.tanh();
         self.through(t, 1.0 - t * t)
     }
 
     /// Its power; of a positive number.
+    #[must_use]
     pub fn powf(self, p: f64) -> Self {
         self.through(self.value.powf(p), p * self.value.powf(p - 1.0))
     }
 
     /// Itself where positive, else 0.
+    #[must_use]
     pub fn relu(self) -> Self {
         if self.value > 0.0 {
             self
