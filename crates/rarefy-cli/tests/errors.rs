@@ -263,13 +263,13 @@ $ train --image-shape 3x3 --out run
 $ train --image-shape 8 --out run
 2 error: size must be HEIGHTxWIDTH, such as 28x28, got 8
 $ train --arch k1 --out run
-2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, topk, batch-topk)
+2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ train --preprocess scael --out run
 2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, clip-sd, pca, zca)
 $ train --preprocess zca:x --out run
 2 error: preprocess must be zca or zca:EPS, got zca:x
 $ check gradients --arch k1
-2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, topk, batch-topk)
+2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ data shard sample:digits --shard-rows 0 --out shards
 2 error: shard-rows must be at least 1, got 0
 ";
@@ -405,7 +405,7 @@ $ eval json sample:digits
 $ eval key sample:digits
 1 error: key/cfg.json: missing field `d_sae` at line 1 column 34
 $ eval arch sample:digits
-2 error: unknown architecture `xx` (known: kl, topk, batch-topk)
+2 error: unknown architecture `xx` (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ eval size sample:digits
 1 error: size/sae_weights.safetensors: W_enc: expected [64, 5], got [64, 4]
 $ eval huge sample:digits

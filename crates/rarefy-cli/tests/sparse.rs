@@ -321,7 +321,7 @@ $ train --arch batch-topk --threshold-decay 1 --out run
 $ train --arch topk --rho 0.1 --out run
 2 error: architecture topk has no option rho; it is one of kl
 $ train --k 3 --out run
-2 error: architecture kl has no option k; it is one of topk, batch-topk
+2 error: architecture kl has no option k; it is one of topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
 $ train --arch topk --optimizer lbfgs --out run
 2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
 $ train --arch batch-topk --optimizer sgd --out run
