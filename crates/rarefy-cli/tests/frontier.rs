@@ -128,7 +128,10 @@ fn files_table_and_json_say_the_same() {
     let got = compared[1]["explained_variance_at"].as_f64().unwrap();
     assert!((got - expected).abs() < 1e-12, "{got} {expected}");
     // The table has it beside topk's first point, and every number of every point.
-    let line = out.lines().find(|line| line.starts_with("topk ")).unwrap();
+    let line = out
+        .lines()
+        .find(|line| line.trim_start().starts_with("topk "))
+        .unwrap();
     let words: Vec<&str> = line.split_whitespace().collect();
     assert_eq!(
         words[1..4],
@@ -349,7 +352,7 @@ fn failures() {
 const FAILURES: &str = "$ frontier sample:words --arch topk,kl --out f
 2 error: architecture kl has no option that makes it sparser or denser
 $ frontier sample:words --arch topk,tpok --out f
-2 error: unknown architecture `tpok`, did you mean `topk`?
+2 error: unknown architecture `tpok`, did you mean `topk`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ frontier sample:words --arch topk --rows 300 --latents 4 --out f
 2 error: nothing can be trained: k must be at most the 4 latents, got 8
 $ frontier sample:words --arch topk --rows 300 --batch 241 --out f

@@ -70,11 +70,6 @@ fn what_cannot_work_is_refused_with_the_reason() {
             "[model]\narch = 'topk'\nlatents = 8\n[model.options]\nk = 9",
             "k must be at most the 8 latents, got 9",
         ),
-        // Nobody said where levels end; of two inputs' 8 latents none lie below a sixteenth.
-        (
-            "[model]\narch = 'matryoshka'\nlatents = 8",
-            "the default levels of 0.0625,0.125,0.25,0.5 must be rising shares",
-        ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 32",
             "k must be at most the 16 latents, got 32",

@@ -32,7 +32,7 @@ pub const INFO: Info = Info {
     defaults: sparse::DEFAULTS,
     dial: Some(sparse::K_DIAL),
     checks: &[
-        &[("k", "3")],
+        &[("k", "3"), ("levels", "0.0625,0.125,0.25,0.5")],
         &[
             ("k", "3"),
             ("levels", "0.3,0.6"),
@@ -47,11 +47,17 @@ pub const INFO: Info = Info {
         ],
     ],
     resolve: |hyper, setting| {
-        levels(hyper, setting.d_sae)?;
+        if hyper.text("levels") == "auto" {
+            take_default_levels(hyper, setting.d_sae);
+        }
+        check_levels(hyper, setting.d_sae)?;
         sparse::resolve(hyper, setting)
     },
     build: |hyper| {
-        let fractions = hyper.numbers("levels");
+        let mut fractions = hyper.numbers("levels");
+        if fractions.is_empty() {
+            fractions = LEVELS.to_vec();
+        }
         let mut weights = hyper.numbers("level_weights");
         if weights.is_empty() {
             weights = vec![1.0 / (fractions.len() + 1) as f64; fractions.len() + 1];
@@ -72,9 +78,9 @@ const OPTIONS: &[OptionInfo] = &[
     sparse::BATCH_K,
     OptionInfo {
         name: "levels",
-        help: "Where the levels before the last end, as shares of all latents",
+        help: "Where the levels before the last end, as shares of all latents; auto takes 1/16, 1/8, 1/4 and 1/2",
         kind: Kind::Numbers,
-        default: "0.0625,0.125,0.25,0.5",
+        default: "auto",
     },
     OptionInfo {
         name: "level_weights",
@@ -96,8 +102,26 @@ const OPTIONS: &[OptionInfo] = &[
     sparse::THRESHOLD_DECAY,
 ];
 
+/// Where the levels before the last end unless told.
+const LEVELS: [f64; 4] = [0.0625, 0.125, 0.25, 0.5];
+
+/// The default levels but those that cut no latents apart, where there are very few.
+fn take_default_levels(hyper: &mut Hyper, d_sae: usize) {
+    let mut before = 0;
+    let mut taken = Vec::new();
+    for fraction in LEVELS {
+        if end(fraction, d_sae) > before {
+            before = end(fraction, d_sae);
+            taken.push(fraction.to_string());
+        }
+    }
+    if !taken.is_empty() {
+        hyper.set("levels", taken.join(","));
+    }
+}
+
 /// Refuses levels that are none.
-fn levels(hyper: &Hyper, d_sae: usize) -> Result<()> {
+fn check_levels(hyper: &Hyper, d_sae: usize) -> Result<()> {
     let text = || hyper.text("levels");
     let ends: Vec<usize> = hyper
         .numbers("levels")
