@@ -6,9 +6,9 @@
 //! f_j = sum of v_t over the rounds that took j
 //! ```
 //!
-//! for k rounds, or until little is left. There is no encoder: `w_enc` is the decoder. Each round searches
-//! all latents anew, so k rounds cost k times what an encoder costs. While training, each of a row's
-//! rounds keeps two vectors as long as the row.
+//! for k rounds, or until little is left (what is below a millionth of the row is rounding). There is no
+//! encoder: `w_enc` is the decoder. Each round searches all latents anew, so k rounds cost k times what an
+//! encoder costs. While training, each of a row's rounds keeps two vectors as long as the row.
 
 use super::sparse::{self, Abroad, Aux, Now, Sparse, Twin};
 use super::{Architecture, Example, Info, Kind, OptionInfo};
@@ -33,7 +33,7 @@ pub const INFO: Info = Info {
     checks: &[
         &[("k", "1")],
         &[("k", "3")],
-        &[("k", "6"), ("residual", "0.5")],
+        &[("k", "3"), ("residual", "0.7")],
     ],
     resolve: sparse::resolve,
     build: |hyper| {
@@ -72,8 +72,14 @@ struct MatchingPursuit {
     aux: Aux,
 }
 
+/// What a latent takes of a row, as a share of the row's length, that is rounding and no more: where all
+/// directions of the latents are used up, the next would be drawn by chance.
+const ROUNDING: f64 = 1e-6;
+
 /// A row on its way.
 struct Pursued {
+    /// Its length at the start.
+    length: f64,
     left: Vec<f32>,
     taken: Vec<(u32, f32)>,
     done: bool,
@@ -86,6 +92,7 @@ impl MatchingPursuit {
             .x
             .chunks_exact(d)
             .map(|x| Pursued {
+                length: dot(x, x).sqrt(),
                 left: x.to_vec(),
                 taken: Vec::new(),
                 done: false,
@@ -100,7 +107,10 @@ impl MatchingPursuit {
             let mut best = Codes::new(rows.b_enc.len());
             encoder.encode_centred(&Centred { x: &x, ..*rows }, Selection::Row(1), &mut best);
             for (row, ends) in going.iter_mut().zip(best.offsets.windows(2)) {
-                row.done = ends[0] == ends[1];
+                row.done = match best.values.get(ends[0]..ends[1]) {
+                    Some(&[value]) => f64::from(value) <= ROUNDING * row.length,
+                    _ => true,
+                };
                 if row.done {
                     continue;
                 }
@@ -160,12 +170,13 @@ impl Twin for MatchingPursuit {
 
     fn pursue(&self, mut left: Vec<f64>, w_dec: &[Vec<f64>]) -> Vec<usize> {
         let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        let least = ROUNDING * product(&left, &left).sqrt();
         let mut taken = Vec::new();
         for _ in 0..self.k {
             let values: Vec<f64> = w_dec.iter().map(|w| product(&left, w)).collect();
             let best = (0..values.len())
                 .fold(0, |best, j| if values[j] > values[best] { j } else { best });
-            if values[best] <= 0.0 {
+            if values[best] <= least {
                 break;
             }
             left.iter_mut()
