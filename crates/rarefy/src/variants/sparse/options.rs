@@ -207,8 +207,8 @@ enum Unit {
 
 /// Default penalties, thresholds and windows.
 const SHARES: &[(&str, f64, Unit)] = &[
-    ("l1", 0.1, Unit::Row),
-    ("l0", 0.002, Unit::Square),
+    ("l1", 0.2, Unit::Row),
+    ("l0", 0.006, Unit::Square),
     ("threshold", 0.1, Unit::Direction),
     ("bandwidth", 0.5, Unit::Direction),
 ];
