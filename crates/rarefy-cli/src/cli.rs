@@ -86,12 +86,26 @@ pub struct TrainArgs {
     pub data: Option<String>,
     #[command(flatten)]
     pub source: DataArgs,
+    /// What a transcoder is to predict from each row: other data of as many rows.
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub target: Option<String>,
+    /// A further input, row by row beside the data: a crosscoder reads and writes all of them (may be repeated).
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub with: Vec<String>,
     /// Rows, evenly over the data, that are never trained on: for figures, and for batch-topk's threshold [default: 0].
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub holdout: Option<usize>,
     /// Preprocessing steps in order, separated by commas, or `none` (see `rarefy list preprocessing`).
     #[arg(long, value_name = "STEP,...", help_heading = "Data")]
     pub preprocess: Option<String>,
+    /// Preprocessing steps of the target [default: those of --preprocess].
+    #[arg(
+        long,
+        value_name = "STEP,...",
+        requires = "target",
+        help_heading = "Data"
+    )]
+    pub preprocess_target: Option<String>,
     /// Height and width of the images that rows are, such as 28x28.
     #[arg(long, value_name = "HxW", help_heading = "Data")]
     pub image_shape: Option<String>,
@@ -105,6 +119,12 @@ pub struct TrainArgs {
     /// Start from the weights of this model.
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     pub init: Option<PathBuf>,
+    /// Predict the target also by a matrix from the input directly (a skip transcoder).
+    #[arg(long, requires = "target", help_heading = "Model")]
+    pub skip: bool,
+    /// Whether the encoder takes the decoder's bias off its rows [default: true for sparse autoencoders, else false].
+    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    pub centre: Option<bool>,
     /// Keep decoder rows at length 1 or leave them free [default: free for kl, else unit].
     #[arg(long, value_name = "NORM", value_parser = ["unit", "free"], help_heading = "Model")]
     pub decoder_norm: Option<String>,
@@ -181,6 +201,12 @@ pub struct EvalArgs {
     pub data: String,
     #[command(flatten)]
     pub source: DataArgs,
+    /// What a transcoder is to predict from each row.
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub target: Option<String>,
+    /// A crosscoder's further inputs, in the order that it was trained on (may be repeated).
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub with: Vec<String>,
     /// Print one JSON object instead of a table.
     #[arg(long)]
     pub json: bool,
@@ -194,6 +220,9 @@ pub struct EncodeArgs {
     pub data: String,
     #[command(flatten)]
     pub source: DataArgs,
+    /// A crosscoder's further inputs, in the order that it was trained on (may be repeated).
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub with: Vec<String>,
     /// File to write: .npy dense, .npz (scipy.sparse CSR), .safetensors or .parquet.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,

@@ -1,11 +1,14 @@
 //! Opening data for a command, with the image shape and labels that the user may add.
 
+use rarefy::binding::Binding;
 use rarefy::config::DataConfig;
-use rarefy::data::{self, Dataset, OpenOptions, Source};
+use rarefy::data::{self, Beside, Dataset, OpenOptions, Source};
+use rarefy::preprocess::Fitted;
 use rarefy::{Error, Result};
 
-/// Opens the data that a run's configuration names.
-pub fn open(config: &DataConfig) -> Result<Dataset> {
+/// Opens the data that a run's configuration names, inputs side by side and then the target, and says which
+/// columns are which. The data's own preprocessing, unless the user named other, goes into the configuration.
+pub fn open(config: &mut DataConfig) -> Result<(Dataset, Binding)> {
     let options = OpenOptions {
         member: config.member.clone(),
         header: config.header,
@@ -16,7 +19,44 @@ pub fn open(config: &DataConfig) -> Result<Dataset> {
     if let Some(shape) = config.image_shape {
         dataset.image_shape = Some(checked_shape(shape, dataset.source.as_ref())?);
     }
-    Ok(dataset)
+    let preprocess = &mut config.preprocess;
+    preprocess.get_or_insert_with(|| dataset.default_preprocess.clone());
+    let target = config.target.as_deref();
+    side_by_side(dataset, &config.with, target, &options)
+}
+
+/// Fits the preprocessing that [`open`] settled.
+pub fn fit(config: &DataConfig, training: &dyn Source, raw: &Binding) -> Result<Fitted> {
+    let steps = config.preprocess.as_deref().unwrap_or_default();
+    Fitted::fit(steps, config.preprocess_target.as_deref(), training, raw)
+}
+
+/// Puts further inputs and a target beside a dataset. Its labels stay; pictures of joined rows there are none.
+pub fn side_by_side(
+    first: Dataset,
+    with: &[String],
+    target: Option<&str>,
+    options: &OpenOptions,
+) -> Result<(Dataset, Binding)> {
+    let mut inputs = vec![first.source.d_in()];
+    if with.is_empty() && target.is_none() {
+        return Ok((first, Binding::autoencoder(inputs[0])));
+    }
+    let mut sources = vec![first.source];
+    for path in with {
+        let source = data::open(path, options)?.source;
+        inputs.push(source.d_in());
+        sources.push(source);
+    }
+    let target = target.map(|path| data::open(path, options)).transpose()?;
+    let width = target.as_ref().map(|target| target.source.d_in());
+    sources.extend(target.map(|target| target.source));
+    let dataset = Dataset {
+        source: Box::new(Beside::new(sources)?),
+        image_shape: None,
+        ..first
+    };
+    Ok((dataset, Binding::new(&inputs, width)?))
 }
 
 /// An image shape that fits the rows.

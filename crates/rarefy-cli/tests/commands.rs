@@ -324,6 +324,12 @@ fn every_figure_of_eval_is_listed() {
         assert_eq!(reported, owned(fields), "{arch}");
         all.extend(reported);
     }
+    let cross = "--with sample:digits --rows 100";
+    place.ok(&format!(
+        "train --arch topk --latents 32 --steps 2 --out cross -q {cross}"
+    ));
+    let evaluated = place.json(&format!("eval cross sample:digits --json {cross}"));
+    all.extend(evaluated.as_object().unwrap().keys().cloned());
     let listed: Vec<&str> = rarefy::metrics::METRICS.iter().map(|m| m.0).collect();
     assert_eq!(sorted(all), owned(&listed));
 }

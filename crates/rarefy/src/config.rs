@@ -3,11 +3,13 @@
 //! Later layers win: built-in defaults, the sample's own defaults, a config file, `--set`, flags.
 //! Everything below the [`plan`](crate::plan) sees only checked values.
 
-use std::fmt;
+mod clip;
+
 use std::path::PathBuf;
 
-use serde::de::{self, Deserializer, Visitor};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
+
+pub use clip::Clip;
 
 use crate::{Error, Result};
 
@@ -29,6 +31,12 @@ pub struct Config {
 pub struct DataConfig {
     /// File, folder of shards, glob or `sample:NAME`.
     pub path: String,
+    /// Further inputs, row by row beside those of `path`: a crosscoder reads and writes all of them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub with: Vec<String>,
+    /// What a transcoder predicts from each row.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
     /// Use only the first so many rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
@@ -40,9 +48,12 @@ pub struct DataConfig {
     /// Whether a csv has a header; detected if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// Preprocessing steps in order; the data's own default if absent.
+    /// Preprocessing steps in order, fitted to each input by itself; the data's own default if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<Vec<String>>,
+    /// Preprocessing steps of the target; those of the input if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preprocess_target: Option<Vec<String>>,
     /// Height and width of the images that rows are; the data's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_shape: Option<(usize, usize)>,
@@ -52,11 +63,14 @@ impl Default for DataConfig {
     fn default() -> Self {
         Self {
             path: "sample:digits".into(),
+            with: Vec::new(),
+            target: None,
             rows: None,
             holdout: 0,
             member: None,
             header: None,
             preprocess: None,
+            preprocess_target: None,
             image_shape: None,
         }
     }
@@ -74,6 +88,12 @@ pub struct ModelConfig {
     /// Start from the weights of this model instead of random ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// Whether the encoder takes the decoder's bias off its rows; of sparse autoencoders it does if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub centre: Option<bool>,
+    /// Whether a transcoder's target is also predicted by a matrix from the input directly.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub skip: bool,
     /// Whether decoder rows are kept at length 1 (`unit`) or not (`free`); the architecture's own
     /// if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,6 +108,8 @@ impl Default for ModelConfig {
             arch: "kl".into(),
             latents: None,
             init: None,
+            centre: None,
+            skip: false,
             decoder_norm: None,
             options: toml::Table::new(),
         }
@@ -114,66 +136,6 @@ pub enum OptimizerKind {
     Adam,
     /// Stochastic gradient descent with momentum.
     Sgd,
-}
-
-/// Whether a long gradient is shortened.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Clip {
-    /// Never.
-    None,
-    /// To this norm.
-    Norm(f64),
-}
-
-impl Clip {
-    /// The norm, if there is one.
-    pub fn norm(self) -> Option<f64> {
-        match self {
-            Self::None => None,
-            Self::Norm(norm) => Some(norm),
-        }
-    }
-}
-
-impl From<Option<f64>> for Clip {
-    fn from(norm: Option<f64>) -> Self {
-        norm.map_or(Self::None, Self::Norm)
-    }
-}
-
-/// TOML has no way to say none, so the word does.
-impl Serialize for Clip {
-    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
-        match self {
-            Self::None => to.serialize_str("none"),
-            Self::Norm(norm) => to.serialize_f64(*norm),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Clip {
-    fn deserialize<D: Deserializer<'de>>(from: D) -> std::result::Result<Self, D::Error> {
-        struct NumberOrNone;
-        impl Visitor<'_> for NumberOrNone {
-            type Value = Clip;
-            fn expecting(&self, f: &mut fmt::Formatter) -> fmt::Result {
-                f.write_str("a number or none")
-            }
-            fn visit_f64<E>(self, norm: f64) -> std::result::Result<Clip, E> {
-                Ok(Clip::Norm(norm))
-            }
-            fn visit_i64<E>(self, norm: i64) -> std::result::Result<Clip, E> {
-                Ok(Clip::Norm(norm as f64))
-            }
-            fn visit_str<E: de::Error>(self, word: &str) -> std::result::Result<Clip, E> {
-                match word {
-                    "none" => Ok(Clip::None),
-                    _ => Err(E::invalid_value(de::Unexpected::Str(word), &self)),
-                }
-            }
-        }
-        from.deserialize_any(NumberOrNone)
-    }
 }
 
 /// `[train]`: how it is trained.
@@ -263,16 +225,21 @@ pub fn sample_defaults(path: &str, arch: &str) -> toml::Table {
 pub fn keys() -> Vec<String> {
     let all = Config {
         data: DataConfig {
+            with: vec![String::new()],
+            target: Some(String::new()),
             rows: Some(1),
             member: Some(String::new()),
             header: Some(true),
             preprocess: Some(Vec::new()),
+            preprocess_target: Some(Vec::new()),
             image_shape: Some((1, 1)),
             ..DataConfig::default()
         },
         model: ModelConfig {
             latents: Some(1),
             init: Some(PathBuf::new()),
+            centre: Some(true),
+            skip: true,
             decoder_norm: Some(DecoderNorm::Free),
             ..ModelConfig::default()
         },

@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+pub mod binding;
 pub mod check;
 pub mod codes;
 pub mod config;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::data::{Source, survey};
+use crate::data::Source;
 use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::variants::Architecture;
@@ -29,6 +29,10 @@ pub const METRICS: &[(&str, &str)] = &[
     (
         "explained_variance",
         "1 - sum |x - x_hat|^2 / sum |x - mean|^2, sums over all rows",
+    ),
+    (
+        "explained_variance_by_input",
+        "of a crosscoder: the same of each of its inputs",
     ),
     (
         "l0",
@@ -99,6 +103,9 @@ pub struct Evaluation {
     pub mse: f64,
     /// `1 - sum |x - x_hat|^2 / sum |x - mean|^2` over all rows; 0 if the data is constant.
     pub explained_variance: f64,
+    /// The same of each of a crosscoder's inputs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub explained_variance_by_input: Vec<f64>,
     /// Mean number of active latents in a row: sigmoid latents above 0.5, selected ones above 0.
     pub l0: f64,
     /// Mean over latents of [`LatentSummary::lifetime_sparsity`].
@@ -212,24 +219,26 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
     }
 }
 
-/// Evaluates a model on raw rows (its own preprocessing is applied).
+/// Evaluates a model on raw rows (its own preprocessing is applied): inputs side by side, then what a
+/// transcoder is to predict.
 ///
 /// # Errors
 /// [`Error::Shape`] if the rows have another width; what the source returns.
 pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     check_width(model, data)?;
-    let prepared = Prepared::new(data, &model.pipeline);
+    let pipeline = model.rows();
+    let prepared = Prepared::new(data, &pipeline);
     match &model.architecture {
         Architecture::Dense(variant) => dense::evaluate(model, variant.as_ref(), &prepared),
         Architecture::Sparse(sparse) => sparse::evaluate(model, sparse.as_ref(), &prepared),
     }
 }
 
-/// The share of the prepared rows' variance that a mean squared error leaves explained; 0 if there
-/// is none to explain.
-fn explained_variance(prepared: &Prepared, mse: f64) -> Result<f64> {
-    let total = survey(prepared)?.variance.iter().sum::<f64>();
-    Ok(if total > 0.0 { 1.0 - mse / total } else { 0.0 })
+/// The share of some columns' variance that a mean squared error leaves explained; 0 if there is none to
+/// explain.
+fn explained_variance(variance: &[f64], mse: f64) -> f64 {
+    let total = variance.iter().sum::<f64>();
+    if total > 0.0 { 1.0 - mse / total } else { 0.0 }
 }
 
 fn count(latents: &[LatentSummary], status: Status) -> usize {
@@ -242,12 +251,13 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 }
 
 fn check_width(model: &Model, data: &dyn Source) -> Result<()> {
-    if data.d_in() == model.raw_width() {
+    let width = model.rows().d_in();
+    if data.d_in() == width {
         return Ok(());
     }
     Err(Error::Shape {
         what: format!("{}: values in a row", data.name()),
-        expected: format!("{} as the model was trained on", model.raw_width()),
+        expected: format!("{width} as the model was trained on"),
         got: data.d_in().to_string(),
     })
 }
@@ -263,7 +273,8 @@ fn bin(value: f64) -> usize {
 /// As [`evaluate`].
 pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
     check_width(model, data)?;
-    let prepared = Prepared::new(data, &model.pipeline);
+    let pipeline = model.rows();
+    let prepared = Prepared::new(data, &pipeline);
     let mut all = match &model.architecture {
         Architecture::Dense(variant) => dense::top_rows(model, variant.as_ref(), &prepared, count)?,
         Architecture::Sparse(sparse) => sparse::top_rows(model, sparse.as_ref(), &prepared, count)?,

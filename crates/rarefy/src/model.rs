@@ -1,15 +1,17 @@
 //! A trained model: architecture, parameters and the preprocessing that belongs to them.
 
+use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::Result;
+use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::engine::{self, Centred, Encoder};
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
 use crate::variants::{Architecture, Hyper, Info, Sparse, Variant};
+use crate::{Error, Result};
 
 /// Rows that one task encodes or decodes; fixed, so that results do not depend on threads.
 const ROWS: usize = 256;
@@ -22,12 +24,14 @@ pub struct Model {
     pub hyper: Hyper,
     /// The architecture itself.
     pub architecture: Architecture,
-    /// Values in a prepared row.
-    pub d_in: usize,
+    /// What it reads and writes, in prepared values.
+    pub binding: Binding,
     /// Number of latents.
     pub d_sae: usize,
-    /// Applied to raw rows before the encoder, undone after the decoder.
+    /// Applied to raw rows before the encoder and, without a `target`, undone after the decoder.
     pub pipeline: Pipeline,
+    /// What a transcoder's targets go through, undone after the decoder.
+    pub target: Option<Pipeline>,
     /// Height and width, if a raw row is a grey image.
     pub image_shape: Option<(usize, usize)>,
     /// Not to be changed: the encoder below is made from them.
@@ -37,7 +41,7 @@ pub struct Model {
 }
 
 impl Model {
-    /// A model of parameters that have the architecture's blocks.
+    /// An autoencoder of parameters that have the architecture's blocks.
     ///
     /// # Errors
     /// What the architecture's options cannot be together.
@@ -51,21 +55,42 @@ impl Model {
         pipeline: Pipeline,
         image_shape: Option<(usize, usize)>,
     ) -> Result<Self> {
+        let binding = Binding::autoencoder(params.get("b_dec").len());
+        let mut model = Self::bound(info, hyper, (binding, params), pipeline, None)?;
+        model.image_shape = image_shape;
+        Ok(model)
+    }
+
+    /// A model of any binding; `target` prepares what a transcoder predicts.
+    ///
+    /// # Errors
+    /// As [`Model::new`].
+    ///
+    /// # Panics
+    /// If `params` have other blocks than architecture and binding want.
+    pub fn bound(
+        info: &'static Info,
+        hyper: Hyper,
+        (binding, params): (Binding, Params),
+        pipeline: Pipeline,
+        target: Option<Pipeline>,
+    ) -> Result<Self> {
         let architecture = (info.build)(&hyper)?;
-        let (d_in, d_sae) = (params.get("b_dec").len(), params.get("b_enc").len());
+        let d_sae = params.get("b_enc").len();
         assert_eq!(
             *params.layout(),
-            architecture.layout(d_in, d_sae),
-            "parameters of another architecture"
+            architecture.layout(&binding, d_sae),
+            "parameters of another architecture or binding"
         );
         Ok(Self {
             info,
             hyper,
             architecture,
-            d_in,
+            binding,
             d_sae,
             pipeline,
-            image_shape,
+            target,
+            image_shape: None,
             params,
             encoder: OnceLock::new(),
         })
@@ -76,9 +101,83 @@ impl Model {
         &self.params
     }
 
-    /// Values in a raw row.
+    /// Values in a raw row that it encodes.
     pub fn raw_width(&self) -> usize {
         self.pipeline.d_in()
+    }
+
+    /// Values in a raw row that it decodes to.
+    pub fn raw_out(&self) -> usize {
+        self.output().d_in()
+    }
+
+    /// What rows of training data go through: inputs side by side, then the target.
+    pub fn rows(&self) -> Cow<'_, Pipeline> {
+        match &self.target {
+            None => Cow::Borrowed(&self.pipeline),
+            Some(target) => Cow::Owned(Pipeline::beside(vec![
+                self.pipeline.clone(),
+                target.clone(),
+            ])),
+        }
+    }
+
+    /// Refuses data (by its name) of other inputs than the model was trained on.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] that says how many inputs of which width there are, and what is missing.
+    pub fn check_inputs(&self, name: &str, given: &Binding) -> Result<()> {
+        let widths = if self.pipeline.is_identity() {
+            self.binding.inputs().to_vec()
+        } else {
+            self.pipeline.widths()
+        };
+        if given.inputs() == widths {
+            return Ok(());
+        }
+        let sizes = |widths: &[usize]| {
+            let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
+            widths.join(" + ")
+        };
+        let hint = if widths.len() > given.inputs().len() {
+            "; a crosscoder's further inputs are given by `--with DATA`"
+        } else {
+            ""
+        };
+        Err(Error::Shape {
+            what: format!("{name}: values in a row"),
+            expected: format!("{} as the model was trained on{hint}", sizes(&widths)),
+            got: sizes(given.inputs()),
+        })
+    }
+
+    /// Refuses rows of another binding than the model's: inputs, and a transcoder's target.
+    ///
+    /// # Errors
+    /// As [`Model::check_inputs`]; [`Error::Conflict`] for a target that is missing or too much.
+    pub fn check_given(&self, name: &str, given: &Binding) -> Result<()> {
+        self.check_inputs(name, given)?;
+        let expected = self.target.as_ref().map(Pipeline::d_in);
+        match (expected, given.target()) {
+            (expected, got) if expected == got => Ok(()),
+            (Some(_), None) => Err(Error::Conflict(
+                "the model is a transcoder: say by `--target DATA` what it is to predict".into(),
+            )),
+            (None, Some(_)) => Err(Error::Conflict(format!(
+                "the model is an {} and predicts its own input: leave out the target",
+                self.binding.name()
+            ))),
+            (expected, got) => Err(Error::Shape {
+                what: "values in a row of the target".into(),
+                expected: format!("{} as the model was trained on", expected.unwrap_or(0)),
+                got: got.unwrap_or(0).to_string(),
+            }),
+        }
+    }
+
+    /// What decoded rows went through.
+    fn output(&self) -> &Pipeline {
+        self.target.as_ref().unwrap_or(&self.pipeline)
     }
 
     /// Sparse codes of raw rows `[n, raw_width]`, with the row means that the preprocessing
@@ -105,7 +204,8 @@ impl Model {
         }
     }
 
-    /// Raw rows from sparse codes; row means come back where the codes hold them.
+    /// Raw rows from sparse codes; row means come back where the codes hold them. Of a skip transcoder this is
+    /// what its latents say, without `W_skip x`: [`Model::reconstruct`] has both.
     pub fn decode_codes(&self, codes: &Codes) -> Vec<f32> {
         let context = RowContext {
             means: codes.row_means.clone(),
@@ -151,14 +251,18 @@ impl Model {
         }
     }
 
-    /// Raw rows encoded and decoded, row means restored.
+    /// Raw rows encoded and decoded (a transcoder's to its target), row means restored.
     pub fn reconstruct(&self, raw: &[f32]) -> Vec<f32> {
         match &self.architecture {
             Architecture::Dense(variant) => {
                 let (latents, context) = self.encode_dense(variant.as_ref(), raw);
                 self.decode_dense(variant.as_ref(), &latents, &context)
             }
-            Architecture::Sparse(_) => self.decode_codes(&self.codes(raw, 0.0)),
+            Architecture::Sparse(sparse) => {
+                let (rows, context) = self.prepare(raw);
+                let codes = self.encode_sparse(sparse.as_ref(), &rows);
+                self.restore(&self.decode_sparse(&codes, &rows), &context)
+            }
         }
     }
 
@@ -168,7 +272,7 @@ impl Model {
     /// # Source
     /// Ng, *Sparse autoencoder* (CS294A lecture notes), visualising a trained autoencoder.
     pub fn filters(&self) -> Vec<Vec<f32>> {
-        let rows = self.params.get("w_enc").chunks_exact(self.d_in);
+        let rows = self.params.get("w_enc").chunks_exact(self.binding.d_in());
         rows.map(|w| {
             let mut filter = self.pipeline.pull_back(w);
             let norm = rarefy_kernels::vector::dot(&filter, &filter).sqrt() as f32;
@@ -185,15 +289,31 @@ impl Model {
     pub(crate) fn encode_sparse(&self, sparse: &dyn Sparse, rows: &[f32]) -> Codes {
         let encoder = self.encoder.get_or_init(|| Encoder::new(&self.params));
         let mut codes = Codes::new(self.d_sae);
-        let mut centred = vec![0.0; rows.len()];
-        engine::centre(rows, self.params.get("b_dec"), &mut centred);
+        let mut centred = Vec::new();
+        let x = if self.binding.centre {
+            centred.resize(rows.len(), 0.0);
+            engine::centre(rows, self.params.get("b_dec"), &mut centred);
+            &centred
+        } else {
+            rows
+        };
         let rows = Centred {
-            x: &centred,
+            x,
             w_enc: self.params.get("w_enc"),
             b_enc: self.params.get("b_enc"),
         };
         sparse.encode_trained(&self.params, encoder, &rows, &mut codes);
         codes
+    }
+
+    /// Prepared outputs from codes and the prepared rows that they came of.
+    pub(crate) fn decode_sparse(&self, codes: &Codes, rows: &[f32]) -> Vec<f32> {
+        let (mut base, mut x_hat) = (Vec::new(), Vec::new());
+        if self.binding.skip {
+            engine::skip(&self.params, rows, &mut base);
+        }
+        engine::decode_on(&self.params, codes, 0..codes.rows(), &base, &mut x_hat);
+        x_hat
     }
 
     fn encode_dense(&self, variant: &dyn Variant, raw: &[f32]) -> (Vec<f32>, RowContext) {
@@ -242,12 +362,13 @@ impl Model {
 
     /// Raw rows from prepared ones, on all threads.
     fn restore(&self, rows: &[f32], context: &RowContext) -> Vec<f32> {
+        let width = self.binding.d_out();
         let tasks: Vec<_> = rows
-            .par_chunks(ROWS * self.d_in)
+            .par_chunks(ROWS * width)
             .enumerate()
             .map(|(task, rows)| {
-                let n = rows.len() / self.d_in;
-                self.pipeline.invert(rows, &part(context, task, n))
+                let n = rows.len() / width;
+                self.output().invert(rows, &part(context, task, n))
             })
             .collect();
         tasks.concat()

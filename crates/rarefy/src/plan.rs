@@ -1,12 +1,13 @@
 //! From what the user said to what will be done: every check, every default, once.
 
+mod refusals;
+
+use crate::binding::Binding;
 use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::data::Survey;
-use crate::params::Layout;
-use crate::variants::{
-    self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting, Threshold,
-};
+use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting};
 use crate::{Error, Result};
+use refusals::{bind, check_holdout, check_numbers, check_unit_norm, refuse_others_options};
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
 pub struct Plan {
@@ -20,9 +21,9 @@ pub struct Plan {
     pub architecture: Architecture,
     /// Rows to train on.
     pub rows: usize,
-    /// Values in a (preprocessed) row.
-    pub d_in: usize,
-    /// Sum over inputs of their variance over rows.
+    /// What it reads and writes of a (preprocessed) row.
+    pub binding: Binding,
+    /// Sum over outputs of their variance over rows.
     pub variance: f64,
     /// Number of latents.
     pub d_sae: usize,
@@ -48,15 +49,57 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Values in both matrices together, at most: 256 GiB of f32, more than any machine that this is
-/// for, and far from where products of sizes overflow.
-const MOST_PARAMETERS: usize = 1 << 36;
+/// As many rows as any batch may want.
+const MANY_ROWS: usize = 1 << 40;
 
 /// Iterations of L-BFGS, and epochs of Adam and SGD, unless the user says otherwise.
 const DEFAULT_ITERATIONS: usize = 400;
 const DEFAULT_EPOCHS: usize = 20;
 
 impl Plan {
+    /// Refuses what cannot work whatever the data holds: to be called before any is read, so that nobody waits
+    /// for a refusal. With the rows' number and what a model reads and writes of them, where a file's header
+    /// has told them, it sees more.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::{config, plan::Plan};
+    /// let config = config::merge(&["[model]\narch = 'topk'\nlatents = 8\noptions = { k = 9 }".parse().unwrap()])?;
+    /// let error = Plan::check(&config, None).unwrap_err();
+    /// assert_eq!(error.to_string(), "k must be at most the 8 latents, got 9");
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    pub fn check(config: &Config, known: Option<(usize, &Binding)>) -> Result<()> {
+        let Some((rows, binding)) = known else {
+            let one_each = vec![1; 1 + config.data.with.len()];
+            let binding = Binding::new(&one_each, config.data.target.as_ref().map(|_| 1))?;
+            let said = Said::of(config)?;
+            bind(binding.clone(), config, said.info)?;
+            // Without a number of latents most of the rest is open.
+            return match config.model.latents {
+                Some(_) => {
+                    // A batch may be all rows; that one batch is all of them is never a fault.
+                    let rows = config.train.batch.unwrap_or(MANY_ROWS);
+                    Self::check(config, Some((rows, &binding)))
+                }
+                None => Ok(()),
+            };
+        };
+        let width = binding.row();
+        let anything = Survey {
+            rows,
+            d_in: width,
+            min: 0.0,
+            max: 1.0,
+            mean: vec![0.5; width],
+            variance: vec![0.1; width],
+        };
+        Self::bound(config, &anything, binding.clone()).map(|_| ())
+    }
+
     /// Checks `config` against the (preprocessed) data and resolves what it leaves open.
     ///
     /// # Errors
@@ -73,15 +116,26 @@ impl Plan {
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn new(config: &Config, survey: &Survey) -> Result<Self> {
+        Self::bound(config, survey, Binding::autoencoder(survey.d_in))
+    }
+
+    /// The same for rows that hold several inputs, or an input and a target.
+    ///
+    /// # Errors
+    /// As [`Plan::new`].
+    ///
+    /// # Panics
+    /// If the binding is of rows of another width.
+    pub fn bound(config: &Config, survey: &Survey, binding: Binding) -> Result<Self> {
+        assert_eq!(survey.d_in, binding.row(), "a survey of other rows");
         let (model, train) = (&config.model, &config.train);
-        let info = variants::find(&model.arch)?;
-        let defaults = &info.defaults;
-        refuse_others_options(info, &model.options)?;
-        let mut hyper = Hyper::check(info.options, option_texts(&model.options))?;
-        let d_sae = model.latents.unwrap_or((defaults.latents)(survey.d_in));
-        check_numbers(config, survey, d_sae)?;
-        let optimizer = optimizer(info, train)?;
-        let length = length(train, optimizer, defaults)?;
+        let said = Said::of(config)?;
+        let (info, defaults) = (said.info, &said.info.defaults);
+        let (mut hyper, optimizer, length) = (said.hyper, said.optimizer, said.length);
+        let (survey, row) = (&survey.of(binding.target_start()..binding.row()), survey);
+        let binding = bind(binding, config, info)?;
+        let d_sae = model.latents.unwrap_or((defaults.latents)(binding.d_in()));
+        check_numbers(config, survey.rows, &binding, d_sae)?;
         let resolved = (info.resolve)(
             &mut hyper,
             &Setting {
@@ -102,7 +156,7 @@ impl Plan {
             .decoder_norm
             .map_or(defaults.unit_norm, |norm| norm == DecoderNorm::Unit);
         if unit_norm {
-            check_unit_norm(&architecture.layout(survey.d_in, d_sae), optimizer)?;
+            check_unit_norm(&architecture.layout(&binding, d_sae), optimizer)?;
         }
         let mut warnings = resolved.warnings;
         warnings.extend(ignored(train, optimizer));
@@ -113,7 +167,7 @@ impl Plan {
             hyper,
             architecture,
             rows: survey.rows,
-            d_in: survey.d_in,
+            binding,
             variance: survey.variance.iter().sum(),
             d_sae,
             batch,
@@ -130,7 +184,7 @@ impl Plan {
                 0
             },
             tolerance: train.tolerance.unwrap_or(default_tolerance(optimizer)),
-            data: fingerprint(survey),
+            data: fingerprint(row),
             warnings,
         };
         let odd = odd_scale(&plan.architecture, survey, plan.lr);
@@ -143,6 +197,9 @@ impl Plan {
     fn record(&mut self) {
         let (model, train) = (&mut self.config.model, &mut self.config.train);
         model.latents = Some(self.d_sae);
+        if let Architecture::Sparse(_) = self.architecture {
+            model.centre = Some(self.binding.centre);
+        }
         model.decoder_norm = Some(if self.unit_norm {
             DecoderNorm::Unit
         } else {
@@ -166,6 +223,29 @@ impl Plan {
             train.batch = Some(self.batch);
             train.clip = Some(self.clip.into());
         }
+    }
+}
+
+/// What was said that needs no data to be checked.
+struct Said {
+    info: &'static Info,
+    hyper: Hyper,
+    optimizer: OptimizerKind,
+    length: Length,
+}
+
+impl Said {
+    fn of(config: &Config) -> Result<Self> {
+        let (model, train) = (&config.model, &config.train);
+        let info = variants::find(&model.arch)?;
+        refuse_others_options(info, &model.options)?;
+        let optimizer = optimizer(info, train)?;
+        Ok(Self {
+            info,
+            hyper: Hyper::check(info.options, option_texts(&model.options))?,
+            optimizer,
+            length: length(train, optimizer, &info.defaults)?,
+        })
     }
 }
 
@@ -296,53 +376,6 @@ fn ignored(train: &TrainConfig, optimizer: OptimizerKind) -> Vec<String> {
     )]
 }
 
-fn check_unit_norm(layout: &Layout, optimizer: OptimizerKind) -> Result<()> {
-    let why = if !layout.blocks().iter().any(|block| block.name == "w_dec") {
-        "a tied decoder"
-    } else if optimizer == OptimizerKind::Lbfgs {
-        "L-BFGS, which knows no constraints"
-    } else {
-        return Ok(());
-    };
-    Err(Error::Conflict(format!(
-        "decoder_norm unit cannot be combined with {why}"
-    )))
-}
-
-/// A threshold that keeps `floor(holdout k)` latents of the held-out rows must keep one.
-fn check_holdout(architecture: &Architecture, holdout: usize) -> Result<()> {
-    let Architecture::Sparse(sparse) = architecture else {
-        return Ok(());
-    };
-    match sparse.threshold() {
-        Some(Threshold {
-            k,
-            calibrated: true,
-            ..
-        }) if holdout > 0 && holdout as f64 * k < 1.0 => Err(Error::Conflict(format!(
-            "k {k} keeps no latent at all in {holdout} held-out rows; take a larger k or holdout"
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// An option that only other architectures have, as when `--arch` was forgotten.
-fn refuse_others_options(info: &Info, options: &toml::Table) -> Result<()> {
-    let has = |info: &Info, key: &str| info.options.iter().any(|option| option.name == key);
-    for key in options.keys().filter(|key| !has(info, key)) {
-        let others = variants::VARIANTS.iter().filter(|other| has(other, key));
-        let names: Vec<&str> = others.map(|other| other.name).collect();
-        if !names.is_empty() {
-            return Err(Error::Conflict(format!(
-                "architecture {} has no option {key}; it is one of {}",
-                info.name,
-                names.join(", ")
-            )));
-        }
-    }
-    Ok(())
-}
-
 /// Options as the texts that the option table checks.
 pub(crate) fn option_texts(options: &toml::Table) -> impl Iterator<Item = (&str, String)> {
     options.iter().map(|(key, value)| {
@@ -359,55 +392,6 @@ fn as_toml(text: &str) -> toml::Value {
         .ok()
         .and_then(|mut t| t.remove("v"));
     parsed.unwrap_or_else(|| toml::Value::String(text.into()))
-}
-
-fn check_numbers(config: &Config, survey: &Survey, d_sae: usize) -> Result<()> {
-    let train = &config.train;
-    let at_least_one = |name, value: Option<usize>| match value {
-        Some(0) => Err(Error::hyper(name, "at least 1", 0)),
-        _ => Ok(()),
-    };
-    at_least_one("latents", Some(d_sae))?;
-    let most = MOST_PARAMETERS / (2 * survey.d_in);
-    if d_sae > most {
-        let expected = format!("at most {most} for rows of {}", survey.d_in);
-        return Err(Error::hyper("latents", &expected, d_sae));
-    }
-    at_least_one("steps", train.steps)?;
-    at_least_one("epochs", train.epochs)?;
-    at_least_one("batch", train.batch)?;
-    at_least_one("history", Some(train.history))?;
-    at_least_one("threads", train.threads)?;
-    if let Some(batch) = train.batch.filter(|batch| *batch > survey.rows) {
-        let expected = match config.data.holdout {
-            0 => format!("at most the data's {} rows", survey.rows),
-            held => format!(
-                "at most the {} rows beside the {held} held out",
-                survey.rows
-            ),
-        };
-        return Err(Error::hyper("batch", &expected, batch));
-    }
-    let positive = |name, value: Option<f64>| match value {
-        Some(v) if !(v.is_finite() && v > 0.0) => {
-            Err(Error::hyper(name, "a finite number above 0", v))
-        }
-        _ => Ok(()),
-    };
-    positive("lr", train.lr)?;
-    positive("clip", train.clip.and_then(Clip::norm))?;
-    if !(0.0..1.0).contains(&train.momentum) {
-        return Err(Error::hyper("momentum", "in [0, 1)", train.momentum));
-    }
-    let tolerance = train.tolerance.unwrap_or(0.0);
-    if !(tolerance >= 0.0 && tolerance.is_finite()) {
-        return Err(Error::hyper(
-            "tolerance",
-            "a finite number not below 0",
-            tolerance,
-        ));
-    }
-    Ok(())
 }
 
 fn wanted_batching(train: &TrainConfig, optimizer: OptimizerKind, rows: usize) -> Result<Batching> {

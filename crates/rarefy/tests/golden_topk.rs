@@ -12,6 +12,7 @@
 //! * Its moving threshold begins with the first value, ours is corrected for its start. Its rule is
 //!   written out below.
 
+use rarefy::binding::Binding;
 use std::path::Path;
 
 use rarefy::config;
@@ -127,7 +128,11 @@ fn run(golden: &Golden, threads: usize) -> Run {
         let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {
             panic!("both are sparse")
         };
-        let mut step = Step::new(sparse.as_ref(), &params);
+        let mut step = Step::new(
+            sparse.as_ref(),
+            &Binding::autoencoder(params.get("b_dec").len()),
+            &params,
+        );
         let mut descent = Descent::new(Rule::ADAM, params.values().len());
         let mut since_fired = vec![0; params.get("b_enc").len()];
         let mut run = Run {

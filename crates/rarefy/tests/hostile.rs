@@ -5,6 +5,7 @@
 
 mod fixtures;
 
+use rarefy::binding::Binding;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -257,8 +258,9 @@ fn a_folder_of(arch: &str) {
     let hyper = Hyper::check(info.options, BTreeMap::<&str, String>::new()).unwrap();
     let architecture = (info.build)(&hyper).unwrap();
     let mut rng = rarefy::Rng::seed_from_u64(1);
-    let layout = architecture.layout(4, 5);
-    let params = architecture.init(&layout, &rows(), &mut rng).unwrap();
+    let params = architecture
+        .init(&Binding::autoencoder(4), 5, &rows(), &mut rng)
+        .unwrap();
     let model = Model::new(info, hyper, params, pipeline(), Some((2, 2))).unwrap();
     model.save(folder.path()).unwrap();
     let use_it = || {

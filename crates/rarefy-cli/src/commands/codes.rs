@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::path::Path;
 
 use rarefy::codes::Codes;
-use rarefy::data::{self, Source};
+use rarefy::data;
 use rarefy::formats::codes;
 use rarefy::model::Model;
 use rarefy::{Error, Result};
 use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
+use crate::dataset::side_by_side;
 use crate::layers::data_options;
 use crate::reading::style;
 use crate::{interrupt, matrix, output, place};
@@ -22,9 +23,11 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let format = codes::find(&args.out)?;
     place::file(&args.out)?;
     let model = Model::load(&args.model)?;
-    let dataset = data::open(&args.data, &data_options(&args.source))?;
+    let options = data_options(&args.source);
+    let first = data::open(&args.data, &options)?;
+    let (dataset, given) = side_by_side(first, &args.with, None, &options)?;
     let source = dataset.source.as_ref();
-    check_width(&model, source)?;
+    model.check_inputs(source.name(), &given)?;
     let bar = progress(source.rows());
     let chunks = pieces(source.rows()).map(|rows| {
         let mut raw = vec![0.0; rows.len() * source.d_in()];
@@ -59,6 +62,10 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     }
     place::file(&args.out)?;
     let model = Model::load(&args.model)?;
+    if model.binding.skip {
+        let why = "a skip transcoder's output is its latents' and that of W_skip, which needs the rows that the codes came of";
+        return Err(Error::Conflict(why.into()).into());
+    }
     let all = codes::read(&args.codes)?;
     check_codes(&model, &all, &args.codes)?;
     let bar = progress(all.rows());
@@ -67,25 +74,14 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
         bar.inc(rows.len() as u64);
         Ok(model.decode_codes(&part(&all, &rows)))
     });
-    matrix::write(&args.out, (all.rows(), model.raw_width()), chunks)?;
+    matrix::write(&args.out, (all.rows(), model.raw_out()), chunks)?;
     bar.finish_and_clear();
     done(
         args.json,
         &args.out,
         all.rows(),
-        ("values", model.raw_width()),
+        ("values", model.raw_out()),
     )
-}
-
-fn check_width(model: &Model, source: &dyn Source) -> Result<()> {
-    if source.d_in() == model.raw_width() {
-        return Ok(());
-    }
-    Err(Error::Shape {
-        what: format!("{}: values in a row", source.name()),
-        expected: format!("{} as the model was trained on", model.raw_width()),
-        got: source.d_in().to_string(),
-    })
 }
 
 fn check_codes(model: &Model, codes: &Codes, path: &Path) -> Result<()> {

@@ -5,13 +5,17 @@ use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 
 use crate::cli::EvalArgs;
+use crate::dataset::side_by_side;
 use crate::layers::data_options;
 use crate::output::{self, number};
 use crate::reading;
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.model)?;
-    let dataset = data::open(&args.data, &data_options(&args.source))?;
+    let options = data_options(&args.source);
+    let first = data::open(&args.data, &options)?;
+    let (dataset, given) = side_by_side(first, &args.with, args.target.as_deref(), &options)?;
+    model.check_given(dataset.source.name(), &given)?;
     let (dataset, reading) = reading::watch(dataset, false);
     let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
     reading.finish();
@@ -34,6 +38,8 @@ pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
             .map(|decay| ("  weight decay", number(decay))),
     );
     rows.push(("explained variance", number(e.explained_variance)));
+    let by_input = e.explained_variance_by_input.iter();
+    rows.extend(by_input.map(|part| ("  of an input", number(*part))));
     if let Some(kl) = &e.kl {
         rows.push(("rho", number(kl.rho)));
         rows.push((

@@ -8,7 +8,7 @@ use rarefy::config::Config;
 use rarefy::data::{Source, hold_out, survey};
 use rarefy::explain::{self, Coefficient, Line, Published, Rows, Scaling, Setting, Unit, short};
 use rarefy::plan::Plan;
-use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::preprocess::Prepared;
 use rarefy::{Error, Result};
 use serde_json::{Value, json};
 
@@ -77,9 +77,9 @@ fn config_at(data: &str) -> Option<PathBuf> {
 }
 
 /// As `train` prepares its rows and plans. Without them, what the configuration says by itself.
-fn known(config: Config) -> anyhow::Result<Known> {
-    let dataset = match dataset::open(&config.data) {
-        Ok(dataset) => dataset,
+fn known(mut config: Config) -> anyhow::Result<Known> {
+    let (dataset, raw) = match dataset::open(&mut config.data) {
+        Ok(opened) => opened,
         Err(Error::Io { source, path }) if source.kind() == ErrorKind::NotFound => {
             let setting = Setting::without_data(&config)?;
             let missing = format!(
@@ -95,19 +95,16 @@ fn known(config: Config) -> anyhow::Result<Known> {
         }
         Err(error) => return Err(error.into()),
     };
-    let steps = config.data.preprocess.clone();
-    let steps = steps.unwrap_or(dataset.default_preprocess);
     let (training, _) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
-    let pipeline = Pipeline::fit(&steps, &training)?;
+    let fitted = dataset::fit(&config.data, &training, &raw)?;
+    let pipeline = fitted.rows();
     let rows: &dyn Source = &Prepared::new(&training, &pipeline);
     let survey = survey(rows)?;
-    let plan = Plan::new(&config, &survey)?;
-    let mut config = plan.config.clone();
-    config.data.preprocess = Some(steps);
+    let plan = Plan::bound(&config, &survey, fitted.binding)?;
     Ok(Known {
         setting: Setting::of(&plan)?,
         rows: Some(Rows::measure(rows, &survey)?),
-        config,
+        config: plan.config.clone(),
         warnings: plan.warnings,
     })
 }

@@ -50,16 +50,15 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let folder = folder(args, &config)?;
     set_threads(config.train.threads.take())?;
 
-    let (dataset, reading) = reading::watch(dataset::open(&config.data)?, args.quiet);
+    let (dataset, raw) = dataset::open(&mut config.data)?;
+    let (dataset, reading) = reading::watch(dataset, args.quiet);
     if config.data.holdout == 0 {
         config.data.holdout = points::default_holdout(dataset.source.rows());
     }
     let (training, held_out) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
     let held_out = held_out.expect("some rows are held out");
-    let steps = config.data.preprocess.clone();
-    let steps = steps.unwrap_or_else(|| dataset.default_preprocess.clone());
-    let pipeline = Pipeline::fit(&steps, &training)?;
-    config.data.preprocess = Some(steps);
+    let fitted = dataset::fit(&config.data, &training, &raw)?;
+    let pipeline = fitted.rows();
 
     let prepared = Prepared::new(&training, &pipeline);
     let kept = prepared.in_memory(MEMORY_BYTES)?;
@@ -69,9 +68,14 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let rows = Rows {
         training: kept.as_ref().map_or(&prepared, |memory| memory),
         held_out: held_kept.as_ref().map_or(&held, |memory| memory),
+        fitted: &fitted,
         pipeline: &pipeline,
     };
-    let candidates = points::candidates(&mut config, &lines, &survey(rows.training)?)?;
+    let candidates = points::candidates(
+        &mut config,
+        &lines,
+        (&survey(rows.training)?, &fitted.binding),
+    )?;
     let mut results = begin(&candidates, &config, &lines, at)?;
     if let Some(before) = before {
         results.go_on(&folder, before, &points::order(&candidates))?;

@@ -44,17 +44,15 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         "model"
     };
     let value = json!({
-        "kind": kind, "format": "saelens", "architecture": model.info.name, "d_in": model.d_in, "d_sae": model.d_sae,
+        "kind": kind, "format": "saelens", "architecture": model.info.name, "binding": model.binding.name(),
+        "d_in": model.binding.d_in(), "d_out": model.binding.d_out(), "inputs": model.binding.inputs(), "d_sae": model.d_sae,
         "parameters": model.params().values().len(), "preprocess": model.pipeline.names(), "options": options,
         "image_shape": model.image_shape, "finite": true,
     });
     let mut rows = vec![
         vec!["kind".into(), format!("{kind} in SAELens's layout")],
-        vec!["architecture".into(), model.info.name.to_owned()],
-        vec![
-            "sizes".into(),
-            format!("{} inputs, {} latents", model.d_in, model.d_sae),
-        ],
+        vec!["architecture".into(), architecture(&model)],
+        vec!["sizes".into(), sizes(&model)],
         vec![
             "parameters".into(),
             format!("{} ({})", model.params().values().len(), blocks.join(", ")),
@@ -79,6 +77,24 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         "shapes agree, every weight is finite".into(),
     ]);
     Ok((value, rows))
+}
+
+fn architecture(model: &Model) -> String {
+    match model.binding.name() {
+        "autoencoder" => model.info.name.to_owned(),
+        bound => format!("{} ({bound})", model.info.name),
+    }
+}
+
+/// What goes in, how many latents there are, what comes out if it is something else.
+fn sizes(model: &Model) -> String {
+    let (binding, latents) = (&model.binding, model.d_sae);
+    let inputs: Vec<String> = binding.inputs().iter().map(usize::to_string).collect();
+    let inputs = inputs.join(" + ");
+    match binding.target() {
+        Some(outputs) => format!("{inputs} inputs, {latents} latents, {outputs} outputs"),
+        None => format!("{inputs} inputs, {latents} latents"),
+    }
 }
 
 fn rows(spec: &str) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {

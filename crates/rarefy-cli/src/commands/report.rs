@@ -21,7 +21,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     if let Some(shape) = &args.image_shape {
         config.data.image_shape = Some(layers::parse_size(shape)?);
     }
-    let mut data = dataset::open(&config.data)?;
+    let (mut data, _) = dataset::open(&mut config.data)?;
     if let Some(path) = &args.labels {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let labels: Vec<String> = text.lines().map(str::to_owned).collect();

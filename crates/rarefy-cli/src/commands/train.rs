@@ -1,13 +1,14 @@
 //! `rarefy train`.
 
 use clap::ArgMatches;
+use rarefy::binding::Binding;
 use rarefy::config::Config;
-use rarefy::data::{Part, Source, hold_out, survey};
+use rarefy::data::{Dataset, Part, Source, hold_out, survey};
 use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 use rarefy::params::Params;
 use rarefy::plan::Plan;
-use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::preprocess::{Fitted, Prepared};
 use rarefy::train::{self, Observer, Outcome, State};
 use rarefy::{Error, Result};
 use serde::Serialize;
@@ -64,22 +65,17 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         run.check(args.force)?;
     }
     set_threads(config.train.threads)?;
-    let (dataset, reading) = reading::watch(dataset::open(&config.data)?, args.quiet);
-    let steps = config
-        .data
-        .preprocess
-        .clone()
-        .unwrap_or_else(|| dataset.default_preprocess.clone());
+    let (dataset, raw) = open_checked(&mut config)?;
+    let (dataset, reading) = reading::watch(dataset, args.quiet);
     let (training, held_out) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
-    let pipeline = Pipeline::fit(&steps, &training)?;
-    config.data.preprocess = Some(steps);
-    config.data.image_shape = dataset.image_shape;
+    let fitted = dataset::fit(&config.data, &training, &raw)?;
+    let pipeline = fitted.rows();
 
     let prepared = Prepared::new(&training, &pipeline);
     let held = held_out.as_ref().map(|rows| Prepared::new(rows, &pipeline));
     let kept = prepared.in_memory(MEMORY_BYTES)?;
     let rows: &dyn Source = kept.as_ref().map_or(&prepared, |memory| memory);
-    let plan = Plan::new(&config, &survey(rows)?)?;
+    let plan = Plan::bound(&config, &survey(rows)?, fitted.binding)?;
     if !args.quiet {
         plan.warnings
             .iter()
@@ -88,19 +84,28 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let start = start(args, &run, &plan, rows)?;
     let held = held.as_ref().map(|rows| rows as &dyn Source);
     let (outcome, speed) = train_watched(&plan, (rows, held), start, &run, args, &reading)?;
-    let model = Model::new(
-        plan.info,
-        plan.hyper,
-        outcome.params.clone(),
-        pipeline,
-        dataset.image_shape,
-    )?;
+    let bound = (plan.binding, outcome.params.clone());
+    let mut model = Model::bound(plan.info, plan.hyper, bound, fitted.inputs, fitted.target)?;
+    model.image_shape = dataset.image_shape;
     model.save(&run.model_path())?;
     let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
     let holdout = held_out.map(|rows| on(&model, &rows)).transpose()?;
     report::write(&run, &model, &dataset, &evaluation)?;
     reading.finish();
     tell(args, &run, (&evaluation, holdout), &outcome, speed)
+}
+
+/// Opens the data, and refuses what cannot work before a row of it is read.
+fn open_checked(config: &mut Config) -> Result<(Dataset, Binding)> {
+    Plan::check(config, None)?;
+    let (dataset, raw) = dataset::open(&mut config.data)?;
+    let steps = config.data.preprocess.as_deref().unwrap_or_default();
+    let of_target = config.data.preprocess_target.as_deref();
+    let prepared = Fitted::binding(steps, of_target, &raw)?;
+    let rows = dataset.source.rows().saturating_sub(config.data.holdout);
+    Plan::check(config, Some((rows, &prepared)))?;
+    config.data.image_shape = dataset.image_shape;
+    Ok((dataset, raw))
 }
 
 /// The held-out figures.

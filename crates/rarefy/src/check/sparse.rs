@@ -1,9 +1,10 @@
 //! The sparse architectures: their own options, with and without dead latents, decoder rows free or kept
-//! at length 1.
+//! at length 1, bound as autoencoders and as everything else that they can be.
 
 use super::twin::{self, Problem};
 use super::{Check, central_differences, norm, wide};
 use crate::Result;
+use crate::binding::Binding;
 use crate::optim::Descent;
 use crate::optim::descent::Rule;
 use crate::params::Params;
@@ -12,6 +13,7 @@ use crate::variants::{Architecture, Hyper, Info, Now, Sparse};
 
 const ROWS: usize = 40;
 const D_IN: usize = 7;
+const D_TARGET: usize = 5;
 const D_SAE: usize = 24;
 /// No latent has fired for so long, so all that do not fire now are dead, or none is.
 const SILENT: u64 = 1000;
@@ -55,24 +57,48 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
                 .map(|(k, v)| (*k, (*v).to_owned()));
             let hyper = Hyper::check(info.options, given)?;
             let architecture = (info.build)(&hyper)?;
+            let own: Vec<String> = own.iter().map(|(k, v)| format!("{k} {v}")).collect();
+            let own = own.join(", ");
+            let autoencoder = Binding::autoencoder(D_IN);
             for unit_norm in [false, true] {
                 let norm = if unit_norm { "unit" } else { "free" };
-                let own: Vec<String> = own.iter().map(|(k, v)| format!("{k} {v}")).collect();
-                let name = format!("{}, {aux}, {norm} decoder rows", own.join(", "));
-                checks.push(check(name, &architecture, unit_norm));
+                let name = format!("{own}, {aux}, {norm} decoder rows");
+                checks.push(check(name, &architecture, &autoencoder, unit_norm));
+            }
+            if *aux != "large auxiliary loss" {
+                continue;
+            }
+            for binding in bindings(&architecture)? {
+                let off = if binding.centre { "" } else { ", not centred" };
+                let name = format!("{own}, {aux}, {}{off}", binding.name());
+                checks.push(check(name, &architecture, &binding, false));
             }
         }
     }
     Ok(checks)
 }
 
-fn check(name: String, architecture: &Architecture, unit_norm: bool) -> Check {
+/// What else an architecture can be bound as.
+fn bindings(architecture: &Architecture) -> Result<Vec<Binding>> {
+    let cross = Binding::new(&[D_IN - 3, 3], None)?;
+    let centred = cross.clone().centred(true);
+    if matches!(architecture, Architecture::Sparse(sparse) if sparse.pursues()) {
+        return Ok(vec![centred]);
+    }
+    let uncentred = Binding::autoencoder(D_IN).centred(false);
+    let transcoder = Binding::new(&[D_IN], Some(D_TARGET))?;
+    let skip = transcoder.clone().skipping(true);
+    Ok(vec![uncentred, cross, centred, transcoder, skip])
+}
+
+fn check(name: String, architecture: &Architecture, binding: &Binding, unit_norm: bool) -> Check {
     let Architecture::Sparse(sparse) = architecture else {
         unreachable!("options do not change the engine")
     };
-    let (rows, params) = made_up(architecture, unit_norm);
+    let bound = (sparse.as_ref(), binding);
+    let (rows, params) = made_up(architecture, binding, unit_norm);
     let x = wide(&rows);
-    let problem = Problem::new(sparse.as_ref(), &params, &x, SILENT);
+    let problem = Problem::new(bound, &params, &x, SILENT);
     let mut exact = problem.gradient();
     let smooth = smooth(sparse.as_ref(), &params);
     let at: Vec<usize> = (0..exact.len()).filter(|&at| smooth[at]).collect();
@@ -84,9 +110,9 @@ fn check(name: String, architecture: &Architecture, unit_norm: bool) -> Check {
         problem.value(&moved).total().value
     });
     if unit_norm {
-        project(&mut exact, &params);
+        project(&mut exact, binding, &params);
     }
-    let fast_error = against_training(sparse.as_ref(), unit_norm, &rows, &params, &problem, &exact);
+    let fast_error = against_training(bound, unit_norm, &rows, &params, &problem, &exact);
     Check::new(name, twin_error, fast_error)
 }
 
@@ -100,14 +126,14 @@ fn smooth(sparse: &dyn Sparse, params: &Params) -> Vec<bool> {
 /// How far a training step's gradient and values are from the twin's; infinitely far if another
 /// number of latents is active or dead.
 fn against_training(
-    sparse: &dyn Sparse,
+    (sparse, binding): (&dyn Sparse, &Binding),
     unit_norm: bool,
     rows: &[f32],
     params: &Params,
     problem: &Problem,
     exact: &[f64],
 ) -> f64 {
-    let mut step = Step::new(sparse, params);
+    let mut step = Step::new(sparse, binding, params);
     let mut moved = params.clone();
     let mut descent = Descent::new(Rule::ADAM, params.values().len());
     let settings = Settings {
@@ -139,10 +165,10 @@ fn against_training(
 
 /// Takes out of each decoder row's gradient what points along the row: to first order such a step
 /// changes its length alone, which is put back to 1 after it.
-fn project(gradient: &mut [f64], params: &Params) {
-    let start = D_SAE * D_IN + D_SAE;
-    let of_decoder = gradient[start..start + D_SAE * D_IN].chunks_exact_mut(D_IN);
-    for (g, w) in of_decoder.zip(params.get("w_dec").chunks_exact(D_IN)) {
+fn project(gradient: &mut [f64], binding: &Binding, params: &Params) {
+    let (start, width) = (D_SAE * binding.d_in() + D_SAE, binding.d_out());
+    let of_decoder = gradient[start..start + D_SAE * width].chunks_exact_mut(width);
+    for (g, w) in of_decoder.zip(params.get("w_dec").chunks_exact(width)) {
         let w = wide(w);
         let along: f64 = w.iter().zip(&*g).map(|(w, g)| w * g).sum();
         let length: f64 = w.iter().map(|w| w * w).sum();
@@ -154,12 +180,13 @@ fn project(gradient: &mut [f64], params: &Params) {
 
 /// Rows and parameters from sines and cosines, decoder rows at length 1 if they are to be. Every third
 /// latent is shy: positive on some rows, and never among the largest; every sixth is silent.
-fn made_up(architecture: &Architecture, unit_norm: bool) -> (Vec<f32>, Params) {
+fn made_up(architecture: &Architecture, binding: &Binding, unit_norm: bool) -> (Vec<f32>, Params) {
+    let wide = binding.row();
     let f = |i: usize| i as f32;
-    let rows = (0..ROWS * D_IN)
-        .map(|t| 0.5 + (0.7 * f(t / D_IN + 1) * f(t % D_IN + 1)).sin())
+    let rows = (0..ROWS * wide)
+        .map(|t| 0.5 + (0.7 * f(t / wide + 1) * f(t % wide + 1)).sin())
         .collect();
-    let mut params = Params::zeros(&architecture.layout(D_IN, D_SAE));
+    let mut params = Params::zeros(&architecture.layout(binding, D_SAE));
     for (i, w) in params.values_mut().iter_mut().enumerate() {
         *w = 0.6 * (1.0 + 1.3 * f(i)).cos();
     }
@@ -176,7 +203,7 @@ fn made_up(architecture: &Architecture, unit_norm: bool) -> (Vec<f32>, Params) {
     }
     for row in params
         .get_mut("w_dec")
-        .chunks_exact_mut(D_IN)
+        .chunks_exact_mut(binding.d_out())
         .filter(|_| unit_norm)
     {
         let length = row.iter().map(|w| w * w).sum::<f32>().sqrt();
@@ -228,9 +255,10 @@ mod tests {
             let Architecture::Sparse(sparse) = &architecture else {
                 panic!("topk is sparse")
             };
-            let (rows, params) = made_up(&architecture, false);
+            let binding = Binding::autoencoder(D_IN);
+            let (rows, params) = made_up(&architecture, &binding, false);
             let x = wide(&rows);
-            let problem = Problem::new(sparse.as_ref(), &params, &x, SILENT);
+            let problem = Problem::new((sparse.as_ref(), &binding), &params, &x, SILENT);
             let value = problem.value(&twin::wide(&params));
             let dead = problem.dead.iter().filter(|dead| **dead).count();
             assert_eq!((dead > 3, value.auxiliary.value > 0.0), (some, some));

@@ -2,17 +2,20 @@
 
 use std::collections::BTreeSet;
 
+use crate::binding::Binding;
 use crate::params::Params;
 use crate::variants::{AuxUnit, Dual, Rank, Sparse, TwinBatch, TwinEntry};
 
 /// A step with everything that it holds still: who is kept, who is dead, what is left over.
 pub(super) struct Problem<'a> {
     sparse: &'a dyn Sparse,
+    binding: &'a Binding,
+    /// Rows of inputs, then targets.
     x: &'a [f64],
     /// The parameters that it was made for: names and sizes.
     like: &'a Params,
     n: usize,
-    d_in: usize,
+    d_out: usize,
     d_sae: usize,
     /// Entries that each row has.
     pub(super) kept: Vec<Vec<usize>>,
@@ -64,18 +67,19 @@ impl Weights<'_> {
 impl<'a> Problem<'a> {
     /// Selects at these parameters; `since_fired` as before the step.
     pub(super) fn new(
-        sparse: &'a dyn Sparse,
+        (sparse, binding): (&'a dyn Sparse, &'a Binding),
         like: &'a Params,
         x: &'a [f64],
         since_fired: u64,
     ) -> Self {
-        let (d_in, d_sae) = (like.get("b_dec").len(), like.get("b_enc").len());
+        let (d_out, d_sae) = (like.get("b_dec").len(), like.get("b_enc").len());
         let mut problem = Self {
             sparse,
+            binding,
             x,
             like,
-            n: x.len() / d_in,
-            d_in,
+            n: x.len() / binding.row(),
+            d_out,
             d_sae,
             kept: Vec::new(),
             dead: vec![false; d_sae],
@@ -107,7 +111,7 @@ impl<'a> Problem<'a> {
         let plain = |values: &[Dual]| values.iter().map(|v| v.value).collect::<Vec<f64>>();
         let w_dec: Vec<Vec<f64>> = w
             .block("w_dec")
-            .chunks_exact(self.d_in)
+            .chunks_exact(self.d_out)
             .map(plain)
             .collect();
         let row = |i| plain(&self.centred(w, i));
@@ -116,11 +120,22 @@ impl<'a> Problem<'a> {
             .collect()
     }
 
-    /// `x_i - b_dec`.
+    /// What the encoder reads of row i: `x_i - b_dec`, or `x_i`.
     fn centred(&self, w: &Weights, i: usize) -> Vec<Dual> {
-        let x = &self.x[i * self.d_in..];
-        let pairs = x.iter().zip(w.block("b_dec"));
-        pairs.map(|(x, b)| Dual::from(*x) - *b).collect()
+        let x = self.input(i).iter().map(|x| Dual::from(*x));
+        if !self.binding.centre {
+            return x.collect();
+        }
+        x.zip(w.block("b_dec")).map(|(x, b)| x - *b).collect()
+    }
+
+    fn input(&self, i: usize) -> &[f64] {
+        &self.x[i * self.binding.row()..][..self.binding.d_in()]
+    }
+
+    /// What the decoder is to write for row i.
+    fn target(&self, i: usize) -> &[f64] {
+        &self.x[i * self.binding.row() + self.binding.target_start()..][..self.d_out]
     }
 
     /// Who is dead: whom no row gives a value other than 0, for long enough.
@@ -143,7 +158,7 @@ impl<'a> Problem<'a> {
             vec![levels.len() - 1]
         };
         let batch = self.batch(weights);
-        let most = aux.k.unwrap_or(self.d_in / 2);
+        let most = aux.k.unwrap_or(self.d_out / 2);
         let mut first = 0;
         let mut all = Vec::new();
         for level in chosen {
@@ -152,10 +167,9 @@ impl<'a> Problem<'a> {
             first = end;
             let left: Vec<Vec<f64>> = (0..self.n)
                 .map(|i| {
-                    let out = self.decoded(weights, &batch.rows[i], end, true);
-                    (0..self.d_in)
-                        .map(|t| self.x[i * self.d_in + t] - out[t].value)
-                        .collect()
+                    let out = self.decoded(weights, &batch.rows[i], end, Some(i));
+                    let pairs = self.target(i).iter().zip(out);
+                    pairs.map(|(x, out)| x - out.value).collect()
                 })
                 .collect();
             let entries = (0..self.n).map(|i| {
@@ -210,7 +224,7 @@ impl<'a> Problem<'a> {
         let n = self.n as f64;
         for (i, row) in batch.rows.iter().enumerate() {
             for level in self.sparse.levels(self.d_sae) {
-                let out = self.decoded(&weights, row, level.end, true);
+                let out = self.decoded(&weights, row, level.end, Some(i));
                 value.reconstruction += self.error(i, &out) * (level.weight / n);
             }
             if let Some(second) = self.sparse.second_reading() {
@@ -222,14 +236,14 @@ impl<'a> Problem<'a> {
                     })
                     .collect();
                 let out = if second.decoder_learns {
-                    self.decoded(&weights, &again, self.d_sae, true)
+                    self.decoded(&weights, &again, self.d_sae, Some(i))
                 } else {
                     let held = wide(self.like);
                     let held = Weights {
                         like: self.like,
                         values: &held,
                     };
-                    self.decoded(&held, &again, self.d_sae, true)
+                    self.decoded(&held, &again, self.d_sae, Some(i))
                 };
                 value.auxiliary += self.error(i, &out) * (1.0 / n);
             }
@@ -242,9 +256,9 @@ impl<'a> Problem<'a> {
                         value: batch.pre[i][latent],
                     })
                     .collect();
-                let out = self.decoded(&weights, &entries, self.d_sae, false);
+                let out = self.decoded(&weights, &entries, self.d_sae, None);
                 let left = &helping.left[i];
-                let square: Dual = (0..self.d_in)
+                let square: Dual = (0..self.d_out)
                     .map(|t| (Dual::from(left[t]) - out[t]).square())
                     .sum();
                 value.auxiliary += square * helping.share;
@@ -255,25 +269,35 @@ impl<'a> Problem<'a> {
 
     /// `|x_i - out|^2`.
     fn error(&self, i: usize, out: &[Dual]) -> Dual {
-        let x = &self.x[i * self.d_in..];
         out.iter()
-            .zip(x)
+            .zip(self.target(i))
             .map(|(out, x)| (Dual::from(*x) - *out).square())
             .sum()
     }
 
-    /// What entries below `end` decode to.
-    fn decoded(&self, w: &Weights, row: &[TwinEntry], end: usize, with_bias: bool) -> Vec<Dual> {
-        let (w_dec, b_dec) = (w.block("w_dec"), w.block("b_dec"));
-        (0..self.d_in)
+    /// What entries below `end` decode to, on top of what row `on` is decoded on.
+    fn decoded(&self, w: &Weights, row: &[TwinEntry], end: usize, on: Option<usize>) -> Vec<Dual> {
+        let w_dec = w.block("w_dec");
+        (0..self.d_out)
             .map(|t| {
-                let mut sum = if with_bias { b_dec[t] } else { Dual::default() };
+                let mut sum = on.map_or(Dual::default(), |i| self.base(w, i, t));
                 for entry in row.iter().filter(|entry| entry.latent < end) {
-                    sum += entry.value * w_dec[entry.latent * self.d_in + t];
+                    sum += entry.value * w_dec[entry.latent * self.d_out + t];
                 }
                 sum
             })
             .collect()
+    }
+
+    /// Output t of `b_dec + w_skip x_i`.
+    fn base(&self, w: &Weights, i: usize, t: usize) -> Dual {
+        let mut sum = w.block("b_dec")[t];
+        if self.binding.skip {
+            let x = self.input(i);
+            let row = &w.block("w_skip")[t * x.len()..];
+            sum += x.iter().zip(row).map(|(x, w)| *w * *x).sum();
+        }
+        sum
     }
 
     /// `w_enc (x - b_dec) + b_enc` of all rows and latents.
@@ -286,7 +310,7 @@ impl<'a> Problem<'a> {
         let of = |i: usize, j: usize| {
             let start = if pursues { Dual::default() } else { b_enc[j] };
             let x = self.centred(w, i);
-            let pairs = x.iter().zip(&w_enc[j * self.d_in..]);
+            let pairs = x.iter().zip(&w_enc[j * x.len()..]);
             start + pairs.map(|(x, w)| *x * *w).sum()
         };
         (0..self.n)
@@ -323,8 +347,8 @@ impl<'a> Problem<'a> {
             });
         let rows = rows.collect();
         let norms = w_dec
-            .chunks_exact(self.d_in)
-            .map(|row| row.iter().map(|w| w.square()).sum::<Dual>().sqrt())
+            .chunks_exact(self.d_out)
+            .map(|row| self.length(row))
             .collect();
         TwinBatch {
             rows,
@@ -335,12 +359,29 @@ impl<'a> Problem<'a> {
         }
     }
 
+    /// The sum of the lengths of a decoder row's parts.
+    fn length(&self, row: &[Dual]) -> Dual {
+        let whole = [self.d_out];
+        let widths = if self.binding.crosses() {
+            self.binding.inputs()
+        } else {
+            &whole
+        };
+        let mut rest = row;
+        let lengths = widths.iter().map(|&width| {
+            let (part, others) = rest.split_at(width);
+            rest = others;
+            part.iter().map(|w| w.square()).sum::<Dual>().sqrt()
+        });
+        lengths.sum()
+    }
+
     /// The entries of a pursuit, each by what those before it left over.
     fn pursued(&self, w: &Weights, i: usize, kept: &[usize]) -> Vec<TwinEntry> {
         let mut left = self.centred(w, i);
         kept.iter()
             .map(|&latent| {
-                let row = &w.block("w_dec")[latent * self.d_in..(latent + 1) * self.d_in];
+                let row = &w.block("w_dec")[latent * self.d_out..(latent + 1) * self.d_out];
                 let value: Dual = left.iter().zip(row).map(|(r, w)| *r * *w).sum();
                 left.iter_mut()
                     .zip(row)

@@ -1,5 +1,6 @@
 //! Where rows come from: one [`Source`] behind every file format, folder, glob and sample.
 
+mod beside;
 mod block;
 pub(crate) mod chunks;
 mod csv;
@@ -20,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
+pub use beside::{Beside, Columns};
 pub(crate) use block::transpose;
 pub use block::{Block, BlockLayout};
 pub use element::Element;

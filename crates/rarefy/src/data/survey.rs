@@ -22,6 +22,17 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// What is known of some columns. Smallest and largest value stay those of all.
+    #[must_use]
+    pub fn of(&self, columns: std::ops::Range<usize>) -> Self {
+        Self {
+            d_in: columns.len(),
+            mean: self.mean[columns.clone()].to_vec(),
+            variance: self.variance[columns].to_vec(),
+            ..*self
+        }
+    }
+
     /// Mean over all values.
     pub fn grand_mean(&self) -> f64 {
         self.mean.iter().sum::<f64>() / self.d_in as f64

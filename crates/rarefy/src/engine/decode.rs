@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use rarefy_kernels::matmul::{Op, matmul};
 use rayon::prelude::*;
 
 use crate::codes::Codes;
@@ -31,6 +32,18 @@ use crate::params::Params;
 /// ```
 #[track_caller]
 pub fn decode(params: &Params, codes: &Codes, rows: Range<usize>, x_hat: &mut Vec<f32>) {
+    decode_on(params, codes, rows, &[], x_hat);
+}
+
+/// [`decode`] on top of `base`, `[rows, d_out]`, or, if it is empty, of `b_dec`.
+#[track_caller]
+pub(crate) fn decode_on(
+    params: &Params,
+    codes: &Codes,
+    rows: Range<usize>,
+    base: &[f32],
+    x_hat: &mut Vec<f32>,
+) {
     let (w_dec, b_dec) = (params.get("w_dec"), params.get("b_dec"));
     let d_out = b_dec.len();
     assert!(
@@ -52,10 +65,29 @@ pub fn decode(params: &Params, codes: &Codes, rows: Range<usize>, x_hat: &mut Ve
         .for_each(|(i, x_hat)| {
             let entries = codes.offsets[rows.start + i]..codes.offsets[rows.start + i + 1];
             let (indices, values) = (&codes.indices[entries.clone()], &codes.values[entries]);
-            x_hat.copy_from_slice(b_dec);
+            x_hat.copy_from_slice(base.get(i * d_out..(i + 1) * d_out).unwrap_or(b_dec));
             for (&j, &value) in indices.iter().zip(values) {
                 let w = &w_dec[j as usize * d_out..][..d_out];
                 rarefy_kernels::vector::add_scaled(x_hat, value, w);
             }
+        });
+}
+
+/// Rows that one task multiplies; fixed, so that results do not depend on threads.
+const ROWS: usize = 256;
+
+/// What a skip transcoder decodes on top of: `base_i = b_dec + w_skip x_i`, `[n, d_out]`.
+pub(crate) fn skip(params: &Params, x: &[f32], base: &mut Vec<f32>) {
+    let (w_skip, b_dec) = (params.get("w_skip"), params.get("b_dec"));
+    let (d_out, d_in) = (b_dec.len(), w_skip.len() / b_dec.len());
+    base.resize(x.len() / d_in * d_out, 0.0);
+    base.par_chunks_mut(ROWS * d_out)
+        .zip(x.par_chunks(ROWS * d_in))
+        .for_each(|(base, x)| {
+            for row in base.chunks_exact_mut(d_out) {
+                row.copy_from_slice(b_dec);
+            }
+            let shape = [base.len() / d_out, d_out, d_in];
+            matmul(base, true, (x, Op::N), (w_skip, Op::T), shape);
         });
 }

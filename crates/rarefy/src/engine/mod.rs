@@ -11,6 +11,7 @@ mod keep;
 mod select;
 
 pub use decode::decode;
+pub(crate) use decode::{decode_on, skip};
 pub use encoder::Centred;
 pub use encoder::Encoder;
 pub(crate) use encoder::{Screen, centre};

@@ -198,7 +198,7 @@ impl Setting {
             info: plan.info,
             hyper: plan.hyper.clone(),
             architecture: (plan.info.build)(&plan.hyper)?,
-            d_in: Some(plan.d_in),
+            d_in: Some(plan.binding.d_out()),
             d_sae: Some(plan.d_sae),
             batch: Some(plan.batch),
             unit_norm: plan.unit_norm,

@@ -5,6 +5,10 @@
 //! architecture and `options` holds its settings; unknown keys are ignored, as `SAELens` does.
 //! Preprocessing, where there is any, is `preprocess.safetensors` beside them.
 //!
+//! A transcoder's decoder has `d_out` outputs, and a skip transcoder `W_skip [d_out, d_in]`; what its targets
+//! went through is `preprocess_target.safetensors`. `SAELens` has transcoders that keep all above 0 or
+//! above a threshold. For the others and for crosscoders it has no name, and they get one that it refuses.
+//!
 //! `SAELens` computes what we do with `topk`. A trained model with one threshold is its `jumprelu`,
 //! whose `threshold [d_sae]` holds that value over and over; our own name for it is kept among the
 //! metadata.
@@ -14,6 +18,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::binding::Binding;
 use crate::data::{Element, transpose};
 use crate::model::Model;
 use crate::params::{Layout, Params};
@@ -25,19 +30,24 @@ use crate::{Error, Result, atomic};
 const CONFIG: &str = "cfg.json";
 const WEIGHTS: &str = "sae_weights.safetensors";
 const PREPROCESS: &str = "preprocess.safetensors";
+const PREPROCESS_TARGET: &str = "preprocess_target.safetensors";
 
 /// What we write to, and need from, `cfg.json`.
 #[derive(Debug, Serialize, Deserialize)]
 struct Config {
     architecture: String,
     d_in: usize,
+    /// Of a transcoder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    d_out: Option<usize>,
     d_sae: usize,
     #[serde(default)]
     dtype: String,
     #[serde(default)]
     device: String,
-    #[serde(default)]
-    apply_b_dec_to_input: bool,
+    /// `SAELens` takes true where a file does not say; a transcoder must say false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    apply_b_dec_to_input: Option<bool>,
     /// Whether latents count by what they decode to; `SAELens` takes it for granted with `topk`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rescale_acts_by_decoder_norm: Option<bool>,
@@ -60,6 +70,9 @@ struct Metadata {
     rarefy_architecture: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rarefy_version: Option<String>,
+    /// Widths of a crosscoder's inputs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rarefy_inputs: Option<Vec<usize>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     image_shape: Option<(usize, usize)>,
 }
@@ -69,27 +82,26 @@ struct Metadata {
 /// # Errors
 /// [`Error::Io`].
 pub fn save(model: &Model, folder: &Path) -> Result<()> {
-    let (d_in, d_sae) = (model.d_in, model.d_sae);
+    let (binding, d_sae) = (&model.binding, model.d_sae);
+    let (d_in, d_out) = (binding.d_in(), binding.d_out());
     let params = model.params();
     let w_enc = params.get("w_enc");
     let w_dec = params.find("w_dec").unwrap_or(w_enc);
     let mut file = Writer::default();
     file.transposed("W_enc", w_enc, d_sae, d_in);
     file.vector(bias_abroad(&model.architecture), params.get("b_enc"));
-    file.tensor("W_dec", &[d_sae, d_in], w_dec);
+    file.tensor("W_dec", &[d_sae, d_out], w_dec);
     file.vector("b_dec", params.get("b_dec"));
+    if binding.skip {
+        file.tensor("W_skip", &[d_out, d_in], params.get("w_skip"));
+    }
     for block in own_blocks(params.layout()) {
         let values = params.get(block);
         file.vector(block, values.repeat(d_sae / values.len()));
     }
     file.write(&folder.join(WEIGHTS))?;
-    let preprocess = folder.join(PREPROCESS);
-    if !model.pipeline.is_identity() {
-        model.pipeline.save(&preprocess)?;
-    } else if preprocess.exists() {
-        // An earlier model's would be applied to this one's rows.
-        std::fs::remove_file(&preprocess).map_err(Error::io(&preprocess))?;
-    }
+    save_pipeline(Some(&model.pipeline), &folder.join(PREPROCESS))?;
+    save_pipeline(model.target.as_ref(), &folder.join(PREPROCESS_TARGET))?;
     let Abroad {
         name,
         k,
@@ -97,18 +109,19 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
         rescaled,
     } = abroad(model);
     let config = Config {
-        architecture: name.into(),
         d_in,
+        d_out: binding.target(),
         d_sae,
         dtype: "float32".into(),
         device: "cpu".into(),
-        apply_b_dec_to_input: centred,
+        apply_b_dec_to_input: Some(centred),
         rescale_acts_by_decoder_norm: rescaled,
         k,
         normalize_activations: "none".into(),
         reshape_activations: "none".into(),
         metadata: Metadata {
             rarefy_architecture: (name != model.info.name).then(|| model.info.name.into()),
+            rarefy_inputs: binding.crosses().then(|| binding.inputs().to_vec()),
             rarefy_version: Some(env!("CARGO_PKG_VERSION").into()),
             image_shape: model.image_shape,
         },
@@ -117,6 +130,7 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
             .iter()
             .map(|(k, v)| (k.to_owned(), v.to_owned()))
             .collect(),
+        architecture: name,
     };
     atomic::write(folder.join(CONFIG), |out| {
         serde_json::to_writer_pretty(&mut *out, &config)?;
@@ -124,9 +138,19 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
     })
 }
 
-/// Blocks beside the four that every architecture has.
+/// Writes a pipeline that does something.
+fn save_pipeline(pipeline: Option<&Pipeline>, path: &Path) -> Result<()> {
+    match pipeline.filter(|pipeline| !pipeline.is_identity()) {
+        Some(pipeline) => pipeline.save(path),
+        // An earlier model's would be applied to this one's rows.
+        None if path.exists() => std::fs::remove_file(path).map_err(Error::io(path)),
+        None => Ok(()),
+    }
+}
+
+/// Blocks beside those that every architecture has.
 fn own_blocks(layout: &Layout) -> impl Iterator<Item = &'static str> {
-    let common = ["w_enc", "b_enc", "w_dec", "b_dec"];
+    let common = ["w_enc", "b_enc", "w_dec", "b_dec", "w_skip"];
     let names = layout.blocks().iter().map(|block| block.name);
     names.filter(move |name| !common.contains(name))
 }
@@ -142,7 +166,8 @@ fn bias_abroad(architecture: &Architecture) -> &'static str {
 /// Our name for what `SAELens` calls so.
 fn at_home(architecture: &str) -> &str {
     match architecture {
-        "standard" => "relu",
+        "standard" | "transcoder" | "skip_transcoder" => "relu",
+        "jumprelu_transcoder" | "jumprelu_skip_transcoder" => "jumprelu",
         "abstopk" => "abs-topk",
         same => same,
     }
@@ -150,7 +175,7 @@ fn at_home(architecture: &str) -> &str {
 
 /// What `SAELens` calls an architecture, and the keys that it wants.
 struct Abroad {
-    name: &'static str,
+    name: String,
     k: Option<usize>,
     /// Whether the decoder bias is taken off the rows before the encoder.
     centred: bool,
@@ -161,25 +186,35 @@ fn abroad(model: &Model) -> Abroad {
     let name = model.info.name;
     let Architecture::Sparse(sparse) = &model.architecture else {
         return Abroad {
-            name,
+            name: name.into(),
             k: None,
             centred: false,
             rescaled: None,
         };
     };
-    let (name, k, rescaled) = match sparse.abroad() {
-        variants::Abroad::TopK(k) => ("topk", Some(k), Some(false)),
-        variants::Abroad::AbsTopK(k) => ("abstopk", Some(k), Some(false)),
-        variants::Abroad::JumpRelu => ("jumprelu", None, None),
-        variants::Abroad::Standard => ("standard", None, None),
-        variants::Abroad::Gated => ("gated", None, None),
-        variants::Abroad::Own => (name, None, None),
+    let binding = &model.binding;
+    let skip = if binding.skip { "skip_" } else { "" };
+    let kind = sparse.abroad();
+    let name = match kind {
+        variants::Abroad::Standard if binding.transcodes() => format!("{skip}transcoder"),
+        variants::Abroad::JumpRelu if binding.transcodes() => format!("jumprelu_{skip}transcoder"),
+        _ if binding.transcodes() || binding.crosses() => format!("{name} {}", binding.name()),
+        variants::Abroad::TopK(_) => "topk".into(),
+        variants::Abroad::AbsTopK(_) => "abstopk".into(),
+        variants::Abroad::JumpRelu => "jumprelu".into(),
+        variants::Abroad::Standard => "standard".into(),
+        variants::Abroad::Gated => "gated".into(),
+        variants::Abroad::Own => name.into(),
+    };
+    let k = match kind {
+        variants::Abroad::TopK(k) | variants::Abroad::AbsTopK(k) => Some(k),
+        _ => None,
     };
     Abroad {
         name,
         k,
-        centred: true,
-        rescaled,
+        centred: binding.centre,
+        rescaled: k.map(|_| false),
     }
 }
 
@@ -200,28 +235,13 @@ pub fn load(folder: &Path) -> Result<Model> {
     if let Architecture::Sparse(sparse) = &architecture {
         refuse_another_forward(&path, &config, sparse.as_ref())?;
     }
-    let (d_in, d_sae) = (config.d_in, config.d_sae);
-    if d_in == 0 || d_sae == 0 || d_in.checked_mul(d_sae).is_none() {
-        let why = format!("expected d_in and d_sae of a real model, got {d_in} and {d_sae}");
-        return Err(Error::format(&path, why));
-    }
-    let params = weights(&folder.join(WEIGHTS), &architecture, d_in, d_sae)?;
-    let preprocess = folder.join(PREPROCESS);
-    let pipeline = if preprocess.exists() {
-        Pipeline::load(&preprocess)?
-    } else {
-        Pipeline::identity(d_in)
+    let binding = binding(&path, &config, &architecture)?;
+    let params = weights(&folder.join(WEIGHTS), &architecture, &binding, config.d_sae)?;
+    let pipeline = load_pipeline(&folder.join(PREPROCESS), binding.d_in())?;
+    let target = match binding.target() {
+        Some(width) => Some(load_pipeline(&folder.join(PREPROCESS_TARGET), width)?),
+        None => None,
     };
-    if pipeline.d_out() != d_in {
-        return Err(Error::Shape {
-            what: format!(
-                "{}: values that the preprocessing gives",
-                preprocess.display()
-            ),
-            expected: d_in.to_string(),
-            got: pipeline.d_out().to_string(),
-        });
-    }
     let raw = pipeline.d_in();
     if let Some((height, width)) = config.metadata.image_shape
         && height.checked_mul(width) != Some(raw)
@@ -232,7 +252,68 @@ pub fn load(folder: &Path) -> Result<Model> {
             got: format!("{height} x {width}"),
         });
     }
-    Model::new(info, hyper, params, pipeline, config.metadata.image_shape)
+    let mut model = Model::bound(info, hyper, (binding, params), pipeline, target)?;
+    model.image_shape = config.metadata.image_shape;
+    Ok(model)
+}
+
+/// What the model reads and writes, from sizes that a real model can have.
+fn binding(path: &Path, config: &Config, architecture: &Architecture) -> Result<Binding> {
+    let bad = |why: String| Err(Error::format(path, why));
+    let Config {
+        d_in, d_out, d_sae, ..
+    } = *config;
+    let widest = d_in.max(d_out.unwrap_or(0));
+    if d_in == 0 || d_sae == 0 || d_out == Some(0) || widest.checked_mul(d_sae).is_none() {
+        return bad(format!(
+            "expected d_in and d_sae of a real model, got {d_in} and {d_sae}"
+        ));
+    }
+    let whole = vec![d_in];
+    let inputs = config.metadata.rarefy_inputs.as_ref().unwrap_or(&whole);
+    let together = inputs
+        .iter()
+        .try_fold(0usize, |sum, width| sum.checked_add(*width));
+    if inputs.contains(&0) || together != Some(d_in) {
+        return bad(format!(
+            "rarefy_inputs: expected widths that add up to d_in {d_in}, got {inputs:?}"
+        ));
+    }
+    let dense = architecture.dense().is_some();
+    if dense && d_out.is_some() {
+        return bad(
+            "d_out: expected none with this architecture, which gives its own input back".into(),
+        );
+    }
+    let binding = Binding::new(inputs, d_out)?;
+    let off = config.apply_b_dec_to_input;
+    if binding.transcodes() && off == Some(true) {
+        return bad("apply_b_dec_to_input: expected false with d_out, got true".into());
+    }
+    // A dense architecture takes nothing off its rows, whatever a file says.
+    let centre = if dense || binding.transcodes() {
+        binding.centre
+    } else {
+        off.unwrap_or(true)
+    };
+    let skip = config.architecture.contains("skip");
+    Ok(binding.centred(centre).skipping(skip))
+}
+
+/// Reads a pipeline, if there is one, that gives rows of `width` values.
+fn load_pipeline(path: &Path, width: usize) -> Result<Pipeline> {
+    if !path.exists() {
+        return Ok(Pipeline::identity(width));
+    }
+    let pipeline = Pipeline::load(path)?;
+    if pipeline.d_out() != width {
+        return Err(Error::Shape {
+            what: format!("{}: values that the preprocessing gives", path.display()),
+            expected: width.to_string(),
+            got: pipeline.d_out().to_string(),
+        });
+    }
+    Ok(pipeline)
 }
 
 /// Our options, with the `k` of a file that another tool wrote.
@@ -255,7 +336,7 @@ fn refuse_another_forward(path: &Path, config: &Config, sparse: &dyn Sparse) -> 
         let why = format!("{key}: expected {expected}, got {got}");
         Err(Error::format(path, why))
     };
-    if !config.apply_b_dec_to_input {
+    if sparse.pursues() && config.apply_b_dec_to_input == Some(false) {
         return refuse("apply_b_dec_to_input", "true", "false");
     }
     // It matters to what selects by rank; where it is not said, it is so.
@@ -278,17 +359,24 @@ fn refuse_another_forward(path: &Path, config: &Config, sparse: &dyn Sparse) -> 
 }
 
 /// Reads the parameters; memory is taken only for what the file really holds.
-fn weights(path: &Path, architecture: &Architecture, d_in: usize, d_sae: usize) -> Result<Params> {
-    let layout = &architecture.layout(d_in, d_sae);
+fn weights(
+    path: &Path,
+    architecture: &Architecture,
+    binding: &Binding,
+    d_sae: usize,
+) -> Result<Params> {
+    let (d_in, d_out) = (binding.d_in(), binding.d_out());
+    let layout = &architecture.layout(binding, d_sae);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = Reader::new(path, &bytes)?;
     let mut blocks = Vec::new();
     for block in layout.blocks() {
         let (name, shape) = match block.name {
             "w_enc" => ("W_enc", vec![d_in, d_sae]),
-            "w_dec" => ("W_dec", vec![d_sae, d_in]),
+            "w_dec" => ("W_dec", vec![d_sae, d_out]),
+            "w_skip" => ("W_skip", vec![d_out, d_in]),
             "b_enc" => (bias_abroad(architecture), vec![d_sae]),
-            "b_dec" => ("b_dec", vec![d_in]),
+            "b_dec" => ("b_dec", vec![d_out]),
             own => (own, vec![d_sae]),
         };
         let values = tensor(&file, path, name, &shape)?;

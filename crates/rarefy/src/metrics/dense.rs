@@ -5,7 +5,7 @@ use super::{
     hoyer, mean, offer,
 };
 use crate::Result;
-use crate::data::{Source, chunks};
+use crate::data::{Source, chunks, survey};
 use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::train::pass::Pass;
@@ -37,7 +37,8 @@ pub(super) fn evaluate(
     Ok(Evaluation {
         rows,
         mse,
-        explained_variance: explained_variance(prepared, mse)?,
+        explained_variance: explained_variance(&survey(prepared)?.variance, mse),
+        explained_variance_by_input: Vec::new(),
         l0: sums.latents.iter().map(|l| l.active as f64).sum::<f64>() / m,
         lifetime_sparsity: mean(latents.iter().map(|l| l.lifetime_sparsity)),
         population_sparsity: sums.population_sparsity / m,
@@ -78,7 +79,7 @@ fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
     let variant = architecture
         .dense()
         .expect("options do not change the engine");
-    let mut pass = Pass::new(variant, model.d_in, model.d_sae);
+    let mut pass = Pass::new(variant, model.binding.d_in(), model.d_sae);
     let form = pass.form(prepared);
     let mut parts = pass.evaluate(model.params(), prepared, form, &mut |batch| batch)?;
     let omega = parts.penalty;

@@ -3,10 +3,12 @@
 use super::{
     BINS, Evaluation, LatentSummary, Status, bin, count, explained_variance, hoyer, mean, offer,
 };
+use std::borrow::Cow;
+
 use crate::Result;
+use crate::binding::Binding;
 use crate::codes::Codes;
-use crate::data::Source;
-use crate::engine;
+use crate::data::{Source, survey};
 use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::variants::Sparse;
@@ -23,19 +25,27 @@ pub(super) fn evaluate(
     sparse: &dyn Sparse,
     prepared: &Prepared,
 ) -> Result<Evaluation> {
-    let mut sums = Sums::new(model.d_sae);
+    let mut sums = Sums::new(model);
     each_piece(model, sparse, prepared, |_, x, codes| {
         sums.add(model, x, codes);
     })?;
+    let binding = &model.binding;
+    let variance = survey(prepared)?.variance;
+    let variance = &variance[binding.target_start()..];
     let rows = prepared.rows();
     let m = rows as f64;
     let latents: Vec<LatentSummary> = sums.latents.iter().map(|l| l.summary(rows)).collect();
-    let mse = sums.squared_error / m;
+    let mse = sums.squared_error.iter().sum::<f64>() / m;
     let dead = count(&latents, Status::Dead);
     Ok(Evaluation {
         rows,
         mse,
-        explained_variance: explained_variance(prepared, mse)?,
+        explained_variance: explained_variance(variance, mse),
+        explained_variance_by_input: if binding.crosses() {
+            sums.by_input(binding, variance, m)
+        } else {
+            Vec::new()
+        },
         l0: sums.latents.iter().map(|l| l.active as f64).sum::<f64>() / m,
         lifetime_sparsity: mean(latents.iter().map(|l| l.lifetime_sparsity)),
         population_sparsity: sums.population_sparsity / m,
@@ -85,13 +95,19 @@ fn each_piece(
     for start in (0..rows).step_by(ROWS) {
         x.resize(ROWS.min(rows - start) * d_in, 0.0);
         prepared.read(start, &mut x)?;
-        work(start, &x, &model.encode_sparse(sparse, &x));
+        let inputs = if model.binding.transcodes() {
+            Cow::Owned(model.binding.split(&x).0)
+        } else {
+            Cow::Borrowed(&x)
+        };
+        work(start, &x, &model.encode_sparse(sparse, &inputs));
     }
     Ok(())
 }
 
 struct Sums {
-    squared_error: f64,
+    /// Of each part of the output.
+    squared_error: Vec<f64>,
     population_sparsity: f64,
     latents: Vec<LatentSums>,
     populations: Vec<u64>,
@@ -108,7 +124,7 @@ struct LatentSums {
 }
 
 impl Sums {
-    fn new(d_sae: usize) -> Self {
+    fn new(model: &Model) -> Self {
         let latent = LatentSums {
             sum: 0.0,
             squares: 0.0,
@@ -117,19 +133,26 @@ impl Sums {
             active: 0,
         };
         Self {
-            squared_error: 0.0,
+            squared_error: vec![0.0; model.binding.inputs().len()],
             population_sparsity: 0.0,
-            latents: vec![latent; d_sae],
+            latents: vec![latent; model.d_sae],
             populations: vec![0; BINS],
         }
     }
 
     fn add(&mut self, model: &Model, x: &[f32], codes: &Codes) {
-        let mut x_hat = Vec::new();
-        engine::decode(model.params(), codes, 0..codes.rows(), &mut x_hat);
-        let errors = x.iter().zip(&x_hat).map(|(x, y)| f64::from(x - y).powi(2));
+        let binding = &model.binding;
+        let (inputs, targets) = binding.split(x);
+        let x_hat = model.decode_sparse(codes, &inputs);
+        let width = binding.d_out();
         // One row after the other, so that the sum does not depend on the pieces.
-        errors.for_each(|e| self.squared_error += e);
+        for (x, x_hat) in targets.chunks_exact(width).zip(x_hat.chunks_exact(width)) {
+            let parts = binding.parts(x).zip(binding.parts(x_hat));
+            for (sum, (x, x_hat)) in self.squared_error.iter_mut().zip(parts) {
+                let errors = x.iter().zip(x_hat).map(|(x, y)| f64::from(x - y).powi(2));
+                errors.for_each(|e| *sum += e);
+            }
+        }
         for ends in codes.offsets.windows(2) {
             let (mut l1, mut l2) = (0.0, 0.0);
             for at in ends[0]..ends[1] {
@@ -143,6 +166,21 @@ impl Sums {
             self.population_sparsity += sparsity;
             self.populations[bin(sparsity)] += 1;
         }
+    }
+}
+
+impl Sums {
+    /// The explained variance of each input, from the variances of all of them.
+    fn by_input(&self, binding: &Binding, variance: &[f64], m: f64) -> Vec<f64> {
+        let mut rest = variance;
+        let inputs = binding.inputs().iter().zip(&self.squared_error);
+        inputs
+            .map(|(&width, error)| {
+                let (here, others) = rest.split_at(width);
+                rest = others;
+                explained_variance(here, error / m)
+            })
+            .collect()
     }
 }
 

@@ -1,7 +1,8 @@
 //! A pipeline as a file beside the model: `preprocess.safetensors`.
 //!
 //! The metadata holds `d_in` and the steps' names, one a line; step i's numbers are the tensors
-//! `i.NAME` (f64 for scales and means, f32 for matrices).
+//! `i.NAME` (f64 for scales and means, f32 for matrices). The p-th of several pipelines side by side is all
+//! that with `i.p.` before each name.
 
 use std::path::Path;
 
@@ -17,27 +18,35 @@ impl Pipeline {
     /// [`Error::Io`].
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut file = Writer::default();
+        self.write(&mut file, "");
+        file.write(path)
+    }
+
+    fn write<'a>(&'a self, file: &mut Writer<'a>, before: &str) {
         for (i, step) in self.steps.iter().enumerate() {
+            let name = |of: &str| format!("{before}{i}.{of}");
             match step {
-                Step::Scale { factor, shift } => {
-                    file.vector(format!("{i}.affine"), [*factor, *shift]);
-                }
+                Step::Scale { factor, shift } => file.vector(name("affine"), [*factor, *shift]),
                 Step::Standardise { mean, deviation } => {
-                    file.vector(format!("{i}.mean"), mean);
-                    file.vector(format!("{i}.deviation"), deviation);
+                    file.vector(name("mean"), mean);
+                    file.vector(name("deviation"), deviation);
                 }
                 Step::RowMean => {}
-                Step::Clip { low, high } => file.vector(format!("{i}.range"), [*low, *high]),
+                Step::Clip { low, high } => file.vector(name("range"), [*low, *high]),
                 Step::Whiten(whiten) => {
-                    file.vector(format!("{i}.mean"), &whiten.mean);
-                    file.vector(format!("{i}.forward"), &whiten.forward);
-                    file.vector(format!("{i}.backward"), &whiten.backward);
+                    file.vector(name("mean"), &whiten.mean);
+                    file.vector(name("forward"), &whiten.forward);
+                    file.vector(name("backward"), &whiten.backward);
+                }
+                Step::Beside(parts) => {
+                    for (p, part) in parts.iter().enumerate() {
+                        part.write(file, &name(&format!("{p}.")));
+                    }
                 }
             }
         }
-        file.text("d_in", &self.d_in);
-        file.text("steps", &self.names.join("\n"));
-        file.write(path)
+        file.text(&format!("{before}d_in"), &self.d_in);
+        file.text(&format!("{before}steps"), &self.names.join("\n"));
     }
 
     /// Reads what [`Pipeline::save`] wrote.
@@ -47,15 +56,28 @@ impl Pipeline {
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
-        let d_in = file.text("d_in")?;
+        Self::read(&file, "")
+    }
+
+    fn read(file: &Reader, before: &str) -> Result<Self> {
+        let key = format!("{before}d_in");
+        let d_in = file.text(&key)?;
         let d_in = d_in.parse().ok().filter(|d| *d > 0).ok_or_else(|| {
             file.bad(format!(
-                "expected a positive number as `d_in` in the header, got `{d_in}`"
+                "expected a positive number as `{key}` in the header, got `{d_in}`"
             ))
         })?;
         let mut pipeline = Self::identity(d_in);
-        for (i, name) in file.text("steps")?.lines().enumerate() {
-            let step = step(&file, i, name, pipeline.d_out())?;
+        for (i, name) in file.text(&format!("{before}steps"))?.lines().enumerate() {
+            let step = if name.starts_with('(') {
+                // One nesting is all that is ever written; a file that nests itself would never end.
+                if !before.is_empty() {
+                    return Err(file.bad("expected steps, got pipelines side by side in another"));
+                }
+                side_by_side(file, i, pipeline.d_out())?
+            } else {
+                step(file, &format!("{before}{i}"), name, pipeline.d_out())?
+            };
             pipeline.names.push(name.to_owned());
             pipeline.steps.push(step);
         }
@@ -63,8 +85,26 @@ impl Pipeline {
     }
 }
 
+/// Reads pipelines side by side, which together get rows of `width` values.
+fn side_by_side(file: &Reader, i: usize, width: usize) -> Result<Step> {
+    let mut parts = Vec::new();
+    while parts.is_empty() || file.text(&format!("{i}.{}.d_in", parts.len())).is_ok() {
+        parts.push(Pipeline::read(file, &format!("{i}.{}.", parts.len()))?);
+    }
+    let together = parts
+        .iter()
+        .map(Pipeline::d_in)
+        .fold(0, usize::saturating_add);
+    if together != width {
+        return Err(file.bad(format!(
+            "step {i}: expected parts of {width} values together, got {together}"
+        )));
+    }
+    Ok(Step::Beside(parts))
+}
+
 /// Reads the numbers of step `i`, which gets rows of `width` values.
-fn step(file: &Reader, i: usize, name: &str, width: usize) -> Result<Step> {
+fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
     let misfit = |what: &str| {
         file.bad(format!(
             "step {i} (`{name}`): {what} does not fit rows of {width} values"

@@ -3,7 +3,9 @@
 //! A pipeline travels with its model, so `eval`, `encode` and `decode` prepare rows exactly as
 //! training did.
 
+mod beside;
 mod file;
+mod fitted;
 mod steps;
 mod whiten;
 
@@ -12,6 +14,7 @@ use rarefy_kernels::matmul::{Op, matmul};
 use crate::data::{Memory, Source, survey};
 use crate::{Error, Result};
 
+pub use fitted::Fitted;
 use steps::Step;
 pub use steps::{STEPS, StepInfo};
 
@@ -73,6 +76,55 @@ impl Pipeline {
             pipeline.steps.push(step);
         }
         Ok(pipeline)
+    }
+
+    /// Pipelines side by side, each for columns of its own: rows of several sources, each prepared by itself.
+    ///
+    /// # Panics
+    /// If there is none.
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::data::Memory;
+    /// use rarefy::preprocess::Pipeline;
+    /// let data = Memory::new("two rows", 1, vec![0.0, 4.0]);
+    /// let scaled = Pipeline::fit(&["scale".into()], &data)?;
+    /// let both = Pipeline::beside(vec![scaled, Pipeline::identity(2)]);
+    /// assert_eq!(both.apply(&[2.0, 7.0, 8.0]).0, [0.5, 7.0, 8.0]);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    pub fn beside(parts: Vec<Self>) -> Self {
+        let d_in = parts.iter().map(Self::d_in).sum();
+        assert!(d_in > 0, "no pipelines");
+        if parts.iter().all(Self::is_identity) {
+            return Self::identity(d_in);
+        }
+        let name = |part: &Self| match part.names.as_slice() {
+            [] => "none".to_owned(),
+            names => names.join(","),
+        };
+        let names: Vec<String> = parts.iter().map(name).collect();
+        Self {
+            d_in,
+            names: vec![format!("({})", names.join(" | "))],
+            steps: vec![Step::Beside(parts)],
+        }
+    }
+
+    /// Values in a raw row of each of the pipelines side by side; of one pipeline its own.
+    pub fn widths(&self) -> Vec<usize> {
+        match self.steps.as_slice() {
+            [Step::Beside(parts)] => parts.iter().map(Self::d_in).collect(),
+            _ => vec![self.d_in],
+        }
+    }
+
+    /// The name of a step that keeps something of each row which its inverse needs, if there is one.
+    pub fn keeps_context(&self) -> Option<&str> {
+        let mut steps = self.names.iter().zip(&self.steps);
+        steps
+            .find(|(_, step)| step.keeps_context())
+            .map(|(name, _)| name.as_str())
     }
 
     /// Values in a raw row.

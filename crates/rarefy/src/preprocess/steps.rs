@@ -1,7 +1,7 @@
 //! The steps themselves: one table line and one arm each.
 
 use super::whiten::{Kind, Whiten};
-use super::{Error, Result, RowContext, Source, survey};
+use super::{Error, Pipeline, Result, RowContext, Source, beside, survey};
 
 /// Every step, in the order that lists show them.
 pub const STEPS: &[StepInfo] = &[
@@ -66,6 +66,8 @@ pub(super) enum Step {
         high: f64,
     },
     Whiten(Whiten),
+    /// Columns of several sources, each with steps of its own.
+    Beside(Vec<Pipeline>),
 }
 
 impl Step {
@@ -129,7 +131,17 @@ impl Step {
     pub(super) fn d_out(&self) -> Option<usize> {
         match self {
             Self::Whiten(whiten) => Some(whiten.d_out()),
+            Self::Beside(parts) => Some(parts.iter().map(Pipeline::d_out).sum()),
             _ => None,
+        }
+    }
+
+    /// Whether it keeps something of each row that its inverse needs.
+    pub(super) fn keeps_context(&self) -> bool {
+        match self {
+            Self::RowMean => true,
+            Self::Beside(parts) => parts.iter().any(|part| part.keeps_context().is_some()),
+            _ => false,
         }
     }
 
@@ -157,6 +169,10 @@ impl Step {
                 *rows = whiten.apply(rows);
                 *width = whiten.d_out();
             }
+            Self::Beside(parts) => {
+                *rows = beside::apply(parts, rows);
+                *width = parts.iter().map(Pipeline::d_out).sum();
+            }
         }
     }
 
@@ -180,6 +196,10 @@ impl Step {
                 *rows = whiten.invert(rows);
                 *width = whiten.d_in();
             }
+            Self::Beside(parts) => {
+                *rows = beside::invert(parts, rows);
+                *width = parts.iter().map(Pipeline::d_in).sum();
+            }
         }
     }
 
@@ -199,6 +219,7 @@ impl Step {
             }
             Self::Clip { .. } => {}
             Self::Whiten(whiten) => *weights = whiten.pull_back(weights),
+            Self::Beside(parts) => *weights = beside::pull_back(parts, weights),
         }
     }
 }

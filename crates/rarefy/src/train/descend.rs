@@ -77,6 +77,7 @@ struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     fn new(plan: &Plan, data: &'a dyn Source) -> Self {
+        let row = plan.binding.row();
         Self {
             data,
             batch: plan.batch,
@@ -85,7 +86,7 @@ impl<'a> Batches<'a> {
             shuffle: plan.config.train.shuffle,
             epoch: None,
             order: Vec::new(),
-            gathered: Memory::new("mini-batch", plan.d_in, vec![0.0; plan.batch * plan.d_in]),
+            gathered: Memory::new("mini-batch", row, vec![0.0; plan.batch * row]),
         }
     }
 

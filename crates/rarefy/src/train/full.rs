@@ -115,7 +115,7 @@ struct Objective<'a> {
 
 impl<'a> Objective<'a> {
     fn new(plan: &Plan, variant: &'a dyn Variant, data: &'a dyn Source, params: &Params) -> Self {
-        let pass = Pass::new(variant, plan.d_in, plan.d_sae);
+        let pass = Pass::new(variant, plan.binding.d_in(), plan.d_sae);
         let form = pass.form(data);
         Self {
             variant,

@@ -16,7 +16,7 @@ pub(super) fn train(
     state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut pass = Pass::new(variant, plan.d_in, plan.d_sae);
+    let mut pass = Pass::new(variant, plan.binding.d_in(), plan.d_sae);
     let per_epoch = (plan.rows / plan.batch).max(1);
     let (state, reason) = descend(plan, data, state, observer, &mut |state, rows, observer| {
         let progress = step(plan, variant, rows, state, &mut pass)?;
@@ -53,7 +53,7 @@ fn step(
     let gradient_norm = descent.step(params, pass.gradient().values(), lr, plan.clip);
     refuse_diverged(state.step + 1, parts.total(), gradient_norm)?;
     if plan.unit_norm {
-        normalise_rows(&mut state.params, "w_dec", plan.d_in);
+        normalise_rows(&mut state.params, "w_dec", plan.binding.d_out());
     }
     state.step += 1;
     state.rows_seen += rows.rows() as u64;

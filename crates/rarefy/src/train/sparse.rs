@@ -12,6 +12,7 @@ mod update;
 use super::descend::{descend, rate};
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
 use crate::Result;
+use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
@@ -39,14 +40,14 @@ pub(super) fn train(
     state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut step = Step::new(sparse, &state.params);
+    let mut step = Step::new(sparse, &plan.binding, &state.params);
     let mut buffer = Vec::new();
     let (mut state, reason) = descend(plan, rows.data, state, observer, &mut |state, rows, _| {
         let x = in_memory(rows, &mut buffer)?;
         advance(plan, x, state, &mut step)
     })?;
     if let Some(threshold) = &sparse.threshold() {
-        set_threshold(threshold, rows, &mut state, observer)?;
+        set_threshold(plan, threshold, rows, &mut state, observer)?;
     }
     finish(state, reason, observer)
 }
@@ -95,7 +96,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
         });
     }
     state.step += 1;
-    state.rows_seen += (x.len() / plan.d_in) as u64;
+    state.rows_seen += (x.len() / plan.binding.row()) as u64;
     Ok(Progress {
         step: state.step,
         steps: plan.steps,
@@ -121,6 +122,7 @@ fn progress(plan: &Plan, report: &Report) -> SparseProgress {
 
 /// Gives the model its threshold, and says what the other way to find one would have given.
 fn set_threshold(
+    plan: &Plan,
     threshold: &Threshold,
     rows: &Rows,
     state: &mut State,
@@ -132,7 +134,8 @@ fn set_threshold(
     };
     let rows = spread(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
-    let calibrated = calibrate(&state.params, &rows, threshold.k);
+    let calibrated = calibrate(&plan.binding, &state.params, &rows, threshold.k);
+    let rows = seen(&plan.binding, &state.params, &rows);
     let moving = state.moving.as_ref().and_then(super::Moving::estimate);
     // A run in which no batch kept anything has no average; then nothing is above the other either.
     let moving = moving.map_or(calibrated, |estimate| estimate.statistics[0] as f32);
@@ -153,16 +156,28 @@ fn set_threshold(
     Ok(())
 }
 
+/// What the encoder sees of rows of training data: `x - b_dec`, or x.
+fn seen(binding: &Binding, params: &Params, rows: &[f32]) -> Vec<f32> {
+    let mut inputs = binding.split(rows).0;
+    if binding.centre {
+        let b_dec = params.get("b_dec");
+        let rows = inputs.chunks_exact_mut(b_dec.len());
+        rows.for_each(|row| row.iter_mut().zip(b_dec).for_each(|(x, b)| *x -= b));
+    }
+    inputs
+}
+
 /// Number of pre-activations above a threshold; a piece at a time, as they may be many.
 fn count(params: &Params, rows: &[f32], above: f32) -> usize {
     const ROWS: usize = 4096;
-    let (d_in, d_sae) = (params.get("b_dec").len(), params.get("b_enc").len());
+    let d_sae = params.get("b_enc").len();
+    let d_in = params.get("w_enc").len() / d_sae;
     let encoder = Encoder::new(params);
     let pieces = rows.chunks(ROWS * d_in);
     pieces
         .map(|x| {
             let mut codes = Codes::new(d_sae);
-            encoder.encode(params, x, Selection::Above(above), &mut codes);
+            encoder.encode_as_is(params, x, Selection::Above(above), &mut codes);
             codes.values.len()
         })
         .sum()
@@ -177,6 +192,7 @@ fn count(params: &Params, rows: &[f32], above: f32) -> usize {
 /// # Example
 /// ```
 /// use rarefy::params::{Layout, Params};
+/// use rarefy::binding::Binding;
 /// use rarefy::train::sparse::calibrate;
 /// // Latent j is x_j, so the pre-activations are the rows.
 /// let blocks = [("w_enc", 2, 2), ("b_enc", 1, 2), ("w_dec", 2, 2), ("b_dec", 1, 2)];
@@ -184,17 +200,20 @@ fn count(params: &Params, rows: &[f32], above: f32) -> usize {
 /// params.get_mut("w_enc").copy_from_slice(&[1.0, 0.0, 0.0, 1.0]);
 /// let rows = [5.0, 1.0, 3.0, -2.0, 4.0, 2.0, 0.0, 0.0];
 /// // Four rows and k = 0.75: three entries, 5, 4 and 3, and then comes 2.
-/// assert_eq!(calibrate(&params, &rows, 0.75), 2.5);
-/// assert_eq!(calibrate(&params, &rows, 2.0), 0.0); // only five are positive
+/// let binding = Binding::autoencoder(2);
+/// assert_eq!(calibrate(&binding, &params, &rows, 0.75), 2.5);
+/// assert_eq!(calibrate(&binding, &params, &rows, 2.0), 0.0); // only five are positive
 /// ```
-pub fn calibrate(params: &Params, rows: &[f32], k: f64) -> f32 {
-    let (d_in, d_sae) = (params.get("b_dec").len(), params.get("b_enc").len());
+pub fn calibrate(binding: &Binding, params: &Params, rows: &[f32], k: f64) -> f32 {
+    let rows = &seen(binding, params, rows);
+    let d_sae = params.get("b_enc").len();
+    let d_in = params.get("w_enc").len() / d_sae;
     let n = (rows.len() / d_in) as f64;
     let wanted = (n * k).floor();
     // One more than wanted; the half keeps the division's rounding away from the next whole number.
     let one_more = Selection::Batch((wanted + 1.5) / n);
     let mut codes = Codes::new(d_sae);
-    Encoder::new(params).encode(params, rows, one_more, &mut codes);
+    Encoder::new(params).encode_as_is(params, rows, one_more, &mut codes);
     let mut values = codes.values;
     values.sort_unstable_by(|a, b| b.total_cmp(a));
     let wanted = wanted as usize;

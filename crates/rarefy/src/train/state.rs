@@ -64,7 +64,7 @@ impl State {
     /// [`Error::Shape`] if `init` has other blocks than the plan's architecture; what reading the
     /// rows returns.
     pub fn new(plan: &Plan, rows: &dyn Source, init: Option<Params>) -> Result<Self> {
-        let layout = plan.architecture.layout(plan.d_in, plan.d_sae);
+        let layout = plan.architecture.layout(&plan.binding, plan.d_sae);
         let params = match init {
             Some(params) if *params.layout() == layout => params,
             Some(params) => {
@@ -83,7 +83,8 @@ impl State {
             }
             None => {
                 let mut rng = Rng::seed_from_u64(plan.config.train.seed);
-                plan.architecture.init(&layout, rows, &mut rng)?
+                let (binding, d_sae) = (&plan.binding, plan.d_sae);
+                plan.architecture.init(binding, d_sae, rows, &mut rng)?
             }
         };
         Ok(Self::at_start(plan, params))
@@ -176,7 +177,7 @@ impl State {
         refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
         refuse_another(path, "data with", file.text("data")?, &plan.data)?;
 
-        let layout = plan.architecture.layout(plan.d_in, plan.d_sae);
+        let layout = plan.architecture.layout(&plan.binding, plan.d_sae);
         let mut state = Self::at_start(plan, Params::zeros(&layout));
         let length = state.params.values().len();
         let vector = |name: &str| fitting(path, &file, name, length);

@@ -23,6 +23,7 @@ pub use sparse::{
     Terms, Threshold, Twin, TwinBatch, TwinEntry,
 };
 
+use crate::binding::Binding;
 use crate::data::{Source, Survey};
 use crate::params::{Layout, Params};
 use crate::{Error, Result, Rng};
@@ -134,10 +135,10 @@ pub enum Architecture {
 
 impl Architecture {
     /// Names and shapes of the parameters.
-    pub fn layout(&self, d_in: usize, d_sae: usize) -> Layout {
+    pub fn layout(&self, binding: &Binding, d_sae: usize) -> Layout {
         match self {
-            Self::Dense(variant) => variant.layout(d_in, d_sae),
-            Self::Sparse(sparse) => sparse::layout(sparse.as_ref(), d_in, d_sae),
+            Self::Dense(variant) => variant.layout(binding.d_in(), d_sae),
+            Self::Sparse(sparse) => sparse::layout(sparse.as_ref(), binding, d_sae),
         }
     }
 
@@ -145,10 +146,17 @@ impl Architecture {
     ///
     /// # Errors
     /// What reading the rows returns.
-    pub fn init(&self, layout: &Layout, rows: &dyn Source, rng: &mut Rng) -> Result<Params> {
+    pub fn init(
+        &self,
+        binding: &Binding,
+        d_sae: usize,
+        rows: &dyn Source,
+        rng: &mut Rng,
+    ) -> Result<Params> {
+        let layout = self.layout(binding, d_sae);
         match self {
-            Self::Dense(variant) => Ok(variant.init(layout, rng)),
-            Self::Sparse(sparse) => sparse::init(sparse.as_ref(), layout, rows, rng),
+            Self::Dense(variant) => Ok(variant.init(&layout, rng)),
+            Self::Sparse(sparse) => sparse::init(sparse.as_ref(), binding, &layout, rows, rng),
         }
     }
 
@@ -164,7 +172,7 @@ impl Architecture {
 /// What [`Info::resolve`] may look at.
 #[derive(Debug)]
 pub struct Setting<'a> {
-    /// The preprocessed data.
+    /// The preprocessed data: what the decoder is to write.
     pub survey: &'a Survey,
     /// How the user or the optimiser wants rows batched.
     pub batching: Batching,
@@ -389,7 +397,7 @@ mod tests {
             let given = options.iter().map(|(k, v)| (*k, (*v).to_owned()));
             let hyper = Hyper::check(info.options, given).unwrap();
             let architecture = (info.build)(&hyper).unwrap();
-            let mut params = Params::zeros(&architecture.layout(4, 4));
+            let mut params = Params::zeros(&architecture.layout(&Binding::autoencoder(4), 4));
             if let Architecture::Sparse(sparse) = &architecture {
                 let own = sparse.own().iter();
                 own.for_each(|(name, start)| params.get_mut(name).fill(*start));

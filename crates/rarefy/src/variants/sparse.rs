@@ -9,6 +9,7 @@
 //! ```
 //!
 //! All but one architecture have a single level, which holds all latents, with c = 1.
+//! Here with x for what the decoder is to write, which a transcoder's encoder does not read: see [`crate::binding`].
 //! `a_i` are the `aux_k` largest positive pre-activations of row i among dead latents: those that
 //! no row has used for `dead_after` rows. Without them `AuxK` is 0.
 //!
@@ -29,6 +30,7 @@ pub(super) use start::init;
 pub use twin::{Dual, Twin, TwinBatch, TwinEntry};
 pub(super) use twin::{above_zero, largest_of_all, largest_of_rows};
 
+use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder};
 use crate::params::{Layout, Params};
@@ -219,7 +221,7 @@ pub struct SparseBatch<'a> {
     pub pre: &'a [f32],
     /// The parameters before the step.
     pub params: &'a Params,
-    /// Length of each decoder row; empty unless it is wanted.
+    /// Length of each decoder row ([`Binding::length`]); empty unless it is wanted.
     pub norms: &'a [f32],
     /// What [`Sparse::rows`] found.
     pub terms: RowTerms,
@@ -268,13 +270,17 @@ pub struct Terms {
 }
 
 /// Names and shapes of the parameters.
-pub(super) fn layout(sparse: &dyn Sparse, d_in: usize, d_sae: usize) -> Layout {
+pub(super) fn layout(sparse: &dyn Sparse, binding: &Binding, d_sae: usize) -> Layout {
+    let (d_in, d_out) = (binding.d_in(), binding.d_out());
     let mut blocks = vec![
         ("w_enc", d_sae, d_in),
         ("b_enc", 1, d_sae),
-        ("w_dec", d_sae, d_in),
-        ("b_dec", 1, d_in),
+        ("w_dec", d_sae, d_out),
+        ("b_dec", 1, d_out),
     ];
+    if binding.skip {
+        blocks.push(("w_skip", d_out, d_in));
+    }
     blocks.extend(sparse.own().iter().map(|(name, _)| (*name, 1, d_sae)));
     if sparse.threshold().is_some() {
         blocks.push(("threshold", 1, 1));

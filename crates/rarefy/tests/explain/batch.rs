@@ -1,5 +1,6 @@
 //! Made-up rows and weights, and the terms of an objective worked out on them in f64.
 
+use rarefy::binding::Binding;
 use rarefy::explain::{Reach, Setting, Term};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
@@ -33,7 +34,7 @@ impl Made {
         let f = |i: usize| i as f32;
         let rows = (0..ROWS * D_IN).map(|t| 0.4 + (0.9 * f(t / D_IN + 2) * f(t % D_IN + 1)).sin());
         let rows = rows.collect();
-        let mut params = Params::zeros(&architecture.layout(D_IN, D_SAE));
+        let mut params = Params::zeros(&architecture.layout(&Binding::autoencoder(D_IN), D_SAE));
         for (i, w) in params.values_mut().iter_mut().enumerate() {
             *w = 0.5 * (0.3 + 1.7 * f(i)).sin();
         }
@@ -86,7 +87,7 @@ impl Made {
 
     fn run(&self, setting: &Setting) -> (Report, Kept, Params, Vec<u64>) {
         let sparse = setting.sparse().unwrap();
-        let mut step = Step::new(sparse, &self.params);
+        let mut step = Step::new(sparse, &Binding::autoencoder(D_IN), &self.params);
         let mut moved = self.params.clone();
         let mut descent = Descent::new(Rule::ADAM, moved.values().len());
         let mut since_fired = vec![SILENT; D_SAE];

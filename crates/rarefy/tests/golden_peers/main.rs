@@ -19,6 +19,7 @@ mod cases;
 
 use std::path::Path;
 
+use rarefy::binding::Binding;
 use rarefy::codes::Codes;
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
@@ -196,7 +197,8 @@ fn five_steps(case: &Case) {
     let golden = Golden::load(case.file);
     let size = |key: &str| golden.text(key).parse::<usize>().unwrap();
     let (d_in, d_sae) = (size("d_in"), size("d_sae"));
-    let like = Params::zeros(&architecture(case, &golden, 0).layout(d_in, d_sae));
+    let binding = Binding::autoencoder(d_in).centred(case.centred);
+    let like = Params::zeros(&architecture(case, &golden, 0).layout(&binding, d_sae));
     let mut params = golden.params("before", &like);
     if !golden.has("before.W_enc") {
         let w_dec = params.get("w_dec").to_vec();
@@ -221,10 +223,7 @@ fn five_steps(case: &Case) {
         let Architecture::Sparse(sparse) = &architecture else {
             panic!("all of them are sparse")
         };
-        let mut one = Step::new(sparse.as_ref(), &params);
-        if !case.centred {
-            one = one.uncentred();
-        }
+        let mut one = Step::new(sparse.as_ref(), &binding, &params);
         let settings = Settings {
             lr,
             clip: case.clip,

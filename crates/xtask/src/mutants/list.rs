@@ -157,8 +157,32 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the encoder does not start as a copy of the decoder",
         file: "crates/rarefy/src/variants/sparse/start.rs",
-        from: "*enc = scale * dec",
-        to: "*enc = 0.0 * scale * dec",
+        from: "params.get_mut(\"w_enc\").iter_mut().for_each(|w| *w *= scale);",
+        to: "params.get_mut(\"w_enc\").iter_mut().for_each(|w| *w *= 0.0 * scale);",
+    },
+    Mutant {
+        name: "a crosscoder's decoder row is as long as its first part",
+        file: "crates/rarefy/src/binding.rs",
+        from: "self.parts(decoder_row)",
+        to: "self.parts(decoder_row).take(1)",
+    },
+    Mutant {
+        name: "a transcoder decodes for the first columns of its rows",
+        file: "crates/rarefy/src/train/sparse/step.rs",
+        from: "(&x[i * wide + start..(i + 1) * wide], base)",
+        to: "(&x[i * wide..(i + 1) * wide - start], base)",
+    },
+    Mutant {
+        name: "W_skip gets the gradient of the widest level alone",
+        file: "crates/rarefy/src/train/sparse/backward.rs",
+        from: ".flat_map(|levels| &levels[..d_out])",
+        to: ".flat_map(|levels| &levels[levels.len() - d_out..])",
+    },
+    Mutant {
+        name: "a skip transcoder's output lacks the skip",
+        file: "crates/rarefy/src/model.rs",
+        from: "engine::skip(&self.params, rows, &mut base);",
+        to: "engine::skip(&self.params, &vec![0.0; rows.len()], &mut base);",
     },
     Mutant {
         name: "the threshold is calibrated one entry too high",
@@ -211,8 +235,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the decoder bias has no gradient through the encoder",
         file: TWIN,
-        from: "pairs.map(|(x, b)| Dual::from(*x) - *b).collect()",
-        to: "pairs.map(|(x, b)| Dual::from(*x) - b.value.into()).collect()",
+        from: "x.zip(w.block(\"b_dec\")).map(|(x, b)| x - *b).collect()",
+        to: "x.zip(w.block(\"b_dec\")).map(|(x, b)| x - b.value.into()).collect()",
     },
     Mutant {
         name: "a resumed run forgets how long latents have been silent",

@@ -6,6 +6,7 @@ use super::Text;
 const LAYERS: &[&str] = &[
     "error",
     "atomic",
+    "binding",
     "tensors",
     "data",
     "params",

@@ -1,5 +1,6 @@
 //! Which models a frontier has: one configuration, and for each architecture the settings of its dial.
 
+use rarefy::binding::Binding;
 use rarefy::config::{self, Config};
 use rarefy::data::Survey;
 use rarefy::plan::Plan;
@@ -153,9 +154,9 @@ pub fn default_holdout(rows: usize) -> usize {
 
 /// Every model, and in `config` what they have in common: where no number of latents or steps was
 /// given, all get those that the first one takes.
-pub fn candidates(config: &mut Config, lines: &[Line], survey: &Survey) -> Result<Vec<Candidate>> {
+pub fn candidates(config: &mut Config, lines: &[Line], rows: Surveyed) -> Result<Vec<Candidate>> {
     check_options(config, lines)?;
-    let first = planned(config, lines, survey)?;
+    let first = planned(config, lines, rows)?;
     let Some(plan) = first
         .iter()
         .find_map(|candidate| candidate.plan.as_ref().ok())
@@ -170,7 +171,7 @@ pub fn candidates(config: &mut Config, lines: &[Line], survey: &Survey) -> Resul
     config.train.steps = Some(plan.steps);
     config.train.epochs = None;
     config.train.batch = Some(plan.batch);
-    planned(config, lines, survey)
+    planned(config, lines, rows)
 }
 
 /// An option that nobody has does nothing, and what the frontier turns cannot be held.
@@ -197,12 +198,19 @@ fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-fn planned(config: &Config, lines: &[Line], survey: &Survey) -> Result<Vec<Candidate>> {
+/// What is known of the prepared rows, and what a model reads and writes of them.
+type Surveyed<'a> = (&'a Survey, &'a Binding);
+
+fn plan(config: &Config, (survey, binding): Surveyed) -> Result<Plan> {
+    Plan::bound(config, survey, binding.clone())
+}
+
+fn planned(config: &Config, lines: &[Line], rows: Surveyed) -> Result<Vec<Candidate>> {
     let mut all = Vec::new();
     for line in lines {
         let (arch, option) = (line.info.name, line.dial.option);
-        for setting in settings(config, line, survey)? {
-            let plan = match Plan::new(&of(config, line, Some(&setting)), survey) {
+        for setting in settings(config, line, rows)? {
+            let plan = match plan(&of(config, line, Some(&setting)), rows) {
                 Ok(plan) => Ok(plan),
                 // The data or the number of latents has no room for it, but perhaps for others.
                 Err(Error::Hyper {
@@ -229,11 +237,11 @@ fn planned(config: &Config, lines: &[Line], survey: &Survey) -> Result<Vec<Candi
 }
 
 /// The settings of a dial as one would type them.
-fn settings(config: &Config, line: &Line, survey: &Survey) -> Result<Vec<String>> {
+fn settings(config: &Config, line: &Line, rows: Surveyed) -> Result<Vec<String>> {
     match line.dial.settings {
         Settings::These(settings) => Ok(settings.iter().map(ToString::to_string).collect()),
         Settings::Times(factors) => {
-            let middle = Plan::new(&of(config, line, None), survey)?
+            let middle = plan(&of(config, line, None), rows)?
                 .hyper
                 .number(line.dial.option);
             Ok(factors

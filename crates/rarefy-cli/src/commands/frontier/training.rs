@@ -8,7 +8,7 @@ use rarefy::data::Source;
 use rarefy::metrics;
 use rarefy::model::Model;
 use rarefy::plan::Plan;
-use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::preprocess::{Fitted, Pipeline, Prepared};
 use rarefy::train::{self, Observer, Progress, State};
 use rarefy::{Error, Result};
 
@@ -21,6 +21,7 @@ use crate::{interrupt, output};
 pub struct Rows<'a> {
     pub training: &'a dyn Source,
     pub held_out: &'a dyn Source,
+    pub fitted: &'a Fitted,
     pub pipeline: &'a Pipeline,
 }
 
@@ -99,13 +100,9 @@ fn train_one(
     let held_out = Prepared::new(rows.held_out, rows.pipeline);
     let outcome = train::train_with_holdout(plan, rows.training, Some(&held_out), start, watcher)?;
     let seconds = started.elapsed().as_secs_f64();
-    let model = Model::new(
-        plan.info,
-        plan.hyper.clone(),
-        outcome.params,
-        rows.pipeline.clone(),
-        None,
-    )?;
+    let bound = (plan.binding.clone(), outcome.params);
+    let (inputs, target) = (rows.fitted.inputs.clone(), rows.fitted.target.clone());
+    let model = Model::bound(plan.info, plan.hyper.clone(), bound, inputs, target)?;
     let evaluation = metrics::evaluate(&model, rows.held_out)?;
     Ok(Point {
         arch: candidate.arch.into(),

@@ -1,6 +1,7 @@
 //! Models there and back again.
 
 use super::*;
+use crate::binding::Binding;
 use crate::data::Memory;
 use crate::variants::Info;
 use rand::SeedableRng;
@@ -10,8 +11,9 @@ fn made_up(info: &'static Info, hyper: Hyper) -> Model {
     let architecture = (info.build)(&hyper).unwrap();
     let rows = Memory::new("rows", 3, (0..12).map(|i| (i as f32).sin()).collect());
     let mut rng = crate::Rng::seed_from_u64(1);
-    let layout = architecture.layout(3, 5);
-    let mut params = architecture.init(&layout, &rows, &mut rng).unwrap();
+    let mut params = architecture
+        .init(&Binding::autoencoder(3), 5, &rows, &mut rng)
+        .unwrap();
     if params.find("threshold").is_some() {
         params.get_mut("threshold").fill(0.125);
     }
@@ -74,9 +76,9 @@ fn a_model_that_computes_something_else_is_refused() {
     let text = std::fs::read_to_string(&path).unwrap();
     for (from, to, expected) in [
         (
-            "\"apply_b_dec_to_input\": true",
-            "\"apply_b_dec_to_input\": false",
-            "apply_b_dec_to_input: expected true, got false",
+            "\"d_in\": 3,",
+            "\"d_in\": 3, \"d_out\": 3,",
+            "apply_b_dec_to_input: expected false with d_out, got true",
         ),
         (
             "\"rescale_acts_by_decoder_norm\": false,",
@@ -144,4 +146,46 @@ fn a_wrong_shape_names_the_tensor() {
         error.contains("W_enc: expected [3, 2], got [2, 3]"),
         "{error}"
     );
+}
+
+/// Whatever a sparse architecture is bound as, its model comes back as it was, and computes the same.
+#[test]
+fn every_binding_reads_back_as_itself() {
+    let transcoder = || Binding::new(&[3], Some(2)).unwrap();
+    let bindings = [
+        Binding::autoencoder(3).centred(false),
+        Binding::new(&[1, 2], None).unwrap(),
+        transcoder(),
+        transcoder().skipping(true),
+    ];
+    for info in variants::VARIANTS {
+        for binding in &bindings {
+            let given = info.dial.filter(|dial| dial.option == "k");
+            let given = given.map(|_| ("k", "2".to_owned()));
+            let hyper = Hyper::check(info.options, given).unwrap();
+            let architecture = (info.build)(&hyper).unwrap();
+            match &architecture {
+                Architecture::Sparse(sparse) if !sparse.pursues() => {}
+                _ => continue,
+            }
+            let mut rng = crate::Rng::seed_from_u64(1);
+            let rows = Memory::new("rows", binding.row(), vec![0.5; 4 * binding.row()]);
+            let mut params = architecture.init(binding, 6, &rows, &mut rng).unwrap();
+            params.get_mut("b_enc").fill(0.75);
+            if binding.skip {
+                params.get_mut("w_skip")[1] = 7.0;
+            }
+            let target = binding.target().map(Pipeline::identity);
+            let bound = (binding.clone(), params);
+            let pipeline = Pipeline::identity(binding.d_in());
+            let model = Model::bound(info, hyper, bound, pipeline, target).unwrap();
+            let folder = tempfile::tempdir().unwrap();
+            save(&model, folder.path()).unwrap();
+            let back = load(folder.path()).unwrap();
+            assert_eq!((&back.binding, back.params()), (binding, model.params()));
+            let x = [0.25, -1.0, 2.0];
+            assert_eq!(back.reconstruct(&x), model.reconstruct(&x), "{}", info.name);
+            assert_eq!(back.reconstruct(&x).len(), binding.d_out());
+        }
+    }
 }

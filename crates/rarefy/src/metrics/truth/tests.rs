@@ -13,7 +13,9 @@ fn model(w_enc: &[f32], w_dec: &[f32], b: (f32, &[f32]), pipeline: Pipeline) -> 
     let info = variants::find("topk").unwrap();
     let hyper = Hyper::check(info.options, [("k", d_sae.to_string())]).unwrap();
     let architecture = (info.build)(&hyper).unwrap();
-    let mut params = crate::params::Params::zeros(&architecture.layout(d_in, d_sae));
+    let mut params = crate::params::Params::zeros(
+        &architecture.layout(&crate::binding::Binding::autoencoder(d_in), d_sae),
+    );
     params.get_mut("w_enc").copy_from_slice(w_enc);
     params.get_mut("w_dec").copy_from_slice(w_dec);
     params.get_mut("b_enc").fill(b.0);

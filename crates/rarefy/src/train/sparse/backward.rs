@@ -2,6 +2,7 @@
 
 use rarefy_kernels::encoder::column_sums;
 use rarefy_kernels::int8::PANEL;
+use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::sparse::{add_rows, decoder_gradient, project_row};
 use rarefy_kernels::vector::{add_scaled, dot};
 use rayon::prelude::*;
@@ -9,6 +10,7 @@ use rayon::prelude::*;
 use super::blocks::{Blocks, Shape};
 use super::reading::Reading;
 use super::step::{Settings, Step};
+use crate::data::transpose;
 use crate::params::Params;
 use crate::variants::{Entries, SparseBatch};
 
@@ -50,6 +52,7 @@ impl Step<'_> {
         let penalty = batch.terms.penalty + panels.iter().map(|p| p.penalty).sum::<f64>();
         let mut squares: f64 = panels.iter().map(|p| p.square).sum();
         squares += self.of_b_dec(&panels, blocks.b_dec);
+        squares += self.of_w_skip(blocks.w_skip);
         let own = panels.iter().flat_map(|p| &p.by_own).enumerate();
         for (j, by) in own {
             for (kind, by) in by.iter().enumerate().take(self.sparse.own().len()) {
@@ -79,7 +82,7 @@ impl Step<'_> {
             let columns = sums.iter_mut().zip(second.weighted_columns());
             columns.for_each(|(sum, column)| *sum += second.scale * column);
         }
-        for panel in panels.iter().filter(|_| self.centres) {
+        for panel in panels.iter().filter(|_| self.binding.centre) {
             let through = sums.iter_mut().zip(&panel.through_b_dec);
             through.for_each(|(sum, t)| *sum -= f64::from(*t));
         }
@@ -88,6 +91,35 @@ impl Step<'_> {
             .zip(&sums)
             .for_each(|(d, sum)| *d = *sum as f32);
         sums.iter().map(|sum| sum * sum).sum()
+    }
+
+    /// The gradient of `w_skip`, if there is one: `2/n sum_i r_i x_i^T` over all readings. Its square.
+    fn of_w_skip(&self, d_skip: &mut [f32]) -> f64 {
+        let Shape { d_in, d_out, .. } = self.shape;
+        if d_skip.is_empty() {
+            return 0.0;
+        }
+        let readings = std::iter::once(&self.main).chain(self.learning_second());
+        for (at, reading) in readings.enumerate() {
+            // What the first level answers for is what all of them leave over.
+            let scaled: Vec<f32> = reading
+                .residual
+                .chunks_exact(reading.levels().len() * d_out)
+                .flat_map(|levels| &levels[..d_out])
+                .map(|r| reading.scale as f32 * r)
+                .collect();
+            let n = scaled.len() / d_out;
+            let by_output = transpose(&scaled, n, d_out);
+            d_skip
+                .par_chunks_mut(PANEL * d_in)
+                .zip(by_output.par_chunks(PANEL * n))
+                .for_each(|(d_skip, r)| {
+                    let (r, x) = ((r, Op::N), (&self.centred[..], Op::N));
+                    let shape = [d_skip.len() / d_in, d_in, n];
+                    matmul(d_skip, at > 0, r, x, shape);
+                });
+        }
+        dot(d_skip, d_skip)
     }
 
     /// The second reading, if the decoder learns from it.
@@ -283,8 +315,15 @@ impl Latents<'_> {
             by_pre += terms.by_every_row * self.batch.n as f64;
         }
         if terms.by_norm != 0.0 {
-            let norm = f64::from(self.batch.norms[latent]);
-            add_scaled(one.d_dec, (terms.by_norm / norm) as f32, w_dec);
+            let mut rest = &mut *one.d_dec;
+            for part in step.binding.parts(w_dec) {
+                let (d_dec, others) = rest.split_at_mut(part.len());
+                let length = dot(part, part).sqrt();
+                if length > 0.0 {
+                    add_scaled(d_dec, (terms.by_norm / length) as f32, part);
+                }
+                rest = others;
+            }
         }
         Sums {
             by_pre,

@@ -10,20 +10,23 @@
 //! dw_enc[j] = sum dp (x - b_dec)      db_dec = 2/n sum r - w_enc^T sum dp
 //! ```
 //!
+//! This is an autoencoder. A transcoder decodes for another row y than the one that it encodes, on top of
+//! `b_dec` and, if it skips, `w_skip x` (`dw_skip = 2/n sum r x^T`), and takes nothing off x.
+//!
 //! Everything behind the encoder goes by latent: a latent's rows of both matrices, of their gradients
 //! and moments are visited twice, once for the gradient and, when the norm of the whole is known, once
 //! for clipping, Adam, the norm and the next step's quantisation. (Once would need the norm before the
 //! gradient.) No sum depends on the number of threads: partial sums belong to a panel of latents or to
 //! a few rows and are added in order.
 
-use rarefy_kernels::vector::dot;
 use rayon::prelude::*;
 
 use super::blocks::{Blocks, Shape};
 use super::reading::Reading;
 use super::unroll::Unrolled;
+use crate::binding::Binding;
 use crate::codes::Codes;
-use crate::engine::{Centred, Encoder, centre};
+use crate::engine::{Centred, Encoder, centre, skip};
 use crate::optim::Descent;
 use crate::params::Params;
 use crate::variants::{Now, RowTerms, Sparse, SparseBatch};
@@ -81,11 +84,12 @@ pub enum Stage {
 pub struct Step<'a> {
     pub(super) sparse: &'a dyn Sparse,
     pub(super) shape: Shape,
-    /// Whether the encoder takes `b_dec` off the rows.
-    pub(super) centres: bool,
+    pub(super) binding: Binding,
     pub(super) encoder: Encoder,
     /// `x - b_dec`, or x, `[n, d_in]`.
     pub(super) centred: Vec<f32>,
+    /// What a skip transcoder decodes on top of, `b_dec + w_skip x`, `[n, d_out]`; else empty.
+    base: Vec<f32>,
     pub(super) main: Reading,
     /// What each entry saw, if they follow one another.
     pub(super) unrolled: Option<Unrolled>,
@@ -106,8 +110,17 @@ pub struct Step<'a> {
 
 impl<'a> Step<'a> {
     /// Buffers for a model of this size; the encoder is quantised here and after each step.
-    pub fn new(sparse: &'a dyn Sparse, params: &Params) -> Self {
-        let (d_sae, d_out) = (params.get("b_enc").len(), params.get("b_dec").len());
+    ///
+    /// # Panics
+    /// If the parameters are of other sizes than the binding.
+    pub fn new(sparse: &'a dyn Sparse, binding: &Binding, params: &Params) -> Self {
+        let d_sae = params.get("b_enc").len();
+        assert_eq!(
+            (params.get("w_enc").len(), params.get("b_dec").len()),
+            (d_sae * binding.d_in(), binding.d_out()),
+            "parameters of another {}",
+            binding.name()
+        );
         let levels = sparse.levels(d_sae);
         let readings = if sparse.aux().by_level {
             levels.len()
@@ -116,14 +129,11 @@ impl<'a> Step<'a> {
         };
         Self {
             sparse,
-            shape: Shape {
-                d_in: params.get("w_enc").len() / d_sae,
-                d_out,
-                d_sae,
-            },
-            centres: true,
+            shape: Shape::new(binding, d_sae),
+            binding: binding.clone(),
             encoder: Encoder::new(params),
             centred: Vec::new(),
+            base: Vec::new(),
             main: Reading::new(d_sae, levels),
             unrolled: sparse.pursues().then(Unrolled::default),
             second: sparse.second_reading().map(|_| Reading::plain(d_sae)),
@@ -136,16 +146,8 @@ impl<'a> Step<'a> {
         }
     }
 
-    /// The same with an encoder that sees the rows as they are: `pre = w_enc x + b_enc`.
-    #[must_use]
-    pub fn uncentred(self) -> Self {
-        Self {
-            centres: false,
-            ..self
-        }
-    }
-
-    /// One optimiser step on the rows `x`: encode, decode, loss, backward, clip, Adam, norm.
+    /// One optimiser step on the rows `x`, `[n, row]` of the binding: encode, decode, loss, backward, clip,
+    /// Adam, norm.
     ///
     /// `since_fired` counts, for each latent, the rows since it was last active.
     ///
@@ -176,7 +178,7 @@ impl<'a> Step<'a> {
         settings: &Settings,
         done: &mut dyn FnMut(Stage),
     ) -> Report {
-        let n = x.len() / self.shape.d_in;
+        let n = x.len() / self.binding.row();
         self.encode(settings.now, params, x);
         done(Stage::Encode);
         self.decode(params, x, n);
@@ -200,7 +202,7 @@ impl<'a> Step<'a> {
     /// The gradient of the last step before clipping, for tests.
     pub fn gradient(&self, params: &Params) -> Params {
         let mut gradient = params.clone();
-        let Shape { d_in, d_out, .. } = self.shape;
+        let (d_in, d_out) = (self.shape.d_in, self.shape.d_out);
         gradient.values_mut().copy_from_slice(&self.gradient);
         for j in (0..self.shape.d_sae).filter(|&j| !self.touched[j]) {
             gradient.get_mut("w_enc")[j * d_in..(j + 1) * d_in].fill(0.0);
@@ -210,12 +212,13 @@ impl<'a> Step<'a> {
     }
 
     fn encode(&mut self, now: Now, params: &Params, x: &[f32]) {
-        if self.centres {
+        if self.binding.centre {
             self.centred.resize(x.len(), 0.0);
             centre(x, params.get("b_dec"), &mut self.centred);
         } else {
             self.centred.clear();
-            self.centred.extend_from_slice(x);
+            let rows = x.chunks_exact(self.binding.row());
+            rows.for_each(|row| self.centred.extend_from_slice(&row[..self.shape.d_in]));
         }
         let rows = Centred {
             x: &self.centred,
@@ -237,7 +240,14 @@ impl<'a> Step<'a> {
 
     fn decode(&mut self, params: &Params, x: &[f32], n: usize) {
         let (b_dec, d_out) = (params.get("b_dec"), self.shape.d_out);
-        let row = |i: usize| (&x[i * d_out..(i + 1) * d_out], b_dec);
+        if self.shape.skip {
+            skip(params, &self.centred, &mut self.base);
+        }
+        let (base, wide, start) = (&self.base, self.binding.row(), self.binding.target_start());
+        let row = |i: usize| {
+            let base = base.get(i * d_out..(i + 1) * d_out).unwrap_or(b_dec);
+            (&x[i * wide + start..(i + 1) * wide], base)
+        };
         self.main.leave(params, row);
         self.main.scale = 2.0 / n as f64;
         if let Some(unrolled) = &mut self.unrolled {
@@ -275,7 +285,7 @@ impl<'a> Step<'a> {
     pub(super) fn measure_norms(&mut self, params: &Params) {
         if self.sparse.wants_norms() {
             let rows = params.get("w_dec").par_chunks_exact(self.shape.d_out);
-            let norms = rows.map(|row| dot(row, row).sqrt() as f32);
+            let norms = rows.map(|row| self.binding.length(row) as f32);
             norms.collect_into_vec(&mut self.norms);
         }
     }

@@ -29,6 +29,7 @@ impl Step<'_> {
         let g = self.gradient_blocks();
         vector::adam(&adam, p.b_dec, g.b_dec, m.b_dec, v.b_dec);
         vector::adam(&adam, p.b_enc, g.b_enc, m.b_enc, v.b_enc);
+        vector::adam(&adam, p.w_skip, g.w_skip, m.w_skip, v.w_skip);
         let own = self.sparse.own().len() * shape.d_sae;
         let of = ..own;
         vector::adam(

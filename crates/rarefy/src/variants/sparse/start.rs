@@ -3,38 +3,101 @@
 use rand::RngExt;
 
 use super::Sparse;
+use crate::binding::Binding;
 use crate::data::{Source, spread};
 use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
 
+/// Rows that the biases start from: all, or so many evenly over the data.
+const MEDIAN_ROWS: usize = 1 << 15;
+
 /// Decoder rows of length 1 in random directions, the encoder a copy of them, no encoder bias,
 /// and the decoder bias at the geometric median of the rows (Gao et al. 2024, appendix A).
+///
+/// An encoder that does not take `b_dec` off its rows starts with a bias that takes off the same. A transcoder's
+/// two sides know nothing of one another, so both start in directions of their own; its encoder's values
+/// are brought to the scale of what is to be written. `W_skip` starts from 0.
 pub(in crate::variants) fn init(
     sparse: &dyn Sparse,
+    binding: &Binding,
     layout: &Layout,
     rows: &dyn Source,
     rng: &mut Rng,
 ) -> Result<Params> {
     let mut params = Params::zeros(layout);
-    let median = geometric_median(&spread(rows, MEDIAN_ROWS)?, rows.d_in());
-    let b_dec = params.get_mut("b_dec").iter_mut();
-    b_dec.zip(median).for_each(|(b, m)| *b = m as f32);
-    for row in params.get_mut("w_dec").chunks_exact_mut(rows.d_in()) {
-        row.iter_mut()
-            .for_each(|w| *w = (2.0 * rng.random::<f64>() - 1.0) as f32);
-        let norm = rarefy_kernels::vector::dot(row, row).sqrt() as f32;
-        row.iter_mut().for_each(|w| *w /= norm);
+    let (d_in, d_out) = (binding.d_in(), binding.d_out());
+    let (inputs, targets) = binding.split(&spread(rows, MEDIAN_ROWS)?);
+    let median = geometric_median(&targets, d_out);
+    set(params.get_mut("b_dec"), &median);
+    directions(params.get_mut("w_dec"), d_out, rng);
+    let d_sae = params.get("b_enc").len();
+    let mut scale = sparse.encoder_start(d_out, d_sae);
+    if binding.transcodes() {
+        directions(params.get_mut("w_enc"), d_in, rng);
+        let from = deviation(&inputs, d_in);
+        if from > 0.0 {
+            scale *= (deviation(&targets, d_out) / from) as f32;
+        }
+    } else {
+        let w_dec = params.get("w_dec").to_vec();
+        params.get_mut("w_enc").copy_from_slice(&w_dec);
     }
-    let w_dec = params.get("w_dec").to_vec();
-    let scale = sparse.encoder_start(rows.d_in(), w_dec.len() / rows.d_in());
-    let pairs = params.get_mut("w_enc").iter_mut().zip(&w_dec);
-    pairs.for_each(|(enc, dec)| *enc = scale * dec);
+    params.get_mut("w_enc").iter_mut().for_each(|w| *w *= scale);
+    if !binding.centre {
+        let middle = if binding.transcodes() {
+            geometric_median(&inputs, d_in)
+        } else {
+            median
+        };
+        let bias = minus_products(params.get("w_enc"), &middle);
+        set(params.get_mut("b_enc"), &bias);
+    }
     for (name, value) in sparse.own() {
         params.get_mut(name).fill(*value);
     }
     Ok(params)
 }
 
-/// Rows that the decoder bias starts from: all, or so many evenly over the data.
-const MEDIAN_ROWS: usize = 1 << 15;
+fn set(block: &mut [f32], values: &[f64]) {
+    let pairs = block.iter_mut().zip(values);
+    pairs.for_each(|(b, v)| *b = *v as f32);
+}
+
+/// Rows of length 1 in random directions.
+fn directions(rows: &mut [f32], width: usize, rng: &mut Rng) {
+    for row in rows.chunks_exact_mut(width) {
+        row.iter_mut()
+            .for_each(|w| *w = (2.0 * rng.random::<f64>() - 1.0) as f32);
+        let norm = rarefy_kernels::vector::dot(row, row).sqrt() as f32;
+        row.iter_mut().for_each(|w| *w /= norm);
+    }
+}
+
+/// `-W x`.
+fn minus_products(w: &[f32], x: &[f64]) -> Vec<f64> {
+    w.chunks_exact(x.len())
+        .map(|row| {
+            -row.iter()
+                .zip(x)
+                .map(|(w, x)| f64::from(*w) * x)
+                .sum::<f64>()
+        })
+        .collect()
+}
+
+/// Standard deviation along one direction, over all directions.
+fn deviation(rows: &[f32], width: usize) -> f64 {
+    let n = (rows.len() / width) as f64;
+    let mut sums = vec![(0.0, 0.0); width];
+    for row in rows.chunks_exact(width) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            let x = f64::from(*x);
+            *sum = (sum.0 + x, sum.1 + x * x);
+        }
+    }
+    let variance = |(sum, square): &(f64, f64)| square / n - (sum / n).powi(2);
+    (sums.iter().map(variance).sum::<f64>() / width as f64)
+        .max(0.0)
+        .sqrt()
+}

@@ -1,0 +1,171 @@
+//! Transcoders and crosscoders through the program, and combinations that are refused before a row is read.
+
+mod common;
+
+use common::{Place, all_fail, noise, npy};
+
+const WEIGHTS: &str = "model/sae_weights.safetensors";
+
+/// 400 rows of six values, and for each four others that follow from them.
+fn place() -> Place {
+    let place = Place::new();
+    let x = noise(2400);
+    let y = x.chunks_exact(6).flat_map(|row| {
+        let sum: f32 = row.iter().sum();
+        [sum, row[0] * row[1], row[2].max(0.0), 3.0]
+    });
+    place.write("y.npy", npy(4, &y.collect::<Vec<f32>>()));
+    place.write("x.npy", npy(6, &x));
+    place
+}
+
+#[test]
+fn a_transcoder_is_trained_measured_and_used() {
+    let place = place();
+    let train = "train x.npy --target y.npy --arch topk --k 2 --latents 16 --batch 100 --steps 40";
+    let whole = place.json(&format!(
+        "{train} --preprocess standardise --out run --json -q"
+    ));
+    assert_eq!((&whole["rows"], &whole["steps"]), (&400.into(), &40.into()));
+    let inspected = place.json("inspect run --json");
+    assert_eq!(inspected["binding"], "transcoder");
+    assert_eq!(
+        (&inspected["d_in"], &inspected["d_out"]),
+        (&6.into(), &4.into())
+    );
+    let again = place.json("eval run x.npy --target y.npy --json");
+    assert_eq!(again["mse"], whole["mse"]);
+    // Its codes need the inputs alone; what they decode to is as wide as the target.
+    place.ok("encode run x.npy --out codes.npz");
+    let decoded = place.json("decode run codes.npz --out y_hat.npy --json");
+    assert_eq!(decoded["values"], 4);
+    place.ok("report run");
+
+    place.ok(&format!("{train} --skip --out skip -q"));
+    assert_eq!(
+        place.json("inspect skip --json")["binding"],
+        "skip transcoder"
+    );
+    place.ok("encode skip x.npy --out skip.npz");
+}
+
+#[test]
+fn a_crosscoder_is_trained_measured_and_used() {
+    let place = place();
+    let train =
+        "train x.npy --with y.npy --with x.npy --arch relu --latents 16 --batch 100 --steps 40";
+    place.ok(&format!("{train} --out run -q"));
+    let inspected = place.json("inspect run --json");
+    assert_eq!(inspected["inputs"], serde_json::json!([6, 4, 6]));
+    let evaluated = place.json("eval run x.npy --with y.npy --with x.npy --json");
+    let by_input = evaluated["explained_variance_by_input"].as_array().unwrap();
+    assert_eq!(by_input.len(), 3);
+    place.ok("encode run x.npy --with y.npy --with x.npy --out codes.npz");
+    let decoded = place.json("decode run codes.npz --out rows.npy --json");
+    assert_eq!(decoded["values"], 16);
+    // Each input is prepared by itself: the third comes out as the first.
+    place.ok(&format!("{train} --preprocess scale --out scaled -q"));
+    let scaled = place.json("inspect scaled --json");
+    assert_eq!(scaled["preprocess"][0], "(scale | scale | scale)");
+    place.ok("eval scaled x.npy --with y.npy --with x.npy");
+}
+
+#[test]
+fn threads_and_interruptions_change_nothing() {
+    let place = place();
+    for (name, more) in [
+        ("skip", "--target y.npy --skip --arch batch-topk --k 2.5"),
+        ("cross", "--with y.npy --arch jumprelu"),
+    ] {
+        let train = format!("train x.npy {more} --latents 16 --batch 64 -q");
+        let weights = |out: &str| place.read(&format!("{out}/{WEIGHTS}"));
+        for threads in [1, 2, 3] {
+            place.ok(&format!(
+                "{train} --steps 20 --threads {threads} --out {name}{threads}"
+            ));
+            assert!(weights(&format!("{name}{threads}")) == weights(&format!("{name}1")));
+        }
+        let out = format!("{name}-parts");
+        // The sparsity's warm-up is a share of the run unless it is said.
+        let told = "--set train.sparsity_warmup=5 --dead-after 400";
+        place.ok(&format!("{train} {told} --steps 20 --out {name}-whole"));
+        place.ok(&format!("{train} {told} --steps 7 --out {out}"));
+        place.ok(&format!("train --out {out} --resume --steps 20 -q"));
+        assert!(weights(&out) == weights(&format!("{name}-whole")), "{name}");
+    }
+}
+
+#[test]
+fn other_data_than_the_model_was_trained_on_is_refused() {
+    let place = place();
+    place.write("few.npy", npy(4, &noise(40)));
+    let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q";
+    place.ok(&format!(
+        "train x.npy --target y.npy --skip {train} --out skip"
+    ));
+    place.ok(&format!("train x.npy --with y.npy {train} --out cross"));
+    place.ok(&format!("train x.npy {train} --out plain"));
+    place.ok("encode skip x.npy --out codes.npz");
+    all_fail(&place, OTHERS);
+}
+
+/// The data is not there, or holds a NaN, and the refusal is of something else: nothing was read.
+#[test]
+fn wrong_combinations_are_refused_before_data_is_read() {
+    let place = Place::new();
+    place.write("nan.npy", npy(6, &[f32::NAN; 60]));
+    place.write("y.npy", npy(4, &noise(40)));
+    all_fail(&place, WRONG);
+}
+
+const OTHERS: &str = "$ train x.npy --target few.npy --arch topk --k 2 --out new
+1 error: few.npy: rows: expected 400 as x.npy has: row i of both belong together, got 10
+$ eval skip x.npy
+2 error: the model is a transcoder: say by `--target DATA` what it is to predict
+$ eval plain x.npy --target y.npy
+2 error: the model is an autoencoder and predicts its own input: leave out the target
+$ eval skip x.npy --target x.npy
+1 error: values in a row of the target: expected 4 as the model was trained on, got 6
+$ eval cross x.npy
+1 error: x.npy: values in a row: expected 6 + 4 as the model was trained on; a crosscoder's further inputs are given by `--with DATA`, got 6
+$ encode cross y.npy --with x.npy --out new.npz
+1 error: y.npy + x.npy: values in a row: expected 6 + 4 as the model was trained on, got 4 + 6
+$ decode skip codes.npz --out new.npy
+2 error: a skip transcoder's output is its latents' and that of W_skip, which needs the rows that the codes came of
+$ train x.npy --with y.npy --arch relu --preprocess row-mean --out new
+2 error: preprocessing row-mean takes something off each row that the decoded row would need back, and a crosscoder has no place to keep it
+";
+
+const WRONG: &str = "$ train missing.npy --arch topk --latents 8 --k 9
+2 error: k must be at most the 8 latents, got 9
+$ train nan.npy --arch topk --k 49
+2 error: k must be at most the 48 latents, got 49
+$ train missing.npy --arch topk --k 2.5
+2 error: k must be auto or a whole number not below 1, got 2.5
+$ train missing.npy --arch matryoshka --latents 8 --k 9
+2 error: k must be at most the 8 latents, got 9
+$ train missing.npy --arch relu --k 3
+2 error: architecture relu has no option k; it is one of topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
+$ train missing.npy --arch topk --optimizer lbfgs
+2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
+$ train missing.npy --arch matching-pursuit --target y.npy
+2 error: architecture matching-pursuit encodes by its decoder (they are tied) and cannot be combined with a target
+$ train missing.npy --arch matching-pursuit --centre false
+2 error: architecture matching-pursuit explains what is left over b_dec, so it cannot do without centre
+$ train missing.npy --arch kl --target y.npy
+2 error: architecture kl gives its own input back and cannot be combined with a target; sparse architectures can
+$ train missing.npy --arch kl --centre false
+2 error: architecture kl takes nothing off its rows: leave out centre
+$ train missing.npy --arch topk --target y.npy --centre true
+2 error: centre takes the decoder's bias off the input, and with a target that is a bias of other values
+$ train missing.npy --arch topk --target y.npy --with y.npy
+2 error: several inputs cannot be combined with a target: a crosscoder gives its own inputs back
+$ train missing.npy --arch topk --set model.skip=true
+2 error: skip predicts a target from the input; give the target, `--target DATA`
+$ train nan.npy --arch kl --tied --decoder-norm unit --optimizer adam
+2 error: decoder_norm unit cannot be combined with a tied decoder
+$ train missing.npy --arch kl --latents 4 --tied --decoder-norm unit --optimizer adam
+2 error: decoder_norm unit cannot be combined with a tied decoder
+$ train missing.npy --arch topk --steps 3 --set train.epochs=2
+2 error: give steps or epochs, not both
+";

@@ -1,0 +1,200 @@
+//! Sources side by side as one, and some columns of a source.
+
+use std::ops::Range;
+
+use super::Source;
+use crate::{Error, Result};
+
+/// Rows of several sources side by side: row i is all their rows i, one after the other.
+///
+/// # Example
+/// ```
+/// use rarefy::data::{Beside, Memory, Source};
+/// let left = Memory::new("left", 1, vec![1.0, 2.0]);
+/// let right = Memory::new("right", 2, vec![10.0, 11.0, 20.0, 21.0]);
+/// let both = Beside::new(vec![Box::new(left), Box::new(right)])?;
+/// let mut rows = [0.0; 6];
+/// both.read(0, &mut rows)?;
+/// assert_eq!(rows, [1.0, 10.0, 11.0, 2.0, 20.0, 21.0]);
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub struct Beside {
+    name: String,
+    sources: Vec<Box<dyn Source>>,
+}
+
+impl Beside {
+    /// Puts sources of equally many rows side by side.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] naming the first that has another number of rows.
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn new(sources: Vec<Box<dyn Source>>) -> Result<Self> {
+        let first = &sources[0];
+        for other in &sources {
+            if other.rows() != first.rows() {
+                return Err(Error::Shape {
+                    what: format!("{}: rows", other.name()),
+                    expected: format!(
+                        "{} as {} has: row i of both belong together",
+                        first.rows(),
+                        first.name()
+                    ),
+                    got: other.rows().to_string(),
+                });
+            }
+        }
+        let names: Vec<&str> = sources.iter().map(|source| source.name()).collect();
+        Ok(Self {
+            name: names.join(" + "),
+            sources,
+        })
+    }
+
+    /// Fills every row's part of each source by what `read` puts into a buffer of so many values.
+    fn fill(
+        &self,
+        out: &mut [f32],
+        read: impl Fn(&dyn Source, &mut [f32]) -> Result<()>,
+    ) -> Result<()> {
+        let wide = self.d_in();
+        let (rows, mut start) = (out.len() / wide, 0);
+        let mut values = Vec::new();
+        for source in &self.sources {
+            let width = source.d_in();
+            values.resize(rows * width, 0.0);
+            read(source.as_ref(), &mut values)?;
+            for (row, values) in out.chunks_exact_mut(wide).zip(values.chunks_exact(width)) {
+                row[start..start + width].copy_from_slice(values);
+            }
+            start += width;
+        }
+        Ok(())
+    }
+}
+
+impl Source for Beside {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn rows(&self) -> usize {
+        self.sources[0].rows()
+    }
+
+    fn d_in(&self) -> usize {
+        self.sources.iter().map(|source| source.d_in()).sum()
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        self.fill(out, |source, values| source.read(start, values))
+    }
+
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        self.fill(out, |source, values| source.gather(rows, values))
+    }
+}
+
+/// Some columns of a source.
+///
+/// # Example
+/// ```
+/// use rarefy::data::{Columns, Memory, Source};
+/// let all = Memory::new("rows", 3, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+/// let mut last = [0.0; 4];
+/// Columns::new(&all, 1..3).read(0, &mut last)?;
+/// assert_eq!(last, [2.0, 3.0, 5.0, 6.0]);
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub struct Columns<'a> {
+    source: &'a dyn Source,
+    columns: Range<usize>,
+}
+
+impl<'a> Columns<'a> {
+    /// The columns of a source from the range's start to before its end.
+    ///
+    /// # Panics
+    /// If the source has no such columns.
+    pub fn new(source: &'a dyn Source, columns: Range<usize>) -> Self {
+        assert!(
+            columns.start < columns.end && columns.end <= source.d_in(),
+            "columns {columns:?} of {}",
+            source.d_in()
+        );
+        Self { source, columns }
+    }
+
+    /// Keeps the columns of whole rows.
+    fn cut(&self, rows: &[f32], out: &mut [f32]) {
+        let whole = rows.chunks_exact(self.source.d_in());
+        for (row, out) in whole.zip(out.chunks_exact_mut(self.columns.len())) {
+            out.copy_from_slice(&row[self.columns.clone()]);
+        }
+    }
+
+    fn buffer(&self, out: &[f32]) -> Vec<f32> {
+        vec![0.0; out.len() / self.columns.len() * self.source.d_in()]
+    }
+}
+
+impl Source for Columns<'_> {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+
+    fn d_in(&self) -> usize {
+        self.columns.len()
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        let mut rows = self.buffer(out);
+        self.source.read(start, &mut rows)?;
+        self.cut(&rows, out);
+        Ok(())
+    }
+
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        let mut whole = self.buffer(out);
+        self.source.gather(rows, &mut whole)?;
+        self.cut(&whole, out);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Memory;
+
+    #[test]
+    fn rows_that_do_not_belong_together_are_refused() {
+        let two = Memory::new("two", 1, vec![0.0; 2]);
+        let three = Memory::new("three", 1, vec![0.0; 3]);
+        let error = Beside::new(vec![Box::new(two), Box::new(three)]).err();
+        let error = error.expect("an error").to_string();
+        assert!(
+            error.contains("three: rows") && error.contains('2') && error.contains('3'),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn gathered_rows_are_whole() {
+        let left = Memory::new("left", 2, (0..8).map(|v| v as f32).collect());
+        let right = Memory::new("right", 1, vec![10.0, 11.0, 12.0, 13.0]);
+        let both = Beside::new(vec![Box::new(left), Box::new(right)]).unwrap();
+        let mut rows = [0.0; 6];
+        both.gather(&[3, 1], &mut rows).unwrap();
+        assert_eq!(rows, [6.0, 7.0, 13.0, 2.0, 3.0, 11.0]);
+        let mut cut = [0.0; 4];
+        Columns::new(&both, 1..3).gather(&[3, 1], &mut cut).unwrap();
+        assert_eq!(cut, [7.0, 13.0, 3.0, 11.0]);
+    }
+}

@@ -1,0 +1,152 @@
+//! What a plan refuses, each with its reason.
+
+use super::option_texts;
+use crate::binding::Binding;
+use crate::config::{Clip, Config, OptimizerKind};
+use crate::params::Layout;
+use crate::variants::{self, Architecture, Hyper, Info, Threshold};
+use crate::{Error, Result};
+
+/// Values in both matrices together, at most: 256 GiB of f32, more than any machine that this is
+/// for, and far from where products of sizes overflow.
+const MOST_PARAMETERS: usize = 1 << 36;
+
+/// The binding with what the user said of it, if it suits the architecture.
+pub(super) fn bind(binding: Binding, config: &Config, info: &Info) -> Result<Binding> {
+    let (model, name) = (&config.model, info.name);
+    let refuse = |why: String| Err(Error::Conflict(why));
+    if model.skip && !binding.transcodes() {
+        return refuse(
+            "skip predicts a target from the input; give the target, `--target DATA`".into(),
+        );
+    }
+    let architecture = (info.build)(&Hyper::check(info.options, option_texts(&model.options))?)?;
+    let Architecture::Sparse(sparse) = &architecture else {
+        if binding.transcodes() {
+            return refuse(format!(
+                "architecture {name} gives its own input back and cannot be combined with a target; sparse architectures can"
+            ));
+        }
+        if model.centre.is_some() {
+            return refuse(format!(
+                "architecture {name} takes nothing off its rows: leave out centre"
+            ));
+        }
+        return Ok(binding);
+    };
+    let tied = sparse.pursues();
+    if tied && binding.transcodes() {
+        return refuse(format!(
+            "architecture {name} encodes by its decoder (they are tied) and cannot be combined with a target"
+        ));
+    }
+    if tied && model.centre == Some(false) {
+        return refuse(format!(
+            "architecture {name} explains what is left over b_dec, so it cannot do without centre"
+        ));
+    }
+    if binding.transcodes() && model.centre == Some(true) {
+        return refuse("centre takes the decoder's bias off the input, and with a target that is a bias of other values".into());
+    }
+    let centre = model.centre.unwrap_or(binding.centre || tied);
+    Ok(binding.centred(centre).skipping(model.skip))
+}
+
+pub(super) fn check_unit_norm(layout: &Layout, optimizer: OptimizerKind) -> Result<()> {
+    let why = if !layout.blocks().iter().any(|block| block.name == "w_dec") {
+        "a tied decoder"
+    } else if optimizer == OptimizerKind::Lbfgs {
+        "L-BFGS, which knows no constraints"
+    } else {
+        return Ok(());
+    };
+    Err(Error::Conflict(format!(
+        "decoder_norm unit cannot be combined with {why}"
+    )))
+}
+
+/// A threshold that keeps `floor(holdout k)` latents of the held-out rows must keep one.
+pub(super) fn check_holdout(architecture: &Architecture, holdout: usize) -> Result<()> {
+    let Architecture::Sparse(sparse) = architecture else {
+        return Ok(());
+    };
+    match sparse.threshold() {
+        Some(Threshold {
+            k,
+            calibrated: true,
+            ..
+        }) if holdout > 0 && holdout as f64 * k < 1.0 => Err(Error::Conflict(format!(
+            "k {k} keeps no latent at all in {holdout} held-out rows; take a larger k or holdout"
+        ))),
+        _ => Ok(()),
+    }
+}
+
+/// An option that only other architectures have, as when `--arch` was forgotten.
+pub(super) fn refuse_others_options(info: &Info, options: &toml::Table) -> Result<()> {
+    let has = |info: &Info, key: &str| info.options.iter().any(|option| option.name == key);
+    for key in options.keys().filter(|key| !has(info, key)) {
+        let others = variants::VARIANTS.iter().filter(|other| has(other, key));
+        let names: Vec<&str> = others.map(|other| other.name).collect();
+        if !names.is_empty() {
+            return Err(Error::Conflict(format!(
+                "architecture {} has no option {key}; it is one of {}",
+                info.name,
+                names.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn check_numbers(
+    config: &Config,
+    rows: usize,
+    binding: &Binding,
+    d_sae: usize,
+) -> Result<()> {
+    let train = &config.train;
+    let at_least_one = |name, value: Option<usize>| match value {
+        Some(0) => Err(Error::hyper(name, "at least 1", 0)),
+        _ => Ok(()),
+    };
+    at_least_one("latents", Some(d_sae))?;
+    let wide = binding.d_in() + binding.d_out();
+    let most = MOST_PARAMETERS / wide;
+    if d_sae > most {
+        let expected = format!("at most {most} for rows of {}", binding.row());
+        return Err(Error::hyper("latents", &expected, d_sae));
+    }
+    at_least_one("steps", train.steps)?;
+    at_least_one("epochs", train.epochs)?;
+    at_least_one("batch", train.batch)?;
+    at_least_one("history", Some(train.history))?;
+    at_least_one("threads", train.threads)?;
+    if let Some(batch) = train.batch.filter(|batch| *batch > rows) {
+        let expected = match config.data.holdout {
+            0 => format!("at most the data's {rows} rows"),
+            held => format!("at most the {rows} rows beside the {held} held out"),
+        };
+        return Err(Error::hyper("batch", &expected, batch));
+    }
+    let positive = |name, value: Option<f64>| match value {
+        Some(v) if !(v.is_finite() && v > 0.0) => {
+            Err(Error::hyper(name, "a finite number above 0", v))
+        }
+        _ => Ok(()),
+    };
+    positive("lr", train.lr)?;
+    positive("clip", train.clip.and_then(Clip::norm))?;
+    if !(0.0..1.0).contains(&train.momentum) {
+        return Err(Error::hyper("momentum", "in [0, 1)", train.momentum));
+    }
+    let tolerance = train.tolerance.unwrap_or(0.0);
+    if !(tolerance >= 0.0 && tolerance.is_finite()) {
+        return Err(Error::hyper(
+            "tolerance",
+            "a finite number not below 0",
+            tolerance,
+        ));
+    }
+    Ok(())
+}
