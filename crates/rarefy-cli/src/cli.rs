@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
+mod aids;
 mod explain;
 mod frontier;
 mod options;
 mod synth;
 
+pub use aids::AidArgs;
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use options::given_options;
@@ -129,8 +131,8 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NORM", value_parser = ["unit", "free"], help_heading = "Model")]
     pub decoder_norm: Option<String>,
 
-    /// Optimiser; sparse architectures take adam alone [default: lbfgs for kl without --batch, else adam].
-    #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd"], help_heading = "Training")]
+    /// Optimiser; sparse architectures take adam, schedule-free or signum, kl the first three [default: lbfgs for kl without --batch, else adam].
+    #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd", "schedule-free", "signum"], help_heading = "Training")]
     pub optimizer: Option<String>,
     /// Optimiser steps (lbfgs: iterations) [default: 400 iterations or 20 epochs, of sparse architectures at least 1000 steps].
     #[arg(long, value_name = "N", help_heading = "Training")]
@@ -165,13 +167,16 @@ pub struct TrainArgs {
     #[arg(long, help_heading = "Training")]
     pub no_shuffle: bool,
 
+    #[command(flatten)]
+    pub aids: AidArgs,
+
     /// Run folder [default: the first free runs/ARCH-DATA-N].
     #[arg(long, value_name = "RUN", help_heading = "Run")]
     pub out: Option<PathBuf>,
     /// Configuration file (TOML), as a run's config.toml.
     #[arg(long, value_name = "FILE", help_heading = "Run")]
     pub config: Option<PathBuf>,
-    /// Set any key of the configuration, such as `train.lr_warmup=100`.
+    /// Set any key of the configuration, such as `train.history=50`.
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Run")]
     pub set: Vec<String>,
     /// Go on from the newest checkpoint of --out.

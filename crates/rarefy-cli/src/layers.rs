@@ -133,6 +133,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
         "train.shuffle",
         args.no_shuffle.then_some(Value::Boolean(false)),
     );
+    args.aids.put(&mut layer);
     Ok(layer)
 }
 

@@ -8,7 +8,10 @@ use crate::decoder::{Output, output_backward_on, output_forward_on};
 use crate::encoder::{column_sums_on, sigmoid_backward_on, sigmoid_latents_on};
 use crate::matmul::{Op, matmul, matmul_f64, plain_rows_on};
 use crate::naive::sigmoid;
-use crate::vector::{Adam, adam_on, add_on, add_scaled_on, all_finite_on, dot_on, momentum_on};
+use crate::vector::{
+    Adam, Free, adam_on, add_on, add_scaled_on, all_finite_on, dot_on, free_adam_on, free_sign_on,
+    momentum_on,
+};
 
 /// Sizes around the 16 lanes of a register and the small ones where remainders rule.
 pub(crate) fn size() -> impl Strategy<Value = usize> {
@@ -179,6 +182,48 @@ proptest! {
                 let mut poisoned = a.clone();
                 poisoned[seed as usize % n] = bad;
                 prop_assert!(!all_finite_on(path, &poisoned), "{path:?} {bad}");
+            }
+        }
+    }
+
+    #[test]
+    fn schedule_free_steps(n in size(), seed: u32, t in 1i32..50) {
+        let (y, g) = (values(seed, n, 1.0), values(seed ^ 1, n, 3.0));
+        let (z, v) = (values(seed ^ 2, n, 1.0), values(seed ^ 3, n, 1.0).iter().map(|v| v.abs()).collect::<Vec<_>>());
+        let step = Free {
+            lr: 0.01,
+            beta1: 0.9,
+            beta2: 0.999,
+            epsilon: 1e-8,
+            correction2: 1.0 - 0.999f32.powi(t),
+            share: 1.0 / t as f32,
+            scale: 0.5,
+        };
+        let (beta, share, lr) = (wide(step.beta1), wide(step.share), wide(step.lr));
+        // As the paper has it: z moves, x is the average, y lies between them.
+        let after = |y: f64, z: f64, u: f64| {
+            let x = (y - (1.0 - beta) * z) / beta;
+            let z = z - lr * u;
+            let x = (1.0 - share) * x + share * z;
+            ((1.0 - beta) * z + beta * x, z)
+        };
+        for &path in Path::available() {
+            let (mut by_adam, mut z_adam, mut square) = (y.clone(), z.clone(), v.clone());
+            free_adam_on(path, &step, &mut by_adam, &g, &mut z_adam, &mut square);
+            let (mut by_sign, mut z_sign) = (y.clone(), z.clone());
+            free_sign_on(path, &step, &mut by_sign, &g, &mut z_sign);
+            for i in 0..n {
+                let grad = 0.5 * wide(g[i]);
+                let want_v = wide(step.beta2) * wide(v[i]) + (1.0 - wide(step.beta2)) * grad * grad;
+                let u = grad / ((want_v / wide(step.correction2)).sqrt() + 1e-8);
+                let (want_y, want_z) = after(wide(y[i]), wide(z[i]), u);
+                prop_assert!(close(wide(square[i]), want_v, 1e-6, 1e-7), "{path:?} square");
+                prop_assert!(close(wide(z_adam[i]), want_z, 1e-5, 1e-6), "{path:?} z");
+                prop_assert!(close(wide(by_adam[i]), want_y, 1e-5, 1e-6), "{path:?} y");
+                let sign = if g[i] == 0.0 { 0.0 } else { wide(g[i]).signum() };
+                let (want_y, want_z) = after(wide(y[i]), wide(z[i]), sign);
+                prop_assert!(close(wide(z_sign[i]), want_z, 1e-5, 1e-6), "{path:?} z by signs");
+                prop_assert!(close(wide(by_sign[i]), want_y, 1e-5, 1e-6), "{path:?} y by signs");
             }
         }
     }

@@ -101,6 +101,83 @@ fn adam_body<L: Lanes>(
     }
 }
 
+/// Hyperparameters of one schedule-free step.
+#[derive(Debug, Clone, Copy)]
+pub struct Free {
+    /// Learning rate.
+    pub lr: f32,
+    /// How much of the average the point has where the gradient is taken.
+    pub beta1: f32,
+    /// Decay of the mean of squares.
+    pub beta2: f32,
+    /// Added to the root.
+    pub epsilon: f32,
+    /// `1 - beta2^t`, t counted from 1.
+    pub correction2: f32,
+    /// The share of this step in the average.
+    pub share: f32,
+    /// Gradients are multiplied by this first (clipping).
+    pub scale: f32,
+}
+
+kernel! {
+    /// One schedule-free step of Adam, one pass over the four vectors.
+    ///
+    /// ```text
+    /// v = b2 v + (1 - b2) g^2      u = g / (sqrt(v / c2) + eps)
+    /// y = (1 - share) y + share z - lr (1 - b1 (1 - share)) u      z -= lr u
+    /// ```
+    ///
+    /// y is the point of the gradient, z the point that moves; their average is `x = (y - (1 - b1) z) / b1`.
+    ///
+    /// # Source
+    /// Defazio et al. 2024, *The road less scheduled*, arXiv:2405.15682.
+    pub fn free_adam / free_adam_on(step: &Free, y: &mut [f32], gradient: &[f32], z: &mut [f32], square: &mut [f32]) = free_adam_body
+}
+
+#[inline(always)]
+fn free_adam_body<L: Lanes>(
+    step: &Free,
+    y: &mut [f32],
+    gradient: &[f32],
+    z: &mut [f32],
+    square: &mut [f32],
+) {
+    let n = y.len();
+    assert!(gradient.len() == n && z.len() == n && square.len() == n);
+    let spread = 1.0 / step.correction2.sqrt();
+    let reach = step.lr * (1.0 - step.beta1 * (1.0 - step.share));
+    for i in 0..n {
+        let g = gradient[i] * step.scale;
+        let v = step.beta2 * square[i] + (1.0 - step.beta2) * g * g;
+        square[i] = v;
+        let u = g / (v.sqrt() * spread + step.epsilon);
+        y[i] += step.share * (z[i] - y[i]) - reach * u;
+        z[i] -= step.lr * u;
+    }
+}
+
+kernel! {
+    /// One schedule-free step of signs, one pass over the three vectors: as [`free_adam`] with `u = sign(g)`.
+    ///
+    /// # Source
+    /// Bernstein et al. 2018, *signSGD*, arXiv:1802.04434; `sparsify` 1.3.3 trains by it.
+    pub fn free_sign / free_sign_on(step: &Free, y: &mut [f32], gradient: &[f32], z: &mut [f32]) = free_sign_body
+}
+
+#[inline(always)]
+fn free_sign_body<L: Lanes>(step: &Free, y: &mut [f32], gradient: &[f32], z: &mut [f32]) {
+    let n = y.len();
+    assert!(gradient.len() == n && z.len() == n);
+    let reach = step.lr * (1.0 - step.beta1 * (1.0 - step.share));
+    for i in 0..n {
+        let g = gradient[i];
+        let u = f32::from(g > 0.0) - f32::from(g < 0.0);
+        y[i] += step.share * (z[i] - y[i]) - reach * u;
+        z[i] -= step.lr * u;
+    }
+}
+
 kernel! {
     /// One step of gradient descent with (heavy-ball) momentum: `v = mu v + scale g`, `p -= lr v`.
     pub fn momentum / momentum_on(

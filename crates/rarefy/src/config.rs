@@ -4,12 +4,15 @@
 //! Everything below the [`plan`](crate::plan) sees only checked values.
 
 mod clip;
+mod train;
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::variants::BiasStart;
 pub use clip::Clip;
+pub use train::{OptimizerKind, Recipe, TrainConfig};
 
 use crate::{Error, Result};
 
@@ -88,6 +91,9 @@ pub struct ModelConfig {
     /// Start from the weights of this model instead of random ones.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
+    /// What the decoder's bias starts from; of sparse architectures the median if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub b_dec_start: Option<BiasStart>,
     /// Whether the encoder takes the decoder's bias off its rows; of sparse autoencoders it does if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub centre: Option<bool>,
@@ -108,6 +114,7 @@ impl Default for ModelConfig {
             arch: "kl".into(),
             latents: None,
             init: None,
+            b_dec_start: None,
             centre: None,
             skip: false,
             decoder_norm: None,
@@ -124,89 +131,6 @@ pub enum DecoderNorm {
     Unit,
     /// No constraint.
     Free,
-}
-
-/// Which optimiser.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum OptimizerKind {
-    /// Full-batch L-BFGS with a strong Wolfe line search.
-    Lbfgs,
-    /// Adam.
-    Adam,
-    /// Stochastic gradient descent with momentum.
-    Sgd,
-}
-
-/// `[train]`: how it is trained.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct TrainConfig {
-    /// L-BFGS for full batches, Adam with `batch` and for what L-BFGS cannot train, if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub optimizer: Option<OptimizerKind>,
-    /// Optimiser steps (L-BFGS: iterations).
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub steps: Option<usize>,
-    /// Passes over the data instead of steps.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub epochs: Option<usize>,
-    /// Rows in a mini-batch; all rows if absent and the optimiser or estimate needs them.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub batch: Option<usize>,
-    /// Learning rate of Adam and SGD.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub lr: Option<f64>,
-    /// Steps over which the learning rate rises from 0.
-    pub lr_warmup: usize,
-    /// Last steps over which the learning rate falls to 0.
-    pub lr_decay: usize,
-    /// Steps over which the sparsity penalty rises from 0 to its weight; a tenth of the run if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub sparsity_warmup: Option<usize>,
-    /// SGD's momentum.
-    pub momentum: f64,
-    /// Largest global norm of the gradient, or `none`; the architecture's own if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub clip: Option<Clip>,
-    /// Pairs of steps that L-BFGS remembers.
-    pub history: usize,
-    /// Stop when the objective falls by less than this share of it over 5 iterations of L-BFGS or an
-    /// epoch of Adam and SGD (0: never); 1e-9 and 0 if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub tolerance: Option<f64>,
-    /// Seed of initial weights and of the order of rows.
-    pub seed: u64,
-    /// Threads; all cores if absent. Results do not depend on it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub threads: Option<usize>,
-    /// Whether mini-batches are drawn in a new order each epoch.
-    pub shuffle: bool,
-    /// Steps between checkpoints (0: only at the end and on Ctrl-C).
-    pub checkpoint_every: usize,
-}
-
-impl Default for TrainConfig {
-    fn default() -> Self {
-        Self {
-            optimizer: None,
-            steps: None,
-            epochs: None,
-            batch: None,
-            lr: None,
-            lr_warmup: 0,
-            lr_decay: 0,
-            sparsity_warmup: None,
-            momentum: 0.9,
-            clip: None,
-            history: 20,
-            tolerance: None,
-            seed: 0,
-            threads: None,
-            shuffle: true,
-            checkpoint_every: 100,
-        }
-    }
 }
 
 /// The settings that suit an embedded sample and an architecture; an empty layer for other data.
@@ -238,23 +162,13 @@ pub fn keys() -> Vec<String> {
         model: ModelConfig {
             latents: Some(1),
             init: Some(PathBuf::new()),
+            b_dec_start: Some(BiasStart::Zero),
             centre: Some(true),
             skip: true,
             decoder_norm: Some(DecoderNorm::Free),
             ..ModelConfig::default()
         },
-        train: TrainConfig {
-            optimizer: Some(OptimizerKind::Lbfgs),
-            steps: Some(1),
-            epochs: Some(1),
-            batch: Some(1),
-            lr: Some(1.0),
-            clip: Some(Clip::None),
-            sparsity_warmup: Some(1),
-            tolerance: Some(1.0),
-            threads: Some(1),
-            ..TrainConfig::default()
-        },
+        train: TrainConfig::with_every_key(),
     };
     let table = toml::Table::try_from(all).expect("a config is a table");
     let mut keys = Vec::new();

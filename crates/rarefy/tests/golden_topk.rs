@@ -133,7 +133,7 @@ fn run(golden: &Golden, threads: usize) -> Run {
             &Binding::autoencoder(params.get("b_dec").len()),
             &params,
         );
-        let mut descent = Descent::new(Rule::ADAM, params.values().len());
+        let mut descent = Descent::new(Rule::ADAM, params.values());
         let mut since_fired = vec![0; params.get("b_enc").len()];
         let mut run = Run {
             reports: Vec::new(),

@@ -6,6 +6,7 @@
 mod fixtures;
 
 use rarefy::binding::Binding;
+use rarefy::variants::BiasStart;
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -259,7 +260,12 @@ fn a_folder_of(arch: &str) {
     let architecture = (info.build)(&hyper).unwrap();
     let mut rng = rarefy::Rng::seed_from_u64(1);
     let params = architecture
-        .init(&Binding::autoencoder(4), 5, &rows(), &mut rng)
+        .init(
+            (&Binding::autoencoder(4), BiasStart::Median),
+            5,
+            &rows(),
+            &mut rng,
+        )
         .unwrap();
     let model = Model::new(info, hyper, params, pipeline(), Some((2, 2))).unwrap();
     model.save(folder.path()).unwrap();

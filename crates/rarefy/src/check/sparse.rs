@@ -135,7 +135,7 @@ fn against_training(
 ) -> f64 {
     let mut step = Step::new(sparse, binding, params);
     let mut moved = params.clone();
-    let mut descent = Descent::new(Rule::ADAM, params.values().len());
+    let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = Settings {
         lr: 1e-3,
         clip: None,

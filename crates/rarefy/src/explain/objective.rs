@@ -202,7 +202,7 @@ impl Setting {
             d_sae: Some(plan.d_sae),
             batch: Some(plan.batch),
             unit_norm: plan.unit_norm,
-            warmup: Some(plan.sparsity_warmup),
+            warmup: Some(plan.course.sparsity_warmup),
         })
     }
 

@@ -2,7 +2,9 @@
 
 pub mod descent;
 pub mod lbfgs;
+mod schedule;
 mod wolfe;
 
-pub use descent::{Descent, schedule};
+pub use descent::Descent;
 pub use lbfgs::{Lbfgs, Step};
+pub use schedule::{Schedule, Shape};

@@ -2,7 +2,8 @@
 
 use super::option_texts;
 use crate::binding::Binding;
-use crate::config::{Clip, Config, OptimizerKind};
+use crate::config::{Clip, Config, OptimizerKind, TrainConfig};
+use crate::optim::Shape;
 use crate::params::Layout;
 use crate::variants::{self, Architecture, Hyper, Info, Threshold};
 use crate::{Error, Result};
@@ -147,6 +148,70 @@ pub(super) fn check_numbers(
             "a finite number not below 0",
             tolerance,
         ));
+    }
+    Ok(())
+}
+
+/// Training aids that have no meaning together, or with this architecture.
+pub(super) fn check_aids(
+    train: &TrainConfig,
+    architecture: &Architecture,
+    optimizer: OptimizerKind,
+) -> Result<()> {
+    let refuse = |why: &str| Err(Error::Conflict(why.into()));
+    let within = |name: &str, value: Option<f64>, low: f64| match value {
+        Some(v) if !(low..1.0).contains(&v) || v < 0.0 => {
+            Err(Error::hyper(name, "at least 0 and below 1", v))
+        }
+        _ => Ok(()),
+    };
+    within("beta1", train.beta1, 0.0)?;
+    within("beta2", Some(train.beta2), 0.0)?;
+    within("ema", train.ema, 0.0)?;
+    if train.lr_end.is_some() && train.lr_schedule == Shape::Constant {
+        return refuse("lr_end is where a cosine ends: give `--lr-schedule cosine` with it");
+    }
+    if let Some(end) = train.lr_end.filter(|end| !(end.is_finite() && *end >= 0.0)) {
+        return Err(Error::hyper("lr_end", "a finite number not below 0", end));
+    }
+    let free = matches!(
+        optimizer,
+        OptimizerKind::ScheduleFree | OptimizerKind::Signum
+    );
+    if free && (train.lr_decay > 0 || train.lr_schedule != Shape::Constant) {
+        return refuse(
+            "an optimizer without a schedule averages over the run, so its learning rate may rise but not fall: leave out lr_decay and lr_schedule",
+        );
+    }
+    if free && train.beta1 == Some(0.0) {
+        return refuse(
+            "an optimizer without a schedule takes its gradients near the average, which wants a beta1 above 0",
+        );
+    }
+    if free && train.ema.is_some() {
+        return refuse("an optimizer without a schedule gives an average already: leave out ema");
+    }
+    if let Some(k) = train.k_start.filter(|k| !(k.is_finite() && *k > 0.0)) {
+        return Err(Error::hyper("k_start", "a finite number above 0", k));
+    }
+    let resamples = train.resample_every > 0;
+    let Architecture::Sparse(sparse) = architecture else {
+        if train.ema.is_some() || resamples {
+            return refuse(
+                "ema and resampling are the sparse engine's; architecture kl has neither",
+            );
+        }
+        return Ok(());
+    };
+    if resamples && sparse.pursues() {
+        return refuse(
+            "resampling gives a latent an encoder shorter than its decoder, and here both are one",
+        );
+    }
+    if resamples && free {
+        return refuse(
+            "resampling sets weights anew, and an optimizer without a schedule would average them with the old ones",
+        );
     }
     Ok(())
 }

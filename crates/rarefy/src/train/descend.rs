@@ -5,7 +5,6 @@ use rand::seq::SliceRandom;
 
 use super::{Observer, Progress, State, after_step};
 use crate::data::{Memory, Source};
-use crate::optim::schedule;
 use crate::plan::Plan;
 use crate::{Result, Rng};
 
@@ -39,8 +38,7 @@ pub(super) fn descend(
 
 /// The learning rate of a step, counted from 0.
 pub(super) fn rate(plan: &Plan, step: usize) -> f64 {
-    let settings = &plan.config.train;
-    plan.lr * schedule(step, plan.steps, settings.lr_warmup, settings.lr_decay)
+    plan.lr * plan.course.schedule.factor(step)
 }
 
 /// Whether an epoch's mean objective has fallen by less than the tolerance since the one before.

@@ -136,9 +136,7 @@ pub fn train_with_holdout(
     match &plan.architecture {
         Architecture::Dense(variant) => match plan.optimizer {
             OptimizerKind::Lbfgs => full::train(plan, variant.as_ref(), data, start, observer),
-            OptimizerKind::Adam | OptimizerKind::Sgd => {
-                mini::train(plan, variant.as_ref(), data, start, observer)
-            }
+            _ => mini::train(plan, variant.as_ref(), data, start, observer),
         },
         Architecture::Sparse(sparse) => {
             let rows = sparse::Rows { data, held_out };

@@ -1,10 +1,12 @@
 //! Runs of the sparse engine: Adam over mini-batches, and the threshold at the end.
 
+mod average;
 mod backward;
 mod blocks;
 mod dead;
 mod grouped;
 mod reading;
+pub mod resample;
 pub mod step;
 mod unroll;
 mod update;
@@ -18,7 +20,7 @@ use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
 use crate::params::Params;
 use crate::plan::Plan;
-use crate::variants::{Batch, Now, Parts, Sparse, Threshold};
+use crate::variants::{Batch, Parts, Sparse, Threshold};
 
 use step::{Report, Settings, Step};
 
@@ -42,14 +44,30 @@ pub(super) fn train(
 ) -> Result<Outcome> {
     let mut step = Step::new(sparse, &plan.binding, &state.params);
     let mut buffer = Vec::new();
-    let (mut state, reason) = descend(plan, rows.data, state, observer, &mut |state, rows, _| {
-        let x = in_memory(rows, &mut buffer)?;
-        advance(plan, x, state, &mut step)
-    })?;
+    let data = rows.data;
+    let (mut state, reason) =
+        descend(plan, data, state, observer, &mut |state, rows, observer| {
+            let x = in_memory(rows, &mut buffer)?;
+            let progress = advance(plan, x, state, &mut step)?;
+            let revived = resample::resample(plan, data, x, state, &mut step)?;
+            if revived > 0 {
+                let at = state.step;
+                observer.message(&format!("step {at}: {revived} silent latents resampled"));
+            }
+            Ok(progress)
+        })?;
+    let mut model = average::averaged(plan, sparse, &mut state);
     if let Some(threshold) = &sparse.threshold() {
-        set_threshold(plan, threshold, rows, &mut state, observer)?;
+        let moving = state.moving.as_ref().and_then(super::Moving::estimate);
+        let moving = moving.map(|estimate| estimate.statistics[0] as f32);
+        let params = model.as_mut().unwrap_or(&mut state.params);
+        set_threshold(plan, (threshold, moving), rows, params, observer)?;
     }
-    finish(state, reason, observer)
+    let outcome = finish(state, reason, observer)?;
+    Ok(Outcome {
+        params: model.unwrap_or(outcome.params),
+        ..outcome
+    })
 }
 
 /// The rows as one slice, read into `buffer` where they do not lie in memory.
@@ -68,12 +86,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
         lr: rate(plan, state.step),
         clip: plan.clip,
         unit_norm: plan.unit_norm,
-        now: Now {
-            sparsity: match plan.sparsity_warmup {
-                0 => 1.0,
-                warmup => (state.step as f64 / warmup as f64).min(1.0),
-            },
-        },
+        now: plan.course.now(state.step),
     };
     let report = step.run(
         &mut state.params,
@@ -96,6 +109,9 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
         });
     }
     state.step += 1;
+    if let (Some(ema), Some(decay)) = (&mut state.ema, plan.config.train.ema) {
+        average::follow(ema, state.params.values(), decay, state.step);
+    }
     state.rows_seen += (x.len() / plan.binding.row()) as u64;
     Ok(Progress {
         step: state.step,
@@ -123,9 +139,9 @@ fn progress(plan: &Plan, report: &Report) -> SparseProgress {
 /// Gives the model its threshold, and says what the other way to find one would have given.
 fn set_threshold(
     plan: &Plan,
-    threshold: &Threshold,
+    (threshold, moving): (&Threshold, Option<f32>),
     rows: &Rows,
-    state: &mut State,
+    params: &mut Params,
     observer: &mut dyn Observer,
 ) -> Result<()> {
     let (source, kind) = match rows.held_out {
@@ -134,18 +150,17 @@ fn set_threshold(
     };
     let rows = spread(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
-    let calibrated = calibrate(&plan.binding, &state.params, &rows, threshold.k);
-    let rows = seen(&plan.binding, &state.params, &rows);
-    let moving = state.moving.as_ref().and_then(super::Moving::estimate);
+    let calibrated = calibrate(&plan.binding, params, &rows, threshold.k);
+    let rows = seen(&plan.binding, params, &rows);
     // A run in which no batch kept anything has no average; then nothing is above the other either.
-    let moving = moving.map_or(calibrated, |estimate| estimate.statistics[0] as f32);
+    let moving = moving.unwrap_or(calibrated);
     let taken = if threshold.calibrated {
         calibrated
     } else {
         moving
     };
-    state.params.get_mut("threshold")[0] = taken;
-    let l0 = |above| count(&state.params, &rows, above) as f64 / n as f64;
+    params.get_mut("threshold")[0] = taken;
+    let l0 = |above| count(params, &rows, above) as f64 / n as f64;
     observer.message(&format!(
         "threshold: calibrated {calibrated:.6} (L0 {:.3}), moving average {moving:.6} (L0 {:.3}), on {n} {kind} rows; \
          the model takes the {} one",

@@ -32,6 +32,8 @@ pub struct State {
     pub moving: Option<Moving>,
     /// Rows that each latent has not fired for; empty where nothing depends on it.
     pub since_fired: Vec<u64>,
+    /// The moving average of the parameters, if the model is to be that.
+    pub ema: Option<Vec<f32>>,
     /// What the optimiser needs to see that it has converged: L-BFGS the objective's last values, Adam
     /// and SGD the sum over this epoch so far and the last epoch's mean.
     pub recent: Vec<f64>,
@@ -84,7 +86,8 @@ impl State {
             None => {
                 let mut rng = Rng::seed_from_u64(plan.config.train.seed);
                 let (binding, d_sae) = (&plan.binding, plan.d_sae);
-                plan.architecture.init(binding, d_sae, rows, &mut rng)?
+                let bound = (binding, plan.b_dec_start());
+                plan.architecture.init(bound, d_sae, rows, &mut rng)?
             }
         };
         Ok(Self::at_start(plan, params))
@@ -92,9 +95,10 @@ impl State {
 
     /// These parameters, and nothing remembered yet.
     fn at_start(plan: &Plan, params: Params) -> Self {
+        let length = params.values().len();
         let optimizer = match plan.optimizer {
             OptimizerKind::Lbfgs => Optimizer::Lbfgs(Lbfgs::new(plan.config.train.history)),
-            _ => Optimizer::Descent(Descent::new(rule(plan), params.values().len())),
+            _ => Optimizer::Descent(Descent::new(rule(plan), params.values())),
         };
         let (moving, since_fired) = match &plan.architecture {
             Architecture::Dense(variant) => {
@@ -120,14 +124,15 @@ impl State {
             optimizer,
             moving,
             since_fired,
+            ema: plan.config.train.ema.map(|_| vec![0.0; length]),
             recent: Vec::new(),
         }
     }
 
     /// Writes the state as one safetensors file, atomically.
     ///
-    /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `moving`
-    /// and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
+    /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `ema`, `moving`,
+    /// `averaged` and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -145,6 +150,9 @@ impl State {
                 for (i, moments) in descent.moments.iter().enumerate() {
                     file.vector(format!("moments.{i}"), moments);
                 }
+                if descent.averaged != [0.0; 2] {
+                    file.vector("averaged", descent.averaged);
+                }
             }
         }
         if let Some(moving) = &self.moving {
@@ -152,6 +160,9 @@ impl State {
         }
         if !self.since_fired.is_empty() {
             file.vector("since_fired", &self.since_fired);
+        }
+        if let Some(ema) = &self.ema {
+            file.vector("ema", ema);
         }
         if !self.recent.is_empty() {
             file.vector("recent", &self.recent);
@@ -206,7 +217,16 @@ impl State {
                 for (i, moments) in descent.moments.iter_mut().enumerate() {
                     *moments = vector(&format!("moments.{i}"))?;
                 }
+                if file.has("averaged") {
+                    let values: Vec<f64> = file.vector("averaged")?;
+                    descent.averaged = values
+                        .try_into()
+                        .map_err(|_| file.bad("tensor `averaged` has another length"))?;
+                }
             }
+        }
+        if state.ema.is_some() {
+            state.ema = Some(vector("ema")?);
         }
         if file.has("recent") {
             state.recent = file.vector("recent")?;
@@ -251,8 +271,11 @@ fn fitting(path: &Path, file: &Reader, name: &str, length: usize) -> Result<Vec<
 }
 
 fn rule(plan: &Plan) -> Rule {
+    let (beta1, beta2) = plan.betas();
     match plan.optimizer {
         OptimizerKind::Sgd => Rule::Momentum(plan.config.train.momentum),
-        _ => Rule::ADAM,
+        OptimizerKind::ScheduleFree => Rule::FreeAdam { beta1, beta2 },
+        OptimizerKind::Signum => Rule::FreeSign { beta1 },
+        OptimizerKind::Adam | OptimizerKind::Lbfgs => Rule::Adam { beta1, beta2 },
     }
 }

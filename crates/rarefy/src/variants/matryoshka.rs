@@ -167,8 +167,16 @@ impl Sparse for Matryoshka {
         Abroad::JumpRelu
     }
 
-    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
-        encoder.encode_centred(rows, Selection::Batch(self.threshold.k), codes);
+    fn annealed_k(&self) -> Option<f64> {
+        Some(self.threshold.k)
+    }
+
+    fn encode(&self, now: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+        encoder.encode_centred(
+            rows,
+            Selection::Batch(now.density * self.threshold.k),
+            codes,
+        );
     }
 
     fn encode_trained(&self, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {

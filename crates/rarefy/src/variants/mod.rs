@@ -19,8 +19,8 @@ mod topk;
 pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
 pub use sparse::{
-    Abroad, Aux, AuxUnit, Dual, Entries, Level, Now, Rank, RowTerms, Second, Sparse, SparseBatch,
-    Terms, Threshold, Twin, TwinBatch, TwinEntry,
+    Abroad, Aux, AuxUnit, BiasStart, Dual, Entries, Level, Now, Rank, RowTerms, Second, Sparse,
+    SparseBatch, Terms, Threshold, Twin, TwinBatch, TwinEntry,
 };
 
 use crate::binding::Binding;
@@ -148,7 +148,7 @@ impl Architecture {
     /// What reading the rows returns.
     pub fn init(
         &self,
-        binding: &Binding,
+        (binding, b_dec): (&Binding, BiasStart),
         d_sae: usize,
         rows: &dyn Source,
         rng: &mut Rng,
@@ -156,7 +156,9 @@ impl Architecture {
         let layout = self.layout(binding, d_sae);
         match self {
             Self::Dense(variant) => Ok(variant.init(&layout, rng)),
-            Self::Sparse(sparse) => sparse::init(sparse.as_ref(), binding, &layout, rows, rng),
+            Self::Sparse(sparse) => {
+                sparse::init(sparse.as_ref(), (binding, b_dec), &layout, rows, rng)
+            }
         }
     }
 

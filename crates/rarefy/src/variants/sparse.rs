@@ -26,6 +26,7 @@ pub(super) use options::{
     PENALISED, ROW_K, THRESHOLD_DECAY, THRESHOLD_FROM, aux, coefficient, half_on, k, resolve,
     threshold,
 };
+pub use start::BiasStart;
 pub(super) use start::init;
 pub use twin::{Dual, Twin, TwinBatch, TwinEntry};
 pub(super) use twin::{above_zero, largest_of_all, largest_of_rows};
@@ -89,6 +90,11 @@ pub trait Sparse: Twin + Send + Sync {
     /// for an encoder.
     fn pursues(&self) -> bool {
         false
+    }
+
+    /// Latents of a row, if a run may begin with another number of them.
+    fn annealed_k(&self) -> Option<f64> {
+        None
     }
 
     /// Whether [`SparseBatch::norms`] are wanted.
@@ -201,11 +207,23 @@ pub struct Second {
 pub struct Now {
     /// What the penalty's coefficient is multiplied by.
     pub sparsity: f64,
+    /// What the number of latents that a row keeps is multiplied by.
+    pub density: f64,
 }
 
 impl Default for Now {
     fn default() -> Self {
-        Self { sparsity: 1.0 }
+        Self {
+            sparsity: 1.0,
+            density: 1.0,
+        }
+    }
+}
+
+impl Now {
+    /// Latents of a row, of which there will be k.
+    pub fn k(self, k: usize) -> usize {
+        ((k as f64 * self.density).round() as usize).max(1)
     }
 }
 

@@ -58,8 +58,12 @@ impl Sparse for TopK {
         Abroad::TopK(self.k)
     }
 
-    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
-        encoder.encode_centred(rows, Selection::Row(self.k), codes);
+    fn annealed_k(&self) -> Option<f64> {
+        Some(self.k as f64)
+    }
+
+    fn encode(&self, now: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+        encoder.encode_centred(rows, Selection::Row(now.k(self.k)), codes);
     }
 
     fn encode_trained(&self, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {

@@ -89,7 +89,7 @@ impl Made {
         let sparse = setting.sparse().unwrap();
         let mut step = Step::new(sparse, &Binding::autoencoder(D_IN), &self.params);
         let mut moved = self.params.clone();
-        let mut descent = Descent::new(Rule::ADAM, moved.values().len());
+        let mut descent = Descent::new(Rule::ADAM, moved.values());
         let mut since_fired = vec![SILENT; D_SAE];
         let settings = Settings {
             lr: 1e-3,

@@ -212,6 +212,11 @@ pub const CASES: &[Case] = &[
         ..DL
     },
     Case {
+        file: "dl_standard_resampled",
+        options: &[("l1", "0.2")],
+        ..DL
+    },
+    Case {
         file: "dl_april",
         options: &[("l1", "0.2")],
         unit: false,

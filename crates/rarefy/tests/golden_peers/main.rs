@@ -21,8 +21,10 @@ use std::path::Path;
 
 use rarefy::binding::Binding;
 use rarefy::codes::Codes;
+use rarefy::config::Recipe;
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
+use rarefy::train::sparse::resample::revive;
 use rarefy::train::sparse::step::{Report, Settings, Step};
 use rarefy::variants::{self, Architecture, Hyper, Now};
 use safetensors::SafeTensors;
@@ -70,6 +72,18 @@ impl Golden {
     fn text(&self, key: &str) -> String {
         let metadata = SafeTensors::read_metadata(&self.0).unwrap().1;
         metadata.metadata().clone().unwrap()[key].clone()
+    }
+
+    /// Whole numbers, none if they are absent.
+    fn count(&self, name: &str) -> Vec<usize> {
+        if !self.has(name) {
+            return Vec::new();
+        }
+        let data = self.file().tensor(name).unwrap().data().to_vec();
+        let numbers = data.as_chunks().0.iter();
+        numbers
+            .map(|raw| i64::from_le_bytes(*raw) as usize)
+            .collect()
     }
 
     /// Steps' figures that may be absent.
@@ -208,7 +222,7 @@ fn five_steps(case: &Case) {
         beta1: case.beta1,
         beta2: 0.999,
     };
-    let mut descent = Descent::new(rule, params.values().len());
+    let mut descent = Descent::new(rule, params.values());
     let mut since_fired = vec![0; d_sae];
     if golden.has("dead") {
         let dead = golden.file().tensor("dead").unwrap().data()[..d_sae].to_vec();
@@ -230,6 +244,7 @@ fn five_steps(case: &Case) {
             unit_norm: case.unit,
             now: Now {
                 sparsity: scale[step],
+                ..Now::default()
             },
         };
         let x = golden.f32(&format!("x.{step}"));
@@ -242,9 +257,38 @@ fn five_steps(case: &Case) {
             let what = format!("{what}, gradient");
             blocks_near(&what, &one.gradient(&before), &golden, "grad");
         }
+        if golden.count("resampled.after_updates") == [step + 1] {
+            resampled(&golden, &binding, &mut params, &mut descent, &x);
+        }
     }
     let what = format!("{}, weights after five steps", case.file);
     blocks_near(&what, &params, &golden, "after");
+}
+
+/// The latents and rows that the package drew, and that it drew by our chances.
+fn resampled(
+    golden: &Golden,
+    binding: &Binding,
+    params: &mut Params,
+    descent: &mut Descent,
+    x: &[f32],
+) {
+    let (latents, rows) = (
+        golden.count("resampled.latents"),
+        golden.count("resampled.rows"),
+    );
+    assert!(latents.len() > 3 && latents.len() == rows.len());
+    let d_sae = params.get("b_enc").len();
+    let dead: Vec<bool> = (0..d_sae).map(|j| latents.contains(&j)).collect();
+    let width = binding.row();
+    let drawn: Vec<f32> = rows
+        .iter()
+        .flat_map(|&i| &x[i * width..(i + 1) * width])
+        .copied()
+        .collect();
+    let recipe = Recipe::DictionaryLearning;
+    let revived = revive(params, descent, (binding, &[]), &dead, &drawn, recipe);
+    assert_eq!(revived, latents.len());
 }
 
 /// Values of all rows and latents; a pursuit may take a latent twice.

@@ -185,6 +185,36 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "engine::skip(&self.params, &vec![0.0; rows.len()], &mut base);",
     },
     Mutant {
+        name: "a resampled latent's encoder is as long as the others'",
+        file: "crates/rarefy/src/train/sparse/resample.rs",
+        from: "const SHARE: f64 = 0.2;",
+        to: "const SHARE: f64 = 1.0;",
+    },
+    Mutant {
+        name: "a resampled latent keeps its optimiser's memory",
+        file: "crates/rarefy/src/train/sparse/resample.rs",
+        from: "blocks.w_enc[j * d_in..(j + 1) * d_in].fill(0.0);",
+        to: "blocks.w_enc[j * d_in..j * d_in].fill(0.0);",
+    },
+    Mutant {
+        name: "an average of weights is not corrected for its start",
+        file: "crates/rarefy/src/train/sparse/average.rs",
+        from: "((1.0 - decay) / (1.0 - decay.powi(t))) as f32",
+        to: "(1.0 - decay + 0.0 * decay.powi(t)) as f32",
+    },
+    Mutant {
+        name: "the point without a schedule forgets its average on resuming",
+        file: STATE,
+        from: "descent.averaged = values",
+        to: "let _: [f64; 2] = values",
+    },
+    Mutant {
+        name: "k stays where it starts",
+        file: "crates/rarefy/src/plan/course.rs",
+        from: "self.k_start * (1.0 - at) + at",
+        to: "self.k_start * (1.0 - at) + self.k_start * at",
+    },
+    Mutant {
         name: "the threshold is calibrated one entry too high",
         file: SPARSE_RUN,
         from: "(wanted + 1.5) / n",
@@ -325,8 +355,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a gradient is never clipped",
         file: "crates/rarefy/src/optim/descent.rs",
-        from: "scale: clipping(norm, clip),",
-        to: "scale: clipping(0.0 * norm, clip),",
+        from: "let scale = clipping(norm, clip);",
+        to: "let scale = clipping(norm, clip.map(|_| f64::INFINITY));",
     },
     Mutant {
         name: "a jumprelu's threshold learns from values alone",

@@ -1,6 +1,7 @@
 //! `rarefy bench step`: the time of a training step of the sparse engine, stage by stage.
 
 use rarefy::binding::Binding;
+use rarefy::variants::BiasStart;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
@@ -114,13 +115,18 @@ pub fn time(shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow::Result<Tim
     let batches = shape.made_up(&mut rng);
     let rows = Memory::new("bench", shape.d_in, batches[0].clone());
     let binding = Binding::autoencoder(shape.d_in);
-    let mut params = architecture.init(&binding, shape.latents, &rows, &mut rng)?;
+    let mut params = architecture.init(
+        (&binding, BiasStart::Median),
+        shape.latents,
+        &rows,
+        &mut rng,
+    )?;
     let mut since_fired = kill(&shape, &mut params);
     let Architecture::Sparse(sparse) = &architecture else {
         unreachable!("topk is an architecture of the sparse engine")
     };
     let mut step = Step::new(sparse.as_ref(), &binding, &params);
-    let mut descent = Descent::new(Rule::ADAM, params.values().len());
+    let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = Settings {
         lr: (info.defaults.lr)(shape.latents),
         clip: info.defaults.clip,

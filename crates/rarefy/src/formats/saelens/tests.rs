@@ -3,6 +3,7 @@
 use super::*;
 use crate::binding::Binding;
 use crate::data::Memory;
+use crate::variants::BiasStart;
 use crate::variants::Info;
 use rand::SeedableRng;
 
@@ -12,7 +13,12 @@ fn made_up(info: &'static Info, hyper: Hyper) -> Model {
     let rows = Memory::new("rows", 3, (0..12).map(|i| (i as f32).sin()).collect());
     let mut rng = crate::Rng::seed_from_u64(1);
     let mut params = architecture
-        .init(&Binding::autoencoder(3), 5, &rows, &mut rng)
+        .init(
+            (&Binding::autoencoder(3), BiasStart::Median),
+            5,
+            &rows,
+            &mut rng,
+        )
         .unwrap();
     if params.find("threshold").is_some() {
         params.get_mut("threshold").fill(0.125);
@@ -170,7 +176,9 @@ fn every_binding_reads_back_as_itself() {
             }
             let mut rng = crate::Rng::seed_from_u64(1);
             let rows = Memory::new("rows", binding.row(), vec![0.5; 4 * binding.row()]);
-            let mut params = architecture.init(binding, 6, &rows, &mut rng).unwrap();
+            let mut params = architecture
+                .init((binding, BiasStart::Median), 6, &rows, &mut rng)
+                .unwrap();
             params.get_mut("b_enc").fill(0.75);
             if binding.skip {
                 params.get_mut("w_skip")[1] = 7.0;

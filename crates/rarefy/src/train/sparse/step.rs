@@ -211,7 +211,7 @@ impl<'a> Step<'a> {
         gradient
     }
 
-    fn encode(&mut self, now: Now, params: &Params, x: &[f32]) {
+    pub(super) fn encode(&mut self, now: Now, params: &Params, x: &[f32]) {
         if self.binding.centre {
             self.centred.resize(x.len(), 0.0);
             centre(x, params.get("b_dec"), &mut self.centred);
@@ -238,7 +238,7 @@ impl<'a> Step<'a> {
         self.main.group();
     }
 
-    fn decode(&mut self, params: &Params, x: &[f32], n: usize) {
+    pub(super) fn decode(&mut self, params: &Params, x: &[f32], n: usize) {
         let (b_dec, d_out) = (params.get("b_dec"), self.shape.d_out);
         if self.shape.skip {
             skip(params, &self.centred, &mut self.base);

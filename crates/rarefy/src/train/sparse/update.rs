@@ -2,13 +2,13 @@
 
 use rarefy_kernels::int8::PANEL;
 use rarefy_kernels::sparse::normalise_row;
-use rarefy_kernels::vector;
 use rayon::prelude::*;
 
 use super::blocks::Blocks;
 use super::step::{Settings, Step};
 use crate::engine::Encoder;
 use crate::optim::Descent;
+use crate::optim::descent::Move;
 use crate::params::Params;
 
 impl Step<'_> {
@@ -21,24 +21,18 @@ impl Step<'_> {
         settings: &Settings,
     ) {
         let (shape, tied) = (self.shape, self.sparse.pursues());
-        let (adam, [mean, square]) = descent.next_adam(settings.lr, norm, settings.clip);
+        let (step, [first, second]) = descent.next(settings.lr, norm, settings.clip);
         let mut encoder = std::mem::replace(&mut self.encoder, Encoder::empty());
         let p = Blocks::of_mut(shape, params.values_mut());
-        let m = Blocks::of_mut(shape, mean);
-        let v = Blocks::of_mut(shape, square);
+        let m = Blocks::of_mut(shape, first);
+        let v = Blocks::of_mut(shape, second);
         let g = self.gradient_blocks();
-        vector::adam(&adam, p.b_dec, g.b_dec, m.b_dec, v.b_dec);
-        vector::adam(&adam, p.b_enc, g.b_enc, m.b_enc, v.b_enc);
-        vector::adam(&adam, p.w_skip, g.w_skip, m.w_skip, v.w_skip);
+        step.take(p.b_dec, g.b_dec, m.b_dec, v.b_dec);
+        step.take(p.b_enc, g.b_enc, m.b_enc, v.b_enc);
+        step.take(p.w_skip, g.w_skip, m.w_skip, v.w_skip);
         let own = self.sparse.own().len() * shape.d_sae;
         let of = ..own;
-        vector::adam(
-            &adam,
-            &mut p.own[of],
-            &g.own[of],
-            &mut m.own[of],
-            &mut v.own[of],
-        );
+        step.take(&mut p.own[of], &g.own[of], &mut m.own[of], &mut v.own[of]);
         let (wide_in, wide_out) = (PANEL * shape.d_in, PANEL * shape.d_out);
         let moments = m
             .w_enc
@@ -70,10 +64,10 @@ impl Step<'_> {
                     let g_enc = &g.w_enc[first * shape.d_in..end * shape.d_in];
                     let g_dec = &g.w_dec[first * shape.d_out..end * shape.d_out];
                     if !tied {
-                        move_rows(&adam, touched, [&mut *w_enc, m_enc, v_enc], g_enc);
+                        move_rows(&step, touched, [&mut *w_enc, m_enc, v_enc], g_enc);
                         bytes.quantise(w_enc, b_enc);
                     }
-                    move_rows(&adam, touched, [&mut *w_dec, m_dec, v_dec], g_dec);
+                    move_rows(&step, touched, [&mut *w_dec, m_dec, v_dec], g_dec);
                     if settings.unit_norm {
                         w_dec.chunks_exact_mut(shape.d_out).for_each(normalise_row);
                     }
@@ -88,8 +82,8 @@ impl Step<'_> {
     }
 }
 
-/// Adam on rows of which some have no gradient.
-fn move_rows(adam: &vector::Adam, touched: &[bool], [w, m, v]: [&mut [f32]; 3], g: &[f32]) {
+/// Moves rows of which some have no gradient.
+fn move_rows(step: &Move, touched: &[bool], [w, m, v]: [&mut [f32]; 3], g: &[f32]) {
     let width = w.len() / touched.len();
     let zeros = vec![0.0; width];
     let rows = w.chunks_exact_mut(width).zip(m.chunks_exact_mut(width));
@@ -97,6 +91,6 @@ fn move_rows(adam: &vector::Adam, touched: &[bool], [w, m, v]: [&mut [f32]; 3], 
         .zip(v.chunks_exact_mut(width))
         .zip(g.chunks_exact(width));
     for ((((w, m), v), g), touched) in rows.zip(touched) {
-        vector::adam(adam, w, if *touched { g } else { &zeros }, m, v);
+        step.take(w, if *touched { g } else { &zeros }, m, v);
     }
 }

@@ -1,6 +1,7 @@
 //! Where the parameters of a sparse architecture start.
 
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use super::Sparse;
 use crate::binding::Binding;
@@ -9,18 +10,30 @@ use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
 
+/// What the decoder's bias starts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum BiasStart {
+    /// The geometric median of the rows.
+    Median,
+    /// Their mean.
+    Mean,
+    /// 0.
+    Zero,
+}
+
 /// Rows that the biases start from: all, or so many evenly over the data.
 const MEDIAN_ROWS: usize = 1 << 15;
 
 /// Decoder rows of length 1 in random directions, the encoder a copy of them, no encoder bias,
-/// and the decoder bias at the geometric median of the rows (Gao et al. 2024, appendix A).
+/// and the decoder bias by default at the geometric median of the rows (Gao et al. 2024, appendix A).
 ///
 /// An encoder that does not take `b_dec` off its rows starts with a bias that takes off the same. A transcoder's
 /// two sides know nothing of one another, so both start in directions of their own; its encoder's values
 /// are brought to the scale of what is to be written. `W_skip` starts from 0.
 pub(in crate::variants) fn init(
     sparse: &dyn Sparse,
-    binding: &Binding,
+    (binding, start): (&Binding, BiasStart),
     layout: &Layout,
     rows: &dyn Source,
     rng: &mut Rng,
@@ -28,8 +41,8 @@ pub(in crate::variants) fn init(
     let mut params = Params::zeros(layout);
     let (d_in, d_out) = (binding.d_in(), binding.d_out());
     let (inputs, targets) = binding.split(&spread(rows, MEDIAN_ROWS)?);
-    let median = geometric_median(&targets, d_out);
-    set(params.get_mut("b_dec"), &median);
+    let middle = middle(start, &targets, d_out);
+    set(params.get_mut("b_dec"), &middle);
     directions(params.get_mut("w_dec"), d_out, rng);
     let d_sae = params.get("b_enc").len();
     let mut scale = sparse.encoder_start(d_out, d_sae);
@@ -45,18 +58,35 @@ pub(in crate::variants) fn init(
     }
     params.get_mut("w_enc").iter_mut().for_each(|w| *w *= scale);
     if !binding.centre {
-        let middle = if binding.transcodes() {
-            geometric_median(&inputs, d_in)
+        let of_inputs = if binding.transcodes() {
+            self::middle(start, &inputs, d_in)
         } else {
-            median
+            middle
         };
-        let bias = minus_products(params.get("w_enc"), &middle);
+        let bias = minus_products(params.get("w_enc"), &of_inputs);
         set(params.get_mut("b_enc"), &bias);
     }
     for (name, value) in sparse.own() {
         params.get_mut(name).fill(*value);
     }
     Ok(params)
+}
+
+/// The point of the rows that a bias starts from.
+fn middle(start: BiasStart, rows: &[f32], width: usize) -> Vec<f64> {
+    let mut mean = vec![0.0; width];
+    match start {
+        BiasStart::Median => return geometric_median(rows, width),
+        BiasStart::Mean => {
+            let n = (rows.len() / width) as f64;
+            for row in rows.chunks_exact(width) {
+                let columns = mean.iter_mut().zip(row);
+                columns.for_each(|(mean, x)| *mean += f64::from(*x) / n);
+            }
+        }
+        BiasStart::Zero => {}
+    }
+    mean
 }
 
 fn set(block: &mut [f32], values: &[f64]) {

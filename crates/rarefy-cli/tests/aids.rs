@@ -1,0 +1,134 @@
+//! What changes in the course of a run and helps it along, through the program.
+
+mod common;
+
+use common::{Place, all_fail};
+use serde_json::Value;
+
+const WEIGHTS: &str = "model/sae_weights.safetensors";
+const TRAIN: &str = "train sample:words --rows 2000 --latents 200 --batch 128 -q";
+
+/// Each aid alone: architecture, and what turns it on.
+const AIDS: &[(&str, &str)] = &[
+    ("topk --k 4", "--lr-warmup 5 --lr-decay 6"),
+    ("topk --k 4", "--lr-schedule cosine --lr-end 0.0001"),
+    ("batch-topk --k 3.5", "--k-start 20 --k-anneal 12"),
+    ("matryoshka --k 4", "--k-start 2 --k-anneal 12"),
+    ("jumprelu", "--beta1 0 --beta2 0.99"),
+    ("gated", "--ema 0.9"),
+    ("matching-pursuit --k 4", "--ema 0.9"),
+    ("batch-topk --k 3.5", "--ema 0.99 --holdout 100"),
+    ("topk --k 4", "--optimizer schedule-free --lr-warmup 5"),
+    ("jumprelu", "--optimizer signum"),
+    ("topk --k 1 --aux-coefficient 0", "--resample-every 6"),
+    (
+        "batch-topk --k 1 --aux-coefficient 0",
+        "--resample-every 6 --resample dictionary-learning",
+    ),
+    ("topk --k 4", "--b-dec-start mean"),
+];
+
+#[test]
+fn every_aid_changes_the_model_and_keeps_its_promises() {
+    for (arch, aid) in AIDS {
+        let place = Place::new();
+        let train = format!("{TRAIN} --arch {arch} --sparsity-warmup 4 --dead-after 300");
+        // What an architecture does not pay for cannot rise.
+        let weights = |out: &str| place.read(&format!("{out}/{WEIGHTS}"));
+        place.ok(&format!("{train} --steps 20 --out plain"));
+        place.ok(&format!("{train} {aid} --steps 20 --threads 1 --out whole"));
+        assert!(
+            weights("whole") != weights("plain"),
+            "{arch} {aid} changes nothing"
+        );
+        place.ok(&format!(
+            "{train} {aid} --steps 20 --threads 3 --out threads"
+        ));
+        assert!(
+            weights("whole") == weights("threads"),
+            "{arch} {aid}: threads"
+        );
+        // A run that was told 20 steps from the start, and is taken up at the eleventh.
+        let keep = "--set checkpoint_every=11";
+        place.ok(&format!("{train} {aid} --steps 20 {keep} --out parts"));
+        std::fs::remove_file(place.path("parts/checkpoints/step-000000000020.safetensors"))
+            .unwrap();
+        std::fs::remove_dir_all(place.path("parts/model")).unwrap();
+        place.ok("train --out parts --resume -q");
+        assert!(
+            weights("whole") == weights("parts"),
+            "{arch} {aid}: resumed"
+        );
+    }
+}
+
+/// Where many fall silent, fewer are in the end if they are given new starts, and more is explained. (A penalty and
+/// a rate as no one would take them: at sensible ones few fall silent here.)
+#[test]
+fn resampling_revives() {
+    let place = Place::new();
+    for (run, recipe, most) in [
+        (
+            "relu --latents 400 --l1 8 --lr 0.01 --sparsity-warmup 1",
+            "anthropic",
+            0.95,
+        ),
+        (
+            "topk --latents 2000 --k 2 --lr 0.003",
+            "dictionary-learning",
+            0.5,
+        ),
+    ] {
+        let train = format!(
+            "train sample:words --rows 4000 --batch 512 --steps 1500 --aux-coefficient 0 -q --json --arch {run}"
+        );
+        let figures = |name: &str, more: &str| {
+            let value: Value = place.json(&format!("{train} --out {recipe}-{name} {more}"));
+            ["dead_latents", "explained_variance"].map(|key| value[key].as_f64().unwrap())
+        };
+        let [dead, explained] = figures("without", "");
+        let [fewer, more] = figures("with", &format!("--resample-every 200 --resample {recipe}"));
+        assert!(
+            dead > 100.0 && fewer < most * dead,
+            "{recipe}: {fewer} of {dead}"
+        );
+        assert!(more > explained, "{recipe}: {more} {explained}");
+    }
+}
+
+#[test]
+fn aids_without_a_meaning_are_refused_before_data_is_read() {
+    all_fail(&Place::new(), REFUSED);
+}
+
+const REFUSED: &str = "$ train missing.npy --arch relu --k-start 40 --latents 64
+2 error: k_start is where a run's k begins, and this architecture has none that could change
+$ train missing.npy --arch groupmax --k 4 --k-start 8 --latents 64
+2 error: k_start is where a run's k begins, and this architecture has none that could change
+$ train missing.npy --arch topk --k 4 --k-anneal 8 --latents 64
+2 error: k_anneal wants the k that a run begins with: give `--k-start`
+$ train missing.npy --arch topk --k 4 --k-start 65 --latents 64
+2 error: k_start must be at most the 64 latents, got 65
+$ train missing.npy --arch topk --k-start 0
+2 error: k_start must be a finite number above 0, got 0
+$ train missing.npy --arch topk --ema 1
+2 error: ema must be at least 0 and below 1, got 1
+$ train missing.npy --arch topk --beta1 -0.1
+2 error: beta1 must be at least 0 and below 1, got -0.1
+$ train missing.npy --arch topk --lr-end 0.1
+2 error: lr_end is where a cosine ends: give `--lr-schedule cosine` with it
+$ train missing.npy --arch topk --optimizer signum --lr-decay 10
+2 error: an optimizer without a schedule averages over the run, so its learning rate may rise but not fall: leave out lr_decay and lr_schedule
+$ train missing.npy --arch topk --optimizer schedule-free --beta1 0
+2 error: an optimizer without a schedule takes its gradients near the average, which wants a beta1 above 0
+$ train missing.npy --arch topk --optimizer schedule-free --ema 0.9
+2 error: an optimizer without a schedule gives an average already: leave out ema
+$ train missing.npy --arch topk --optimizer signum --resample-every 9
+2 error: resampling sets weights anew, and an optimizer without a schedule would average them with the old ones
+$ train missing.npy --arch matching-pursuit --resample-every 9
+2 error: resampling gives a latent an encoder shorter than its decoder, and here both are one
+$ train missing.npy --arch kl --ema 0.9 --optimizer adam
+2 error: ema and resampling are the sparse engine's; architecture kl has neither
+$ train missing.npy --arch kl --optimizer signum
+2 error: optimizers schedule-free and signum are those of the sparse engine; architecture kl is trained by `--optimizer adam`
+";

@@ -1,0 +1,123 @@
+//! The learning rate over the steps of a run.
+
+use std::f64::consts::PI;
+
+/// How the learning rate goes between warm-up and decay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Shape {
+    /// It stays.
+    Constant,
+    /// It falls along half a cosine.
+    Cosine,
+}
+
+/// The learning rate, over that which was asked for, at each step: a linear rise, a middle part, a linear fall
+/// over the last steps that would reach 0 after the end.
+///
+/// # Source
+/// `SAELens` 6.54, `training/optim.py`: its `constant` and `cosineannealing` give the same numbers where warm-up and
+/// decay do not overlap; where they do, the smaller counts here.
+///
+/// # Example
+/// ```
+/// use rarefy::optim::{Schedule, Shape};
+/// let plain = Schedule { steps: 6, warmup: 2, decay: 2, shape: Shape::Constant, end: 1.0 };
+/// let factors: Vec<f64> = (0..6).map(|step| plain.factor(step)).collect();
+/// assert_eq!(factors, [0.5, 1.0, 1.0, 1.0, 1.0, 0.5]);
+/// // Half a cosine from 1 to a tenth over four steps: halfway after two.
+/// let cosine = Schedule { steps: 4, warmup: 0, decay: 0, shape: Shape::Cosine, end: 0.1 };
+/// assert!((cosine.factor(2) - 0.55).abs() < 1e-12);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Schedule {
+    /// Steps of the run.
+    pub steps: usize,
+    /// Steps of the rise.
+    pub warmup: usize,
+    /// Steps of the fall.
+    pub decay: usize,
+    /// The middle part.
+    pub shape: Shape,
+    /// Where it ends, over where it begins; of a constant one 1.
+    pub end: f64,
+}
+
+impl Schedule {
+    /// The factor of a step, counted from 0.
+    pub fn factor(&self, step: usize) -> f64 {
+        let rise = match self.warmup {
+            0 => 1.0,
+            warmup => (step + 1) as f64 / warmup as f64,
+        };
+        let left = self.steps.saturating_sub(step);
+        let fall = if left < self.decay {
+            left as f64 / self.decay as f64 * self.middle(self.steps)
+        } else {
+            1.0
+        };
+        rise.min(self.middle(step)).min(fall)
+    }
+
+    /// The middle part, held at its ends before and after.
+    fn middle(&self, step: usize) -> f64 {
+        match self.shape {
+            Shape::Constant => 1.0,
+            Shape::Cosine => {
+                let length = self.steps.saturating_sub(self.warmup + self.decay).max(1);
+                let at = step.saturating_sub(self.warmup).min(length) as f64 / length as f64;
+                self.end + (1.0 - self.end) * 0.5 * (1.0 + (PI * at).cos())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(got: &[f64], expected: &[f64]) {
+        assert_eq!(got.len(), expected.len());
+        for (a, b) in got.iter().zip(expected) {
+            assert!((a - b).abs() < 1e-6, "{got:?} {expected:?}");
+        }
+    }
+
+    /// What SAELens 6.54 gives for a learning rate of 0.1 and 14 steps: warm-up 2, decay 4, with a cosine to 0.01.
+    #[test]
+    fn it_is_that_of_saelens() {
+        let rates = |shape: Shape, end: f64| -> Vec<f64> {
+            let schedule = Schedule {
+                steps: 14,
+                warmup: 2,
+                decay: 4,
+                shape,
+                end,
+            };
+            (0..14).map(|step| 0.1 * schedule.factor(step)).collect()
+        };
+        near(&rates(Shape::Constant, 1.0), CONSTANT);
+        near(&rates(Shape::Cosine, 0.1), COSINE);
+    }
+
+    // From `get_lr_scheduler(name, Adam at 0.1, 14, 0.1, 2, 4, 0.01, 1)`, the rate at each step.
+    const CONSTANT: &[f64] = &[
+        0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.075, 0.05, 0.025,
+    ];
+    const COSINE: &[f64] = &[
+        0.05,
+        0.1,
+        0.1,
+        0.096_574_58,
+        0.086_819_81,
+        0.072_220_75,
+        0.055,
+        0.037_779_25,
+        0.023_180_19,
+        0.013_425_42,
+        0.01,
+        0.0075,
+        0.005,
+        0.0025,
+    ];
+}

@@ -1,0 +1,114 @@
+//! What changes in the course of a run: the learning rate, what the penalty weighs, how many latents a row keeps.
+
+use crate::config::TrainConfig;
+use crate::optim::{Schedule, Shape};
+use crate::variants::{Architecture, Defaults, Now};
+use crate::{Error, Result};
+
+/// Everything that is a function of the step alone.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Course {
+    /// The learning rate.
+    pub schedule: Schedule,
+    /// Steps over which the sparsity penalty rises to its weight; 0 where there is none.
+    pub sparsity_warmup: usize,
+    /// Latents of a row at the start, over those at the end.
+    pub k_start: f64,
+    /// Steps over which they go from one to the other.
+    pub k_anneal: usize,
+}
+
+impl Course {
+    pub(super) fn of(
+        train: &TrainConfig,
+        defaults: &Defaults,
+        architecture: &Architecture,
+        (steps, lr, d_sae): (usize, f64, usize),
+    ) -> Result<Self> {
+        let end = match train.lr_schedule {
+            Shape::Constant => 1.0,
+            Shape::Cosine => train.lr_end.map_or(0.1, |end| end / lr),
+        };
+        let (k_start, k_anneal) = match (train.k_start, annealed_k(architecture)) {
+            (None, _) if train.k_anneal.is_some() => {
+                let why = "k_anneal wants the k that a run begins with: give `--k-start`";
+                return Err(Error::Conflict(why.into()));
+            }
+            (None, _) => (1.0, 0),
+            (Some(start), Some(k)) => {
+                if start > d_sae as f64 {
+                    let most = format!("at most the {d_sae} latents");
+                    return Err(Error::hyper("k_start", &most, start));
+                }
+                (start / k, train.k_anneal.unwrap_or(steps / 2))
+            }
+            (Some(_), None) => {
+                let why = "k_start is where a run's k begins, and this architecture has none that could change";
+                return Err(Error::Conflict(why.into()));
+            }
+        };
+        Ok(Self {
+            schedule: Schedule {
+                steps,
+                warmup: train.lr_warmup,
+                decay: train.lr_decay,
+                shape: train.lr_schedule,
+                end,
+            },
+            sparsity_warmup: if defaults.penalised {
+                train.sparsity_warmup.unwrap_or(steps / 10)
+            } else {
+                0
+            },
+            k_start,
+            k_anneal,
+        })
+    }
+
+    /// What the architecture is told at a step, counted from 0.
+    pub fn now(&self, step: usize) -> Now {
+        let done = |steps: usize| match steps {
+            0 => 1.0,
+            steps => (step as f64 / steps as f64).min(1.0),
+        };
+        let at = done(self.k_anneal);
+        Now {
+            sparsity: done(self.sparsity_warmup),
+            density: self.k_start * (1.0 - at) + at,
+        }
+    }
+}
+
+/// Latents of a row, of an architecture whose runs may begin with another number.
+fn annealed_k(architecture: &Architecture) -> Option<f64> {
+    match architecture {
+        Architecture::Sparse(sparse) => sparse.annealed_k(),
+        Architecture::Dense(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// sparsify 1.3.3, `get_current_k`: `round(initial (1 - step / steps) + final step / steps)`.
+    #[test]
+    fn k_goes_down_as_in_sparsify() {
+        let course = Course {
+            schedule: Schedule {
+                steps: 10,
+                warmup: 0,
+                decay: 0,
+                shape: Shape::Constant,
+                end: 1.0,
+            },
+            sparsity_warmup: 4,
+            k_start: 40.0 / 4.0,
+            k_anneal: 5,
+        };
+        let k: Vec<usize> = (0..7).map(|step| course.now(step).k(4)).collect();
+        assert_eq!(k, [40, 33, 26, 18, 11, 4, 4]);
+        let sparsity: Vec<f64> = (0..6).map(|step| course.now(step).sparsity).collect();
+        assert_eq!(sparsity, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]);
+    }
+}

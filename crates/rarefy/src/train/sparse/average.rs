@@ -1,0 +1,67 @@
+//! The model as an average of the weights that a run goes through.
+
+use rarefy_kernels::sparse::normalise_row;
+use rayon::prelude::*;
+
+use crate::params::Params;
+use crate::plan::Plan;
+use crate::train::State;
+use crate::variants::Sparse;
+
+/// Values that one task moves.
+const PIECE: usize = 1 << 16;
+
+/// Moves the average towards the parameters after step t, counted from 1: by `(1 - decay) / (1 - decay^t)`, which is
+/// the moving average that starts at 0 and is divided by the sum of its weights.
+pub(super) fn follow(ema: &mut [f32], params: &[f32], decay: f64, t: usize) {
+    let t = i32::try_from(t).unwrap_or(i32::MAX);
+    let share = ((1.0 - decay) / (1.0 - decay.powi(t))) as f32;
+    ema.par_chunks_mut(PIECE)
+        .zip(params.par_chunks(PIECE))
+        .for_each(|(ema, params)| {
+            let pairs = ema.iter_mut().zip(params);
+            pairs.for_each(|(average, p)| *average += share * (p - *average));
+        });
+}
+
+/// What the model takes in place of the last parameters, if it is an average: brought back to where parameters
+/// may be, as each step brings them.
+pub(super) fn averaged(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Option<Params> {
+    let values = match &state.ema {
+        Some(ema) if state.step > 0 => ema.clone(),
+        Some(_) => return None,
+        None => {
+            let params = &state.params;
+            state.optimizer.descent().average(params.values())?
+        }
+    };
+    let mut params = state.params.clone();
+    params.values_mut().copy_from_slice(&values);
+    if plan.unit_norm {
+        let rows = params
+            .get_mut("w_dec")
+            .chunks_exact_mut(plan.binding.d_out());
+        rows.for_each(normalise_row);
+    }
+    if sparse.pursues() {
+        let w_dec = params.get("w_dec").to_vec();
+        params.get_mut("w_enc").copy_from_slice(&w_dec);
+    }
+    sparse.constrain(&mut params);
+    Some(params)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::follow;
+
+    /// With a decay of 1/2: 4, then (4 + 2 8) / 3, then (4 + 2 8 + 4 1) / 7.
+    #[test]
+    fn the_average_is_corrected_for_its_start() {
+        let mut ema = [0.0];
+        for (t, value, expected) in [(1, 4.0, 4.0), (2, 8.0, 20.0 / 3.0), (3, 1.0, 24.0 / 7.0)] {
+            follow(&mut ema, &[value], 0.5, t);
+            assert!((ema[0] - expected).abs() < 1e-6, "{ema:?} {expected}");
+        }
+    }
+}

@@ -1,0 +1,267 @@
+//! Latents that have long been silent get a new start, where the model does badly.
+//!
+//! ```text
+//! anthropic             rows of the data, drawn with chances ~ (|x - x_hat|^2)^2
+//!                       v = (x - b_dec) / |x - b_dec|     w_dec[j] = v     w_enc[j] = 0.2 s v
+//! dictionary-learning   rows of the batch, drawn with chances ~ |x - x_hat|
+//!                       w_dec[j] = x / |x|     w_enc[j] = 0.2 s x
+//! ```
+//!
+//! with s the mean length of the encoder rows of latents that fire, `b_enc[j]` 0, the latent's own numbers as at
+//! the start, and nothing left of what the optimiser knew of it. A transcoder's decoder row points to the target.
+//! Silent is who has not fired for half of the steps between two resamplings.
+
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rarefy_kernels::vector::dot;
+
+use super::blocks::{Blocks, Shape};
+use super::step::Step;
+use crate::binding::Binding;
+use crate::config::Recipe;
+use crate::data::Source;
+use crate::engine::Encoder;
+use crate::optim::Descent;
+use crate::params::Params;
+use crate::plan::Plan;
+use crate::train::State;
+use crate::variants::Now;
+use crate::{Result, Rng};
+
+/// Rows whose loss is looked at, at most. Bricken et al. took 819,200 and had 131,072 latents to revive.
+const ROWS: usize = 1 << 16;
+
+/// What an encoder row starts from, over the others' mean length.
+const SHARE: f64 = 0.2;
+
+/// Resamples where it is due, `batch` being the rows of the step that was just done. How many it revived.
+pub(super) fn resample(
+    plan: &Plan,
+    data: &dyn Source,
+    batch: &[f32],
+    state: &mut State,
+    step: &mut Step,
+) -> Result<usize> {
+    let train = &plan.config.train;
+    let every = train.resample_every;
+    // What is revived wants as long again to find its place.
+    let due = every > 0 && state.step.is_multiple_of(every) && state.step + every <= plan.steps;
+    if !due {
+        return Ok(0);
+    }
+    let silent = (every / 2 * plan.batch) as u64;
+    let dead: Vec<bool> = state.since_fired.iter().map(|s| *s > silent).collect();
+    let latents: Vec<usize> = (0..dead.len()).filter(|&j| dead[j]).collect();
+    if latents.is_empty() || latents.len() == dead.len() {
+        return Ok(0);
+    }
+    let mut rng =
+        Rng::seed_from_u64(train.seed ^ (state.step as u64).wrapping_mul(0xD1B5_4A32_D192_ED03));
+    let drawn = match train.resample {
+        Recipe::DictionaryLearning => {
+            let errors = step.errors(plan.course.now(state.step), &state.params, batch);
+            let chances = errors.into_iter().map(f64::sqrt).collect();
+            rows_of(
+                batch,
+                plan.binding.row(),
+                &draw(chances, latents.len(), &mut rng),
+            )
+        }
+        Recipe::Anthropic => {
+            let count = data.rows().min(ROWS);
+            let mut all: Vec<usize> = (0..data.rows()).collect();
+            let (places, _) = all.partial_shuffle(&mut rng, count);
+            places.sort_unstable();
+            let mut chances = Vec::with_capacity(count);
+            let mut rows = vec![0.0; plan.batch.min(count) * data.d_in()];
+            for places in places.chunks(plan.batch) {
+                rows.resize(places.len() * data.d_in(), 0.0);
+                data.gather(places, &mut rows)?;
+                let errors = step.errors(plan.course.now(state.step), &state.params, &rows);
+                chances.extend(errors.into_iter().map(|error| error * error));
+            }
+            let drawn = draw(chances, latents.len(), &mut rng);
+            let chosen: Vec<usize> = drawn.into_iter().map(|at| places[at]).collect();
+            rows.resize(chosen.len() * data.d_in(), 0.0);
+            data.gather(&chosen, &mut rows)?;
+            rows
+        }
+    };
+    let own = step.sparse.own();
+    let (params, descent) = (&mut state.params, state.optimizer.descent());
+    let revived = revive(
+        params,
+        descent,
+        (&plan.binding, own),
+        &dead,
+        &drawn,
+        train.resample,
+    );
+    for &j in &latents[..revived] {
+        state.since_fired[j] = 0;
+    }
+    step.encoder = Encoder::new(&state.params);
+    Ok(revived)
+}
+
+/// Gives the first dead latents new weights, one for each of the `rows` (`[n, row]` of the binding). How many.
+///
+/// # Source
+/// Bricken et al. 2023, *Towards monosemanticity*, appendix; `dictionary_learning` 0.1.0, `StandardTrainer`.
+///
+/// # Example
+/// ```
+/// use rarefy::binding::Binding;
+/// use rarefy::config::Recipe;
+/// use rarefy::optim::Descent;
+/// use rarefy::optim::descent::Rule;
+/// use rarefy::params::{Layout, Params};
+/// use rarefy::train::sparse::resample::revive;
+/// let blocks = [("w_enc", 2, 2), ("b_enc", 1, 2), ("w_dec", 2, 2), ("b_dec", 1, 2)];
+/// let mut params = Params::zeros(&Layout::new(&blocks));
+/// params.get_mut("w_enc").copy_from_slice(&[6.0, 8.0, 1.0, 1.0]); // the first is 10 long
+/// let mut adam = Descent::new(Rule::ADAM, params.values());
+/// let bound = (&Binding::autoencoder(2), &[][..]);
+/// let revived = revive(&mut params, &mut adam, bound, &[false, true], &[0.0, 3.0], Recipe::Anthropic);
+/// assert_eq!(revived, 1);
+/// assert_eq!(params.get("w_dec"), [0.0, 0.0, 0.0, 1.0]);
+/// assert_eq!(params.get("w_enc"), [6.0, 8.0, 0.0, 2.0]); // a fifth of 10
+/// ```
+pub fn revive(
+    params: &mut Params,
+    descent: &mut Descent,
+    (binding, own): (&Binding, &[(&'static str, f32)]),
+    dead: &[bool],
+    rows: &[f32],
+    recipe: Recipe,
+) -> usize {
+    let length = SHARE * mean_length(params, dead);
+    let latents = (0..dead.len()).filter(|&j| dead[j]);
+    let b_dec = params.get("b_dec").to_vec();
+    let shape = Shape::new(binding, dead.len());
+    let (d_in, d_out) = (shape.d_in, shape.d_out);
+    let mut revived = 0;
+    for (j, row) in latents.zip(rows.chunks_exact(binding.row())) {
+        let target = &row[binding.target_start()..];
+        let (x, y) = match recipe {
+            Recipe::DictionaryLearning => (row[..d_in].to_vec(), target.to_vec()),
+            Recipe::Anthropic => {
+                let y: Vec<f32> = target.iter().zip(&b_dec).map(|(y, b)| y - b).collect();
+                let x = if binding.transcodes() {
+                    row[..d_in].to_vec()
+                } else {
+                    y.clone()
+                };
+                (x, y)
+            }
+        };
+        revived += 1;
+        let of_norm = |v: &[f32]| dot(v, v).sqrt().max(f64::MIN_POSITIVE);
+        let times = match recipe {
+            Recipe::Anthropic => length / of_norm(&x),
+            Recipe::DictionaryLearning => length,
+        };
+        set(
+            &mut params.get_mut("w_enc")[j * d_in..(j + 1) * d_in],
+            &x,
+            times,
+        );
+        set(
+            &mut params.get_mut("w_dec")[j * d_out..(j + 1) * d_out],
+            &y,
+            1.0 / of_norm(&y),
+        );
+        params.get_mut("b_enc")[j] = 0.0;
+        for (name, start) in own {
+            params.get_mut(name)[j] = *start;
+        }
+        for moments in &mut descent.moments {
+            let blocks = Blocks::of_mut(shape, moments);
+            blocks.w_enc[j * d_in..(j + 1) * d_in].fill(0.0);
+            blocks.w_dec[j * d_out..(j + 1) * d_out].fill(0.0);
+            blocks.b_enc[j] = 0.0;
+            for kind in 0..own.len() {
+                blocks.own[kind * dead.len() + j] = 0.0;
+            }
+        }
+    }
+    revived
+}
+
+/// Mean length of the encoder rows of those that fire.
+fn mean_length(params: &Params, dead: &[bool]) -> f64 {
+    let width = params.get("w_enc").len() / dead.len();
+    let rows = params.get("w_enc").chunks_exact(width).zip(dead);
+    let (sum, count) = rows
+        .filter(|(_, dead)| !**dead)
+        .fold((0.0, 0.0), |(sum, count), (row, _)| {
+            (sum + dot(row, row).sqrt(), count + 1.0)
+        });
+    sum / f64::max(count, 1.0)
+}
+
+fn set(row: &mut [f32], values: &[f32], times: f64) {
+    let pairs = row.iter_mut().zip(values);
+    pairs.for_each(|(w, v)| *w = (times * f64::from(*v)) as f32);
+}
+
+fn rows_of(rows: &[f32], width: usize, places: &[usize]) -> Vec<f32> {
+    let row = |&i: &usize| &rows[i * width..(i + 1) * width];
+    places.iter().flat_map(row).copied().collect()
+}
+
+/// Draws up to `count` places without putting any back, with chances as given, in the order drawn (Efraimidis and
+/// Spirakis 2006: the largest `ln(u) / chance`).
+fn draw(chances: Vec<f64>, count: usize, rng: &mut Rng) -> Vec<usize> {
+    let mut keys: Vec<(f64, usize)> = chances
+        .into_iter()
+        .enumerate()
+        .map(|(at, chance)| {
+            let u: f64 = rng.random();
+            (u.ln() / chance.max(f64::MIN_POSITIVE), at)
+        })
+        .collect();
+    keys.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
+    keys.into_iter().take(count).map(|(_, at)| at).collect()
+}
+
+impl Step<'_> {
+    /// Sum over outputs of the squared error of each row.
+    fn errors(&mut self, now: Now, params: &Params, rows: &[f32]) -> Vec<f64> {
+        let n = rows.len() / self.binding.row();
+        self.encode(now, params, rows);
+        self.decode(params, rows, n);
+        let d_out = self.shape.d_out;
+        let of_row = self
+            .main
+            .residual
+            .chunks_exact(d_out * self.main.levels().len());
+        of_row
+            .map(|levels| {
+                let last = &levels[levels.len() - d_out..];
+                dot(last, last)
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The ai-safety-foundation's example: losses of 1, 2 and 3 are drawn first in .07, .29 and .64 of all cases.
+    #[test]
+    fn rows_are_drawn_by_the_square_of_their_loss() {
+        let mut rng = Rng::seed_from_u64(3);
+        let mut first = [0.0; 3];
+        for _ in 0..40_000 {
+            let drawn = draw(vec![1.0, 4.0, 9.0], 2, &mut rng);
+            assert!(drawn.len() == 2 && drawn[0] != drawn[1]);
+            first[drawn[0]] += 1.0 / 40_000.0;
+        }
+        for (got, expected) in first.iter().zip([1.0 / 14.0, 4.0 / 14.0, 9.0 / 14.0]) {
+            assert!(f64::abs(got - expected) < 0.01, "{first:?}");
+        }
+        assert_eq!(draw(vec![1.0, 0.0], 5, &mut rng).len(), 2);
+    }
+}
