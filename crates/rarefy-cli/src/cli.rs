@@ -44,6 +44,8 @@ pub enum Commands {
     Encode(EncodeArgs),
     /// Turn latents back into rows.
     Decode(DecodeArgs),
+    /// Write a model for another program, its preprocessing worked into the weights.
+    Convert(ConvertArgs),
     /// Say what a file or folder is.
     Inspect(InspectArgs),
     /// Write the report of a run again, perhaps on other data.
@@ -247,6 +249,21 @@ pub struct DecodeArgs {
     pub codes: PathBuf,
     /// File to write (.npy).
     #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ConvertArgs {
+    /// Run or model folder.
+    pub path: PathBuf,
+    /// For which program.
+    #[arg(long, value_name = "FORMAT", value_parser = ["saelens"], default_value = "saelens")]
+    pub to: String,
+    /// Folder to write.
+    #[arg(long, value_name = "FOLDER")]
     pub out: PathBuf,
     /// Print one JSON object.
     #[arg(long)]

@@ -36,7 +36,7 @@ fn codes_decode_to_the_reconstruction() {
         let output = place.run(&format!("decode run codes.{format} --out {format}-x.npy"));
         assert!(output.status.success());
         let warned =
-            text(&output.stderr).starts_with("warning: the preprocessing removed each row's mean");
+            text(&output.stderr).starts_with("warning: the preprocessing (row-mean) took each row");
         let values = place.read_npy(&format!("{format}-x.npy"));
         let expected = if warned { &without_means } else { &whole };
         assert!(

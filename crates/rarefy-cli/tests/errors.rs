@@ -265,7 +265,7 @@ $ train --image-shape 8 --out run
 $ train --arch k1 --out run
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ train --preprocess scael --out run
-2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, clip-sd, pca, zca)
+2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, norm-average, norm-square, norm-row, layer-norm, clip-sd, pca, zca)
 $ train --preprocess zca:x --out run
 2 error: preprocess must be zca or zca:EPS, got zca:x
 $ check gradients --arch k1
@@ -296,7 +296,7 @@ $ train --seed -1
 For more information, try '--help'.
 $ train --optimizer adma
 2 error: invalid value 'adma' for '--optimizer <NAME>'
-  [possible values: lbfgs, adam, sgd]
+  [possible values: lbfgs, adam, sgd, schedule-free, signum]
 
   tip: a similar value exists: 'adam'
 
@@ -324,7 +324,7 @@ hint: a run's config.toml shows every key
 $ train --out run --config type.toml
 1 error: type.toml: line 2, column 11: invalid type: string "many", expected a whole number not below 0
 $ train --out run --config word.toml
-1 error: word.toml: line 2, column 13: unknown variant `adm`, expected one of `lbfgs`, `adam`, `sgd`
+1 error: word.toml: line 2, column 13: unknown variant `adm`, expected one of `lbfgs`, `adam`, `sgd`, `schedule-free`, `signum`
 $ train --out run --config value.toml
 2 error: rho must be a number in (0, 1), got 2
 $ train --out run --config bytes.toml

@@ -85,6 +85,15 @@ impl Binding {
         Self { skip, ..self }
     }
 
+    /// The same of other widths: as many inputs, and a target if there was one.
+    pub(crate) fn of_widths(&self, inputs: &[usize], target: Option<usize>) -> Self {
+        Self {
+            inputs: inputs.to_vec(),
+            target,
+            ..self.clone()
+        }
+    }
+
     /// Values that the encoder reads.
     pub fn d_in(&self) -> usize {
         self.inputs.iter().sum()

@@ -22,6 +22,8 @@ pub struct Codes {
     pub values: Vec<f32>,
     /// Mean of each raw row, if the preprocessing removes it; needed to decode.
     pub row_means: Vec<f32>,
+    /// What each raw row was divided by, if the preprocessing does that; needed to decode.
+    pub row_scales: Vec<f32>,
 }
 
 impl Codes {
@@ -33,6 +35,7 @@ impl Codes {
             indices: Vec::new(),
             values: Vec::new(),
             row_means: Vec::new(),
+            row_scales: Vec::new(),
         }
     }
 
@@ -42,6 +45,7 @@ impl Codes {
         self.indices.clear();
         self.values.clear();
         self.row_means.clear();
+        self.row_scales.clear();
     }
 
     /// Number of rows.
@@ -83,6 +87,7 @@ impl Codes {
         self.indices.extend(other.indices);
         self.values.extend(other.values);
         self.row_means.extend(other.row_means);
+        self.row_scales.extend(other.row_scales);
     }
 
     /// Drops the entries up to `threshold` by absolute value.

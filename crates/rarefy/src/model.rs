@@ -1,5 +1,7 @@
 //! A trained model: architecture, parameters and the preprocessing that belongs to them.
 
+mod fold;
+
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
@@ -122,16 +124,21 @@ impl Model {
         }
     }
 
+    /// Values in a raw row of each input.
+    fn widths(&self) -> Vec<usize> {
+        if self.pipeline.is_identity() {
+            self.binding.inputs().to_vec()
+        } else {
+            self.pipeline.widths()
+        }
+    }
+
     /// Refuses data (by its name) of other inputs than the model was trained on.
     ///
     /// # Errors
     /// [`Error::Shape`] that says how many inputs of which width there are, and what is missing.
     pub fn check_inputs(&self, name: &str, given: &Binding) -> Result<()> {
-        let widths = if self.pipeline.is_identity() {
-            self.binding.inputs().to_vec()
-        } else {
-            self.pipeline.widths()
-        };
+        let widths = self.widths();
         if given.inputs() == widths {
             return Ok(());
         }
@@ -191,13 +198,13 @@ impl Model {
                 let (latents, context) = self.encode_dense(variant.as_ref(), raw);
                 let mut codes = Codes::new(self.d_sae);
                 codes.push_dense(&latents, threshold);
-                codes.row_means = context.means;
+                (codes.row_means, codes.row_scales) = (context.means, context.scales);
                 codes
             }
             Architecture::Sparse(sparse) => {
                 let (rows, context) = self.prepare(raw);
                 let mut codes = self.encode_sparse(sparse.as_ref(), &rows);
-                codes.row_means = context.means;
+                (codes.row_means, codes.row_scales) = (context.means, context.scales);
                 codes.keep_above(threshold);
                 codes
             }
@@ -209,6 +216,7 @@ impl Model {
     pub fn decode_codes(&self, codes: &Codes) -> Vec<f32> {
         let context = RowContext {
             means: codes.row_means.clone(),
+            scales: codes.row_scales.clone(),
         };
         match &self.architecture {
             Architecture::Dense(_) => self.decode(&codes.to_dense(), &context),
@@ -232,6 +240,7 @@ impl Model {
                     dense,
                     RowContext {
                         means: codes.row_means,
+                        scales: codes.row_scales,
                     },
                 )
             }
@@ -246,6 +255,7 @@ impl Model {
                 let mut codes = Codes::new(self.d_sae);
                 codes.push_nonzero(latents);
                 codes.row_means.clone_from(&context.means);
+                codes.row_scales.clone_from(&context.scales);
                 self.decode_codes(&codes)
             }
         }
@@ -323,7 +333,7 @@ impl Model {
                 let (rows, context) = self.pipeline.apply(raw);
                 let mut latents = Vec::new();
                 variant.encode(&self.params, &rows, &mut latents);
-                (latents, context.means)
+                (latents, context)
             })
             .collect();
         join(tasks)
@@ -354,7 +364,7 @@ impl Model {
             .par_chunks(ROWS * self.raw_width())
             .map(|raw| {
                 let (rows, context) = self.pipeline.apply(raw);
-                (rows, context.means)
+                (rows, context)
             })
             .collect();
         join(tasks)
@@ -375,21 +385,17 @@ impl Model {
     }
 }
 
-/// Tasks' values and row means, in order.
-fn join(tasks: Vec<(Vec<f32>, Vec<f32>)>) -> (Vec<f32>, RowContext) {
-    let (values, means): (Vec<_>, Vec<_>) = tasks.into_iter().unzip();
-    (
-        values.concat(),
-        RowContext {
-            means: means.concat(),
-        },
-    )
+/// Tasks' values and what they took from their rows, in order.
+fn join(tasks: Vec<(Vec<f32>, RowContext)>) -> (Vec<f32>, RowContext) {
+    let mut all = (Vec::new(), RowContext::default());
+    for (values, context) in tasks {
+        all.0.extend(values);
+        all.1.append(context);
+    }
+    all
 }
 
 /// The context of a task's rows.
 fn part(context: &RowContext, task: usize, n: usize) -> RowContext {
-    let means = context.means.get(task * ROWS..task * ROWS + n);
-    RowContext {
-        means: means.unwrap_or_default().to_vec(),
-    }
+    context.of(task * ROWS..task * ROWS + n)
 }

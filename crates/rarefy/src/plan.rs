@@ -11,7 +11,8 @@ use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Lengt
 use crate::{Error, Result};
 pub use course::Course;
 use refusals::{
-    bind, check_aids, check_holdout, check_numbers, check_unit_norm, refuse_others_options,
+    bind, check_aids, check_holdout, check_numbers, check_unit_norm, check_units,
+    refuse_others_options,
 };
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
@@ -278,6 +279,7 @@ impl Said {
         let optimizer = optimizer(info, train)?;
         let hyper = Hyper::check(info.options, option_texts(&model.options))?;
         check_aids(train, &(info.build)(&hyper)?, optimizer)?;
+        check_units(config, &hyper)?;
         Ok(Self {
             info,
             hyper,

@@ -96,11 +96,15 @@ fn check_codes(model: &Model, codes: &Codes, path: &Path) -> Result<()> {
     if !codes.row_means.is_empty() && codes.row_means.len() != codes.rows() {
         return Err(shape("row means", codes.rows(), codes.row_means.len()));
     }
-    let removes_means = model.pipeline.names().iter().any(|name| name == "row-mean");
-    if removes_means && codes.row_means.is_empty() {
-        output::note(
-            "warning: the preprocessing removed each row's mean and these codes do not hold it; rows come back without",
-        );
+    if !codes.row_scales.is_empty() && codes.row_scales.len() != codes.rows() {
+        return Err(shape("row scales", codes.rows(), codes.row_scales.len()));
+    }
+    let holds_none = codes.row_means.is_empty() && codes.row_scales.is_empty();
+    if let Some(step) = model.pipeline.keeps_context().filter(|_| holds_none) {
+        output::note(&format!(
+            "warning: the preprocessing ({step}) took each row's mean or length off and these codes do not hold it; \
+             rows come back without"
+        ));
     }
     Ok(())
 }
@@ -121,6 +125,11 @@ fn part(all: &Codes, rows: &Range<usize>) -> Codes {
         indices: all.indices[entries.clone()].to_vec(),
         values: all.values[entries].to_vec(),
         row_means: all.row_means.get(rows.clone()).unwrap_or_default().to_vec(),
+        row_scales: all
+            .row_scales
+            .get(rows.clone())
+            .unwrap_or_default()
+            .to_vec(),
     }
 }
 

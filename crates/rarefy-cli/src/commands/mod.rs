@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod codes;
+mod convert;
 mod data;
 mod eval;
 mod explain;
@@ -36,6 +37,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Commands::Eval(args) => eval::run(&args)?,
         Commands::Encode(args) => codes::encode(&args)?,
         Commands::Decode(args) => codes::decode(&args)?,
+        Commands::Convert(args) => convert::run(&args)?,
         Commands::Inspect(args) => inspect::run(&args)?,
         Commands::Report(args) => report::run(&args)?,
         Commands::Plot(command) => plot::run(&command)?,

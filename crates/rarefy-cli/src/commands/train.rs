@@ -8,7 +8,7 @@ use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 use rarefy::params::Params;
 use rarefy::plan::Plan;
-use rarefy::preprocess::{Fitted, Prepared};
+use rarefy::preprocess::{self, Fitted, Prepared};
 use rarefy::train::{self, Observer, Outcome, State};
 use rarefy::{Error, Result};
 use serde::Serialize;
@@ -98,6 +98,11 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 /// Opens the data, and refuses what cannot work before a row of it is read.
 fn open_checked(config: &mut Config) -> Result<(Dataset, Binding)> {
     Plan::check(config, None)?;
+    let named = [&config.data.preprocess, &config.data.preprocess_target];
+    named
+        .into_iter()
+        .flatten()
+        .try_for_each(|steps| preprocess::check(steps))?;
     let (dataset, raw) = dataset::open(&mut config.data)?;
     let steps = config.data.preprocess.as_deref().unwrap_or_default();
     let of_target = config.data.preprocess_target.as_deref();

@@ -3,7 +3,9 @@
 //! `W_enc [d_in, d_sae]`, `b_enc [d_sae]`, `W_dec [d_sae, d_in]`, `b_dec [d_in]`, all f32. A tied
 //! decoder is written out, so that other tools can use it. `architecture` in `cfg.json` names the
 //! architecture and `options` holds its settings; unknown keys are ignored, as `SAELens` does.
-//! Preprocessing, where there is any, is `preprocess.safetensors` beside them.
+//! Preprocessing, where there is any, is `preprocess.safetensors` beside them, and `normalize_activations` has that name,
+//! so that `SAELens` refuses the model and does not give it raw rows: [`Model::folded`] is for it. Where rows are
+//! normalised one by one, `SAELens` does the same, and has a word for it.
 //!
 //! A transcoder's decoder has `d_out` outputs, and a skip transcoder `W_skip [d_out, d_in]`; what its targets
 //! went through is `preprocess_target.safetensors`. `SAELens` has transcoders that keep all above 0 or
@@ -100,7 +102,9 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
         file.vector(block, values.repeat(d_sae / values.len()));
     }
     file.write(&folder.join(WEIGHTS))?;
-    save_pipeline(Some(&model.pipeline), &folder.join(PREPROCESS))?;
+    let normalised = normalised(model);
+    let pipeline = Some(&model.pipeline).filter(|_| normalised.is_none());
+    save_pipeline(pipeline, &folder.join(PREPROCESS))?;
     save_pipeline(model.target.as_ref(), &folder.join(PREPROCESS_TARGET))?;
     let Abroad {
         name,
@@ -117,7 +121,13 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
         apply_b_dec_to_input: Some(centred),
         rescale_acts_by_decoder_norm: rescaled,
         k,
-        normalize_activations: "none".into(),
+        normalize_activations: normalised
+            .unwrap_or(if model.rows().is_identity() {
+                "none"
+            } else {
+                PREPROCESS
+            })
+            .into(),
         reshape_activations: "none".into(),
         metadata: Metadata {
             rarefy_architecture: (name != model.info.name).then(|| model.info.name.into()),
@@ -136,6 +146,21 @@ pub fn save(model: &Model, folder: &Path) -> Result<()> {
         serde_json::to_writer_pretty(&mut *out, &config)?;
         out.write_all(b"\n")
     })
+}
+
+/// What `SAELens` calls what we call so.
+const NORMALISED: &[(&str, &str)] = &[
+    ("constant_norm_rescale", "norm-row"),
+    ("layer_norm", "layer-norm"),
+];
+
+/// What `SAELens` calls the model's preprocessing, if it has a word for it.
+fn normalised(model: &Model) -> Option<&'static str> {
+    let [step] = model.pipeline.names() else {
+        return None;
+    };
+    let (abroad, _) = NORMALISED.iter().find(|(_, ours)| ours == step)?;
+    (model.binding.name() == "autoencoder").then_some(abroad)
 }
 
 /// Writes a pipeline that does something.
@@ -237,7 +262,11 @@ pub fn load(folder: &Path) -> Result<Model> {
     }
     let binding = binding(&path, &config, &architecture)?;
     let params = weights(&folder.join(WEIGHTS), &architecture, &binding, config.d_sae)?;
-    let pipeline = load_pipeline(&folder.join(PREPROCESS), binding.d_in())?;
+    let abroad = config.normalize_activations.as_str();
+    let pipeline = match NORMALISED.iter().find(|(name, _)| *name == abroad) {
+        Some((_, ours)) => Pipeline::of_rows(ours, binding.d_in()),
+        None => load_pipeline(&folder.join(PREPROCESS), binding.d_in())?,
+    };
     let target = match binding.target() {
         Some(width) => Some(load_pipeline(&folder.join(PREPROCESS_TARGET), width)?),
         None => None,
@@ -348,12 +377,12 @@ fn refuse_another_forward(path: &Path, config: &Config, sparse: &dyn Sparse) -> 
         let expected = "false, with the norms folded into the weights";
         return refuse("rescale_acts_by_decoder_norm", expected, "true");
     }
-    if !["", "none"].contains(&config.normalize_activations.as_str()) {
-        return refuse(
-            "normalize_activations",
-            "none",
-            &config.normalize_activations,
-        );
+    let known = NORMALISED.iter().map(|(abroad, _)| *abroad);
+    let mut known = ["", "none", PREPROCESS].into_iter().chain(known);
+    let normalised = config.normalize_activations.as_str();
+    if known.all(|name| name != normalised) {
+        let expected = "none, constant_norm_rescale or layer_norm";
+        return refuse("normalize_activations", expected, normalised);
     }
     Ok(())
 }

@@ -152,6 +152,25 @@ pub(super) fn check_numbers(
     Ok(())
 }
 
+/// `SAELens`'s auxiliary loss is measured in the rows' own units, and it refuses it behind a normalisation that gives
+/// each row a unit of its own: a coefficient means nothing there. The paper's is measured in what is left over, and
+/// all losses here are of prepared rows, so that one stays right.
+pub(super) fn check_units(config: &Config, hyper: &Hyper) -> Result<()> {
+    let steps = config.data.preprocess.as_deref().unwrap_or_default();
+    let own_unit = |step: &&String| ["norm-row", "layer-norm"].contains(&step.as_str());
+    let absolute = hyper.find("aux_unit") == Some("absolute");
+    let weighs = hyper
+        .find("aux_coefficient")
+        .is_some_and(|c| c.parse() != Ok(0.0));
+    match steps.iter().find(own_unit) {
+        Some(step) if absolute && weighs => Err(Error::Conflict(format!(
+            "aux_unit absolute cannot be combined with preprocessing {step}: the auxiliary loss would be measured in \
+             units that each row has for itself; take `--aux-unit residual` or `--aux-coefficient 0`"
+        ))),
+        _ => Ok(()),
+    }
+}
+
 /// Training aids that have no meaning together, or with this architecture.
 pub(super) fn check_aids(
     train: &TrainConfig,

@@ -31,7 +31,7 @@ impl Pipeline {
                     file.vector(name("mean"), mean);
                     file.vector(name("deviation"), deviation);
                 }
-                Step::RowMean => {}
+                Step::RowMean | Step::NormRow | Step::LayerNorm => {}
                 Step::Clip { low, high } => file.vector(name("range"), [*low, *high]),
                 Step::Whiten(whiten) => {
                     file.vector(name("mean"), &whiten.mean);
@@ -111,7 +111,7 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
         ))
     };
     Ok(match name.split(':').next().unwrap_or_default() {
-        "scale" => {
+        "scale" | "norm-average" | "norm-square" => {
             let [factor, shift] = pair(file, &format!("{i}.affine"))?;
             if factor == 0.0 {
                 return Err(file.bad(format!("{i}.affine: expected a factor, got 0")));
@@ -131,6 +131,8 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
             Step::Standardise { mean, deviation }
         }
         "row-mean" => Step::RowMean,
+        "norm-row" => Step::NormRow,
+        "layer-norm" => Step::LayerNorm,
         "clip-sd" => {
             let [low, high] = pair(file, &format!("{i}.range"))?;
             if low > high {

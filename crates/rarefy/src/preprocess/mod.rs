@@ -26,11 +26,31 @@ pub struct Pipeline {
     steps: Vec<Step>,
 }
 
-/// What a step drops from a row and its inverse needs: the row's mean, if any step removes it.
+/// What steps take from a row and their inverse needs.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RowContext {
-    /// One mean a row, or empty.
+    /// One mean a row, if a step removes it, or empty.
     pub means: Vec<f32>,
+    /// What each row was divided by, if a step does that, or empty.
+    pub scales: Vec<f32>,
+}
+
+impl RowContext {
+    /// That of some rows.
+    #[must_use]
+    pub fn of(&self, rows: std::ops::Range<usize>) -> Self {
+        let some = |values: &[f32]| values.get(rows.clone()).unwrap_or_default().to_vec();
+        Self {
+            means: some(&self.means),
+            scales: some(&self.scales),
+        }
+    }
+
+    /// Appends that of further rows.
+    pub fn append(&mut self, other: Self) {
+        self.means.extend(other.means);
+        self.scales.extend(other.scales);
+    }
 }
 
 impl Pipeline {
@@ -62,11 +82,7 @@ impl Pipeline {
     /// ```
     pub fn fit(names: &[String], source: &dyn Source) -> Result<Self> {
         let mut pipeline = Self::identity(source.d_in());
-        if names.iter().filter(|name| *name == "row-mean").count() > 1 {
-            let why =
-                "at most one row-mean: a row's codes carry one mean, which `decode` puts back";
-            return Err(Error::hyper("preprocess", why, names.join(",")));
-        }
+        check(names)?;
         for name in names.iter().filter(|name| *name != "none") {
             let step = {
                 let so_far = Prepared::new(source, &pipeline);
@@ -76,6 +92,24 @@ impl Pipeline {
             pipeline.steps.push(step);
         }
         Ok(pipeline)
+    }
+
+    /// A pipeline of one step that needs no fitting.
+    ///
+    /// # Panics
+    /// If the step is another.
+    pub fn of_rows(name: &str, d_in: usize) -> Self {
+        let step = match name {
+            "row-mean" => Step::RowMean,
+            "norm-row" => Step::NormRow,
+            "layer-norm" => Step::LayerNorm,
+            other => panic!("{other} is fitted to data"),
+        };
+        Self {
+            d_in,
+            names: vec![name.into()],
+            steps: vec![step],
+        }
     }
 
     /// Pipelines side by side, each for columns of its own: rows of several sources, each prepared by itself.
@@ -109,6 +143,14 @@ impl Pipeline {
             names: vec![format!("({})", names.join(" | "))],
             steps: vec![Step::Beside(parts)],
         }
+    }
+
+    /// The name of a step that is not one affine map for all rows, if there is one.
+    pub fn not_affine(&self) -> Option<&str> {
+        let mut steps = self.names.iter().zip(&self.steps);
+        steps
+            .find(|(_, step)| !step.is_affine())
+            .map(|(name, _)| name.as_str())
     }
 
     /// Values in a raw row of each of the pipelines side by side; of one pipeline its own.
@@ -182,6 +224,35 @@ impl Pipeline {
         }
         weights
     }
+}
+
+/// Refuses names of steps that there are not, and steps that cannot follow one another, before any data is read.
+///
+/// # Errors
+/// [`Error::Unknown`] for a name that is not in [`STEPS`]; [`Error::Hyper`] for its argument, or for two steps
+/// that keep the same of each row.
+pub fn check(names: &[String]) -> Result<()> {
+    for name in names.iter().filter(|name| *name != "none") {
+        steps::parse(name)?;
+    }
+    for (kept, by) in [
+        ("mean", ["row-mean", "layer-norm"]),
+        ("scale", ["norm-row", "layer-norm"]),
+    ] {
+        if names
+            .iter()
+            .filter(|name| by.contains(&name.as_str()))
+            .count()
+            > 1
+        {
+            let why = format!(
+                "at most one of {}: a row's codes carry one {kept}, which `decode` puts back",
+                by.join(" and ")
+            );
+            return Err(Error::hyper("preprocess", &why, names.join(",")));
+        }
+    }
+    Ok(())
 }
 
 /// A source seen through a pipeline.

@@ -2,6 +2,7 @@
 
 use super::whiten::{Kind, Whiten};
 use super::{Error, Pipeline, Result, RowContext, Source, beside, survey};
+use crate::data::chunks;
 
 /// Every step, in the order that lists show them.
 pub const STEPS: &[StepInfo] = &[
@@ -21,6 +22,26 @@ pub const STEPS: &[StepInfo] = &[
         summary: "each row's mean removed (a patch's brightness)",
     },
     StepInfo {
+        name: "norm-average",
+        syntax: "norm-average",
+        summary: "one factor for all, so that rows are sqrt(inputs) long on average (SAELens's expected_average_only_in)",
+    },
+    StepInfo {
+        name: "norm-square",
+        syntax: "norm-square",
+        summary: "one factor for all, so that rows have a mean squared length of 1 (dictionary_learning's normalize_activations)",
+    },
+    StepInfo {
+        name: "norm-row",
+        syntax: "norm-row",
+        summary: "each row to the length sqrt(inputs) (SAELens's constant_norm_rescale)",
+    },
+    StepInfo {
+        name: "layer-norm",
+        syntax: "layer-norm",
+        summary: "each row to mean 0 and standard deviation 1, of inputs - 1, plus 1e-5 (SAELens's layer_norm)",
+    },
+    StepInfo {
         name: "clip-sd",
         syntax: "clip-sd:K",
         summary: "values cut at K standard deviations (of all values) from their mean; what is cut is lost",
@@ -28,7 +49,7 @@ pub const STEPS: &[StepInfo] = &[
     StepInfo {
         name: "pca",
         syntax: "pca, pca:K or pca:K:EPS",
-        summary: "the first K principal components at variance 1",
+        summary: "the first K principal components at variance 1; EPS times the mean variance is added (SAELens's covariance_whitening: all K, EPS 0.001 over that mean)",
     },
     StepInfo {
         name: "zca",
@@ -61,6 +82,10 @@ pub(super) enum Step {
         deviation: Vec<f64>,
     },
     RowMean,
+    /// `x sqrt(d) / |x|`.
+    NormRow,
+    /// `(x - mean) / (deviation + 1e-5)`.
+    LayerNorm,
     Clip {
         low: f64,
         high: f64,
@@ -71,22 +96,14 @@ pub(super) enum Step {
 }
 
 impl Step {
-    /// Reads the step's name and arguments and fits it to the data.
+    /// Fits the step that a text names to the data.
     pub(super) fn fit(text: &str, data: &dyn Source) -> Result<Self> {
-        let mut parts = text.split(':');
-        let name = parts.next().unwrap_or_default();
-        let info = STEPS.iter().find(|s| s.name == name).ok_or_else(|| {
-            Error::unknown("preprocessing step", name, STEPS.iter().map(|s| s.name))
-        })?;
-        let bad = || Error::hyper("preprocess", info.syntax, text);
-        let numbers: Vec<f64> = parts
-            .map(|p| p.parse().ok().filter(|v: &f64| v.is_finite()))
-            .collect::<Option<_>>()
-            .ok_or_else(bad)?;
+        let (name, numbers) = parse(text)?;
+        let d = data.d_in();
         match (name, numbers.as_slice()) {
-            ("scale", []) => scale(data, 0.0, 1.0),
-            ("scale", &[low, high]) if low < high => scale(data, low, high),
-            ("standardise", []) => {
+            ("scale", &[low, high]) => scale(data, low, high),
+            ("scale", _) => scale(data, 0.0, 1.0),
+            ("standardise", _) => {
                 let s = survey(data)?;
                 let deviation = s
                     .variance
@@ -98,32 +115,31 @@ impl Step {
                     deviation,
                 })
             }
-            ("row-mean", []) => Ok(Self::RowMean),
-            ("clip-sd", &[k]) if k > 0.0 => {
+            ("row-mean", _) => Ok(Self::RowMean),
+            ("norm-row", _) => Ok(Self::NormRow),
+            ("layer-norm", _) => Ok(Self::LayerNorm),
+            ("norm-average" | "norm-square", _) => norm(name, data),
+            ("clip-sd", numbers) => {
                 let s = survey(data)?;
-                let (mean, reach) = (s.grand_mean(), k * s.grand_variance().sqrt());
+                let (mean, reach) = (s.grand_mean(), numbers[0] * s.grand_variance().sqrt());
                 Ok(Self::Clip {
                     low: mean - reach,
                     high: mean + reach,
                 })
             }
-            ("pca", []) => Ok(Self::Whiten(Whiten::fit(
-                data,
-                Kind::Pca(data.d_in()),
-                0.0,
-            )?)),
-            ("pca", &[k, ref rest @ ..])
-                if k >= 1.0 && k.fract() == 0.0 && k as usize <= data.d_in() && rest.len() < 2 =>
-            {
-                Ok(Self::Whiten(Whiten::fit(
-                    data,
-                    Kind::Pca(k as usize),
-                    rest.first().copied().unwrap_or(0.0).max(0.0),
-                )?))
+            ("pca", numbers) => {
+                let k = numbers.first().map_or(d, |k| *k as usize);
+                if k > d {
+                    let expected = format!("at most {d} components of rows of {d}");
+                    return Err(Error::hyper("preprocess", &expected, text));
+                }
+                let epsilon = numbers.get(1).copied().unwrap_or(0.0).max(0.0);
+                Ok(Self::Whiten(Whiten::fit(data, Kind::Pca(k), epsilon)?))
             }
-            ("zca", []) => Ok(Self::Whiten(Whiten::fit(data, Kind::Zca, 0.01)?)),
-            ("zca", &[eps]) if eps >= 0.0 => Ok(Self::Whiten(Whiten::fit(data, Kind::Zca, eps)?)),
-            _ => Err(bad()),
+            (_, numbers) => {
+                let epsilon = numbers.first().copied().unwrap_or(0.01);
+                Ok(Self::Whiten(Whiten::fit(data, Kind::Zca, epsilon)?))
+            }
         }
     }
 
@@ -139,9 +155,18 @@ impl Step {
     /// Whether it keeps something of each row that its inverse needs.
     pub(super) fn keeps_context(&self) -> bool {
         match self {
-            Self::RowMean => true,
+            Self::RowMean | Self::NormRow | Self::LayerNorm => true,
             Self::Beside(parts) => parts.iter().any(|part| part.keeps_context().is_some()),
             _ => false,
+        }
+    }
+
+    /// Whether it is one affine map for all rows.
+    pub(super) fn is_affine(&self) -> bool {
+        match self {
+            Self::Scale { .. } | Self::Standardise { .. } | Self::Whiten(_) => true,
+            Self::Beside(parts) => parts.iter().all(|part| part.not_affine().is_none()),
+            Self::RowMean | Self::NormRow | Self::LayerNorm | Self::Clip { .. } => false,
         }
     }
 
@@ -156,12 +181,38 @@ impl Step {
                 }
             }
             Self::RowMean => {
-                context.means.clear();
                 for row in rows.chunks_exact_mut(*width) {
                     let mean =
                         (row.iter().map(|x| f64::from(*x)).sum::<f64>() / *width as f64) as f32;
                     row.iter_mut().for_each(|x| *x -= mean);
                     context.means.push(mean);
+                }
+            }
+            Self::NormRow => {
+                let wanted = (*width as f64).sqrt();
+                for row in rows.chunks_exact_mut(*width) {
+                    let norm = row
+                        .iter()
+                        .map(|x| f64::from(*x).powi(2))
+                        .sum::<f64>()
+                        .sqrt();
+                    // A row of zeros has no direction and stays.
+                    let scale = if norm > 0.0 {
+                        (norm / wanted) as f32
+                    } else {
+                        1.0
+                    };
+                    row.iter_mut().for_each(|x| *x /= scale);
+                    context.scales.push(scale);
+                }
+            }
+            Self::LayerNorm => {
+                for row in rows.chunks_exact_mut(*width) {
+                    let (mean, deviation) = moments(row);
+                    let divisor = (deviation + LAYER_NORM_EPSILON) as f32;
+                    row.iter_mut().for_each(|x| *x = (*x - mean) / divisor);
+                    context.means.push(mean);
+                    context.scales.push(divisor);
                 }
             }
             Self::Clip { low, high } => each(rows, |x| x.clamp(*low, *high)),
@@ -191,6 +242,17 @@ impl Step {
                     row.iter_mut().for_each(|x| *x += mean);
                 }
             }
+            Self::NormRow => {
+                for (row, scale) in rows.chunks_exact_mut(*width).zip(&context.scales) {
+                    row.iter_mut().for_each(|x| *x *= scale);
+                }
+            }
+            Self::LayerNorm => {
+                let of_rows = context.means.iter().zip(&context.scales);
+                for (row, (mean, scale)) in rows.chunks_exact_mut(*width).zip(of_rows) {
+                    row.iter_mut().for_each(|x| *x = *x * scale + mean);
+                }
+            }
             Self::Clip { .. } => {}
             Self::Whiten(whiten) => {
                 *rows = whiten.invert(rows);
@@ -212,16 +274,84 @@ impl Step {
                     .zip(deviation)
                     .for_each(|(w, d)| *w = (f64::from(*w) / d) as f32);
             }
-            // The derivative of x - mean(x) is symmetric: it removes the mean of the weights.
-            Self::RowMean => {
+            // The derivative of x - mean(x) is symmetric: it removes the mean of the weights. What a row is
+            // divided by changes no direction to speak of.
+            Self::RowMean | Self::LayerNorm => {
                 let mean = weights.iter().sum::<f32>() / weights.len() as f32;
                 weights.iter_mut().for_each(|w| *w -= mean);
             }
-            Self::Clip { .. } => {}
+            Self::NormRow | Self::Clip { .. } => {}
             Self::Whiten(whiten) => *weights = whiten.pull_back(weights),
             Self::Beside(parts) => *weights = beside::pull_back(parts, weights),
         }
     }
+}
+
+/// A step's name and its numbers, checked as far as that goes without data.
+pub(super) fn parse(text: &str) -> Result<(&'static str, Vec<f64>)> {
+    let mut parts = text.split(':');
+    let name = parts.next().unwrap_or_default();
+    let info = STEPS
+        .iter()
+        .find(|s| s.name == name)
+        .ok_or_else(|| Error::unknown("preprocessing step", name, STEPS.iter().map(|s| s.name)))?;
+    let bad = || Error::hyper("preprocess", info.syntax, text);
+    let numbers: Vec<f64> = parts
+        .map(|p| p.parse().ok().filter(|v: &f64| v.is_finite()))
+        .collect::<Option<_>>()
+        .ok_or_else(bad)?;
+    let fits = match (name, numbers.as_slice()) {
+        ("scale", &[low, high]) => low < high,
+        ("clip-sd", &[k]) => k > 0.0,
+        ("pca", &[k, ref rest @ ..]) => k >= 1.0 && k.fract() == 0.0 && rest.len() < 2,
+        ("zca", &[epsilon]) => epsilon >= 0.0,
+        (name, numbers) => numbers.is_empty() && name != "clip-sd",
+    };
+    if fits {
+        Ok((info.name, numbers))
+    } else {
+        Err(bad())
+    }
+}
+
+/// What `SAELens` adds to a row's standard deviation.
+const LAYER_NORM_EPSILON: f64 = 1e-5;
+
+/// Mean and standard deviation (of n - 1) of a row.
+fn moments(row: &[f32]) -> (f32, f64) {
+    let n = row.len() as f64;
+    let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
+    let squares: f64 = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum();
+    (mean as f32, (squares / (n - 1.0).max(1.0)).sqrt())
+}
+
+/// One factor for all values, so that rows are of a certain length on average.
+fn norm(name: &str, data: &dyn Source) -> Result<Step> {
+    let d = data.d_in();
+    let lanes = chunks::fold(
+        data,
+        0,
+        || [0.0; 2],
+        |sums: &mut [f64; 2], _, x| {
+            for row in x.chunks_exact(d) {
+                let square: f64 = row.iter().map(|x| f64::from(*x).powi(2)).sum();
+                sums[0] += square.sqrt();
+                sums[1] += square;
+            }
+        },
+    )?;
+    let m = data.rows() as f64;
+    let length = lanes.iter().map(|sums| sums[0]).sum::<f64>() / m;
+    let square = lanes.iter().map(|sums| sums[1]).sum::<f64>() / m;
+    let factor = match name {
+        "norm-average" => (d as f64).sqrt() / length,
+        _ => 1.0 / square.sqrt(),
+    };
+    Ok(Step::Scale {
+        // Rows of zeros alone have no length to bring anywhere.
+        factor: if factor.is_finite() { factor } else { 1.0 },
+        shift: 0.0,
+    })
 }
 
 fn scale(data: &dyn Source, low: f64, high: f64) -> Result<Step> {

@@ -125,10 +125,18 @@ fn bad_names_and_arguments_are_refused() {
     for (text, words) in [
         ("standardize", "did you mean `standardise`?"),
         ("scale:1:0", "preprocess must be scale or scale:LOW:HIGH"),
-        ("pca:3", "pca:K"),
+        ("pca:3", "at most 2 components"),
+        ("pca:1.5", "pca:K"),
+        (
+            "layer-norm,row-mean",
+            "at most one of row-mean and layer-norm",
+        ),
         ("clip-sd", "clip-sd:K"),
         ("zca:x", "zca:EPS"),
-        ("row-mean,scale,row-mean", "at most one row-mean"),
+        (
+            "row-mean,scale,row-mean",
+            "at most one of row-mean and layer-norm",
+        ),
     ] {
         let error = Pipeline::fit(&names(text), &data).unwrap_err().to_string();
         assert!(error.contains(words), "{text}: {error}");

@@ -45,7 +45,7 @@ pub const INFO: Info = Info {
     defaults: sparse::PENALISED,
     dial: Some(Dial {
         option: "l0",
-        settings: Settings::Times(&[10.0, 3.0, 1.0, 0.3, 0.1]),
+        settings: Settings::Times(&[4.0, 2.0, 1.0, 0.4, 0.15]),
     }),
     checks: &[
         &[("l0", "0.3"), ("penalty", "step"), ("bandwidth", "0.2")],

@@ -92,6 +92,7 @@ struct Arrays {
     indices: Vec<i64>,
     values: Vec<f32>,
     row_means: Vec<f32>,
+    row_scales: Vec<f32>,
 }
 
 impl Arrays {
@@ -131,11 +132,15 @@ impl Arrays {
                 "expected a value for each of {entries} indices, got {got}"
             )));
         }
-        if ![0, rows].contains(&self.row_means.len()) {
-            let got = self.row_means.len();
-            return Err(bad(format!(
-                "expected a mean for each of {rows} rows or none, got {got}"
-            )));
+        for (what, got) in [
+            ("mean", self.row_means.len()),
+            ("scale", self.row_scales.len()),
+        ] {
+            if ![0, rows].contains(&got) {
+                return Err(bad(format!(
+                    "expected a {what} for each of {rows} rows or none, got {got}"
+                )));
+            }
         }
         let outside = |i: &i64| u32::try_from(*i).map_or(true, |i| i >= d_sae);
         if let Some(at) = self.indices.iter().position(outside) {
@@ -144,7 +149,8 @@ impl Arrays {
                 "entry {at}: expected a latent below {d_sae}, got {got}"
             )));
         }
-        let numbers = self.values.iter().chain(&self.row_means);
+        let of_rows = self.row_means.iter().chain(&self.row_scales);
+        let numbers = self.values.iter().chain(of_rows);
         if let Some((at, got)) = numbers.enumerate().find(|(_, v)| !v.is_finite()) {
             return Err(bad(format!(
                 "entry {at}: expected a finite value, got {got}"
@@ -156,6 +162,7 @@ impl Arrays {
             indices: self.indices.iter().map(|&i| i as u32).collect(),
             values: self.values,
             row_means: self.row_means,
+            row_scales: self.row_scales,
         };
         match codes.sort_rows() {
             None => Ok(codes),
@@ -193,6 +200,7 @@ mod tests {
             indices: indices.into(),
             values: vec![1.0; indices.len()],
             row_means: Vec::new(),
+            row_scales: Vec::new(),
         };
         let refusal = |offsets: &[i64], indices: &[i64]| {
             let path = Path::new("x");

@@ -1,4 +1,5 @@
-//! Codes as `scipy.sparse.save_npz` writes a CSR matrix, with `row_means` beside if there are any.
+//! Codes as `scipy.sparse.save_npz` writes a CSR matrix, with `row_means` and `row_scales` beside if there are
+//! any.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -30,6 +31,9 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     ];
     if !codes.row_means.is_empty() {
         members.push(("row_means", vector("<f4", &codes.row_means)));
+    }
+    if !codes.row_scales.is_empty() {
+        members.push(("row_scales", vector("<f4", &codes.row_scales)));
     }
     let pack = || -> zip::result::ZipResult<Vec<u8>> {
         let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
@@ -69,18 +73,23 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
         ));
     };
     let (offsets, indices) = (integers("indptr")?, integers("indices")?);
-    let has_means = archive.names().iter().any(|name| name == "row_means");
+    let names = archive.names().clone();
     let mut floats = |name: &str| archive.member(name)?.floats();
+    let mut of_rows = |name: &str| {
+        if names.iter().any(|there| there == name) {
+            floats(name)
+        } else {
+            Ok(Vec::new())
+        }
+    };
+    let (row_means, row_scales) = (of_rows("row_means")?, of_rows("row_scales")?);
     let arrays = Arrays {
         d_sae,
         offsets,
         indices,
         values: floats("data")?,
-        row_means: if has_means {
-            floats("row_means")?
-        } else {
-            Vec::new()
-        },
+        row_means,
+        row_scales,
     };
     arrays.of_rows(path, rows)
 }

@@ -21,6 +21,8 @@ const VALUES: &str =
     "REQUIRED GROUP values (LIST) { REPEATED GROUP list { REQUIRED FLOAT element; } }";
 /// A column that is there if the preprocessing removes each row's mean.
 const ROW_MEAN: &str = "row_mean";
+/// A column that is there if the preprocessing divides each row by a number of its own.
+const ROW_SCALE: &str = "row_scale";
 /// Key of the file's metadata that holds the number of latents.
 const D_SAE: &str = "d_sae";
 
@@ -34,12 +36,19 @@ fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
     let properties = WriterProperties::builder()
         .set_key_value_metadata(Some(vec![d_sae]))
         .build();
-    let means = if codes.row_means.is_empty() {
-        String::new()
-    } else {
-        format!("REQUIRED FLOAT {ROW_MEAN};")
-    };
-    let schema = format!("message codes {{ {INDICES} {VALUES} {means} }}");
+    let of_rows = [(ROW_MEAN, &codes.row_means), (ROW_SCALE, &codes.row_scales)];
+    let of_rows: Vec<_> = of_rows
+        .iter()
+        .filter(|(_, values)| !values.is_empty())
+        .collect();
+    let columns: Vec<String> = of_rows
+        .iter()
+        .map(|(name, _)| format!("REQUIRED FLOAT {name};"))
+        .collect();
+    let schema = format!(
+        "message codes {{ {INDICES} {VALUES} {} }}",
+        columns.concat()
+    );
     let mut writer = SerializedFileWriter::new(
         Vec::new(),
         Arc::new(parse_message_type(&schema)?),
@@ -56,8 +65,8 @@ fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
     let indices: Vec<i32> = codes.indices.iter().map(|&i| i as i32).collect();
     column::<Int32Type>(&mut group, &indices, &definition, &repetition)?;
     column::<FloatType>(&mut group, &codes.values, &definition, &repetition)?;
-    if !codes.row_means.is_empty() {
-        column::<FloatType>(&mut group, &codes.row_means, &[], &[])?;
+    for (_, values) in of_rows {
+        column::<FloatType>(&mut group, values, &[], &[])?;
     }
     group.close()?;
     writer.into_inner()
@@ -101,15 +110,17 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     }
     let mut offsets = vec![0];
     offsets.extend(indices.ends.iter().map(|&end| end as i64));
+    let of_rows = |name: &str| match table.find(name) {
+        Ok(leaf) => Ok(table.floats(leaf)?.values),
+        Err(_) => Ok(Vec::new()),
+    };
     let arrays = Arrays {
         d_sae,
         offsets,
         indices: indices.values,
         values: values.values,
-        row_means: match table.find(ROW_MEAN) {
-            Ok(leaf) => table.floats(leaf)?.values,
-            Err(_) => Vec::new(),
-        },
+        row_means: of_rows(ROW_MEAN)?,
+        row_scales: of_rows(ROW_SCALE)?,
     };
     arrays.assemble(path)
 }

@@ -1,4 +1,5 @@
-//! Codes as safetensors: `indptr` and `indices` (i64), `data` (f32), `shape`, perhaps `row_means`.
+//! Codes as safetensors: `indptr` and `indices` (i64), `data` (f32), `shape`, perhaps `row_means` and
+//! `row_scales`.
 
 use std::path::Path;
 
@@ -16,6 +17,9 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     if !codes.row_means.is_empty() {
         file.vector("row_means", &codes.row_means);
     }
+    if !codes.row_scales.is_empty() {
+        file.vector("row_scales", &codes.row_scales);
+    }
     file.write(path)
 }
 
@@ -26,16 +30,20 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     let &[rows, d_sae] = shape.as_slice() else {
         return Err(file.bad(format!("shape: expected two numbers, got {shape:?}")));
     };
+    let of_rows = |name: &str| {
+        if file.has(name) {
+            file.vector(name)
+        } else {
+            Ok(Vec::new())
+        }
+    };
     let arrays = Arrays {
         d_sae,
         offsets: file.vector("indptr")?,
         indices: file.vector("indices")?,
         values: file.vector("data")?,
-        row_means: if file.has("row_means") {
-            file.vector("row_means")?
-        } else {
-            Vec::new()
-        },
+        row_means: of_rows("row_means")?,
+        row_scales: of_rows("row_scales")?,
     };
     arrays.of_rows(path, rows)
 }

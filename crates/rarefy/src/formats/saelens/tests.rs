@@ -93,8 +93,8 @@ fn a_model_that_computes_something_else_is_refused() {
         ),
         (
             "\"normalize_activations\": \"none\"",
-            "\"normalize_activations\": \"layer_norm\"",
-            "normalize_activations: expected none, got layer_norm",
+            "\"normalize_activations\": \"expected_average_only_in\"",
+            "normalize_activations: expected none, constant_norm_rescale or layer_norm, got expected_average_only_in",
         ),
     ] {
         assert_eq!(text.matches(from).count(), 1, "{from}: {text}");

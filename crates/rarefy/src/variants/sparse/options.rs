@@ -33,7 +33,7 @@ pub(in crate::variants) const K_DIAL: Dial = Dial {
 
 pub(in crate::variants) const L1_DIAL: Dial = Dial {
     option: "l1",
-    settings: Settings::Times(&[4.0, 2.0, 1.0, 0.5, 0.25]),
+    settings: Settings::Times(&[2.0, 1.4, 1.0, 0.5, 0.25]),
 };
 
 pub(in crate::variants) const ROW_K: OptionInfo = OptionInfo {

@@ -1,0 +1,43 @@
+//! `rarefy convert`: a model for another program.
+
+use rarefy::Error;
+use rarefy::formats::saelens;
+use rarefy::model::Model;
+use serde_json::json;
+
+use crate::cli::ConvertArgs;
+use crate::{output, place};
+
+pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
+    place::folder(&args.out)?;
+    let mut entries = std::fs::read_dir(&args.out).into_iter().flatten();
+    if entries.next().is_some() {
+        let why = format!(
+            "{} holds other files; give a new or empty --out",
+            args.out.display()
+        );
+        return Err(Error::Conflict(why).into());
+    }
+    let model = Model::load(&args.path)?;
+    let steps = model.rows().names().join(", ");
+    // What it normalises row by row it writes down, and SAELens does the same.
+    let by_rows = model.pipeline.keeps_context().is_some() && model.pipeline.names().len() == 1;
+    let folded = !steps.is_empty() && !by_rows;
+    let model = if folded { model.folded()? } else { model };
+    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
+    saelens::save(&model, &args.out)?;
+    let out = args.out.display().to_string();
+    if args.json {
+        let folded = folded.then_some(steps);
+        return output::json(&json!({"out": out, "format": args.to, "folded": folded}));
+    }
+    let what = if folded {
+        format!(", {steps} worked into the weights")
+    } else {
+        String::new()
+    };
+    output::print(&format!(
+        "{} in SAELens's layout{what} -> {out}",
+        model.info.name
+    ))
+}

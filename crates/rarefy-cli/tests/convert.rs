@@ -1,0 +1,106 @@
+//! Normalised rows, and models for other programs.
+
+mod common;
+
+use common::{Place, all_fail, noise, npy, text};
+
+fn place() -> Place {
+    let place = Place::new();
+    let x: Vec<f32> = noise(1800).iter().map(|v| 3.0 * v + 1.0).collect();
+    place.write("x.npy", npy(6, &x));
+    place
+}
+
+const TRAIN: &str = "train x.npy --latents 16 --batch 100 --steps 30 -q";
+
+#[test]
+fn preprocessing_is_worked_into_the_weights() {
+    let place = place();
+    for steps in ["norm-average", "norm-square", "standardise,zca"] {
+        place.ok(&format!(
+            "{TRAIN} --arch relu --preprocess {steps} --out run --force"
+        ));
+        // The run's own model goes through its preprocessing, and another program is told so.
+        let config = text(&place.read("run/model/cfg.json"));
+        assert!(
+            config.contains("\"normalize_activations\": \"preprocess.safetensors\""),
+            "{config}"
+        );
+        let out = format!("folded-{}", steps.len());
+        let told = place.json(&format!("convert run --out {out} --json"));
+        assert_eq!(told["folded"], steps.replace(',', ", "));
+        let config = text(&place.read(&format!("{out}/cfg.json")));
+        assert!(
+            config.contains("\"normalize_activations\": \"none\""),
+            "{config}"
+        );
+        assert!(
+            !place
+                .path(&format!("{out}/preprocess.safetensors"))
+                .exists()
+        );
+        for model in ["run", &out] {
+            place.ok(&format!("encode {model} x.npy --out {model}.npy"));
+        }
+        let (before, after) = (
+            place.read_npy("run.npy"),
+            place.read_npy(&format!("{out}.npy")),
+        );
+        let apart = before.iter().zip(&after).map(|(a, b)| (a - b).abs());
+        let size = before.iter().fold(0.0f32, |size, v| size.max(v.abs()));
+        assert!(
+            size > 0.0 && apart.fold(0.0f32, f32::max) < 1e-4 * size,
+            "{steps}"
+        );
+    }
+    // What each row is divided by cannot be a weight, but has a name.
+    place.ok(&format!(
+        "{TRAIN} --arch topk --k 2 --preprocess layer-norm --out rows"
+    ));
+    place.ok("convert rows --out rows-out");
+    let config = text(&place.read("rows-out/cfg.json"));
+    assert!(
+        config.contains("\"normalize_activations\": \"layer_norm\""),
+        "{config}"
+    );
+    // The other way round its own scale and mean come back from the codes.
+    place.ok("encode rows x.npy --out codes.parquet");
+    place.ok("decode rows codes.parquet --out back.npy");
+    let said = place.run("decode rows codes.npz --out back.npy");
+    assert!(!said.status.success());
+}
+
+#[test]
+fn what_cannot_be_is_refused() {
+    let place = place();
+    place.ok(&format!(
+        "{TRAIN} --arch relu --preprocess clip-sd:2 --out clipped"
+    ));
+    place.ok(&format!(
+        "{TRAIN} --arch matching-pursuit --k 2 --preprocess scale --out pursuit"
+    ));
+    place.ok(&format!("{TRAIN} --arch relu --out plain"));
+    place.write("full/notes.txt", "mine");
+    all_fail(&place, REFUSED);
+}
+
+const REFUSED: &str = "$ convert clipped --out new
+2 error: preprocessing clip-sd:2 is no one matrix for all rows and cannot be worked into weights
+$ convert pursuit --out new
+2 error: architecture matching-pursuit encodes by its decoder, and with preprocessing worked in these would be two
+$ convert plain --out full
+2 error: full holds other files; give a new or empty --out
+$ convert missing --out new
+1 error: missing/cfg.json: No such file or directory (os error 2)
+hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors
+$ train missing.npy --arch topk --preprocess layer-norm --aux-unit absolute
+2 error: aux_unit absolute cannot be combined with preprocessing layer-norm: the auxiliary loss would be measured in units that each row has for itself; take `--aux-unit residual` or `--aux-coefficient 0`
+$ train missing.npy --arch topk --preprocess norm-row,layer-norm
+2 error: preprocess must be at most one of norm-row and layer-norm: a row's codes carry one scale, which `decode` puts back, got norm-row,layer-norm
+$ train missing.npy --arch topk --preprocess pca:0
+2 error: preprocess must be pca, pca:K or pca:K:EPS, got pca:0
+$ train missing.npy --arch topk --preprocess layernorm
+2 error: unknown preprocessing step `layernorm`, did you mean `layer-norm`? (known: scale, standardise, row-mean, norm-average, norm-square, norm-row, layer-norm, clip-sd, pca, zca)
+$ train x.npy --with x.npy --arch topk --preprocess layer-norm --out new
+2 error: preprocessing layer-norm takes something off each row that the decoded row would need back, and a crosscoder has no place to keep it
+";

@@ -1,0 +1,282 @@
+//! Rows brought to a common scale, against SAELens and `dictionary_learning`; preprocessing worked into the weights.
+
+use std::path::{Path, PathBuf};
+
+use rand::SeedableRng;
+use rarefy::Rng;
+use rarefy::binding::Binding;
+use rarefy::data::{Memory, Source};
+use rarefy::formats::saelens;
+use rarefy::model::Model;
+use rarefy::params::Params;
+use rarefy::preprocess::{Fitted, Pipeline};
+use rarefy::variants::{self, Architecture, BiasStart, Hyper, Info};
+use safetensors::SafeTensors;
+
+const D_IN: usize = 6;
+const D_SAE: usize = 10;
+
+/// `golden/normalise.py` made it.
+fn golden(name: &str) -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/normalise");
+    folder.join(name)
+}
+
+struct File(Vec<u8>);
+
+impl File {
+    fn open(path: &Path) -> Self {
+        Self(std::fs::read(path).unwrap())
+    }
+
+    fn f32(&self, name: &str) -> Vec<f32> {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        let (raw, rest) = file.tensor(name).unwrap().data().as_chunks();
+        assert!(rest.is_empty());
+        raw.iter().map(|raw| f32::from_le_bytes(*raw)).collect()
+    }
+
+    fn number(&self, name: &str) -> f64 {
+        let file = SafeTensors::deserialize(&self.0).unwrap();
+        f64::from_le_bytes(file.tensor(name).unwrap().data().try_into().unwrap())
+    }
+}
+
+#[track_caller]
+fn near(got: &[f32], expected: &[f32], room: f32, what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    let size = expected.iter().fold(0.0f32, |size, v| size.max(v.abs()));
+    assert!(size > 0.0, "{what}");
+    for (a, b) in got.iter().zip(expected) {
+        assert!((a - b).abs() <= room * size, "{what}: {a} {b}");
+    }
+}
+
+fn pipeline(step: &str, rows: &Memory) -> Pipeline {
+    Pipeline::fit(&[step.to_owned()], rows).unwrap()
+}
+
+#[test]
+fn factors_are_the_packages() {
+    let file = File::open(&golden("rows.safetensors"));
+    let rows = Memory::new("rows", D_IN, file.f32("x"));
+    for (step, factor) in [
+        ("norm-average", file.number("saelens_factor")),
+        (
+            "norm-square",
+            1.0 / file.number("dictionary_learning_factor"),
+        ),
+    ] {
+        let (scaled, _) = pipeline(step, &rows).apply(rows.as_slice().unwrap());
+        let expected: Vec<f32> = file
+            .f32("x")
+            .iter()
+            .map(|x| (f64::from(*x) * factor) as f32)
+            .collect();
+        near(&scaled, &expected, 1e-5, step);
+    }
+}
+
+/// Models that the package saved with a normalisation of each row give what they give there.
+#[test]
+fn rows_normalised_one_by_one_are_the_packages() {
+    for kind in ["constant_norm_rescale", "layer_norm"] {
+        let model = Model::load(&golden(kind)).unwrap();
+        let file = File::open(&golden(kind).join("outputs.safetensors"));
+        let x = file.f32("x");
+        near(&model.encode(&x).0, &file.f32("latents"), 1e-5, kind);
+        near(&model.reconstruct(&x), &file.f32("x_hat"), 2e-5, kind);
+        // And it is written as it was read.
+        let folder = tempfile::tempdir().unwrap();
+        model.save(folder.path()).unwrap();
+        let text = std::fs::read_to_string(folder.path().join("cfg.json")).unwrap();
+        assert!(
+            text.contains(&format!("\"normalize_activations\": \"{kind}\"")),
+            "{text}"
+        );
+        assert!(!folder.path().join("preprocess.safetensors").exists());
+        assert_eq!(
+            Model::load(folder.path()).unwrap().reconstruct(&x),
+            model.reconstruct(&x)
+        );
+    }
+}
+
+/// SAELens's own fold of its factor.
+#[test]
+fn folded_weights_are_the_packages() {
+    let file = File::open(&golden("rows.safetensors"));
+    let rows = Memory::new("rows", D_IN, file.f32("x"));
+    let info = variants::find("relu").unwrap();
+    let hyper = Hyper::check(info.options, []).unwrap();
+    let layout = (info.build)(&hyper)
+        .unwrap()
+        .layout(&Binding::autoencoder(D_IN), D_SAE);
+    let params = |when: &str| {
+        let mut params = Params::zeros(&layout);
+        for (ours, theirs) in [("b_enc", "b_enc"), ("w_dec", "W_dec"), ("b_dec", "b_dec")] {
+            params
+                .get_mut(ours)
+                .copy_from_slice(&file.f32(&format!("{when}.{theirs}")));
+        }
+        let w_enc = file.f32(&format!("{when}.W_enc"));
+        let transposed = (0..D_SAE * D_IN).map(|i| w_enc[i % D_IN * D_SAE + i / D_IN]);
+        params
+            .get_mut("w_enc")
+            .copy_from_slice(&transposed.collect::<Vec<f32>>());
+        params
+    };
+    let scaled = pipeline("norm-average", &rows);
+    let model = Model::new(info, hyper, params("before"), scaled, None).unwrap();
+    let folded = model.folded().unwrap();
+    near(
+        folded.params().values(),
+        params("after").values(),
+        1e-5,
+        "weights",
+    );
+}
+
+/// A model of rows of this width as it starts from the seed, with biases that matter and whatever it has of its own.
+fn made_up(info: &'static Info, binding: &Binding, rows: &Memory) -> (Hyper, Params) {
+    let given = info
+        .dial
+        .filter(|dial| dial.option == "k")
+        .map(|_| ("k", "2".to_owned()));
+    let hyper = Hyper::check(info.options, given).unwrap();
+    let architecture = (info.build)(&hyper).unwrap();
+    let mut rng = Rng::seed_from_u64(5);
+    let start = (binding, BiasStart::Mean);
+    let mut params = architecture.init(start, D_SAE, rows, &mut rng).unwrap();
+    for (j, b) in params.get_mut("b_enc").iter_mut().enumerate() {
+        *b += 0.1 * (j as f32).sin();
+    }
+    if binding.skip {
+        let w_skip = params.get_mut("w_skip").iter_mut().enumerate();
+        w_skip.for_each(|(i, w)| *w = 0.3 * (i as f32).cos());
+    }
+    if params.find("threshold").is_some() {
+        params.get_mut("threshold").fill(0.25);
+    }
+    (hyper, params)
+}
+
+/// Whatever the architecture, the binding and the steps: the same latents and outputs from raw rows.
+#[test]
+fn a_folded_model_computes_the_same() {
+    let x = File::open(&golden("rows.safetensors")).f32("x");
+    let rows = Memory::new("rows", D_IN, x.clone());
+    let transcoder = Binding::new(&[4], Some(2)).unwrap();
+    let bindings = [
+        Binding::autoencoder(D_IN),
+        Binding::autoencoder(D_IN).centred(false),
+        Binding::new(&[2, 4], None).unwrap(),
+        transcoder.clone(),
+        transcoder.skipping(true),
+    ];
+    let mut folded = 0;
+    for steps in [
+        "norm-average",
+        "standardise",
+        "zca",
+        "pca",
+        "pca:2",
+        "scale,zca:0.1",
+    ] {
+        let steps: Vec<String> = steps.split(',').map(str::to_owned).collect();
+        for raw in &bindings {
+            let fitted = Fitted::fit(&steps, None, &rows, raw).unwrap();
+            let (prepared, _) = fitted.rows().apply(&x);
+            let binding = fitted
+                .binding
+                .clone()
+                .centred(raw.centre)
+                .skipping(raw.skip);
+            let prepared = Memory::new("prepared", binding.row(), prepared);
+            for info in variants::VARIANTS {
+                let hyper = Hyper::check(info.options, []).unwrap();
+                let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {
+                    continue;
+                };
+                if sparse.pursues() {
+                    continue;
+                }
+                let (hyper, params) = made_up(info, &binding, &prepared);
+                let (inputs, target) = (fitted.inputs.clone(), fitted.target.clone());
+                let bound = (binding.clone(), params);
+                let model = Model::bound(info, hyper, bound, inputs, target).unwrap();
+                let what = format!("{} {} {steps:?} {:?}", info.name, raw.name(), raw.centre);
+                if info.name == "gated" && !raw.centre {
+                    assert!(model.folded().is_err(), "{what}");
+                    continue;
+                }
+                let plain = model.folded().unwrap();
+                assert!(plain.rows().is_identity(), "{what}");
+                let inputs = raw.split(&x).0;
+                near(
+                    &plain.encode(&inputs).0,
+                    &model.encode(&inputs).0,
+                    2e-4,
+                    &what,
+                );
+                near(
+                    &plain.reconstruct(&inputs),
+                    &model.reconstruct(&inputs),
+                    2e-4,
+                    &what,
+                );
+                // And it lies on disk as a model without preprocessing.
+                let folder = tempfile::tempdir().unwrap();
+                saelens::save(&plain, folder.path()).unwrap();
+                assert!(!folder.path().join("preprocess.safetensors").exists());
+                folded += 1;
+            }
+        }
+    }
+    assert!(folded > 200, "{folded}");
+}
+
+#[test]
+fn what_cannot_be_folded_says_why() {
+    let rows = Memory::new(
+        "rows",
+        D_IN,
+        File::open(&golden("rows.safetensors")).f32("x"),
+    );
+    let error = |arch: &str, step: &str| {
+        let info = variants::find(arch).unwrap();
+        let binding = Binding::autoencoder(D_IN);
+        let (hyper, params) = made_up(info, &binding, &rows);
+        let model = Model::new(info, hyper, params, pipeline(step, &rows), None).unwrap();
+        model.folded().err().unwrap().to_string()
+    };
+    assert!(error("relu", "layer-norm").contains("layer-norm is no one matrix"));
+    assert!(error("relu", "clip-sd:2").contains("clip-sd:2 is no one matrix"));
+    assert!(error("kl", "standardise").contains("behind a sigmoid"));
+    assert!(error("matching-pursuit", "scale").contains("encodes by its decoder"));
+}
+
+/// Rows come back as they were, and what they were divided by travels with their codes.
+#[test]
+fn rows_normalised_one_by_one_come_back() {
+    let x = File::open(&golden("rows.safetensors")).f32("x");
+    let rows = Memory::new("rows", D_IN, x.clone());
+    for step in ["norm-row", "layer-norm", "row-mean"] {
+        let pipeline = pipeline(step, &rows);
+        let (prepared, context) = pipeline.apply(&x);
+        near(&pipeline.invert(&prepared, &context), &x, 1e-6, step);
+        assert_ne!(prepared, x);
+        let info = variants::find("topk").unwrap();
+        let (hyper, params) = made_up(info, &Binding::autoencoder(D_IN), &rows);
+        let model = Model::new(info, hyper, params, pipeline, None).unwrap();
+        let codes = model.codes(&x, 0.0);
+        let folder = tempfile::tempdir().unwrap();
+        for ending in ["npz", "safetensors", "parquet"] {
+            let path = folder.path().join(format!("codes.{ending}"));
+            rarefy::formats::codes::write(&path, &codes).unwrap();
+            let back = rarefy::formats::codes::read(&path).unwrap();
+            assert_eq!(back, codes, "{step} {ending}");
+            assert_eq!(model.decode_codes(&back), model.reconstruct(&x), "{step}");
+        }
+    }
+}
