@@ -26,6 +26,7 @@ const AIDS: &[(&str, &str)] = &[
         "--resample-every 6 --resample dictionary-learning",
     ),
     ("topk --k 4", "--b-dec-start mean"),
+    ("relu", "--p-end 0.5 --p-from 3"),
 ];
 
 #[test]
@@ -111,6 +112,10 @@ $ train missing.npy --arch topk --k 4 --k-start 65 --latents 64
 2 error: k_start must be at most the 64 latents, got 65
 $ train missing.npy --arch topk --k-start 0
 2 error: k_start must be a finite number above 0, got 0
+$ train missing.npy --arch topk --latents 64 --k 4 --p-end 0.5
+2 error: p_end is where the p of a norm ends, and this architecture's penalty has none
+$ train missing.npy --arch relu --latents 64 --p-from 5
+2 error: p_from wants the p that a run ends with: give `--p-end`
 $ train missing.npy --arch topk --ema 1
 2 error: ema must be at least 0 and below 1, got 1
 $ train missing.npy --arch topk --beta1 -0.1

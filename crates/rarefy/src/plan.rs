@@ -250,6 +250,9 @@ impl Plan {
             if train.lr_schedule == Shape::Cosine {
                 train.lr_end = Some(self.lr * self.course.schedule.end);
             }
+            if let Some((_, _, from)) = self.course.p {
+                train.p_from = Some(from);
+            }
             if train.k_start.is_some() {
                 train.k_anneal = Some(self.course.k_anneal);
             }

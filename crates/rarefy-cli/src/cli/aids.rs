@@ -28,6 +28,12 @@ pub struct AidArgs {
     /// Steps over which it goes from --k-start to --k [default: half the run].
     #[arg(long, value_name = "N", help_heading = "Course of the run")]
     pub k_anneal: Option<usize>,
+    /// The p that relu's norm comes down to; its coefficient keeps the penalty as large as it was.
+    #[arg(long, value_name = "X", help_heading = "Course of the run")]
+    pub p_end: Option<f64>,
+    /// Step from which p comes down, until the end [default: half the run].
+    #[arg(long, value_name = "N", help_heading = "Course of the run")]
+    pub p_from: Option<usize>,
     /// Adam's decay of the mean gradient [default: 0.9; of signum 0.95].
     #[arg(long, value_name = "X", help_heading = "Course of the run")]
     pub beta1: Option<f64>,
@@ -62,6 +68,8 @@ impl AidArgs {
             ("train.sparsity_warmup", count(self.sparsity_warmup)),
             ("train.k_start", number(self.k_start)),
             ("train.k_anneal", count(self.k_anneal)),
+            ("train.p_end", number(self.p_end)),
+            ("train.p_from", count(self.p_from)),
             ("train.beta1", number(self.beta1)),
             ("train.beta2", number(self.beta2)),
             ("train.ema", number(self.ema)),

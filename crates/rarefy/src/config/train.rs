@@ -65,6 +65,12 @@ pub struct TrainConfig {
     /// Steps over which it does; half the run if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k_anneal: Option<usize>,
+    /// The p that an annealed norm ends with; p stays if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_end: Option<f64>,
+    /// The step from which p comes down; half the run if absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub p_from: Option<usize>,
     /// Steps over which the sparsity penalty rises from 0 to its weight; a tenth of the run if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity_warmup: Option<usize>,
@@ -116,6 +122,8 @@ impl Default for TrainConfig {
             lr_end: None,
             k_start: None,
             k_anneal: None,
+            p_end: None,
+            p_from: None,
             sparsity_warmup: None,
             momentum: 0.9,
             beta1: None,
@@ -146,6 +154,8 @@ impl TrainConfig {
             lr_end: Some(1.0),
             k_start: Some(1.0),
             k_anneal: Some(1),
+            p_end: Some(1.0),
+            p_from: Some(1),
             beta1: Some(0.0),
             ema: Some(0.0),
             clip: Some(Clip::None),

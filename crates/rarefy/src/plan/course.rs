@@ -16,6 +16,8 @@ pub struct Course {
     pub k_start: f64,
     /// Steps over which they go from one to the other.
     pub k_anneal: usize,
+    /// Where a norm's p begins and ends, and the step from which it comes down, if it does.
+    pub p: Option<(f64, f64, usize)>,
 }
 
 impl Course {
@@ -47,7 +49,9 @@ impl Course {
                 return Err(Error::Conflict(why.into()));
             }
         };
+        let p = annealed_p(train, architecture, steps)?;
         Ok(Self {
+            p,
             schedule: Schedule {
                 steps,
                 warmup: train.lr_warmup,
@@ -75,7 +79,34 @@ impl Course {
         Now {
             sparsity: done(self.sparsity_warmup),
             density: self.k_start * (1.0 - at) + at,
+            p: None,
         }
+    }
+}
+
+/// The course of p, if the user wants one.
+fn annealed_p(
+    train: &TrainConfig,
+    architecture: &Architecture,
+    steps: usize,
+) -> Result<Option<(f64, f64, usize)>> {
+    let refuse = |why: &str| Err(Error::Conflict(why.into()));
+    let own = match architecture {
+        Architecture::Sparse(sparse) => sparse.annealed_p(),
+        Architecture::Dense(_) => None,
+    };
+    match (train.p_end, own) {
+        (None, _) if train.p_from.is_some() => {
+            refuse("p_from wants the p that a run ends with: give `--p-end`")
+        }
+        (None, _) => Ok(None),
+        (Some(_), None) => {
+            refuse("p_end is where the p of a norm ends, and this architecture's penalty has none")
+        }
+        (Some(end), Some(_)) if !(end > 0.0 && end.is_finite()) => {
+            Err(Error::hyper("p_end", "a finite number above 0", end))
+        }
+        (Some(end), Some(p)) => Ok(Some((p, end, train.p_from.unwrap_or(steps / 2)))),
     }
 }
 
@@ -105,6 +136,7 @@ mod tests {
             sparsity_warmup: 4,
             k_start: 40.0 / 4.0,
             k_anneal: 5,
+            p: None,
         };
         let k: Vec<usize> = (0..7).map(|step| course.now(step).k(4)).collect();
         assert_eq!(k, [40, 33, 26, 18, 11, 4, 4]);

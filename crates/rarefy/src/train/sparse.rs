@@ -1,5 +1,6 @@
 //! Runs of the sparse engine: Adam over mini-batches, and the threshold at the end.
 
+pub mod anneal;
 mod average;
 mod backward;
 mod blocks;
@@ -20,8 +21,9 @@ use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
 use crate::params::Params;
 use crate::plan::Plan;
-use crate::variants::{Batch, Parts, Sparse, Threshold};
+use crate::variants::{Batch, Now, Parts, Sparse, Threshold};
 
+use anneal::{UPDATES, Updates};
 use step::{Report, Settings, Step};
 
 /// Rows that a threshold is calibrated on, at most.
@@ -80,13 +82,26 @@ fn in_memory<'a>(rows: &'a dyn Source, buffer: &'a mut Vec<f32>) -> Result<&'a [
     Ok(buffer)
 }
 
+/// What the architecture is told at the next step.
+fn now(plan: &Plan, state: &State) -> Now {
+    let now = plan.course.now(state.step);
+    match &state.annealing {
+        None => now,
+        Some(annealing) => Now {
+            sparsity: now.sparsity * annealing.factor(),
+            p: Some([annealing.p(), annealing.next().unwrap_or(annealing.p())]),
+            ..now
+        },
+    }
+}
+
 /// One step on the rows `x`.
 fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result<Progress> {
     let settings = Settings {
         lr: rate(plan, state.step),
         clip: plan.clip,
         unit_norm: plan.unit_norm,
-        now: plan.course.now(state.step),
+        now: now(plan, state),
     };
     let report = step.run(
         &mut state.params,
@@ -107,6 +122,10 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
             rows: 1,
             statistics: vec![f64::from(smallest)],
         });
+    }
+    if let (Some(annealing), Some((start, end, from))) = (&mut state.annealing, plan.course.p) {
+        let updates = Updates::new(UPDATES, (from, plan.steps), (start, end));
+        annealing.after(&updates, state.step, report.norms);
     }
     state.step += 1;
     if let (Some(ema), Some(decay)) = (&mut state.ema, plan.config.train.ema) {

@@ -5,6 +5,7 @@ use std::path::Path;
 use rand::SeedableRng;
 
 use super::Moving;
+use super::sparse::anneal::Annealing;
 use crate::config::OptimizerKind;
 use crate::data::Source;
 use crate::optim::descent::Rule;
@@ -32,6 +33,8 @@ pub struct State {
     pub moving: Option<Moving>,
     /// Rows that each latent has not fired for; empty where nothing depends on it.
     pub since_fired: Vec<u64>,
+    /// Where a norm's p stands, if it is annealed.
+    pub annealing: Option<Annealing>,
     /// The moving average of the parameters, if the model is to be that.
     pub ema: Option<Vec<f32>>,
     /// What the optimiser needs to see that it has converged: L-BFGS the objective's last values, Adam
@@ -124,6 +127,7 @@ impl State {
             optimizer,
             moving,
             since_fired,
+            annealing: plan.course.p.map(|(start, ..)| Annealing::new(start)),
             ema: plan.config.train.ema.map(|_| vec![0.0; length]),
             recent: Vec::new(),
         }
@@ -132,7 +136,7 @@ impl State {
     /// Writes the state as one safetensors file, atomically.
     ///
     /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `ema`, `moving`,
-    /// `averaged` and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
+    /// `annealing`, `averaged` and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -160,6 +164,9 @@ impl State {
         }
         if !self.since_fired.is_empty() {
             file.vector("since_fired", &self.since_fired);
+        }
+        if let Some(annealing) = &self.annealing {
+            file.vector("annealing", annealing.to_values());
         }
         if let Some(ema) = &self.ema {
             file.vector("ema", ema);
@@ -224,6 +231,10 @@ impl State {
                         .map_err(|_| file.bad("tensor `averaged` has another length"))?;
                 }
             }
+        }
+        if let Some(annealing) = &mut state.annealing {
+            *annealing = Annealing::from_values(&file.vector::<f64>("annealing")?)
+                .ok_or_else(|| file.bad("tensor `annealing` has another length"))?;
         }
         if state.ema.is_some() {
             state.ema = Some(vector("ema")?);

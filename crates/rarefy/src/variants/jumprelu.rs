@@ -296,6 +296,7 @@ impl Sparse for JumpRelu {
         RowTerms {
             penalty,
             weights: weights.into_iter().map(|w| w as f32).collect(),
+            ..RowTerms::default()
         }
     }
 

@@ -77,6 +77,30 @@ struct Relu {
     root: bool,
 }
 
+impl Relu {
+    /// The p of this step.
+    fn p(&self, batch: &SparseBatch) -> f64 {
+        batch.now.p.map_or(self.p, |[p, _]| p)
+    }
+
+    /// A row's `S^(1/p)` and its derivative by S times p, or S and p.
+    fn norm(&self, batch: &SparseBatch, row: usize, p: f64) -> (f64, f64) {
+        let entries = batch.codes.offsets[row]..batch.codes.offsets[row + 1];
+        let indices = &batch.codes.indices[entries.clone()];
+        let values = &batch.codes.values[entries];
+        let sum: f64 = indices
+            .iter()
+            .zip(values)
+            .map(|(&j, &f)| (f64::from(f) * f64::from(batch.norms[j as usize])).powf(p))
+            .sum();
+        match self.root {
+            true if sum > 0.0 => (sum.powf(1.0 / p), sum.powf(1.0 / p - 1.0)),
+            true => (0.0, 0.0),
+            false => (sum, p),
+        }
+    }
+}
+
 impl Sparse for Relu {
     fn aux(&self) -> Aux {
         self.aux
@@ -102,26 +126,22 @@ impl Sparse for Relu {
         true
     }
 
+    fn annealed_p(&self) -> Option<f64> {
+        Some(self.p)
+    }
+
     /// The penalty, and of each row `l1/m dS^(1/p)/dS p`, what is left of the derivative by u but `u^(p-1)`.
     fn rows(&self, batch: &SparseBatch) -> RowTerms {
         let share = batch.now.sparsity * self.l1 / batch.n as f64;
         let mut terms = RowTerms::default();
-        for ends in batch.codes.offsets.windows(2) {
-            let entries = ends[0]..ends[1];
-            let indices = &batch.codes.indices[entries.clone()];
-            let values = &batch.codes.values[entries];
-            let sum: f64 = indices
-                .iter()
-                .zip(values)
-                .map(|(&j, &f)| (f64::from(f) * f64::from(batch.norms[j as usize])).powf(self.p))
-                .sum();
-            let (penalty, weight) = match self.root {
-                true if sum > 0.0 => (sum.powf(1.0 / self.p), sum.powf(1.0 / self.p - 1.0)),
-                true => (0.0, 0.0),
-                false => (sum, self.p),
-            };
-            terms.penalty += share * penalty;
+        for row in 0..batch.n {
+            let (norm, weight) = self.norm(batch, row, self.p(batch));
+            terms.penalty += share * norm;
             terms.weights.push((share * weight) as f32);
+            if let Some([_, next]) = batch.now.p {
+                terms.norms[0] += norm / batch.n as f64;
+                terms.norms[1] += self.norm(batch, row, next).0 / batch.n as f64;
+            }
         }
         terms
     }
@@ -131,7 +151,8 @@ impl Sparse for Relu {
         let mut by_norm = 0.0;
         for ((by, &f), &row) in by.iter_mut().zip(entries.values).zip(entries.rows) {
             let f = f64::from(f);
-            let by_u = f64::from(batch.terms.weights[row as usize]) * (f * norm).powf(self.p - 1.0);
+            let by_u =
+                f64::from(batch.terms.weights[row as usize]) * (f * norm).powf(self.p(batch) - 1.0);
             *by += (by_u * norm) as f32;
             by_norm += by_u * f;
         }

@@ -97,6 +97,11 @@ pub trait Sparse: Twin + Send + Sync {
         None
     }
 
+    /// The p of its penalty's norm, if a run may end with another.
+    fn annealed_p(&self) -> Option<f64> {
+        None
+    }
+
     /// Whether [`SparseBatch::norms`] are wanted.
     fn wants_norms(&self) -> bool {
         false
@@ -209,6 +214,8 @@ pub struct Now {
     pub sparsity: f64,
     /// What the number of latents that a row keeps is multiplied by.
     pub density: f64,
+    /// The p of a penalty's norm, and the p that follows, if they change.
+    pub p: Option<[f64; 2]>,
 }
 
 impl Default for Now {
@@ -216,6 +223,7 @@ impl Default for Now {
         Self {
             sparsity: 1.0,
             density: 1.0,
+            p: None,
         }
     }
 }
@@ -252,6 +260,8 @@ pub struct RowTerms {
     pub penalty: f64,
     /// One for each row, or none.
     pub weights: Vec<f32>,
+    /// Without its coefficient, at this p and at the one that follows: see [`Now::p`].
+    pub norms: [f64; 2],
 }
 
 /// One latent's entries in a batch.

@@ -24,6 +24,7 @@ use rarefy::codes::Codes;
 use rarefy::config::Recipe;
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
+use rarefy::train::sparse::anneal::{Annealing, Updates};
 use rarefy::train::sparse::resample::revive;
 use rarefy::train::sparse::step::{Report, Settings, Step};
 use rarefy::variants::{self, Architecture, Hyper, Now};
@@ -127,7 +128,7 @@ impl Golden {
     }
 }
 
-fn architecture(case: &Case, golden: &Golden, step: usize) -> Architecture {
+fn architecture(case: &Case, golden: &Golden) -> Architecture {
     let info = variants::find(case.arch).unwrap();
     let mut given: Vec<(&str, String)> = case
         .options
@@ -135,10 +136,10 @@ fn architecture(case: &Case, golden: &Golden, step: usize) -> Architecture {
         .map(|(k, v)| (*k, (*v).to_owned()))
         .collect();
     given.push(("dead_after", "1000".into()));
-    // Annealing moves these two from step to step.
-    if let Some(p) = golden.steps("p") {
-        given.push(("p", p[step].to_string()));
-        given.push(("l1", golden.f64("sparsity_coeff")[step].to_string()));
+    // Annealing moves them from here.
+    if golden.has("p") {
+        given.push(("p", golden.text("p_start")));
+        given.push(("l1", golden.text("initial_sparsity_penalty")));
     }
     let hyper = Hyper::check(info.options, given).unwrap();
     (info.build)(&hyper).unwrap()
@@ -212,7 +213,7 @@ fn five_steps(case: &Case) {
     let size = |key: &str| golden.text(key).parse::<usize>().unwrap();
     let (d_in, d_sae) = (size("d_in"), size("d_sae"));
     let binding = Binding::autoencoder(d_in).centred(case.centred);
-    let like = Params::zeros(&architecture(case, &golden, 0).layout(&binding, d_sae));
+    let like = Params::zeros(&architecture(case, &golden).layout(&binding, d_sae));
     let mut params = golden.params("before", &like);
     if !golden.has("before.W_enc") {
         let w_dec = params.get("w_dec").to_vec();
@@ -232,8 +233,9 @@ fn five_steps(case: &Case) {
     let scale = golden
         .steps("sparsity_scale")
         .unwrap_or_else(|| vec![1.0; STEPS]);
+    let mut annealing = annealing(&golden);
     for (step, lr) in golden.f64("lr").into_iter().enumerate() {
-        let architecture = architecture(case, &golden, step);
+        let architecture = architecture(case, &golden);
         let Architecture::Sparse(sparse) = &architecture else {
             panic!("all of them are sparse")
         };
@@ -243,7 +245,10 @@ fn five_steps(case: &Case) {
             clip: case.clip,
             unit_norm: case.unit,
             now: Now {
-                sparsity: scale[step],
+                sparsity: scale[step] * annealing.as_ref().map_or(1.0, |(a, _)| a.factor()),
+                p: annealing
+                    .as_ref()
+                    .map(|(a, _)| [a.p(), a.next().unwrap_or(a.p())]),
                 ..Now::default()
             },
         };
@@ -252,6 +257,17 @@ fn five_steps(case: &Case) {
         let report = one.run(&mut params, &mut descent, &mut since_fired, &x, &settings);
         let what = format!("{} step {}", case.file, step + 1);
         parts_near(&what, &report, &golden, case, step);
+        if let Some((annealing, updates)) = &mut annealing {
+            let told = golden
+                .text("initial_sparsity_penalty")
+                .parse::<f64>()
+                .unwrap();
+            near(&format!("{what}, p"), annealing.p(), golden.f64("p")[step]);
+            let coefficient = told * annealing.factor();
+            let want = golden.f64("sparsity_coeff")[step];
+            near(&format!("{what}, coefficient"), coefficient, want);
+            annealing.after(updates, size("first_step") + step, report.norms);
+        }
         if step == 0 {
             codes_near(&what, one.codes(), &golden.f32("step1.acts"));
             let what = format!("{what}, gradient");
@@ -263,6 +279,20 @@ fn five_steps(case: &Case) {
     }
     let what = format!("{}, weights after five steps", case.file);
     blocks_near(&what, &params, &golden, "after");
+}
+
+/// How the package brings p down, if it does.
+fn annealing(golden: &Golden) -> Option<(Annealing, Updates)> {
+    let number = |key: &str| golden.text(key).parse::<f64>().unwrap();
+    golden.has("p").then(|| {
+        let steps = (
+            number("anneal_start") as usize,
+            number("anneal_end") as usize,
+        );
+        let p = (number("p_start"), number("p_end"));
+        let updates = Updates::new(number("n_sparsity_updates") as usize, steps, p);
+        (Annealing::new(p.0), updates)
+    })
 }
 
 /// The latents and rows that the package drew, and that it drew by our chances.

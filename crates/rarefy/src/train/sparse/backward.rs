@@ -20,6 +20,8 @@ pub(super) struct Found {
     pub(super) norm: f64,
     /// The sparsity penalty.
     pub(super) penalty: f64,
+    /// See [`crate::variants::RowTerms::norms`].
+    pub(super) norms: [f64; 2],
 }
 
 impl Step<'_> {
@@ -60,10 +62,12 @@ impl Step<'_> {
                 squares += by * by;
             }
         }
+        let norms = batch.terms.norms;
         (self.gradient, self.touched) = (gradient, touched);
         Found {
             norm: squares.sqrt(),
             penalty,
+            norms,
         }
     }
 

@@ -21,6 +21,7 @@
 
 use rayon::prelude::*;
 
+use super::backward::Found;
 use super::blocks::{Blocks, Shape};
 use super::reading::Reading;
 use super::unroll::Unrolled;
@@ -53,6 +54,8 @@ pub struct Report {
     pub mse: f64,
     /// The sparsity penalty with its coefficient.
     pub penalty: f64,
+    /// It without its coefficient, at this p and at the one that follows, where p is annealed.
+    pub norms: [f64; 2],
     /// The auxiliary losses with their coefficients: the dead latents' and that of a second reading.
     pub auxiliary: f64,
     /// Norm of the gradient before clipping.
@@ -187,7 +190,7 @@ impl<'a> Step<'a> {
         self.explain_rest(params, n);
         done(Stage::Auxiliary);
         let found = self.backward(params, settings, n);
-        let report = self.report(n, found.penalty, found.norm);
+        let report = self.report(n, &found);
         done(Stage::Backward);
         self.update(params, descent, found.norm, settings);
         done(Stage::Update);
@@ -305,17 +308,18 @@ impl<'a> Step<'a> {
         batch
     }
 
-    fn report(&self, n: usize, penalty: f64, gradient_norm: f64) -> Report {
+    fn report(&self, n: usize, found: &Found) -> Report {
         let auxiliary = self.rest.iter().chain(&self.second);
         let values = self.main.codes.values.iter().map(|value| value.abs());
         Report {
             reconstruction: self.main.weighted_square() / n as f64,
             mse: self.main.left.last().map_or(0.0, |left| left.square) / n as f64,
-            penalty,
+            penalty: found.penalty,
+            norms: found.norms,
             auxiliary: auxiliary
                 .map(|reading| reading.scale / 2.0 * reading.weighted_square())
                 .sum(),
-            gradient_norm,
+            gradient_norm: found.norm,
             l0: self.active as f64 / n as f64,
             dead: self.dead.len(),
             smallest: values.filter(|value| *value > 0.0).reduce(f32::min),

@@ -1,0 +1,130 @@
+//! A norm's p that comes down in the course of a run, and a coefficient that keeps the penalty where it was.
+//!
+//! At each of some updates, evenly over the annealed steps, p goes to its next value, and the coefficient is
+//! multiplied by the mean of the penalty at the old p over that at the new one, of the last steps: the penalty goes
+//! on as large as it was.
+//!
+//! Source: Karvonen et al. 2024, *Measuring progress in dictionary learning with board game models*, arXiv:2408.00113,
+//! as `dictionary_learning` 0.1.0 does it.
+
+use std::collections::VecDeque;
+
+/// Updates of p, and steps whose penalties are compared at each: the package's defaults.
+pub const UPDATES: usize = 10;
+const QUEUE: usize = 10;
+
+/// The updates: at which steps, and the p that follows.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Updates {
+    at: Vec<usize>,
+    p: Vec<f64>,
+}
+
+impl Updates {
+    /// `count` of them from step `first` to step `last`, p from `start` to `end`.
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::train::sparse::anneal::{Annealing, Updates};
+    /// let updates = Updates::new(3, (2, 4), (0.9, 0.5));
+    /// let mut annealing = Annealing::new(0.9);
+    /// // The penalty is 6 at the old p and 12 at the new one, so half the coefficient keeps it where it was.
+    /// for step in 0..4 {
+    ///     annealing.after(&updates, step, [6.0, 12.0]);
+    /// }
+    /// assert!((annealing.p() - 0.7).abs() < 1e-12 && annealing.factor() == 0.5);
+    /// ```
+    pub fn new(count: usize, (first, last): (usize, usize), (start, end): (f64, f64)) -> Self {
+        let share = |i: usize| i as f64 / (count.max(2) - 1) as f64;
+        let between = |a: f64, b: f64, i: usize| a + (b - a) * share(i);
+        Self {
+            at: (0..count)
+                .map(|i| between(first as f64, last as f64, i) as usize)
+                .collect(),
+            p: (0..count).map(|i| between(start, end, i)).collect(),
+        }
+    }
+}
+
+/// Where an annealed run stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Annealing {
+    p: f64,
+    next: Option<f64>,
+    factor: f64,
+    done: usize,
+    /// The penalties, without their coefficient, at p and at the next p, of the last steps.
+    queue: VecDeque<[f64; 2]>,
+}
+
+impl Annealing {
+    /// Before the first step.
+    pub fn new(p: f64) -> Self {
+        Self {
+            p,
+            next: None,
+            factor: 1.0,
+            done: 0,
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// The p of this step.
+    pub fn p(&self) -> f64 {
+        self.p
+    }
+
+    /// The p that follows, once annealing has begun.
+    pub fn next(&self) -> Option<f64> {
+        self.next
+    }
+
+    /// What the coefficient is multiplied by.
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// Takes a step's penalties, and goes on to the next p where that is due after it.
+    pub fn after(&mut self, updates: &Updates, step: usize, norms: [f64; 2]) {
+        if self.next.is_some() {
+            self.queue.push_back(norms);
+            if self.queue.len() > QUEUE {
+                self.queue.pop_front();
+            }
+        }
+        if updates.at.get(self.done) != Some(&step) {
+            return;
+        }
+        let mean = |which: usize| self.queue.iter().map(|norms| norms[which]).sum::<f64>();
+        if self.next.is_some() && mean(1) > 0.0 {
+            self.factor *= mean(0) / mean(1);
+        }
+        self.p = updates.p[self.done];
+        let last = updates.p.len() - 1;
+        self.next = Some(updates.p[(self.done + 1).min(last)]);
+        self.done += 1;
+    }
+
+    /// Everything, as numbers for a checkpoint.
+    pub(crate) fn to_values(&self) -> Vec<f64> {
+        let next = self.next.unwrap_or(f64::NAN);
+        let mut values = vec![self.p, next, self.factor, self.done as f64];
+        values.extend(self.queue.iter().flatten());
+        values
+    }
+
+    /// What [`Annealing::to_values`] wrote.
+    pub(crate) fn from_values(values: &[f64]) -> Option<Self> {
+        let [p, next, factor, done, queue @ ..] = values else {
+            return None;
+        };
+        let (pairs, rest) = queue.as_chunks::<2>();
+        rest.is_empty().then(|| Self {
+            p: *p,
+            next: Some(*next).filter(|next| !next.is_nan()),
+            factor: *factor,
+            done: *done as usize,
+            queue: pairs.iter().copied().collect(),
+        })
+    }
+}
