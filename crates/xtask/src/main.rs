@@ -33,8 +33,12 @@ enum Chore {
     },
     /// Make the embedded samples under data/ anew from their pinned packages.
     Samples,
-    /// Make the golden numbers of the tests anew with the peers' packages.
-    Golden,
+    /// Make the golden numbers of the tests anew with the packages that they come of.
+    Golden {
+        /// Those of PyTorch and of the libraries that train on it, a download of gigabytes.
+        #[arg(long)]
+        peers: bool,
+    },
     /// Fetch data that is too large or too unclearly licensed to be vendored, into data/fetched/.
     Fetch {
         /// Which data.
@@ -61,7 +65,8 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Tidy => tidy::run(),
         Chore::Docs { check } => docs::run(check),
         Chore::Samples => python::samples(),
-        Chore::Golden => python::golden(),
+        Chore::Golden { peers: false } => python::golden(),
+        Chore::Golden { peers: true } => python::peers(),
         Chore::Fetch { what } => python::fetch(&what),
         Chore::Mutants => mutants::run(),
     }

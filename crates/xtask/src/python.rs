@@ -38,6 +38,32 @@ pub fn golden() -> Result<()> {
     run(Command::new(&python).arg(tests.join("golden/scipy_lbfgs.py")))
 }
 
+/// What the peers' own packages train and compute, in the environment of the benchmarks against them.
+pub fn peers() -> Result<()> {
+    let list = std::fs::read_to_string(root().join("benches/peers/requirements.txt"))?;
+    let lines = list.lines().map(str::trim);
+    let packages: Vec<&str> = lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let python = environment("peers", &packages)?;
+    let golden = root().join("crates/rarefy/tests/golden");
+    for program in PEERS {
+        run(Command::new(&python).arg(golden.join(program)))?;
+    }
+    Ok(())
+}
+
+/// Programs beside the numbers that they make.
+const PEERS: &[&str] = &[
+    "dictionary_learning_topk.py",
+    "dictionary_learning_batch_topk.py",
+    "normalise.py",
+    "peers/make_dictionary_learning.py",
+    "peers/make_saelens.py",
+    "schedule_free.py",
+    "transcoders.py",
+];
+
 /// Data that is fetched and never vendored.
 pub fn fetch(what: &str) -> Result<()> {
     let program = root().join("crates/xtask/python/fetch.py");

@@ -1,12 +1,13 @@
 """Six steps of schedulefree's AdamW and of sparsify's signum (ScheduleFreeWrapper over its SignSGD) on five numbers.
 
-    target/peers/bin/python crates/rarefy/tests/golden/schedule_free.py > crates/rarefy/tests/golden/schedule_free.json
+    target/peers/bin/python crates/rarefy/tests/golden/schedule_free.py
 
 Gradients are those of a fixed table, whatever the point. y is where the gradient is taken, x the average.
 """
 
 import json
 import warnings
+from pathlib import Path
 
 import torch
 from schedulefree import AdamWScheduleFree, ScheduleFreeWrapper
@@ -42,7 +43,9 @@ def main():
     warnings.simplefilter("ignore")
     adam = run(lambda ps: AdamWScheduleFree(ps, lr=0.01, betas=(0.9, 0.999), foreach=False))
     signum = run(lambda ps: ScheduleFreeWrapper(SignSGD(ps, lr=0.01), momentum=0.95))
-    print(json.dumps({"start": START, "gradients": GRADIENTS, "adam": adam, "signum": signum}, indent=1))
+    told = {"start": START, "gradients": GRADIENTS, "adam": adam, "signum": signum}
+    path = Path(__file__).with_suffix(".json")
+    path.write_text(json.dumps(told, indent=1) + "\n")
 
 
 if __name__ == "__main__":
