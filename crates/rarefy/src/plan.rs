@@ -83,8 +83,7 @@ impl Plan {
     /// ```
     pub fn check(config: &Config, known: Option<(usize, &Binding)>) -> Result<()> {
         let Some((rows, binding)) = known else {
-            let one_each = vec![1; 1 + config.data.with.len()];
-            let binding = Binding::new(&one_each, config.data.target.as_ref().map(|_| 1))?;
+            let binding = one_each(config)?;
             let said = Said::of(config)?;
             bind(binding.clone(), config, said.info)?;
             // Without a number of latents most of the rest is open.
@@ -264,6 +263,17 @@ impl Plan {
             train.clip = Some(self.clip.into());
         }
     }
+}
+
+/// What a configuration binds, one value of each input and of the target.
+fn one_each(config: &Config) -> Result<Binding> {
+    let inputs = vec![1; 1 + config.data.with.len()];
+    Binding::new(&inputs, config.data.target.as_ref().map(|_| 1))
+}
+
+/// What a configuration binds and says of it, without its data: the widths mean nothing.
+pub(crate) fn said_binding(config: &Config, info: &Info) -> Result<Binding> {
+    bind(one_each(config)?, config, info)
 }
 
 /// What was said that needs no data to be checked.

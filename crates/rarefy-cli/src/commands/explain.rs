@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use rarefy::config::Config;
-use rarefy::data::{Source, hold_out, survey};
+use rarefy::data::{Columns, Source, hold_out, survey};
 use rarefy::explain::{self, Coefficient, Line, Published, Rows, Scaling, Setting, Unit, short};
 use rarefy::plan::Plan;
 use rarefy::preprocess::Prepared;
@@ -101,9 +101,14 @@ fn known(mut config: Config) -> anyhow::Result<Known> {
     let rows: &dyn Source = &Prepared::new(&training, &pipeline);
     let survey = survey(rows)?;
     let plan = Plan::bound(&config, &survey, fitted.binding)?;
+    // Coefficients go with the scale of what is written.
+    let written = plan.binding.target_start()..plan.binding.row();
     Ok(Known {
         setting: Setting::of(&plan)?,
-        rows: Some(Rows::measure(rows, &survey)?),
+        rows: Some(Rows::measure(
+            &Columns::new(rows, written.clone()),
+            &survey.of(written),
+        )?),
         config: plan.config.clone(),
         warnings: plan.warnings,
     })

@@ -72,10 +72,14 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
     let mut lines = if sparse.pursues() {
         pursuit(setting)
     } else {
-        let pre = Maths::new(
-            "W_enc (x_i - b_dec) + b_enc",
-            r"W_\mathrm{enc} (x_i - b_\mathrm{dec}) + b_\mathrm{enc}",
-        );
+        let pre = if setting.binding.centre {
+            Maths::new(
+                "W_enc (x_i - b_dec) + b_enc",
+                r"W_\mathrm{enc} (x_i - b_\mathrm{dec}) + b_\mathrm{enc}",
+            )
+        } else {
+            Maths::new("W_enc x_i + b_enc", r"W_\mathrm{enc} x_i + b_\mathrm{enc}")
+        };
         vec![
             Line::new(Maths::new("pre_i", "p_i"), pre, sizes(setting)),
             latent(setting),
@@ -88,7 +92,8 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
 }
 
 fn sizes(setting: &Setting) -> String {
-    match (setting.d_sae, setting.d_in) {
+    let d_in = setting.d_in.map(|_| setting.binding.d_in());
+    match (setting.d_sae, d_in) {
         (Some(d_sae), Some(d_in)) => format!("W_enc: {d_sae} latents x {d_in} inputs"),
         (Some(d_sae), None) => format!("W_enc: {d_sae} latents"),
         _ => String::new(),
@@ -186,10 +191,18 @@ fn window(setting: &Setting) -> Vec<Line> {
 }
 
 fn decoded(setting: &Setting) -> Vec<Line> {
-    let norm = if setting.unit_norm {
-        "w_j: row j of W_dec, |w_j| = 1 after every step"
+    let norm = match (setting.unit_norm, setting.binding.crosses()) {
+        (true, false) => "w_j: row j of W_dec, |w_j| = 1 after every step",
+        (false, false) => "w_j: row j of W_dec, of any length",
+        (true, true) => {
+            "w_j: row j of W_dec, of length 1 after every step; |w_j|: the sum of its parts' lengths"
+        }
+        (false, true) => "w_j: row j of W_dec; |w_j|: the sum of its parts' lengths",
+    };
+    let (skip, latex) = if setting.binding.skip {
+        (" + W_skip x_i", r" + W_\mathrm{skip} x_i")
     } else {
-        "w_j: row j of W_dec, of any length"
+        ("", "")
     };
     let levels = setting
         .sparse()
@@ -197,8 +210,8 @@ fn decoded(setting: &Setting) -> Vec<Line> {
     let mut lines = vec![Line::new(
         Maths::new("x_hat_i", r"\hat x_i"),
         Maths::new(
-            "sum_j f_ij w_j + b_dec",
-            r"\sum_j f_{ij} w_j + b_\mathrm{dec}",
+            format!("sum_j f_ij w_j + b_dec{skip}"),
+            format!(r"\sum_j f_{{ij}} w_j + b_\mathrm{{dec}}{latex}"),
         ),
         norm,
     )];
@@ -210,8 +223,8 @@ fn decoded(setting: &Setting) -> Vec<Line> {
         lines.push(Line::new(
             Maths::new("x_hat_i(M)", r"\hat x_i^{(M)}"),
             Maths::new(
-                "sum_(j < M) f_ij w_j + b_dec",
-                r"\sum_{j < M} f_{ij} w_j + b_\mathrm{dec}",
+                format!("sum_(j < M) f_ij w_j + b_dec{skip}"),
+                format!(r"\sum_{{j < M}} f_{{ij}} w_j + b_\mathrm{{dec}}{latex}"),
             ),
             format!("what the first M latents do alone{open}"),
         ));

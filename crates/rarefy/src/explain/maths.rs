@@ -40,6 +40,42 @@ impl Line {
         let note = note.into();
         Self { left, right, note }
     }
+
+    /// Calls y what is written: every x but those that `W_enc` and `W_skip` read.
+    fn of_target(&mut self, skip: bool) {
+        let renamed = |text: &str| {
+            let kept = [("W_enc x_i", "W_enc X_i"), ("W_skip x_i", "W_skip X_i")];
+            let kept_latex = [
+                (r"W_\mathrm{enc} x_i", r"W_\mathrm{enc} X_i"),
+                (r"W_\mathrm{skip} x_i", r"W_\mathrm{skip} X_i"),
+            ];
+            let mut text = text.to_owned();
+            if skip {
+                // The gate's own reading has the skip too.
+                text = text.replace("b_dec)|^2", "b_dec + W_skip x_i)|^2").replace(
+                    r"b_\mathrm{dec}) \rVert",
+                    r"b_\mathrm{dec} + W_\mathrm{skip} x_i) \rVert",
+                );
+            }
+            for (from, to) in kept.iter().chain(&kept_latex) {
+                text = text.replace(from, to);
+            }
+            let written = [
+                ("x_hat", "y_hat"),
+                (r"\hat x", r"\hat y"),
+                ("x_i", "y_i"),
+                ("X_i", "x_i"),
+            ];
+            for (from, to) in written {
+                text = text.replace(from, to);
+            }
+            text
+        };
+        for maths in [&mut self.left, &mut self.right] {
+            *maths = Maths::new(renamed(&maths.text), renamed(&maths.latex));
+        }
+        self.note = self.note.replace("inputs, mean", "outputs, mean");
+    }
 }
 
 /// All lines of a run's objective: what the symbols are, then J.
@@ -54,6 +90,10 @@ pub fn lines(setting: &Setting) -> Vec<Line> {
             Maths::default()
         };
         lines.push(Line::new(left, right, note(term, at == 0, setting)));
+    }
+    if setting.binding.transcodes() {
+        let skip = setting.binding.skip;
+        lines.iter_mut().for_each(|line| line.of_target(skip));
     }
     lines
 }

@@ -1,8 +1,9 @@
 //! What a run minimises, term by term, as data: printed by `maths`, and worked out in plain numbers and held
 //! against a training step by `tests/explain.rs`.
 
+use crate::binding::Binding;
 use crate::config::{Config, DecoderNorm};
-use crate::plan::{Plan, option_texts};
+use crate::plan::{self, Plan, option_texts};
 use crate::variants::{self, Architecture, AuxUnit, Hyper, Info, Rank, Sparse};
 use crate::{Error, Result};
 
@@ -176,7 +177,9 @@ pub struct Setting {
     pub hyper: Hyper,
     /// The architecture.
     pub architecture: Architecture,
-    /// Values in a row.
+    /// What is read and written. Without data its widths mean nothing.
+    pub binding: Binding,
+    /// Values in a row that is written.
     pub d_in: Option<usize>,
     /// Number of latents.
     pub d_sae: Option<usize>,
@@ -198,6 +201,7 @@ impl Setting {
             info: plan.info,
             hyper: plan.hyper.clone(),
             architecture: (plan.info.build)(&plan.hyper)?,
+            binding: plan.binding.clone(),
             d_in: Some(plan.binding.d_out()),
             d_sae: Some(plan.d_sae),
             batch: Some(plan.batch),
@@ -230,6 +234,7 @@ impl Setting {
         Ok(Self {
             info,
             architecture,
+            binding: plan::said_binding(config, info)?,
             hyper,
             d_in: None,
             d_sae: model.latents,

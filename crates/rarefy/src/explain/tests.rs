@@ -257,3 +257,27 @@ fn numbers_stand_in_both_scripts() {
     let count = |c: char| latex.matches(c).count();
     assert_eq!(count('{'), count('}'));
 }
+
+/// What is read is x, what is written is y, and the formulas are those of the binding.
+#[test]
+fn transcoders_and_crosscoders_are_said_as_they_are() {
+    let written = |text: &str| super::text(&lines(&setting(text)));
+    let skip = written("[data]\ntarget = 'y.npy'\n[model]\narch = 'gated'\nskip = true");
+    assert!(skip.contains("= W_enc x_i + b_enc"), "{skip}");
+    assert!(
+        skip.contains("y_hat_i = sum_j f_ij w_j + b_dec + W_skip x_i"),
+        "{skip}"
+    );
+    assert!(skip.contains("1/m sum_i |y_i - y_hat_i|^2"), "{skip}");
+    assert!(skip.contains("r_i     = y_i - y_hat_i"), "{skip}");
+    assert!(
+        skip.contains("max(0, pre_i) + b_dec + W_skip x_i)|^2"),
+        "{skip}"
+    );
+    assert!(!skip.contains("x_hat") && !skip.contains("|x_i"), "{skip}");
+    let cross = written("[data]\nwith = ['b.npy']\n[model]\narch = 'relu'");
+    assert!(cross.contains("= W_enc x_i + b_enc"), "{cross}");
+    assert!(cross.contains("the sum of its parts' lengths"), "{cross}");
+    let plain = written("[model]\narch = 'relu'");
+    assert!(plain.contains("W_enc (x_i - b_dec) + b_enc") && plain.contains("|x_i - x_hat_i|^2"));
+}

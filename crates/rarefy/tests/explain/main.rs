@@ -7,6 +7,7 @@ mod batch;
 mod theirs;
 
 use batch::Made;
+use rarefy::binding::Binding;
 use rarefy::config;
 use rarefy::data::{Memory, survey};
 use rarefy::explain::{Frame, Part, Setting, Unit, terms, unit_of};
@@ -53,6 +54,7 @@ fn settings() -> Vec<(String, Setting)> {
 
 fn setting(info: &'static Info, hyper: Hyper) -> Setting {
     Setting {
+        binding: Binding::autoencoder(batch::D_IN),
         info,
         architecture: (info.build)(&hyper).unwrap(),
         hyper,
