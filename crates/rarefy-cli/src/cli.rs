@@ -5,12 +5,14 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod aids;
+mod binding;
 mod explain;
 mod frontier;
 mod options;
 mod synth;
 
 pub use aids::AidArgs;
+pub use binding::BindingArgs;
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use options::given_options;
@@ -90,26 +92,12 @@ pub struct TrainArgs {
     pub data: Option<String>,
     #[command(flatten)]
     pub source: DataArgs,
-    /// What a transcoder is to predict from each row: other data of as many rows.
-    #[arg(long, value_name = "DATA", help_heading = "Data")]
-    pub target: Option<String>,
-    /// A further input, row by row beside the data: a crosscoder reads and writes all of them (may be repeated).
-    #[arg(long, value_name = "DATA", help_heading = "Data")]
-    pub with: Vec<String>,
     /// Rows, evenly over the data, that are never trained on: for figures, and for batch-topk's threshold [default: 0].
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub holdout: Option<usize>,
     /// Preprocessing steps in order, separated by commas, or `none` (see `rarefy list preprocessing`).
     #[arg(long, value_name = "STEP,...", help_heading = "Data")]
     pub preprocess: Option<String>,
-    /// Preprocessing steps of the target [default: those of --preprocess].
-    #[arg(
-        long,
-        value_name = "STEP,...",
-        requires = "target",
-        help_heading = "Data"
-    )]
-    pub preprocess_target: Option<String>,
     /// Height and width of the images that rows are, such as 28x28.
     #[arg(long, value_name = "HxW", help_heading = "Data")]
     pub image_shape: Option<String>,
@@ -123,15 +111,11 @@ pub struct TrainArgs {
     /// Start from the weights of this model.
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     pub init: Option<PathBuf>,
-    /// Predict the target also by a matrix from the input directly (a skip transcoder).
-    #[arg(long, requires = "target", help_heading = "Model")]
-    pub skip: bool,
-    /// Whether the encoder takes the decoder's bias off its rows [default: true for sparse autoencoders, else false].
-    #[arg(long, value_name = "BOOL", help_heading = "Model")]
-    pub centre: Option<bool>,
     /// Keep decoder rows at length 1 or leave them free [default: free for kl, else unit].
     #[arg(long, value_name = "NORM", value_parser = ["unit", "free"], help_heading = "Model")]
     pub decoder_norm: Option<String>,
+    #[command(flatten)]
+    pub binding: BindingArgs,
 
     /// Optimiser; sparse architectures take adam, schedule-free or signum, kl the first three [default: lbfgs for kl without --batch, else adam].
     #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd", "schedule-free", "signum"], help_heading = "Training")]

@@ -75,18 +75,11 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     let text = |text: &Option<String>| text.clone().map(Value::String);
     let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
     put("data.path", text(&args.data));
-    put("data.target", text(&args.target));
-    if !args.with.is_empty() {
-        let with = args.with.iter().cloned().map(Value::String);
-        put("data.with", Some(Value::Array(with.collect())));
-    }
     put("data.rows", count(args.source.rows));
     put("data.holdout", count(args.holdout));
     put("data.member", text(&args.source.member));
     put("data.header", args.source.header.map(Value::Boolean));
     put("data.preprocess", args.preprocess.as_deref().map(steps));
-    let of_target = args.preprocess_target.as_deref();
-    put("data.preprocess_target", of_target.map(steps));
     if let Some((height, width)) = args.image_shape.as_deref().map(parse_size).transpose()? {
         put(
             "data.image_shape",
@@ -104,8 +97,6 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
             .as_ref()
             .map(|path| Value::String(path.display().to_string())),
     );
-    put("model.skip", args.skip.then_some(Value::Boolean(true)));
-    put("model.centre", args.centre.map(Value::Boolean));
     put("model.decoder_norm", text(&args.decoder_norm));
     for (name, value) in given_options(matches) {
         put(&format!("model.options.{name}"), Some(Value::String(value)));
@@ -133,6 +124,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
         "train.shuffle",
         args.no_shuffle.then_some(Value::Boolean(false)),
     );
+    args.binding.put(&mut layer);
     args.aids.put(&mut layer);
     Ok(layer)
 }

@@ -167,6 +167,7 @@ fn lists_are_tables_or_objects() {
         ("formats", "safetensors"),
         ("samples", "sample:words"),
         ("metrics", "rho_hat_mean"),
+        ("metrics", "matched_cosine"),
         ("preprocessing", "zca"),
     ] {
         assert!(place.ok(&format!("list {what}")).contains(word), "{what}");

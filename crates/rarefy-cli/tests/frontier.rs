@@ -5,7 +5,7 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Place, all_fail, text};
+use common::{Place, all_fail, noise, text};
 use serde_json::Value;
 
 /// What every model of these tests has in common.
@@ -75,6 +75,50 @@ fn a_point_is_what_train_gives() {
         assert!(
             (setting / (factor * taken) - 1.0).abs() < 0.005,
             "{setting} {taken}"
+        );
+    }
+}
+
+/// What a model reads and writes is said as to `train`, and need not be said again to go on.
+#[test]
+fn transcoders_and_crosscoders_have_a_frontier() {
+    let place = Place::new();
+    place.write_npy("x.npy", 6, &noise(2400));
+    place.write_npy("y.npy", 4, &noise(1600));
+    let common = "x.npy --latents 40 --batch 128 --steps 8 --seed 3 --holdout 80";
+    for (name, flags, of) in [
+        (
+            "t",
+            "--target y.npy --skip --preprocess standardise --preprocess-target norm-square",
+            "skip transcoder",
+        ),
+        ("c", "--with y.npy --with x.npy --centre true", "crosscoder"),
+    ] {
+        place.ok(&format!(
+            "frontier {common} {flags} --arch topk --out {name} -q"
+        ));
+        let went_on = place.json(&format!(
+            "frontier --out {name} --resume --arch gated --json"
+        ));
+        let there = points(&went_on);
+        assert_eq!(there.len(), 3 + 5, "{went_on}");
+        let trained = place.json(&format!(
+            "train {common} {flags} --arch topk --k 16 --out {name}-k --json"
+        ));
+        let point = there.iter().find(|p| p["setting"] == "16").unwrap();
+        for key in ["l0", "explained_variance"] {
+            assert_eq!(point[key], trained[&format!("holdout_{key}")], "{of} {key}");
+        }
+        let gated = there.iter().find(|p| p["arch"] == "gated").unwrap();
+        let word = |key: &str| gated[key].as_str().unwrap();
+        let (option, setting) = (word("option"), word("setting"));
+        let trained = place.json(&format!(
+            "train {common} {flags} --arch gated --{option} {setting} --out {name}-g --json"
+        ));
+        assert_eq!(gated["l0"], trained["holdout_l0"], "{of} gated");
+        assert_eq!(
+            place.json(&format!("inspect {name}-g --json"))["binding"],
+            of
         );
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::DataArgs;
+use super::{BindingArgs, DataArgs};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -42,6 +42,8 @@ pub struct FrontierArgs {
         help_heading = "Models"
     )]
     pub latents: Option<usize>,
+    #[command(flatten)]
+    pub binding: BindingArgs,
     /// Set any key of the configuration, or an option of those architectures that have it.
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Models")]
     pub set: Vec<String>,

@@ -2,7 +2,7 @@
 
 use rarefy::data::{FORMATS, SAMPLES};
 use rarefy::formats::codes;
-use rarefy::metrics::METRICS;
+use rarefy::metrics::{METRICS, truth};
 use rarefy::preprocess::STEPS;
 use rarefy::variants::{Example, Info, OptionInfo, VARIANTS};
 use serde_json::{Value, json};
@@ -33,7 +33,9 @@ pub fn run(args: &ListArgs) -> anyhow::Result<()> {
         }
         "metrics" => {
             let line = |(name, definition): &(&str, &str)| row(&[name, definition]);
-            print(&["metric", ""], METRICS.iter().map(line))
+            print(&["eval", ""], METRICS.iter().map(line))?;
+            output::print("")?;
+            print(&["truth", ""], truth::METRICS.iter().map(line))
         }
         _ => print(
             &["step", ""],
@@ -121,10 +123,13 @@ fn as_json(what: &str) -> Value {
             .iter()
             .map(|s| json!({"name": format!("sample:{}", s.name), "summary": s.summary, "licence": s.licence}))
             .collect(),
-        "metrics" => METRICS
-            .iter()
-            .map(|(name, definition)| json!({"name": name, "definition": definition}))
-            .collect(),
+        "metrics" => {
+            let all = |metrics: &[(&str, &str)]| -> Value {
+                let one = |(name, definition): &(&str, &str)| json!({"name": name, "definition": definition});
+                metrics.iter().map(one).collect()
+            };
+            json!({"eval": all(METRICS), "truth": all(truth::METRICS)})
+        }
         _ => STEPS
             .iter()
             .map(|s| json!({"syntax": s.syntax, "summary": s.summary}))

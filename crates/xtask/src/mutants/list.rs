@@ -394,6 +394,30 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "*theta = theta.max(0.0)",
         to: "*theta = theta.max(-1.0)",
     },
+    Mutant {
+        name: "a weight published for scaled rows is taken as it is",
+        file: "crates/rarefy/src/explain/units.rs",
+        from: "self.scale.powf(degree - 2.0) / self.factor",
+        to: "self.scale.powf(0.0 * degree) / self.factor",
+    },
+    Mutant {
+        name: "a mean over inputs is explained as a sum",
+        file: "crates/rarefy/src/explain/conventions.rs",
+        from: "Loss::Mean => rows.map(|r| 1.0 / r.d_in as f64)?,",
+        to: "Loss::Mean => rows.map(|_| 1.0)?,",
+    },
+    Mutant {
+        name: "a loss divided by the variance of unscaled rows",
+        file: "crates/rarefy/src/explain/conventions.rs",
+        from: "1.0 / (scale * scale * r.variance)",
+        to: "1.0 / r.variance",
+    },
+    Mutant {
+        name: "an explanation leaves out what revives dead latents",
+        file: "crates/rarefy/src/explain/objective.rs",
+        from: "terms.extend(rest(setting, sparse));",
+        to: "let _ = rest(setting, sparse);",
+    },
 ];
 
 /// Errors that only a machine with AVX-512 can notice.

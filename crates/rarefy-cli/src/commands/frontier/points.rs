@@ -144,6 +144,7 @@ fn flags(args: &FrontierArgs) -> Table {
         args.seed.map(|seed| Value::Integer(seed as i64)),
     );
     put("train.threads", count(args.threads));
+    args.binding.put(&mut layer);
     layer
 }
 
