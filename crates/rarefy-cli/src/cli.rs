@@ -111,8 +111,8 @@ pub struct TrainArgs {
     /// Start from the weights of this model.
     #[arg(long, value_name = "MODEL", help_heading = "Model")]
     pub init: Option<PathBuf>,
-    /// Keep decoder rows at length 1 or leave them free [default: free for kl, else unit].
-    #[arg(long, value_name = "NORM", value_parser = ["unit", "free"], help_heading = "Model")]
+    /// Keep decoder rows at length 1, leave them free, or leave them free and measure pre-activations in their lengths, as SAELens does [default: free for kl, else unit].
+    #[arg(long, value_name = "NORM", value_parser = ["unit", "free", "rescale"], help_heading = "Model")]
     pub decoder_norm: Option<String>,
     #[command(flatten)]
     pub binding: BindingArgs,

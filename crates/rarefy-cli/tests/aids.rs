@@ -26,6 +26,8 @@ const AIDS: &[(&str, &str)] = &[
         "--resample-every 6 --resample dictionary-learning",
     ),
     ("topk --k 4", "--b-dec-start mean"),
+    ("matryoshka --k 4", "--decoder-norm rescale"),
+    ("jumprelu", "--decoder-norm rescale --ema 0.9"),
     ("relu", "--p-end 0.5 --p-from 3"),
 ];
 

@@ -8,6 +8,8 @@ mod dense;
 mod sparse;
 mod twin;
 
+use rayon::prelude::*;
+
 use crate::Result;
 use crate::variants::{self, Architecture, Hyper};
 
@@ -73,9 +75,10 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
 
 /// The courseware's measure of a gradient against central differences of `value`, which is asked at
 /// (place, step). Five points and not three: a pursuit is a polynomial of high degree.
-fn central_differences(exact: &[f64], value: impl Fn(usize, f64) -> f64) -> f64 {
+fn central_differences(exact: &[f64], value: impl Fn(usize, f64) -> f64 + Sync) -> f64 {
     const STEP: f64 = 1e-4;
     let numerical: Vec<f64> = (0..exact.len())
+        .into_par_iter()
         .map(|at| {
             let across = |by: f64| value(at, by) - value(at, -by);
             (8.0 * across(STEP) - across(2.0 * STEP)) / (12.0 * STEP)

@@ -100,8 +100,8 @@ pub struct ModelConfig {
     /// Whether a transcoder's target is also predicted by a matrix from the input directly.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip: bool,
-    /// Whether decoder rows are kept at length 1 (`unit`) or not (`free`); the architecture's own
-    /// if absent.
+    /// Whether decoder rows are kept at length 1 (`unit`), not (`free`), or not with pre-activations measured in
+    /// their lengths (`rescale`); the architecture's own if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoder_norm: Option<DecoderNorm>,
     /// The architecture's own options, see `rarefy list architectures`.
@@ -131,6 +131,19 @@ pub enum DecoderNorm {
     Unit,
     /// No constraint.
     Free,
+    /// No constraint, and pre-activations are measured in it: see [`crate::variants::rescaled`].
+    Rescale,
+}
+
+impl DecoderNorm {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Unit => "unit",
+            Self::Free => "free",
+            Self::Rescale => "rescale",
+        }
+    }
 }
 
 /// The settings that suit an embedded sample and an architecture; an empty layer for other data.

@@ -11,8 +11,7 @@ use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Lengt
 use crate::{Error, Result};
 pub use course::Course;
 use refusals::{
-    bind, check_aids, check_holdout, check_numbers, check_unit_norm, check_units,
-    refuse_others_options,
+    bind, check_aids, check_holdout, check_norm, check_numbers, check_units, refuse_others_options,
 };
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
@@ -43,8 +42,8 @@ pub struct Plan {
     pub lr: f64,
     /// Largest norm of Adam's and SGD's gradient.
     pub clip: Option<f64>,
-    /// Whether decoder rows are kept at length 1.
-    pub unit_norm: bool,
+    /// What holds decoder rows.
+    pub decoder_norm: DecoderNorm,
     /// What changes from step to step.
     pub course: Course,
     /// Relative fall of the objective below which training stops; 0 for never.
@@ -53,6 +52,15 @@ pub struct Plan {
     pub data: String,
     /// What the user should know before the run starts.
     pub warnings: Vec<String>,
+}
+
+/// What holds an architecture's decoder rows unless the user says otherwise.
+pub(crate) fn own_norm(info: &Info) -> DecoderNorm {
+    if info.defaults.unit_norm {
+        DecoderNorm::Unit
+    } else {
+        DecoderNorm::Free
+    }
 }
 
 /// As many rows as any batch may want.
@@ -160,12 +168,13 @@ impl Plan {
         };
         let architecture = (info.build)(&hyper)?;
         check_holdout(&architecture, config.data.holdout)?;
-        let unit_norm = model
-            .decoder_norm
-            .map_or(defaults.unit_norm, |norm| norm == DecoderNorm::Unit);
-        if unit_norm {
-            check_unit_norm(&architecture.layout(&binding, d_sae), optimizer)?;
-        }
+        let decoder_norm = model.decoder_norm.unwrap_or(own_norm(info));
+        check_norm(
+            decoder_norm,
+            (&architecture, &binding, d_sae),
+            train,
+            optimizer,
+        )?;
         let mut warnings = resolved.warnings;
         warnings.extend(ignored(train, optimizer));
         let steps = length.steps(survey.rows, batch);
@@ -187,7 +196,7 @@ impl Plan {
             steps,
             lr,
             clip: train.clip.map_or(defaults.clip, Clip::norm),
-            unit_norm,
+            decoder_norm,
             course,
             tolerance: train.tolerance.unwrap_or(default_tolerance(optimizer)),
             data: fingerprint(row),
@@ -226,11 +235,7 @@ impl Plan {
         if let Architecture::Sparse(_) = self.architecture {
             model.centre = Some(self.binding.centre);
         }
-        model.decoder_norm = Some(if self.unit_norm {
-            DecoderNorm::Unit
-        } else {
-            DecoderNorm::Free
-        });
+        model.decoder_norm = Some(self.decoder_norm);
         model.options = self
             .hyper
             .iter()

@@ -10,7 +10,7 @@ use rarefy::model::Model;
 use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
 use rarefy::preprocess::{Pipeline, RowContext};
-use rarefy::train::{self, State};
+use rarefy::train::{self, Observer, Progress, State};
 use rarefy::variants::{self, Hyper};
 
 /// An encoder whose pre-activations are the row itself.
@@ -266,4 +266,54 @@ fn a_run_starts_with_unit_rows_and_the_encoder_a_copy() {
         moved[j] += by;
         assert!(cost(&moved) > cost(&b_dec));
     }
+}
+
+/// Keeps the last state.
+#[derive(Default)]
+struct Last(Option<State>);
+
+impl Observer for Last {
+    fn step(&mut self, _: &Progress) -> rarefy::Result<()> {
+        Ok(())
+    }
+
+    fn message(&mut self, _: &str) {}
+
+    fn checkpoint(&mut self, state: &State) -> rarefy::Result<()> {
+        self.0 = Some(state.clone());
+        Ok(())
+    }
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// What is trained are lengths of decoder rows too; what comes out is the model that they stand for, and its
+/// threshold is of that model.
+#[test]
+fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
+    let rows = Memory::new("rows", 4, noise(4000));
+    let text = "[model]\narch = 'batch-topk'\ndecoder_norm = 'rescale'\n[model.options]\nk = 3\n[train]\nsteps = 30\nbatch = 100\nlr = 0.01";
+    let plan = plan(text, &rows);
+    let mut last = Last::default();
+    let state = State::new(&plan, &rows, None).unwrap();
+    let model = train::train(&plan, &rows, state, &mut last).unwrap().params;
+    let state = last.0.unwrap();
+    let length = |row: &[f32]| row.iter().map(|w| w * w).sum::<f32>().sqrt();
+    let lengths =
+        |params: &Params| -> Vec<f32> { params.get("w_dec").chunks_exact(4).map(length).collect() };
+    assert!(lengths(&model).iter().all(|l| (l - 1.0).abs() < 1e-6));
+    let learned = lengths(&state.params);
+    assert!(
+        learned.iter().any(|l| (l - 1.0).abs() > 0.01),
+        "{learned:?}"
+    );
+    let stands_for = variants::rescaled(&state.params);
+    for block in ["w_enc", "b_enc", "w_dec", "b_dec"] {
+        assert_eq!(model.get(block), stands_for.get(block), "{block}");
+    }
+    let model = Model::new(plan.info, plan.hyper, model, Pipeline::identity(4), None).unwrap();
+    let l0 = metrics::evaluate(&model, &rows).unwrap().l0;
+    assert!((l0 - 3.0).abs() < 1e-9, "{l0}");
 }

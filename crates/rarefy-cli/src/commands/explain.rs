@@ -229,7 +229,7 @@ fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
         "rows": known.rows,
         "latents": setting.d_sae,
         "batch": setting.batch,
-        "unit_norm": setting.unit_norm,
+        "decoder_norm": setting.decoder_norm.name(),
         "sparsity_warmup": setting.warmup,
         "options": setting.hyper.iter().map(option).collect::<Value>(),
         "objective": lines,

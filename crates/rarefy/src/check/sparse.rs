@@ -1,10 +1,11 @@
-//! The sparse architectures: their own options, with and without dead latents, decoder rows free or kept
-//! at length 1, bound as autoencoders and as everything else that they can be.
+//! The sparse architectures: their own options, with and without dead latents, decoder rows free, kept at
+//! length 1 or with pre-activations measured in their lengths, bound as autoencoders and as everything else that they can be.
 
 use super::twin::{self, Problem};
 use super::{Check, central_differences, norm, wide};
 use crate::Result;
 use crate::binding::Binding;
+use crate::config::DecoderNorm;
 use crate::optim::Descent;
 use crate::optim::descent::Rule;
 use crate::params::Params;
@@ -60,12 +61,16 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             let own: Vec<String> = own.iter().map(|(k, v)| format!("{k} {v}")).collect();
             let own = own.join(", ");
             let autoencoder = Binding::autoencoder(D_IN);
-            for unit_norm in [false, true] {
-                let norm = if unit_norm { "unit" } else { "free" };
-                let name = format!("{own}, {aux}, {norm} decoder rows");
-                checks.push(check(name, &architecture, &autoencoder, unit_norm));
+            let mut norms = vec![DecoderNorm::Free, DecoderNorm::Unit];
+            let large = *aux == "large auxiliary loss";
+            if large && !pursues(&architecture) {
+                norms.push(DecoderNorm::Rescale);
             }
-            if *aux != "large auxiliary loss" {
+            for norm in norms {
+                let name = format!("{own}, {aux}, decoder norm {}", norm.name());
+                checks.push(check(name, &architecture, &autoencoder, norm));
+            }
+            if !large {
                 continue;
             }
             // All of them under the first settings, under the others one each in turn.
@@ -78,7 +83,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             for binding in &all[some] {
                 let off = if binding.centre { "" } else { ", not centred" };
                 let name = format!("{own}, {aux}, {}{off}", binding.name());
-                checks.push(check(name, &architecture, binding, false));
+                checks.push(check(name, &architecture, binding, DecoderNorm::Free));
             }
         }
     }
@@ -89,7 +94,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
 fn bindings(architecture: &Architecture) -> Result<Vec<Binding>> {
     let cross = Binding::new(&[D_IN - 3, 3], None)?;
     let centred = cross.clone().centred(true);
-    if matches!(architecture, Architecture::Sparse(sparse) if sparse.pursues()) {
+    if pursues(architecture) {
         return Ok(vec![centred]);
     }
     let uncentred = Binding::autoencoder(D_IN).centred(false);
@@ -98,16 +103,20 @@ fn bindings(architecture: &Architecture) -> Result<Vec<Binding>> {
     Ok(vec![uncentred, cross, centred, transcoder, skip])
 }
 
-fn check(name: String, architecture: &Architecture, binding: &Binding, unit_norm: bool) -> Check {
+fn pursues(architecture: &Architecture) -> bool {
+    matches!(architecture, Architecture::Sparse(sparse) if sparse.pursues())
+}
+
+fn check(name: String, architecture: &Architecture, binding: &Binding, norm: DecoderNorm) -> Check {
     let Architecture::Sparse(sparse) = architecture else {
         unreachable!("options do not change the engine")
     };
     let bound = (sparse.as_ref(), binding);
-    let (rows, params) = made_up(architecture, binding, unit_norm);
+    let (rows, params) = made_up(architecture, binding, norm);
     let x = wide(&rows);
-    let problem = Problem::new(bound, &params, &x, SILENT);
+    let problem = Problem::new(bound, &params, &x, SILENT, norm == DecoderNorm::Rescale);
     let mut exact = problem.gradient();
-    let smooth = smooth(sparse.as_ref(), &params);
+    let smooth = smooth(sparse.as_ref(), &params, norm);
     let at: Vec<usize> = (0..exact.len()).filter(|&at| smooth[at]).collect();
     let of_smooth: Vec<f64> = at.iter().map(|&at| exact[at]).collect();
     let values = twin::wide(&params);
@@ -116,17 +125,25 @@ fn check(name: String, architecture: &Architecture, binding: &Binding, unit_norm
         moved[at[which]].value += by;
         problem.value(&moved).total().value
     });
-    if unit_norm {
+    // Where all derivatives are pseudo ones, no difference shows them; the step against the twin is left.
+    let twin_error = if at.is_empty() { 0.0 } else { twin_error };
+    if norm == DecoderNorm::Unit {
         project(&mut exact, binding, &params);
     }
-    let fast_error = against_training(bound, unit_norm, &rows, &params, &problem, &exact);
+    let fast_error = against_training(bound, norm, &rows, &params, &problem, &exact);
     Check::new(name, twin_error, fast_error)
 }
 
-/// Which parameters have a derivative that differences show.
-fn smooth(sparse: &dyn Sparse, params: &Params) -> Vec<bool> {
+/// Which parameters have a derivative that differences show. Through its length, a decoder row is an encoder
+/// weight like others.
+fn smooth(sparse: &dyn Sparse, params: &Params, norm: DecoderNorm) -> Vec<bool> {
+    let pseudo = |name: &str| sparse.pseudo().contains(&name);
+    let encodes = |name: &str| norm == DecoderNorm::Rescale && name == "w_dec";
     let blocks = params.layout().blocks().iter();
-    let of = blocks.map(|b| vec![!sparse.pseudo().contains(&b.name); b.rows * b.cols]);
+    let of = blocks.map(|b| {
+        let is = pseudo(b.name) || encodes(b.name) && pseudo("w_enc");
+        vec![!is; b.rows * b.cols]
+    });
     of.flatten().collect()
 }
 
@@ -134,19 +151,22 @@ fn smooth(sparse: &dyn Sparse, params: &Params) -> Vec<bool> {
 /// number of latents is active or dead.
 fn against_training(
     (sparse, binding): (&dyn Sparse, &Binding),
-    unit_norm: bool,
+    decoder_norm: DecoderNorm,
     rows: &[f32],
     params: &Params,
     problem: &Problem,
     exact: &[f64],
 ) -> f64 {
     let mut step = Step::new(sparse, binding, params);
+    if decoder_norm == DecoderNorm::Rescale {
+        step = step.rescaling(params);
+    }
     let mut moved = params.clone();
     let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = Settings {
         lr: 1e-3,
         clip: None,
-        unit_norm,
+        unit_norm: decoder_norm == DecoderNorm::Unit,
         now: Now::default(),
     };
     let mut since_fired = [SILENT; D_SAE];
@@ -187,7 +207,11 @@ fn project(gradient: &mut [f64], binding: &Binding, params: &Params) {
 
 /// Rows and parameters from sines and cosines, decoder rows at length 1 if they are to be. Every third
 /// latent is shy: positive on some rows, and never among the largest; every sixth is silent.
-fn made_up(architecture: &Architecture, binding: &Binding, unit_norm: bool) -> (Vec<f32>, Params) {
+fn made_up(
+    architecture: &Architecture,
+    binding: &Binding,
+    norm: DecoderNorm,
+) -> (Vec<f32>, Params) {
     let wide = binding.row();
     let f = |i: usize| i as f32;
     let rows = (0..ROWS * wide)
@@ -211,7 +235,7 @@ fn made_up(architecture: &Architecture, binding: &Binding, unit_norm: bool) -> (
     for row in params
         .get_mut("w_dec")
         .chunks_exact_mut(binding.d_out())
-        .filter(|_| unit_norm)
+        .filter(|_| norm == DecoderNorm::Unit)
     {
         let length = row.iter().map(|w| w * w).sum::<f32>().sqrt();
         row.iter_mut().for_each(|w| *w /= length);
@@ -263,9 +287,9 @@ mod tests {
                 panic!("topk is sparse")
             };
             let binding = Binding::autoencoder(D_IN);
-            let (rows, params) = made_up(&architecture, &binding, false);
+            let (rows, params) = made_up(&architecture, &binding, DecoderNorm::Free);
             let x = wide(&rows);
-            let problem = Problem::new((sparse.as_ref(), &binding), &params, &x, SILENT);
+            let problem = Problem::new((sparse.as_ref(), &binding), &params, &x, SILENT, false);
             let value = problem.value(&twin::wide(&params));
             let dead = problem.dead.iter().filter(|dead| **dead).count();
             assert_eq!((dead > 3, value.auxiliary.value > 0.0), (some, some));

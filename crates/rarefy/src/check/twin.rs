@@ -1,6 +1,9 @@
 //! The sparse training objective in f64, whatever the architecture: see `variants/sparse/twin.rs`.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
+
+use rayon::prelude::*;
 
 use crate::binding::Binding;
 use crate::params::Params;
@@ -17,6 +20,8 @@ pub(super) struct Problem<'a> {
     n: usize,
     d_out: usize,
     d_sae: usize,
+    /// Whether pre-activations are measured in the lengths of decoder rows.
+    rescaled: bool,
     /// Entries that each row has.
     pub(super) kept: Vec<Vec<usize>>,
     pub(super) dead: Vec<bool>,
@@ -47,16 +52,20 @@ impl Value {
 /// The blocks of a flat vector of parameters.
 struct Weights<'a> {
     like: &'a Params,
-    values: &'a [Dual],
+    values: Vec<Dual>,
 }
 
 impl Weights<'_> {
     fn block(&self, name: &str) -> &[Dual] {
+        &self.values[self.range(name)]
+    }
+
+    fn range(&self, name: &str) -> Range<usize> {
         let mut start = 0;
         for block in self.like.layout().blocks() {
             let end = start + block.rows * block.cols;
             if block.name == name {
-                return &self.values[start..end];
+                return start..end;
             }
             start = end;
         }
@@ -71,6 +80,7 @@ impl<'a> Problem<'a> {
         like: &'a Params,
         x: &'a [f64],
         since_fired: u64,
+        rescaled: bool,
     ) -> Self {
         let (d_out, d_sae) = (like.get("b_dec").len(), like.get("b_enc").len());
         let mut problem = Self {
@@ -81,15 +91,12 @@ impl<'a> Problem<'a> {
             n: x.len() / binding.row(),
             d_out,
             d_sae,
+            rescaled,
             kept: Vec::new(),
             dead: vec![false; d_sae],
             helping: Vec::new(),
         };
-        let values: Vec<Dual> = wide(like);
-        let weights = Weights {
-            like,
-            values: &values,
-        };
+        let weights = problem.weights(&wide(like));
         let plain = |rows: Vec<Vec<Dual>>| -> Vec<Vec<f64>> {
             rows.iter()
                 .map(|row| row.iter().map(|v| v.value).collect())
@@ -105,6 +112,31 @@ impl<'a> Problem<'a> {
         problem.bury(&weights, since_fired);
         problem.helping = problem.helpers(&weights, &pre);
         problem
+    }
+
+    /// The model that parameters stand for.
+    fn weights(&self, values: &[Dual]) -> Weights<'a> {
+        let mut weights = Weights {
+            like: self.like,
+            values: values.to_vec(),
+        };
+        if !self.rescaled {
+            return weights;
+        }
+        let rows = weights.block("w_dec").chunks_exact(self.d_out);
+        let square = |row: &[Dual]| row.iter().fold(Dual::default(), |sum, w| sum + w.square());
+        let lengths: Vec<Dual> = rows.map(|row| square(row).sqrt()).collect();
+        let one = Dual::constant(1.0);
+        for (name, inverse) in [("w_enc", false), ("b_enc", false), ("w_dec", true)] {
+            let range = weights.range(name);
+            let rows =
+                weights.values[range].chunks_exact_mut(self.like.get(name).len() / self.d_sae);
+            for (row, &length) in rows.zip(&lengths) {
+                let factor = if inverse { one / length } else { length };
+                row.iter_mut().for_each(|w| *w = *w * factor);
+            }
+        }
+        weights
     }
 
     fn pursue(&self, w: &Weights) -> Vec<Vec<usize>> {
@@ -211,10 +243,7 @@ impl<'a> Problem<'a> {
     ///   + sum over the auxiliary levels: share sum_i |left_i - sum_j a_ij w_dec_j|^2
     /// ```
     pub(super) fn value(&self, values: &[Dual]) -> Value {
-        let weights = Weights {
-            like: self.like,
-            values,
-        };
+        let weights = self.weights(values);
         let batch = self.batch(&weights);
         let mut value = Value {
             reconstruction: Dual::default(),
@@ -238,11 +267,7 @@ impl<'a> Problem<'a> {
                 let out = if second.decoder_learns {
                     self.decoded(&weights, &again, self.d_sae, Some(i))
                 } else {
-                    let held = wide(self.like);
-                    let held = Weights {
-                        like: self.like,
-                        values: &held,
-                    };
+                    let held = self.weights(&wide(self.like));
                     self.decoded(&held, &again, self.d_sae, Some(i))
                 };
                 value.auxiliary += self.error(i, &out) * (1.0 / n);
@@ -397,11 +422,7 @@ impl<'a> Problem<'a> {
 
     /// Latents with a value, over all rows.
     pub(super) fn active(&self) -> usize {
-        let values = wide(self.like);
-        let weights = Weights {
-            like: self.like,
-            values: &values,
-        };
+        let weights = self.weights(&wide(self.like));
         let of_row = |row: &Vec<TwinEntry>| {
             let with_value = row.iter().filter(|entry| entry.value.value != 0.0);
             with_value
@@ -414,13 +435,13 @@ impl<'a> Problem<'a> {
 
     /// Derivatives of the objective by every parameter.
     pub(super) fn gradient(&self) -> Vec<f64> {
-        let mut values = wide(self.like);
+        let values = wide(self.like);
         (0..values.len())
+            .into_par_iter()
             .map(|at| {
+                let mut values = values.clone();
                 values[at].slope = 1.0;
-                let slope = self.value(&values).total().slope;
-                values[at].slope = 0.0;
-                slope
+                self.value(&values).total().slope
             })
             .collect()
     }

@@ -158,12 +158,17 @@ impl Encoder {
             hints: Hints::default(),
             scratch: Mutex::default(),
         };
+        encoder.quantise(w_enc, b_enc);
         encoder
-            .panels_mut()
-            .zip(w_enc.par_chunks(PANEL * d_in))
+    }
+
+    /// Makes bytes of weights anew.
+    pub(crate) fn quantise(&mut self, w_enc: &[f32], b_enc: &[f32]) {
+        let wide = PANEL * self.d_in;
+        self.panels_mut()
+            .zip(w_enc.par_chunks(wide))
             .zip(b_enc.par_chunks(PANEL))
             .for_each(|((mut panel, w_enc), b_enc)| panel.quantise(w_enc, b_enc));
-        encoder
     }
 
     /// No latents at all: what stands for an encoder while it is elsewhere.

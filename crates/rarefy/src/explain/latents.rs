@@ -2,6 +2,7 @@
 
 use super::maths::{Line, Maths, short};
 use super::objective::{Number, Setting, Term, terms};
+use crate::config::DecoderNorm;
 use crate::variants::Rank;
 
 /// What a latent is, for the architectures that have a formula; the others say it in their own words.
@@ -191,13 +192,20 @@ fn window(setting: &Setting) -> Vec<Line> {
 }
 
 fn decoded(setting: &Setting) -> Vec<Line> {
-    let norm = match (setting.unit_norm, setting.binding.crosses()) {
-        (true, false) => "w_j: row j of W_dec, |w_j| = 1 after every step",
-        (false, false) => "w_j: row j of W_dec, of any length",
-        (true, true) => {
-            "w_j: row j of W_dec, of length 1 after every step; |w_j|: the sum of its parts' lengths"
+    let norm = match setting.decoder_norm {
+        DecoderNorm::Unit if setting.binding.crosses() => {
+            "w_j: row j of W_dec, of length 1 after every step"
         }
-        (false, true) => "w_j: row j of W_dec; |w_j|: the sum of its parts' lengths",
+        DecoderNorm::Unit => "w_j: row j of W_dec, |w_j| = 1 after every step",
+        DecoderNorm::Free => "w_j: row j of W_dec, of any length",
+        DecoderNorm::Rescale => {
+            "w_j: row j of W_dec over its length; row j of W_enc, b_enc: what is learned times that length"
+        }
+    };
+    let norm = if setting.binding.crosses() {
+        format!("{norm}; |w_j|: the sum of its parts' lengths")
+    } else {
+        norm.into()
     };
     let (skip, latex) = if setting.binding.skip {
         (" + W_skip x_i", r" + W_\mathrm{skip} x_i")

@@ -309,7 +309,7 @@ fn convert(
 
 /// Whether a setting that is an option, or the decoder's norm, has a value.
 fn has(setting: &Setting, option: &str, value: &str) -> bool {
-    let norm = if setting.unit_norm { "unit" } else { "free" };
+    let norm = setting.decoder_norm.name();
     setting.hyper.find(option).unwrap_or(norm) == value
 }
 

@@ -185,8 +185,8 @@ pub struct Setting {
     pub d_sae: Option<usize>,
     /// Rows in a batch.
     pub batch: Option<usize>,
-    /// Whether decoder rows are kept at length 1.
-    pub unit_norm: bool,
+    /// What holds decoder rows.
+    pub decoder_norm: DecoderNorm,
     /// Steps over which the sparsity penalty rises.
     pub warmup: Option<usize>,
 }
@@ -205,7 +205,7 @@ impl Setting {
             d_in: Some(plan.binding.d_out()),
             d_sae: Some(plan.d_sae),
             batch: Some(plan.batch),
-            unit_norm: plan.unit_norm,
+            decoder_norm: plan.decoder_norm,
             warmup: Some(plan.course.sparsity_warmup),
         })
     }
@@ -230,7 +230,6 @@ impl Setting {
         let info = variants::find(&model.arch)?;
         let hyper = Hyper::check(info.options, option_texts(&model.options))?;
         let architecture = (info.build)(&hyper)?;
-        let unit = model.decoder_norm.map(|norm| norm == DecoderNorm::Unit);
         Ok(Self {
             info,
             architecture,
@@ -239,7 +238,7 @@ impl Setting {
             d_in: None,
             d_sae: model.latents,
             batch: train.batch,
-            unit_norm: unit.unwrap_or(info.defaults.unit_norm),
+            decoder_norm: model.decoder_norm.unwrap_or(plan::own_norm(info)),
             warmup: train.sparsity_warmup,
         })
     }

@@ -261,7 +261,11 @@ pub fn load(folder: &Path) -> Result<Model> {
         refuse_another_forward(&path, &config, sparse.as_ref())?;
     }
     let binding = binding(&path, &config, &architecture)?;
-    let params = weights(&folder.join(WEIGHTS), &architecture, &binding, config.d_sae)?;
+    let mut params = weights(&folder.join(WEIGHTS), &architecture, &binding, config.d_sae)?;
+    if config.rescale_acts_by_decoder_norm == Some(true) {
+        // As `SAELens` keeps one that is still in training.
+        params = variants::rescaled(&params);
+    }
     let abroad = config.normalize_activations.as_str();
     let pipeline = match NORMALISED.iter().find(|(name, _)| *name == abroad) {
         Some((_, ours)) => Pipeline::of_rows(ours, binding.d_in()),
@@ -368,14 +372,8 @@ fn refuse_another_forward(path: &Path, config: &Config, sparse: &dyn Sparse) -> 
     if sparse.pursues() && config.apply_b_dec_to_input == Some(false) {
         return refuse("apply_b_dec_to_input", "true", "false");
     }
-    // It matters to what selects by rank; where it is not said, it is so.
-    if matches!(
-        sparse.abroad(),
-        variants::Abroad::TopK(_) | variants::Abroad::AbsTopK(_)
-    ) && config.rescale_acts_by_decoder_norm.unwrap_or(true)
-    {
-        let expected = "false, with the norms folded into the weights";
-        return refuse("rescale_acts_by_decoder_norm", expected, "true");
+    if sparse.pursues() && config.rescale_acts_by_decoder_norm == Some(true) {
+        return refuse("rescale_acts_by_decoder_norm", "false", "true");
     }
     let known = NORMALISED.iter().map(|(abroad, _)| *abroad);
     let mut known = ["", "none", PREPROCESS].into_iter().chain(known);

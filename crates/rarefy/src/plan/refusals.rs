@@ -2,9 +2,8 @@
 
 use super::option_texts;
 use crate::binding::Binding;
-use crate::config::{Clip, Config, OptimizerKind, TrainConfig};
+use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::optim::Shape;
-use crate::params::Layout;
 use crate::variants::{self, Architecture, Hyper, Info, Threshold};
 use crate::{Error, Result};
 
@@ -53,16 +52,36 @@ pub(super) fn bind(binding: Binding, config: &Config, info: &Info) -> Result<Bin
     Ok(binding.centred(centre).skipping(model.skip))
 }
 
-pub(super) fn check_unit_norm(layout: &Layout, optimizer: OptimizerKind) -> Result<()> {
-    let why = if !layout.blocks().iter().any(|block| block.name == "w_dec") {
-        "a tied decoder"
-    } else if optimizer == OptimizerKind::Lbfgs {
-        "L-BFGS, which knows no constraints"
-    } else {
-        return Ok(());
+/// What a constraint on the decoder's rows, or a meaning of their lengths, cannot be combined with.
+pub(super) fn check_norm(
+    norm: DecoderNorm,
+    (architecture, binding, d_sae): (&Architecture, &Binding, usize),
+    train: &TrainConfig,
+    optimizer: OptimizerKind,
+) -> Result<()> {
+    let tied = || {
+        let layout = architecture.layout(binding, d_sae);
+        !layout.blocks().iter().any(|block| block.name == "w_dec")
+    };
+    let why = match (norm, architecture) {
+        (DecoderNorm::Unit, _) if tied() => "a tied decoder",
+        (DecoderNorm::Unit, _) if optimizer == OptimizerKind::Lbfgs => {
+            "L-BFGS, which knows no constraints"
+        }
+        (DecoderNorm::Rescale, Architecture::Dense(_)) => {
+            "sigmoid latents, which do not grow with their pre-activations"
+        }
+        (DecoderNorm::Rescale, Architecture::Sparse(sparse)) if sparse.pursues() => {
+            "an encoder that is the decoder (they are tied)"
+        }
+        (DecoderNorm::Rescale, _) if train.resample_every > 0 => {
+            "resampling, which sets the lengths that it would learn"
+        }
+        _ => return Ok(()),
     };
     Err(Error::Conflict(format!(
-        "decoder_norm unit cannot be combined with {why}"
+        "decoder_norm {} cannot be combined with {why}",
+        norm.name()
     )))
 }
 

@@ -53,6 +53,15 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ("[train]\nsteps = 1\nepochs = 1", "not both"),
         ("[train]\nlr = -1.0", "lr must be a finite number above 0"),
         ("[model]\ndecoder_norm = 'unit'", "L-BFGS"),
+        ("[model]\ndecoder_norm = 'rescale'", "sigmoid latents"),
+        (
+            "[model]\narch = 'matching-pursuit'\ndecoder_norm = 'rescale'",
+            "decoder_norm rescale cannot be combined with an encoder that is the decoder",
+        ),
+        (
+            "[model]\narch = 'topk'\ndecoder_norm = 'rescale'\n[train]\nresample_every = 5",
+            "resampling",
+        ),
         (
             "[model]\nlatents = 99999999999999999",
             "latents must be at most",
@@ -209,7 +218,10 @@ fn sparse_architectures_have_defaults_of_their_own() {
     };
     let p = plan(TOPK, &survey).unwrap();
     assert_eq!((p.optimizer, p.batch), (OptimizerKind::Adam, 4096));
-    assert_eq!((p.d_sae, p.clip, p.unit_norm), (16, Some(1.0), true));
+    assert_eq!(
+        (p.d_sae, p.clip, p.decoder_norm),
+        (16, Some(1.0), DecoderNorm::Unit)
+    );
     // 20 passes of 24 batches would be 480.
     assert_eq!(p.steps, 1000);
     assert!((p.lr - 2e-4 * 32.0).abs() < 1e-12, "{}", p.lr);
@@ -221,7 +233,10 @@ fn sparse_architectures_have_defaults_of_their_own() {
     );
 
     let kl = plan("", &survey).unwrap();
-    assert_eq!((kl.d_sae, kl.clip, kl.unit_norm), (64, None, false));
+    assert_eq!(
+        (kl.d_sae, kl.clip, kl.decoder_norm),
+        (64, None, DecoderNorm::Free)
+    );
     let said = format!("{TOPK}\n[train]\nclip = 'none'\nepochs = 2\nbatch = 1000");
     let p = plan(&said, &survey).unwrap();
     assert_eq!((p.clip, p.steps, p.batch), (None, 200, 1000));

@@ -4,6 +4,7 @@ use super::descend::{descend, rate};
 use super::pass::Pass;
 use super::{Observer, Outcome, Progress, State, finish, refuse_diverged};
 use crate::Result;
+use crate::config::DecoderNorm;
 use crate::data::Source;
 use crate::params::Params;
 use crate::plan::Plan;
@@ -52,7 +53,7 @@ fn step(
     let (descent, params) = (state.optimizer.descent(), state.params.values_mut());
     let gradient_norm = descent.step(params, pass.gradient().values(), lr, plan.clip);
     refuse_diverged(state.step + 1, parts.total(), gradient_norm)?;
-    if plan.unit_norm {
+    if plan.decoder_norm == DecoderNorm::Unit {
         normalise_rows(&mut state.params, "w_dec", plan.binding.d_out());
     }
     state.step += 1;

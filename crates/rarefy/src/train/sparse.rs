@@ -17,6 +17,7 @@ use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_d
 use crate::Result;
 use crate::binding::Binding;
 use crate::codes::Codes;
+use crate::config::DecoderNorm;
 use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
 use crate::params::Params;
@@ -45,6 +46,9 @@ pub(super) fn train(
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
     let mut step = Step::new(sparse, &plan.binding, &state.params);
+    if plan.decoder_norm == DecoderNorm::Rescale {
+        step = step.rescaling(&state.params);
+    }
     let mut buffer = Vec::new();
     let data = rows.data;
     let (mut state, reason) =
@@ -58,7 +62,7 @@ pub(super) fn train(
             }
             Ok(progress)
         })?;
-    let mut model = average::averaged(plan, sparse, &mut state);
+    let mut model = average::model(plan, sparse, &mut state);
     if let Some(threshold) = &sparse.threshold() {
         let moving = state.moving.as_ref().and_then(super::Moving::estimate);
         let moving = moving.map(|estimate| estimate.statistics[0] as f32);
@@ -100,7 +104,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
     let settings = Settings {
         lr: rate(plan, state.step),
         clip: plan.clip,
-        unit_norm: plan.unit_norm,
+        unit_norm: plan.decoder_norm == DecoderNorm::Unit,
         now: now(plan, state),
     };
     let report = step.run(

@@ -20,8 +20,9 @@ pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
 pub use sparse::{
     Abroad, Aux, AuxUnit, BiasStart, Dual, Entries, Level, Now, Rank, RowTerms, Second, Sparse,
-    SparseBatch, Terms, Threshold, Twin, TwinBatch, TwinEntry,
+    SparseBatch, Terms, Threshold, Twin, TwinBatch, TwinEntry, rescaled,
 };
+pub(crate) use sparse::{Latent, rescale, through};
 
 use crate::binding::Binding;
 use crate::data::{Source, Survey};

@@ -18,6 +18,7 @@
 //! weights, the loss, dead latents and the optimiser are the training step's.
 
 mod options;
+mod rescale;
 mod start;
 mod twin;
 
@@ -26,6 +27,8 @@ pub(super) use options::{
     PENALISED, ROW_K, THRESHOLD_DECAY, THRESHOLD_FROM, aux, coefficient, half_on, k, resolve,
     threshold,
 };
+pub use rescale::rescaled;
+pub(crate) use rescale::{Latent, rescale, through};
 pub use start::BiasStart;
 pub(super) use start::init;
 pub use twin::{Dual, Twin, TwinBatch, TwinEntry};

@@ -8,7 +8,7 @@ mod theirs;
 
 use batch::Made;
 use rarefy::binding::Binding;
-use rarefy::config;
+use rarefy::config::{self, DecoderNorm};
 use rarefy::data::{Memory, survey};
 use rarefy::explain::{Frame, Part, Setting, Unit, terms, unit_of};
 use rarefy::plan::Plan;
@@ -61,7 +61,7 @@ fn setting(info: &'static Info, hyper: Hyper) -> Setting {
         d_in: Some(batch::D_IN),
         d_sae: Some(D_SAE),
         batch: Some(batch::ROWS),
-        unit_norm: false,
+        decoder_norm: DecoderNorm::Free,
         warmup: Some(0),
     }
 }

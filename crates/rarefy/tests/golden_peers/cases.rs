@@ -1,12 +1,13 @@
 //! The fixtures, and which of our settings each is.
 
+use rarefy::config::DecoderNorm;
+
 /// A fixture and what it is here.
 pub struct Case {
     pub file: &'static str,
     pub arch: &'static str,
     pub options: &'static [(&'static str, &'static str)],
-    /// Decoder rows of length 1.
-    pub unit: bool,
+    pub norm: DecoderNorm,
     pub clip: Option<f64>,
     pub beta1: f64,
     pub centred: bool,
@@ -20,7 +21,7 @@ const SAELENS: Case = Case {
     file: "",
     arch: "",
     options: &[],
-    unit: false,
+    norm: DecoderNorm::Free,
     clip: Some(1.0),
     beta1: 0.9,
     centred: true,
@@ -48,13 +49,32 @@ const TOPK: Case = Case {
 
 const MATRYOSHKA: Case = Case {
     arch: "matryoshka",
+    options: &[
+        ("k", "4.3"),
+        ("levels", "0.2,0.5"),
+        ("level_weights", "1,1,1"),
+        ("aux_unit", "absolute"),
+        ("aux_coefficient", "1"),
+    ],
     reconstruction: &["mse_loss", "inner_mse_loss_8", "inner_mse_loss_20"],
     ..TOPK
 };
 
+const MATRYOSHKA_BY_LEVEL: Case = Case {
+    options: &[
+        ("k", "4.3"),
+        ("levels", "0.2,0.5"),
+        ("level_weights", "1,1,1"),
+        ("aux_unit", "absolute"),
+        ("aux_coefficient", "1"),
+        ("aux_by_level", "true"),
+    ],
+    ..MATRYOSHKA
+};
+
 const DL: Case = Case {
     arch: "relu",
-    unit: true,
+    norm: DecoderNorm::Unit,
     clip: None,
     penalty: &["sparsity_loss"],
     ..SAELENS
@@ -111,6 +131,49 @@ pub const CASES: &[Case] = &[
             ("aux_coefficient", "1"),
         ],
         ..TOPK
+    },
+    Case {
+        file: "saelens_topk_rescaled",
+        arch: "topk",
+        options: &[
+            ("k", "5"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "1"),
+        ],
+        norm: DecoderNorm::Rescale,
+        ..TOPK
+    },
+    Case {
+        file: "saelens_abstopk",
+        arch: "abs-topk",
+        options: &[
+            ("k", "5"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "1"),
+        ],
+        norm: DecoderNorm::Rescale,
+        ..TOPK
+    },
+    Case {
+        file: "saelens_batchtopk",
+        arch: "batch-topk",
+        options: &[
+            ("k", "3.7"),
+            ("aux_unit", "absolute"),
+            ("aux_coefficient", "1"),
+        ],
+        norm: DecoderNorm::Rescale,
+        ..TOPK
+    },
+    Case {
+        file: "saelens_matryoshka",
+        norm: DecoderNorm::Rescale,
+        ..MATRYOSHKA
+    },
+    Case {
+        file: "saelens_matryoshka_aux_by_level",
+        norm: DecoderNorm::Rescale,
+        ..MATRYOSHKA_BY_LEVEL
     },
     Case {
         file: "saelens_jumprelu_step",
@@ -179,26 +242,11 @@ pub const CASES: &[Case] = &[
     },
     Case {
         file: "saelens_matryoshka_plain_norms",
-        options: &[
-            ("k", "4.3"),
-            ("levels", "0.2,0.5"),
-            ("level_weights", "1,1,1"),
-            ("aux_unit", "absolute"),
-            ("aux_coefficient", "1"),
-        ],
         ..MATRYOSHKA
     },
     Case {
         file: "saelens_matryoshka_aux_by_level_plain_norms",
-        options: &[
-            ("k", "4.3"),
-            ("levels", "0.2,0.5"),
-            ("level_weights", "1,1,1"),
-            ("aux_unit", "absolute"),
-            ("aux_coefficient", "1"),
-            ("aux_by_level", "true"),
-        ],
-        ..MATRYOSHKA
+        ..MATRYOSHKA_BY_LEVEL
     },
     Case {
         file: "saelens_matching_pursuit",
@@ -219,7 +267,7 @@ pub const CASES: &[Case] = &[
     Case {
         file: "dl_april",
         options: &[("l1", "0.2")],
-        unit: false,
+        norm: DecoderNorm::Free,
         clip: Some(1.0),
         ..DL
     },

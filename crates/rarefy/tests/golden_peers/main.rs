@@ -6,8 +6,6 @@
 //! gradient of every parameter and its norm, and the weights after five steps must be the package's to 1e-5.
 //!
 //! Where a package means something else than we do:
-//! * Decoder rows of our `topk` family have length 1. `SAELens` by default multiplies pre-activations by
-//!   the rows' lengths, which at length 1 is the same function; its form without that is compared.
 //! * A latent is dead here if it is after the step's rows, in `SAELens` if it was before: in what is
 //!   compared no dead latent fires. (`saelens_topk_revived` shows their rule and is not compared.)
 //! * `dictionary_learning`'s jumprelu counts latents by their values, so the half of the window below a
@@ -21,7 +19,7 @@ use std::path::Path;
 
 use rarefy::binding::Binding;
 use rarefy::codes::Codes;
-use rarefy::config::Recipe;
+use rarefy::config::{DecoderNorm, Recipe};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::train::sparse::anneal::{Annealing, Updates};
@@ -240,10 +238,13 @@ fn five_steps(case: &Case) {
             panic!("all of them are sparse")
         };
         let mut one = Step::new(sparse.as_ref(), &binding, &params);
+        if case.norm == DecoderNorm::Rescale {
+            one = one.rescaling(&params);
+        }
         let settings = Settings {
             lr,
             clip: case.clip,
-            unit_norm: case.unit,
+            unit_norm: case.norm == DecoderNorm::Unit,
             now: Now {
                 sparsity: scale[step] * annealing.as_ref().map_or(1.0, |(a, _)| a.factor()),
                 p: annealing

@@ -395,6 +395,18 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "*theta = theta.max(-1.0)",
     },
     Mutant {
+        name: "the length of a decoder row learns nothing from pre-activations measured in it",
+        file: "crates/rarefy/src/variants/sparse/rescale.rs",
+        from: "add_scaled(d_dec, by_length as f32, w_dec);",
+        to: "add_scaled(d_dec, 0.0 * by_length as f32, w_dec);",
+    },
+    Mutant {
+        name: "a model is saved as the parameters that stand for it",
+        file: "crates/rarefy/src/train/sparse/average.rs",
+        from: "return Some(rescaled(averaged.as_ref().unwrap_or(&state.params)));",
+        to: "let _ = rescaled;",
+    },
+    Mutant {
         name: "a weight published for scaled rows is taken as it is",
         file: "crates/rarefy/src/explain/units.rs",
         from: "self.scale.powf(degree - 2.0) / self.factor",

@@ -25,6 +25,7 @@ const TANH: Needs = &[("penalty", &["tanh"])];
 const TARGET: Needs = &[("penalty", &["target"])];
 const QUADRATIC: Needs = &[("penalty", &["quadratic"])];
 const ROOT: Needs = &[("p_root", &["true"])];
+const RESCALED: &[(&str, &str)] = &[("decoder_norm", "rescale")];
 const L1: Needs = &[("p", &["1"])];
 
 const fn same(option: &'static str, name: &'static str, archs: &'static [&'static str]) -> Theirs {
@@ -66,8 +67,10 @@ const SAELENS: &[Theirs] = &[
     same("tanh_scale", "jumprelu_tanh_scale", JUMPRELU).needs(TANH),
     same("target_l0", "target_l0", JUMPRELU).needs(QUADRATIC),
     same("pre_act", "pre_act_loss_coefficient", JUMPRELU),
-    same("aux_coefficient", "aux_loss_coefficient", SAELENS_KEEPING).needs(ABSOLUTE),
-    same("k", "k", SAELENS_KEEPING),
+    same("aux_coefficient", "aux_loss_coefficient", SAELENS_KEEPING)
+        .needs(ABSOLUTE)
+        .with(RESCALED),
+    same("k", "k", SAELENS_KEEPING).with(RESCALED),
 ];
 
 const DICTIONARY_LEARNING: &[Theirs] = &[

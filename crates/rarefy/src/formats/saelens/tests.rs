@@ -23,6 +23,10 @@ fn made_up(info: &'static Info, hyper: Hyper) -> Model {
     if params.find("threshold").is_some() {
         params.get_mut("threshold").fill(0.125);
     }
+    if matches!(&architecture, Architecture::Sparse(sparse) if !sparse.pursues()) {
+        // Not of length 1.
+        params.get_mut("w_dec").iter_mut().for_each(|w| *w *= 2.0);
+    }
     Model::new(info, hyper, params, Pipeline::identity(3), Some((1, 3))).unwrap()
 }
 
@@ -87,11 +91,6 @@ fn a_model_that_computes_something_else_is_refused() {
             "apply_b_dec_to_input: expected false with d_out, got true",
         ),
         (
-            "\"rescale_acts_by_decoder_norm\": false,",
-            "",
-            "rescale_acts_by_decoder_norm: expected false",
-        ),
-        (
             "\"normalize_activations\": \"none\"",
             "\"normalize_activations\": \"expected_average_only_in\"",
             "normalize_activations: expected none, constant_norm_rescale or layer_norm, got expected_average_only_in",
@@ -102,6 +101,12 @@ fn a_model_that_computes_something_else_is_refused() {
         let error = load(folder.path()).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     }
+    // Pre-activations that are measured in the lengths of decoder rows are, here too.
+    let from = "\"rescale_acts_by_decoder_norm\": false";
+    std::fs::write(&path, text.replace(from, &from.replace("false", "true"))).unwrap();
+    let rescaled = load(folder.path()).unwrap();
+    assert_eq!(rescaled.params(), &variants::rescaled(model.params()));
+    assert_ne!(rescaled.params(), model.params());
     // Without our options, the k of the file counts and not our default.
     let from = text.find("\"options\"").unwrap();
     let bare = text[..from].trim_end().trim_end_matches(',').to_owned() + "}";

@@ -3,10 +3,11 @@
 use rarefy_kernels::sparse::normalise_row;
 use rayon::prelude::*;
 
+use crate::config::DecoderNorm;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::train::State;
-use crate::variants::Sparse;
+use crate::variants::{Sparse, rescaled};
 
 /// Values that one task moves.
 const PIECE: usize = 1 << 16;
@@ -24,9 +25,17 @@ pub(super) fn follow(ema: &mut [f32], params: &[f32], decay: f64, t: usize) {
         });
 }
 
-/// What the model takes in place of the last parameters, if it is an average: brought back to where parameters
-/// may be, as each step brings them.
-pub(super) fn averaged(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Option<Params> {
+/// What the model takes in place of the last parameters, if it is another: their average, or what they stand for.
+pub(super) fn model(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Option<Params> {
+    let averaged = averaged(plan, sparse, state);
+    if plan.decoder_norm == DecoderNorm::Rescale {
+        return Some(rescaled(averaged.as_ref().unwrap_or(&state.params)));
+    }
+    averaged
+}
+
+/// The average, brought back to where parameters may be, as each step brings them.
+fn averaged(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Option<Params> {
     let values = match &state.ema {
         Some(ema) if state.step > 0 => ema.clone(),
         Some(_) => return None,
@@ -37,7 +46,7 @@ pub(super) fn averaged(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> O
     };
     let mut params = state.params.clone();
     params.values_mut().copy_from_slice(&values);
-    if plan.unit_norm {
+    if plan.decoder_norm == DecoderNorm::Unit {
         let rows = params
             .get_mut("w_dec")
             .chunks_exact_mut(plan.binding.d_out());

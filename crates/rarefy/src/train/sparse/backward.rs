@@ -12,7 +12,7 @@ use super::reading::Reading;
 use super::step::{Settings, Step};
 use crate::data::transpose;
 use crate::params::Params;
-use crate::variants::{Entries, SparseBatch};
+use crate::variants::{Entries, Latent, SparseBatch, through};
 
 /// What the backward half finds beside the gradient.
 pub(super) struct Found {
@@ -251,6 +251,9 @@ impl Latents<'_> {
             one.d_enc.fill(0.0);
             sums.by_bias = 0.0;
         }
+        if let Some(&length) = step.lengths.get(latent) {
+            self.through_length(latent, length, &mut one, &mut sums);
+        }
         *square += dot(one.d_enc, one.d_enc);
         *square += if self.unit_norm {
             project_row(one.d_dec, w_dec)
@@ -258,6 +261,23 @@ impl Latents<'_> {
             dot(one.d_dec, one.d_dec)
         };
         Some(sums)
+    }
+
+    /// To the parameters of a model that is another one's.
+    fn through_length(&self, latent: usize, length: f32, one: &mut OfOne, sums: &mut Sums) {
+        let Shape { d_in, d_out, .. } = self.step.shape;
+        let params = self.batch.params;
+        let model = (
+            &params.get("w_enc")[latent * d_in..(latent + 1) * d_in],
+            params.get("b_enc")[latent],
+            &params.get("w_dec")[latent * d_out..(latent + 1) * d_out],
+        );
+        let derivatives = Latent {
+            w_enc: one.d_enc,
+            w_dec: one.d_dec,
+            b_enc: &mut sums.by_bias,
+        };
+        through(length, model, derivatives);
     }
 
     /// What the latent's own entries give.

@@ -105,6 +105,9 @@ pub struct Step<'a> {
     pub(super) rest: Vec<Reading>,
     /// Lengths of the decoder's rows, if the architecture wants them.
     norms: Vec<f32>,
+    /// What the parameters stand for, and the lengths of their decoder rows, if they stand for another model.
+    pub(super) model: Option<Params>,
+    pub(super) lengths: Vec<f32>,
     /// In the parameters' layout; rows of latents that have none hold old numbers.
     pub(super) gradient: Vec<f32>,
     /// Whether a latent has a gradient.
@@ -144,9 +147,20 @@ impl<'a> Step<'a> {
             dead: Vec::new(),
             rest: (0..readings).map(|_| Reading::plain(d_sae)).collect(),
             norms: Vec::new(),
+            model: None,
+            lengths: Vec::new(),
             gradient: vec![0.0; params.values().len()],
             touched: vec![false; d_sae],
         }
+    }
+
+    /// The same for parameters whose pre-activations are measured in the lengths of decoder rows: see
+    /// [`rescaled`](crate::variants::rescaled).
+    #[must_use]
+    pub fn rescaling(mut self, params: &Params) -> Self {
+        self.model = Some(params.clone());
+        self.look_again(params);
+        self
     }
 
     /// One optimiser step on the rows `x`, `[n, row]` of the binding: encode, decode, loss, backward, clip,
@@ -182,16 +196,19 @@ impl<'a> Step<'a> {
         done: &mut dyn FnMut(Stage),
     ) -> Report {
         let n = x.len() / self.binding.row();
-        self.encode(settings.now, params, x);
+        let other = self.model.take();
+        let model = other.as_ref().unwrap_or(params);
+        self.encode(settings.now, model, x);
         done(Stage::Encode);
-        self.decode(params, x, n);
+        self.decode(model, x, n);
         self.count(since_fired, n);
         done(Stage::Decode);
-        self.explain_rest(params, n);
+        self.explain_rest(model, n);
         done(Stage::Auxiliary);
-        let found = self.backward(params, settings, n);
+        let found = self.backward(model, settings, n);
         let report = self.report(n, &found);
         done(Stage::Backward);
+        self.model = other;
         self.update(params, descent, found.norm, settings);
         done(Stage::Update);
         report

@@ -10,6 +10,7 @@ use crate::engine::Encoder;
 use crate::optim::Descent;
 use crate::optim::descent::Move;
 use crate::params::Params;
+use crate::variants::rescale;
 
 impl Step<'_> {
     /// Clipping, Adam, the decoder's norm and the encoder's bytes, panel by panel.
@@ -21,6 +22,7 @@ impl Step<'_> {
         settings: &Settings,
     ) {
         let (shape, tied) = (self.shape, self.sparse.pursues());
+        let stands_for_another = self.model.is_some();
         let (step, [first, second]) = descent.next(settings.lr, norm, settings.clip);
         let mut encoder = std::mem::replace(&mut self.encoder, Encoder::empty());
         let p = Blocks::of_mut(shape, params.values_mut());
@@ -65,6 +67,8 @@ impl Step<'_> {
                     let g_dec = &g.w_dec[first * shape.d_out..end * shape.d_out];
                     if !tied {
                         move_rows(&step, touched, [&mut *w_enc, m_enc, v_enc], g_enc);
+                    }
+                    if !tied && !stands_for_another {
                         bytes.quantise(w_enc, b_enc);
                     }
                     move_rows(&step, touched, [&mut *w_dec, m_dec, v_dec], g_dec);
@@ -79,6 +83,16 @@ impl Step<'_> {
             );
         self.encoder = encoder;
         self.sparse.constrain(params);
+        self.look_again(params);
+    }
+
+    /// What the parameters stand for now, where that is another model.
+    pub(super) fn look_again(&mut self, params: &Params) {
+        if let Some(model) = &mut self.model {
+            rescale(params, model, &mut self.lengths);
+            self.encoder
+                .quantise(model.get("w_enc"), model.get("b_enc"));
+        }
     }
 }
 
