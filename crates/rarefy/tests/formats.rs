@@ -1,10 +1,12 @@
-//! Laws of the formats of codes: round trips, and files that the peers' own packages wrote.
+//! Laws of the formats of codes and models: round trips, and files that the peers' own packages wrote.
 
 mod fixtures;
 
 use fixtures::{expected, folder};
 use rarefy::codes::Codes;
 use rarefy::formats::codes::{self, FORMATS};
+use rarefy::formats::saelens;
+use safetensors::SafeTensors;
 
 fn sample(row_means: bool) -> Codes {
     let mut codes = Codes::new(4);
@@ -63,4 +65,73 @@ fn a_matrix_in_columns_is_refused() {
             .contains("csc.npz: expected a scipy.sparse matrix in CSR"),
         "{error}"
     );
+}
+
+/// SAEs of every architecture as SAELens saves them, for use and while it trains; `golden/saved.py` made them.
+#[test]
+fn models_that_saelens_saved_give_what_they_give_there() {
+    let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/saved");
+    for (abroad, in_training) in [
+        ("standard", "relu"),
+        ("topk", "topk"),
+        ("abstopk", "abs-topk"),
+        ("batchtopk", "batch-topk"),
+        ("matryoshka_batchtopk", "matryoshka"),
+        ("jumprelu", "jumprelu"),
+        ("gated", "gated"),
+        ("matching_pursuit", "matching-pursuit"),
+    ] {
+        let one_threshold = ["batch-topk", "matryoshka"].contains(&in_training);
+        let for_use = if one_threshold {
+            "jumprelu"
+        } else {
+            in_training
+        };
+        for (name, arch) in [
+            (abroad.to_owned(), for_use),
+            (format!("{abroad}-training"), in_training),
+        ] {
+            let folder = golden.join(&name);
+            let model = saelens::load(&folder).unwrap();
+            assert_eq!(model.info.name, arch, "{name}");
+            let bytes = std::fs::read(folder.join("outputs.safetensors")).unwrap();
+            let file = SafeTensors::deserialize(&bytes).unwrap();
+            let values = |key: &str| -> Vec<f32> {
+                let data = file.tensor(key).unwrap().data().as_chunks().0;
+                data.iter().map(|raw| f32::from_le_bytes(*raw)).collect()
+            };
+            let x = values("x");
+            let (codes, _) = model.encode(&x);
+            near(&codes, &values("latents"), &format!("{name}, latents"));
+            near(
+                &model.reconstruct(&x),
+                &values("x_hat"),
+                &format!("{name}, x_hat"),
+            );
+            // And there and back.
+            let again = tempfile::tempdir().unwrap();
+            model.save(again.path()).unwrap();
+            let again = saelens::load(again.path()).unwrap();
+            assert_eq!(again.params(), model.params(), "{name}");
+        }
+    }
+    let levels = saelens::load(&golden.join("matryoshka_batchtopk-training")).unwrap();
+    let [level] = levels.hyper.text("levels").split(',').collect::<Vec<_>>()[..] else {
+        panic!("one level beside all")
+    };
+    assert!(
+        (level.parse::<f64>().unwrap() - 1.0 / 3.0).abs() < 1e-12,
+        "{level}"
+    );
+}
+
+#[track_caller]
+fn near(got: &[f32], expected: &[f32], what: &str) {
+    assert_eq!(got.len(), expected.len(), "{what}");
+    for (at, (got, expected)) in got.iter().zip(expected).enumerate() {
+        assert!(
+            (got - expected).abs() < 1e-5,
+            "{what} {at}: {got}, not {expected}"
+        );
+    }
 }

@@ -60,6 +60,7 @@ const PEERS: &[&str] = &[
     "normalise.py",
     "peers/make_dictionary_learning.py",
     "peers/make_saelens.py",
+    "saved.py",
     "schedule_free.py",
     "transcoders.py",
 ];

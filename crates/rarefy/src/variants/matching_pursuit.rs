@@ -132,7 +132,10 @@ impl Sparse for MatchingPursuit {
     }
 
     fn abroad(&self) -> Abroad {
-        Abroad::Own
+        Abroad::Pursuit {
+            k: self.k,
+            residual: self.residual,
+        }
     }
 
     fn pursues(&self) -> bool {

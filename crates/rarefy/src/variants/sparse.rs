@@ -178,7 +178,7 @@ pub struct Threshold {
 }
 
 /// What another program calls a trained model.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Abroad {
     /// The k largest of each row.
     TopK(usize),
@@ -190,6 +190,13 @@ pub enum Abroad {
     Standard,
     /// A gate and a magnitude.
     Gated,
+    /// One latent after the other, at most k, until less than this is left.
+    Pursuit {
+        /// Rounds at most.
+        k: usize,
+        /// Length of what is left.
+        residual: f64,
+    },
     /// By a name that only we use.
     Own,
 }

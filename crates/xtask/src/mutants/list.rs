@@ -126,7 +126,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "weights are stored without the transpose",
-        file: "crates/rarefy/src/formats/saelens.rs",
+        file: "crates/rarefy/src/formats/saelens/weights.rs",
         from: "file.transposed(\"W_enc\", w_enc, d_sae, d_in);",
         to: "file.tensor(\"W_enc\", &[d_in, d_sae], w_enc);",
     },
@@ -276,7 +276,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a file's k is ignored and our default taken",
-        file: "crates/rarefy/src/formats/saelens.rs",
+        file: "crates/rarefy/src/formats/saelens/config.rs",
         from: "options.insert(\"k\", k.to_string());",
         to: "let _ = k;",
     },

@@ -1,8 +1,10 @@
 //! Models there and back again.
 
+use super::weights::tensor;
 use super::*;
 use crate::binding::Binding;
 use crate::data::Memory;
+use crate::tensors::{Reader, Writer};
 use crate::variants::BiasStart;
 use crate::variants::Info;
 use rand::SeedableRng;
@@ -54,6 +56,7 @@ fn every_architecture_reads_back_as_itself() {
         let (name, centred) = match info.name {
             "relu" => ("standard", true),
             "abs-topk" => ("abstopk", true),
+            "matching-pursuit" => ("matching_pursuit", true),
             "batch-topk" | "matryoshka" => ("jumprelu", true),
             "kl" => ("kl", false),
             same => (same, true),

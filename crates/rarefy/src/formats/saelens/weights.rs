@@ -1,0 +1,152 @@
+//! `sae_weights.safetensors`: our blocks under `SAELens`'s names.
+
+use std::path::Path;
+
+use crate::binding::Binding;
+use crate::data::{Element, transpose};
+use crate::model::Model;
+use crate::params::{Layout, Params};
+use crate::tensors::{Reader, Writer};
+use crate::variants::{self, Architecture};
+use crate::{Error, Result};
+
+/// What one in training calls the threshold that all latents share.
+const SHARED_THRESHOLD: &str = "topk_threshold";
+
+/// What `SAELens` calls the bias beside `W_enc`.
+fn bias_abroad(architecture: &Architecture) -> &'static str {
+    match architecture {
+        Architecture::Sparse(sparse) if sparse.abroad() == variants::Abroad::Gated => "b_gate",
+        _ => "b_enc",
+    }
+}
+
+/// Blocks beside those that every architecture has.
+fn own_blocks(layout: &Layout) -> impl Iterator<Item = &'static str> {
+    let common = ["w_enc", "b_enc", "w_dec", "b_dec", "w_skip"];
+    let names = layout.blocks().iter().map(|block| block.name);
+    names.filter(move |name| !common.contains(name))
+}
+
+/// Whether the encoder is the decoder, so that there is one of them in a file.
+fn pursues(architecture: &Architecture) -> bool {
+    matches!(architecture, Architecture::Sparse(sparse) if sparse.pursues())
+}
+
+pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
+    let (binding, d_sae) = (&model.binding, model.d_sae);
+    let (d_in, d_out) = (binding.d_in(), binding.d_out());
+    let params = model.params();
+    let w_enc = params.get("w_enc");
+    let w_dec = params.find("w_dec").unwrap_or(w_enc);
+    let mut file = Writer::default();
+    if !pursues(&model.architecture) {
+        file.transposed("W_enc", w_enc, d_sae, d_in);
+        file.vector(bias_abroad(&model.architecture), params.get("b_enc"));
+    }
+    file.tensor("W_dec", &[d_sae, d_out], w_dec);
+    file.vector("b_dec", params.get("b_dec"));
+    if binding.skip {
+        file.tensor("W_skip", &[d_out, d_in], params.get("w_skip"));
+    }
+    for block in own_blocks(params.layout()) {
+        let values = params.get(block);
+        file.vector(block, values.repeat(d_sae / values.len()));
+    }
+    file.write(path)
+}
+
+/// Reads the parameters; memory is taken only for what the file really holds.
+pub(super) fn load(
+    path: &Path,
+    architecture: &Architecture,
+    binding: &Binding,
+    d_sae: usize,
+) -> Result<Params> {
+    let (d_in, d_out) = (binding.d_in(), binding.d_out());
+    let layout = &architecture.layout(binding, d_sae);
+    let bytes = std::fs::read(path).map_err(Error::io(path))?;
+    let file = Reader::new(path, &bytes)?;
+    let mut blocks = Vec::new();
+    for block in layout.blocks() {
+        if pursues(architecture) && ["w_enc", "b_enc"].contains(&block.name) {
+            blocks.push(match block.name {
+                "w_enc" => tensor(&file, path, "W_dec", &[d_sae, d_in])?,
+                _ => vec![0.0; d_sae],
+            });
+            continue;
+        }
+        let (name, shape) = match block.name {
+            "w_enc" => ("W_enc", vec![d_in, d_sae]),
+            "w_dec" => ("W_dec", vec![d_sae, d_out]),
+            "w_skip" => ("W_skip", vec![d_out, d_in]),
+            "b_enc" => (bias_abroad(architecture), vec![d_sae]),
+            "b_dec" => ("b_dec", vec![d_out]),
+            "threshold" if block.cols == 1 && file.has(SHARED_THRESHOLD) => {
+                (SHARED_THRESHOLD, vec![])
+            }
+            own => (own, vec![d_sae]),
+        };
+        let values = tensor(&file, path, name, &shape)?;
+        blocks.push(match name {
+            "W_enc" => transpose(&values, d_in, d_sae),
+            "threshold" | SHARED_THRESHOLD if block.cols == 1 => vec![one_value(path, &values)?],
+            _ => values,
+        });
+    }
+    let mut params = Params::zeros(layout);
+    for (block, values) in layout.blocks().iter().zip(blocks) {
+        params.get_mut(block.name).copy_from_slice(&values);
+    }
+    Ok(params)
+}
+
+/// The threshold that all latents share.
+fn one_value(path: &Path, thresholds: &[f32]) -> Result<f32> {
+    let first = thresholds[0];
+    if first < 0.0 {
+        let why = format!("threshold: expected a number not below 0, got {first}");
+        return Err(Error::format(path, why));
+    }
+    match thresholds.iter().position(|v| *v != first) {
+        None => Ok(first),
+        Some(at) => Err(Error::format(
+            path,
+            format!(
+                "threshold: expected one value for all latents, got {first} and, at index {at}, {}",
+                thresholds[at]
+            ),
+        )),
+    }
+}
+
+pub(super) fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+    let tensor = file.view(name)?;
+    if tensor.shape() != shape {
+        return Err(Error::Shape {
+            what: format!("{}: {name}", path.display()),
+            expected: format!("{shape:?}"),
+            got: format!("{:?}", tensor.shape()),
+        });
+    }
+    let Some(element @ (Element::F16 | Element::Bf16 | Element::F32 | Element::F64)) =
+        Element::of_tensor(tensor.dtype())
+    else {
+        let got = tensor.dtype();
+        return Err(file.bad(format!(
+            "{name}: expected a floating-point tensor, got {got:?}"
+        )));
+    };
+    let mut values = vec![0.0; shape.iter().product()];
+    element.convert(tensor.data(), false, &mut values);
+    if let Some(at) = values.iter().position(|v| !v.is_finite()) {
+        return Err(Error::format(
+            path,
+            format!(
+                "{name}: expected finite weights, got {} at index {at}",
+                values[at]
+            ),
+        ));
+    }
+    Ok(values)
+}
