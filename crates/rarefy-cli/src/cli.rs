@@ -77,7 +77,7 @@ pub struct DataArgs {
     /// Use only the first N rows.
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub rows: Option<usize>,
-    /// Member of an npz, tensor of a safetensors file, column of a parquet file.
+    /// Member of an npz, tensor of a safetensors file, column of a parquet file, where it is not named as `FILE::MEMBER`.
     #[arg(long, value_name = "NAME", help_heading = "Data")]
     pub member: Option<String>,
     /// Whether a csv has a header line (detected if not said).
@@ -270,6 +270,12 @@ pub struct ReportArgs {
     /// Other data than the run was trained on.
     #[arg(long, value_name = "DATA")]
     pub data: Option<String>,
+    /// With other data: what a transcoder is to predict from each row.
+    #[arg(long, value_name = "DATA", requires = "data")]
+    pub target: Option<String>,
+    /// With other data: a crosscoder's further inputs (may be repeated).
+    #[arg(long, value_name = "DATA", requires = "data")]
+    pub with: Vec<String>,
     /// One label a line, for the rows of the data.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,

@@ -15,6 +15,14 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, Binding)> {
         rows: config.rows,
         ..OpenOptions::default()
     };
+    if config.target.as_ref() == Some(&config.path) {
+        let why = format!(
+            "the target {} is the data itself, and a transcoder predicts other rows; of a file with several members \
+             name one each, as FILE::MEMBER",
+            config.path
+        );
+        return Err(Error::Conflict(why));
+    }
     let mut dataset = data::open(&config.path, &options)?;
     if let Some(shape) = config.image_shape {
         dataset.image_shape = Some(checked_shape(shape, dataset.source.as_ref())?);

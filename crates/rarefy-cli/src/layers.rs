@@ -21,11 +21,19 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if let Some(path) = &args.config {
         layers.push(located::read(path)?);
     }
-    layers.push(given(&args.set)?);
-    // A run's own config.toml holds the steps that its epochs came to.
+    // A run's own config.toml holds what came of words that now are others: the steps of its epochs, whether
+    // an autoencoder's encoder is centred, where its cosine ends.
     if args.epochs.is_some() {
-        forget(&mut layers, "steps");
+        forget(&mut layers, "train", "steps");
     }
+    let rebound = args.binding.target.is_some() || !args.binding.with.is_empty();
+    if rebound && args.binding.centre.is_none() {
+        forget(&mut layers, "model", "centre");
+    }
+    if args.aids.lr_schedule.as_deref() == Some("constant") {
+        forget(&mut layers, "train", "lr_end");
+    }
+    layers.push(given(&args.set)?);
     layers.push(flags(args, matches)?);
     let config = config::merge(&layers)?;
     variants::find(&config.model.arch)?;
@@ -51,11 +59,11 @@ pub fn given(pairs: &[String]) -> anyhow::Result<Table> {
     Ok(set)
 }
 
-/// Takes a key of `[train]` out of every layer.
-fn forget(layers: &mut [Table], key: &str) {
+/// Takes a key out of every layer.
+fn forget(layers: &mut [Table], section: &str, key: &str) {
     for layer in layers {
-        if let Some(train) = layer.get_mut("train").and_then(Value::as_table_mut) {
-            train.remove(key);
+        if let Some(section) = layer.get_mut(section).and_then(Value::as_table_mut) {
+            section.remove(key);
         }
     }
 }
@@ -73,7 +81,6 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
         }
     };
     let text = |text: &Option<String>| text.clone().map(Value::String);
-    let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
     put("data.path", text(&args.data));
     put("data.rows", count(args.source.rows));
     put("data.holdout", count(args.holdout));
@@ -127,6 +134,11 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     args.binding.put(&mut layer);
     args.aids.put(&mut layer);
     Ok(layer)
+}
+
+/// A count as TOML has it, which knows none above 2^63.
+pub fn count(n: Option<usize>) -> Option<Value> {
+    n.map(|n| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX)))
 }
 
 /// Preprocessing steps from a list by commas.

@@ -22,6 +22,10 @@ const AIDS: &[(&str, &str)] = &[
     ("jumprelu", "--optimizer signum"),
     ("topk --k 1 --aux-coefficient 0", "--resample-every 6"),
     (
+        "topk --k 1 --aux-coefficient 0",
+        "--resample-every 6 --ema 0.9",
+    ),
+    (
         "batch-topk --k 1 --aux-coefficient 0",
         "--resample-every 6 --resample dictionary-learning",
     ),
@@ -99,6 +103,125 @@ fn resampling_revives() {
     }
 }
 
+/// What does nothing is said, and only that.
+#[test]
+fn aids_without_effect_are_warned_about() {
+    let place = Place::new();
+    let warnings = |call: &str| -> Vec<String> {
+        let said = place.run(&format!(
+            "train sample:digits --rows 200 {call} --out run --force"
+        ));
+        assert!(
+            said.status.success(),
+            "{call}: {}",
+            common::text(&said.stderr)
+        );
+        let text = common::text(&said.stderr);
+        let lines = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("warning: "));
+        lines.map(str::to_owned).collect()
+    };
+    let topk = "--arch topk --latents 70 --batch 50 --steps 4";
+    for (call, expected) in [
+        (String::new() + topk, vec![]),
+        (
+            format!("{topk} --sparsity-warmup 2"),
+            vec![
+                "nothing that the architecture pays for could rise: sparsity_warmup without effect",
+            ],
+        ),
+        (
+            format!("{topk} --resample dictionary-learning"),
+            vec!["nothing is resampled without resample_every: resample without effect"],
+        ),
+        (
+            format!("{topk} --optimizer signum --beta2 0.9"),
+            vec!["they are Adam's: beta2 without effect"],
+        ),
+        (
+            format!("{topk} --lr-warmup 3 --lr-decay 2"),
+            vec![
+                "lr_warmup 3 and lr_decay 2 take more than the run's 4 steps: the learning rate never is the one of lr",
+            ],
+        ),
+        (
+            "--arch relu --latents 70 --batch 50 --steps 4 --sparsity-warmup 5".into(),
+            vec![
+                "sparsity_warmup 5 is more than the run's 4 steps: the penalty never has its weight",
+            ],
+        ),
+        (
+            "--steps 2 --lr-schedule cosine --beta1 0.5 --b-dec-start mean".into(),
+            vec![
+                "optimizer lbfgs searches its own steps over all rows: lr_schedule without effect",
+                "they are Adam's: beta1 without effect",
+                "architecture kl starts b_dec from 0: b_dec_start without effect",
+            ],
+        ),
+    ] {
+        assert_eq!(warnings(&call), expected, "{call}");
+    }
+}
+
+/// A run goes on as what it was begun as, and not before where it stands.
+#[test]
+fn a_run_is_not_taken_up_as_another() {
+    let place = Place::new();
+    let train = "train sample:words --rows 500 --latents 60 --batch 50 --steps 12 -q";
+    place.ok(&format!("{train} --arch topk --k 4 --out topk"));
+    place.ok(&format!("{train} --arch relu --out relu"));
+    let table = RESUMED
+        .replace("{topk}", &newest("topk"))
+        .replace("{relu}", &newest("relu"));
+    all_fail(&place, &table);
+}
+
+fn newest(run: &str) -> String {
+    format!("{run}/checkpoints/step-000000000012.safetensors")
+}
+
+const RESUMED: &str = "$ train --out topk --resume --centre false
+2 error: {topk}: the checkpoint is of the model autoencoder of [50] with centre true, this run is of autoencoder of [50] with centre false
+$ train --out topk --resume --decoder-norm rescale
+2 error: {topk}: the checkpoint is of the model autoencoder of [50] with centre true, this run is of autoencoder of [50] with centre true and decoder_norm rescale
+$ train --out topk --resume --steps 11
+2 error: 12 steps are done already, so the run cannot end after 11
+$ train --out topk --resume --ema 0.9
+2 error: the run was begun without ema and cannot take it up now: leave it out, or begin a new run
+$ train --out relu --resume --p-end 0.5 --steps 40
+2 error: the run was begun without p_end and cannot take it up now: leave it out, or begin a new run
+";
+
+/// What a run's configuration resolved gives way to what is said on top of it.
+#[test]
+fn a_runs_own_defaults_are_not_what_somebody_said() {
+    let place = Place::new();
+    place.write_npy("x.npy", 6, &common::noise(1200));
+    place.write_npy("y.npy", 4, &common::noise(800));
+    let short = "--latents 16 --batch 50 --steps 4 -q";
+    place.ok(&format!("train x.npy --arch topk --k 2 {short} --out auto"));
+    let config = "--config auto/config.toml -q";
+    place.ok(&format!("train {config} --target y.npy --out transcoder"));
+    place.ok(&format!("train {config} --with y.npy --out cross"));
+    for (run, centre) in [("auto", true), ("transcoder", false), ("cross", false)] {
+        let config: toml::Table = common::text(&place.read(&format!("{run}/config.toml")))
+            .parse()
+            .unwrap();
+        assert_eq!(config["model"]["centre"].as_bool(), Some(centre), "{run}");
+    }
+    place.ok(&format!(
+        "train x.npy --arch topk --k 2 {short} --lr-schedule cosine --out cosine"
+    ));
+    place.ok("train --config cosine/config.toml --lr-schedule constant --out constant -q");
+    // And a target may stand in the configuration.
+    place.ok("train --config transcoder/config.toml --skip --preprocess-target none --out skip -q");
+    assert_eq!(
+        place.json("inspect skip --json")["binding"],
+        "skip transcoder"
+    );
+}
+
 #[test]
 fn aids_without_a_meaning_are_refused_before_data_is_read() {
     all_fail(&Place::new(), REFUSED);
@@ -138,4 +261,14 @@ $ train missing.npy --arch kl --ema 0.9 --optimizer adam
 2 error: ema and resampling are the sparse engine's; architecture kl has neither
 $ train missing.npy --arch kl --optimizer signum
 2 error: optimizers schedule-free and signum are those of the sparse engine; architecture kl is trained by `--optimizer adam`
+$ train missing.npy --arch topk --latents 64 --k 4 --k-start 20 --k-anneal 101 --steps 100
+2 error: k_anneal must be at most the run's 100 steps, got 101
+$ train missing.npy --arch relu --latents 64 --lr 0.001 --lr-schedule cosine --lr-end 0.1
+2 error: lr_end must be at most the learning rate that it falls from, 0.001, got 0.1
+$ train missing.npy --arch topk --latents 64 --k 4 --resample-every 51 --steps 100
+2 error: resample_every must be at most half of the run's 100 steps, got 51
+$ train missing.npy --arch relu --latents 64 --p-end 1.5
+2 error: p_end must be at most the p that it comes down from, 1, got 1.5
+$ train missing.npy --arch relu --latents 64 --p-end 0.5 --p-from 95 --steps 100
+2 error: p comes down in 10 equal parts, so it must begin at least as many steps before the run's end; the run has 100 steps and p_from is 95
 ";

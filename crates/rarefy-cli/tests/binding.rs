@@ -70,6 +70,80 @@ fn a_crosscoder_is_trained_measured_and_used() {
     place.ok("eval scaled x.npy --with y.npy --with x.npy");
 }
 
+/// Members of one file, one each.
+#[test]
+fn input_and_target_may_be_members_of_one_file() {
+    let place = place();
+    let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q --json";
+    let apart = place.json(&format!("train x.npy --target y.npy {train} --out apart"));
+    let header = r#"{"x":{"dtype":"F32","shape":[400,6],"data_offsets":[0,9600]},"y":{"dtype":"F32","shape":[400,4],"data_offsets":[9600,16000]}}"#;
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.bytes());
+    for name in ["x.npy", "y.npy"] {
+        let values = place.read_npy(name);
+        bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+    }
+    place.write("both.safetensors", bytes);
+    let file = "both.safetensors";
+    let together = place.json(&format!(
+        "train {file}::x --target {file}::y {train} --out together"
+    ));
+    assert_eq!(together["mse"], apart["mse"]);
+    let evaluated = place.json(&format!(
+        "eval together {file} --member x --target {file}::y --json"
+    ));
+    assert_eq!(evaluated["mse"], apart["mse"]);
+    all_fail(&place, MEMBERS);
+}
+
+const MEMBERS: &str = "$ train both.safetensors --member x --target both.safetensors --arch topk --k 2
+2 error: the target both.safetensors is the data itself, and a transcoder predicts other rows; of a file with several members name one each, as FILE::MEMBER
+$ train both.safetensors::x --target both.safetensors::z --arch topk --k 2
+2 error: unknown tensor of both.safetensors `z` (known: x, y)
+";
+
+/// A report of other rows, and of rows of another kind.
+#[test]
+fn a_report_may_be_of_other_data() {
+    let place = place();
+    let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q";
+    place.ok(&format!("train x.npy --target y.npy {train} --out trans"));
+    place.ok(&format!("train x.npy --with y.npy {train} --out cross"));
+    place.ok("report trans --data x.npy --target y.npy");
+    place.ok("report cross --data x.npy --with y.npy");
+    all_fail(&place, REPORTS);
+}
+
+const REPORTS: &str = "$ report trans --data x.npy
+2 error: the model is a transcoder: say by `--target DATA` what it is to predict
+$ report cross --data x.npy
+1 error: x.npy: values in a row: expected 6 + 4 as the model was trained on; a crosscoder's further inputs are given by `--with DATA`, got 6
+";
+
+/// What a transcoder decodes to needs nothing of its input's rows.
+#[test]
+fn decoding_warns_of_what_is_missing_and_of_nothing_else() {
+    let place = place();
+    let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q";
+    place.ok(&format!(
+        "train x.npy --target y.npy {train} --preprocess layer-norm --preprocess-target scale --out trans"
+    ));
+    place.ok(&format!(
+        "train x.npy {train} --preprocess layer-norm --out auto"
+    ));
+    for (run, warned) in [("trans", false), ("auto", true)] {
+        place.ok(&format!("encode {run} x.npy --out {run}.npy"));
+        let said = place.run(&format!("decode {run} {run}.npy --out {run}-rows.npy"));
+        assert!(said.status.success());
+        let said = common::text(&said.stderr);
+        assert_eq!(
+            said.contains("rows come back without"),
+            warned,
+            "{run}: {said}"
+        );
+    }
+}
+
 #[test]
 fn threads_and_interruptions_change_nothing() {
     let place = place();

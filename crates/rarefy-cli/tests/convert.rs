@@ -70,6 +70,33 @@ fn preprocessing_is_worked_into_the_weights() {
     assert!(!said.status.success());
 }
 
+/// What another program cannot open says so.
+#[test]
+fn it_is_said_who_can_open_it() {
+    let place = place();
+    place.write("y.npy", npy(3, &noise(900)));
+    for (arch, known_as) in [
+        ("relu", Some("standard")),
+        ("batch-topk --k 2", Some("jumprelu")),
+        ("matching-pursuit --k 2", Some("matching_pursuit")),
+        ("groupmax --k 2", None),
+        ("topk --k 2 --target y.npy", None),
+    ] {
+        place.ok(&format!("{TRAIN} --arch {arch} --out run --force"));
+        let told = place.json("convert run --out out --json");
+        assert_eq!(told["known_as"].as_str(), known_as, "{arch}");
+        std::fs::remove_dir_all(place.path("out")).unwrap();
+        let said = place.run("convert run --out out");
+        let said = text(&said.stderr);
+        assert_eq!(
+            said.contains("cannot open it"),
+            known_as.is_none(),
+            "{arch}: {said}"
+        );
+        std::fs::remove_dir_all(place.path("out")).unwrap();
+    }
+}
+
 #[test]
 fn what_cannot_be_is_refused() {
     let place = place();
@@ -80,6 +107,13 @@ fn what_cannot_be_is_refused() {
         "{TRAIN} --arch matching-pursuit --k 2 --preprocess scale --out pursuit"
     ));
     place.ok(&format!("{TRAIN} --arch relu --out plain"));
+    place.ok(&format!(
+        "{TRAIN} --arch topk --k 2 --preprocess row-mean --out means"
+    ));
+    place.write("y.npy", npy(6, &noise(1800)));
+    place.ok(&format!(
+        "{TRAIN} --arch topk --k 2 --target y.npy --preprocess layer-norm --preprocess-target scale --out trans"
+    ));
     place.write("full/notes.txt", "mine");
     all_fail(&place, REFUSED);
 }
@@ -88,6 +122,10 @@ const REFUSED: &str = "$ convert clipped --out new
 2 error: preprocessing clip-sd:2 is no one matrix for all rows and cannot be worked into weights
 $ convert pursuit --out new
 2 error: architecture matching-pursuit encodes by its decoder, and with preprocessing worked in these would be two
+$ convert means --out new
+2 error: preprocessing row-mean is no one matrix for all rows and cannot be worked into weights
+$ convert trans --out new
+2 error: preprocessing (layer-norm | scale) is no one matrix for all rows and cannot be worked into weights
 $ convert plain --out full
 2 error: full holds other files; give a new or empty --out
 $ convert missing --out new

@@ -26,6 +26,34 @@ fn the_page_shows_what_the_program_prints() {
     assert!(calls >= 3, "{calls} calls on the page");
 }
 
+/// What is read and what is written, and what changes in the course of a run.
+#[test]
+fn targets_and_courses_are_told() {
+    let place = Place::new();
+    place.write_npy("x.npy", 5, &noise(1000));
+    place.write_npy("y.npy", 4, &noise(800));
+    let short = "--latents 16 --steps 100 --batch 50";
+    let said = place.ok(&format!(
+        "explain x.npy --target y.npy --arch relu {short} --preprocess layer-norm --preprocess-target scale"
+    ));
+    let head = "relu on x.npy: 200 rows of 5, after layer-norm to 4 of y.npy, after scale\nE|y| = ";
+    assert!(said.starts_with(head), "{said}");
+    let said = place.ok(&format!(
+        "explain x.npy --arch relu {short} --p-end 0.5 --p-from 40"
+    ));
+    assert!(
+        said.contains("from step 40 on p comes down to 0.5"),
+        "{said}"
+    );
+    let said = place.ok(&format!(
+        "explain x.npy --arch topk --k 2 --k-start 8 {short}"
+    ));
+    assert!(
+        said.contains("k begins at 8 and comes to 2 over the first 50 steps"),
+        "{said}"
+    );
+}
+
 /// What a run did is what `explain` says of its folder, of its `config.toml`, and of the words that started it.
 #[test]
 fn a_run_is_explained_as_it_was_trained() {

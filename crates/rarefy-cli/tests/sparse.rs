@@ -289,6 +289,35 @@ fn init_starts_from_given_weights() {
     }
 }
 
+/// Weights that would mean something else are no start.
+#[test]
+fn init_is_a_model_of_the_same_kind() {
+    let place = Place::new();
+    place.write_npy("x.npy", 6, &common::noise(1200));
+    place.write_npy("y.npy", 6, &common::noise(1200));
+    let train = "--arch topk --k 2 --latents 16 --batch 50 --steps 3";
+    place.ok(&format!(
+        "train x.npy --target y.npy {train} --out trans -q"
+    ));
+    place.ok(&format!(
+        "train x.npy --preprocess standardise {train} --out scaled -q"
+    ));
+    let call = format!("train x.npy {train} --init trans --out new");
+    let error = "2 error: trans is a model of the kind transcoder with centre false, and this run is of autoencoder with centre true";
+    all_fail(&place, &format!("$ {call}\n{error}\n"));
+    let said = place.run(&format!("train x.npy {train} --init scaled --out other"));
+    assert!(said.status.success());
+    let said = text(&said.stderr);
+    assert!(
+        said.contains("scaled was trained on rows that were prepared in another way"),
+        "{said}"
+    );
+    let said = place.run(&format!(
+        "train x.npy --preprocess standardise {train} --init scaled --out same"
+    ));
+    assert!(!text(&said.stderr).contains("another way"));
+}
+
 #[test]
 fn settings_that_make_no_sense() {
     let place = Place::new();

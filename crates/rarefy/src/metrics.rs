@@ -32,7 +32,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "explained_variance_by_input",
-        "of a crosscoder: the same of each of its inputs",
+        "of a crosscoder (not of kl): the same of each of its inputs",
     ),
     (
         "l0",
@@ -40,7 +40,7 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "lifetime_sparsity",
-        "mean over latents of (sqrt m - L1 / L2) / (sqrt m - 1), Hoyer's, norms over rows: 0 constant, 1 a single row",
+        "mean over latents of (sqrt m - L1 / L2) / (sqrt m - 1), Hoyer's, norms over rows: 0 of one size everywhere, 1 a single row",
     ),
     (
         "population_sparsity",
@@ -293,7 +293,8 @@ fn offer(best: &mut Vec<(usize, f32)>, row: (usize, f32), count: usize) {
 }
 
 fn keep_strongest(rows: &mut Vec<(usize, f32)>, count: usize) {
-    rows.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+    // Of architectures with both signs, what is strong has either.
+    rows.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
     rows.truncate(count);
 }
 

@@ -183,7 +183,7 @@ impl Model {
     }
 
     /// What decoded rows went through.
-    fn output(&self) -> &Pipeline {
+    pub fn output(&self) -> &Pipeline {
         self.target.as_ref().unwrap_or(&self.pipeline)
     }
 

@@ -2,6 +2,7 @@
 
 mod course;
 mod refusals;
+mod warnings;
 
 use crate::binding::Binding;
 use crate::config::{BiasStart, Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
@@ -9,10 +10,11 @@ use crate::data::Survey;
 use crate::optim::Shape;
 use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting};
 use crate::{Error, Result};
-pub use course::Course;
+pub use course::{Course, UPDATES};
 use refusals::{
     bind, check_aids, check_holdout, check_norm, check_numbers, check_units, refuse_others_options,
 };
+use warnings::{ignored, odd_scale};
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
 pub struct Plan {
@@ -149,12 +151,14 @@ impl Plan {
         let (info, defaults) = (said.info, &said.info.defaults);
         let (mut hyper, optimizer, length) = (said.hyper, said.optimizer, said.length);
         let (survey, row) = (&survey.of(binding.target_start()..binding.row()), survey);
+        let inputs = &row.of(0..binding.d_in());
         let binding = bind(binding, config, info)?;
         let d_sae = model.latents.unwrap_or((defaults.latents)(binding.d_in()));
         check_numbers(config, survey.rows, &binding, d_sae)?;
         let resolved = (info.resolve)(
             &mut hyper,
             &Setting {
+                inputs,
                 survey,
                 batching: wanted_batching(train, optimizer, survey.rows)?,
                 d_sae,
@@ -176,8 +180,8 @@ impl Plan {
             optimizer,
         )?;
         let mut warnings = resolved.warnings;
-        warnings.extend(ignored(train, optimizer));
         let steps = length.steps(survey.rows, batch);
+        warnings.extend(ignored(config, (info, optimizer), steps));
         let lr = train
             .lr
             .unwrap_or_else(|| default_lr(defaults, optimizer, d_sae));
@@ -202,8 +206,11 @@ impl Plan {
             data: fingerprint(row),
             warnings,
         };
-        let odd = odd_scale(&plan.architecture, survey, plan.lr);
-        plan.warnings.extend(odd);
+        let target = plan.binding.transcodes().then_some(("target", survey));
+        for (what, rows) in [("data", inputs)].into_iter().chain(target) {
+            let odd = odd_scale(&plan.architecture, (what, rows), plan.lr);
+            plan.warnings.extend(odd);
+        }
         plan.record();
         Ok(plan)
     }
@@ -354,33 +361,6 @@ fn default_tolerance(optimizer: OptimizerKind) -> f64 {
     }
 }
 
-/// Root mean squares of the data below and above which Adam's own scales show. At a thousandth, the
-/// gradients of latents that fire on one row in a thousand are as small as its epsilon.
-const TINY: f64 = 1e-3;
-const HUGE: f64 = 1e3;
-
-/// Adam's steps do not depend on the scale of the gradient, but the biases that they move are of the
-/// data's scale, and so is what stands beside its epsilon.
-fn odd_scale(architecture: &Architecture, survey: &Survey, lr: f64) -> Option<String> {
-    let Architecture::Sparse(_) = architecture else {
-        return None;
-    };
-    let means = survey.mean.iter().map(|mean| mean * mean);
-    let squares: f64 = means.chain(survey.variance.iter().copied()).sum();
-    let size = (squares / survey.d_in as f64).sqrt();
-    let why = if size > 0.0 && size < TINY {
-        "which is large beside it, and gradients are near Adam's epsilon of 1e-8"
-    } else if size > HUGE {
-        "which is nothing beside it"
-    } else {
-        return None;
-    };
-    Some(format!(
-        "the data is of the size {size:.1e} (root mean square), and a step of Adam moves a bias by about {lr:.1e}, {why}; \
-         `--preprocess scale` or `standardise` brings the data near 1"
-    ))
-}
-
 /// A refusal of a value that nobody gave says that it is the default, and how to give another.
 fn of_default(error: Error, info: &Info, given: &toml::Table) -> Error {
     let ours = |name: &str| info.options.iter().any(|option| option.name == name);
@@ -414,31 +394,6 @@ fn fingerprint(survey: &Survey) -> String {
         survey.max,
         survey.grand_mean()
     )
-}
-
-/// Settings that the optimiser does not look at, as warnings.
-fn ignored(train: &TrainConfig, optimizer: OptimizerKind) -> Vec<String> {
-    let given = match optimizer {
-        OptimizerKind::Lbfgs => vec![
-            ("lr", train.lr.is_some()),
-            ("clip", train.clip.and_then(Clip::norm).is_some()),
-            ("lr_warmup", train.lr_warmup > 0),
-            ("lr_decay", train.lr_decay > 0),
-            ("no-shuffle", !train.shuffle),
-        ],
-        _ => Vec::new(),
-    };
-    let named: Vec<&str> = given
-        .into_iter()
-        .filter_map(|(name, given)| given.then_some(name))
-        .collect();
-    if named.is_empty() {
-        return Vec::new();
-    }
-    vec![format!(
-        "optimizer lbfgs searches its own steps over all rows: {} without effect",
-        named.join(", ")
-    )]
 }
 
 /// Options as the texts that the option table checks.

@@ -236,6 +236,73 @@ fn a_folded_model_computes_the_same() {
     assert!(folded > 200, "{folded}");
 }
 
+/// The lecture's model with a linear decoder takes nothing off its rows.
+#[test]
+fn a_linear_sigmoid_autoencoder_is_folded() {
+    let x = File::open(&golden("rows.safetensors")).f32("x");
+    let rows = Memory::new("rows", D_IN, x.clone());
+    let info = variants::find("kl").unwrap();
+    let model = |tied: &str| {
+        let given = [("decoder", "linear"), ("tied", tied)];
+        let hyper = Hyper::check(info.options, given.map(|(k, v)| (k, v.into()))).unwrap();
+        let architecture = (info.build)(&hyper).unwrap();
+        let start = (&Binding::autoencoder(D_IN), BiasStart::Mean);
+        let mut rng = Rng::seed_from_u64(5);
+        let mut params = architecture.init(start, D_SAE, &rows, &mut rng).unwrap();
+        let values = params.values_mut().iter_mut().enumerate();
+        values.for_each(|(i, w)| *w += 0.2 * (i as f32).sin());
+        Model::new(info, hyper, params, pipeline("standardise", &rows), None).unwrap()
+    };
+    let raw = model("false");
+    let plain = raw.folded().unwrap();
+    near(&plain.encode(&x).0, &raw.encode(&x).0, 1e-5, "latents");
+    near(&plain.reconstruct(&x), &raw.reconstruct(&x), 1e-5, "x_hat");
+    let error = model("true").folded().err().unwrap().to_string();
+    assert!(error.contains("with a tied decoder"), "{error}");
+}
+
+/// A column's mean takes nothing of a direction's digits.
+#[test]
+fn large_means_cost_no_digits() {
+    let x = File::open(&golden("rows.safetensors")).f32("x");
+    let far: Vec<f32> = x.iter().map(|x| x + 1e5).collect();
+    let rows = Memory::new("rows", D_IN, far);
+    for step in ["standardise", "scale", "zca", "pca:3"] {
+        let pipeline = pipeline(step, &rows);
+        let width = pipeline.d_out();
+        let at = |direction: &[f32]| -> Vec<f64> {
+            let there = pipeline.invert_directions(direction);
+            there.iter().map(|v| f64::from(*v)).collect()
+        };
+        // Linear to the last digits: what is inverted in parts adds up.
+        let direction: Vec<f32> = (0..width).map(|i| (i as f32 + 1.0).sin()).collect();
+        let mut sum = vec![0.0; D_IN];
+        for j in 0..width {
+            let mut one = vec![0.0; width];
+            one[j] = direction[j];
+            sum.iter_mut().zip(at(&one)).for_each(|(sum, v)| *sum += v);
+        }
+        let whole = at(&direction);
+        let size = whole.iter().map(|v| v * v).sum::<f64>().sqrt();
+        for (whole, sum) in whole.iter().zip(&sum) {
+            assert!((whole - sum).abs() < 1e-6 * size, "{step}: {whole} {sum}");
+        }
+        // And the folded decoder is that.
+        let info = variants::find("topk").unwrap();
+        let prepared = Memory::new(
+            "prepared",
+            width,
+            pipeline.apply(rows.as_slice().unwrap()).0,
+        );
+        let (hyper, params) = made_up(info, &Binding::autoencoder(width), &prepared);
+        let w_dec = params.get("w_dec").to_vec();
+        let model = Model::new(info, hyper, params, pipeline.clone(), None).unwrap();
+        let folded = model.folded().unwrap();
+        let expected = pipeline.invert_directions(&w_dec);
+        near(folded.params().get("w_dec"), &expected, 1e-6, step);
+    }
+}
+
 #[test]
 fn what_cannot_be_folded_says_why() {
     let rows = Memory::new(
@@ -252,7 +319,7 @@ fn what_cannot_be_folded_says_why() {
     };
     assert!(error("relu", "layer-norm").contains("layer-norm is no one matrix"));
     assert!(error("relu", "clip-sd:2").contains("clip-sd:2 is no one matrix"));
-    assert!(error("kl", "standardise").contains("behind a sigmoid"));
+    assert!(error("kl", "standardise").contains("a sigmoid behind its decoder"));
     assert!(error("matching-pursuit", "scale").contains("encodes by its decoder"));
 }
 

@@ -203,6 +203,24 @@ fn every_figure_is_the_one_worked_by_hand() {
 }
 
 /// A trained `BatchTopK` keeps what is above its threshold, and no row sees another.
+/// Latents of both signs are as strong as their size.
+#[test]
+fn figures_of_both_signs_are_those_of_their_sizes() {
+    // The two largest of (x_0, x_1, -1, 8) by size: 8, and 2, 3 (latent 1), 3 and -1 (latent 0).
+    let model = by_hand("abs-topk", ("k", "2"));
+    let rows = Memory::new("rows", 2, ROWS.to_vec());
+    let found = metrics::evaluate(&model, &rows).unwrap();
+    let of_row = |l1: f64, squares: f64| 2.0 - l1 / squares.sqrt();
+    let expected = (of_row(10.0, 68.0) + 2.0 * of_row(11.0, 73.0) + of_row(9.0, 65.0)) / 4.0;
+    near(found.population_sparsity, expected);
+    let latent = &found.latents[0];
+    near(latent.lifetime_sparsity, of_row(4.0, 10.0));
+    assert_eq!((latent.min, latent.max), (-1.0, 3.0));
+    let strongest = metrics::top_rows(&model, &rows, 5).unwrap();
+    assert_eq!(strongest[0], [(2, 3.0), (3, -1.0)]);
+    assert_eq!(found.latents[2].max, 0.0);
+}
+
 #[test]
 fn a_threshold_is_for_every_row_by_itself() {
     let model = by_hand("batch-topk", ("k", "1"));

@@ -4,6 +4,8 @@ use clap::Args;
 use rarefy::config;
 use toml::{Table, Value};
 
+use crate::layers::count;
+
 /// Schedules, averages, new starts.
 #[derive(Args)]
 pub struct AidArgs {
@@ -58,7 +60,6 @@ impl AidArgs {
     /// Puts what was given into a layer of the configuration.
     pub fn put(&self, layer: &mut Table) {
         let text = |text: &Option<String>| text.clone().map(Value::String);
-        let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
         let number = |x: Option<f64>| x.map(Value::Float);
         for (key, value) in [
             ("train.lr_warmup", count(self.lr_warmup)),

@@ -9,22 +9,17 @@ use crate::layers::steps;
 /// A target, further inputs, and what they change of the model.
 #[derive(Args)]
 pub struct BindingArgs {
-    /// What a transcoder is to predict from each row: other data of as many rows.
+    /// What a transcoder is to predict from each row: other data of as many rows (`FILE::MEMBER` names a member).
     #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub target: Option<String>,
     /// Preprocessing steps of the target [default: those of --preprocess].
-    #[arg(
-        long,
-        value_name = "STEP,...",
-        requires = "target",
-        help_heading = "Data"
-    )]
+    #[arg(long, value_name = "STEP,...", help_heading = "Data")]
     pub preprocess_target: Option<String>,
     /// A further input, row by row beside the data: a crosscoder reads and writes all of them (may be repeated).
     #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub with: Vec<String>,
     /// Predict the target also by a matrix from the input directly (a skip transcoder).
-    #[arg(long, requires = "target", help_heading = "Model")]
+    #[arg(long, help_heading = "Model")]
     pub skip: bool,
     /// Whether the encoder takes the decoder's bias off its rows [default: true for sparse autoencoders, else false].
     #[arg(long, value_name = "BOOL", help_heading = "Model")]

@@ -100,7 +100,7 @@ fn check_codes(model: &Model, codes: &Codes, path: &Path) -> Result<()> {
         return Err(shape("row scales", codes.rows(), codes.row_scales.len()));
     }
     let holds_none = codes.row_means.is_empty() && codes.row_scales.is_empty();
-    if let Some(step) = model.pipeline.keeps_context().filter(|_| holds_none) {
+    if let Some(step) = model.output().keeps_context().filter(|_| holds_none) {
         output::note(&format!(
             "warning: the preprocessing ({step}) took each row's mean or length off and these codes do not hold it; \
              rows come back without"

@@ -20,16 +20,17 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     }
     let model = Model::load(&args.path)?;
     let steps = model.rows().names().join(", ");
-    // What it normalises row by row it writes down, and SAELens does the same.
-    let by_rows = model.pipeline.keeps_context().is_some() && model.pipeline.names().len() == 1;
-    let folded = !steps.is_empty() && !by_rows;
+    let folded = !saelens::prepares_alike(&model);
     let model = if folded { model.folded()? } else { model };
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
     saelens::save(&model, &args.out)?;
     let out = args.out.display().to_string();
     if args.json {
         let folded = folded.then_some(steps);
-        return output::json(&json!({"out": out, "format": args.to, "folded": folded}));
+        let known_as = saelens::known_as(&model);
+        return output::json(
+            &json!({"out": out, "format": args.to, "folded": folded, "known_as": known_as}),
+        );
     }
     let what = if folded {
         format!(", {steps} worked into the weights")
@@ -39,5 +40,12 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     output::print(&format!(
         "{} in SAELens's layout{what} -> {out}",
         model.info.name
-    ))
+    ))?;
+    if saelens::known_as(&model).is_none() {
+        let (name, binding) = (model.info.name, model.binding.name());
+        output::note(&format!(
+            "SAELens has no {name} {binding} and cannot open it; other programs find the weights there"
+        ));
+    }
+    Ok(())
 }

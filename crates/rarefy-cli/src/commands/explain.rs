@@ -127,22 +127,35 @@ fn as_text(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
 
 fn head(known: &Known) -> String {
     let (arch, data) = (known.setting.info.name, &known.config.data);
-    let prepared = match data.preprocess.as_deref() {
-        None | Some([]) => String::new(),
-        Some(steps) if steps.iter().all(|step| step == "none") => String::new(),
-        Some(steps) => format!(", after {}", steps.join(", ")),
+    let after = |steps: Option<&[String]>| match steps.unwrap_or_default() {
+        steps if steps.iter().all(|step| step == "none") => String::new(),
+        steps => format!(", after {}", steps.join(", ")),
+    };
+    let inputs = data.preprocess.as_deref();
+    let binding = &known.setting.binding;
+    // What coefficients go with is what is written.
+    let (x, written) = if binding.transcodes() {
+        let steps = data.preprocess_target.as_deref().or(inputs);
+        let target = data.target.as_deref().unwrap_or_default();
+        (
+            "y",
+            format!(" to {} of {target}{}", binding.d_out(), after(steps)),
+        )
+    } else {
+        ("x", String::new())
     };
     let rows = known.rows.map_or(String::new(), |r| {
+        let (read, steps) = (binding.d_in(), after(inputs));
+        let [norm, square, variance] = [r.mean_norm, r.mean_square, r.variance].map(short);
+        let (rows, puts) = (r.rows, if x == "x" { "inputs" } else { "outputs" });
         format!(
-            ": {} rows of {}{prepared}\nE|x| = {}, E|x|^2 = {}, variance (sum over inputs) = {}",
-            r.rows,
-            r.d_in,
-            short(r.mean_norm),
-            short(r.mean_square),
-            short(r.variance)
+            ": {rows} rows of {read}{steps}{written}\n\
+             E|{x}| = {norm}, E|{x}|^2 = {square}, variance (sum over {puts}) = {variance}"
         )
     });
-    format!("{arch} on {}{rows}", data.path)
+    let others = data.with.iter().map(|with| format!(" + {with}"));
+    let all: String = others.collect();
+    format!("{arch} on {}{all}{rows}", data.path)
 }
 
 /// Each coefficient's other names and values.

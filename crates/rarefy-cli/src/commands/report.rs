@@ -15,13 +15,17 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     if let Some(data) = &args.data {
         config.data = config::DataConfig {
             path: data.clone(),
+            target: args.target.clone(),
+            with: args.with.clone(),
             ..config::DataConfig::default()
         };
     }
     if let Some(shape) = &args.image_shape {
         config.data.image_shape = Some(layers::parse_size(shape)?);
     }
-    let (mut data, _) = dataset::open(&mut config.data)?;
+    let mut model = Model::load(&args.run)?;
+    let (mut data, given) = dataset::open(&mut config.data)?;
+    model.check_given(data.source.name(), &given)?;
     if let Some(path) = &args.labels {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
         let labels: Vec<String> = text.lines().map(str::to_owned).collect();
@@ -36,7 +40,6 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         }
         data.labels = Some(labels);
     }
-    let mut model = Model::load(&args.run)?;
     model.image_shape = data.image_shape.or(model.image_shape);
     let (data, reading) = reading::watch(data, false);
     let evaluation = metrics::evaluate(&model, data.source.as_ref())?;

@@ -75,13 +75,13 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let held = held_out.as_ref().map(|rows| Prepared::new(rows, &pipeline));
     let kept = prepared.in_memory(MEMORY_BYTES)?;
     let rows: &dyn Source = kept.as_ref().map_or(&prepared, |memory| memory);
-    let plan = Plan::bound(&config, &survey(rows)?, fitted.binding)?;
+    let plan = Plan::bound(&config, &survey(rows)?, fitted.binding.clone())?;
     if !args.quiet {
         plan.warnings
             .iter()
             .for_each(|warning| output::note(&format!("warning: {warning}")));
     }
-    let start = start(args, &run, &plan, rows)?;
+    let start = start(args, &run, (&plan, &fitted), rows)?;
     let held = held.as_ref().map(|rows| rows as &dyn Source);
     let (outcome, speed) = train_watched(&plan, (rows, held), start, &run, args, &reading)?;
     let bound = (plan.binding, outcome.params.clone());
@@ -104,10 +104,11 @@ fn open_checked(config: &mut Config) -> Result<(Dataset, Binding)> {
         .flatten()
         .try_for_each(|steps| preprocess::check(steps))?;
     let (dataset, raw) = dataset::open(&mut config.data)?;
+    hold_out(dataset.source.as_ref(), config.data.holdout)?;
     let steps = config.data.preprocess.as_deref().unwrap_or_default();
     let of_target = config.data.preprocess_target.as_deref();
     let prepared = Fitted::binding(steps, of_target, &raw)?;
-    let rows = dataset.source.rows().saturating_sub(config.data.holdout);
+    let rows = dataset.source.rows() - config.data.holdout;
     Plan::check(config, Some((rows, &prepared)))?;
     config.data.image_shape = dataset.image_shape;
     Ok((dataset, raw))
@@ -123,13 +124,18 @@ fn on(model: &Model, rows: &Part) -> Result<Holdout> {
 }
 
 /// The state to start from. Everything that can be refused was or is, before the folder changes.
-fn start(args: &TrainArgs, run: &Run, plan: &Plan, rows: &dyn Source) -> Result<State> {
+fn start(
+    args: &TrainArgs,
+    run: &Run,
+    (plan, fitted): (&Plan, &Fitted),
+    rows: &dyn Source,
+) -> Result<State> {
     if args.resume {
         let state = State::load(&run.newest_checkpoint()?, plan)?;
         run.write_config(&plan.config)?;
         return Ok(state);
     }
-    let state = State::new(plan, rows, initial_weights(&plan.config)?)?;
+    let state = State::new(plan, rows, initial_weights(plan, fitted, args.quiet)?)?;
     run.create(&plan.config)?;
     run.clear()?;
     Ok(state)
@@ -188,11 +194,27 @@ fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()>
     Ok(())
 }
 
-fn initial_weights(config: &Config) -> Result<Option<Params>> {
-    let Some(path) = &config.model.init else {
+/// The weights of `--init`, of a model that means the same by them.
+fn initial_weights(plan: &Plan, fitted: &Fitted, quiet: bool) -> Result<Option<Params>> {
+    let Some(path) = &plan.config.model.init else {
         return Ok(None);
     };
-    Ok(Some(Model::load(path)?.params().clone()))
+    let model = Model::load(path)?;
+    let is = |binding: &Binding| format!("{} with centre {}", binding.name(), binding.centre);
+    let (there, here) = (is(&model.binding), is(&plan.binding));
+    if there != here {
+        let path = path.display();
+        let why = format!("{path} is a model of the kind {there}, and this run is of {here}");
+        return Err(Error::Conflict(why));
+    }
+    let another = model.pipeline != fitted.inputs || model.target != fitted.target;
+    if another && !quiet {
+        output::note(&format!(
+            "warning: {} was trained on rows that were prepared in another way, so its weights mean something else here",
+            path.display()
+        ));
+    }
+    Ok(Some(model.params().clone()))
 }
 
 /// The table, or the JSON object, at the end of a run.

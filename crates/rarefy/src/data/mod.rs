@@ -105,7 +105,8 @@ pub struct OpenOptions {
 
 /// Opens a file, a folder of shards, a glob, or an embedded sample (`sample:digits`).
 ///
-/// Shards are taken in the order of their names.
+/// Shards are taken in the order of their names. `FILE::MEMBER` names the member of an npz (tensor of a safetensors
+/// file, column of a parquet file) over what the options say.
 ///
 /// # Errors
 /// [`Error::Io`] for what is not there, [`Error::Unknown`] for a sample or extension that does not
@@ -118,9 +119,16 @@ pub struct OpenOptions {
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset> {
-    let dataset = match spec.strip_prefix("sample:") {
-        Some(name) => samples::load(name)?,
-        None => open_path(spec, options)?,
+    let dataset = match (spec.strip_prefix("sample:"), spec.rsplit_once("::")) {
+        (Some(name), _) => samples::load(name)?,
+        (None, Some((path, member))) if !Path::new(spec).exists() => {
+            let options = OpenOptions {
+                member: Some(member.into()),
+                ..options.clone()
+            };
+            open_path(path, &options)?
+        }
+        _ => open_path(spec, options)?,
     };
     match options.rows {
         None => Ok(dataset),

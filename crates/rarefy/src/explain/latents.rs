@@ -110,7 +110,13 @@ fn latent(setting: &Setting) -> Line {
     };
     let k = setting.known("k").map_or("k".into(), short);
     let right = Maths::new(formula.text, formula.latex);
-    Line::new(left, right, formula.note.replace("{k}", &k))
+    let note = formula.note.replace("{k}", &k);
+    let course = setting.k_start.map_or(String::new(), |(start, steps)| {
+        let steps = steps.map_or("half of the run".into(), |n| format!("the first {n} steps"));
+        let start = short(start);
+        format!("; k begins at {start} and comes to {k} over {steps}")
+    });
+    Line::new(left, right, note + &course)
 }
 
 fn pursuit(setting: &Setting) -> Vec<Line> {

@@ -397,5 +397,13 @@ fn note(term: &Term, first: bool, setting: &Setting) -> String {
         }
         .as_str();
     }
+    if let (Term::Norm { .. }, Some((end, from))) = (term, setting.p_end) {
+        let from = from.map_or("half of the run".into(), |step| format!("step {step}"));
+        let end = short(end);
+        note.extend([
+            &format!("; from {from} on p comes down to {end}, "),
+            "and l1 changes so that the penalty stays as large",
+        ]);
+    }
     note
 }

@@ -189,6 +189,10 @@ pub struct Setting {
     pub decoder_norm: DecoderNorm,
     /// Steps over which the sparsity penalty rises.
     pub warmup: Option<usize>,
+    /// The p that a norm comes down to, and the step from which it does.
+    pub p_end: Option<(f64, Option<usize>)>,
+    /// The k of a run's start, and the steps over which it goes to k.
+    pub k_start: Option<(f64, Option<usize>)>,
 }
 
 impl Setting {
@@ -207,6 +211,12 @@ impl Setting {
             batch: Some(plan.batch),
             decoder_norm: plan.decoder_norm,
             warmup: Some(plan.course.sparsity_warmup),
+            p_end: plan.course.p.map(|(_, end, from)| (end, Some(from))),
+            k_start: plan
+                .config
+                .train
+                .k_start
+                .map(|k| (k, Some(plan.course.k_anneal))),
         })
     }
 
@@ -240,6 +250,8 @@ impl Setting {
             batch: train.batch,
             decoder_norm: model.decoder_norm.unwrap_or(plan::own_norm(info)),
             warmup: train.sparsity_warmup,
+            p_end: train.p_end.map(|end| (end, train.p_from)),
+            k_start: train.k_start.map(|k| (k, train.k_anneal)),
         })
     }
 

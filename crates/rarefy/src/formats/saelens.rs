@@ -60,6 +60,16 @@ fn save_pipeline(pipeline: Option<&Pipeline>, path: &Path) -> Result<()> {
     }
 }
 
+/// Whether `SAELens` prepares rows for this model as we do: there is nothing to do, or it has a word for it.
+pub fn prepares_alike(model: &Model) -> bool {
+    model.rows().is_identity() || normalised(model).is_some()
+}
+
+/// What `SAELens` calls a model that computes the same, if it has a name for it.
+pub fn known_as(model: &Model) -> Option<String> {
+    config::abroad(model)
+}
+
 /// Reads a model from a folder.
 ///
 /// # Errors

@@ -117,6 +117,8 @@ struct Sums {
 #[derive(Clone)]
 struct LatentSums {
     sum: f64,
+    /// Of absolute values.
+    sizes: f64,
     squares: f64,
     min: f32,
     max: f32,
@@ -127,9 +129,10 @@ impl Sums {
     fn new(model: &Model) -> Self {
         let latent = LatentSums {
             sum: 0.0,
+            sizes: 0.0,
             squares: 0.0,
             min: f32::INFINITY,
-            max: 0.0,
+            max: f32::NEG_INFINITY,
             active: 0,
         };
         Self {
@@ -159,7 +162,7 @@ impl Sums {
                 let (latent, value) = (codes.indices[at] as usize, codes.values[at]);
                 let wide = f64::from(value);
                 self.latents[latent].add(value);
-                l1 += wide;
+                l1 += wide.abs();
                 l2 += wide * wide;
             }
             let sparsity = hoyer(codes.d_sae, l1, l2.sqrt());
@@ -188,6 +191,7 @@ impl LatentSums {
     fn add(&mut self, value: f32) {
         let wide = f64::from(value);
         self.sum += wide;
+        self.sizes += wide.abs();
         self.squares += wide * wide;
         self.min = self.min.min(value);
         self.max = self.max.max(value);
@@ -202,9 +206,10 @@ impl LatentSums {
             rho_hat: mean,
             firing_rate: self.active as f64 / m,
             variance: (self.squares / m - mean * mean).max(0.0),
-            min: if always { f64::from(self.min) } else { 0.0 },
-            max: f64::from(self.max),
-            lifetime_sparsity: hoyer(rows, self.sum, self.squares.sqrt()),
+            // On the other rows it is 0.
+            min: f64::from(if always { self.min } else { self.min.min(0.0) }),
+            max: f64::from(if always { self.max } else { self.max.max(0.0) }),
+            lifetime_sparsity: hoyer(rows, self.sizes, self.squares.sqrt()),
             status: match self.active {
                 0 => Status::Dead,
                 _ if always => Status::AlwaysOn,

@@ -70,9 +70,15 @@ impl Model {
         }
         let name = self.info.name;
         let Architecture::Sparse(sparse) = &self.architecture else {
-            return refuse(format!(
-                "architecture {name} has a decoder that preprocessing cannot be worked into (tied, or behind a sigmoid)"
-            ));
+            return match (self.hyper.flag("tied"), self.hyper.text("decoder")) {
+                (true, _) => refuse(format!(
+                    "architecture {name} with a tied decoder has one matrix for both, and with preprocessing worked in these would be two"
+                )),
+                (_, "linear") => Ok(()),
+                _ => refuse(format!(
+                    "architecture {name} has a sigmoid behind its decoder, and what inverts preprocessing comes after it"
+                )),
+            };
         };
         if sparse.pursues() {
             return refuse(format!(
@@ -89,8 +95,6 @@ impl Model {
 
     fn fold(&self) -> Params {
         let (input, output) = (&self.pipeline, self.output());
-        let none = RowContext::default();
-        let decoded = |rows: &[f32]| output.invert(rows, &none);
         let layout = {
             let (inputs, target) = (self.widths(), self.target.as_ref().map(Pipeline::d_in));
             let raw = self.binding.of_widths(&inputs, target);
@@ -112,25 +116,16 @@ impl Model {
             .get_mut("w_enc")
             .copy_from_slice(&pulled(w_enc, d_in));
         let shift = input.apply(&vec![0.0; input.d_in()]).0;
-        if !self.binding.centre {
+        let centred = self.binding.centre && self.architecture.dense().is_none();
+        if !centred {
             let biases = params
                 .get_mut("b_enc")
                 .iter_mut()
                 .zip(w_enc.chunks_exact(d_in));
             biases.for_each(|(b, w)| *b += product(w, &shift));
         }
-        // What the inverse does to directions: less what it does to 0.
-        let origin = decoded(&vec![0.0; output.d_out()]);
-        let directions = |rows: &[f32]| {
-            let mut rows = decoded(rows);
-            for row in rows.chunks_exact_mut(origin.len()) {
-                row.iter_mut().zip(&origin).for_each(|(w, o)| *w -= o);
-            }
-            rows
-        };
-        params
-            .get_mut("w_dec")
-            .copy_from_slice(&directions(self.params.get("w_dec")));
+        let w_dec = output.invert_directions(self.params.get("w_dec"));
+        params.get_mut("w_dec").copy_from_slice(&w_dec);
         let mut b_dec = self.params.get("b_dec").to_vec();
         if self.binding.skip {
             let w_skip = self.params.get("w_skip");
@@ -140,10 +135,13 @@ impl Model {
             // Columns of W_skip A are directions of the output, one for each raw input.
             let (wide, by_output) = (input.d_in(), pulled(w_skip, d_in));
             let by_input = crate::data::transpose(&by_output, b_dec.len(), wide);
-            let moved = crate::data::transpose(&directions(&by_input), wide, origin.len());
+            let moved = output.invert_directions(&by_input);
+            let moved = crate::data::transpose(&moved, wide, output.d_in());
             params.get_mut("w_skip").copy_from_slice(&moved);
         }
-        params.get_mut("b_dec").copy_from_slice(&decoded(&b_dec));
+        params
+            .get_mut("b_dec")
+            .copy_from_slice(&output.invert(&b_dec, &RowContext::default()));
         params
     }
 }

@@ -5,6 +5,9 @@ use crate::optim::{Schedule, Shape};
 use crate::variants::{Architecture, Defaults, Now};
 use crate::{Error, Result};
 
+/// Parts in which a norm's p comes down, each as long as the others: `dictionary_learning`'s default.
+pub const UPDATES: usize = 10;
+
 /// Everything that is a function of the step alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Course {
@@ -31,6 +34,16 @@ impl Course {
             Shape::Constant => 1.0,
             Shape::Cosine => train.lr_end.map_or(0.1, |end| end / lr),
         };
+        if end > 1.0 {
+            let most = format!("at most the learning rate that it falls from, {lr}");
+            return Err(Error::hyper("lr_end", &most, end * lr));
+        }
+        let every = train.resample_every;
+        if every > 0 && every > steps / 2 {
+            // What is revived at the end would have no time to find its place.
+            let most = format!("at most half of the run's {steps} steps");
+            return Err(Error::hyper("resample_every", &most, every));
+        }
         let (k_start, k_anneal) = match (train.k_start, annealed_k(architecture)) {
             (None, _) if train.k_anneal.is_some() => {
                 let why = "k_anneal wants the k that a run begins with: give `--k-start`";
@@ -42,7 +55,12 @@ impl Course {
                     let most = format!("at most the {d_sae} latents");
                     return Err(Error::hyper("k_start", &most, start));
                 }
-                (start / k, train.k_anneal.unwrap_or(steps / 2))
+                let anneal = train.k_anneal.unwrap_or(steps / 2);
+                if anneal > steps {
+                    let most = format!("at most the run's {steps} steps");
+                    return Err(Error::hyper("k_anneal", &most, anneal));
+                }
+                (start / k, anneal)
             }
             (Some(_), None) => {
                 let why = "k_start is where a run's k begins, and this architecture has none that could change";
@@ -106,7 +124,21 @@ fn annealed_p(
         (Some(end), Some(_)) if !(end > 0.0 && end.is_finite()) => {
             Err(Error::hyper("p_end", "a finite number above 0", end))
         }
-        (Some(end), Some(p)) => Ok(Some((p, end, train.p_from.unwrap_or(steps / 2)))),
+        (Some(end), Some(p)) if end > p => {
+            let most = format!("at most the p that it comes down from, {p}");
+            Err(Error::hyper("p_end", &most, end))
+        }
+        (Some(end), Some(p)) => {
+            let from = train.p_from.unwrap_or(steps / 2);
+            if from + UPDATES > steps {
+                let why = format!(
+                    "p comes down in {UPDATES} equal parts, so it must begin at least as many steps before the run's end; \
+                     the run has {steps} steps and p_from is {from}"
+                );
+                return Err(Error::Conflict(why));
+            }
+            Ok(Some((p, end, from)))
+        }
     }
 }
 

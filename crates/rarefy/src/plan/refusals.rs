@@ -20,6 +20,11 @@ pub(super) fn bind(binding: Binding, config: &Config, info: &Info) -> Result<Bin
             "skip predicts a target from the input; give the target, `--target DATA`".into(),
         );
     }
+    if config.data.preprocess_target.is_some() && !binding.transcodes() {
+        return refuse(
+            "preprocess_target is for a target; give the target, `--target DATA`".into(),
+        );
+    }
     let architecture = (info.build)(&Hyper::check(info.options, option_texts(&model.options))?)?;
     let Architecture::Sparse(sparse) = &architecture else {
         if binding.transcodes() {

@@ -18,6 +18,11 @@ pub(super) fn invert(parts: &[Pipeline], rows: &[f32]) -> Vec<f32> {
     })
 }
 
+/// Raw directions of prepared ones.
+pub(super) fn invert_directions(parts: &[Pipeline], rows: &[f32]) -> Vec<f32> {
+    each(parts, rows, Pipeline::d_out, Pipeline::invert_directions)
+}
+
 /// The raw-space direction of one prepared direction.
 pub(super) fn pull_back(parts: &[Pipeline], weights: &[f32]) -> Vec<f32> {
     each(parts, weights, Pipeline::d_out, |part, weights| {

@@ -215,6 +215,17 @@ impl Pipeline {
         rows
     }
 
+    /// What [`Pipeline::invert`] makes of directions (differences of rows) where every step is affine: its linear part
+    /// alone, so that no mean takes a direction's digits.
+    pub fn invert_directions(&self, prepared: &[f32]) -> Vec<f32> {
+        let mut directions = prepared.to_vec();
+        let mut width = self.d_out();
+        for step in self.steps.iter().rev() {
+            step.invert_directions(&mut directions, &mut width);
+        }
+        directions
+    }
+
     /// The raw-space direction in which a linear function of the prepared row grows: weights
     /// pulled back through the linear part of every step, for pictures (with ZCA, `W * ZCA`).
     pub fn pull_back(&self, weights: &[f32]) -> Vec<f32> {

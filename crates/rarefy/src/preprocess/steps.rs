@@ -133,7 +133,7 @@ impl Step {
                     let expected = format!("at most {d} components of rows of {d}");
                     return Err(Error::hyper("preprocess", &expected, text));
                 }
-                let epsilon = numbers.get(1).copied().unwrap_or(0.0).max(0.0);
+                let epsilon = numbers.get(1).copied().unwrap_or(0.0);
                 Ok(Self::Whiten(Whiten::fit(data, Kind::Pca(k), epsilon)?))
             }
             (_, numbers) => {
@@ -265,6 +265,28 @@ impl Step {
         }
     }
 
+    /// The linear part of the inverse, of a step that is affine.
+    pub(super) fn invert_directions(&self, directions: &mut Vec<f32>, width: &mut usize) {
+        match self {
+            Self::Scale { factor, .. } => each(directions, |x| x / factor),
+            Self::Standardise { deviation, .. } => {
+                for row in directions.chunks_exact_mut(*width) {
+                    let columns = row.iter_mut().zip(deviation);
+                    columns.for_each(|(x, d)| *x = (f64::from(*x) * d) as f32);
+                }
+            }
+            Self::Whiten(whiten) => {
+                *directions = whiten.invert_directions(directions);
+                *width = whiten.d_in();
+            }
+            Self::Beside(parts) => {
+                *directions = beside::invert_directions(parts, directions);
+                *width = parts.iter().map(Pipeline::d_in).sum();
+            }
+            Self::RowMean | Self::NormRow | Self::LayerNorm | Self::Clip { .. } => {}
+        }
+    }
+
     pub(super) fn pull_back(&self, weights: &mut Vec<f32>) {
         match self {
             Self::Scale { factor, .. } => each(weights, |w| w * factor),
@@ -303,7 +325,10 @@ pub(super) fn parse(text: &str) -> Result<(&'static str, Vec<f64>)> {
     let fits = match (name, numbers.as_slice()) {
         ("scale", &[low, high]) => low < high,
         ("clip-sd", &[k]) => k > 0.0,
-        ("pca", &[k, ref rest @ ..]) => k >= 1.0 && k.fract() == 0.0 && rest.len() < 2,
+        ("pca", &[k, ref rest @ ..]) => {
+            let epsilon = rest.iter().all(|epsilon| *epsilon >= 0.0);
+            k >= 1.0 && k.fract() == 0.0 && rest.len() < 2 && epsilon
+        }
         ("zca", &[epsilon]) => epsilon >= 0.0,
         (name, numbers) => numbers.is_empty() && name != "clip-sd",
     };

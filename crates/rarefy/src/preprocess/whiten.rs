@@ -101,11 +101,15 @@ impl Whiten {
     }
 
     pub(super) fn invert(&self, rows: &[f32]) -> Vec<f32> {
-        let mut raw = times(rows, &self.backward, self.d_out());
+        let mut raw = self.invert_directions(rows);
         raw.iter_mut()
             .zip(self.mean.iter().cycle())
             .for_each(|(x, mean)| *x += mean);
         raw
+    }
+
+    pub(super) fn invert_directions(&self, rows: &[f32]) -> Vec<f32> {
+        times(rows, &self.backward, self.d_out())
     }
 
     pub(super) fn pull_back(&self, weights: &[f32]) -> Vec<f32> {

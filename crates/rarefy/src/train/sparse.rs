@@ -21,10 +21,10 @@ use crate::config::DecoderNorm;
 use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
 use crate::params::Params;
-use crate::plan::Plan;
+use crate::plan::{Plan, UPDATES};
 use crate::variants::{Batch, Now, Parts, Sparse, Threshold};
 
-use anneal::{UPDATES, Updates};
+use anneal::Updates;
 use step::{Report, Settings, Step};
 
 /// Rows that a threshold is calibrated on, at most.
@@ -128,7 +128,9 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
         });
     }
     if let (Some(annealing), Some((start, end, from))) = (&mut state.annealing, plan.course.p) {
-        let updates = Updates::new(UPDATES, (from, plan.steps), (start, end));
+        // The last part is at the p of the end.
+        let last = from + (plan.steps - from) * (UPDATES - 1) / UPDATES;
+        let updates = Updates::new(UPDATES, (from, last), (start, end));
         annealing.after(&updates, state.step, report.norms);
     }
     state.step += 1;

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 
 use super::Moving;
 use super::sparse::anneal::Annealing;
-use crate::config::OptimizerKind;
+use crate::config::{DecoderNorm, OptimizerKind};
 use crate::data::Source;
 use crate::optim::descent::Rule;
 use crate::optim::lbfgs::Pair;
@@ -136,7 +136,8 @@ impl State {
     /// Writes the state as one safetensors file, atomically.
     ///
     /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `ema`, `moving`,
-    /// `annealing`, `averaged` and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `optimizer` and `data`.
+    /// `annealing`, `averaged` and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `computes` (what the
+    /// weights mean), `optimizer` and `data`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -179,6 +180,7 @@ impl State {
         file.text("arch", &plan.info.name);
         file.text("optimizer", &format!("{:?}", plan.optimizer));
         file.text("data", &plan.data);
+        file.text("computes", &computes(plan));
         file.write(path)
     }
 
@@ -186,7 +188,8 @@ impl State {
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] for a damaged file; [`Error::Conflict`] if it belongs to
-    /// another architecture, optimiser or data; [`Error::Shape`] for another size.
+    /// another architecture, meaning of the weights, optimiser or data, if it lacks what the plan wants to go on with,
+    /// or is past the plan's end; [`Error::Shape`] for another size.
     pub fn load(path: &Path, plan: &Plan) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
@@ -194,6 +197,7 @@ impl State {
         let optimizer = format!("{:?}", plan.optimizer);
         refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
         refuse_another(path, "data with", file.text("data")?, &plan.data)?;
+        refuse_another(path, "the model", file.text("computes")?, &computes(plan))?;
 
         let layout = plan.architecture.layout(&plan.binding, plan.d_sae);
         let mut state = Self::at_start(plan, Params::zeros(&layout));
@@ -232,11 +236,26 @@ impl State {
                 }
             }
         }
+        if state.step > plan.steps {
+            let (done, steps) = (state.step, plan.steps);
+            let why = format!("{done} steps are done already, so the run cannot end after {steps}");
+            return Err(Error::Conflict(why));
+        }
+        let begun_with = |name: &str, tensor: &str| {
+            if file.has(tensor) {
+                return Ok(());
+            }
+            Err(Error::Conflict(format!(
+                "the run was begun without {name} and cannot take it up now: leave it out, or begin a new run"
+            )))
+        };
         if let Some(annealing) = &mut state.annealing {
+            begun_with("p_end", "annealing")?;
             *annealing = Annealing::from_values(&file.vector::<f64>("annealing")?)
                 .ok_or_else(|| file.bad("tensor `annealing` has another length"))?;
         }
         if state.ema.is_some() {
+            begun_with("ema", "ema")?;
             state.ema = Some(vector("ema")?);
         }
         if file.has("recent") {
@@ -257,6 +276,26 @@ impl State {
         }
         Ok(state)
     }
+}
+
+/// What the weights mean: the same numbers would be another function otherwise.
+fn computes(plan: &Plan) -> String {
+    let binding = &plan.binding;
+    let target = binding
+        .target()
+        .map_or(String::new(), |t| format!(" to {t}"));
+    let rescaled = plan.decoder_norm == DecoderNorm::Rescale;
+    format!(
+        "{} of {:?}{target} with centre {}{}",
+        binding.name(),
+        binding.inputs(),
+        binding.centre,
+        if rescaled {
+            " and decoder_norm rescale"
+        } else {
+            ""
+        }
+    )
 }
 
 fn refuse_another(path: &Path, what: &str, there: &str, here: &str) -> Result<()> {

@@ -175,7 +175,9 @@ impl Architecture {
 /// What [`Info::resolve`] may look at.
 #[derive(Debug)]
 pub struct Setting<'a> {
-    /// The preprocessed data: what the decoder is to write.
+    /// The preprocessed data: what the encoder reads.
+    pub inputs: &'a Survey,
+    /// And what the decoder is to write.
     pub survey: &'a Survey,
     /// How the user or the optimiser wants rows batched.
     pub batching: Batching,

@@ -62,6 +62,8 @@ fn setting(info: &'static Info, hyper: Hyper) -> Setting {
         d_sae: Some(D_SAE),
         batch: Some(batch::ROWS),
         decoder_norm: DecoderNorm::Free,
+        p_end: None,
+        k_start: None,
         warmup: Some(0),
     }
 }

@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::results::Skipped;
 use crate::cli::FrontierArgs;
-use crate::layers;
+use crate::layers::{self, count};
 
 /// Trained only where `--arch` names them: matching pursuit needs a product with all latents for each
 /// one that a row keeps, where the others need one for all.
@@ -126,7 +126,6 @@ fn flags(args: &FrontierArgs) -> Table {
         }
     };
     let text = |text: &Option<String>| text.clone().map(Value::String);
-    let count = |n: Option<usize>| n.map(|n| Value::Integer(n as i64));
     put("data.path", text(&args.data));
     put("data.rows", count(args.source.rows));
     put("data.member", text(&args.source.member));

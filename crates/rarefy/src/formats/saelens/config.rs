@@ -97,21 +97,35 @@ fn at_home(architecture: &str) -> &str {
     }
 }
 
-/// What `SAELens` calls a trained model that computes the same, or our own name.
-fn abroad(model: &Model, kind: variants::Abroad) -> String {
-    let (name, binding) = (model.info.name, &model.binding);
+/// What `SAELens` calls a trained model that computes the same, if it has one.
+pub(super) fn abroad(model: &Model) -> Option<String> {
+    let Architecture::Sparse(sparse) = &model.architecture else {
+        return None;
+    };
+    let binding = &model.binding;
     let skip = if binding.skip { "skip_" } else { "" };
-    match kind {
+    let name = match sparse.abroad() {
         variants::Abroad::Standard if binding.transcodes() => format!("{skip}transcoder"),
         variants::Abroad::JumpRelu if binding.transcodes() => format!("jumprelu_{skip}transcoder"),
-        _ if binding.transcodes() || binding.crosses() => format!("{name} {}", binding.name()),
+        variants::Abroad::Own => return None,
+        _ if binding.transcodes() || binding.crosses() => return None,
         variants::Abroad::TopK(_) => "topk".into(),
         variants::Abroad::AbsTopK(_) => "abstopk".into(),
         variants::Abroad::JumpRelu => "jumprelu".into(),
         variants::Abroad::Standard => "standard".into(),
         variants::Abroad::Gated => "gated".into(),
         variants::Abroad::Pursuit { .. } => "matching_pursuit".into(),
-        variants::Abroad::Own => name.into(),
+    };
+    Some(name)
+}
+
+/// Our own name, which `SAELens` refuses.
+fn own_name(model: &Model) -> String {
+    let (name, binding) = (model.info.name, &model.binding);
+    if binding.transcodes() || binding.crosses() {
+        format!("{name} {}", binding.name())
+    } else {
+        name.into()
     }
 }
 
@@ -153,7 +167,7 @@ impl Config {
     /// What `SAELens` wants to know of a model of this kind.
     fn describe(&mut self, model: &Model, kind: variants::Abroad) {
         self.apply_b_dec_to_input = Some(model.binding.centre);
-        self.architecture = abroad(model, kind);
+        self.architecture = abroad(model).unwrap_or_else(|| own_name(model));
         let other = self.architecture != model.info.name;
         self.metadata.rarefy_architecture = other.then(|| model.info.name.into());
         match kind {

@@ -9,8 +9,7 @@
 
 use std::collections::VecDeque;
 
-/// Updates of p, and steps whose penalties are compared at each: the package's defaults.
-pub const UPDATES: usize = 10;
+/// Steps whose penalties are compared at each update: the package's default.
 const QUEUE: usize = 10;
 
 /// The updates: at which steps, and the p that follows.

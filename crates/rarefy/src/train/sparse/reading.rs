@@ -145,7 +145,10 @@ impl Reading {
     /// The loss over its scale: `sum_l c_l sum_i |r_il|^2`.
     pub(super) fn weighted_square(&self) -> f64 {
         let parts = self.levels.iter().zip(&self.left);
-        parts.map(|(level, left)| level.weight * left.square).sum()
+        // A sum of nothing is -0.
+        0.0 + parts
+            .map(|(level, left)| level.weight * left.square)
+            .sum::<f64>()
     }
 
     /// The columns of what all levels leave over, weighted and added up.

@@ -100,6 +100,10 @@ pub(super) fn resample(
     for &j in &latents[..revived] {
         state.since_fired[j] = 0;
     }
+    if let Some(ema) = &mut state.ema {
+        let shape = Shape::new(&plan.binding, dead.len());
+        begin_anew(ema, state.params.values(), shape, &latents[..revived]);
+    }
     step.encoder = Encoder::new(&state.params);
     Ok(revived)
 }
@@ -186,6 +190,24 @@ pub fn revive(
         }
     }
     revived
+}
+
+/// An average of weights forgets what these latents were.
+fn begin_anew(ema: &mut [f32], params: &[f32], shape: Shape, latents: &[usize]) {
+    let (ema, params) = (Blocks::of_mut(shape, ema), Blocks::of(shape, params));
+    for &j in latents {
+        for (ema, params, width) in [
+            (&mut *ema.w_enc, params.w_enc, shape.d_in),
+            (&mut *ema.w_dec, params.w_dec, shape.d_out),
+            (&mut *ema.b_enc, params.b_enc, 1),
+        ] {
+            let row = j * width..(j + 1) * width;
+            ema[row.clone()].copy_from_slice(&params[row]);
+        }
+        for at in (j..ema.own.len()).step_by(shape.d_sae) {
+            ema.own[at] = params.own[at];
+        }
+    }
 }
 
 /// Mean length of the encoder rows of those that fire.

@@ -333,9 +333,10 @@ impl<'a> Step<'a> {
             mse: self.main.left.last().map_or(0.0, |left| left.square) / n as f64,
             penalty: found.penalty,
             norms: found.norms,
-            auxiliary: auxiliary
-                .map(|reading| reading.scale / 2.0 * reading.weighted_square())
-                .sum(),
+            auxiliary: 0.0
+                + auxiliary
+                    .map(|reading| reading.scale / 2.0 * reading.weighted_square())
+                    .sum::<f64>(),
             gradient_norm: found.norm,
             l0: self.active as f64 / n as f64,
             dead: self.dead.len(),

@@ -166,7 +166,7 @@ pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Resu
         Batching::Open => DEFAULT_BATCH.min(rows),
     };
     if hyper.find("k") == Some("auto") {
-        hyper.set("k", default_k(setting.survey.d_in, setting.d_sae));
+        hyper.set("k", default_k(setting.inputs.d_in, setting.d_sae));
     }
     if let Some(k) = hyper.find("k") {
         check_k(k, setting.d_sae, batch)?;
@@ -177,13 +177,14 @@ pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Resu
             let unit = match unit {
                 Unit::Square => variance,
                 Unit::Row => variance.sqrt(),
+                // An encoder starts with pre-activations of the scale of what is written.
                 Unit::Direction => (variance / setting.survey.d_in as f64).sqrt(),
             };
             hyper.set(name, rounded(share * unit));
         }
     }
     if hyper.text("aux_k") == "auto" {
-        hyper.set("aux_k", (setting.survey.d_in / 2).max(1));
+        hyper.set("aux_k", (setting.inputs.d_in / 2).max(1));
     }
     if hyper.text("dead_after") == "auto" {
         let run = setting.length.steps(rows, batch).saturating_mul(batch);
@@ -197,11 +198,11 @@ pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Resu
 
 /// What a default is a share of.
 enum Unit {
-    /// The rows' variance, summed over inputs.
+    /// The variance of what is written, summed over outputs.
     Square,
     /// Its root.
     Row,
-    /// The standard deviation of the rows along one direction, over all directions.
+    /// Its standard deviation along one direction, over all directions.
     Direction,
 }
 
