@@ -18,7 +18,7 @@ pub use frontier::FrontierArgs;
 pub use options::given_options;
 pub use synth::{SynthArgs, TruthArgs};
 
-/// Sparse autoencoders, exact and fast.
+/// Sparse autoencoders, exact and fast: train them, measure them, turn rows into latents and back.
 #[derive(Parser)]
 #[command(
     name = "rarefy",
@@ -95,7 +95,7 @@ pub struct TrainArgs {
     /// Rows, evenly over the data, that are never trained on: for figures, and for batch-topk's threshold [default: 0].
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub holdout: Option<usize>,
-    /// Preprocessing steps in order, separated by commas, or `none` (see `rarefy list preprocessing`).
+    /// Preprocessing steps in order, separated by commas, or `none` (see `rarefy list preprocessing`); fitted to each of several inputs by itself.
     #[arg(long, value_name = "STEP,...", help_heading = "Data")]
     pub preprocess: Option<String>,
     /// Height and width of the images that rows are, such as 28x28.

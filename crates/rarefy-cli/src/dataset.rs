@@ -60,6 +60,7 @@ pub fn side_by_side(
     let width = target.as_ref().map(|target| target.source.d_in());
     sources.extend(target.map(|target| target.source));
     let dataset = Dataset {
+        parts: sources.iter().map(|s| s.name().to_owned()).collect(),
         source: Box::new(Beside::new(sources)?),
         image_shape: None,
         ..first

@@ -82,9 +82,16 @@ fn message(error: &anyhow::Error) -> String {
 fn hint(error: &Error) -> Option<String> {
     match error {
         Error::Io { path, source }
-            if source.kind() == ErrorKind::NotFound && path.ends_with("cfg.json") =>
+            if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&source.kind())
+                && path.ends_with("cfg.json") =>
         {
             let folder = path.parent()?;
+            if folder.is_file() {
+                let file = folder.display();
+                return Some(format!(
+                    "{file} is a file, where a model's folder stands first, then the data"
+                ));
+            }
             if folder.join("config.toml").exists() {
                 let run = folder.display();
                 return Some(format!(

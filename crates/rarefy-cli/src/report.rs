@@ -27,19 +27,24 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
         .image_shape
         .filter(|(height, width)| height * width == model.raw_width());
     Ok(Report {
-        title: format!("{} on {}", model.info.name, data.source.name()),
+        title: title(model, data),
         subtitle: format!(
             "{} rows of {}, {} latents: {}",
             e.rows,
-            model.raw_width(),
+            widths(model),
             model.d_sae,
             model.info.summary
         ),
-        summary: summary(model, e),
+        summary: summary(model, data, e),
         notes: notes(e),
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
         selected: e.frequent_latents.is_some(),
+        inputs: if model.binding.crosses() {
+            data.parts.clone()
+        } else {
+            Vec::new()
+        },
         latents: latents(model, data, e)?,
         activation_histogram: e.activation_histogram.clone(),
         population_histogram: e.population_histogram.clone(),
@@ -55,7 +60,27 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
     })
 }
 
-fn summary(model: &Model, e: &Evaluation) -> Vec<(String, String, String)> {
+/// What the model is, of what, to what.
+fn title(model: &Model, data: &Dataset) -> String {
+    let (arch, binding) = (model.info.name, &model.binding);
+    match data.parts.as_slice() {
+        [input, target] if binding.transcodes() => {
+            format!("{arch} {} from {input} to {target}", binding.name())
+        }
+        [] => format!("{arch} on {}", data.source.name()),
+        parts => format!("{arch} {} of {}", binding.name(), parts.join(" and ")),
+    }
+}
+
+fn widths(model: &Model) -> String {
+    let widths: Vec<String> = model.widths().iter().map(usize::to_string).collect();
+    match &model.target {
+        Some(target) => format!("{} to {}", widths.join(" + "), target.d_in()),
+        None => widths.join(" + "),
+    }
+}
+
+fn summary(model: &Model, data: &Dataset, e: &Evaluation) -> Vec<(String, String, String)> {
     let mut figures = vec![
         (
             "explained variance".to_owned(),
@@ -64,6 +89,13 @@ fn summary(model: &Model, e: &Evaluation) -> Vec<(String, String, String)> {
         ),
         loss(e),
     ];
+    for (part, of_part) in data.parts.iter().zip(&e.explained_variance_by_input) {
+        figures.push((
+            format!("explained of {part}"),
+            format!("{:.1} %", 100.0 * of_part),
+            String::new(),
+        ));
+    }
     if let Some(kl) = &e.kl {
         let worst = format!("worst latent {:.0} % off", 100.0 * kl.rho_hat_max_deviation);
         figures.push((
@@ -176,9 +208,27 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
             Status::Collapsed => "collapsed",
         }
         .into(),
+        shares: shares(model, index),
         top: std::mem::take(&mut top[index]),
     };
     Ok(e.latents.iter().enumerate().map(latent).collect())
+}
+
+/// Of a crosscoder's latent, the length of each part of its decoder row over the sum of all.
+fn shares(model: &Model, latent: usize) -> Vec<f64> {
+    let binding = &model.binding;
+    if !binding.crosses() {
+        return Vec::new();
+    }
+    let width = binding.d_out();
+    let row = &model.params().get("w_dec")[latent * width..(latent + 1) * width];
+    let length = |part: &[f32]| {
+        let squares = part.iter().map(|w| f64::from(*w).powi(2));
+        squares.sum::<f64>().sqrt()
+    };
+    let lengths: Vec<f64> = binding.parts(row).map(length).collect();
+    let all = lengths.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    lengths.into_iter().map(|length| length / all).collect()
 }
 
 /// Words say what a latent likes, and so do classes, numbered or not. The targets of a regression

@@ -27,7 +27,12 @@ impl Run {
 
     /// The first free `runs/ARCH-DATA-N`.
     pub fn fresh(arch: &str, data: &str) -> Self {
-        let name: String = Path::new(data.trim_start_matches("sample:"))
+        let path = Path::new(data.trim_start_matches("sample:"));
+        // A glob says little; the folder that it looks in says more.
+        let glob = |path: &&Path| path.to_string_lossy().contains(['*', '?', '[']);
+        let mut places = path.ancestors().skip_while(glob);
+        let place = places.next().unwrap_or(path);
+        let name: String = place
             .file_stem()
             .map_or_else(|| "data".into(), |s| s.to_string_lossy().into_owned())
             .chars()
@@ -179,5 +184,26 @@ impl Run {
             .collect();
         found.sort();
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Run;
+
+    #[test]
+    fn a_run_is_called_after_its_data() {
+        for (data, name) in [
+            ("sample:digits", "digits"),
+            ("some/where/acts.npy", "acts"),
+            ("acts.npz::mlp_in", "acts"),
+            ("activations/*.npy", "activations"),
+            ("x/part-?/*.npy", "x"),
+            ("*.npy", "data"),
+            ("a b.npy", "a-b"),
+        ] {
+            let folder = Run::fresh("topk", data).folder().display().to_string();
+            assert_eq!(folder, format!("runs/topk-{name}-1"), "{data}");
+        }
     }
 }

@@ -152,7 +152,7 @@ fn aids_without_effect_are_warned_about() {
             ],
         ),
         (
-            "--steps 2 --lr-schedule cosine --beta1 0.5 --b-dec-start mean".into(),
+            "--steps 40 --lr-schedule cosine --beta1 0.5 --b-dec-start mean".into(),
             vec![
                 "optimizer lbfgs searches its own steps over all rows: lr_schedule without effect",
                 "they are Adam's: beta1 without effect",

@@ -2,7 +2,7 @@
 
 mod common;
 
-use common::{Place, all_fail, noise, npy};
+use common::{Place, all_fail, noise, npy, text};
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
 
@@ -40,6 +40,15 @@ fn a_transcoder_is_trained_measured_and_used() {
     let decoded = place.json("decode run codes.npz --out y_hat.npy --json");
     assert_eq!(decoded["values"], 4);
     place.ok("report run");
+    let report = text(&place.read("run/report.html"));
+    let words = "topk transcoder from x.npy to y.npy";
+    assert!(report.contains(words) && report.contains("400 rows of 6 to 4"));
+    assert!(!report.contains("Whose latents"));
+    assert!(
+        place
+            .ok("inspect run")
+            .contains("standardise; of the target standardise")
+    );
 
     place.ok(&format!("{train} --skip --out skip -q"));
     assert_eq!(
@@ -60,6 +69,19 @@ fn a_crosscoder_is_trained_measured_and_used() {
     let evaluated = place.json("eval run x.npy --with y.npy --with x.npy --json");
     let by_input = evaluated["explained_variance_by_input"].as_array().unwrap();
     assert_eq!(by_input.len(), 3);
+    let table = place.ok("eval run x.npy --with y.npy --with x.npy");
+    assert_eq!(table.matches("  of x.npy").count(), 2, "{table}");
+    assert_eq!(table.matches("  of y.npy").count(), 1, "{table}");
+    let report = text(&place.read("run/report.html"));
+    for words in [
+        "relu crosscoder of x.npy and y.npy and x.npy",
+        "400 rows of 6 + 4 + 6, 16 latents",
+        "explained of y.npy",
+        "writes y.npy",
+        "On the right what only y.npy has.",
+    ] {
+        assert!(report.contains(words), "{words}");
+    }
     place.ok("encode run x.npy --with y.npy --with x.npy --out codes.npz");
     let decoded = place.json("decode run codes.npz --out rows.npy --json");
     assert_eq!(decoded["values"], 16);
@@ -135,7 +157,7 @@ fn decoding_warns_of_what_is_missing_and_of_nothing_else() {
         place.ok(&format!("encode {run} x.npy --out {run}.npy"));
         let said = place.run(&format!("decode {run} {run}.npy --out {run}-rows.npy"));
         assert!(said.status.success());
-        let said = common::text(&said.stderr);
+        let said = text(&said.stderr);
         assert_eq!(
             said.contains("rows come back without"),
             warned,

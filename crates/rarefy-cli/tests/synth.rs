@@ -45,7 +45,7 @@ fn rows_and_codes_are_those_of_the_truth() {
     assert_eq!(said["l0"], l0);
     // More rows begin with the same.
     place.ok(&format!(
-        "{SYNTH} --rows 6000 --hierarchy 1x2 --exclusive --noise 0.05 --centre 2"
+        "{SYNTH} --rows 6000 --hierarchy 1x2 --exclusive --noise 0.05 --centre 2 --force"
     ));
     assert!(place.read_npy("data/rows.npy")[..5000 * 24] == sample.x);
 }
@@ -126,7 +126,14 @@ fn failures() {
     all_fail(&place, FAILURES);
 }
 
-const FAILURES: &str = "$ synth --out rows.txt
+const FAILURES: &str = "$ synth --out rows.npy
+2 error: rows.npy is there already, and models may have been trained on it; replace it by --force, or give another --out
+$ synth --out new.npy --codes rows.npy
+2 error: rows.npy is there already, and models may have been trained on it; replace it by --force, or give another --out
+$ truth rows.npy rows.truth.safetensors
+1 error: rows.npy/cfg.json: Not a directory (os error 20)
+hint: rows.npy is a file, where a model's folder stands first, then the data
+$ synth --out rows.txt
 2 error: out must be a file that ends in .npy, got rows.txt
 $ synth --out folder.npy
 1 error: folder.npy: expected a file to write, got a folder

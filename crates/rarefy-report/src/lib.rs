@@ -35,6 +35,8 @@ pub struct Report {
     /// Whether latents are selected, so that most are 0 in a row and the others may be large; if not,
     /// they lie in [0, 1].
     pub selected: bool,
+    /// Names of a crosscoder's inputs; of other models none.
+    pub inputs: Vec<String>,
     /// One entry a latent.
     pub latents: Vec<Latent>,
     /// Counts of activations over equal bins of [0, 1].
@@ -85,6 +87,8 @@ pub struct Latent {
     pub lifetime_sparsity: f64,
     /// alive, dead, always on or collapsed.
     pub status: String,
+    /// Of a crosscoder: which share of its decoder row's length, part by part, writes each input.
+    pub shares: Vec<f64>,
     /// Labels of the rows on which it is most active, with the activation, strongest first.
     pub top: Vec<(String, f32)>,
 }

@@ -2,10 +2,13 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::chart::short;
 use crate::charts;
 use crate::image::{Scale, data_uris};
 use crate::{HistoryPoint, Images, Report};
+
+mod latents;
+
+use latents::{left_out, shown};
 
 const CSS: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -82,7 +85,8 @@ fn sections(report: &Report) -> Vec<Section> {
         ),
         ("penalty", "The sparsity penalty", penalty(report)),
         ("activity", "How active the latents are", activity(report)),
-        ("latents", "Every latent", latents(report)),
+        ("inputs", "Whose latents they are", latents::inputs(report)),
+        ("latents", "Every latent", latents::table(report)),
         ("configuration", "Configuration", configuration(report)),
     ];
     all.into_iter()
@@ -107,24 +111,6 @@ fn shape(images: &Images) -> String {
 /// Few tiles can be large; hundreds must still be taken in at a glance.
 fn tile(count: usize) -> &'static str {
     if count <= 100 { "4.6rem" } else { "3.2rem" }
-}
-
-/// Latents that the page shows one by one: more are slow to open and nobody looks through them.
-const MOST_LATENTS: usize = 2000;
-
-/// All of so many latents, or some of them, evenly by number.
-fn shown(latents: usize) -> Vec<usize> {
-    let count = latents.min(MOST_LATENTS);
-    (0..count).map(|i| i * latents / count).collect()
-}
-
-/// What is left out, if something is.
-fn left_out(latents: usize) -> Markup {
-    html! {
-        @if latents > MOST_LATENTS {
-            p .soft { (MOST_LATENTS) " of the " (latents) " latents are shown, evenly by number." }
-        }
-    }
 }
 
 fn filters(report: &Report) -> Option<Markup> {
@@ -259,69 +245,6 @@ fn activity(report: &Report) -> Option<Markup> {
     })
 }
 
-fn latents(report: &Report) -> Option<Markup> {
-    if report.latents.is_empty() {
-        return None;
-    }
-    let labelled = report.latents.iter().any(|l| !l.top.is_empty());
-    let count = |status: &str| report.latents.iter().filter(|l| l.status == status).count();
-    let rows = shown(report.latents.len());
-    let rows = rows.into_iter().map(|l| (l, &report.latents[l]));
-    Some(html! {
-        p {
-            (count("alive")) " alive, "
-            @if report.selected {
-                (count("dead")) " dead (active on none of these rows), "
-                (count("always on")) " always on (active on every row). "
-            } @else {
-                (count("dead")) " dead (never reaches half of rho), "
-                (count("always on")) " always on (above 0.5 on every row), "
-                (count("collapsed")) " collapsed (hardly depends on the input). "
-            }
-            "A click on a column's name sorts by it."
-        }
-        (left_out(report.latents.len()))
-        div .scroll {
-            table .sortable {
-                thead {
-                    tr {
-                        @for head in ["latent", if report.selected { "mean" } else { "rho_hat" }, "fires", "variance", "lifetime sparsity", "status"] { th scope="col" { (head) } }
-                        @if labelled { th scope="col" { "most active on" } }
-                    }
-                }
-                tbody {
-                    @for (index, latent) in rows {
-                        tr {
-                            td { (index) }
-                            td { (short(latent.rho_hat)) }
-                            td { (percent(latent.firing_rate)) }
-                            td { (short(latent.variance)) }
-                            td { (format!("{:.2}", latent.lifetime_sparsity)) }
-                            td { (latent.status) }
-                            @if labelled {
-                                td .words {
-                                    @for (label, activation) in &latent.top {
-                                        span .chip title={ "activation " (short(f64::from(*activation))) } { (label) }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    })
-}
-
-/// A share with as many digits as rare latents need.
-fn percent(share: f64) -> String {
-    if share > 0.0 && share < 1e-3 {
-        format!("{:.3} %", 100.0 * share)
-    } else {
-        format!("{:.1} %", 100.0 * share)
-    }
-}
-
 fn configuration(report: &Report) -> Option<Markup> {
     (!report.config.is_empty()).then(|| {
         html! { details { summary { "every value, as resolved" } pre { (report.config) } } }
@@ -357,6 +280,7 @@ mod tests {
             }],
             rho: Some(0.05),
             selected: false,
+            inputs: Vec::new(),
             latents: vec![Latent {
                 rho_hat: 0.05,
                 status: "alive".into(),
@@ -437,6 +361,34 @@ mod tests {
         };
         let chart = "Active latents in a row over";
         assert!(!page(8.0).contains(chart) && page(7.5).contains(chart));
+    }
+
+    /// A crosscoder's latents say which input they write; other models have no such part.
+    #[test]
+    fn a_crosscoder_shows_whose_latents_are() {
+        let of = |inputs: &[&str], shares: &[f64]| {
+            let latent = Latent {
+                shares: shares.to_vec(),
+                ..Latent::default()
+            };
+            render(&Report {
+                inputs: inputs.iter().map(ToString::to_string).collect(),
+                latents: vec![latent],
+                ..Report::default()
+            })
+        };
+        let two = of(&["base", "chat"], &[0.25, 0.75]);
+        for words in [
+            "writes base",
+            "<td>75.0 %</td>",
+            "what only chat has",
+            "id=\"inputs\"",
+        ] {
+            assert!(two.contains(words), "{words}");
+        }
+        let three = of(&["a", "b", "c"], &[0.5, 0.25, 0.25]);
+        assert_eq!(three.matches("<figcaption>On the right").count(), 3);
+        assert!(!of(&[], &[]).contains("id=\"inputs\""));
     }
 
     /// A page of a hundred thousand latents would take minutes to open.

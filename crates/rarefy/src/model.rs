@@ -125,7 +125,7 @@ impl Model {
     }
 
     /// Values in a raw row of each input.
-    fn widths(&self) -> Vec<usize> {
+    pub fn widths(&self) -> Vec<usize> {
         if self.pipeline.is_identity() {
             self.binding.inputs().to_vec()
         } else {

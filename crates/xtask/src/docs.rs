@@ -18,6 +18,7 @@ const COMMANDS: &[&[&str]] = &[
     &["eval"],
     &["encode"],
     &["decode"],
+    &["convert"],
     &["inspect"],
     &["report"],
     &["plot", "penalty"],

@@ -121,6 +121,9 @@ pub struct SynthArgs {
     )]
     pub noise: f64,
 
+    /// Replace rows, truth and codes that are there.
+    #[arg(long)]
+    pub force: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

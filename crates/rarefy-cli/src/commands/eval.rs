@@ -22,11 +22,12 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     if args.json {
         return output::json(&evaluation);
     }
-    output::print(&output::table(&["", ""], &summary_rows(&evaluation), true))
+    let rows = summary_rows(&evaluation, &dataset.parts);
+    output::print(&output::table(&["", ""], &rows, true))
 }
 
-/// The figures that people look at, as (name, value).
-pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
+/// The figures that people look at, as (name, value); `parts` are a crosscoder's inputs.
+pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
     let mut rows = vec![
         ("rows", e.rows.to_string()),
         ("loss", number(e.loss)),
@@ -38,8 +39,9 @@ pub fn summary_rows(e: &Evaluation) -> Vec<Vec<String>> {
             .map(|decay| ("  weight decay", number(decay))),
     );
     rows.push(("explained variance", number(e.explained_variance)));
-    let by_input = e.explained_variance_by_input.iter();
-    rows.extend(by_input.map(|part| ("  of an input", number(*part))));
+    let names: Vec<String> = parts.iter().map(|name| format!("  of {name}")).collect();
+    let by_input = names.iter().zip(&e.explained_variance_by_input);
+    rows.extend(by_input.map(|(name, part)| (name.as_str(), number(*part))));
     if let Some(kl) = &e.kl {
         rows.push(("rho", number(kl.rho)));
         rows.push((

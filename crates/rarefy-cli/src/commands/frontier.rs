@@ -240,17 +240,21 @@ fn table(results: &Results) -> String {
             .filter(|p| p.arch == architecture.arch);
         for (index, point) in points.enumerate() {
             let name = if index == 0 { &*architecture.arch } else { "" };
-            let compared = architecture.explained_variance_at.filter(|_| index == 0);
+            let compared = match architecture.explained_variance_at {
+                _ if index > 0 => String::new(),
+                Some(share_there) => share(share_there),
+                None => "-".into(),
+            };
             rows.push(vec![
                 name.to_owned(),
-                compared.map_or_else(String::new, share),
+                compared,
                 format!("{} {}", point.option, point.setting),
                 format!("{:.2}", point.l0),
                 share(point.explained_variance),
                 point.dead_latents.to_string(),
                 point
                     .seconds
-                    .map_or_else(String::new, |s| format!("{s:.1}")),
+                    .map_or_else(|| "-".into(), |s| format!("{s:.1}")),
             ]);
         }
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use rarefy::data::{self, OpenOptions};
 use rarefy::model::Model;
+use rarefy::preprocess::Pipeline;
 use serde_json::json;
 
 use crate::cli::InspectArgs;
@@ -47,6 +48,7 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         "kind": kind, "format": "saelens", "architecture": model.info.name, "binding": model.binding.name(),
         "d_in": model.binding.d_in(), "d_out": model.binding.d_out(), "inputs": model.binding.inputs(), "d_sae": model.d_sae,
         "parameters": model.params().values().len(), "preprocess": model.pipeline.names(), "options": options,
+        "preprocess_target": model.target.as_ref().map(Pipeline::names),
         "image_shape": model.image_shape, "finite": true,
     });
     let mut rows = vec![
@@ -57,14 +59,7 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
             "parameters".into(),
             format!("{} ({})", model.params().values().len(), blocks.join(", ")),
         ],
-        vec![
-            "preprocessing".into(),
-            if model.pipeline.is_identity() {
-                "none".into()
-            } else {
-                model.pipeline.names().join(", ")
-            },
-        ],
+        vec!["preprocessing".into(), preprocessing(&model)],
     ];
     rows.extend(
         model
@@ -77,6 +72,17 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         "shapes agree, every weight is finite".into(),
     ]);
     Ok((value, rows))
+}
+
+fn preprocessing(model: &Model) -> String {
+    let of = |pipeline: &Pipeline| match pipeline.names() {
+        [] => "none".to_owned(),
+        names => names.join(", "),
+    };
+    match &model.target {
+        Some(target) => format!("{}; of the target {}", of(&model.pipeline), of(target)),
+        None => of(&model.pipeline),
+    }
 }
 
 fn architecture(model: &Model) -> String {

@@ -28,6 +28,16 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
     }
     place::file(out)?;
     place::file(&beside)?;
+    let there = [Some(out), Some(&beside), args.codes.as_ref()];
+    if let Some(path) = there.into_iter().flatten().find(|path| path.exists())
+        && !args.force
+    {
+        let why = format!(
+            "{} is there already, and models may have been trained on it; replace it by --force, or give another --out",
+            path.display()
+        );
+        return Err(Error::Conflict(why).into());
+    }
     let truth = Truth::new(&spec(args)?)?;
     let (entries, kept) = write_rows(&truth, args)?;
     if let (Some(path), Some(kept)) = (&args.codes, kept) {

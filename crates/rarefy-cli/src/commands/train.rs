@@ -92,7 +92,14 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let holdout = held_out.map(|rows| on(&model, &rows)).transpose()?;
     report::write(&run, &model, &dataset, &evaluation)?;
     reading.finish();
-    tell(args, &run, (&evaluation, holdout), &outcome, speed)
+    warn_of_failure(args, &evaluation);
+    tell(
+        args,
+        &run,
+        (&evaluation, &dataset.parts, holdout),
+        &outcome,
+        speed,
+    )
 }
 
 /// Opens the data, and refuses what cannot work before a row of it is read.
@@ -217,11 +224,21 @@ fn initial_weights(plan: &Plan, fitted: &Fitted, quiet: bool) -> Result<Option<P
     Ok(Some(model.params().clone()))
 }
 
+/// What nobody can have meant: a model that knows less of a row than the mean of all.
+fn warn_of_failure(args: &TrainArgs, evaluation: &Evaluation) {
+    if !args.quiet && evaluation.explained_variance < 0.0 {
+        output::note(
+            "warning: rows are farther from what the model makes of them than from their own mean; more --steps (or \
+             --epochs), another --lr or --preprocess standardise may help",
+        );
+    }
+}
+
 /// The table, or the JSON object, at the end of a run.
 fn tell(
     args: &TrainArgs,
     run: &Run,
-    (evaluation, holdout): (&Evaluation, Option<Holdout>),
+    (evaluation, parts, holdout): (&Evaluation, &[String], Option<Holdout>),
     outcome: &Outcome,
     speed: Speed,
 ) -> anyhow::Result<()> {
@@ -239,7 +256,7 @@ fn tell(
     if args.quiet {
         return Ok(());
     }
-    let mut rows = summary_rows(evaluation);
+    let mut rows = summary_rows(evaluation, parts);
     if let Some(holdout) = holdout {
         let variance = output::number(holdout.explained_variance);
         rows.push(vec!["held out: explained variance".into(), variance]);

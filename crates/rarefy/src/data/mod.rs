@@ -277,6 +277,8 @@ pub struct Dataset {
     pub image_shape: Option<(usize, usize)>,
     /// Preprocessing that this data asks for unless the user says otherwise.
     pub default_preprocess: Vec<String>,
+    /// Names of the sources that lie side by side in its rows; none if there is one.
+    pub parts: Vec<String>,
 }
 
 impl Dataset {
@@ -287,6 +289,7 @@ impl Dataset {
             labels: None,
             image_shape: None,
             default_preprocess: Vec::new(),
+            parts: Vec::new(),
         }
     }
 

@@ -73,9 +73,14 @@ impl Fitted {
             .as_ref()
             .map_or(parts.as_slice(), std::slice::from_ref);
         if let Some(step) = written.iter().find_map(Pipeline::keeps_context) {
+            let way_out = if raw.transcodes() {
+                "; the target has steps of its own by `--preprocess-target`, such as none"
+            } else {
+                ""
+            };
             return Err(Error::Conflict(format!(
                 "preprocessing {step} takes something off each row that the decoded row would need back, and \
-                 a {} has no place to keep it",
+                 a {} has no place to keep it{way_out}",
                 raw.name()
             )));
         }
