@@ -46,7 +46,10 @@ enum Chore {
         what: String,
     },
     /// Plant known errors in a copy of the tree, one at a time, and see the tests catch each.
-    Mutants,
+    Mutants {
+        /// Only those with one of these words in their name or file.
+        words: Vec<String>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -68,7 +71,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Golden { peers: false } => python::golden(),
         Chore::Golden { peers: true } => python::peers(),
         Chore::Fetch { what } => python::fetch(&what),
-        Chore::Mutants => mutants::run(),
+        Chore::Mutants { words } => mutants::run(&words),
     }
 }
 

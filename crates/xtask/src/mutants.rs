@@ -18,14 +18,15 @@ const STAGES: &[&[&str]] = &[
     &["--package", "rarefy", "--tests"],
 ];
 
-pub fn run() -> Result<()> {
+pub fn run(words: &[String]) -> Result<()> {
     let tree = root().join("target/mutants/tree");
     copy_tree(&tree)?;
     if !tests_pass(&tree)? {
         bail!("the tests fail before any error is planted");
     }
     let (mut planted, mut caught) = (0, 0);
-    for mutant in MUTANTS.iter().chain(for_this_machine()) {
+    let all = MUTANTS.iter().chain(for_this_machine());
+    for mutant in all.filter(|mutant| mutant.is_meant(words)) {
         let verdict = match survives(mutant, &tree) {
             Ok(false) => "caught",
             Ok(true) => "SURVIVED",
@@ -40,6 +41,14 @@ pub fn run() -> Result<()> {
         bail!("{} planted errors were not caught", planted - caught);
     }
     Ok(())
+}
+
+impl Mutant {
+    /// Whether one of the words is in its name or file, or there are none.
+    fn is_meant(&self, words: &[String]) -> bool {
+        let has = |word: &String| self.name.contains(word) || self.file.contains(word);
+        words.is_empty() || words.iter().any(has)
+    }
 }
 
 /// The errors that cannot be planted in these files: a rewritten line disables its mutant in silence.
