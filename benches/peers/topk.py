@@ -8,6 +8,7 @@ Each peer runs in a process of its own, and one runs at a time. See README.md be
 """
 
 import argparse
+import functools
 import json
 import math
 import os
@@ -112,6 +113,41 @@ class SAELens:
         return self.sae(x)
 
 
+class SAELensOther(SAELens):
+    """Another architecture of its, under its trainer; biases lowered until about k latents of a row are on."""
+
+    def __init__(self, arch, d_in, latents, k, steps, lr, seed, batch=4096):
+        import sae_lens
+        import torch
+        from sae_lens.config import LoggingConfig, SAETrainerConfig
+        from sae_lens.training.sae_trainer import SAETrainer
+
+        name, counts = ARCHITECTURES[arch]
+        own = {"k": k} if counts else {}
+        if arch == "matryoshka":
+            own["matryoshka_widths"] = [latents * share // 16 for share in (1, 2, 4, 8, 16)]
+        torch.manual_seed(seed)
+        config = getattr(sae_lens, f"{name}Config")(d_in=d_in, d_sae=latents, device="cpu", **own)
+        self.sae = getattr(sae_lens, name)(config)
+        if not counts:
+            with torch.no_grad():
+                x = torch.from_numpy(made_up(64, d_in, 1))
+                self.sae.b_dec.copy_(x.mean(0))
+                pre = ((x - self.sae.b_dec) @ self.sae.W_enc).flatten()
+                down = pre.sort(descending=True).values[64 * k]
+                bias = self.sae.b_gate if arch == "gated" else self.sae.b_enc
+                bias -= down - (self.sae.threshold[0] if arch == "jumprelu" else 0)
+        settings = SAETrainerConfig(total_training_samples=steps * batch, train_batch_size_samples=batch, lr=lr,
+                                    lr_warm_up_steps=0, lr_end=lr / 10, logger=LoggingConfig(log_to_wandb=False))
+        self.trainer = SAETrainer(settings, self.sae, data_provider=iter(()))
+
+
+# By our names: the package's class, and whether it counts its latents.
+ARCHITECTURES = {"relu": ("StandardTrainingSAE", False), "jumprelu": ("JumpReLUTrainingSAE", False),
+                 "gated": ("GatedTrainingSAE", False), "batch-topk": ("BatchTopKTrainingSAE", True),
+                 "abs-topk": ("AbsTopKTrainingSAE", True), "matryoshka": ("MatryoshkaBatchTopKTrainingSAE", True)}
+
+
 class Sparsify:
     """Its SparseCoder, decoded eagerly, in the order of its Trainer's `fit`, with the Adam that this
     takes where bitsandbytes is missing. Its Trainer itself wants a language model, so the loop is ours."""
@@ -179,7 +215,10 @@ def worker(who, arguments):
 
         torch.set_num_threads(arguments.threads)
         rows, d_in = arguments.rows, arguments.d_in
-        peer = PEERS[who](d_in, arguments.latents, arguments.k, steps=10**6, lr=2e-4, seed=0)
+        begin = PEERS[who] if arguments.arch == "topk" else functools.partial(SAELensOther, arguments.arch)
+        # Where nothing counts latents, Adam's first steps would turn on hundreds.
+        counted = arguments.arch == "topk" or ARCHITECTURES[arguments.arch][1]
+        peer = begin(d_in, arguments.latents, arguments.k, steps=10**6, lr=2e-4 if counted else 1e-9, seed=0)
         batches = [torch.from_numpy(made_up(rows, d_in, seed)) for seed in range(1, BATCHES + 1)]
         taken, rested = 0, False
 
@@ -227,7 +266,7 @@ class Peer:
 
     def open(self):
         environment = os.environ | {name: str(self.arguments.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        given = {"worker": self.who, "rows": self.arguments.rows, "d-in": self.arguments.d_in, "k": self.arguments.k,
+        given = {"worker": self.who, "arch": self.arguments.arch, "rows": self.arguments.rows, "d-in": self.arguments.d_in, "k": self.arguments.k,
                  "latents": self.arguments.latents, "threads": self.arguments.threads, "memory": self.arguments.memory}
         command = [sys.executable, __file__, *(f"--{name}={value}" for name, value in given.items())]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
@@ -277,7 +316,7 @@ class Peer:
 def bench_rarefy(arguments, steps):
     """`rarefy bench step`: the seconds of its median step, and the f32 peak in GFLOP/s. All that is known
     here of its command line and its answer."""
-    command = [arguments.rarefy, "bench", "step", "--rows", arguments.rows, "--d-in", arguments.d_in,
+    command = [arguments.rarefy, "bench", "step", "--arch", arguments.arch, "--rows", arguments.rows, "--d-in", arguments.d_in,
                "--latents", arguments.latents, "--k", arguments.k, "--threads", arguments.threads,
                "--steps", steps, "--json"]
     done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
@@ -344,7 +383,7 @@ def work(arguments):
 
 
 def one_table(arguments, result, peak):
-    print(f"One TopK training step, {arguments.rows} rows, {arguments.d_in} -> {arguments.latents}, k = {arguments.k}, "
+    print(f"One {arguments.arch} training step, {arguments.rows} rows, {arguments.d_in} -> {arguments.latents}, k = {arguments.k}, "
           f"f32, {arguments.threads} threads, median of {arguments.rounds} rounds:\n")
     print("| who | ms a step | samples per second | rarefy is so many times as fast |\n|---|--:|--:|--:|")
     ours = result.get("rarefy")
@@ -374,7 +413,7 @@ def grid_row(arguments, result, peak):
 
 
 def record(arguments, result, peak):
-    shape = {name: getattr(arguments, name) for name in ("rows", "d_in", "latents", "k", "threads", "rounds")}
+    shape = {name: getattr(arguments, name) for name in ("arch", "rows", "d_in", "latents", "k", "threads", "rounds")}
     return shape | {"peak_f32_gflops": peak, "who": {
         who: {"left_out": got} if isinstance(got, str)
         else {"step_seconds": got, "samples_per_second": arguments.rows / got} for who, got in result.items()}}
@@ -387,7 +426,8 @@ def main():
     parser.add_argument("--rows", type=int, default=4096, help="of a batch")
     parser.add_argument("--d-in", type=int, default=768)
     parser.add_argument("--latents", type=int, default=16384)
-    parser.add_argument("--k", type=int, default=32)
+    parser.add_argument("--arch", default="topk", choices=["topk", *ARCHITECTURES], help="others than topk: SAELens alone")
+    parser.add_argument("--k", type=int, default=32, help="latents of a row, or about so many")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=2.0, help="of steps a round and contender, one step at least")
@@ -400,6 +440,8 @@ def main():
     if arguments.worker:
         return worker(arguments.worker, arguments)
     arguments.peers = arguments.peers.split(",")
+    if arguments.arch != "topk":
+        arguments.peers = [who for who in arguments.peers if who in ("rarefy", "SAELens")]
     unknown = set(arguments.peers) - {"rarefy", *PEERS}
     if unknown:
         parser.error(f"--peers: expected some of rarefy, {', '.join(PEERS)}, got {', '.join(sorted(unknown))}")

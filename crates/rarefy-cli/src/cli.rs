@@ -381,7 +381,7 @@ pub struct BenchArgs {
 pub enum BenchCommand {
     /// Time one full-batch value and gradient of the kl objective on made-up data.
     Objective(BenchObjectiveArgs),
-    /// Time a training step of a topk model on made-up data, stage by stage.
+    /// Time a training step of a sparse architecture on made-up data, stage by stage.
     Step(BenchStepArgs),
 }
 
@@ -424,7 +424,10 @@ pub struct BenchStepArgs {
     /// Latents.
     #[arg(long, default_value_t = 16_384, value_parser = at_least_one)]
     pub latents: usize,
-    /// Active latents of a row.
+    /// Architecture: one of the sparse ones.
+    #[arg(long, value_name = "NAME", default_value = "topk")]
+    pub arch: String,
+    /// Active latents of a row; where the architecture does not count them, about so many.
     #[arg(long, default_value_t = 32, value_parser = at_least_one)]
     pub k: usize,
     /// Latents that start dead, so that the auxiliary stage has something to do.

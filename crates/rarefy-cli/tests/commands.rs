@@ -245,6 +245,25 @@ fn a_step_is_timed_with_latents_dead() {
     assert_eq!(lines[0][..4], ["16", "128", "4", "40"]);
 }
 
+/// Other architectures keep about as many latents as they are told, and the lecture's has no such step.
+#[test]
+fn a_step_of_any_sparse_architecture_is_timed() {
+    let place = Place::new();
+    for arch in ["relu", "jumprelu", "gated", "matryoshka", "groupmax"] {
+        let measured = place.json(&format!("{STEP} --arch {arch}"));
+        assert_eq!(measured["arch"], arch);
+        let l0 = measured["l0"].as_f64().unwrap();
+        assert!((1.0..12.0).contains(&l0), "{arch}: {l0}");
+    }
+    let refused = place.run(&format!("{STEP} --arch kl"));
+    let said = text(&refused.stderr);
+    assert_eq!(refused.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("architecture kl has no step of the sparse engine"),
+        "{said}"
+    );
+}
+
 /// The program says how it looked for the largest latents: bytes gain nothing without instructions.
 #[test]
 fn a_step_says_what_it_searched_with() {

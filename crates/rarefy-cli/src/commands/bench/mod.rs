@@ -69,7 +69,7 @@ fn grid(args: &BenchArgs) -> anyhow::Result<()> {
             bar.inc((step::WARM_UP + GRID_STEPS) as u64);
             continue;
         }
-        let timed = step::time(shape, GRID_STEPS, &bar)?;
+        let timed = step::time("topk", shape, GRID_STEPS, &bar)?;
         if args.json {
             steps.push(timed.json(&machine));
         } else {

@@ -1,18 +1,20 @@
 //! `rarefy bench step`: the time of a training step of the sparse engine, stage by stage.
 
-use rarefy::binding::Binding;
 use rarefy::variants::BiasStart;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 use rand::SeedableRng;
-use rarefy::Rng;
-use rarefy::data::Memory;
+use rarefy::config::{self, DecoderNorm};
+use rarefy::data::{Memory, survey};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
+use rarefy::plan::Plan;
 use rarefy::train::sparse::step::{Settings, Stage, Step};
-use rarefy::variants::{self, Architecture, Hyper, Now};
+use rarefy::variants::{self, Architecture, Now};
+use rarefy::{Error, Result, Rng};
 use rarefy_kernels::int8::{self, Engine};
+use rarefy_kernels::matmul::{Op, matmul};
 use serde_json::json;
 
 use super::machine::{Machine, peak_f32};
@@ -30,14 +32,25 @@ pub const WARM_UP: usize = 2;
 /// positive on every other row, as the auxiliary loss wants them, but never among the largest.
 const FAINT: f32 = 1.0 / 64.0;
 
+/// Rows without firing after which a latent is dead.
+const DEAD_AFTER: usize = 10_000_000;
+/// The window around jumprelu's thresholds, over the rows' deviation along a direction: `SAELens`'s default, for rows
+/// that it brings to a deviation of 1. What lies in a window has a derivative, so a wide one costs more.
+const BANDWIDTH: f64 = 0.05;
+/// Rows by which biases are set.
+const LOOKED_AT: usize = 64;
+
 /// Median seconds of a step and of its stages.
 pub struct Timed {
+    arch: &'static str,
     shape: Shape,
     step: f64,
     stages: Vec<(Stage, f64)>,
     reconstruction: f64,
     /// Dead latents at the last step.
     dead: usize,
+    /// Active latents of a row at the last step.
+    l0: f64,
 }
 
 pub const HEADER: [&str; 13] = [
@@ -68,7 +81,7 @@ pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
     set_threads(args.threads)?;
     let before = peak_f32();
     let bar = bar(WARM_UP + args.steps);
-    let timed = time(shape, args.steps, &bar)?;
+    let timed = time(&args.arch, shape, args.steps, &bar)?;
     bar.finish_and_clear();
     let mut machine = Machine::measure();
     if args.json {
@@ -82,7 +95,8 @@ pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
     output::print(&machine.table())?;
     let (rows, screen) = (shape.rows, screen(shape.d_in));
     output::print(&format!(
-        "\n{rows} rows, times in ms; the encoder searches in {screen}:\n"
+        "\n{} with {:.1} of its latents on in a row; {rows} rows, times in ms; the encoder searches in {screen}:\n",
+        timed.arch, timed.l0
     ))?;
     output::print(&table::header(&HEADER))?;
     output::print(&table::line(&HEADER, &timed.row(&machine)))
@@ -105,32 +119,35 @@ pub fn screen(d_in: usize) -> String {
     }
 }
 
-/// Times steps of a fresh `topk` model on made-up activations; `bar` goes on with each.
-pub fn time(shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow::Result<Timed> {
+/// Times steps of a fresh model on made-up activations; `bar` goes on with each.
+pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow::Result<Timed> {
     bar.set_message(shape.words());
-    let info = variants::find("topk")?;
-    let hyper = Hyper::check(info.options, [("k", shape.k.to_string())])?;
-    let architecture = (info.build)(&hyper)?;
     let mut rng = Rng::seed_from_u64(0);
     let batches = shape.made_up(&mut rng);
     let rows = Memory::new("bench", shape.d_in, batches[0].clone());
-    let binding = Binding::autoencoder(shape.d_in);
-    let mut params = architecture.init(
-        (&binding, BiasStart::Median),
-        shape.latents,
-        &rows,
-        &mut rng,
-    )?;
-    let mut since_fired = kill(&shape, &mut params);
-    let Architecture::Sparse(sparse) = &architecture else {
-        unreachable!("topk is an architecture of the sparse engine")
+    let plan = plan(arch, &shape, &rows)?;
+    let Architecture::Sparse(sparse) = &plan.architecture else {
+        let why = format!(
+            "architecture {arch} has no step of the sparse engine; `rarefy bench objective` times kl"
+        );
+        return Err(Error::Conflict(why).into());
     };
-    let mut step = Step::new(sparse.as_ref(), &binding, &params);
+    let start = (&plan.binding, BiasStart::Median);
+    let mut params = plan
+        .architecture
+        .init(start, shape.latents, &rows, &mut rng)?;
+    let counts = plan.hyper.find("k").is_some();
+    if !counts {
+        quieten(&shape, &mut params, &batches[0]);
+    }
+    let mut since_fired = kill(&shape, &mut params);
+    let mut step = Step::new(sparse.as_ref(), &plan.binding, &params);
     let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = Settings {
-        lr: (info.defaults.lr)(shape.latents),
-        clip: info.defaults.clip,
-        unit_norm: info.defaults.unit_norm,
+        // Where nothing counts latents, a few of Adam's first steps would turn on hundreds.
+        lr: if counts { plan.lr } else { 1e-9 },
+        clip: plan.clip,
+        unit_norm: plan.decoder_norm == DecoderNorm::Unit,
         now: Now::default(),
     };
     let (mut of_steps, mut of_stages, mut last) = (Vec::new(), Vec::new(), None);
@@ -155,12 +172,64 @@ pub fn time(shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow::Result<Tim
         (of_stages[0][i].0, median(times))
     };
     Ok(Timed {
+        arch: plan.info.name,
         shape,
         step: median(of_steps),
         stages: (0..of_stages[0].len()).map(stage).collect(),
         reconstruction: last.map_or(0.0, |report| report.reconstruction),
         dead: last.map_or(0, |report| report.dead),
+        l0: last.map_or(0.0, |report| report.l0),
     })
+}
+
+/// A model of these sizes with an architecture's own settings. No latent dies in the course of a measurement.
+fn plan(arch: &str, shape: &Shape, rows: &Memory) -> Result<Plan> {
+    let info = variants::find(arch)?;
+    let survey = survey(rows)?;
+    let mut layer = toml::Table::new();
+    config::set(&mut layer, "model.arch", arch)?;
+    let has = |name: &str| info.options.iter().any(|option| option.name == name);
+    if has("bandwidth") {
+        let variance = survey.variance.iter().sum::<f64>() / shape.d_in as f64;
+        let value = toml::Value::Float(BANDWIDTH * variance.sqrt());
+        config::insert(&mut layer, "model.options.bandwidth", value);
+    }
+    for (key, value) in [
+        ("model.latents", shape.latents),
+        ("train.steps", 1 << 20),
+        ("train.batch", shape.rows),
+        ("model.options.k", shape.k),
+        ("model.options.dead_after", DEAD_AFTER),
+    ] {
+        let option = key.strip_prefix("model.options.");
+        if option.is_none_or(has) {
+            config::insert(&mut layer, key, toml::Value::Integer(value as i64));
+        }
+    }
+    Plan::new(&config::merge(&[layer])?, &survey)
+}
+
+/// Lowers the encoder's biases until about k latents of a row are on.
+fn quieten(shape: &Shape, params: &mut Params, x: &[f32]) {
+    let Shape { d_in, latents, .. } = *shape;
+    let rows = LOOKED_AT.min(shape.rows);
+    let b_dec = params.get("b_dec").iter().cycle();
+    let centred = x[..rows * d_in].iter().zip(b_dec).map(|(x, b)| x - b);
+    let centred: Vec<f32> = centred.collect();
+    let mut pre = vec![0.0; rows * latents];
+    let w_enc = (params.get("w_enc"), Op::T);
+    matmul(
+        &mut pre,
+        false,
+        (&centred, Op::N),
+        w_enc,
+        [rows, latents, d_in],
+    );
+    let wanted = (rows * shape.k).min(pre.len() - 1);
+    let (_, edge, _) = pre.select_nth_unstable_by(wanted, |a, b| b.total_cmp(a));
+    let threshold = params.find("threshold").map_or(0.0, |theta| theta[0]);
+    let down = *edge - threshold;
+    params.get_mut("b_enc").iter_mut().for_each(|b| *b -= down);
 }
 
 /// Makes the first latents so faint that no row selects them, and says for how many rows each latent
@@ -236,7 +305,7 @@ impl Timed {
             .map(|(stage, seconds)| (format!("{stage:?}").to_lowercase(), json!(seconds)))
             .collect();
         json!({
-            "rows": rows, "d_in": d_in, "latents": latents, "k": k, "dead": self.dead,
+            "arch": self.arch, "l0": self.l0, "rows": rows, "d_in": d_in, "latents": latents, "k": k, "dead": self.dead,
             "step_seconds": self.step, "samples_per_second": rows as f64 / self.step,
             "stage_seconds": stages,
             "screen": screen(d_in),
