@@ -1,7 +1,11 @@
 //! Descent without a schedule, against the package that its authors released and against sparsify's signum.
 
+use rarefy::config;
+use rarefy::data::{Memory, survey};
 use rarefy::optim::Descent;
 use rarefy::optim::descent::Rule;
+use rarefy::plan::Plan;
+use rarefy::train::{self, Observer, Progress, State};
 
 /// `golden/schedule_free.py` made it.
 const GOLDEN: &str = include_str!("golden/schedule_free.json");
@@ -47,5 +51,48 @@ fn near(got: &[f32], expected: &[f32], what: &str) {
     assert_eq!(got.len(), expected.len());
     for (a, b) in got.iter().zip(expected) {
         assert!((a - b).abs() < 2e-6, "{what}: {got:?} {expected:?}");
+    }
+}
+
+/// Keeps the last state.
+#[derive(Default)]
+struct Last(Option<State>);
+
+impl Observer for Last {
+    fn step(&mut self, _: &Progress) -> rarefy::Result<()> {
+        Ok(())
+    }
+
+    fn message(&mut self, _: &str) {}
+
+    fn checkpoint(&mut self, state: &State) -> rarefy::Result<()> {
+        self.0 = Some(state.clone());
+        Ok(())
+    }
+
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
+/// What a checkpoint says of the average is all of it.
+#[test]
+fn an_average_comes_back_from_its_file() {
+    let values = (0..800).map(|i| (i as f32 * 0.7391).sin()).collect();
+    let rows = Memory::new("rows", 4, values);
+    for optimizer in ["schedule-free", "signum"] {
+        let text = format!(
+            "[model]\narch = 'topk'\nlatents = 16\n[model.options]\nk = 2\n[train]\noptimizer = '{optimizer}'\nsteps = 7\nbatch = 50"
+        );
+        let config = config::merge(&[text.parse().unwrap()]).unwrap();
+        let plan = Plan::new(&config, &survey(&rows).unwrap()).unwrap();
+        let start = State::new(&plan, &rows, None).unwrap();
+        let mut last = Last::default();
+        train::train(&plan, &rows, start, &mut last).unwrap();
+        let state = last.0.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state.safetensors");
+        state.save(&path, &plan).unwrap();
+        assert!(State::load(&path, &plan).unwrap() == state, "{optimizer}");
     }
 }
