@@ -222,13 +222,8 @@ fn shares(model: &Model, latent: usize) -> Vec<f64> {
     }
     let width = binding.d_out();
     let row = &model.params().get("w_dec")[latent * width..(latent + 1) * width];
-    let length = |part: &[f32]| {
-        let squares = part.iter().map(|w| f64::from(*w).powi(2));
-        squares.sum::<f64>().sqrt()
-    };
-    let lengths: Vec<f64> = binding.parts(row).map(length).collect();
-    let all = lengths.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-    lengths.into_iter().map(|length| length / all).collect()
+    let all = binding.length(row).max(f64::MIN_POSITIVE);
+    binding.lengths(row).map(|length| length / all).collect()
 }
 
 /// Words say what a latent likes, and so do classes, numbered or not. The targets of a regression

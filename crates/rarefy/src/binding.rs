@@ -158,11 +158,15 @@ impl Binding {
         })
     }
 
+    /// The lengths of the parts of a decoder row.
+    pub fn lengths(&self, decoder_row: &[f32]) -> impl Iterator<Item = f64> {
+        let length = |part: &[f32]| rarefy_kernels::vector::dot(part, part).sqrt();
+        self.parts(decoder_row).map(length)
+    }
+
     /// The length of a decoder row as penalties see it: the sum of its parts' lengths.
     pub fn length(&self, decoder_row: &[f32]) -> f64 {
-        self.parts(decoder_row)
-            .map(|part| rarefy_kernels::vector::dot(part, part).sqrt())
-            .sum()
+        self.lengths(decoder_row).sum()
     }
 
     /// Inputs `[n, d_in]` and targets `[n, d_out]` of rows `[n, row]`.

@@ -12,9 +12,10 @@ use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Lengt
 use crate::{Error, Result};
 pub use course::{Course, UPDATES};
 use refusals::{
-    bind, check_aids, check_holdout, check_norm, check_numbers, check_units, refuse_others_options,
+    bind, check_aids, check_holdout, check_norm, check_numbers, check_resampling, check_units,
+    refuse_others_options,
 };
-use warnings::{ignored, odd_scale};
+use warnings::{ignored, odd_scale, too_long};
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
 pub struct Plan {
@@ -181,7 +182,9 @@ impl Plan {
         )?;
         let mut warnings = resolved.warnings;
         let steps = length.steps(survey.rows, batch);
-        warnings.extend(ignored(config, (info, optimizer), steps));
+        check_resampling(train.resample_every, steps)?;
+        warnings.extend(ignored(config, info, optimizer));
+        warnings.extend(too_long(train, optimizer, steps));
         let lr = train
             .lr
             .unwrap_or_else(|| default_lr(defaults, optimizer, d_sae));

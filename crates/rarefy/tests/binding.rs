@@ -256,7 +256,7 @@ fn resumed_runs_of_every_binding_are_bit_equal() {
                 Some(path) => State::load(path, &plan).unwrap(),
                 None => State::new(&plan, &truth.rows, None).unwrap(),
             };
-            let mut kept = Kept(None);
+            let mut kept = Kept::default();
             let params = train::train(&plan, &truth.rows, start, &mut kept)
                 .unwrap()
                 .params;
@@ -280,21 +280,4 @@ fn differ(a: &Params, b: &Params) -> Option<&'static str> {
     let blocks = a.layout().blocks().iter().map(|block| block.name);
     let mut blocks = blocks.filter(|name| *name != "threshold" || a.get(name).len() > 1);
     blocks.find(|name| a.get(name) != b.get(name))
-}
-
-/// Keeps the last state.
-struct Kept(Option<State>);
-
-impl train::Observer for Kept {
-    fn step(&mut self, _: &train::Progress) -> rarefy::Result<()> {
-        Ok(())
-    }
-    fn message(&mut self, _: &str) {}
-    fn checkpoint(&mut self, state: &State) -> rarefy::Result<()> {
-        self.0 = Some(state.clone());
-        Ok(())
-    }
-    fn interrupted(&self) -> bool {
-        false
-    }
 }

@@ -131,6 +131,7 @@ fn run(golden: &Golden, threads: usize) -> Run {
         let mut step = Step::new(
             sparse.as_ref(),
             &Binding::autoencoder(params.get("b_dec").len()),
+            DecoderNorm::Unit,
             &params,
         );
         let mut descent = Descent::new(Rule::ADAM, params.values());
@@ -145,7 +146,6 @@ fn run(golden: &Golden, threads: usize) -> Run {
             let settings = Settings {
                 lr,
                 clip: Some(1.0),
-                unit_norm: true,
                 now: Now::default(),
             };
             let x = golden.batch(t);

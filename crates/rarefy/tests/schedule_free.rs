@@ -1,11 +1,14 @@
 //! Descent without a schedule, against the package that its authors released and against sparsify's signum.
 
+mod kept;
+
+use kept::Kept;
 use rarefy::config;
 use rarefy::data::{Memory, survey};
 use rarefy::optim::Descent;
 use rarefy::optim::descent::Rule;
 use rarefy::plan::Plan;
-use rarefy::train::{self, Observer, Progress, State};
+use rarefy::train::{self, State};
 
 /// `golden/schedule_free.py` made it.
 const GOLDEN: &str = include_str!("golden/schedule_free.json");
@@ -54,27 +57,6 @@ fn near(got: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// Keeps the last state.
-#[derive(Default)]
-struct Last(Option<State>);
-
-impl Observer for Last {
-    fn step(&mut self, _: &Progress) -> rarefy::Result<()> {
-        Ok(())
-    }
-
-    fn message(&mut self, _: &str) {}
-
-    fn checkpoint(&mut self, state: &State) -> rarefy::Result<()> {
-        self.0 = Some(state.clone());
-        Ok(())
-    }
-
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
-
 /// What a checkpoint says of the average is all of it.
 #[test]
 fn an_average_comes_back_from_its_file() {
@@ -87,7 +69,7 @@ fn an_average_comes_back_from_its_file() {
         let config = config::merge(&[text.parse().unwrap()]).unwrap();
         let plan = Plan::new(&config, &survey(&rows).unwrap()).unwrap();
         let start = State::new(&plan, &rows, None).unwrap();
-        let mut last = Last::default();
+        let mut last = Kept::default();
         train::train(&plan, &rows, start, &mut last).unwrap();
         let state = last.0.unwrap();
         let folder = tempfile::tempdir().unwrap();

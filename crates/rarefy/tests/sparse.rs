@@ -1,5 +1,8 @@
 //! The sparse architectures by hand: selections, codes, figures, the start of a run.
 
+mod kept;
+
+use kept::Kept;
 use rarefy::binding::Binding;
 use rarefy::codes::Codes;
 use rarefy::config;
@@ -10,7 +13,7 @@ use rarefy::model::Model;
 use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
 use rarefy::preprocess::{Pipeline, RowContext};
-use rarefy::train::{self, Observer, Progress, State};
+use rarefy::train::{self, State};
 use rarefy::variants::{self, Hyper};
 
 /// An encoder whose pre-activations are the row itself.
@@ -286,27 +289,6 @@ fn a_run_starts_with_unit_rows_and_the_encoder_a_copy() {
     }
 }
 
-/// Keeps the last state.
-#[derive(Default)]
-struct Last(Option<State>);
-
-impl Observer for Last {
-    fn step(&mut self, _: &Progress) -> rarefy::Result<()> {
-        Ok(())
-    }
-
-    fn message(&mut self, _: &str) {}
-
-    fn checkpoint(&mut self, state: &State) -> rarefy::Result<()> {
-        self.0 = Some(state.clone());
-        Ok(())
-    }
-
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
-
 /// What is trained are lengths of decoder rows too; what comes out is the model that they stand for, and its
 /// threshold is of that model.
 #[test]
@@ -314,7 +296,7 @@ fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
     let rows = Memory::new("rows", 4, noise(4000));
     let text = "[model]\narch = 'batch-topk'\ndecoder_norm = 'rescale'\n[model.options]\nk = 3\n[train]\nsteps = 30\nbatch = 100\nlr = 0.01";
     let plan = plan(text, &rows);
-    let mut last = Last::default();
+    let mut last = Kept::default();
     let state = State::new(&plan, &rows, None).unwrap();
     let model = train::train(&plan, &rows, state, &mut last).unwrap().params;
     let state = last.0.unwrap();

@@ -80,10 +80,17 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             } else {
                 at % all.len()..at % all.len() + 1
             };
-            for binding in &all[some] {
+            let rescaled = at == 0 && !pursues(&architecture);
+            let norms = [DecoderNorm::Free, DecoderNorm::Rescale];
+            let norms = &norms[..1 + usize::from(rescaled)];
+            for (binding, norm) in all[some]
+                .iter()
+                .flat_map(|b| norms.iter().map(move |n| (b, *n)))
+            {
                 let off = if binding.centre { "" } else { ", not centred" };
-                let name = format!("{own}, {aux}, {}{off}", binding.name());
-                checks.push(check(name, &architecture, binding, DecoderNorm::Free));
+                let (bound, norm_name) = (binding.name(), norm.name());
+                let name = format!("{own}, {aux}, {bound}{off}, decoder norm {norm_name}");
+                checks.push(check(name, &architecture, binding, norm));
             }
         }
     }
@@ -157,16 +164,12 @@ fn against_training(
     problem: &Problem,
     exact: &[f64],
 ) -> f64 {
-    let mut step = Step::new(sparse, binding, params);
-    if decoder_norm == DecoderNorm::Rescale {
-        step = step.rescaling(params);
-    }
+    let mut step = Step::new(sparse, binding, decoder_norm, params);
     let mut moved = params.clone();
     let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = Settings {
         lr: 1e-3,
         clip: None,
-        unit_norm: decoder_norm == DecoderNorm::Unit,
         now: Now::default(),
     };
     let mut since_fired = [SILENT; D_SAE];

@@ -84,12 +84,12 @@ pub fn load(folder: &Path) -> Result<Model> {
     let hyper = Hyper::check(info.options, config.options())?;
     let architecture = (info.build)(&hyper)?;
     let binding = config.binding(&path, &architecture)?;
-    let mut params = weights::load(&folder.join(WEIGHTS), &architecture, &binding, config.d_sae)?;
     if let Architecture::Sparse(sparse) = &architecture {
         config.refuse_another_forward(&path, sparse.as_ref())?;
-        if config.rescale_acts_by_decoder_norm == Some(true) {
-            params = variants::rescaled(&params);
-        }
+    }
+    let mut params = weights::load(&folder.join(WEIGHTS), &architecture, &binding, config.d_sae)?;
+    if config.rescale_acts_by_decoder_norm == Some(true) && architecture.dense().is_none() {
+        params = variants::rescaled(&params);
     }
     let abroad = config.normalize_activations.as_str();
     let pipeline = match NORMALISED.iter().find(|(name, _)| *name == abroad) {

@@ -38,12 +38,6 @@ impl Course {
             let most = format!("at most the learning rate that it falls from, {lr}");
             return Err(Error::hyper("lr_end", &most, end * lr));
         }
-        let every = train.resample_every;
-        if every > 0 && every > steps / 2 {
-            // What is revived at the end would have no time to find its place.
-            let most = format!("at most half of the run's {steps} steps");
-            return Err(Error::hyper("resample_every", &most, every));
-        }
         let (k_start, k_anneal) = match (train.k_start, annealed_k(architecture)) {
             (None, _) if train.k_anneal.is_some() => {
                 let why = "k_anneal wants the k that a run begins with: give `--k-start`";

@@ -90,6 +90,15 @@ pub(super) fn check_norm(
     )))
 }
 
+/// Resampling that would never happen: what is revived in the last part of a run has no time to find its place.
+pub(super) fn check_resampling(every: usize, steps: usize) -> Result<()> {
+    if every > steps / 2 {
+        let most = format!("at most half of the run's {steps} steps");
+        return Err(Error::hyper("resample_every", &most, every));
+    }
+    Ok(())
+}
+
 /// A threshold that keeps `floor(holdout k)` latents of the held-out rows must keep one.
 pub(super) fn check_holdout(architecture: &Architecture, holdout: usize) -> Result<()> {
     let Architecture::Sparse(sparse) = architecture else {

@@ -1,6 +1,6 @@
 //! What a plan warns about: it can be done, but hardly is what was meant.
 
-use crate::config::{Clip, Config, OptimizerKind, Recipe};
+use crate::config::{Clip, Config, OptimizerKind, Recipe, TrainConfig};
 use crate::data::Survey;
 use crate::optim::Shape;
 use crate::variants::{Architecture, Info};
@@ -36,75 +36,106 @@ pub(super) fn odd_scale(
     ))
 }
 
+/// What was given, and to whom.
+struct Given<'a> {
+    config: &'a Config,
+    info: &'a Info,
+    optimizer: OptimizerKind,
+}
+
+impl Given<'_> {
+    fn lbfgs(&self) -> bool {
+        self.optimizer == OptimizerKind::Lbfgs
+    }
+
+    fn is_one_of(&self, optimizers: &[OptimizerKind]) -> bool {
+        optimizers.contains(&self.optimizer)
+    }
+}
+
+/// A setting, and whether it was given to one that does not look at it.
+type Idle = (&'static str, fn(&Given) -> bool);
+
+/// Settings that do nothing, by the reason.
+const IDLE: &[(&str, &[Idle])] = &[
+    (
+        "optimizer lbfgs searches its own steps over all rows",
+        &[
+            ("lr", |g| g.lbfgs() && g.config.train.lr.is_some()),
+            ("clip", |g| {
+                g.lbfgs() && g.config.train.clip.and_then(Clip::norm).is_some()
+            }),
+            ("lr_warmup", |g| g.lbfgs() && g.config.train.lr_warmup > 0),
+            ("lr_decay", |g| g.lbfgs() && g.config.train.lr_decay > 0),
+            ("lr_schedule", |g| {
+                g.lbfgs() && g.config.train.lr_schedule != Shape::Constant
+            }),
+            ("no-shuffle", |g| g.lbfgs() && !g.config.train.shuffle),
+        ],
+    ),
+    (
+        "they are Adam's",
+        &[
+            ("beta1", |g| {
+                use OptimizerKind::{Lbfgs, Sgd};
+                g.is_one_of(&[Lbfgs, Sgd]) && g.config.train.beta1.is_some()
+            }),
+            ("beta2", |g| {
+                use OptimizerKind::{Lbfgs, Sgd, Signum};
+                g.is_one_of(&[Lbfgs, Sgd, Signum]) && g.config.train.beta2 != 0.999
+            }),
+        ],
+    ),
+    (
+        "architecture kl starts b_dec from 0",
+        &[("b_dec_start", |g| {
+            g.info.defaults.full_batch && g.config.model.b_dec_start.is_some()
+        })],
+    ),
+    (
+        "nothing that the architecture pays for could rise",
+        &[("sparsity_warmup", |g| {
+            !g.info.defaults.penalised && g.config.train.sparsity_warmup.is_some_and(|n| n > 0)
+        })],
+    ),
+    (
+        "nothing is resampled without resample_every",
+        &[("resample", |g| {
+            let train = &g.config.train;
+            train.resample_every == 0 && train.resample != Recipe::Anthropic
+        })],
+    ),
+];
+
 /// Settings that were given and do nothing.
 pub(super) fn ignored(
     config: &Config,
-    (info, optimizer): (&Info, OptimizerKind),
-    steps: usize,
+    info: &Info,
+    optimizer: OptimizerKind,
 ) -> Vec<String> {
-    let (model, train) = (&config.model, &config.train);
-    let dense = info.defaults.full_batch;
-    let lbfgs = optimizer == OptimizerKind::Lbfgs;
-    let adam = [OptimizerKind::Adam, OptimizerKind::ScheduleFree].contains(&optimizer);
-    let groups = [
-        (
-            "optimizer lbfgs searches its own steps over all rows",
-            vec![
-                ("lr", lbfgs && train.lr.is_some()),
-                ("clip", lbfgs && train.clip.and_then(Clip::norm).is_some()),
-                ("lr_warmup", lbfgs && train.lr_warmup > 0),
-                ("lr_decay", lbfgs && train.lr_decay > 0),
-                ("lr_schedule", lbfgs && train.lr_schedule != Shape::Constant),
-                ("no-shuffle", lbfgs && !train.shuffle),
-            ],
-        ),
-        (
-            "they are Adam's",
-            vec![
-                (
-                    "beta1",
-                    !adam && optimizer != OptimizerKind::Signum && train.beta1.is_some(),
-                ),
-                ("beta2", !adam && train.beta2 != 0.999),
-            ],
-        ),
-        (
-            "architecture kl starts b_dec from 0",
-            vec![("b_dec_start", dense && model.b_dec_start.is_some())],
-        ),
-        (
-            "nothing that the architecture pays for could rise",
-            vec![(
-                "sparsity_warmup",
-                !info.defaults.penalised && train.sparsity_warmup.unwrap_or(0) > 0,
-            )],
-        ),
-        (
-            "nothing is resampled without resample_every",
-            vec![(
-                "resample",
-                train.resample_every == 0 && train.resample != Recipe::Anthropic,
-            )],
-        ),
-    ];
-    let mut warnings: Vec<String> = Vec::new();
-    for (why, given) in groups {
-        let named: Vec<&str> = given
-            .into_iter()
-            .filter_map(|(name, given)| given.then_some(name))
-            .collect();
-        if !named.is_empty() {
-            warnings.push(format!("{why}: {} without effect", named.join(", ")));
-        }
-    }
-    if !lbfgs && train.lr_warmup.saturating_add(train.lr_decay) > steps {
+    let given = Given {
+        config,
+        info,
+        optimizer,
+    };
+    let told = IDLE.iter().filter_map(|(why, settings)| {
+        let idle = settings.iter().filter(|(_, idle)| idle(&given));
+        let names: Vec<&str> = idle.map(|(name, _)| *name).collect();
+        (!names.is_empty()).then(|| format!("{why}: {} without effect", names.join(", ")))
+    });
+    told.collect()
+}
+
+/// What takes longer than the run.
+pub(super) fn too_long(train: &TrainConfig, optimizer: OptimizerKind, steps: usize) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let (rise, fall) = (train.lr_warmup, train.lr_decay);
+    if optimizer != OptimizerKind::Lbfgs && rise.saturating_add(fall) > steps {
         warnings.push(format!(
-            "lr_warmup {} and lr_decay {} take more than the run's {steps} steps: the learning rate never is the one of lr",
-            train.lr_warmup, train.lr_decay
+            "lr_warmup {rise} and lr_decay {fall} take more than the run's {steps} steps: the learning rate never is the one of lr"
         ));
     }
-    if train.sparsity_warmup.is_some_and(|warmup| warmup > steps) {
-        let warmup = train.sparsity_warmup.unwrap_or(0);
+    if let Some(warmup) = train.sparsity_warmup.filter(|warmup| *warmup > steps) {
         warnings.push(format!(
             "sparsity_warmup {warmup} is more than the run's {steps} steps: the penalty never has its weight"
         ));

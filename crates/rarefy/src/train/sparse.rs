@@ -17,7 +17,6 @@ use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_d
 use crate::Result;
 use crate::binding::Binding;
 use crate::codes::Codes;
-use crate::config::DecoderNorm;
 use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
 use crate::params::Params;
@@ -45,10 +44,7 @@ pub(super) fn train(
     state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut step = Step::new(sparse, &plan.binding, &state.params);
-    if plan.decoder_norm == DecoderNorm::Rescale {
-        step = step.rescaling(&state.params);
-    }
+    let mut step = Step::new(sparse, &plan.binding, plan.decoder_norm, &state.params);
     let mut buffer = Vec::new();
     let data = rows.data;
     let (mut state, reason) =
@@ -104,7 +100,6 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
     let settings = Settings {
         lr: rate(plan, state.step),
         clip: plan.clip,
-        unit_norm: plan.decoder_norm == DecoderNorm::Unit,
         now: now(plan, state),
     };
     let report = step.run(

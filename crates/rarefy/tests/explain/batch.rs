@@ -87,14 +87,18 @@ impl Made {
 
     fn run(&self, setting: &Setting) -> (Report, Kept, Params, Vec<u64>) {
         let sparse = setting.sparse().unwrap();
-        let mut step = Step::new(sparse, &Binding::autoencoder(D_IN), &self.params);
+        let mut step = Step::new(
+            sparse,
+            &Binding::autoencoder(D_IN),
+            DecoderNorm::Free,
+            &self.params,
+        );
         let mut moved = self.params.clone();
         let mut descent = Descent::new(Rule::ADAM, moved.values());
         let mut since_fired = vec![SILENT; D_SAE];
         let settings = Settings {
             lr: 1e-3,
             clip: None,
-            unit_norm: false,
             now: Now::default(),
         };
         let report = step.run(

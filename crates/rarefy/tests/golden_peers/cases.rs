@@ -47,6 +47,13 @@ const TOPK: Case = Case {
     ..SAELENS
 };
 
+/// `SAELens`'s auxiliary loss, five latents of a row.
+const FIVE: &[(&str, &str)] = &[
+    ("k", "5"),
+    ("aux_unit", "absolute"),
+    ("aux_coefficient", "1"),
+];
+
 const MATRYOSHKA: Case = Case {
     arch: "matryoshka",
     options: &[
@@ -115,11 +122,7 @@ pub const CASES: &[Case] = &[
     Case {
         file: "saelens_abstopk_plain",
         arch: "abs-topk",
-        options: &[
-            ("k", "5"),
-            ("aux_unit", "absolute"),
-            ("aux_coefficient", "1"),
-        ],
+        options: FIVE,
         ..TOPK
     },
     Case {
@@ -135,22 +138,14 @@ pub const CASES: &[Case] = &[
     Case {
         file: "saelens_topk_rescaled",
         arch: "topk",
-        options: &[
-            ("k", "5"),
-            ("aux_unit", "absolute"),
-            ("aux_coefficient", "1"),
-        ],
+        options: FIVE,
         norm: DecoderNorm::Rescale,
         ..TOPK
     },
     Case {
         file: "saelens_abstopk",
         arch: "abs-topk",
-        options: &[
-            ("k", "5"),
-            ("aux_unit", "absolute"),
-            ("aux_coefficient", "1"),
-        ],
+        options: FIVE,
         norm: DecoderNorm::Rescale,
         ..TOPK
     },

@@ -19,7 +19,7 @@ use std::path::Path;
 
 use rarefy::binding::Binding;
 use rarefy::codes::Codes;
-use rarefy::config::{DecoderNorm, Recipe};
+use rarefy::config::Recipe;
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::train::sparse::anneal::{Annealing, Updates};
@@ -237,14 +237,10 @@ fn five_steps(case: &Case) {
         let Architecture::Sparse(sparse) = &architecture else {
             panic!("all of them are sparse")
         };
-        let mut one = Step::new(sparse.as_ref(), &binding, &params);
-        if case.norm == DecoderNorm::Rescale {
-            one = one.rescaling(&params);
-        }
+        let mut one = Step::new(sparse.as_ref(), &binding, case.norm, &params);
         let settings = Settings {
             lr,
             clip: case.clip,
-            unit_norm: case.norm == DecoderNorm::Unit,
             now: Now {
                 sparsity: scale[step] * annealing.as_ref().map_or(1.0, |(a, _)| a.factor()),
                 p: annealing

@@ -1,17 +1,16 @@
 //! `rarefy bench step`: the time of a training step of the sparse engine, stage by stage.
 
-use rarefy::variants::BiasStart;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
 use rand::SeedableRng;
-use rarefy::config::{self, DecoderNorm};
-use rarefy::data::{Memory, survey};
+use rarefy::config;
+use rarefy::data::{Memory, Source, survey};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::plan::Plan;
 use rarefy::train::sparse::step::{Settings, Stage, Step};
-use rarefy::variants::{self, Architecture, Now};
+use rarefy::variants::{self, Architecture, BiasStart, Now};
 use rarefy::{Error, Result, Rng};
 use rarefy_kernels::int8::{self, Engine};
 use rarefy_kernels::matmul::{Op, matmul};
@@ -132,22 +131,14 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
         );
         return Err(Error::Conflict(why).into());
     };
-    let start = (&plan.binding, BiasStart::Median);
-    let mut params = plan
-        .architecture
-        .init(start, shape.latents, &rows, &mut rng)?;
-    let counts = plan.hyper.find("k").is_some();
-    if !counts {
-        quieten(&shape, &mut params, &batches[0]);
-    }
+    let mut params = fresh(&plan, &shape, &rows, &mut rng)?;
     let mut since_fired = kill(&shape, &mut params);
-    let mut step = Step::new(sparse.as_ref(), &plan.binding, &params);
+    let mut step = Step::new(sparse.as_ref(), &plan.binding, plan.decoder_norm, &params);
     let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = Settings {
         // Where nothing counts latents, a few of Adam's first steps would turn on hundreds.
-        lr: if counts { plan.lr } else { 1e-9 },
+        lr: if counts(&plan) { plan.lr } else { 1e-9 },
         clip: plan.clip,
-        unit_norm: plan.decoder_norm == DecoderNorm::Unit,
         now: Now::default(),
     };
     let (mut of_steps, mut of_stages, mut last) = (Vec::new(), Vec::new(), None);
@@ -207,6 +198,21 @@ fn plan(arch: &str, shape: &Shape, rows: &Memory) -> Result<Plan> {
         }
     }
     Plan::new(&config::merge(&[layer])?, &survey)
+}
+
+/// Whether the architecture counts a row's latents.
+fn counts(plan: &Plan) -> bool {
+    plan.hyper.find("k").is_some()
+}
+
+/// Parameters of which about k latents of a row are on.
+fn fresh(plan: &Plan, shape: &Shape, rows: &Memory, rng: &mut Rng) -> Result<Params> {
+    let start = (&plan.binding, BiasStart::Median);
+    let mut params = plan.architecture.init(start, shape.latents, rows, rng)?;
+    if !counts(plan) {
+        quieten(shape, &mut params, rows.as_slice().unwrap_or_default());
+    }
+    Ok(params)
 }
 
 /// Lowers the encoder's biases until about k latents of a row are on.

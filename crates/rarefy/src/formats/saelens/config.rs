@@ -204,7 +204,10 @@ impl Config {
             let residual = self.residual_threshold.unwrap_or(1e-2);
             options.insert("residual", residual.to_string());
         }
-        if let Some([inner @ .., _]) = self.matryoshka_widths.as_deref() {
+        // Of one level there is nothing to say.
+        if let Some([inner @ .., _]) = self.matryoshka_widths.as_deref()
+            && !inner.is_empty()
+        {
             let shares = inner.iter().map(|end| *end as f64 / self.d_sae as f64);
             let shares: Vec<String> = shares.map(|share| share.to_string()).collect();
             options.insert("levels", shares.join(","));

@@ -67,16 +67,16 @@ pub(super) fn load(
     let layout = &architecture.layout(binding, d_sae);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = Reader::new(path, &bytes)?;
+    let pursues = pursues(architecture);
     let mut blocks = Vec::new();
     for block in layout.blocks() {
-        if pursues(architecture) && ["w_enc", "b_enc"].contains(&block.name) {
-            blocks.push(match block.name {
-                "w_enc" => tensor(&file, path, "W_dec", &[d_sae, d_in])?,
-                _ => vec![0.0; d_sae],
-            });
-            continue;
-        }
         let (name, shape) = match block.name {
+            "w_enc" if pursues => ("W_dec", vec![d_sae, d_in]),
+            // It has none, here in name alone.
+            "b_enc" if pursues => {
+                blocks.push(vec![0.0; d_sae]);
+                continue;
+            }
             "w_enc" => ("W_enc", vec![d_in, d_sae]),
             "w_dec" => ("W_dec", vec![d_sae, d_out]),
             "w_skip" => ("W_skip", vec![d_out, d_in]),

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::blocks::{Blocks, Shape};
 use super::reading::Reading;
 use super::step::{Settings, Step};
+use crate::config::DecoderNorm;
 use crate::data::transpose;
 use crate::params::Params;
 use crate::variants::{Entries, Latent, SparseBatch, through};
@@ -36,7 +37,6 @@ impl Step<'_> {
             step: self,
             batch: &batch,
             row_sum: self.row_sum(),
-            unit_norm: settings.unit_norm,
         };
         let shape @ Shape { d_in, d_out, .. } = self.shape;
         let blocks = Blocks::of_mut(shape, &mut gradient);
@@ -151,7 +151,6 @@ struct Latents<'a> {
     step: &'a Step<'a>,
     batch: &'a SparseBatch<'a>,
     row_sum: Vec<f64>,
-    unit_norm: bool,
 }
 
 /// One latent's gradient, and buffers that the next latent takes over.
@@ -255,7 +254,7 @@ impl Latents<'_> {
             self.through_length(latent, length, &mut one, &mut sums);
         }
         *square += dot(one.d_enc, one.d_enc);
-        *square += if self.unit_norm {
+        *square += if step.norm == DecoderNorm::Unit {
             project_row(one.d_dec, w_dec)
         } else {
             dot(one.d_dec, one.d_dec)

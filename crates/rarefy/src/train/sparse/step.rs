@@ -27,6 +27,7 @@ use super::reading::Reading;
 use super::unroll::Unrolled;
 use crate::binding::Binding;
 use crate::codes::Codes;
+use crate::config::DecoderNorm;
 use crate::engine::{Centred, Encoder, centre, skip};
 use crate::optim::Descent;
 use crate::params::Params;
@@ -39,8 +40,6 @@ pub struct Settings {
     pub lr: f64,
     /// Largest norm of the gradient.
     pub clip: Option<f64>,
-    /// Whether decoder rows stay at length 1 (and their gradients perpendicular to them).
-    pub unit_norm: bool,
     /// What changes in the course of a run.
     pub now: Now,
 }
@@ -88,6 +87,7 @@ pub struct Step<'a> {
     pub(super) sparse: &'a dyn Sparse,
     pub(super) shape: Shape,
     pub(super) binding: Binding,
+    pub(super) norm: DecoderNorm,
     pub(super) encoder: Encoder,
     /// `x - b_dec`, or x, `[n, d_in]`.
     pub(super) centred: Vec<f32>,
@@ -117,9 +117,18 @@ pub struct Step<'a> {
 impl<'a> Step<'a> {
     /// Buffers for a model of this size; the encoder is quantised here and after each step.
     ///
+    /// `norm` says what holds decoder rows: kept at length 1, with gradients perpendicular to them; free; or free
+    /// with pre-activations measured in their lengths, so that the parameters stand for another model
+    /// ([`crate::variants::rescaled`]).
+    ///
     /// # Panics
     /// If the parameters are of other sizes than the binding.
-    pub fn new(sparse: &'a dyn Sparse, binding: &Binding, params: &Params) -> Self {
+    pub fn new(
+        sparse: &'a dyn Sparse,
+        binding: &Binding,
+        norm: DecoderNorm,
+        params: &Params,
+    ) -> Self {
         let d_sae = params.get("b_enc").len();
         assert_eq!(
             (params.get("w_enc").len(), params.get("b_dec").len()),
@@ -133,10 +142,12 @@ impl<'a> Step<'a> {
         } else {
             1
         };
-        Self {
+        let model = (norm == DecoderNorm::Rescale).then(|| params.clone());
+        let mut step = Self {
             sparse,
             shape: Shape::new(binding, d_sae),
             binding: binding.clone(),
+            norm,
             encoder: Encoder::new(params),
             centred: Vec::new(),
             base: Vec::new(),
@@ -147,20 +158,13 @@ impl<'a> Step<'a> {
             dead: Vec::new(),
             rest: (0..readings).map(|_| Reading::plain(d_sae)).collect(),
             norms: Vec::new(),
-            model: None,
+            model,
             lengths: Vec::new(),
             gradient: vec![0.0; params.values().len()],
             touched: vec![false; d_sae],
-        }
-    }
-
-    /// The same for parameters whose pre-activations are measured in the lengths of decoder rows: see
-    /// [`rescaled`](crate::variants::rescaled).
-    #[must_use]
-    pub fn rescaling(mut self, params: &Params) -> Self {
-        self.model = Some(params.clone());
-        self.look_again(params);
-        self
+        };
+        step.look_again(params);
+        step
     }
 
     /// One optimiser step on the rows `x`, `[n, row]` of the binding: encode, decode, loss, backward, clip,

@@ -6,6 +6,7 @@ use rayon::prelude::*;
 
 use super::blocks::Blocks;
 use super::step::{Settings, Step};
+use crate::config::DecoderNorm;
 use crate::engine::Encoder;
 use crate::optim::Descent;
 use crate::optim::descent::Move;
@@ -22,7 +23,10 @@ impl Step<'_> {
         settings: &Settings,
     ) {
         let (shape, tied) = (self.shape, self.sparse.pursues());
-        let stands_for_another = self.model.is_some();
+        let (unit, rescaling) = (
+            self.norm == DecoderNorm::Unit,
+            self.norm == DecoderNorm::Rescale,
+        );
         let (step, [first, second]) = descent.next(settings.lr, norm, settings.clip);
         let mut encoder = std::mem::replace(&mut self.encoder, Encoder::empty());
         let p = Blocks::of_mut(shape, params.values_mut());
@@ -68,11 +72,11 @@ impl Step<'_> {
                     if !tied {
                         move_rows(&step, touched, [&mut *w_enc, m_enc, v_enc], g_enc);
                     }
-                    if !tied && !stands_for_another {
+                    if !tied && !rescaling {
                         bytes.quantise(w_enc, b_enc);
                     }
                     move_rows(&step, touched, [&mut *w_dec, m_dec, v_dec], g_dec);
-                    if settings.unit_norm {
+                    if unit {
                         w_dec.chunks_exact_mut(shape.d_out).for_each(normalise_row);
                     }
                     if tied {
