@@ -5,16 +5,16 @@ use std::path::PathBuf;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 mod aids;
-mod binding;
 mod explain;
 mod frontier;
+mod io_spec;
 mod options;
 mod synth;
 
 pub use aids::AidArgs;
-pub use binding::BindingArgs;
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
+pub use io_spec::IoArgs;
 pub use options::given_options;
 pub use synth::{SynthArgs, TruthArgs};
 
@@ -115,7 +115,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "NORM", value_parser = ["unit", "free", "rescale"], help_heading = "Model")]
     pub decoder_norm: Option<String>,
     #[command(flatten)]
-    pub binding: BindingArgs,
+    pub io: IoArgs,
 
     /// Optimiser; sparse architectures take adam, schedule-free or signum, kl the first three [default: lbfgs for kl without --batch, else adam].
     #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd", "schedule-free", "signum"], help_heading = "Training")]

@@ -1,14 +1,14 @@
 //! Opening data for a command, with the image shape and labels that the user may add.
 
-use rarefy::binding::Binding;
 use rarefy::config::DataConfig;
 use rarefy::data::{self, Beside, Dataset, OpenOptions, Source};
+use rarefy::io_spec::IoSpec;
 use rarefy::preprocess::Fitted;
 use rarefy::{Error, Result};
 
 /// Opens the data that a run's configuration names, inputs side by side and then the target, and says which
 /// columns are which. The data's own preprocessing, unless the user named other, goes into the configuration.
-pub fn open(config: &mut DataConfig) -> Result<(Dataset, Binding)> {
+pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
     let options = OpenOptions {
         member: config.member.clone(),
         header: config.header,
@@ -34,7 +34,7 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, Binding)> {
 }
 
 /// Fits the preprocessing that [`open`] settled.
-pub fn fit(config: &DataConfig, training: &dyn Source, raw: &Binding) -> Result<Fitted> {
+pub fn fit(config: &DataConfig, training: &dyn Source, raw: &IoSpec) -> Result<Fitted> {
     let steps = config.preprocess.as_deref().unwrap_or_default();
     Fitted::fit(steps, config.preprocess_target.as_deref(), training, raw)
 }
@@ -45,10 +45,10 @@ pub fn side_by_side(
     with: &[String],
     target: Option<&str>,
     options: &OpenOptions,
-) -> Result<(Dataset, Binding)> {
+) -> Result<(Dataset, IoSpec)> {
     let mut inputs = vec![first.source.d_in()];
     if with.is_empty() && target.is_none() {
-        return Ok((first, Binding::autoencoder(inputs[0])));
+        return Ok((first, IoSpec::autoencoder(inputs[0])));
     }
     let mut sources = vec![first.source];
     for path in with {
@@ -65,7 +65,7 @@ pub fn side_by_side(
         image_shape: None,
         ..first
     };
-    Ok((dataset, Binding::new(&inputs, width)?))
+    Ok((dataset, IoSpec::new(&inputs, width)?))
 }
 
 /// An image shape that fits the rows.

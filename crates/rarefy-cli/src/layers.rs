@@ -26,8 +26,8 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if args.epochs.is_some() {
         forget(&mut layers, "train", "steps");
     }
-    let rebound = args.binding.target.is_some() || !args.binding.with.is_empty();
-    if rebound && args.binding.centre.is_none() {
+    let rebound = args.io.target.is_some() || !args.io.with.is_empty();
+    if rebound && args.io.centre.is_none() {
         forget(&mut layers, "model", "centre");
     }
     if args.aids.lr_schedule.as_deref() == Some("constant") {
@@ -131,7 +131,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
         "train.shuffle",
         args.no_shuffle.then_some(Value::Boolean(false)),
     );
-    args.binding.put(&mut layer);
+    args.io.put(&mut layer);
     args.aids.put(&mut layer);
     Ok(layer)
 }

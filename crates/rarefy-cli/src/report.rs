@@ -40,7 +40,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
         selected: e.frequent_latents.is_some(),
-        inputs: if model.binding.crosses() {
+        inputs: if model.io.crosses() {
             data.parts.clone()
         } else {
             Vec::new()
@@ -62,13 +62,13 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
 
 /// What the model is, of what, to what.
 fn title(model: &Model, data: &Dataset) -> String {
-    let (arch, binding) = (model.info.name, &model.binding);
+    let (arch, io) = (model.info.name, &model.io);
     match data.parts.as_slice() {
-        [input, target] if binding.transcodes() => {
-            format!("{arch} {} from {input} to {target}", binding.name())
+        [input, target] if io.transcodes() => {
+            format!("{arch} {} from {input} to {target}", io.name())
         }
         [] => format!("{arch} on {}", data.source.name()),
-        parts => format!("{arch} {} of {}", binding.name(), parts.join(" and ")),
+        parts => format!("{arch} {} of {}", io.name(), parts.join(" and ")),
     }
 }
 
@@ -216,14 +216,14 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
 
 /// Of a crosscoder's latent, the length of each part of its decoder row over the sum of all.
 fn shares(model: &Model, latent: usize) -> Vec<f64> {
-    let binding = &model.binding;
-    if !binding.crosses() {
+    let io = &model.io;
+    if !io.crosses() {
         return Vec::new();
     }
-    let width = binding.d_out();
+    let width = io.d_out();
     let row = &model.params().get("w_dec")[latent * width..(latent + 1) * width];
-    let all = binding.length(row).max(f64::MIN_POSITIVE);
-    binding.lengths(row).map(|length| length / all).collect()
+    let all = io.length(row).max(f64::MIN_POSITIVE);
+    io.lengths(row).map(|length| length / all).collect()
 }
 
 /// Words say what a latent likes, and so do classes, numbered or not. The targets of a regression

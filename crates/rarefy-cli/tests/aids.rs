@@ -216,10 +216,7 @@ fn a_runs_own_defaults_are_not_what_somebody_said() {
     place.ok("train --config cosine/config.toml --lr-schedule constant --out constant -q");
     // And a target may stand in the configuration.
     place.ok("train --config transcoder/config.toml --skip --preprocess-target none --out skip -q");
-    assert_eq!(
-        place.json("inspect skip --json")["binding"],
-        "skip transcoder"
-    );
+    assert_eq!(place.json("inspect skip --json")["io"], "skip transcoder");
 }
 
 #[test]

@@ -116,10 +116,7 @@ fn transcoders_and_crosscoders_have_a_frontier() {
             "train {common} {flags} --arch gated --{option} {setting} --out {name}-g --json"
         ));
         assert_eq!(gated["l0"], trained["holdout_l0"], "{of} gated");
-        assert_eq!(
-            place.json(&format!("inspect {name}-g --json"))["binding"],
-            of
-        );
+        assert_eq!(place.json(&format!("inspect {name}-g --json"))["io"], of);
     }
 }
 

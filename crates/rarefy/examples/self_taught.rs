@@ -22,7 +22,7 @@ use std::time::Instant;
 use rarefy::config::Config;
 use rarefy::data::{self, Dataset, Memory, Source};
 use rarefy::model::Model;
-use rarefy::optim::{Lbfgs, Step};
+use rarefy::optim::{Lbfgs, LbfgsStep};
 use rarefy::plan::Plan;
 use rarefy::preprocess::{Pipeline, Prepared};
 use rarefy::train::{self, Observer, Progress, State};
@@ -186,7 +186,7 @@ impl Softmax<'_> {
             let step = lbfgs.step(&mut weights, &mut value, &mut gradient, &mut |w, g| {
                 Ok(self.value_and_gradient(w, g))
             })?;
-            if let Step::Stuck { .. } = step {
+            if let LbfgsStep::Stuck { .. } = step {
                 break;
             }
         }

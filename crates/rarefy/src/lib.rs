@@ -23,7 +23,6 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
-pub mod binding;
 pub mod check;
 pub mod codes;
 pub mod config;
@@ -32,6 +31,7 @@ pub mod engine;
 mod error;
 pub mod explain;
 pub mod formats;
+pub mod io_spec;
 pub mod metrics;
 pub mod model;
 pub mod optim;

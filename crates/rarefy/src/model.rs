@@ -7,9 +7,9 @@ use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
-use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::engine::{self, Centred, Encoder};
+use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
 use crate::variants::{Architecture, Hyper, Info, Sparse, Variant};
@@ -27,7 +27,7 @@ pub struct Model {
     /// The architecture itself.
     pub architecture: Architecture,
     /// What it reads and writes, in prepared values.
-    pub binding: Binding,
+    pub io: IoSpec,
     /// Number of latents.
     pub d_sae: usize,
     /// Applied to raw rows before the encoder and, without a `target`, undone after the decoder.
@@ -57,8 +57,8 @@ impl Model {
         pipeline: Pipeline,
         image_shape: Option<(usize, usize)>,
     ) -> Result<Self> {
-        let binding = Binding::autoencoder(params.get("b_dec").len());
-        let mut model = Self::bound(info, hyper, (binding, params), pipeline, None)?;
+        let io = IoSpec::autoencoder(params.get("b_dec").len());
+        let mut model = Self::bound(info, hyper, (io, params), pipeline, None)?;
         model.image_shape = image_shape;
         Ok(model)
     }
@@ -73,7 +73,7 @@ impl Model {
     pub fn bound(
         info: &'static Info,
         hyper: Hyper,
-        (binding, params): (Binding, Params),
+        (io, params): (IoSpec, Params),
         pipeline: Pipeline,
         target: Option<Pipeline>,
     ) -> Result<Self> {
@@ -81,14 +81,14 @@ impl Model {
         let d_sae = params.get("b_enc").len();
         assert_eq!(
             *params.layout(),
-            architecture.layout(&binding, d_sae),
-            "parameters of another architecture or binding"
+            architecture.layout(&io, d_sae),
+            "parameters of another architecture or io"
         );
         Ok(Self {
             info,
             hyper,
             architecture,
-            binding,
+            io,
             d_sae,
             pipeline,
             target,
@@ -127,7 +127,7 @@ impl Model {
     /// Values in a raw row of each input.
     pub fn widths(&self) -> Vec<usize> {
         if self.pipeline.is_identity() {
-            self.binding.inputs().to_vec()
+            self.io.inputs().to_vec()
         } else {
             self.pipeline.widths()
         }
@@ -137,7 +137,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Shape`] that says how many inputs of which width there are, and what is missing.
-    pub fn check_inputs(&self, name: &str, given: &Binding) -> Result<()> {
+    pub fn check_inputs(&self, name: &str, given: &IoSpec) -> Result<()> {
         let widths = self.widths();
         if given.inputs() == widths {
             return Ok(());
@@ -162,7 +162,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::check_inputs`]; [`Error::Conflict`] for a target that is missing or too much.
-    pub fn check_given(&self, name: &str, given: &Binding) -> Result<()> {
+    pub fn check_given(&self, name: &str, given: &IoSpec) -> Result<()> {
         self.check_inputs(name, given)?;
         let expected = self.target.as_ref().map(Pipeline::d_in);
         match (expected, given.target()) {
@@ -172,7 +172,7 @@ impl Model {
             )),
             (None, Some(_)) => Err(Error::Conflict(format!(
                 "the model is an {} and predicts its own input: leave out the target",
-                self.binding.name()
+                self.io.name()
             ))),
             (expected, got) => Err(Error::Shape {
                 what: "values in a row of the target".into(),
@@ -282,7 +282,7 @@ impl Model {
     /// # Source
     /// Ng, *Sparse autoencoder* (CS294A lecture notes), visualising a trained autoencoder.
     pub fn filters(&self) -> Vec<Vec<f32>> {
-        let rows = self.params.get("w_enc").chunks_exact(self.binding.d_in());
+        let rows = self.params.get("w_enc").chunks_exact(self.io.d_in());
         rows.map(|w| {
             let mut filter = self.pipeline.pull_back(w);
             let norm = rarefy_kernels::vector::dot(&filter, &filter).sqrt() as f32;
@@ -300,7 +300,7 @@ impl Model {
         let encoder = self.encoder.get_or_init(|| Encoder::new(&self.params));
         let mut codes = Codes::new(self.d_sae);
         let mut centred = Vec::new();
-        let x = if self.binding.centre {
+        let x = if self.io.centre {
             centred.resize(rows.len(), 0.0);
             engine::centre(rows, self.params.get("b_dec"), &mut centred);
             &centred
@@ -319,7 +319,7 @@ impl Model {
     /// Prepared outputs from codes and the prepared rows that they came of.
     pub(crate) fn decode_sparse(&self, codes: &Codes, rows: &[f32]) -> Vec<f32> {
         let (mut base, mut x_hat) = (Vec::new(), Vec::new());
-        if self.binding.skip {
+        if self.io.skip {
             engine::skip(&self.params, rows, &mut base);
         }
         engine::decode_on(&self.params, codes, 0..codes.rows(), &base, &mut x_hat);
@@ -372,7 +372,7 @@ impl Model {
 
     /// Raw rows from prepared ones, on all threads.
     fn restore(&self, rows: &[f32], context: &RowContext) -> Vec<f32> {
-        let width = self.binding.d_out();
+        let width = self.io.d_out();
         let tasks: Vec<_> = rows
             .par_chunks(ROWS * width)
             .enumerate()

@@ -1,20 +1,20 @@
 //! From what the user said to what will be done: every check, every default, once.
 
-mod course;
 mod refusals;
+mod schedules;
 mod warnings;
 
-use crate::binding::Binding;
 use crate::config::{BiasStart, Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::data::Survey;
-use crate::optim::Shape;
+use crate::io_spec::IoSpec;
+use crate::optim::LrShape;
 use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting};
 use crate::{Error, Result};
-pub use course::{Course, UPDATES};
 use refusals::{
     bind, check_aids, check_holdout, check_norm, check_numbers, check_resampling, check_units,
     refuse_others_options,
 };
+pub use schedules::{Schedules, UPDATES};
 use warnings::{ignored, odd_scale, too_long};
 
 /// A run in which nothing can be wrong any more; code below the plan takes it as it is.
@@ -30,7 +30,7 @@ pub struct Plan {
     /// Rows to train on.
     pub rows: usize,
     /// What it reads and writes of a (preprocessed) row.
-    pub binding: Binding,
+    pub io: IoSpec,
     /// Sum over outputs of their variance over rows.
     pub variance: f64,
     /// Number of latents.
@@ -48,7 +48,7 @@ pub struct Plan {
     /// What holds decoder rows.
     pub decoder_norm: DecoderNorm,
     /// What changes from step to step.
-    pub course: Course,
+    pub schedules: Schedules,
     /// Relative fall of the objective below which training stops; 0 for never.
     pub tolerance: f64,
     /// What tells these rows from others: a run is only resumed on the same.
@@ -92,22 +92,22 @@ impl Plan {
     /// assert_eq!(error.to_string(), "k must be at most the 8 latents, got 9");
     /// # Ok::<(), rarefy::Error>(())
     /// ```
-    pub fn check(config: &Config, known: Option<(usize, &Binding)>) -> Result<()> {
-        let Some((rows, binding)) = known else {
-            let binding = one_each(config)?;
+    pub fn check(config: &Config, known: Option<(usize, &IoSpec)>) -> Result<()> {
+        let Some((rows, io)) = known else {
+            let io = one_each(config)?;
             let said = Said::of(config)?;
-            bind(binding.clone(), config, said.info)?;
+            bind(io.clone(), config, said.info)?;
             // Without a number of latents most of the rest is open.
             return match config.model.latents {
                 Some(_) => {
                     // A batch may be all rows; that one batch is all of them is never a fault.
                     let rows = config.train.batch.unwrap_or(MANY_ROWS);
-                    Self::check(config, Some((rows, &binding)))
+                    Self::check(config, Some((rows, &io)))
                 }
                 None => Ok(()),
             };
         };
-        let width = binding.row();
+        let width = io.row();
         let anything = Survey {
             rows,
             d_in: width,
@@ -116,7 +116,7 @@ impl Plan {
             mean: vec![0.5; width],
             variance: vec![0.1; width],
         };
-        Self::bound(config, &anything, binding.clone()).map(|_| ())
+        Self::bound(config, &anything, io.clone()).map(|_| ())
     }
 
     /// Checks `config` against the (preprocessed) data and resolves what it leaves open.
@@ -135,7 +135,7 @@ impl Plan {
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn new(config: &Config, survey: &Survey) -> Result<Self> {
-        Self::bound(config, survey, Binding::autoencoder(survey.d_in))
+        Self::bound(config, survey, IoSpec::autoencoder(survey.d_in))
     }
 
     /// The same for rows that hold several inputs, or an input and a target.
@@ -145,17 +145,17 @@ impl Plan {
     ///
     /// # Panics
     /// If the binding is of rows of another width.
-    pub fn bound(config: &Config, survey: &Survey, binding: Binding) -> Result<Self> {
-        assert_eq!(survey.d_in, binding.row(), "a survey of other rows");
+    pub fn bound(config: &Config, survey: &Survey, io: IoSpec) -> Result<Self> {
+        assert_eq!(survey.d_in, io.row(), "a survey of other rows");
         let (model, train) = (&config.model, &config.train);
         let said = Said::of(config)?;
         let (info, defaults) = (said.info, &said.info.defaults);
         let (mut hyper, optimizer, length) = (said.hyper, said.optimizer, said.length);
-        let (survey, row) = (&survey.of(binding.target_start()..binding.row()), survey);
-        let inputs = &row.of(0..binding.d_in());
-        let binding = bind(binding, config, info)?;
-        let d_sae = model.latents.unwrap_or((defaults.latents)(binding.d_in()));
-        check_numbers(config, survey.rows, &binding, d_sae)?;
+        let (survey, row) = (&survey.of(io.target_start()..io.row()), survey);
+        let inputs = &row.of(0..io.d_in());
+        let io = bind(io, config, info)?;
+        let d_sae = model.latents.unwrap_or((defaults.latents)(io.d_in()));
+        check_numbers(config, survey.rows, &io, d_sae)?;
         let resolved = (info.resolve)(
             &mut hyper,
             &Setting {
@@ -174,12 +174,7 @@ impl Plan {
         let architecture = (info.build)(&hyper)?;
         check_holdout(&architecture, config.data.holdout)?;
         let decoder_norm = model.decoder_norm.unwrap_or(own_norm(info));
-        check_norm(
-            decoder_norm,
-            (&architecture, &binding, d_sae),
-            train,
-            optimizer,
-        )?;
+        check_norm(decoder_norm, (&architecture, &io, d_sae), train, optimizer)?;
         let mut warnings = resolved.warnings;
         let steps = length.steps(survey.rows, batch);
         check_resampling(train.resample_every, steps)?;
@@ -188,14 +183,14 @@ impl Plan {
         let lr = train
             .lr
             .unwrap_or_else(|| default_lr(defaults, optimizer, d_sae));
-        let course = Course::of(train, defaults, &architecture, (steps, lr, d_sae))?;
+        let schedules = Schedules::of(train, defaults, &architecture, (steps, lr, d_sae))?;
         let mut plan = Self {
             config: config.clone(),
             info,
             hyper,
             architecture,
             rows: survey.rows,
-            binding,
+            io,
             variance: survey.variance.iter().sum(),
             d_sae,
             batch,
@@ -204,12 +199,12 @@ impl Plan {
             lr,
             clip: train.clip.map_or(defaults.clip, Clip::norm),
             decoder_norm,
-            course,
+            schedules,
             tolerance: train.tolerance.unwrap_or(default_tolerance(optimizer)),
             data: fingerprint(row),
             warnings,
         };
-        let target = plan.binding.transcodes().then_some(("target", survey));
+        let target = plan.io.transcodes().then_some(("target", survey));
         for (what, rows) in [("data", inputs)].into_iter().chain(target) {
             let odd = odd_scale(&plan.architecture, (what, rows), plan.lr);
             plan.warnings.extend(odd);
@@ -243,7 +238,7 @@ impl Plan {
         let (model, train) = (&mut self.config.model, &mut self.config.train);
         model.latents = Some(self.d_sae);
         if let Architecture::Sparse(_) = self.architecture {
-            model.centre = Some(self.binding.centre);
+            model.centre = Some(self.io.centre);
         }
         model.decoder_norm = Some(self.decoder_norm);
         model.options = self
@@ -259,16 +254,16 @@ impl Plan {
         if self.optimizer != OptimizerKind::Lbfgs {
             train.lr = Some(self.lr);
             if self.info.defaults.penalised {
-                train.sparsity_warmup = Some(self.course.sparsity_warmup);
+                train.sparsity_warmup = Some(self.schedules.sparsity_warmup);
             }
-            if train.lr_schedule == Shape::Cosine {
-                train.lr_end = Some(self.lr * self.course.schedule.end);
+            if train.lr_schedule == LrShape::Cosine {
+                train.lr_end = Some(self.lr * self.schedules.schedule.end);
             }
-            if let Some((_, _, from)) = self.course.p {
+            if let Some((_, _, from)) = self.schedules.p {
                 train.p_from = Some(from);
             }
             if train.k_start.is_some() {
-                train.k_anneal = Some(self.course.k_anneal);
+                train.k_anneal = Some(self.schedules.k_anneal);
             }
             if let Architecture::Sparse(_) = self.architecture {
                 train.beta1 = Some(beta1);
@@ -281,13 +276,13 @@ impl Plan {
 }
 
 /// What a configuration binds, one value of each input and of the target.
-fn one_each(config: &Config) -> Result<Binding> {
+fn one_each(config: &Config) -> Result<IoSpec> {
     let inputs = vec![1; 1 + config.data.with.len()];
-    Binding::new(&inputs, config.data.target.as_ref().map(|_| 1))
+    IoSpec::new(&inputs, config.data.target.as_ref().map(|_| 1))
 }
 
 /// What a configuration binds and says of it, without its data: the widths mean nothing.
-pub(crate) fn said_binding(config: &Config, info: &Info) -> Result<Binding> {
+pub(crate) fn said_io(config: &Config, info: &Info) -> Result<IoSpec> {
     bind(one_each(config)?, config, info)
 }
 

@@ -247,7 +247,7 @@ fn assert_as_low_as_scipy(
     .unwrap();
     let mut pass = Pass::new(
         plan.architecture.dense().unwrap(),
-        plan.binding.d_in(),
+        plan.io.d_in(),
         record.latents,
     );
     let form = pass.form(&rows);

@@ -12,7 +12,8 @@
 //! * Its moving threshold begins with the first value, ours is corrected for its start. Its rule is
 //!   written out below.
 
-use rarefy::binding::Binding;
+use rarefy::config::DecoderNorm;
+use rarefy::io_spec::IoSpec;
 use std::path::Path;
 
 use rarefy::config;
@@ -21,8 +22,8 @@ use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
 use rarefy::train::State;
-use rarefy::train::sparse::step::{Report, Settings, Step};
-use rarefy::variants::{self, Architecture, Hyper, Now};
+use rarefy::train::sparse::step::{Report, Step, StepSettings};
+use rarefy::variants::{self, Architecture, Hyper, StepSchedule};
 use safetensors::SafeTensors;
 
 const STEPS: usize = 200;
@@ -129,8 +130,8 @@ fn run(golden: &Golden, threads: usize) -> Run {
             panic!("both are sparse")
         };
         let mut step = Step::new(
-            sparse.as_ref(),
-            &Binding::autoencoder(params.get("b_dec").len()),
+            sparse,
+            &IoSpec::autoencoder(params.get("b_dec").len()),
             DecoderNorm::Unit,
             &params,
         );
@@ -143,10 +144,10 @@ fn run(golden: &Golden, threads: usize) -> Run {
             params: Vec::new(),
         };
         for (t, lr) in golden.f64("steps.lr").into_iter().enumerate() {
-            let settings = Settings {
+            let settings = StepSettings {
                 lr,
                 clip: Some(1.0),
-                now: Now::default(),
+                now: StepSchedule::default(),
             };
             let x = golden.batch(t);
             let report = step.run(&mut params, &mut descent, &mut since_fired, &x, &settings);

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use rarefy::Result;
 use rarefy::codes::Codes;
 use rarefy::config;
-use rarefy::data::{Memory, Part, Source, hold_out, survey};
+use rarefy::data::{HoldoutPart, Memory, Source, hold_out, survey};
 use rarefy::engine::{Encoder, Selection};
 use rarefy::params::Params;
 use rarefy::plan::Plan;
@@ -86,7 +86,7 @@ fn held() -> Vec<usize> {
     (0..HELD).map(|i| i * ROWS / HELD).collect()
 }
 
-fn copy(part: &Part) -> Memory {
+fn copy(part: &HoldoutPart) -> Memory {
     let mut values = vec![0.0; part.rows() * WIDTH];
     part.read(0, &mut values).unwrap();
     Memory::new("rows", WIDTH, values)
@@ -130,7 +130,7 @@ fn the_threshold_is_the_held_out_rows() {
         let (training, held_out) = hold_out(&data, HELD).unwrap();
         let held_out = held_out.unwrap();
         let (_, pipeline, params) = run(BATCH_TOPK, &training, &held_out);
-        let mean_l0 = |rows: &Part| {
+        let mean_l0 = |rows: &HoldoutPart| {
             let (rows, _) = pipeline.apply(copy(rows).as_slice().unwrap());
             let mut codes = Codes::new(24);
             let above = Selection::Above(params.get("threshold")[0]);

@@ -5,7 +5,7 @@
 
 mod fixtures;
 
-use rarefy::binding::Binding;
+use rarefy::io_spec::IoSpec;
 use rarefy::variants::BiasStart;
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -261,7 +261,7 @@ fn a_folder_of(arch: &str) {
     let mut rng = rarefy::Rng::seed_from_u64(1);
     let params = architecture
         .init(
-            (&Binding::autoencoder(4), BiasStart::Median),
+            (&IoSpec::autoencoder(4), BiasStart::Median),
             5,
             &rows(),
             &mut rng,

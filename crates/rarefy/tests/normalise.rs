@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 
 use rand::SeedableRng;
 use rarefy::Rng;
-use rarefy::binding::Binding;
 use rarefy::data::{Memory, Source};
 use rarefy::formats::saelens;
+use rarefy::io_spec::IoSpec;
 use rarefy::model::Model;
 use rarefy::params::Params;
 use rarefy::preprocess::{Fitted, Pipeline};
@@ -111,7 +111,7 @@ fn folded_weights_are_the_packages() {
     let hyper = Hyper::check(info.options, []).unwrap();
     let layout = (info.build)(&hyper)
         .unwrap()
-        .layout(&Binding::autoencoder(D_IN), D_SAE);
+        .layout(&IoSpec::autoencoder(D_IN), D_SAE);
     let params = |when: &str| {
         let mut params = Params::zeros(&layout);
         for (ours, theirs) in [("b_enc", "b_enc"), ("w_dec", "W_dec"), ("b_dec", "b_dec")] {
@@ -138,7 +138,7 @@ fn folded_weights_are_the_packages() {
 }
 
 /// A model of rows of this width as it starts from the seed, with biases that matter and whatever it has of its own.
-fn made_up(info: &'static Info, binding: &Binding, rows: &Memory) -> (Hyper, Params) {
+fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Hyper, Params) {
     let given = info
         .dial
         .filter(|dial| dial.option == "k")
@@ -146,12 +146,12 @@ fn made_up(info: &'static Info, binding: &Binding, rows: &Memory) -> (Hyper, Par
     let hyper = Hyper::check(info.options, given).unwrap();
     let architecture = (info.build)(&hyper).unwrap();
     let mut rng = Rng::seed_from_u64(5);
-    let start = (binding, BiasStart::Mean);
+    let start = (io, BiasStart::Mean);
     let mut params = architecture.init(start, D_SAE, rows, &mut rng).unwrap();
     for (j, b) in params.get_mut("b_enc").iter_mut().enumerate() {
         *b += 0.1 * (j as f32).sin();
     }
-    if binding.skip {
+    if io.skip {
         let w_skip = params.get_mut("w_skip").iter_mut().enumerate();
         w_skip.for_each(|(i, w)| *w = 0.3 * (i as f32).cos());
     }
@@ -166,11 +166,11 @@ fn made_up(info: &'static Info, binding: &Binding, rows: &Memory) -> (Hyper, Par
 fn a_folded_model_computes_the_same() {
     let x = File::open(&golden("rows.safetensors")).f32("x");
     let rows = Memory::new("rows", D_IN, x.clone());
-    let transcoder = Binding::new(&[4], Some(2)).unwrap();
-    let bindings = [
-        Binding::autoencoder(D_IN),
-        Binding::autoencoder(D_IN).centred(false),
-        Binding::new(&[2, 4], None).unwrap(),
+    let transcoder = IoSpec::new(&[4], Some(2)).unwrap();
+    let io_specs = [
+        IoSpec::autoencoder(D_IN),
+        IoSpec::autoencoder(D_IN).centred(false),
+        IoSpec::new(&[2, 4], None).unwrap(),
         transcoder.clone(),
         transcoder.skipping(true),
     ];
@@ -184,15 +184,11 @@ fn a_folded_model_computes_the_same() {
         "scale,zca:0.1",
     ] {
         let steps: Vec<String> = steps.split(',').map(str::to_owned).collect();
-        for raw in &bindings {
+        for raw in &io_specs {
             let fitted = Fitted::fit(&steps, None, &rows, raw).unwrap();
             let (prepared, _) = fitted.rows().apply(&x);
-            let binding = fitted
-                .binding
-                .clone()
-                .centred(raw.centre)
-                .skipping(raw.skip);
-            let prepared = Memory::new("prepared", binding.row(), prepared);
+            let io = fitted.io.clone().centred(raw.centre).skipping(raw.skip);
+            let prepared = Memory::new("prepared", io.row(), prepared);
             for info in variants::VARIANTS {
                 let hyper = Hyper::check(info.options, []).unwrap();
                 let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {
@@ -201,9 +197,9 @@ fn a_folded_model_computes_the_same() {
                 if sparse.pursues() {
                     continue;
                 }
-                let (hyper, params) = made_up(info, &binding, &prepared);
+                let (hyper, params) = made_up(info, &io, &prepared);
                 let (inputs, target) = (fitted.inputs.clone(), fitted.target.clone());
-                let bound = (binding.clone(), params);
+                let bound = (io.clone(), params);
                 let model = Model::bound(info, hyper, bound, inputs, target).unwrap();
                 let what = format!("{} {} {steps:?} {:?}", info.name, raw.name(), raw.centre);
                 if info.name == "gated" && !raw.centre {
@@ -246,7 +242,7 @@ fn a_linear_sigmoid_autoencoder_is_folded() {
         let given = [("decoder", "linear"), ("tied", tied)];
         let hyper = Hyper::check(info.options, given.map(|(k, v)| (k, v.into()))).unwrap();
         let architecture = (info.build)(&hyper).unwrap();
-        let start = (&Binding::autoencoder(D_IN), BiasStart::Mean);
+        let start = (&IoSpec::autoencoder(D_IN), BiasStart::Mean);
         let mut rng = Rng::seed_from_u64(5);
         let mut params = architecture.init(start, D_SAE, &rows, &mut rng).unwrap();
         let values = params.values_mut().iter_mut().enumerate();
@@ -294,7 +290,7 @@ fn large_means_cost_no_digits() {
             width,
             pipeline.apply(rows.as_slice().unwrap()).0,
         );
-        let (hyper, params) = made_up(info, &Binding::autoencoder(width), &prepared);
+        let (hyper, params) = made_up(info, &IoSpec::autoencoder(width), &prepared);
         let w_dec = params.get("w_dec").to_vec();
         let model = Model::new(info, hyper, params, pipeline.clone(), None).unwrap();
         let folded = model.folded().unwrap();
@@ -312,8 +308,8 @@ fn what_cannot_be_folded_says_why() {
     );
     let error = |arch: &str, step: &str| {
         let info = variants::find(arch).unwrap();
-        let binding = Binding::autoencoder(D_IN);
-        let (hyper, params) = made_up(info, &binding, &rows);
+        let io = IoSpec::autoencoder(D_IN);
+        let (hyper, params) = made_up(info, &io, &rows);
         let model = Model::new(info, hyper, params, pipeline(step, &rows), None).unwrap();
         model.folded().err().unwrap().to_string()
     };
@@ -334,7 +330,7 @@ fn rows_normalised_one_by_one_come_back() {
         near(&pipeline.invert(&prepared, &context), &x, 1e-6, step);
         assert_ne!(prepared, x);
         let info = variants::find("topk").unwrap();
-        let (hyper, params) = made_up(info, &Binding::autoencoder(D_IN), &rows);
+        let (hyper, params) = made_up(info, &IoSpec::autoencoder(D_IN), &rows);
         let model = Model::new(info, hyper, params, pipeline, None).unwrap();
         let codes = model.codes(&x, 0.0);
         let folder = tempfile::tempdir().unwrap();

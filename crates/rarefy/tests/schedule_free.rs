@@ -17,13 +17,13 @@ const GOLDEN: &str = include_str!("golden/schedule_free.json");
 struct Golden {
     start: Vec<f32>,
     gradients: Vec<Vec<f32>>,
-    adam: Course,
-    signum: Course,
+    adam: Schedules,
+    signum: Schedules,
 }
 
 /// Where the gradient is taken, and the average, after each step.
 #[derive(serde::Deserialize)]
-struct Course {
+struct Schedules {
     y: Vec<Vec<f32>>,
     x: Vec<Vec<f32>>,
 }

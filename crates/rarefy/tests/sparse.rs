@@ -3,11 +3,11 @@
 mod kept;
 
 use kept::Kept;
-use rarefy::binding::Binding;
 use rarefy::codes::Codes;
 use rarefy::config;
 use rarefy::data::{Memory, Source, survey};
 use rarefy::engine::{Encoder, Selection};
+use rarefy::io_spec::IoSpec;
 use rarefy::metrics::{self, Status};
 use rarefy::model::Model;
 use rarefy::params::{Layout, Params};
@@ -98,7 +98,7 @@ fn a_calibrated_threshold_keeps_exactly_k_a_row() {
         .for_each(|(i, w)| *w = (i as f32 * 1.31).sin());
     let rows = noise(n * d_in);
     for k in [0.0001, 0.01, 1.0, 2.5, 7.0, 12.34] {
-        let threshold = train::sparse::calibrate(&Binding::autoencoder(d_in), &params, &rows, k);
+        let threshold = train::sparse::calibrate(&IoSpec::autoencoder(d_in), &params, &rows, k);
         let mut codes = Codes::new(d_sae);
         Encoder::new(&params).encode(&params, &rows, Selection::Above(threshold), &mut codes);
         assert_eq!(codes.values.len(), (n as f64 * k).floor() as usize, "{k}");
@@ -112,7 +112,7 @@ fn by_hand(arch: &str, option: (&str, &str)) -> Model {
     let given = [(option.0, option.1.to_owned())];
     let hyper = Hyper::check(info.options, given).unwrap();
     let architecture = (info.build)(&hyper).unwrap();
-    let mut params = Params::zeros(&architecture.layout(&Binding::autoencoder(2), 4));
+    let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(2), 4));
     let mut fill = |name: &str, values: &[f32]| params.get_mut(name).copy_from_slice(values);
     fill("w_enc", &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
     fill("b_enc", &[0.0, 0.0, -1.0, 8.0]);

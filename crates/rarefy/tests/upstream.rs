@@ -1,11 +1,11 @@
 //! Cases that the peers' own tests work by hand, quoted there and worked again here. (The losses of `JumpReLU`, the
 //! learning rates and the chances of resampling stand beside their code.)
 
-use rarefy::binding::Binding;
 use rarefy::codes::Codes;
 use rarefy::config::Recipe;
 use rarefy::data::Memory;
 use rarefy::engine::{Encoder, Selection};
+use rarefy::io_spec::IoSpec;
 use rarefy::metrics;
 use rarefy::model::Model;
 use rarefy::optim::Descent;
@@ -68,7 +68,7 @@ fn model(arch: &str, d: usize) -> Model {
     let hyper = Hyper::check(info.options, []).unwrap();
     let layout = (info.build)(&hyper)
         .unwrap()
-        .layout(&Binding::autoencoder(d), d);
+        .layout(&IoSpec::autoencoder(d), d);
     let mut params = Params::zeros(&layout);
     for block in ["w_enc", "w_dec"] {
         params
@@ -119,7 +119,7 @@ fn a_resampled_row_is_a_fifth_as_long_as_the_others() {
     adam.moments
         .iter_mut()
         .for_each(|moments| moments.fill(1.0));
-    let bound = (&Binding::autoencoder(2), &[][..]);
+    let bound = (&IoSpec::autoencoder(2), &[][..]);
     let dead = [false, true];
     revive(
         &mut params,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{BindingArgs, DataArgs};
+use super::{DataArgs, IoArgs};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -43,7 +43,7 @@ pub struct FrontierArgs {
     )]
     pub latents: Option<usize>,
     #[command(flatten)]
-    pub binding: BindingArgs,
+    pub io: IoArgs,
     /// Set any key of the configuration, or an option of those architectures that have it.
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Models")]
     pub set: Vec<String>,

@@ -62,7 +62,7 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     }
     place::file(&args.out)?;
     let model = Model::load(&args.model)?;
-    if model.binding.skip {
+    if model.io.skip {
         let why = "a skip transcoder's output is its latents' and that of W_skip, which needs the rows that the codes came of";
         return Err(Error::Conflict(why.into()).into());
     }

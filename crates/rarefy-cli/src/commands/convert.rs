@@ -42,9 +42,9 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
         model.info.name
     ))?;
     if saelens::known_as(&model).is_none() {
-        let (name, binding) = (model.info.name, model.binding.name());
+        let (name, io) = (model.info.name, model.io.name());
         output::note(&format!(
-            "SAELens has no {name} {binding} and cannot open it; other programs find the weights there"
+            "SAELens has no {name} {io} and cannot open it; other programs find the weights there"
         ));
     }
     Ok(())

@@ -6,7 +6,9 @@ use std::path::{Path, PathBuf};
 use clap::ArgMatches;
 use rarefy::config::Config;
 use rarefy::data::{Columns, Source, hold_out, survey};
-use rarefy::explain::{self, Coefficient, Line, Published, Rows, Scaling, Setting, Unit, short};
+use rarefy::explain::{
+    self, Coefficient, Line, Published, RowStatistics, Scaling, Setting, Unit, short,
+};
 use rarefy::plan::Plan;
 use rarefy::preprocess::Prepared;
 use rarefy::{Error, Result};
@@ -20,7 +22,7 @@ struct Known {
     config: Config,
     setting: Setting,
     /// The prepared rows' sizes, if the data is there.
-    rows: Option<Rows>,
+    rows: Option<RowStatistics>,
     warnings: Vec<String>,
 }
 
@@ -100,12 +102,12 @@ fn known(mut config: Config) -> anyhow::Result<Known> {
     let pipeline = fitted.rows();
     let rows: &dyn Source = &Prepared::new(&training, &pipeline);
     let survey = survey(rows)?;
-    let plan = Plan::bound(&config, &survey, fitted.binding)?;
+    let plan = Plan::bound(&config, &survey, fitted.io)?;
     // Coefficients go with the scale of what is written.
-    let written = plan.binding.target_start()..plan.binding.row();
+    let written = plan.io.target_start()..plan.io.row();
     Ok(Known {
         setting: Setting::of(&plan)?,
-        rows: Some(Rows::measure(
+        rows: Some(RowStatistics::measure(
             &Columns::new(rows, written.clone()),
             &survey.of(written),
         )?),
@@ -132,20 +134,20 @@ fn head(known: &Known) -> String {
         steps => format!(", after {}", steps.join(", ")),
     };
     let inputs = data.preprocess.as_deref();
-    let binding = &known.setting.binding;
+    let io = &known.setting.io;
     // What coefficients go with is what is written.
-    let (x, written) = if binding.transcodes() {
+    let (x, written) = if io.transcodes() {
         let steps = data.preprocess_target.as_deref().or(inputs);
         let target = data.target.as_deref().unwrap_or_default();
         (
             "y",
-            format!(" to {} of {target}{}", binding.d_out(), after(steps)),
+            format!(" to {} of {target}{}", io.d_out(), after(steps)),
         )
     } else {
         ("x", String::new())
     };
     let rows = known.rows.map_or(String::new(), |r| {
-        let (read, steps) = (binding.d_in(), after(inputs));
+        let (read, steps) = (io.d_in(), after(inputs));
         let [norm, square, variance] = [r.mean_norm, r.mean_square, r.variance].map(short);
         let (rows, puts) = (r.rows, if x == "x" { "inputs" } else { "outputs" });
         format!(
@@ -201,7 +203,7 @@ fn notes(known: &Known, all: &[Coefficient], from: &[Published]) -> Option<Strin
 }
 
 /// A line on what is done to the rows, if anything is.
-fn scaled(scaling: Scaling, rows: Option<&Rows>) -> Option<String> {
+fn scaled(scaling: Scaling, rows: Option<&RowStatistics>) -> Option<String> {
     let (formula, s) = match scaling {
         Scaling::None => return None,
         Scaling::MeanNorm => (

@@ -71,11 +71,8 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
         fitted: &fitted,
         pipeline: &pipeline,
     };
-    let candidates = points::candidates(
-        &mut config,
-        &lines,
-        (&survey(rows.training)?, &fitted.binding),
-    )?;
+    let candidates =
+        points::candidates(&mut config, &lines, (&survey(rows.training)?, &fitted.io))?;
     let mut results = begin(&candidates, &config, &lines, at)?;
     if let Some(before) = before {
         results.go_on(&folder, before, &points::order(&candidates))?;

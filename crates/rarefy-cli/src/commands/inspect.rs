@@ -45,8 +45,8 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         "model"
     };
     let value = json!({
-        "kind": kind, "format": "saelens", "architecture": model.info.name, "binding": model.binding.name(),
-        "d_in": model.binding.d_in(), "d_out": model.binding.d_out(), "inputs": model.binding.inputs(), "d_sae": model.d_sae,
+        "kind": kind, "format": "saelens", "architecture": model.info.name, "io": model.io.name(),
+        "d_in": model.io.d_in(), "d_out": model.io.d_out(), "inputs": model.io.inputs(), "d_sae": model.d_sae,
         "parameters": model.params().values().len(), "preprocess": model.pipeline.names(), "options": options,
         "preprocess_target": model.target.as_ref().map(Pipeline::names),
         "image_shape": model.image_shape, "finite": true,
@@ -86,7 +86,7 @@ fn preprocessing(model: &Model) -> String {
 }
 
 fn architecture(model: &Model) -> String {
-    match model.binding.name() {
+    match model.io.name() {
         "autoencoder" => model.info.name.to_owned(),
         bound => format!("{} ({bound})", model.info.name),
     }
@@ -94,10 +94,10 @@ fn architecture(model: &Model) -> String {
 
 /// What goes in, how many latents there are, what comes out if it is something else.
 fn sizes(model: &Model) -> String {
-    let (binding, latents) = (&model.binding, model.d_sae);
-    let inputs: Vec<String> = binding.inputs().iter().map(usize::to_string).collect();
+    let (io, latents) = (&model.io, model.d_sae);
+    let inputs: Vec<String> = io.inputs().iter().map(usize::to_string).collect();
     let inputs = inputs.join(" + ");
-    match binding.target() {
+    match io.target() {
         Some(outputs) => format!("{inputs} inputs, {latents} latents, {outputs} outputs"),
         None => format!("{inputs} inputs, {latents} latents"),
     }

@@ -1,9 +1,9 @@
 //! `rarefy train`.
 
 use clap::ArgMatches;
-use rarefy::binding::Binding;
 use rarefy::config::Config;
-use rarefy::data::{Dataset, Part, Source, hold_out, survey};
+use rarefy::data::{Dataset, HoldoutPart, Source, hold_out, survey};
+use rarefy::io_spec::IoSpec;
 use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 use rarefy::params::Params;
@@ -75,7 +75,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let held = held_out.as_ref().map(|rows| Prepared::new(rows, &pipeline));
     let kept = prepared.in_memory(MEMORY_BYTES)?;
     let rows: &dyn Source = kept.as_ref().map_or(&prepared, |memory| memory);
-    let plan = Plan::bound(&config, &survey(rows)?, fitted.binding.clone())?;
+    let plan = Plan::bound(&config, &survey(rows)?, fitted.io.clone())?;
     if !args.quiet {
         plan.warnings
             .iter()
@@ -84,7 +84,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let start = start(args, &run, (&plan, &fitted), rows)?;
     let held = held.as_ref().map(|rows| rows as &dyn Source);
     let (outcome, speed) = train_watched(&plan, (rows, held), start, &run, args, &reading)?;
-    let bound = (plan.binding, outcome.params.clone());
+    let bound = (plan.io, outcome.params.clone());
     let mut model = Model::bound(plan.info, plan.hyper, bound, fitted.inputs, fitted.target)?;
     model.image_shape = dataset.image_shape;
     model.save(&run.model_path())?;
@@ -103,7 +103,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 }
 
 /// Opens the data, and refuses what cannot work before a row of it is read.
-fn open_checked(config: &mut Config) -> Result<(Dataset, Binding)> {
+fn open_checked(config: &mut Config) -> Result<(Dataset, IoSpec)> {
     Plan::check(config, None)?;
     let named = [&config.data.preprocess, &config.data.preprocess_target];
     named
@@ -114,7 +114,7 @@ fn open_checked(config: &mut Config) -> Result<(Dataset, Binding)> {
     hold_out(dataset.source.as_ref(), config.data.holdout)?;
     let steps = config.data.preprocess.as_deref().unwrap_or_default();
     let of_target = config.data.preprocess_target.as_deref();
-    let prepared = Fitted::binding(steps, of_target, &raw)?;
+    let prepared = Fitted::io(steps, of_target, &raw)?;
     let rows = dataset.source.rows() - config.data.holdout;
     Plan::check(config, Some((rows, &prepared)))?;
     config.data.image_shape = dataset.image_shape;
@@ -122,7 +122,7 @@ fn open_checked(config: &mut Config) -> Result<(Dataset, Binding)> {
 }
 
 /// The held-out figures.
-fn on(model: &Model, rows: &Part) -> Result<Holdout> {
+fn on(model: &Model, rows: &HoldoutPart) -> Result<Holdout> {
     let evaluation = metrics::evaluate(model, rows)?;
     Ok(Holdout {
         explained_variance: evaluation.explained_variance,
@@ -207,8 +207,8 @@ fn initial_weights(plan: &Plan, fitted: &Fitted, quiet: bool) -> Result<Option<P
         return Ok(None);
     };
     let model = Model::load(path)?;
-    let is = |binding: &Binding| format!("{} with centre {}", binding.name(), binding.centre);
-    let (there, here) = (is(&model.binding), is(&plan.binding));
+    let is = |io: &IoSpec| format!("{} with centre {}", io.name(), io.centre);
+    let (there, here) = (is(&model.io), is(&plan.io));
     if there != here {
         let path = path.display();
         let why = format!("{path} is a model of the kind {there}, and this run is of {here}");

@@ -1,16 +1,18 @@
 //! The sparse architectures: their own options, with and without dead latents, decoder rows free, kept at
 //! length 1 or with pre-activations measured in their lengths, bound as autoencoders and as everything else that they can be.
 
+use std::sync::Arc;
+
 use super::twin::{self, Problem};
 use super::{Check, central_differences, norm, wide};
 use crate::Result;
-use crate::binding::Binding;
 use crate::config::DecoderNorm;
+use crate::io_spec::IoSpec;
 use crate::optim::Descent;
 use crate::optim::descent::Rule;
 use crate::params::Params;
-use crate::train::sparse::step::{Settings, Step};
-use crate::variants::{Architecture, Hyper, Info, Now, Sparse};
+use crate::train::sparse::step::{Step, StepSettings};
+use crate::variants::{Architecture, Hyper, Info, Sparse, StepSchedule};
 
 const ROWS: usize = 40;
 const D_IN: usize = 7;
@@ -60,7 +62,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             let architecture = (info.build)(&hyper)?;
             let own: Vec<String> = own.iter().map(|(k, v)| format!("{k} {v}")).collect();
             let own = own.join(", ");
-            let autoencoder = Binding::autoencoder(D_IN);
+            let autoencoder = IoSpec::autoencoder(D_IN);
             let mut norms = vec![DecoderNorm::Free, DecoderNorm::Unit];
             let large = *aux == "large auxiliary loss";
             if large && !pursues(&architecture) {
@@ -74,7 +76,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
                 continue;
             }
             // All of them under the first settings, under the others one each in turn.
-            let all = bindings(&architecture)?;
+            let all = io_specs(&architecture)?;
             let some = if at == 0 {
                 0..all.len()
             } else {
@@ -83,14 +85,14 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             let rescaled = at == 0 && !pursues(&architecture);
             let norms = [DecoderNorm::Free, DecoderNorm::Rescale];
             let norms = &norms[..1 + usize::from(rescaled)];
-            for (binding, norm) in all[some]
+            for (io, norm) in all[some]
                 .iter()
                 .flat_map(|b| norms.iter().map(move |n| (b, *n)))
             {
-                let off = if binding.centre { "" } else { ", not centred" };
-                let (bound, norm_name) = (binding.name(), norm.name());
+                let off = if io.centre { "" } else { ", not centred" };
+                let (bound, norm_name) = (io.name(), norm.name());
                 let name = format!("{own}, {aux}, {bound}{off}, decoder norm {norm_name}");
-                checks.push(check(name, &architecture, binding, norm));
+                checks.push(check(name, &architecture, io, norm));
             }
         }
     }
@@ -98,14 +100,14 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
 }
 
 /// What else an architecture can be bound as.
-fn bindings(architecture: &Architecture) -> Result<Vec<Binding>> {
-    let cross = Binding::new(&[D_IN - 3, 3], None)?;
+fn io_specs(architecture: &Architecture) -> Result<Vec<IoSpec>> {
+    let cross = IoSpec::new(&[D_IN - 3, 3], None)?;
     let centred = cross.clone().centred(true);
     if pursues(architecture) {
         return Ok(vec![centred]);
     }
-    let uncentred = Binding::autoencoder(D_IN).centred(false);
-    let transcoder = Binding::new(&[D_IN], Some(D_TARGET))?;
+    let uncentred = IoSpec::autoencoder(D_IN).centred(false);
+    let transcoder = IoSpec::new(&[D_IN], Some(D_TARGET))?;
     let skip = transcoder.clone().skipping(true);
     Ok(vec![uncentred, cross, centred, transcoder, skip])
 }
@@ -114,14 +116,20 @@ fn pursues(architecture: &Architecture) -> bool {
     matches!(architecture, Architecture::Sparse(sparse) if sparse.pursues())
 }
 
-fn check(name: String, architecture: &Architecture, binding: &Binding, norm: DecoderNorm) -> Check {
+fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNorm) -> Check {
     let Architecture::Sparse(sparse) = architecture else {
         unreachable!("options do not change the engine")
     };
-    let bound = (sparse.as_ref(), binding);
-    let (rows, params) = made_up(architecture, binding, norm);
+    let bound = (sparse, io);
+    let (rows, params) = made_up(architecture, io, norm);
     let x = wide(&rows);
-    let problem = Problem::new(bound, &params, &x, SILENT, norm == DecoderNorm::Rescale);
+    let problem = Problem::new(
+        (sparse.as_ref(), io),
+        &params,
+        &x,
+        SILENT,
+        norm == DecoderNorm::Rescale,
+    );
     let mut exact = problem.gradient();
     let smooth = smooth(sparse.as_ref(), &params, norm);
     let at: Vec<usize> = (0..exact.len()).filter(|&at| smooth[at]).collect();
@@ -135,7 +143,7 @@ fn check(name: String, architecture: &Architecture, binding: &Binding, norm: Dec
     // Where all derivatives are pseudo ones, no difference shows them; the step against the twin is left.
     let twin_error = if at.is_empty() { 0.0 } else { twin_error };
     if norm == DecoderNorm::Unit {
-        project(&mut exact, binding, &params);
+        project(&mut exact, io, &params);
     }
     let fast_error = against_training(bound, norm, &rows, &params, &problem, &exact);
     Check::new(name, twin_error, fast_error)
@@ -157,20 +165,20 @@ fn smooth(sparse: &dyn Sparse, params: &Params, norm: DecoderNorm) -> Vec<bool> 
 /// How far a training step's gradient and values are from the twin's; infinitely far if another
 /// number of latents is active or dead.
 fn against_training(
-    (sparse, binding): (&dyn Sparse, &Binding),
+    (sparse, io): (&Arc<dyn Sparse>, &IoSpec),
     decoder_norm: DecoderNorm,
     rows: &[f32],
     params: &Params,
     problem: &Problem,
     exact: &[f64],
 ) -> f64 {
-    let mut step = Step::new(sparse, binding, decoder_norm, params);
+    let mut step = Step::new(sparse, io, decoder_norm, params);
     let mut moved = params.clone();
     let mut descent = Descent::new(Rule::ADAM, params.values());
-    let settings = Settings {
+    let settings = StepSettings {
         lr: 1e-3,
         clip: None,
-        now: Now::default(),
+        now: StepSchedule::default(),
     };
     let mut since_fired = [SILENT; D_SAE];
     let report = step.run(&mut moved, &mut descent, &mut since_fired, rows, &settings);
@@ -195,8 +203,8 @@ fn against_training(
 
 /// Takes out of each decoder row's gradient what points along the row: to first order such a step
 /// changes its length alone, which is put back to 1 after it.
-fn project(gradient: &mut [f64], binding: &Binding, params: &Params) {
-    let (start, width) = (D_SAE * binding.d_in() + D_SAE, binding.d_out());
+fn project(gradient: &mut [f64], io: &IoSpec, params: &Params) {
+    let (start, width) = (D_SAE * io.d_in() + D_SAE, io.d_out());
     let of_decoder = gradient[start..start + D_SAE * width].chunks_exact_mut(width);
     for (g, w) in of_decoder.zip(params.get("w_dec").chunks_exact(width)) {
         let w = wide(w);
@@ -210,17 +218,13 @@ fn project(gradient: &mut [f64], binding: &Binding, params: &Params) {
 
 /// Rows and parameters from sines and cosines, decoder rows at length 1 if they are to be. Every third
 /// latent is shy: positive on some rows, and never among the largest; every sixth is silent.
-fn made_up(
-    architecture: &Architecture,
-    binding: &Binding,
-    norm: DecoderNorm,
-) -> (Vec<f32>, Params) {
-    let wide = binding.row();
+fn made_up(architecture: &Architecture, io: &IoSpec, norm: DecoderNorm) -> (Vec<f32>, Params) {
+    let wide = io.row();
     let f = |i: usize| i as f32;
     let rows = (0..ROWS * wide)
         .map(|t| 0.5 + (0.7 * f(t / wide + 1) * f(t % wide + 1)).sin())
         .collect();
-    let mut params = Params::zeros(&architecture.layout(binding, D_SAE));
+    let mut params = Params::zeros(&architecture.layout(io, D_SAE));
     for (i, w) in params.values_mut().iter_mut().enumerate() {
         *w = 0.6 * (1.0 + 1.3 * f(i)).cos();
     }
@@ -237,7 +241,7 @@ fn made_up(
     }
     for row in params
         .get_mut("w_dec")
-        .chunks_exact_mut(binding.d_out())
+        .chunks_exact_mut(io.d_out())
         .filter(|_| norm == DecoderNorm::Unit)
     {
         let length = row.iter().map(|w| w * w).sum::<f32>().sqrt();
@@ -289,10 +293,10 @@ mod tests {
             let Architecture::Sparse(sparse) = &architecture else {
                 panic!("topk is sparse")
             };
-            let binding = Binding::autoencoder(D_IN);
-            let (rows, params) = made_up(&architecture, &binding, DecoderNorm::Free);
+            let io = IoSpec::autoencoder(D_IN);
+            let (rows, params) = made_up(&architecture, &io, DecoderNorm::Free);
             let x = wide(&rows);
-            let problem = Problem::new((sparse.as_ref(), &binding), &params, &x, SILENT, false);
+            let problem = Problem::new((sparse.as_ref(), &io), &params, &x, SILENT, false);
             let value = problem.value(&twin::wide(&params));
             let dead = problem.dead.iter().filter(|dead| **dead).count();
             assert_eq!((dead > 3, value.auxiliary.value > 0.0), (some, some));

@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use crate::binding::Binding;
+use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::variants::{AuxUnit, Dual, Rank, Sparse, TwinBatch, TwinEntry};
 
 /// A step with everything that it holds still: who is kept, who is dead, what is left over.
 pub(super) struct Problem<'a> {
     sparse: &'a dyn Sparse,
-    binding: &'a Binding,
+    io: &'a IoSpec,
     /// Rows of inputs, then targets.
     x: &'a [f64],
     /// The parameters that it was made for: names and sizes.
@@ -76,7 +76,7 @@ impl Weights<'_> {
 impl<'a> Problem<'a> {
     /// Selects at these parameters; `since_fired` as before the step.
     pub(super) fn new(
-        (sparse, binding): (&'a dyn Sparse, &'a Binding),
+        (sparse, io): (&'a dyn Sparse, &'a IoSpec),
         like: &'a Params,
         x: &'a [f64],
         since_fired: u64,
@@ -85,10 +85,10 @@ impl<'a> Problem<'a> {
         let (d_out, d_sae) = (like.get("b_dec").len(), like.get("b_enc").len());
         let mut problem = Self {
             sparse,
-            binding,
+            io,
             x,
             like,
-            n: x.len() / binding.row(),
+            n: x.len() / io.row(),
             d_out,
             d_sae,
             rescaled,
@@ -155,19 +155,19 @@ impl<'a> Problem<'a> {
     /// What the encoder reads of row i: `x_i - b_dec`, or `x_i`.
     fn centred(&self, w: &Weights, i: usize) -> Vec<Dual> {
         let x = self.input(i).iter().map(|x| Dual::from(*x));
-        if !self.binding.centre {
+        if !self.io.centre {
             return x.collect();
         }
         x.zip(w.block("b_dec")).map(|(x, b)| x - *b).collect()
     }
 
     fn input(&self, i: usize) -> &[f64] {
-        &self.x[i * self.binding.row()..][..self.binding.d_in()]
+        &self.x[i * self.io.row()..][..self.io.d_in()]
     }
 
     /// What the decoder is to write for row i.
     fn target(&self, i: usize) -> &[f64] {
-        &self.x[i * self.binding.row() + self.binding.target_start()..][..self.d_out]
+        &self.x[i * self.io.row() + self.io.target_start()..][..self.d_out]
     }
 
     /// Who is dead: whom no row gives a value other than 0, for long enough.
@@ -317,7 +317,7 @@ impl<'a> Problem<'a> {
     /// Output t of `b_dec + w_skip x_i`.
     fn base(&self, w: &Weights, i: usize, t: usize) -> Dual {
         let mut sum = w.block("b_dec")[t];
-        if self.binding.skip {
+        if self.io.skip {
             let x = self.input(i);
             let row = &w.block("w_skip")[t * x.len()..];
             sum += x.iter().zip(row).map(|(x, w)| *w * *x).sum();
@@ -387,8 +387,8 @@ impl<'a> Problem<'a> {
     /// The sum of the lengths of a decoder row's parts.
     fn length(&self, row: &[Dual]) -> Dual {
         let whole = [self.d_out];
-        let widths = if self.binding.crosses() {
-            self.binding.inputs()
+        let widths = if self.io.crosses() {
+            self.io.inputs()
         } else {
             &whole
         };

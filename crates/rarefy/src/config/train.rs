@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Clip;
-use crate::optim::Shape;
+use crate::optim::LrShape;
 
 /// Which optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +55,7 @@ pub struct TrainConfig {
     /// Last steps over which the learning rate falls to 0.
     pub lr_decay: usize,
     /// How it goes between these.
-    pub lr_schedule: Shape,
+    pub lr_schedule: LrShape,
     /// Where a cosine ends; a tenth of the learning rate if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_end: Option<f64>,
@@ -118,7 +118,7 @@ impl Default for TrainConfig {
             lr: None,
             lr_warmup: 0,
             lr_decay: 0,
-            lr_schedule: Shape::Constant,
+            lr_schedule: LrShape::Constant,
             lr_end: None,
             k_start: None,
             k_anneal: None,

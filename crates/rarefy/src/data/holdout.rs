@@ -22,12 +22,15 @@ use crate::{Error, Result};
 /// assert_eq!((some, others), ([1.0, 3.0, 4.0], [0.0, 2.0]));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-pub fn hold_out(source: &dyn Source, count: usize) -> Result<(Part<'_>, Option<Part<'_>>)> {
+pub fn hold_out(
+    source: &dyn Source,
+    count: usize,
+) -> Result<(HoldoutPart<'_>, Option<HoldoutPart<'_>>)> {
     if count >= source.rows() {
         let expected = format!("less than the {} rows of {}", source.rows(), source.name());
         return Err(Error::hyper("holdout", &expected, count));
     }
-    let part = |held_out| Part {
+    let part = |held_out| HoldoutPart {
         source,
         count,
         held_out,
@@ -36,7 +39,7 @@ pub fn hold_out(source: &dyn Source, count: usize) -> Result<(Part<'_>, Option<P
 }
 
 /// The training rows of a source, or the held-out ones, in the order of the source.
-pub struct Part<'a> {
+pub struct HoldoutPart<'a> {
     source: &'a dyn Source,
     /// Rows held out.
     count: usize,
@@ -44,7 +47,7 @@ pub struct Part<'a> {
     held_out: bool,
 }
 
-impl Part<'_> {
+impl HoldoutPart<'_> {
     /// Where a row stands in the source.
     ///
     /// Held-out row j stands at `j n / count`, with `j (n - count) / count` training rows before it.
@@ -66,7 +69,7 @@ impl Part<'_> {
     }
 }
 
-impl Source for Part<'_> {
+impl Source for HoldoutPart<'_> {
     fn name(&self) -> &str {
         self.source.name()
     }
@@ -110,7 +113,7 @@ mod tests {
     use super::*;
     use crate::data::Memory;
 
-    fn all_of(part: &Part) -> Vec<f32> {
+    fn all_of(part: &HoldoutPart) -> Vec<f32> {
         let mut rows = vec![0.0; part.rows() * part.d_in()];
         part.read(0, &mut rows).unwrap();
         rows

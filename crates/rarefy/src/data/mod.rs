@@ -25,7 +25,7 @@ pub use beside::{Beside, Columns};
 pub(crate) use block::transpose;
 pub use block::{Block, BlockLayout};
 pub use element::Element;
-pub use holdout::{Part, hold_out};
+pub use holdout::{HoldoutPart, hold_out};
 pub use image::{PatchOptions, patches};
 pub use samples::SAMPLES;
 pub use shards::Shards;

@@ -74,16 +74,16 @@ pub struct SampleInfo {
     pub licence: &'static str,
     /// Settings that suit it by architecture, as `--set` takes them; below anything that the user
     /// says.
-    pub defaults: &'static [(&'static str, Settings)],
+    pub defaults: &'static [(&'static str, SampleDefaults)],
     load: fn() -> Dataset,
 }
 
 /// Keys and values.
-type Settings = &'static [(&'static str, &'static str)];
+type SampleDefaults = &'static [(&'static str, &'static str)];
 
 impl SampleInfo {
     /// The settings that suit it and an architecture, if any are better than the architecture's own.
-    pub fn defaults_of(&self, arch: &str) -> Settings {
+    pub fn defaults_of(&self, arch: &str) -> SampleDefaults {
         let found = self.defaults.iter().find(|(name, _)| *name == arch);
         found.map_or(&[], |(_, settings)| settings)
     }

@@ -7,7 +7,7 @@ mod table;
 
 pub use table::CONVENTIONS;
 
-use super::rows::Rows;
+use super::rows::RowStatistics;
 use super::units::Frame;
 
 /// A published way to write the objective.
@@ -70,7 +70,7 @@ pub struct Theirs {
 
 impl Convention {
     /// Its frame on these rows; `None` if it depends on rows that are not there.
-    pub fn frame(&self, rows: Option<&Rows>) -> Option<Frame> {
+    pub fn frame(&self, rows: Option<&RowStatistics>) -> Option<Frame> {
         let scale = match self.scaling {
             Scaling::None => 1.0,
             Scaling::MeanNorm => rows.map(|r| (r.d_in as f64).sqrt() / r.mean_norm)?,

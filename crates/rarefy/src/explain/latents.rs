@@ -73,7 +73,7 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
     let mut lines = if sparse.pursues() {
         pursuit(setting)
     } else {
-        let pre = if setting.binding.centre {
+        let pre = if setting.io.centre {
             Maths::new(
                 "W_enc (x_i - b_dec) + b_enc",
                 r"W_\mathrm{enc} (x_i - b_\mathrm{dec}) + b_\mathrm{enc}",
@@ -93,7 +93,7 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
 }
 
 fn sizes(setting: &Setting) -> String {
-    let d_in = setting.d_in.map(|_| setting.binding.d_in());
+    let d_in = setting.d_in.map(|_| setting.io.d_in());
     match (setting.d_sae, d_in) {
         (Some(d_sae), Some(d_in)) => format!("W_enc: {d_sae} latents x {d_in} inputs"),
         (Some(d_sae), None) => format!("W_enc: {d_sae} latents"),
@@ -199,7 +199,7 @@ fn window(setting: &Setting) -> Vec<Line> {
 
 fn decoded(setting: &Setting) -> Vec<Line> {
     let norm = match setting.decoder_norm {
-        DecoderNorm::Unit if setting.binding.crosses() => {
+        DecoderNorm::Unit if setting.io.crosses() => {
             "w_j: row j of W_dec, of length 1 after every step"
         }
         DecoderNorm::Unit => "w_j: row j of W_dec, |w_j| = 1 after every step",
@@ -208,12 +208,12 @@ fn decoded(setting: &Setting) -> Vec<Line> {
             "w_j: row j of W_dec over its length; row j of W_enc, b_enc: what is learned times that length"
         }
     };
-    let norm = if setting.binding.crosses() {
+    let norm = if setting.io.crosses() {
         format!("{norm}; |w_j|: the sum of its parts' lengths")
     } else {
         norm.into()
     };
-    let (skip, latex) = if setting.binding.skip {
+    let (skip, latex) = if setting.io.skip {
         (" + W_skip x_i", r" + W_\mathrm{skip} x_i")
     } else {
         ("", "")

@@ -91,8 +91,8 @@ pub fn lines(setting: &Setting) -> Vec<Line> {
         };
         lines.push(Line::new(left, right, note(term, at == 0, setting)));
     }
-    if setting.binding.transcodes() {
-        let skip = setting.binding.skip;
+    if setting.io.transcodes() {
+        let skip = setting.io.skip;
         lines.iter_mut().for_each(|line| line.of_target(skip));
     }
     lines

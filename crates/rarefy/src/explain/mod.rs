@@ -17,8 +17,8 @@ mod units;
 
 pub use conventions::{CONVENTIONS, Convention, Loss, Scaling, Theirs};
 pub use maths::{Line, Maths, latex, lines, short, text};
-pub use objective::{Number, Part, Reach, Setting, Term, terms};
-pub use rows::Rows;
+pub use objective::{LossPart, Number, Reach, Setting, Term, terms};
+pub use rows::RowStatistics;
 pub use units::{Frame, Unit, unit_of};
 
 use crate::variants::Hyper;
@@ -53,18 +53,18 @@ pub struct Equivalent {
 /// # Example
 /// ```
 /// use rarefy::config;
-/// use rarefy::explain::{Rows, Setting, coefficients};
+/// use rarefy::explain::{RowStatistics, Setting, coefficients};
 /// let config = config::merge(&["[model]\narch = 'relu'\noptions = { l1 = 0.5 }".parse().unwrap()])?;
 /// let setting = Setting::without_data(&config)?;
-/// // Rows of 16 inputs with a mean length of 8: SAELens halves them, and needs half the coefficient.
-/// let rows = Rows { rows: 1, d_in: 16, mean_norm: 8.0, mean_square: 64.0, variance: 32.0 };
+/// // RowStatistics of 16 inputs with a mean length of 8: SAELens halves them, and needs half the coefficient.
+/// let rows = RowStatistics { rows: 1, d_in: 16, mean_norm: 8.0, mean_square: 64.0, variance: 32.0 };
 /// let all = coefficients(&setting, Some(&rows));
 /// let l1 = all.iter().find(|c| c.option == "l1").unwrap();
 /// let scaled = l1.elsewhere.iter().find(|e| e.convention.name == "saelens-scaled").unwrap();
 /// assert_eq!((scaled.theirs.name, scaled.value), ("l1_coefficient", Some(0.25)));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-pub fn coefficients(setting: &Setting, rows: Option<&Rows>) -> Vec<Coefficient> {
+pub fn coefficients(setting: &Setting, rows: Option<&RowStatistics>) -> Vec<Coefficient> {
     let options = setting.info.options.iter();
     let all = options.filter(|o| units::is_number(o)).map(|option| {
         let value = setting.known(option.name);
@@ -83,7 +83,7 @@ pub fn coefficients(setting: &Setting, rows: Option<&Rows>) -> Vec<Coefficient> 
 
 fn equivalents(
     setting: &Setting,
-    rows: Option<&Rows>,
+    rows: Option<&RowStatistics>,
     option: &str,
     value: Option<f64>,
     unit: Unit,
@@ -184,17 +184,17 @@ impl Published {
 /// # Example
 /// ```
 /// use rarefy::config;
-/// use rarefy::explain::{Rows, Setting, published};
+/// use rarefy::explain::{RowStatistics, Setting, published};
 /// let config = config::merge(&["[model]\narch = 'relu'".parse().unwrap()])?;
 /// let setting = Setting::without_data(&config)?;
-/// let rows = Rows { rows: 1, d_in: 16, mean_norm: 8.0, mean_square: 64.0, variance: 32.0 };
+/// let rows = RowStatistics { rows: 1, d_in: 16, mean_norm: 8.0, mean_square: 64.0, variance: 32.0 };
 /// let april = published("april-2024", &setting, Some(&rows))?;
 /// assert_eq!((april.numbers[0].there, april.numbers[0].here), (5.0, Some(10.0)));
 /// let mean = published("batchtopk:l1_coeff=0.25", &setting, Some(&rows))?;
 /// assert_eq!(mean.flags().unwrap(), "--l1 4");
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-pub fn published(spec: &str, setting: &Setting, rows: Option<&Rows>) -> Result<Published> {
+pub fn published(spec: &str, setting: &Setting, rows: Option<&RowStatistics>) -> Result<Published> {
     let (name, numbers) = spec.split_once(':').unwrap_or((spec, ""));
     let convention = CONVENTIONS.iter().find(|c| c.name == name.trim());
     let convention = convention
@@ -264,7 +264,7 @@ fn convert(
     convention: &'static Convention,
     given: &[(&'static Theirs, f64)],
     setting: &Setting,
-    rows: Option<&Rows>,
+    rows: Option<&RowStatistics>,
 ) -> Published {
     let mut hyper = setting.hyper.clone();
     let mut with = Vec::new();

@@ -1,8 +1,10 @@
 //! What a run minimises, term by term, as data: printed by `maths`, and worked out in plain numbers and held
 //! against a training step by `tests/explain.rs`.
 
-use crate::binding::Binding;
+use std::sync::Arc;
+
 use crate::config::{Config, DecoderNorm};
+use crate::io_spec::IoSpec;
 use crate::plan::{self, Plan, option_texts};
 use crate::variants::{self, Architecture, AuxUnit, Hyper, Info, Rank, Sparse};
 use crate::{Error, Result};
@@ -98,7 +100,7 @@ pub enum Term {
         coefficient: f64,
         /// The most entries of a row.
         k: Number,
-        /// Rows without firing after which a latent is dead.
+        /// RowStatistics without firing after which a latent is dead.
         dead_after: Number,
         /// What the error is measured in.
         unit: AuxUnit,
@@ -140,7 +142,7 @@ pub enum Reach {
 
 /// Which part of the objective's value a term counts to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Part {
+pub enum LossPart {
     /// How well rows are reconstructed.
     Reconstruction,
     /// What sparsity costs.
@@ -153,19 +155,21 @@ pub enum Part {
 
 impl Term {
     /// Where its value is counted.
-    pub fn part(&self) -> Part {
+    pub fn part(&self) -> LossPart {
         match self {
-            Self::Squares { .. } | Self::HalfSquares | Self::CrossEntropy => Part::Reconstruction,
-            Self::GateSquares { .. } | Self::Rest { .. } => Part::Auxiliary,
-            Self::Decay { .. } => Part::WeightDecay,
-            _ => Part::Penalty,
+            Self::Squares { .. } | Self::HalfSquares | Self::CrossEntropy => {
+                LossPart::Reconstruction
+            }
+            Self::GateSquares { .. } | Self::Rest { .. } => LossPart::Auxiliary,
+            Self::Decay { .. } => LossPart::WeightDecay,
+            _ => LossPart::Penalty,
         }
     }
 
     /// Whether it rises in the course of a run, with `train.sparsity_warmup`.
     pub fn warms_up(&self) -> bool {
         let fixed = matches!(self, Self::Lift { .. } | Self::Kl { .. });
-        self.part() == Part::Penalty && !fixed
+        self.part() == LossPart::Penalty && !fixed
     }
 }
 
@@ -178,12 +182,12 @@ pub struct Setting {
     /// The architecture.
     pub architecture: Architecture,
     /// What is read and written. Without data its widths mean nothing.
-    pub binding: Binding,
+    pub io: IoSpec,
     /// Values in a row that is written.
     pub d_in: Option<usize>,
     /// Number of latents.
     pub d_sae: Option<usize>,
-    /// Rows in a batch.
+    /// RowStatistics in a batch.
     pub batch: Option<usize>,
     /// What holds decoder rows.
     pub decoder_norm: DecoderNorm,
@@ -205,18 +209,18 @@ impl Setting {
             info: plan.info,
             hyper: plan.hyper.clone(),
             architecture: (plan.info.build)(&plan.hyper)?,
-            binding: plan.binding.clone(),
-            d_in: Some(plan.binding.d_out()),
+            io: plan.io.clone(),
+            d_in: Some(plan.io.d_out()),
             d_sae: Some(plan.d_sae),
             batch: Some(plan.batch),
             decoder_norm: plan.decoder_norm,
-            warmup: Some(plan.course.sparsity_warmup),
-            p_end: plan.course.p.map(|(_, end, from)| (end, Some(from))),
+            warmup: Some(plan.schedules.sparsity_warmup),
+            p_end: plan.schedules.p.map(|(_, end, from)| (end, Some(from))),
             k_start: plan
                 .config
                 .train
                 .k_start
-                .map(|k| (k, Some(plan.course.k_anneal))),
+                .map(|k| (k, Some(plan.schedules.k_anneal))),
         })
     }
 
@@ -243,7 +247,7 @@ impl Setting {
         Ok(Self {
             info,
             architecture,
-            binding: plan::said_binding(config, info)?,
+            io: plan::said_io(config, info)?,
             hyper,
             d_in: None,
             d_sae: model.latents,
@@ -256,9 +260,9 @@ impl Setting {
     }
 
     /// The architecture, if the sparse engine trains it.
-    pub fn sparse(&self) -> Option<&dyn Sparse> {
+    pub fn sparse(&self) -> Option<&Arc<dyn Sparse>> {
         match &self.architecture {
-            Architecture::Sparse(sparse) => Some(sparse.as_ref()),
+            Architecture::Sparse(sparse) => Some(sparse),
             Architecture::Dense(_) => None,
         }
     }
@@ -288,9 +292,9 @@ impl Setting {
 pub fn terms(setting: &Setting) -> Vec<Term> {
     match setting.sparse() {
         Some(sparse) => {
-            let mut terms = reconstruction(sparse, setting.d_sae);
+            let mut terms = reconstruction(sparse.as_ref(), setting.d_sae);
             terms.extend(penalties(&setting.hyper));
-            terms.extend(rest(setting, sparse));
+            terms.extend(rest(setting, sparse.as_ref()));
             terms
         }
         None => dense(&setting.hyper),

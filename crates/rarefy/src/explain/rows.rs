@@ -8,7 +8,7 @@ use crate::data::{Source, Survey};
 
 /// Sizes of the (preprocessed) rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Rows {
+pub struct RowStatistics {
     /// Number of rows.
     pub rows: usize,
     /// Values in a row.
@@ -21,7 +21,7 @@ pub struct Rows {
     pub variance: f64,
 }
 
-impl Rows {
+impl RowStatistics {
     /// Measures all rows, in one pass more than the survey's.
     ///
     /// # Errors
@@ -30,9 +30,9 @@ impl Rows {
     /// # Example
     /// ```
     /// use rarefy::data::{Memory, survey};
-    /// use rarefy::explain::Rows;
+    /// use rarefy::explain::RowStatistics;
     /// let data = Memory::new("two rows", 2, vec![3.0, 4.0, 0.0, 1.0]);
-    /// let rows = Rows::measure(&data, &survey(&data)?)?;
+    /// let rows = RowStatistics::measure(&data, &survey(&data)?)?;
     /// assert_eq!((rows.mean_norm, rows.mean_square), (3.0, 13.0)); // 5 and 1; 25 and 1
     /// assert_eq!(rows.variance, 4.5); // 1.5^2 in both columns
     /// # Ok::<(), rarefy::Error>(())

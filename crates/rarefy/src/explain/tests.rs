@@ -21,8 +21,8 @@ fn setting(text: &str) -> Setting {
     Setting::without_data(&config::merge(&[text.parse().unwrap()]).unwrap()).unwrap()
 }
 
-fn rows() -> Rows {
-    Rows {
+fn rows() -> RowStatistics {
+    RowStatistics {
         rows: 100,
         d_in: 25,
         mean_norm: 2.0,

@@ -67,7 +67,7 @@ pub fn prepares_alike(model: &Model) -> bool {
 
 /// What `SAELens` calls a model that computes the same, if it has a name for it.
 pub fn known_as(model: &Model) -> Option<String> {
-    config::abroad(model)
+    config::saelens_kind(model)
 }
 
 /// Reads a model from a folder.
@@ -83,20 +83,20 @@ pub fn load(folder: &Path) -> Result<Model> {
     let info = variants::find(config.arch())?;
     let hyper = Hyper::check(info.options, config.options())?;
     let architecture = (info.build)(&hyper)?;
-    let binding = config.binding(&path, &architecture)?;
+    let io = config.io(&path, &architecture)?;
     if let Architecture::Sparse(sparse) = &architecture {
         config.refuse_another_forward(&path, sparse.as_ref())?;
     }
-    let mut params = weights::load(&folder.join(WEIGHTS), &architecture, &binding, config.d_sae)?;
+    let mut params = weights::load(&folder.join(WEIGHTS), &architecture, &io, config.d_sae)?;
     if config.rescale_acts_by_decoder_norm == Some(true) && architecture.dense().is_none() {
         params = variants::rescaled(&params);
     }
     let abroad = config.normalize_activations.as_str();
     let pipeline = match NORMALISED.iter().find(|(name, _)| *name == abroad) {
-        Some((_, ours)) => Pipeline::of_rows(ours, binding.d_in()),
-        None => load_pipeline(&folder.join(PREPROCESS), binding.d_in())?,
+        Some((_, ours)) => Pipeline::of_rows(ours, io.d_in()),
+        None => load_pipeline(&folder.join(PREPROCESS), io.d_in())?,
     };
-    let target = match binding.target() {
+    let target = match io.target() {
         Some(width) => Some(load_pipeline(&folder.join(PREPROCESS_TARGET), width)?),
         None => None,
     };
@@ -110,7 +110,7 @@ pub fn load(folder: &Path) -> Result<Model> {
             got: format!("{height} x {width}"),
         });
     }
-    let mut model = Model::bound(info, hyper, (binding, params), pipeline, target)?;
+    let mut model = Model::bound(info, hyper, (io, params), pipeline, target)?;
     model.image_shape = config.metadata.image_shape;
     Ok(model)
 }

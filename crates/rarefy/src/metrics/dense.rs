@@ -79,7 +79,7 @@ fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
     let variant = architecture
         .dense()
         .expect("options do not change the engine");
-    let mut pass = Pass::new(variant, model.binding.d_in(), model.d_sae);
+    let mut pass = Pass::new(variant, model.io.d_in(), model.d_sae);
     let form = pass.form(prepared);
     let mut parts = pass.evaluate(model.params(), prepared, form, &mut |batch| batch)?;
     let omega = parts.penalty;

@@ -6,9 +6,9 @@ use super::{
 use std::borrow::Cow;
 
 use crate::Result;
-use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::data::{Source, survey};
+use crate::io_spec::IoSpec;
 use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::variants::Sparse;
@@ -29,9 +29,9 @@ pub(super) fn evaluate(
     each_piece(model, sparse, prepared, |_, x, codes| {
         sums.add(model, x, codes);
     })?;
-    let binding = &model.binding;
+    let io = &model.io;
     let variance = survey(prepared)?.variance;
-    let variance = &variance[binding.target_start()..];
+    let variance = &variance[io.target_start()..];
     let rows = prepared.rows();
     let m = rows as f64;
     let latents: Vec<LatentSummary> = sums.latents.iter().map(|l| l.summary(rows)).collect();
@@ -41,8 +41,8 @@ pub(super) fn evaluate(
         rows,
         mse,
         explained_variance: explained_variance(variance, mse),
-        explained_variance_by_input: if binding.crosses() {
-            sums.by_input(binding, variance, m)
+        explained_variance_by_input: if io.crosses() {
+            sums.by_input(io, variance, m)
         } else {
             Vec::new()
         },
@@ -95,8 +95,8 @@ fn each_piece(
     for start in (0..rows).step_by(ROWS) {
         x.resize(ROWS.min(rows - start) * d_in, 0.0);
         prepared.read(start, &mut x)?;
-        let inputs = if model.binding.transcodes() {
-            Cow::Owned(model.binding.split(&x).0)
+        let inputs = if model.io.transcodes() {
+            Cow::Owned(model.io.split(&x).0)
         } else {
             Cow::Borrowed(&x)
         };
@@ -136,7 +136,7 @@ impl Sums {
             active: 0,
         };
         Self {
-            squared_error: vec![0.0; model.binding.inputs().len()],
+            squared_error: vec![0.0; model.io.inputs().len()],
             population_sparsity: 0.0,
             latents: vec![latent; model.d_sae],
             populations: vec![0; BINS],
@@ -144,13 +144,13 @@ impl Sums {
     }
 
     fn add(&mut self, model: &Model, x: &[f32], codes: &Codes) {
-        let binding = &model.binding;
-        let (inputs, targets) = binding.split(x);
+        let io = &model.io;
+        let (inputs, targets) = io.split(x);
         let x_hat = model.decode_sparse(codes, &inputs);
-        let width = binding.d_out();
+        let width = io.d_out();
         // One row after the other, so that the sum does not depend on the pieces.
         for (x, x_hat) in targets.chunks_exact(width).zip(x_hat.chunks_exact(width)) {
-            let parts = binding.parts(x).zip(binding.parts(x_hat));
+            let parts = io.parts(x).zip(io.parts(x_hat));
             for (sum, (x, x_hat)) in self.squared_error.iter_mut().zip(parts) {
                 let errors = x.iter().zip(x_hat).map(|(x, y)| f64::from(x - y).powi(2));
                 errors.for_each(|e| *sum += e);
@@ -174,9 +174,9 @@ impl Sums {
 
 impl Sums {
     /// The explained variance of each input, from the variances of all of them.
-    fn by_input(&self, binding: &Binding, variance: &[f64], m: f64) -> Vec<f64> {
+    fn by_input(&self, io: &IoSpec, variance: &[f64], m: f64) -> Vec<f64> {
         let mut rest = variance;
-        let inputs = binding.inputs().iter().zip(&self.squared_error);
+        let inputs = io.inputs().iter().zip(&self.squared_error);
         inputs
             .map(|(&width, error)| {
                 let (here, others) = rest.split_at(width);

@@ -2,8 +2,8 @@
 
 use super::dense::{LatentSums, Sums};
 use super::*;
-use crate::binding::Binding;
 use crate::data::{Dataset, Memory, Shards};
+use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::Pipeline;
 use crate::variants::{self, Hyper};
@@ -46,7 +46,7 @@ fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
     let given = own.iter().chain(options).map(|&(k, v)| (k, v.to_owned()));
     let hyper = Hyper::check(info.options, given).unwrap();
     let architecture = (info.build)(&hyper).unwrap();
-    let mut params = Params::zeros(&architecture.layout(&Binding::autoencoder(2), 4));
+    let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(2), 4));
     let mut fill = |name: &str, values: &[f64]| {
         let block = params.get_mut(name);
         assert_eq!(block.len(), values.len());

@@ -263,12 +263,7 @@ pub fn compare(w_dec: &[f32], directions: &[f32], d_in: usize, sign: Sign) -> Re
 pub fn dictionary(model: &Model, directions: &[f32], width: usize) -> Result<Recovery> {
     let directions = prepared(model, directions, width)?;
     let w_dec = decoder(model)?;
-    Ok(compare(
-        w_dec,
-        &directions,
-        model.binding.d_in(),
-        sign(model),
-    ))
+    Ok(compare(w_dec, &directions, model.io.d_in(), sign(model)))
 }
 
 /// Holds a model against the truth of its data: its dictionary, and its codes of some of the truth's
@@ -280,11 +275,11 @@ pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<Eval
     let width = truth.spec().d_in;
     let directions = prepared(model, truth.directions(), width)?;
     let w_dec = decoder(model)?;
-    let recovery = compare(w_dec, &directions, model.binding.d_in(), sign(model));
+    let recovery = compare(w_dec, &directions, model.io.d_in(), sign(model));
     let mixed = Mixed {
         w_dec,
         directions: &directions,
-        d_in: model.binding.d_in(),
+        d_in: model.io.d_in(),
     };
     let hedging = mean(
         recovery
@@ -397,7 +392,7 @@ fn decoder(model: &Model) -> Result<&[f32]> {
     let params = model.params();
     // A tied decoder is the encoder.
     let w_dec = params.find("w_dec").unwrap_or_else(|| params.get("w_enc"));
-    if model.binding.transcodes() {
+    if model.io.transcodes() {
         let why = "a transcoder's latents give back something else than they are found in, so there is no dictionary of its rows in it";
         return Err(Error::Conflict(why.into()));
     }

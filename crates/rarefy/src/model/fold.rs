@@ -12,7 +12,7 @@
 use super::Model;
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
-use crate::variants::{Abroad, Architecture};
+use crate::variants::{Architecture, SaelensKind};
 use crate::{Error, Result};
 
 impl Model {
@@ -52,10 +52,10 @@ impl Model {
             self.refuse_unfoldable()?;
             self.fold()
         };
-        let binding = self
-            .binding
+        let io = self
+            .io
             .of_widths(&self.widths(), target.as_ref().map(Pipeline::d_in));
-        let bound = (binding, params);
+        let bound = (io, params);
         let mut model = Self::bound(self.info, self.hyper.clone(), bound, identity, target)?;
         model.image_shape = self.image_shape;
         Ok(model)
@@ -85,7 +85,7 @@ impl Model {
                 "architecture {name} encodes by its decoder, and with preprocessing worked in these would be two"
             ));
         }
-        if sparse.abroad() == Abroad::Gated && !self.binding.centre {
+        if sparse.saelens_kind() == SaelensKind::Gated && !self.io.centre {
             return refuse(format!(
                 "architecture {name} without centre has two encoder biases that preprocessing would move by different amounts"
             ));
@@ -97,7 +97,7 @@ impl Model {
         let (input, output) = (&self.pipeline, self.output());
         let layout = {
             let (inputs, target) = (self.widths(), self.target.as_ref().map(Pipeline::d_in));
-            let raw = self.binding.of_widths(&inputs, target);
+            let raw = self.io.of_widths(&inputs, target);
             self.architecture.layout(&raw, self.d_sae)
         };
         let mut params = Params::zeros(&layout);
@@ -110,13 +110,13 @@ impl Model {
                 .flat_map(|w| input.pull_back(w))
                 .collect()
         };
-        let d_in = self.binding.d_in();
+        let d_in = self.io.d_in();
         let w_enc = self.params.get("w_enc");
         params
             .get_mut("w_enc")
             .copy_from_slice(&pulled(w_enc, d_in));
         let shift = input.apply(&vec![0.0; input.d_in()]).0;
-        let centred = self.binding.centre && self.architecture.dense().is_none();
+        let centred = self.io.centre && self.architecture.dense().is_none();
         if !centred {
             let biases = params
                 .get_mut("b_enc")
@@ -127,7 +127,7 @@ impl Model {
         let w_dec = output.invert_directions(self.params.get("w_dec"));
         params.get_mut("w_dec").copy_from_slice(&w_dec);
         let mut b_dec = self.params.get("b_dec").to_vec();
-        if self.binding.skip {
+        if self.io.skip {
             let w_skip = self.params.get("w_skip");
             for (b, w) in b_dec.iter_mut().zip(w_skip.chunks_exact(d_in)) {
                 *b += product(w, &shift);

@@ -33,7 +33,7 @@ pub struct Pair {
 
 /// What an iteration did.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Step {
+pub enum LbfgsStep {
     /// The point moved.
     Moved {
         /// Evaluations of the function.
@@ -78,7 +78,7 @@ impl Lbfgs {
     ///
     /// # Example
     /// ```
-    /// use rarefy::optim::{Lbfgs, Step};
+    /// use rarefy::optim::{Lbfgs, LbfgsStep};
     /// // f(x) = (x - 3)^2 from 0: the first step has length 1, a Newton step finishes.
     /// let mut f = |x: &[f32], g: &mut [f32]| {
     ///     g[0] = 2.0 * (x[0] - 3.0);
@@ -99,7 +99,7 @@ impl Lbfgs {
         value: &mut f64,
         gradient: &mut [f32],
         function: &mut Function,
-    ) -> Result<Step> {
+    ) -> Result<LbfgsStep> {
         let mut evaluations = 0;
         let mut message = None;
         loop {
@@ -114,14 +114,14 @@ impl Lbfgs {
                     x.copy_from_slice(&trial.x);
                     gradient.copy_from_slice(&trial.gradient);
                     *value = trial.value;
-                    return Ok(Step::Moved {
+                    return Ok(LbfgsStep::Moved {
                         evaluations,
                         message,
                     });
                 }
             }
             if self.pairs.is_empty() {
-                return Ok(Step::Stuck { evaluations });
+                return Ok(LbfgsStep::Stuck { evaluations });
             }
             // The curvature that was learnt no longer fits (or rounding ate it): start afresh.
             self.pairs.clear();
@@ -224,7 +224,7 @@ mod tests {
         let mut lbfgs = Lbfgs::new(3);
         for _ in 0..30 {
             let before = value;
-            if let Step::Stuck { .. } = lbfgs
+            if let LbfgsStep::Stuck { .. } = lbfgs
                 .step(&mut x, &mut value, &mut g, &mut rosenbrock)
                 .unwrap()
             {
@@ -245,7 +245,7 @@ mod tests {
             Lbfgs::new(3)
                 .step(&mut x, &mut value, &mut g, &mut square)
                 .unwrap(),
-            Step::Stuck { .. }
+            LbfgsStep::Stuck { .. }
         ));
     }
 }

@@ -6,5 +6,5 @@ mod schedule;
 mod wolfe;
 
 pub use descent::Descent;
-pub use lbfgs::{Lbfgs, Step};
-pub use schedule::{Schedule, Shape};
+pub use lbfgs::{Lbfgs, LbfgsStep};
+pub use schedule::{LrShape, Schedule};

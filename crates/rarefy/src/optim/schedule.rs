@@ -5,7 +5,7 @@ use std::f64::consts::PI;
 /// How the learning rate goes between warm-up and decay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Shape {
+pub enum LrShape {
     /// It stays.
     Constant,
     /// It falls along half a cosine.
@@ -21,12 +21,12 @@ pub enum Shape {
 ///
 /// # Example
 /// ```
-/// use rarefy::optim::{Schedule, Shape};
-/// let plain = Schedule { steps: 6, warmup: 2, decay: 2, shape: Shape::Constant, end: 1.0 };
+/// use rarefy::optim::{Schedule, LrShape};
+/// let plain = Schedule { steps: 6, warmup: 2, decay: 2, shape: LrShape::Constant, end: 1.0 };
 /// let factors: Vec<f64> = (0..6).map(|step| plain.factor(step)).collect();
 /// assert_eq!(factors, [0.5, 1.0, 1.0, 1.0, 1.0, 0.5]);
 /// // Half a cosine from 1 to a tenth over four steps: halfway after two.
-/// let cosine = Schedule { steps: 4, warmup: 0, decay: 0, shape: Shape::Cosine, end: 0.1 };
+/// let cosine = Schedule { steps: 4, warmup: 0, decay: 0, shape: LrShape::Cosine, end: 0.1 };
 /// assert!((cosine.factor(2) - 0.55).abs() < 1e-12);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +38,7 @@ pub struct Schedule {
     /// Steps of the fall.
     pub decay: usize,
     /// The middle part.
-    pub shape: Shape,
+    pub shape: LrShape,
     /// Where it ends, over where it begins; of a constant one 1.
     pub end: f64,
 }
@@ -62,8 +62,8 @@ impl Schedule {
     /// The middle part, held at its ends before and after.
     fn middle(&self, step: usize) -> f64 {
         match self.shape {
-            Shape::Constant => 1.0,
-            Shape::Cosine => {
+            LrShape::Constant => 1.0,
+            LrShape::Cosine => {
                 let length = self.steps.saturating_sub(self.warmup + self.decay).max(1);
                 let at = step.saturating_sub(self.warmup).min(length) as f64 / length as f64;
                 self.end + (1.0 - self.end) * 0.5 * (1.0 + (PI * at).cos())
@@ -86,7 +86,7 @@ mod tests {
     /// What SAELens 6.54 gives for a learning rate of 0.1 and 14 steps: warm-up 2, decay 4, with a cosine to 0.01.
     #[test]
     fn it_is_that_of_saelens() {
-        let rates = |shape: Shape, end: f64| -> Vec<f64> {
+        let rates = |shape: LrShape, end: f64| -> Vec<f64> {
             let schedule = Schedule {
                 steps: 14,
                 warmup: 2,
@@ -96,8 +96,8 @@ mod tests {
             };
             (0..14).map(|step| 0.1 * schedule.factor(step)).collect()
         };
-        near(&rates(Shape::Constant, 1.0), CONSTANT);
-        near(&rates(Shape::Cosine, 0.1), COSINE);
+        near(&rates(LrShape::Constant, 1.0), CONSTANT);
+        near(&rates(LrShape::Cosine, 0.1), COSINE);
     }
 
     // From `get_lr_scheduler(name, Adam at 0.1, 14, 0.1, 2, 4, 0.01, 1)`, the rate at each step.

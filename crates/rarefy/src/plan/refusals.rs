@@ -1,9 +1,9 @@
 //! What a plan refuses, each with its reason.
 
 use super::option_texts;
-use crate::binding::Binding;
 use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
-use crate::optim::Shape;
+use crate::io_spec::IoSpec;
+use crate::optim::LrShape;
 use crate::variants::{self, Architecture, Hyper, Info, Threshold};
 use crate::{Error, Result};
 
@@ -12,22 +12,22 @@ use crate::{Error, Result};
 const MOST_PARAMETERS: usize = 1 << 36;
 
 /// The binding with what the user said of it, if it suits the architecture.
-pub(super) fn bind(binding: Binding, config: &Config, info: &Info) -> Result<Binding> {
+pub(super) fn bind(io: IoSpec, config: &Config, info: &Info) -> Result<IoSpec> {
     let (model, name) = (&config.model, info.name);
     let refuse = |why: String| Err(Error::Conflict(why));
-    if model.skip && !binding.transcodes() {
+    if model.skip && !io.transcodes() {
         return refuse(
             "skip predicts a target from the input; give the target, `--target DATA`".into(),
         );
     }
-    if config.data.preprocess_target.is_some() && !binding.transcodes() {
+    if config.data.preprocess_target.is_some() && !io.transcodes() {
         return refuse(
             "preprocess_target is for a target; give the target, `--target DATA`".into(),
         );
     }
     let architecture = (info.build)(&Hyper::check(info.options, option_texts(&model.options))?)?;
     let Architecture::Sparse(sparse) = &architecture else {
-        if binding.transcodes() {
+        if io.transcodes() {
             return refuse(format!(
                 "architecture {name} gives its own input back and cannot be combined with a target; sparse architectures can"
             ));
@@ -37,10 +37,10 @@ pub(super) fn bind(binding: Binding, config: &Config, info: &Info) -> Result<Bin
                 "architecture {name} takes nothing off its rows: leave out centre"
             ));
         }
-        return Ok(binding);
+        return Ok(io);
     };
     let tied = sparse.pursues();
-    if tied && binding.transcodes() {
+    if tied && io.transcodes() {
         return refuse(format!(
             "architecture {name} encodes by its decoder (they are tied) and cannot be combined with a target"
         ));
@@ -50,22 +50,22 @@ pub(super) fn bind(binding: Binding, config: &Config, info: &Info) -> Result<Bin
             "architecture {name} explains what is left over b_dec, so it cannot do without centre"
         ));
     }
-    if binding.transcodes() && model.centre == Some(true) {
+    if io.transcodes() && model.centre == Some(true) {
         return refuse("centre takes the decoder's bias off the input, and with a target that is a bias of other values".into());
     }
-    let centre = model.centre.unwrap_or(binding.centre || tied);
-    Ok(binding.centred(centre).skipping(model.skip))
+    let centre = model.centre.unwrap_or(io.centre || tied);
+    Ok(io.centred(centre).skipping(model.skip))
 }
 
 /// What a constraint on the decoder's rows, or a meaning of their lengths, cannot be combined with.
 pub(super) fn check_norm(
     norm: DecoderNorm,
-    (architecture, binding, d_sae): (&Architecture, &Binding, usize),
+    (architecture, io, d_sae): (&Architecture, &IoSpec, usize),
     train: &TrainConfig,
     optimizer: OptimizerKind,
 ) -> Result<()> {
     let tied = || {
-        let layout = architecture.layout(binding, d_sae);
+        let layout = architecture.layout(io, d_sae);
         !layout.blocks().iter().any(|block| block.name == "w_dec")
     };
     let why = match (norm, architecture) {
@@ -133,22 +133,17 @@ pub(super) fn refuse_others_options(info: &Info, options: &toml::Table) -> Resul
     Ok(())
 }
 
-pub(super) fn check_numbers(
-    config: &Config,
-    rows: usize,
-    binding: &Binding,
-    d_sae: usize,
-) -> Result<()> {
+pub(super) fn check_numbers(config: &Config, rows: usize, io: &IoSpec, d_sae: usize) -> Result<()> {
     let train = &config.train;
     let at_least_one = |name, value: Option<usize>| match value {
         Some(0) => Err(Error::hyper(name, "at least 1", 0)),
         _ => Ok(()),
     };
     at_least_one("latents", Some(d_sae))?;
-    let wide = binding.d_in() + binding.d_out();
+    let wide = io.d_in() + io.d_out();
     let most = MOST_PARAMETERS / wide;
     if d_sae > most {
-        let expected = format!("at most {most} for rows of {}", binding.row());
+        let expected = format!("at most {most} for rows of {}", io.row());
         return Err(Error::hyper("latents", &expected, d_sae));
     }
     at_least_one("steps", train.steps)?;
@@ -220,7 +215,7 @@ pub(super) fn check_aids(
     within("beta1", train.beta1, 0.0)?;
     within("beta2", Some(train.beta2), 0.0)?;
     within("ema", train.ema, 0.0)?;
-    if train.lr_end.is_some() && train.lr_schedule == Shape::Constant {
+    if train.lr_end.is_some() && train.lr_schedule == LrShape::Constant {
         return refuse("lr_end is where a cosine ends: give `--lr-schedule cosine` with it");
     }
     if let Some(end) = train.lr_end.filter(|end| !(end.is_finite() && *end >= 0.0)) {
@@ -230,7 +225,7 @@ pub(super) fn check_aids(
         optimizer,
         OptimizerKind::ScheduleFree | OptimizerKind::Signum
     );
-    if free && (train.lr_decay > 0 || train.lr_schedule != Shape::Constant) {
+    if free && (train.lr_decay > 0 || train.lr_schedule != LrShape::Constant) {
         return refuse(
             "an optimizer without a schedule averages over the run, so its learning rate may rise but not fall: leave out lr_decay and lr_schedule",
         );

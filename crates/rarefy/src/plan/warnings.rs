@@ -2,7 +2,7 @@
 
 use crate::config::{Clip, Config, OptimizerKind, Recipe, TrainConfig};
 use crate::data::Survey;
-use crate::optim::Shape;
+use crate::optim::LrShape;
 use crate::variants::{Architecture, Info};
 
 /// Root mean squares of the data below and above which Adam's own scales show. At a thousandth, the
@@ -68,7 +68,7 @@ const IDLE: &[(&str, &[Idle])] = &[
             ("lr_warmup", |g| g.lbfgs() && g.config.train.lr_warmup > 0),
             ("lr_decay", |g| g.lbfgs() && g.config.train.lr_decay > 0),
             ("lr_schedule", |g| {
-                g.lbfgs() && g.config.train.lr_schedule != Shape::Constant
+                g.lbfgs() && g.config.train.lr_schedule != LrShape::Constant
             }),
             ("no-shuffle", |g| g.lbfgs() && !g.config.train.shuffle),
         ],
@@ -108,11 +108,7 @@ const IDLE: &[(&str, &[Idle])] = &[
 ];
 
 /// Settings that were given and do nothing.
-pub(super) fn ignored(
-    config: &Config,
-    info: &Info,
-    optimizer: OptimizerKind,
-) -> Vec<String> {
+pub(super) fn ignored(config: &Config, info: &Info, optimizer: OptimizerKind) -> Vec<String> {
     let given = Given {
         config,
         info,

@@ -3,8 +3,8 @@
 use std::ops::Range;
 
 use super::Pipeline;
-use crate::binding::Binding;
 use crate::data::{Columns, Source};
+use crate::io_spec::IoSpec;
 use crate::{Error, Result};
 
 /// Pipelines fitted to the rows of a binding, and what the binding is of prepared rows.
@@ -15,7 +15,7 @@ pub struct Fitted {
     /// Of a transcoder's target.
     pub target: Option<Pipeline>,
     /// What a model of prepared rows reads and writes.
-    pub binding: Binding,
+    pub io: IoSpec,
 }
 
 impl Fitted {
@@ -30,12 +30,12 @@ impl Fitted {
     ///
     /// # Example
     /// ```
-    /// use rarefy::binding::Binding;
+    /// use rarefy::io_spec::IoSpec;
     /// use rarefy::data::Memory;
     /// use rarefy::preprocess::Fitted;
     /// // An input of one value, 0 or 4, and a target of one, 10 or 30.
     /// let rows = Memory::new("two rows", 2, vec![0.0, 10.0, 4.0, 30.0]);
-    /// let fitted = Fitted::fit(&["scale".into()], None, &rows, &Binding::new(&[1], Some(1))?)?;
+    /// let fitted = Fitted::fit(&["scale".into()], None, &rows, &IoSpec::new(&[1], Some(1))?)?;
     /// assert_eq!(fitted.rows().apply(&[1.0, 20.0]).0, [0.25, 0.5]);
     /// # Ok::<(), rarefy::Error>(())
     /// ```
@@ -43,18 +43,18 @@ impl Fitted {
         steps: &[String],
         of_target: Option<&[String]>,
         source: &dyn Source,
-        raw: &Binding,
+        raw: &IoSpec,
     ) -> Result<Self> {
         if !raw.crosses() && !raw.transcodes() {
             let inputs = Pipeline::fit(steps, source)?;
-            let binding = Binding::autoencoder(inputs.d_out());
+            let io = IoSpec::autoencoder(inputs.d_out());
             return Ok(Self {
                 inputs,
                 target: None,
-                binding,
+                io,
             });
         }
-        assert_eq!(source.d_in(), raw.row(), "rows of another binding");
+        assert_eq!(source.d_in(), raw.row(), "rows of another io");
         let fit = |steps: &[String], columns: Range<usize>| {
             Pipeline::fit(steps, &Columns::new(source, columns))
         };
@@ -85,7 +85,7 @@ impl Fitted {
             )));
         }
         Ok(Self {
-            binding: Binding::new(&widths, target.as_ref().map(Pipeline::d_out))?,
+            io: IoSpec::new(&widths, target.as_ref().map(Pipeline::d_out))?,
             inputs: if parts.len() == 1 {
                 parts.remove(0)
             } else {
@@ -99,11 +99,7 @@ impl Fitted {
     ///
     /// # Errors
     /// None that fitting would not meet.
-    pub fn binding(
-        steps: &[String],
-        of_target: Option<&[String]>,
-        raw: &Binding,
-    ) -> Result<Binding> {
+    pub fn io(steps: &[String], of_target: Option<&[String]>, raw: &IoSpec) -> Result<IoSpec> {
         let behind = |steps: &[String], width: usize| {
             let cut = steps
                 .iter()
@@ -114,7 +110,7 @@ impl Fitted {
         };
         let inputs: Vec<usize> = raw.inputs().iter().map(|w| behind(steps, *w)).collect();
         let target = raw.target();
-        Binding::new(
+        IoSpec::new(
             &inputs,
             target.map(|w| behind(of_target.unwrap_or(steps), w)),
         )

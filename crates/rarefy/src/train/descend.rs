@@ -38,7 +38,7 @@ pub(super) fn descend(
 
 /// The learning rate of a step, counted from 0.
 pub(super) fn rate(plan: &Plan, step: usize) -> f64 {
-    plan.lr * plan.course.schedule.factor(step)
+    plan.lr * plan.schedules.schedule.factor(step)
 }
 
 /// Whether an epoch's mean objective has fallen by less than the tolerance since the one before.
@@ -75,7 +75,7 @@ struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     fn new(plan: &Plan, data: &'a dyn Source) -> Self {
-        let row = plan.binding.row();
+        let row = plan.io.row();
         Self {
             data,
             batch: plan.batch,

@@ -5,7 +5,7 @@ use rarefy_kernels::vector::dot;
 use super::pass::{Form, Pass};
 use super::{Observer, Optimizer, Outcome, Progress, State, after_step, finish, refuse_diverged};
 use crate::data::Source;
-use crate::optim::Step;
+use crate::optim::LbfgsStep;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::{Parts, Variant};
@@ -42,7 +42,7 @@ pub(super) fn train(
             &mut objective,
             observer,
         )?;
-        let Step::Moved {
+        let LbfgsStep::Moved {
             evaluations,
             message,
         } = step
@@ -85,7 +85,7 @@ fn iterate(
     gradient: &mut [f32],
     objective: &mut Objective,
     observer: &mut dyn Observer,
-) -> Result<Step> {
+) -> Result<LbfgsStep> {
     let Optimizer::Lbfgs(lbfgs) = &mut state.optimizer else {
         unreachable!("a state for L-BFGS was made or loaded by the plan")
     };
@@ -115,7 +115,7 @@ struct Objective<'a> {
 
 impl<'a> Objective<'a> {
     fn new(plan: &Plan, variant: &'a dyn Variant, data: &'a dyn Source, params: &Params) -> Self {
-        let pass = Pass::new(variant, plan.binding.d_in(), plan.d_sae);
+        let pass = Pass::new(variant, plan.io.d_in(), plan.d_sae);
         let form = pass.form(data);
         Self {
             variant,

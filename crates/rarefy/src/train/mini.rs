@@ -17,7 +17,7 @@ pub(super) fn train(
     state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut pass = Pass::new(variant, plan.binding.d_in(), plan.d_sae);
+    let mut pass = Pass::new(variant, plan.io.d_in(), plan.d_sae);
     let per_epoch = (plan.rows / plan.batch).max(1);
     let (state, reason) = descend(plan, data, state, observer, &mut |state, rows, observer| {
         let progress = step(plan, variant, rows, state, &mut pass)?;
@@ -54,7 +54,7 @@ fn step(
     let gradient_norm = descent.step(params, pass.gradient().values(), lr, plan.clip);
     refuse_diverged(state.step + 1, parts.total(), gradient_norm)?;
     if plan.decoder_norm == DecoderNorm::Unit {
-        normalise_rows(&mut state.params, "w_dec", plan.binding.d_out());
+        normalise_rows(&mut state.params, "w_dec", plan.io.d_out());
     }
     state.step += 1;
     state.rows_seen += rows.rows() as u64;

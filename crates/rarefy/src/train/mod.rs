@@ -140,7 +140,7 @@ pub fn train_with_holdout(
         },
         Architecture::Sparse(sparse) => {
             let rows = sparse::Rows { data, held_out };
-            sparse::train(plan, sparse.as_ref(), &rows, start, observer)
+            sparse::train(plan, sparse, &rows, start, observer)
         }
     }
 }

@@ -12,19 +12,21 @@ pub mod step;
 mod unroll;
 mod update;
 
+use std::sync::Arc;
+
 use super::descend::{descend, rate};
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
 use crate::Result;
-use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::data::{Source, spread};
 use crate::engine::{Encoder, Selection};
+use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::plan::{Plan, UPDATES};
-use crate::variants::{Batch, Now, Parts, Sparse, Threshold};
+use crate::variants::{Batch, Parts, Sparse, StepSchedule, Threshold};
 
 use anneal::Updates;
-use step::{Report, Settings, Step};
+use step::{Report, Step, StepSettings};
 
 /// Rows that a threshold is calibrated on, at most.
 const CALIBRATION_ROWS: usize = 1 << 16;
@@ -39,12 +41,12 @@ pub(super) struct Rows<'a> {
 
 pub(super) fn train(
     plan: &Plan,
-    sparse: &dyn Sparse,
+    sparse: &Arc<dyn Sparse>,
     rows: &Rows,
     state: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut step = Step::new(sparse, &plan.binding, plan.decoder_norm, &state.params);
+    let mut step = Step::new(sparse, &plan.io, plan.decoder_norm, &state.params);
     let mut buffer = Vec::new();
     let data = rows.data;
     let (mut state, reason) =
@@ -58,7 +60,7 @@ pub(super) fn train(
             }
             Ok(progress)
         })?;
-    let mut model = average::model(plan, sparse, &mut state);
+    let mut model = average::model(plan, sparse.as_ref(), &mut state);
     if let Some(threshold) = &sparse.threshold() {
         let moving = state.moving.as_ref().and_then(super::Moving::estimate);
         let moving = moving.map(|estimate| estimate.statistics[0] as f32);
@@ -83,11 +85,11 @@ fn in_memory<'a>(rows: &'a dyn Source, buffer: &'a mut Vec<f32>) -> Result<&'a [
 }
 
 /// What the architecture is told at the next step.
-fn now(plan: &Plan, state: &State) -> Now {
-    let now = plan.course.now(state.step);
+fn now(plan: &Plan, state: &State) -> StepSchedule {
+    let now = plan.schedules.now(state.step);
     match &state.annealing {
         None => now,
-        Some(annealing) => Now {
+        Some(annealing) => StepSchedule {
             sparsity: now.sparsity * annealing.factor(),
             p: Some([annealing.p(), annealing.next().unwrap_or(annealing.p())]),
             ..now
@@ -97,7 +99,7 @@ fn now(plan: &Plan, state: &State) -> Now {
 
 /// One step on the rows `x`.
 fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result<Progress> {
-    let settings = Settings {
+    let settings = StepSettings {
         lr: rate(plan, state.step),
         clip: plan.clip,
         now: now(plan, state),
@@ -122,7 +124,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
             statistics: vec![f64::from(smallest)],
         });
     }
-    if let (Some(annealing), Some((start, end, from))) = (&mut state.annealing, plan.course.p) {
+    if let (Some(annealing), Some((start, end, from))) = (&mut state.annealing, plan.schedules.p) {
         // The last part is at the p of the end.
         let last = from + (plan.steps - from) * (UPDATES - 1) / UPDATES;
         let updates = Updates::new(UPDATES, (from, last), (start, end));
@@ -132,7 +134,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
     if let (Some(ema), Some(decay)) = (&mut state.ema, plan.config.train.ema) {
         average::follow(ema, state.params.values(), decay, state.step);
     }
-    state.rows_seen += (x.len() / plan.binding.row()) as u64;
+    state.rows_seen += (x.len() / plan.io.row()) as u64;
     Ok(Progress {
         step: state.step,
         steps: plan.steps,
@@ -170,8 +172,8 @@ fn set_threshold(
     };
     let rows = spread(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
-    let calibrated = calibrate(&plan.binding, params, &rows, threshold.k);
-    let rows = seen(&plan.binding, params, &rows);
+    let calibrated = calibrate(&plan.io, params, &rows, threshold.k);
+    let rows = seen(&plan.io, params, &rows);
     // A run in which no batch kept anything has no average; then nothing is above the other either.
     let moving = moving.unwrap_or(calibrated);
     let taken = if threshold.calibrated {
@@ -192,9 +194,9 @@ fn set_threshold(
 }
 
 /// What the encoder sees of rows of training data: `x - b_dec`, or x.
-fn seen(binding: &Binding, params: &Params, rows: &[f32]) -> Vec<f32> {
-    let mut inputs = binding.split(rows).0;
-    if binding.centre {
+fn seen(io: &IoSpec, params: &Params, rows: &[f32]) -> Vec<f32> {
+    let mut inputs = io.split(rows).0;
+    if io.centre {
         let b_dec = params.get("b_dec");
         let rows = inputs.chunks_exact_mut(b_dec.len());
         rows.for_each(|row| row.iter_mut().zip(b_dec).for_each(|(x, b)| *x -= b));
@@ -227,7 +229,7 @@ fn count(params: &Params, rows: &[f32], above: f32) -> usize {
 /// # Example
 /// ```
 /// use rarefy::params::{Layout, Params};
-/// use rarefy::binding::Binding;
+/// use rarefy::io_spec::IoSpec;
 /// use rarefy::train::sparse::calibrate;
 /// // Latent j is x_j, so the pre-activations are the rows.
 /// let blocks = [("w_enc", 2, 2), ("b_enc", 1, 2), ("w_dec", 2, 2), ("b_dec", 1, 2)];
@@ -235,12 +237,12 @@ fn count(params: &Params, rows: &[f32], above: f32) -> usize {
 /// params.get_mut("w_enc").copy_from_slice(&[1.0, 0.0, 0.0, 1.0]);
 /// let rows = [5.0, 1.0, 3.0, -2.0, 4.0, 2.0, 0.0, 0.0];
 /// // Four rows and k = 0.75: three entries, 5, 4 and 3, and then comes 2.
-/// let binding = Binding::autoencoder(2);
+/// let binding = IoSpec::autoencoder(2);
 /// assert_eq!(calibrate(&binding, &params, &rows, 0.75), 2.5);
 /// assert_eq!(calibrate(&binding, &params, &rows, 2.0), 0.0); // only five are positive
 /// ```
-pub fn calibrate(binding: &Binding, params: &Params, rows: &[f32], k: f64) -> f32 {
-    let rows = &seen(binding, params, rows);
+pub fn calibrate(io: &IoSpec, params: &Params, rows: &[f32], k: f64) -> f32 {
+    let rows = &seen(io, params, rows);
     let d_sae = params.get("b_enc").len();
     let d_in = params.get("w_enc").len() / d_sae;
     let n = (rows.len() / d_in) as f64;

@@ -69,7 +69,7 @@ impl State {
     /// [`Error::Shape`] if `init` has other blocks than the plan's architecture; what reading the
     /// rows returns.
     pub fn new(plan: &Plan, rows: &dyn Source, init: Option<Params>) -> Result<Self> {
-        let layout = plan.architecture.layout(&plan.binding, plan.d_sae);
+        let layout = plan.architecture.layout(&plan.io, plan.d_sae);
         let params = match init {
             Some(params) if *params.layout() == layout => params,
             Some(params) => {
@@ -88,8 +88,8 @@ impl State {
             }
             None => {
                 let mut rng = Rng::seed_from_u64(plan.config.train.seed);
-                let (binding, d_sae) = (&plan.binding, plan.d_sae);
-                let bound = (binding, plan.b_dec_start());
+                let (io, d_sae) = (&plan.io, plan.d_sae);
+                let bound = (io, plan.b_dec_start());
                 plan.architecture.init(bound, d_sae, rows, &mut rng)?
             }
         };
@@ -127,7 +127,7 @@ impl State {
             optimizer,
             moving,
             since_fired,
-            annealing: plan.course.p.map(|(start, ..)| Annealing::new(start)),
+            annealing: plan.schedules.p.map(|(start, ..)| Annealing::new(start)),
             ema: plan.config.train.ema.map(|_| vec![0.0; length]),
             recent: Vec::new(),
         }
@@ -199,7 +199,7 @@ impl State {
         refuse_another(path, "data with", file.text("data")?, &plan.data)?;
         refuse_another(path, "the model", file.text("computes")?, &computes(plan))?;
 
-        let layout = plan.architecture.layout(&plan.binding, plan.d_sae);
+        let layout = plan.architecture.layout(&plan.io, plan.d_sae);
         let mut state = Self::at_start(plan, Params::zeros(&layout));
         let length = state.params.values().len();
         let vector = |name: &str| fitting(path, &file, name, length);
@@ -280,16 +280,14 @@ impl State {
 
 /// What the weights mean: the same numbers would be another function otherwise.
 fn computes(plan: &Plan) -> String {
-    let binding = &plan.binding;
-    let target = binding
-        .target()
-        .map_or(String::new(), |t| format!(" to {t}"));
+    let io = &plan.io;
+    let target = io.target().map_or(String::new(), |t| format!(" to {t}"));
     let rescaled = plan.decoder_norm == DecoderNorm::Rescale;
     format!(
         "{} of {:?}{target} with centre {}{}",
-        binding.name(),
-        binding.inputs(),
-        binding.centre,
+        io.name(),
+        io.inputs(),
+        io.centre,
         if rescaled {
             " and decoder_norm rescale"
         } else {

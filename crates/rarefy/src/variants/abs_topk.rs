@@ -2,7 +2,9 @@
 //!
 //! A latent may then stand for two opposite things, one to each side of 0.
 
-use super::sparse::{self, Abroad, Aux, Now, Rank, Sparse, Twin};
+use std::sync::Arc;
+
+use super::sparse::{self, Aux, Rank, SaelensKind, Sparse, StepSchedule, Twin};
 use super::{Architecture, Example, Info, OptionInfo};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
@@ -28,7 +30,7 @@ pub const INFO: Info = Info {
     ],
     resolve: sparse::resolve,
     build: |hyper| {
-        Ok(Architecture::Sparse(Box::new(AbsTopK {
+        Ok(Architecture::Sparse(Arc::new(AbsTopK {
             k: sparse::k(hyper) as usize,
             aux: Aux {
                 rank: Rank::Magnitude,
@@ -58,15 +60,22 @@ impl Sparse for AbsTopK {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::AbsTopK(self.k)
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::AbsTopK(self.k)
     }
 
     fn annealed_k(&self) -> Option<f64> {
         Some(self.k as f64)
     }
 
-    fn encode(&self, now: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        now: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         encoder.encode_centred(rows, Selection::Magnitude(now.k(self.k)), codes);
     }
 

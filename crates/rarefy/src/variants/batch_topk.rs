@@ -3,7 +3,9 @@
 //! A trained model cannot select over a batch, or a row's code would depend on its neighbours. It
 //! keeps what lies above one threshold, found at the end of training.
 
-use super::sparse::{self, Abroad, Aux, Now, Sparse, Threshold, Twin};
+use std::sync::Arc;
+
+use super::sparse::{self, Aux, SaelensKind, Sparse, StepSchedule, Threshold, Twin};
 use super::{Architecture, Example, Info, OptionInfo};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
@@ -25,7 +27,7 @@ pub const INFO: Info = Info {
     checks: &[&[("k", "1")], &[("k", "3")], &[("k", "12")]],
     resolve: sparse::resolve,
     build: |hyper| {
-        Ok(Architecture::Sparse(Box::new(BatchTopK {
+        Ok(Architecture::Sparse(Arc::new(BatchTopK {
             aux: sparse::aux(hyper),
             threshold: sparse::threshold(hyper),
         })))
@@ -54,15 +56,22 @@ impl Sparse for BatchTopK {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::JumpRelu
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::JumpRelu
     }
 
     fn annealed_k(&self) -> Option<f64> {
         Some(self.threshold.k)
     }
 
-    fn encode(&self, now: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        now: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         encoder.encode_centred(
             rows,
             Selection::Batch(now.density * self.threshold.k),

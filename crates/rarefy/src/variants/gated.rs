@@ -11,8 +11,11 @@
 //! that does not learn from it, as in the paper and in `dictionary_learning`, or the decoder itself, as in
 //! `SAELens`. `b_enc` is the paper's `b_gate`.
 
+use std::sync::Arc;
+
 use super::sparse::{
-    self, Abroad, Aux, Entries, Now, Second, Sparse, SparseBatch, Terms, Twin, TwinBatch,
+    self, Aux, Entries, SaelensKind, Second, Sparse, SparseBatch, StepSchedule, Terms, Twin,
+    TwinBatch,
 };
 use super::{Architecture, Example, Info, Kind, OptionInfo};
 use crate::codes::Codes;
@@ -39,7 +42,7 @@ pub const INFO: Info = Info {
     ],
     resolve: sparse::resolve,
     build: |hyper| {
-        Ok(Architecture::Sparse(Box::new(Gated {
+        Ok(Architecture::Sparse(Arc::new(Gated {
             aux: sparse::aux(hyper),
             l1: sparse::coefficient(hyper, "l1"),
             decoder_learns: hyper.text("gate_decoder") == "learns",
@@ -74,8 +77,8 @@ impl Sparse for Gated {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::Gated
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::Gated
     }
 
     fn own(&self) -> &[(&'static str, f32)] {
@@ -86,7 +89,14 @@ impl Sparse for Gated {
         sparse::half_on(d_in, d_sae)
     }
 
-    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        _: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         encoder.encode_centred(rows, Selection::Above(0.0), codes);
     }
 

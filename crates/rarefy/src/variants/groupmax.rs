@@ -1,6 +1,8 @@
 //! `GroupMax`: the latents are cut into k groups of neighbours, and of each a row keeps the largest.
 
-use super::sparse::{self, Abroad, Aux, Now, Sparse, Twin};
+use std::sync::Arc;
+
+use super::sparse::{self, Aux, SaelensKind, Sparse, StepSchedule, Twin};
 use super::{Architecture, Example, Info, OptionInfo};
 use crate::Error;
 use crate::codes::Codes;
@@ -35,7 +37,7 @@ pub const INFO: Info = Info {
         Ok(resolved)
     },
     build: |hyper| {
-        Ok(Architecture::Sparse(Box::new(GroupMax {
+        Ok(Architecture::Sparse(Arc::new(GroupMax {
             k: sparse::k(hyper) as usize,
             aux: sparse::aux(hyper),
         })))
@@ -62,11 +64,18 @@ impl Sparse for GroupMax {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::Own
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::Own
     }
 
-    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        _: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         let groups = Selection::Groups {
             groups: self.k,
             k: 1,
@@ -75,7 +84,7 @@ impl Sparse for GroupMax {
     }
 
     fn encode_trained(&self, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
-        self.encode(Now::default(), p, encoder, rows, codes);
+        self.encode(StepSchedule::default(), p, encoder, rows, codes);
     }
 }
 

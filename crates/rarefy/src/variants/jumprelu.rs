@@ -22,10 +22,13 @@
 
 mod kernel;
 
+use std::sync::Arc;
+
 use super::sparse::{
-    self, Abroad, Aux, Entries, Now, RowTerms, Sparse, SparseBatch, Terms, Twin, TwinBatch,
+    self, Aux, Entries, RowTerms, SaelensKind, Sparse, SparseBatch, StepSchedule, Terms, Twin,
+    TwinBatch,
 };
-use super::{Architecture, Dial, Dual, Example, Hyper, Info, Kind, OptionInfo, Settings};
+use super::{Architecture, Dial, DialSettings, Dual, Example, Hyper, Info, Kind, OptionInfo};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
 use crate::params::Params;
@@ -45,7 +48,7 @@ pub const INFO: Info = Info {
     defaults: sparse::PENALISED,
     dial: Some(Dial {
         option: "l0",
-        settings: Settings::Times(&[4.0, 2.0, 1.0, 0.4, 0.15]),
+        settings: DialSettings::Times(&[4.0, 2.0, 1.0, 0.4, 0.15]),
     }),
     checks: &[
         &[("l0", "0.3"), ("penalty", "step"), ("bandwidth", "0.2")],
@@ -78,7 +81,7 @@ pub const INFO: Info = Info {
         ],
     ],
     resolve: sparse::resolve,
-    build: |hyper| Ok(Architecture::Sparse(Box::new(JumpRelu::new(hyper)))),
+    build: |hyper| Ok(Architecture::Sparse(Arc::new(JumpRelu::new(hyper)))),
 };
 
 const OPTIONS: &[OptionInfo] = &[
@@ -244,8 +247,8 @@ impl Sparse for JumpRelu {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::JumpRelu
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::JumpRelu
     }
 
     fn own(&self) -> &[(&'static str, f32)] {
@@ -257,7 +260,14 @@ impl Sparse for JumpRelu {
     }
 
     /// Everything that the window reaches.
-    fn encode(&self, _: Now, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        _: StepSchedule,
+        p: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         let reach = (self.kernel.reach() * self.bandwidth) as f32;
         let bounds: Vec<f32> = p
             .get("threshold")
@@ -449,7 +459,7 @@ mod tests {
         params.get_mut("threshold").copy_from_slice(&theta);
         let codes = Codes::new(4);
         let batch = SparseBatch {
-            now: Now::default(),
+            now: StepSchedule::default(),
             n: 2,
             codes: &codes,
             pre: &[],

@@ -13,6 +13,8 @@
 mod options;
 mod saturated;
 
+use std::sync::Arc;
+
 use rand::RngExt;
 use rarefy_kernels::decoder::{Output, output_backward, output_forward};
 use rarefy_kernels::encoder::{column_sums, sigmoid_backward, sigmoid_latents};
@@ -52,7 +54,7 @@ pub const INFO: Info = Info {
     dial: None,
     checks: &[],
     resolve: options::resolve,
-    build: |hyper| Ok(Architecture::Dense(Box::new(Kl::new(hyper)?))),
+    build: |hyper| Ok(Architecture::Dense(Arc::new(Kl::new(hyper)?))),
 };
 
 /// The lecture's autoencoder with its settings.

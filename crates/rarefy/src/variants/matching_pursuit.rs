@@ -10,7 +10,9 @@
 //! encoder: `w_enc` is the decoder. Each round searches all latents anew, so k rounds cost k times what an
 //! encoder costs. While training, each of a row's rounds keeps two vectors as long as the row.
 
-use super::sparse::{self, Abroad, Aux, Now, Sparse, Twin};
+use std::sync::Arc;
+
+use super::sparse::{self, Aux, SaelensKind, Sparse, StepSchedule, Twin};
 use super::{Architecture, Example, Info, Kind, OptionInfo};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
@@ -37,7 +39,7 @@ pub const INFO: Info = Info {
     ],
     resolve: sparse::resolve,
     build: |hyper| {
-        Ok(Architecture::Sparse(Box::new(MatchingPursuit {
+        Ok(Architecture::Sparse(Arc::new(MatchingPursuit {
             k: sparse::k(hyper) as usize,
             residual: hyper.number("residual"),
             aux: sparse::aux(hyper),
@@ -131,8 +133,8 @@ impl Sparse for MatchingPursuit {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::Pursuit {
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::Pursuit {
             k: self.k,
             residual: self.residual,
         }
@@ -143,7 +145,14 @@ impl Sparse for MatchingPursuit {
     }
 
     /// The rounds of each row in their order; a latent may come up twice.
-    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        _: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         for row in self.pursue(encoder, rows) {
             codes.indices.extend(row.taken.iter().map(|taken| taken.0));
             codes.values.extend(row.taken.iter().map(|taken| taken.1));

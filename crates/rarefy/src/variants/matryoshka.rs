@@ -11,7 +11,9 @@
 //! `dictionary_learning` `1/L^2` (its weights 1/L, and then a mean), the paper's own code
 //! `1/(L + 1)` with the bias as one more level that no latent answers for.
 
-use super::sparse::{self, Abroad, Aux, Level, Now, Sparse, Threshold, Twin};
+use std::sync::Arc;
+
+use super::sparse::{self, Aux, Level, SaelensKind, Sparse, StepSchedule, Threshold, Twin};
 use super::{Architecture, Example, Hyper, Info, Kind, OptionInfo};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
@@ -62,7 +64,7 @@ pub const INFO: Info = Info {
         if weights.is_empty() {
             weights = vec![1.0 / (fractions.len() + 1) as f64; fractions.len() + 1];
         }
-        Ok(Architecture::Sparse(Box::new(Matryoshka {
+        Ok(Architecture::Sparse(Arc::new(Matryoshka {
             aux: Aux {
                 by_level: hyper.flag("aux_by_level"),
                 ..sparse::aux(hyper)
@@ -163,15 +165,22 @@ impl Sparse for Matryoshka {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::JumpRelu
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::JumpRelu
     }
 
     fn annealed_k(&self) -> Option<f64> {
         Some(self.threshold.k)
     }
 
-    fn encode(&self, now: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        now: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         encoder.encode_centred(
             rows,
             Selection::Batch(now.density * self.threshold.k),

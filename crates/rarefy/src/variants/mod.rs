@@ -19,13 +19,15 @@ mod topk;
 pub use kl::Kl;
 pub use options::{Hyper, Kind, OptionInfo};
 pub use sparse::{
-    Abroad, Aux, AuxUnit, BiasStart, Dual, Entries, Level, Now, Rank, RowTerms, Second, Sparse,
-    SparseBatch, Terms, Threshold, Twin, TwinBatch, TwinEntry, rescaled,
+    Aux, AuxUnit, BiasStart, Dual, Entries, Level, Rank, RowTerms, SaelensKind, Second, Sparse,
+    SparseBatch, StepSchedule, Terms, Threshold, Twin, TwinBatch, TwinEntry, rescaled,
 };
 pub(crate) use sparse::{Latent, rescale, through};
 
-use crate::binding::Binding;
+use std::sync::Arc;
+
 use crate::data::{Source, Survey};
+use crate::io_spec::IoSpec;
 use crate::params::{Layout, Params};
 use crate::{Error, Result, Rng};
 
@@ -84,12 +86,12 @@ pub struct Dial {
     /// Its name.
     pub option: &'static str,
     /// Settings of it that differ enough to be compared, the sparsest first.
-    pub settings: Settings,
+    pub settings: DialSettings,
 }
 
 /// Settings of a [`Dial`].
 #[derive(Debug, Clone, Copy)]
-pub enum Settings {
+pub enum DialSettings {
     /// These.
     These(&'static [&'static str]),
     /// What the plan would take, times these.
@@ -127,19 +129,20 @@ pub struct Defaults {
 /// Two engines train them. What needs every latent of every row (a sigmoid is never 0) goes
 /// through dense products; what keeps a few latents of each row goes through the sparse engine,
 /// which never makes a matrix of rows by latents.
+#[derive(Clone)]
 pub enum Architecture {
     /// Trained by dense sums over rows.
-    Dense(Box<dyn Variant>),
+    Dense(Arc<dyn Variant>),
     /// Trained by the sparse engine.
-    Sparse(Box<dyn Sparse>),
+    Sparse(Arc<dyn Sparse>),
 }
 
 impl Architecture {
     /// Names and shapes of the parameters.
-    pub fn layout(&self, binding: &Binding, d_sae: usize) -> Layout {
+    pub fn layout(&self, io: &IoSpec, d_sae: usize) -> Layout {
         match self {
-            Self::Dense(variant) => variant.layout(binding.d_in(), d_sae),
-            Self::Sparse(sparse) => sparse::layout(sparse.as_ref(), binding, d_sae),
+            Self::Dense(variant) => variant.layout(io.d_in(), d_sae),
+            Self::Sparse(sparse) => sparse::layout(sparse.as_ref(), io, d_sae),
         }
     }
 
@@ -149,17 +152,15 @@ impl Architecture {
     /// What reading the rows returns.
     pub fn init(
         &self,
-        (binding, b_dec): (&Binding, BiasStart),
+        (io, b_dec): (&IoSpec, BiasStart),
         d_sae: usize,
         rows: &dyn Source,
         rng: &mut Rng,
     ) -> Result<Params> {
-        let layout = self.layout(binding, d_sae);
+        let layout = self.layout(io, d_sae);
         match self {
             Self::Dense(variant) => Ok(variant.init(&layout, rng)),
-            Self::Sparse(sparse) => {
-                sparse::init(sparse.as_ref(), (binding, b_dec), &layout, rows, rng)
-            }
+            Self::Sparse(sparse) => sparse::init(sparse.as_ref(), (io, b_dec), &layout, rows, rng),
         }
     }
 
@@ -402,7 +403,7 @@ mod tests {
             let given = options.iter().map(|(k, v)| (*k, (*v).to_owned()));
             let hyper = Hyper::check(info.options, given).unwrap();
             let architecture = (info.build)(&hyper).unwrap();
-            let mut params = Params::zeros(&architecture.layout(&Binding::autoencoder(4), 4));
+            let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(4), 4));
             if let Architecture::Sparse(sparse) = &architecture {
                 let own = sparse.own().iter();
                 own.for_each(|(name, start)| params.get_mut(name).fill(*start));
@@ -420,7 +421,13 @@ mod tests {
                         b_enc: params.get("b_enc"),
                     };
                     let encoder = Encoder::new(&params);
-                    sparse.encode(Now::default(), &params, &encoder, &rows, &mut codes);
+                    sparse.encode(
+                        StepSchedule::default(),
+                        &params,
+                        &encoder,
+                        &rows,
+                        &mut codes,
+                    );
                     let pre = codes.values.clone();
                     sparse.activate(&params, &codes.indices, &pre, &mut codes.values);
                     got = codes.to_dense();

@@ -8,8 +8,11 @@
 //! With p = 1 both are the L1 norm. Where decoder rows are kept at length 1, u is f; where they are free,
 //! the lengths keep a model from making f small and the decoder large.
 
+use std::sync::Arc;
+
 use super::sparse::{
-    self, Abroad, Aux, Entries, Now, RowTerms, Sparse, SparseBatch, Terms, Twin, TwinBatch,
+    self, Aux, Entries, RowTerms, SaelensKind, Sparse, SparseBatch, StepSchedule, Terms, Twin,
+    TwinBatch,
 };
 use super::{Architecture, Example, Info, Kind, OptionInfo};
 use crate::codes::Codes;
@@ -39,7 +42,7 @@ pub const INFO: Info = Info {
     ],
     resolve: sparse::resolve,
     build: |hyper| {
-        Ok(Architecture::Sparse(Box::new(Relu {
+        Ok(Architecture::Sparse(Arc::new(Relu {
             aux: sparse::aux(hyper),
             l1: sparse::coefficient(hyper, "l1"),
             p: hyper.number("p"),
@@ -106,15 +109,22 @@ impl Sparse for Relu {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::Standard
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::Standard
     }
 
     fn encoder_start(&self, d_in: usize, d_sae: usize) -> f32 {
         sparse::half_on(d_in, d_sae)
     }
 
-    fn encode(&self, _: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        _: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         encoder.encode_centred(rows, Selection::Above(0.0), codes);
     }
 

@@ -34,9 +34,9 @@ pub(super) use start::init;
 pub use twin::{Dual, Twin, TwinBatch, TwinEntry};
 pub(super) use twin::{above_zero, largest_of_all, largest_of_rows};
 
-use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder};
+use crate::io_spec::IoSpec;
 use crate::params::{Layout, Params};
 
 /// An architecture that keeps a few latents of each row.
@@ -47,7 +47,7 @@ pub trait Sparse: Twin + Send + Sync {
     /// Finds the entries of the rows while training; their values are the pre-activations.
     fn encode(
         &self,
-        now: Now,
+        now: StepSchedule,
         params: &Params,
         encoder: &Encoder,
         rows: &Centred,
@@ -64,7 +64,7 @@ pub trait Sparse: Twin + Send + Sync {
     }
 
     /// What `SAELens` calls a trained model that computes the same.
-    fn abroad(&self) -> Abroad;
+    fn saelens_kind(&self) -> SaelensKind;
 
     /// What the encoder starts from, over the decoder's transpose.
     fn encoder_start(&self, _d_in: usize, _d_sae: usize) -> f32 {
@@ -179,7 +179,7 @@ pub struct Threshold {
 
 /// What another program calls a trained model.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Abroad {
+pub enum SaelensKind {
     /// The k largest of each row.
     TopK(usize),
     /// The k largest of each row by absolute value.
@@ -219,7 +219,7 @@ pub struct Second {
 
 /// What changes in the course of a run.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Now {
+pub struct StepSchedule {
     /// What the penalty's coefficient is multiplied by.
     pub sparsity: f64,
     /// What the number of latents that a row keeps is multiplied by.
@@ -228,7 +228,7 @@ pub struct Now {
     pub p: Option<[f64; 2]>,
 }
 
-impl Default for Now {
+impl Default for StepSchedule {
     fn default() -> Self {
         Self {
             sparsity: 1.0,
@@ -238,7 +238,7 @@ impl Default for Now {
     }
 }
 
-impl Now {
+impl StepSchedule {
     /// Latents of a row, of which there will be k.
     pub fn k(self, k: usize) -> usize {
         ((k as f64 * self.density).round() as usize).max(1)
@@ -248,7 +248,7 @@ impl Now {
 /// A batch, as an architecture sees it.
 pub struct SparseBatch<'a> {
     /// What changes in the course of a run.
-    pub now: Now,
+    pub now: StepSchedule,
     /// Rows.
     pub n: usize,
     /// All entries with their values.
@@ -257,7 +257,7 @@ pub struct SparseBatch<'a> {
     pub pre: &'a [f32],
     /// The parameters before the step.
     pub params: &'a Params,
-    /// Length of each decoder row ([`Binding::length`]); empty unless it is wanted.
+    /// Length of each decoder row ([`IoSpec::length`]); empty unless it is wanted.
     pub norms: &'a [f32],
     /// What [`Sparse::rows`] found.
     pub terms: RowTerms,
@@ -270,7 +270,7 @@ pub struct RowTerms {
     pub penalty: f64,
     /// One for each row, or none.
     pub weights: Vec<f32>,
-    /// Without its coefficient, at this p and at the one that follows: see [`Now::p`].
+    /// Without its coefficient, at this p and at the one that follows: see [`StepSchedule::p`].
     pub norms: [f64; 2],
 }
 
@@ -308,15 +308,15 @@ pub struct Terms {
 }
 
 /// Names and shapes of the parameters.
-pub(super) fn layout(sparse: &dyn Sparse, binding: &Binding, d_sae: usize) -> Layout {
-    let (d_in, d_out) = (binding.d_in(), binding.d_out());
+pub(super) fn layout(sparse: &dyn Sparse, io: &IoSpec, d_sae: usize) -> Layout {
+    let (d_in, d_out) = (io.d_in(), io.d_out());
     let mut blocks = vec![
         ("w_enc", d_sae, d_in),
         ("b_enc", 1, d_sae),
         ("w_dec", d_sae, d_out),
         ("b_dec", 1, d_out),
     ];
-    if binding.skip {
+    if io.skip {
         blocks.push(("w_skip", d_out, d_in));
     }
     blocks.extend(sparse.own().iter().map(|(name, _)| (*name, 1, d_sae)));

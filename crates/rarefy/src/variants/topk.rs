@@ -1,6 +1,8 @@
 //! `TopK`: the k largest positive pre-activations of each row.
 
-use super::sparse::{self, Abroad, Aux, Now, Sparse, Twin};
+use std::sync::Arc;
+
+use super::sparse::{self, Aux, SaelensKind, Sparse, StepSchedule, Twin};
 use super::{Architecture, Example, Info, OptionInfo};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
@@ -27,7 +29,7 @@ pub const INFO: Info = Info {
     ],
     resolve: sparse::resolve,
     build: |hyper| {
-        Ok(Architecture::Sparse(Box::new(TopK {
+        Ok(Architecture::Sparse(Arc::new(TopK {
             k: sparse::k(hyper) as usize,
             aux: sparse::aux(hyper),
         })))
@@ -54,15 +56,22 @@ impl Sparse for TopK {
         self.aux
     }
 
-    fn abroad(&self) -> Abroad {
-        Abroad::TopK(self.k)
+    fn saelens_kind(&self) -> SaelensKind {
+        SaelensKind::TopK(self.k)
     }
 
     fn annealed_k(&self) -> Option<f64> {
         Some(self.k as f64)
     }
 
-    fn encode(&self, now: Now, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
+    fn encode(
+        &self,
+        now: StepSchedule,
+        _: &Params,
+        encoder: &Encoder,
+        rows: &Centred,
+        codes: &mut Codes,
+    ) {
         encoder.encode_centred(rows, Selection::Row(now.k(self.k)), codes);
     }
 

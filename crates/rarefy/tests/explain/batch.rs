@@ -1,11 +1,12 @@
 //! Made-up rows and weights, and the terms of an objective worked out on them in f64.
 
-use rarefy::binding::Binding;
+use rarefy::config::DecoderNorm;
 use rarefy::explain::{Reach, Setting, Term};
+use rarefy::io_spec::IoSpec;
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
-use rarefy::train::sparse::step::{Report, Settings, Step};
-use rarefy::variants::{Architecture, AuxUnit, Now, Rank};
+use rarefy::train::sparse::step::{Report, Step, StepSettings};
+use rarefy::variants::{Architecture, AuxUnit, Rank, StepSchedule};
 
 pub const ROWS: usize = 40;
 pub const D_IN: usize = 7;
@@ -34,7 +35,7 @@ impl Made {
         let f = |i: usize| i as f32;
         let rows = (0..ROWS * D_IN).map(|t| 0.4 + (0.9 * f(t / D_IN + 2) * f(t % D_IN + 1)).sin());
         let rows = rows.collect();
-        let mut params = Params::zeros(&architecture.layout(&Binding::autoencoder(D_IN), D_SAE));
+        let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(D_IN), D_SAE));
         for (i, w) in params.values_mut().iter_mut().enumerate() {
             *w = 0.5 * (0.3 + 1.7 * f(i)).sin();
         }
@@ -89,17 +90,17 @@ impl Made {
         let sparse = setting.sparse().unwrap();
         let mut step = Step::new(
             sparse,
-            &Binding::autoencoder(D_IN),
+            &IoSpec::autoencoder(D_IN),
             DecoderNorm::Free,
             &self.params,
         );
         let mut moved = self.params.clone();
         let mut descent = Descent::new(Rule::ADAM, moved.values());
         let mut since_fired = vec![SILENT; D_SAE];
-        let settings = Settings {
+        let settings = StepSettings {
             lr: 1e-3,
             clip: None,
-            now: Now::default(),
+            now: StepSchedule::default(),
         };
         let report = step.run(
             &mut moved,

@@ -7,10 +7,10 @@ mod batch;
 mod theirs;
 
 use batch::Made;
-use rarefy::binding::Binding;
 use rarefy::config::{self, DecoderNorm};
 use rarefy::data::{Memory, survey};
-use rarefy::explain::{Frame, Part, Setting, Unit, terms, unit_of};
+use rarefy::explain::{Frame, LossPart, Setting, Unit, terms, unit_of};
+use rarefy::io_spec::IoSpec;
 use rarefy::plan::Plan;
 use rarefy::train::{self, Observer, Progress, State};
 use rarefy::variants::{Hyper, Info, Parts, VARIANTS};
@@ -54,7 +54,7 @@ fn settings() -> Vec<(String, Setting)> {
 
 fn setting(info: &'static Info, hyper: Hyper) -> Setting {
     Setting {
-        binding: Binding::autoencoder(batch::D_IN),
+        io: IoSpec::autoencoder(batch::D_IN),
         info,
         architecture: (info.build)(&hyper).unwrap(),
         hyper,
@@ -76,9 +76,9 @@ fn the_printed_terms_are_what_a_step_minimises() {
         let made = Made::up(&setting.architecture);
         let (report, batch) = made.step(&setting);
         for (part, expected) in [
-            (Part::Reconstruction, report.reconstruction),
-            (Part::Penalty, report.penalty),
-            (Part::Auxiliary, report.auxiliary),
+            (LossPart::Reconstruction, report.reconstruction),
+            (LossPart::Penalty, report.penalty),
+            (LossPart::Auxiliary, report.auxiliary),
         ] {
             let all = terms(&setting);
             let of_part = all.iter().filter(|term| term.part() == part);
@@ -138,9 +138,9 @@ fn the_printed_terms_are_the_lectures() {
         train::train(&plan, &rows, start, &mut first).unwrap();
         let parts = first.0.unwrap();
         for (part, expected) in [
-            (Part::Reconstruction, parts.reconstruction),
-            (Part::Penalty, parts.penalty),
-            (Part::WeightDecay, parts.weight_decay),
+            (LossPart::Reconstruction, parts.reconstruction),
+            (LossPart::Penalty, parts.penalty),
+            (LossPart::WeightDecay, parts.weight_decay),
         ] {
             let all = terms(&setting);
             let of_part = all.iter().filter(|term| term.part() == part);

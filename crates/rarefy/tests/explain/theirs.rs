@@ -5,7 +5,7 @@
 //! gradients are the same.
 
 use rarefy::data::{Memory, survey};
-use rarefy::explain::{Rows, Setting, published};
+use rarefy::explain::{RowStatistics, Setting, published};
 use rarefy::variants::{self, Hyper, Rank};
 
 use super::batch::{Batch, D_IN, D_SAE, Made, minus, spread, square};
@@ -191,7 +191,7 @@ fn check(case: &Case, seed: usize) {
     made.params.get_mut("w_enc").rotate_left(3 * seed);
     made.params.get_mut("w_dec").rotate_left(5 * seed % count);
     let rows = Memory::new("made up", D_IN, made.rows.clone());
-    let rows = Rows::measure(&rows, &survey(&rows).unwrap()).unwrap();
+    let rows = RowStatistics::measure(&rows, &survey(&rows).unwrap()).unwrap();
     let found = published(case.from, &plain, Some(&rows)).unwrap();
     let frame = found.frame.unwrap();
 

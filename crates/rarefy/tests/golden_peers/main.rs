@@ -17,15 +17,15 @@ mod cases;
 
 use std::path::Path;
 
-use rarefy::binding::Binding;
 use rarefy::codes::Codes;
 use rarefy::config::Recipe;
+use rarefy::io_spec::IoSpec;
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::train::sparse::anneal::{Annealing, Updates};
 use rarefy::train::sparse::resample::revive;
-use rarefy::train::sparse::step::{Report, Settings, Step};
-use rarefy::variants::{self, Architecture, Hyper, Now};
+use rarefy::train::sparse::step::{Report, Step, StepSettings};
+use rarefy::variants::{self, Architecture, Hyper, StepSchedule};
 use safetensors::SafeTensors;
 
 use cases::{CASES, Case};
@@ -210,8 +210,8 @@ fn five_steps(case: &Case) {
     let golden = Golden::load(case.file);
     let size = |key: &str| golden.text(key).parse::<usize>().unwrap();
     let (d_in, d_sae) = (size("d_in"), size("d_sae"));
-    let binding = Binding::autoencoder(d_in).centred(case.centred);
-    let like = Params::zeros(&architecture(case, &golden).layout(&binding, d_sae));
+    let io = IoSpec::autoencoder(d_in).centred(case.centred);
+    let like = Params::zeros(&architecture(case, &golden).layout(&io, d_sae));
     let mut params = golden.params("before", &like);
     if !golden.has("before.W_enc") {
         let w_dec = params.get("w_dec").to_vec();
@@ -237,16 +237,16 @@ fn five_steps(case: &Case) {
         let Architecture::Sparse(sparse) = &architecture else {
             panic!("all of them are sparse")
         };
-        let mut one = Step::new(sparse.as_ref(), &binding, case.norm, &params);
-        let settings = Settings {
+        let mut one = Step::new(sparse, &io, case.norm, &params);
+        let settings = StepSettings {
             lr,
             clip: case.clip,
-            now: Now {
+            now: StepSchedule {
                 sparsity: scale[step] * annealing.as_ref().map_or(1.0, |(a, _)| a.factor()),
                 p: annealing
                     .as_ref()
                     .map(|(a, _)| [a.p(), a.next().unwrap_or(a.p())]),
-                ..Now::default()
+                ..StepSchedule::default()
             },
         };
         let x = golden.f32(&format!("x.{step}"));
@@ -271,7 +271,7 @@ fn five_steps(case: &Case) {
             blocks_near(&what, &one.gradient(&before), &golden, "grad");
         }
         if golden.count("resampled.after_updates") == [step + 1] {
-            resampled(&golden, &binding, &mut params, &mut descent, &x);
+            resampled(&golden, &io, &mut params, &mut descent, &x);
         }
     }
     let what = format!("{}, weights after five steps", case.file);
@@ -293,13 +293,7 @@ fn annealing(golden: &Golden) -> Option<(Annealing, Updates)> {
 }
 
 /// The latents and rows that the package drew, and that it drew by our chances.
-fn resampled(
-    golden: &Golden,
-    binding: &Binding,
-    params: &mut Params,
-    descent: &mut Descent,
-    x: &[f32],
-) {
+fn resampled(golden: &Golden, io: &IoSpec, params: &mut Params, descent: &mut Descent, x: &[f32]) {
     let (latents, rows) = (
         golden.count("resampled.latents"),
         golden.count("resampled.rows"),
@@ -307,14 +301,14 @@ fn resampled(
     assert!(latents.len() > 3 && latents.len() == rows.len());
     let d_sae = params.get("b_enc").len();
     let dead: Vec<bool> = (0..d_sae).map(|j| latents.contains(&j)).collect();
-    let width = binding.row();
+    let width = io.row();
     let drawn: Vec<f32> = rows
         .iter()
         .flat_map(|&i| &x[i * width..(i + 1) * width])
         .copied()
         .collect();
     let recipe = Recipe::DictionaryLearning;
-    let revived = revive(params, descent, (binding, &[]), &dead, &drawn, recipe);
+    let revived = revive(params, descent, (io, &[]), &dead, &drawn, recipe);
     assert_eq!(revived, latents.len());
 }
 

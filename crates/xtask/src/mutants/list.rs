@@ -162,7 +162,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a crosscoder's decoder row is as long as its first part",
-        file: "crates/rarefy/src/binding.rs",
+        file: "crates/rarefy/src/io.rs",
         from: "self.parts(decoder_row)",
         to: "self.parts(decoder_row).take(1)",
     },
@@ -210,7 +210,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "k stays where it starts",
-        file: "crates/rarefy/src/plan/course.rs",
+        file: "crates/rarefy/src/plan/schedules.rs",
         from: "self.k_start * (1.0 - at) + at",
         to: "self.k_start * (1.0 - at) + self.k_start * at",
     },

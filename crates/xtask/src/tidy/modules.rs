@@ -6,7 +6,7 @@ use super::Text;
 const LAYERS: &[&str] = &[
     "error",
     "atomic",
-    "binding",
+    "io",
     "tensors",
     "data",
     "params",

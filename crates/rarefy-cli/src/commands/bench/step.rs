@@ -9,8 +9,8 @@ use rarefy::data::{Memory, Source, survey};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::plan::Plan;
-use rarefy::train::sparse::step::{Settings, Stage, Step};
-use rarefy::variants::{self, Architecture, BiasStart, Now};
+use rarefy::train::sparse::step::{Stage, Step, StepSettings};
+use rarefy::variants::{self, Architecture, BiasStart, StepSchedule};
 use rarefy::{Error, Result, Rng};
 use rarefy_kernels::int8::{self, Engine};
 use rarefy_kernels::matmul::{Op, matmul};
@@ -133,13 +133,13 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
     };
     let mut params = fresh(&plan, &shape, &rows, &mut rng)?;
     let mut since_fired = kill(&shape, &mut params);
-    let mut step = Step::new(sparse.as_ref(), &plan.binding, plan.decoder_norm, &params);
+    let mut step = Step::new(sparse, &plan.io, plan.decoder_norm, &params);
     let mut descent = Descent::new(Rule::ADAM, params.values());
-    let settings = Settings {
+    let settings = StepSettings {
         // Where nothing counts latents, a few of Adam's first steps would turn on hundreds.
         lr: if counts(&plan) { plan.lr } else { 1e-9 },
         clip: plan.clip,
-        now: Now::default(),
+        now: StepSchedule::default(),
     };
     let (mut of_steps, mut of_stages, mut last) = (Vec::new(), Vec::new(), None);
     for turn in 0..WARM_UP + steps {
@@ -207,7 +207,7 @@ fn counts(plan: &Plan) -> bool {
 
 /// Parameters of which about k latents of a row are on.
 fn fresh(plan: &Plan, shape: &Shape, rows: &Memory, rng: &mut Rng) -> Result<Params> {
-    let start = (&plan.binding, BiasStart::Median);
+    let start = (&plan.io, BiasStart::Median);
     let mut params = plan.architecture.init(start, shape.latents, rows, rng)?;
     if !counts(plan) {
         quieten(shape, &mut params, rows.as_slice().unwrap_or_default());

@@ -1,10 +1,10 @@
 //! Which models a frontier has: one configuration, and for each architecture the settings of its dial.
 
-use rarefy::binding::Binding;
 use rarefy::config::{self, Config};
 use rarefy::data::Survey;
+use rarefy::io_spec::IoSpec;
 use rarefy::plan::Plan;
-use rarefy::variants::{self, Dial, Info, Settings, VARIANTS};
+use rarefy::variants::{self, Dial, DialSettings, Info, VARIANTS};
 use rarefy::{Error, Result};
 use toml::{Table, Value};
 
@@ -143,7 +143,7 @@ fn flags(args: &FrontierArgs) -> Table {
         args.seed.map(|seed| Value::Integer(seed as i64)),
     );
     put("train.threads", count(args.threads));
-    args.binding.put(&mut layer);
+    args.io.put(&mut layer);
     layer
 }
 
@@ -185,7 +185,7 @@ fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
             )));
         }
         let turned = lines.iter().find_map(|line| match line.dial.settings {
-            Settings::These(settings) if line.dial.option == key => Some(settings),
+            DialSettings::These(settings) if line.dial.option == key => Some(settings),
             _ => None,
         });
         if let Some(settings) = turned {
@@ -199,10 +199,10 @@ fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
 }
 
 /// What is known of the prepared rows, and what a model reads and writes of them.
-type Surveyed<'a> = (&'a Survey, &'a Binding);
+type Surveyed<'a> = (&'a Survey, &'a IoSpec);
 
-fn plan(config: &Config, (survey, binding): Surveyed) -> Result<Plan> {
-    Plan::bound(config, survey, binding.clone())
+fn plan(config: &Config, (survey, io): Surveyed) -> Result<Plan> {
+    Plan::bound(config, survey, io.clone())
 }
 
 fn planned(config: &Config, lines: &[Line], rows: Surveyed) -> Result<Vec<Candidate>> {
@@ -239,8 +239,8 @@ fn planned(config: &Config, lines: &[Line], rows: Surveyed) -> Result<Vec<Candid
 /// The settings of a dial as one would type them.
 fn settings(config: &Config, line: &Line, rows: Surveyed) -> Result<Vec<String>> {
     match line.dial.settings {
-        Settings::These(settings) => Ok(settings.iter().map(ToString::to_string).collect()),
-        Settings::Times(factors) => {
+        DialSettings::These(settings) => Ok(settings.iter().map(ToString::to_string).collect()),
+        DialSettings::Times(factors) => {
             let middle = plan(&of(config, line, None), rows)?
                 .hyper
                 .number(line.dial.option);

@@ -100,7 +100,7 @@ fn train_one(
     let held_out = Prepared::new(rows.held_out, rows.pipeline);
     let outcome = train::train_with_holdout(plan, rows.training, Some(&held_out), start, watcher)?;
     let seconds = started.elapsed().as_secs_f64();
-    let bound = (plan.binding.clone(), outcome.params);
+    let bound = (plan.io.clone(), outcome.params);
     let (inputs, target) = (rows.fitted.inputs.clone(), rows.fitted.target.clone());
     let model = Model::bound(plan.info, plan.hyper.clone(), bound, inputs, target)?;
     let evaluation = metrics::evaluate(&model, rows.held_out)?;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
 use super::PREPROCESS;
-use crate::binding::Binding;
+use crate::io_spec::IoSpec;
 use crate::model::Model;
 use crate::variants::{self, Architecture, Sparse};
 use crate::{Error, Result};
@@ -81,7 +81,7 @@ pub(super) fn normalised(model: &Model) -> Option<&'static str> {
         return None;
     };
     let (abroad, _) = NORMALISED.iter().find(|(_, ours)| ours == step)?;
-    (model.binding.name() == "autoencoder").then_some(abroad)
+    (model.io.name() == "autoencoder").then_some(abroad)
 }
 
 /// Our name for what `SAELens` calls so: a trained model, or one that it keeps while it trains.
@@ -98,32 +98,32 @@ fn at_home(architecture: &str) -> &str {
 }
 
 /// What `SAELens` calls a trained model that computes the same, if it has one.
-pub(super) fn abroad(model: &Model) -> Option<String> {
+pub(super) fn saelens_kind(model: &Model) -> Option<String> {
     let Architecture::Sparse(sparse) = &model.architecture else {
         return None;
     };
-    let binding = &model.binding;
-    let skip = if binding.skip { "skip_" } else { "" };
-    let name = match sparse.abroad() {
-        variants::Abroad::Standard if binding.transcodes() => format!("{skip}transcoder"),
-        variants::Abroad::JumpRelu if binding.transcodes() => format!("jumprelu_{skip}transcoder"),
-        variants::Abroad::Own => return None,
-        _ if binding.transcodes() || binding.crosses() => return None,
-        variants::Abroad::TopK(_) => "topk".into(),
-        variants::Abroad::AbsTopK(_) => "abstopk".into(),
-        variants::Abroad::JumpRelu => "jumprelu".into(),
-        variants::Abroad::Standard => "standard".into(),
-        variants::Abroad::Gated => "gated".into(),
-        variants::Abroad::Pursuit { .. } => "matching_pursuit".into(),
+    let io = &model.io;
+    let skip = if io.skip { "skip_" } else { "" };
+    let name = match sparse.saelens_kind() {
+        variants::SaelensKind::Standard if io.transcodes() => format!("{skip}transcoder"),
+        variants::SaelensKind::JumpRelu if io.transcodes() => format!("jumprelu_{skip}transcoder"),
+        variants::SaelensKind::Own => return None,
+        _ if io.transcodes() || io.crosses() => return None,
+        variants::SaelensKind::TopK(_) => "topk".into(),
+        variants::SaelensKind::AbsTopK(_) => "abstopk".into(),
+        variants::SaelensKind::JumpRelu => "jumprelu".into(),
+        variants::SaelensKind::Standard => "standard".into(),
+        variants::SaelensKind::Gated => "gated".into(),
+        variants::SaelensKind::Pursuit { .. } => "matching_pursuit".into(),
     };
     Some(name)
 }
 
 /// Our own name, which `SAELens` refuses.
 fn own_name(model: &Model) -> String {
-    let (name, binding) = (model.info.name, &model.binding);
-    if binding.transcodes() || binding.crosses() {
-        format!("{name} {}", binding.name())
+    let (name, io) = (model.info.name, &model.io);
+    if io.transcodes() || io.crosses() {
+        format!("{name} {}", io.name())
     } else {
         name.into()
     }
@@ -132,7 +132,7 @@ fn own_name(model: &Model) -> String {
 impl Config {
     /// What is written of a model.
     pub(super) fn of(model: &Model) -> Self {
-        let binding = &model.binding;
+        let io = &model.io;
         let no_words = if model.rows().is_identity() {
             "none"
         } else {
@@ -141,8 +141,8 @@ impl Config {
         let options = model.hyper.iter();
         let mut config = Self {
             architecture: model.info.name.into(),
-            d_in: binding.d_in(),
-            d_out: binding.target(),
+            d_in: io.d_in(),
+            d_out: io.target(),
             d_sae: model.d_sae,
             dtype: "float32".into(),
             device: "cpu".into(),
@@ -150,7 +150,7 @@ impl Config {
             normalize_activations: normalised(model).unwrap_or(no_words).into(),
             reshape_activations: "none".into(),
             metadata: Metadata {
-                rarefy_inputs: binding.crosses().then(|| binding.inputs().to_vec()),
+                rarefy_inputs: io.crosses().then(|| io.inputs().to_vec()),
                 rarefy_version: Some(env!("CARGO_PKG_VERSION").into()),
                 image_shape: model.image_shape,
                 ..Metadata::default()
@@ -159,23 +159,23 @@ impl Config {
             ..Self::default()
         };
         if let Architecture::Sparse(sparse) = &model.architecture {
-            config.describe(model, sparse.abroad());
+            config.describe(model, sparse.saelens_kind());
         }
         config
     }
 
     /// What `SAELens` wants to know of a model of this kind.
-    fn describe(&mut self, model: &Model, kind: variants::Abroad) {
-        self.apply_b_dec_to_input = Some(model.binding.centre);
-        self.architecture = abroad(model).unwrap_or_else(|| own_name(model));
+    fn describe(&mut self, model: &Model, kind: variants::SaelensKind) {
+        self.apply_b_dec_to_input = Some(model.io.centre);
+        self.architecture = saelens_kind(model).unwrap_or_else(|| own_name(model));
         let other = self.architecture != model.info.name;
         self.metadata.rarefy_architecture = other.then(|| model.info.name.into());
         match kind {
-            variants::Abroad::TopK(k) | variants::Abroad::AbsTopK(k) => {
+            variants::SaelensKind::TopK(k) | variants::SaelensKind::AbsTopK(k) => {
                 self.k = Some(k.into());
                 self.rescale_acts_by_decoder_norm = Some(false);
             }
-            variants::Abroad::Pursuit { k, residual } => {
+            variants::SaelensKind::Pursuit { k, residual } => {
                 self.max_iterations = Some(k);
                 self.residual_threshold = Some(residual);
                 self.stop_on_duplicate_support = Some(true);
@@ -244,7 +244,7 @@ impl Config {
     }
 
     /// What the model reads and writes, from sizes that a real model can have.
-    pub(super) fn binding(&self, path: &Path, architecture: &Architecture) -> Result<Binding> {
+    pub(super) fn io(&self, path: &Path, architecture: &Architecture) -> Result<IoSpec> {
         let bad = |why: String| Err(Error::format(path, why));
         let Config {
             d_in, d_out, d_sae, ..
@@ -272,18 +272,18 @@ impl Config {
                     .into(),
             );
         }
-        let binding = Binding::new(inputs, d_out)?;
+        let io = IoSpec::new(inputs, d_out)?;
         let off = self.apply_b_dec_to_input;
-        if binding.transcodes() && off == Some(true) {
+        if io.transcodes() && off == Some(true) {
             return bad("apply_b_dec_to_input: expected false with d_out, got true".into());
         }
         // A dense architecture takes nothing off its rows, whatever a file says.
-        let centre = if dense || binding.transcodes() {
-            binding.centre
+        let centre = if dense || io.transcodes() {
+            io.centre
         } else {
             off.unwrap_or(true)
         };
         let skip = self.architecture.contains("skip");
-        Ok(binding.centred(centre).skipping(skip))
+        Ok(io.centred(centre).skipping(skip))
     }
 }

@@ -2,8 +2,8 @@
 
 use super::weights::tensor;
 use super::*;
-use crate::binding::Binding;
 use crate::data::Memory;
+use crate::io_spec::IoSpec;
 use crate::tensors::{Reader, Writer};
 use crate::variants::BiasStart;
 use crate::variants::Info;
@@ -16,7 +16,7 @@ fn made_up(info: &'static Info, hyper: Hyper) -> Model {
     let mut rng = crate::Rng::seed_from_u64(1);
     let mut params = architecture
         .init(
-            (&Binding::autoencoder(3), BiasStart::Median),
+            (&IoSpec::autoencoder(3), BiasStart::Median),
             5,
             &rows,
             &mut rng,
@@ -165,15 +165,15 @@ fn a_wrong_shape_names_the_tensor() {
 /// Whatever a sparse architecture is bound as, its model comes back as it was, and computes the same.
 #[test]
 fn every_binding_reads_back_as_itself() {
-    let transcoder = || Binding::new(&[3], Some(2)).unwrap();
-    let bindings = [
-        Binding::autoencoder(3).centred(false),
-        Binding::new(&[1, 2], None).unwrap(),
+    let transcoder = || IoSpec::new(&[3], Some(2)).unwrap();
+    let io_specs = [
+        IoSpec::autoencoder(3).centred(false),
+        IoSpec::new(&[1, 2], None).unwrap(),
         transcoder(),
         transcoder().skipping(true),
     ];
     for info in variants::VARIANTS {
-        for binding in &bindings {
+        for io in &io_specs {
             let given = info.dial.filter(|dial| dial.option == "k");
             let given = given.map(|_| ("k", "2".to_owned()));
             let hyper = Hyper::check(info.options, given).unwrap();
@@ -183,25 +183,25 @@ fn every_binding_reads_back_as_itself() {
                 _ => continue,
             }
             let mut rng = crate::Rng::seed_from_u64(1);
-            let rows = Memory::new("rows", binding.row(), vec![0.5; 4 * binding.row()]);
+            let rows = Memory::new("rows", io.row(), vec![0.5; 4 * io.row()]);
             let mut params = architecture
-                .init((binding, BiasStart::Median), 6, &rows, &mut rng)
+                .init((io, BiasStart::Median), 6, &rows, &mut rng)
                 .unwrap();
             params.get_mut("b_enc").fill(0.75);
-            if binding.skip {
+            if io.skip {
                 params.get_mut("w_skip")[1] = 7.0;
             }
-            let target = binding.target().map(Pipeline::identity);
-            let bound = (binding.clone(), params);
-            let pipeline = Pipeline::identity(binding.d_in());
+            let target = io.target().map(Pipeline::identity);
+            let bound = (io.clone(), params);
+            let pipeline = Pipeline::identity(io.d_in());
             let model = Model::bound(info, hyper, bound, pipeline, target).unwrap();
             let folder = tempfile::tempdir().unwrap();
             save(&model, folder.path()).unwrap();
             let back = load(folder.path()).unwrap();
-            assert_eq!((&back.binding, back.params()), (binding, model.params()));
+            assert_eq!((&back.io, back.params()), (io, model.params()));
             let x = [0.25, -1.0, 2.0];
             assert_eq!(back.reconstruct(&x), model.reconstruct(&x), "{}", info.name);
-            assert_eq!(back.reconstruct(&x).len(), binding.d_out());
+            assert_eq!(back.reconstruct(&x).len(), io.d_out());
         }
     }
 }

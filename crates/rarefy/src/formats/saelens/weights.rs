@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::binding::Binding;
 use crate::data::{Element, transpose};
+use crate::io_spec::IoSpec;
 use crate::model::Model;
 use crate::params::{Layout, Params};
 use crate::tensors::{Reader, Writer};
@@ -16,7 +16,9 @@ const SHARED_THRESHOLD: &str = "topk_threshold";
 /// What `SAELens` calls the bias beside `W_enc`.
 fn bias_abroad(architecture: &Architecture) -> &'static str {
     match architecture {
-        Architecture::Sparse(sparse) if sparse.abroad() == variants::Abroad::Gated => "b_gate",
+        Architecture::Sparse(sparse) if sparse.saelens_kind() == variants::SaelensKind::Gated => {
+            "b_gate"
+        }
         _ => "b_enc",
     }
 }
@@ -34,8 +36,8 @@ fn pursues(architecture: &Architecture) -> bool {
 }
 
 pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
-    let (binding, d_sae) = (&model.binding, model.d_sae);
-    let (d_in, d_out) = (binding.d_in(), binding.d_out());
+    let (io, d_sae) = (&model.io, model.d_sae);
+    let (d_in, d_out) = (io.d_in(), io.d_out());
     let params = model.params();
     let w_enc = params.get("w_enc");
     let w_dec = params.find("w_dec").unwrap_or(w_enc);
@@ -46,7 +48,7 @@ pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
     }
     file.tensor("W_dec", &[d_sae, d_out], w_dec);
     file.vector("b_dec", params.get("b_dec"));
-    if binding.skip {
+    if io.skip {
         file.tensor("W_skip", &[d_out, d_in], params.get("w_skip"));
     }
     for block in own_blocks(params.layout()) {
@@ -60,11 +62,11 @@ pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
 pub(super) fn load(
     path: &Path,
     architecture: &Architecture,
-    binding: &Binding,
+    io: &IoSpec,
     d_sae: usize,
 ) -> Result<Params> {
-    let (d_in, d_out) = (binding.d_in(), binding.d_out());
-    let layout = &architecture.layout(binding, d_sae);
+    let (d_in, d_out) = (io.d_in(), io.d_out());
+    let layout = &architecture.layout(io, d_sae);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = Reader::new(path, &bytes)?;
     let pursues = pursues(architecture);

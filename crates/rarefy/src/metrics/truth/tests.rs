@@ -14,7 +14,7 @@ fn model(w_enc: &[f32], w_dec: &[f32], b: (f32, &[f32]), pipeline: Pipeline) -> 
     let hyper = Hyper::check(info.options, [("k", d_sae.to_string())]).unwrap();
     let architecture = (info.build)(&hyper).unwrap();
     let mut params = crate::params::Params::zeros(
-        &architecture.layout(&crate::binding::Binding::autoencoder(d_in), d_sae),
+        &architecture.layout(&crate::io_spec::IoSpec::autoencoder(d_in), d_sae),
     );
     params.get_mut("w_enc").copy_from_slice(w_enc);
     params.get_mut("w_dec").copy_from_slice(w_dec);

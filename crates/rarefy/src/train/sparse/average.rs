@@ -47,9 +47,7 @@ fn averaged(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Option<Param
     let mut params = state.params.clone();
     params.values_mut().copy_from_slice(&values);
     if plan.decoder_norm == DecoderNorm::Unit {
-        let rows = params
-            .get_mut("w_dec")
-            .chunks_exact_mut(plan.binding.d_out());
+        let rows = params.get_mut("w_dec").chunks_exact_mut(plan.io.d_out());
         rows.for_each(normalise_row);
     }
     if sparse.pursues() {

@@ -9,7 +9,7 @@ use rayon::prelude::*;
 
 use super::blocks::{Blocks, Shape};
 use super::reading::Reading;
-use super::step::{Settings, Step};
+use super::step::{Step, StepSettings};
 use crate::config::DecoderNorm;
 use crate::data::transpose;
 use crate::params::Params;
@@ -25,9 +25,9 @@ pub(super) struct Found {
     pub(super) norms: [f64; 2],
 }
 
-impl Step<'_> {
+impl Step {
     /// Gradients of everything.
-    pub(super) fn backward(&mut self, params: &Params, settings: &Settings, n: usize) -> Found {
+    pub(super) fn backward(&mut self, params: &Params, settings: &StepSettings, n: usize) -> Found {
         self.main.weigh();
         self.measure_norms(params);
         let mut gradient = std::mem::take(&mut self.gradient);
@@ -86,7 +86,7 @@ impl Step<'_> {
             let columns = sums.iter_mut().zip(second.weighted_columns());
             columns.for_each(|(sum, column)| *sum += second.scale * column);
         }
-        for panel in panels.iter().filter(|_| self.binding.centre) {
+        for panel in panels.iter().filter(|_| self.io.centre) {
             let through = sums.iter_mut().zip(&panel.through_b_dec);
             through.for_each(|(sum, t)| *sum -= f64::from(*t));
         }
@@ -148,7 +148,7 @@ struct Panel {
 
 /// Everything that the gradient of one latent depends on.
 struct Latents<'a> {
-    step: &'a Step<'a>,
+    step: &'a Step,
     batch: &'a SparseBatch<'a>,
     row_sum: Vec<f64>,
 }
@@ -339,7 +339,7 @@ impl Latents<'_> {
         }
         if terms.by_norm != 0.0 {
             let mut rest = &mut *one.d_dec;
-            for part in step.binding.parts(w_dec) {
+            for part in step.io.parts(w_dec) {
                 let (d_dec, others) = rest.split_at_mut(part.len());
                 let length = dot(part, part).sqrt();
                 if length > 0.0 {

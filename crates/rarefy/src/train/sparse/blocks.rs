@@ -1,6 +1,6 @@
 //! The blocks of a sparse model inside one flat vector: parameters, gradient or moments.
 
-use crate::binding::Binding;
+use crate::io_spec::IoSpec;
 
 /// The blocks; both matrices have a row for each latent, of `d_in` and of `d_out` values.
 pub(super) struct Blocks<T> {
@@ -24,12 +24,12 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    pub(super) fn new(binding: &Binding, d_sae: usize) -> Self {
+    pub(super) fn new(io: &IoSpec, d_sae: usize) -> Self {
         Self {
-            d_in: binding.d_in(),
-            d_out: binding.d_out(),
+            d_in: io.d_in(),
+            d_out: io.d_out(),
             d_sae,
-            skip: binding.skip,
+            skip: io.skip,
         }
     }
 

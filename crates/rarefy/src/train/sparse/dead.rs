@@ -13,7 +13,7 @@ use crate::variants::{Aux, AuxUnit, Rank};
 /// Rows whose pre-activations of all dead latents are there together.
 const ROWS: usize = 64;
 
-impl Step<'_> {
+impl Step {
     /// Their largest pre-activations, decoded without `b_dec`, against the residual, which counts as
     /// data here.
     pub(super) fn explain_rest(&mut self, params: &Params, n: usize) {

@@ -17,15 +17,15 @@ use rarefy_kernels::vector::dot;
 
 use super::blocks::{Blocks, Shape};
 use super::step::Step;
-use crate::binding::Binding;
 use crate::config::Recipe;
 use crate::data::Source;
 use crate::engine::Encoder;
+use crate::io_spec::IoSpec;
 use crate::optim::Descent;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::train::State;
-use crate::variants::Now;
+use crate::variants::StepSchedule;
 use crate::{Result, Rng};
 
 /// Rows whose loss is looked at, at most. Bricken et al. took 819,200 and had 131,072 latents to revive.
@@ -59,11 +59,11 @@ pub(super) fn resample(
         Rng::seed_from_u64(train.seed ^ (state.step as u64).wrapping_mul(0xD1B5_4A32_D192_ED03));
     let drawn = match train.resample {
         Recipe::DictionaryLearning => {
-            let errors = step.errors(plan.course.now(state.step), &state.params, batch);
+            let errors = step.errors(plan.schedules.now(state.step), &state.params, batch);
             let chances = errors.into_iter().map(f64::sqrt).collect();
             rows_of(
                 batch,
-                plan.binding.row(),
+                plan.io.row(),
                 &draw(chances, latents.len(), &mut rng),
             )
         }
@@ -77,7 +77,7 @@ pub(super) fn resample(
             for places in places.chunks(plan.batch) {
                 rows.resize(places.len() * data.d_in(), 0.0);
                 data.gather(places, &mut rows)?;
-                let errors = step.errors(plan.course.now(state.step), &state.params, &rows);
+                let errors = step.errors(plan.schedules.now(state.step), &state.params, &rows);
                 chances.extend(errors.into_iter().map(|error| error * error));
             }
             let drawn = draw(chances, latents.len(), &mut rng);
@@ -92,7 +92,7 @@ pub(super) fn resample(
     let revived = revive(
         params,
         descent,
-        (&plan.binding, own),
+        (&plan.io, own),
         &dead,
         &drawn,
         train.resample,
@@ -101,7 +101,7 @@ pub(super) fn resample(
         state.since_fired[j] = 0;
     }
     if let Some(ema) = &mut state.ema {
-        let shape = Shape::new(&plan.binding, dead.len());
+        let shape = Shape::new(&plan.io, dead.len());
         begin_anew(ema, state.params.values(), shape, &latents[..revived]);
     }
     step.encoder = Encoder::new(&state.params);
@@ -115,7 +115,7 @@ pub(super) fn resample(
 ///
 /// # Example
 /// ```
-/// use rarefy::binding::Binding;
+/// use rarefy::io_spec::IoSpec;
 /// use rarefy::config::Recipe;
 /// use rarefy::optim::Descent;
 /// use rarefy::optim::descent::Rule;
@@ -125,7 +125,7 @@ pub(super) fn resample(
 /// let mut params = Params::zeros(&Layout::new(&blocks));
 /// params.get_mut("w_enc").copy_from_slice(&[6.0, 8.0, 1.0, 1.0]); // the first is 10 long
 /// let mut adam = Descent::new(Rule::ADAM, params.values());
-/// let bound = (&Binding::autoencoder(2), &[][..]);
+/// let bound = (&IoSpec::autoencoder(2), &[][..]);
 /// let revived = revive(&mut params, &mut adam, bound, &[false, true], &[0.0, 3.0], Recipe::Anthropic);
 /// assert_eq!(revived, 1);
 /// assert_eq!(params.get("w_dec"), [0.0, 0.0, 0.0, 1.0]);
@@ -134,7 +134,7 @@ pub(super) fn resample(
 pub fn revive(
     params: &mut Params,
     descent: &mut Descent,
-    (binding, own): (&Binding, &[(&'static str, f32)]),
+    (io, own): (&IoSpec, &[(&'static str, f32)]),
     dead: &[bool],
     rows: &[f32],
     recipe: Recipe,
@@ -142,16 +142,16 @@ pub fn revive(
     let length = SHARE * mean_length(params, dead);
     let latents = (0..dead.len()).filter(|&j| dead[j]);
     let b_dec = params.get("b_dec").to_vec();
-    let shape = Shape::new(binding, dead.len());
+    let shape = Shape::new(io, dead.len());
     let (d_in, d_out) = (shape.d_in, shape.d_out);
     let mut revived = 0;
-    for (j, row) in latents.zip(rows.chunks_exact(binding.row())) {
-        let target = &row[binding.target_start()..];
+    for (j, row) in latents.zip(rows.chunks_exact(io.row())) {
+        let target = &row[io.target_start()..];
         let (x, y) = match recipe {
             Recipe::DictionaryLearning => (row[..d_in].to_vec(), target.to_vec()),
             Recipe::Anthropic => {
                 let y: Vec<f32> = target.iter().zip(&b_dec).map(|(y, b)| y - b).collect();
-                let x = if binding.transcodes() {
+                let x = if io.transcodes() {
                     row[..d_in].to_vec()
                 } else {
                     y.clone()
@@ -247,10 +247,10 @@ fn draw(chances: Vec<f64>, count: usize, rng: &mut Rng) -> Vec<usize> {
     keys.into_iter().take(count).map(|(_, at)| at).collect()
 }
 
-impl Step<'_> {
+impl Step {
     /// Sum over outputs of the squared error of each row.
-    fn errors(&mut self, now: Now, params: &Params, rows: &[f32]) -> Vec<f64> {
-        let n = rows.len() / self.binding.row();
+    fn errors(&mut self, now: StepSchedule, params: &Params, rows: &[f32]) -> Vec<f64> {
+        let n = rows.len() / self.io.row();
         self.encode(now, params, rows);
         self.decode(params, rows, n);
         let d_out = self.shape.d_out;

@@ -19,29 +19,31 @@
 //! gradient.) No sum depends on the number of threads: partial sums belong to a panel of latents or to
 //! a few rows and are added in order.
 
+use std::sync::Arc;
+
 use rayon::prelude::*;
 
 use super::backward::Found;
 use super::blocks::{Blocks, Shape};
 use super::reading::Reading;
 use super::unroll::Unrolled;
-use crate::binding::Binding;
 use crate::codes::Codes;
 use crate::config::DecoderNorm;
 use crate::engine::{Centred, Encoder, centre, skip};
+use crate::io_spec::IoSpec;
 use crate::optim::Descent;
 use crate::params::Params;
-use crate::variants::{Now, RowTerms, Sparse, SparseBatch};
+use crate::variants::{RowTerms, Sparse, SparseBatch, StepSchedule};
 
 /// What a step is told.
 #[derive(Debug, Clone, Copy)]
-pub struct Settings {
+pub struct StepSettings {
     /// Learning rate of this step.
     pub lr: f64,
     /// Largest norm of the gradient.
     pub clip: Option<f64>,
     /// What changes in the course of a run.
-    pub now: Now,
+    pub now: StepSchedule,
 }
 
 /// What a step found, before it changed anything.
@@ -83,10 +85,10 @@ pub enum Stage {
 }
 
 /// The buffers of a step and the encoder, kept from step to step.
-pub struct Step<'a> {
-    pub(super) sparse: &'a dyn Sparse,
+pub struct Step {
+    pub(super) sparse: Arc<dyn Sparse>,
     pub(super) shape: Shape,
-    pub(super) binding: Binding,
+    pub(super) io: IoSpec,
     pub(super) norm: DecoderNorm,
     pub(super) encoder: Encoder,
     /// `x - b_dec`, or x, `[n, d_in]`.
@@ -114,7 +116,7 @@ pub struct Step<'a> {
     pub(super) touched: Vec<bool>,
 }
 
-impl<'a> Step<'a> {
+impl Step {
     /// Buffers for a model of this size; the encoder is quantised here and after each step.
     ///
     /// `norm` says what holds decoder rows: kept at length 1, with gradients perpendicular to them; free; or free
@@ -123,18 +125,13 @@ impl<'a> Step<'a> {
     ///
     /// # Panics
     /// If the parameters are of other sizes than the binding.
-    pub fn new(
-        sparse: &'a dyn Sparse,
-        binding: &Binding,
-        norm: DecoderNorm,
-        params: &Params,
-    ) -> Self {
+    pub fn new(sparse: &Arc<dyn Sparse>, io: &IoSpec, norm: DecoderNorm, params: &Params) -> Self {
         let d_sae = params.get("b_enc").len();
         assert_eq!(
             (params.get("w_enc").len(), params.get("b_dec").len()),
-            (d_sae * binding.d_in(), binding.d_out()),
+            (d_sae * io.d_in(), io.d_out()),
             "parameters of another {}",
-            binding.name()
+            io.name()
         );
         let levels = sparse.levels(d_sae);
         let readings = if sparse.aux().by_level {
@@ -144,9 +141,9 @@ impl<'a> Step<'a> {
         };
         let model = (norm == DecoderNorm::Rescale).then(|| params.clone());
         let mut step = Self {
-            sparse,
-            shape: Shape::new(binding, d_sae),
-            binding: binding.clone(),
+            sparse: Arc::clone(sparse),
+            shape: Shape::new(io, d_sae),
+            io: io.clone(),
             norm,
             encoder: Encoder::new(params),
             centred: Vec::new(),
@@ -180,7 +177,7 @@ impl<'a> Step<'a> {
         descent: &mut Descent,
         since_fired: &mut [u64],
         x: &[f32],
-        settings: &Settings,
+        settings: &StepSettings,
     ) -> Report {
         self.run_watched(params, descent, since_fired, x, settings, &mut |_| {})
     }
@@ -196,10 +193,10 @@ impl<'a> Step<'a> {
         descent: &mut Descent,
         since_fired: &mut [u64],
         x: &[f32],
-        settings: &Settings,
+        settings: &StepSettings,
         done: &mut dyn FnMut(Stage),
     ) -> Report {
-        let n = x.len() / self.binding.row();
+        let n = x.len() / self.io.row();
         let other = self.model.take();
         let model = other.as_ref().unwrap_or(params);
         self.encode(settings.now, model, x);
@@ -235,13 +232,13 @@ impl<'a> Step<'a> {
         gradient
     }
 
-    pub(super) fn encode(&mut self, now: Now, params: &Params, x: &[f32]) {
-        if self.binding.centre {
+    pub(super) fn encode(&mut self, now: StepSchedule, params: &Params, x: &[f32]) {
+        if self.io.centre {
             self.centred.resize(x.len(), 0.0);
             centre(x, params.get("b_dec"), &mut self.centred);
         } else {
             self.centred.clear();
-            let rows = x.chunks_exact(self.binding.row());
+            let rows = x.chunks_exact(self.io.row());
             rows.for_each(|row| self.centred.extend_from_slice(&row[..self.shape.d_in]));
         }
         let rows = Centred {
@@ -253,7 +250,7 @@ impl<'a> Step<'a> {
         let codes = &mut self.main.codes;
         self.sparse.encode(now, params, &self.encoder, &rows, codes);
         self.main.pre.extend_from_slice(&codes.values);
-        let (sparse, pre) = (self.sparse, &self.main.pre);
+        let (sparse, pre) = (&self.sparse, &self.main.pre);
         for ends in codes.offsets.windows(2) {
             let row = ends[0]..ends[1];
             let values = &mut codes.values[row.clone()];
@@ -267,7 +264,7 @@ impl<'a> Step<'a> {
         if self.shape.skip {
             skip(params, &self.centred, &mut self.base);
         }
-        let (base, wide, start) = (&self.base, self.binding.row(), self.binding.target_start());
+        let (base, wide, start) = (&self.base, self.io.row(), self.io.target_start());
         let row = |i: usize| {
             let base = base.get(i * d_out..(i + 1) * d_out).unwrap_or(b_dec);
             (&x[i * wide + start..(i + 1) * wide], base)
@@ -309,13 +306,18 @@ impl<'a> Step<'a> {
     pub(super) fn measure_norms(&mut self, params: &Params) {
         if self.sparse.wants_norms() {
             let rows = params.get("w_dec").par_chunks_exact(self.shape.d_out);
-            let norms = rows.map(|row| self.binding.length(row) as f32);
+            let norms = rows.map(|row| self.io.length(row) as f32);
             norms.collect_into_vec(&mut self.norms);
         }
     }
 
     /// What the architecture sees of the batch.
-    pub(super) fn batch<'b>(&'b self, params: &'b Params, now: Now, n: usize) -> SparseBatch<'b> {
+    pub(super) fn batch<'b>(
+        &'b self,
+        params: &'b Params,
+        now: StepSchedule,
+        n: usize,
+    ) -> SparseBatch<'b> {
         let mut batch = SparseBatch {
             now,
             n,

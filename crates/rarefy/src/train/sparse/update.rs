@@ -5,7 +5,7 @@ use rarefy_kernels::sparse::normalise_row;
 use rayon::prelude::*;
 
 use super::blocks::Blocks;
-use super::step::{Settings, Step};
+use super::step::{Step, StepSettings};
 use crate::config::DecoderNorm;
 use crate::engine::Encoder;
 use crate::optim::Descent;
@@ -13,14 +13,14 @@ use crate::optim::descent::Move;
 use crate::params::Params;
 use crate::variants::rescale;
 
-impl Step<'_> {
+impl Step {
     /// Clipping, Adam, the decoder's norm and the encoder's bytes, panel by panel.
     pub(super) fn update(
         &mut self,
         params: &mut Params,
         descent: &mut Descent,
         norm: f64,
-        settings: &Settings,
+        settings: &StepSettings,
     ) {
         let (shape, tied) = (self.shape, self.sparse.pursues());
         let (unit, rescaling) = (

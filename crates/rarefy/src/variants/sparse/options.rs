@@ -2,7 +2,7 @@
 
 use super::{Aux, AuxUnit, Rank, Threshold};
 use crate::variants::{
-    Batching, Defaults, Dial, Hyper, Kind, OptionInfo, Resolved, Setting, Settings,
+    Batching, Defaults, Dial, DialSettings, Hyper, Kind, OptionInfo, Resolved, Setting,
 };
 use crate::{Error, Result};
 
@@ -28,12 +28,12 @@ pub(in crate::variants) const PENALISED: Defaults = Defaults {
 
 pub(in crate::variants) const K_DIAL: Dial = Dial {
     option: "k",
-    settings: Settings::These(&["8", "16", "32", "64", "128"]),
+    settings: DialSettings::These(&["8", "16", "32", "64", "128"]),
 };
 
 pub(in crate::variants) const L1_DIAL: Dial = Dial {
     option: "l1",
-    settings: Settings::Times(&[2.0, 1.4, 1.0, 0.5, 0.25]),
+    settings: DialSettings::Times(&[2.0, 1.4, 1.0, 0.5, 0.25]),
 };
 
 pub(in crate::variants) const ROW_K: OptionInfo = OptionInfo {

@@ -4,8 +4,8 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::Sparse;
-use crate::binding::Binding;
 use crate::data::{Source, spread};
+use crate::io_spec::IoSpec;
 use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
@@ -33,20 +33,20 @@ const MEDIAN_ROWS: usize = 1 << 15;
 /// are brought to the scale of what is to be written. `W_skip` starts from 0.
 pub(in crate::variants) fn init(
     sparse: &dyn Sparse,
-    (binding, start): (&Binding, BiasStart),
+    (io, start): (&IoSpec, BiasStart),
     layout: &Layout,
     rows: &dyn Source,
     rng: &mut Rng,
 ) -> Result<Params> {
     let mut params = Params::zeros(layout);
-    let (d_in, d_out) = (binding.d_in(), binding.d_out());
-    let (inputs, targets) = binding.split(&spread(rows, MEDIAN_ROWS)?);
+    let (d_in, d_out) = (io.d_in(), io.d_out());
+    let (inputs, targets) = io.split(&spread(rows, MEDIAN_ROWS)?);
     let middle = middle(start, &targets, d_out);
     set(params.get_mut("b_dec"), &middle);
     directions(params.get_mut("w_dec"), d_out, rng);
     let d_sae = params.get("b_enc").len();
     let mut scale = sparse.encoder_start(d_out, d_sae);
-    if binding.transcodes() {
+    if io.transcodes() {
         directions(params.get_mut("w_enc"), d_in, rng);
         let from = deviation(&inputs, d_in);
         if from > 0.0 {
@@ -57,8 +57,8 @@ pub(in crate::variants) fn init(
         params.get_mut("w_enc").copy_from_slice(&w_dec);
     }
     params.get_mut("w_enc").iter_mut().for_each(|w| *w *= scale);
-    if !binding.centre {
-        let of_inputs = if binding.transcodes() {
+    if !io.centre {
+        let of_inputs = if io.transcodes() {
             self::middle(start, &inputs, d_in)
         } else {
             middle

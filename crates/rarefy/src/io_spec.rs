@@ -21,18 +21,18 @@ use crate::{Error, Result};
 ///
 /// # Example
 /// ```
-/// use rarefy::binding::Binding;
-/// let cross = Binding::new(&[3, 2], None)?;
+/// use rarefy::io_spec::IoSpec;
+/// let cross = IoSpec::new(&[3, 2], None)?;
 /// assert_eq!((cross.d_in(), cross.d_out(), cross.row()), (5, 5, 5));
 /// // A decoder row of two parts, (3, 0, 4) and (0, 2), is 5 + 2 long.
 /// assert_eq!(cross.length(&[3.0, 0.0, 4.0, 0.0, 2.0]), 7.0);
-/// let transcoder = Binding::new(&[3], Some(4))?;
+/// let transcoder = IoSpec::new(&[3], Some(4))?;
 /// assert_eq!((transcoder.d_in(), transcoder.d_out(), transcoder.row()), (3, 4, 7));
 /// assert!(!transcoder.centre); // b_dec has other values than a row
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Binding {
+pub struct IoSpec {
     inputs: Vec<usize>,
     target: Option<usize>,
     /// Whether the encoder takes `b_dec` off the rows.
@@ -41,7 +41,7 @@ pub struct Binding {
     pub skip: bool,
 }
 
-impl Binding {
+impl IoSpec {
     /// Rows of `d_in` values, encoded and decoded.
     pub fn autoencoder(d_in: usize) -> Self {
         Self {

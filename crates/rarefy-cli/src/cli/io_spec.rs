@@ -8,7 +8,7 @@ use crate::layers::steps;
 
 /// A target, further inputs, and what they change of the model.
 #[derive(Args)]
-pub struct BindingArgs {
+pub struct IoArgs {
     /// What a transcoder is to predict from each row: other data of as many rows (`FILE::MEMBER` names a member).
     #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub target: Option<String>,
@@ -26,7 +26,7 @@ pub struct BindingArgs {
     pub centre: Option<bool>,
 }
 
-impl BindingArgs {
+impl IoArgs {
     /// Puts what was given into a layer of the configuration.
     pub fn put(&self, layer: &mut Table) {
         let with = self.with.iter().cloned().map(Value::String);

@@ -4,9 +4,9 @@ use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
 use rarefy::Rng;
-use rarefy::binding::Binding;
 use rarefy::config;
 use rarefy::data::{Memory, Source, survey};
+use rarefy::io_spec::IoSpec;
 use rarefy::metrics;
 use rarefy::model::Model;
 use rarefy::params::Params;
@@ -27,8 +27,8 @@ fn transcoders_of_saelens_give_the_same_here() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = folder.join("tests/golden/transcoders").join(architecture);
         let model = Model::load(&folder).unwrap();
-        assert_eq!((model.binding.d_in(), model.binding.d_out()), (5, 4));
-        assert_eq!(model.binding.skip, skip);
+        assert_eq!((model.io.d_in(), model.io.d_out()), (5, 4));
+        assert_eq!(model.io.skip, skip);
         let bytes = std::fs::read(folder.join("outputs.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let values = |name: &str| -> Vec<f32> {
@@ -105,10 +105,10 @@ fn truth(linear: f32) -> Truth {
     }
 }
 
-fn plan(text: &str, rows: &Memory, binding: Binding) -> Plan {
+fn plan(text: &str, rows: &Memory, io: IoSpec) -> Plan {
     let text = format!("{text}\n[train]\nbatch = 512\nlr = 0.003\nsteps = 1500");
     let config = config::merge(&[text.parse().unwrap()]).unwrap();
-    Plan::bound(&config, &survey(rows).unwrap(), binding).unwrap()
+    Plan::bound(&config, &survey(rows).unwrap(), io).unwrap()
 }
 
 fn trained(plan: &Plan, rows: &Memory) -> Params {
@@ -135,14 +135,14 @@ fn found(directions: &[f32], width: usize, w_dec: &[f32], (wide, start): (usize,
 #[test]
 fn a_transcoder_finds_what_features_do_to_its_target() {
     let truth = truth(0.0);
-    let binding = Binding::new(&[D_IN], Some(D_OUT)).unwrap();
+    let io = IoSpec::new(&[D_IN], Some(D_OUT)).unwrap();
     let text = "[model]\narch = 'topk'\nlatents = 48\noptions = { k = 2 }";
-    let plan = plan(text, &truth.rows, binding.clone());
+    let plan = plan(text, &truth.rows, io.clone());
     let params = trained(&plan, &truth.rows);
     let outputs = found(&truth.second, D_OUT, params.get("w_dec"), (D_OUT, 0));
     assert!(outputs > 0.97, "{outputs}");
     let target = Some(Pipeline::identity(D_OUT));
-    let bound = (binding, params);
+    let bound = (io, params);
     let model = Model::bound(
         plan.info,
         plan.hyper,
@@ -159,13 +159,13 @@ fn a_transcoder_finds_what_features_do_to_its_target() {
 #[test]
 fn a_skip_transcoder_finds_the_matrix() {
     let truth = truth(1.0);
-    let binding = Binding::new(&[D_IN], Some(D_OUT)).unwrap();
+    let io = IoSpec::new(&[D_IN], Some(D_OUT)).unwrap();
     let error = |skip: bool| {
         let text = format!(
             "[model]\narch = 'relu'\nlatents = 48\nskip = {skip}\noptions = {{ l1 = 0.05 }}"
         );
-        let plan = plan(&text, &truth.rows, binding.clone());
-        assert_eq!(plan.binding.skip, skip);
+        let plan = plan(&text, &truth.rows, io.clone());
+        assert_eq!(plan.io.skip, skip);
         let params = trained(&plan, &truth.rows);
         if skip {
             let w_skip = params.get("w_skip");
@@ -174,7 +174,7 @@ fn a_skip_transcoder_finds_the_matrix() {
             assert!((dot / size - 1.0).abs() < 0.3, "{}", dot / size);
         }
         let target = Some(Pipeline::identity(D_OUT));
-        let bound = (plan.binding, params);
+        let bound = (plan.io, params);
         let input = Pipeline::identity(D_IN);
         let model = Model::bound(plan.info, plan.hyper, bound, input, target).unwrap();
         metrics::evaluate(&model, &truth.rows).unwrap().mse
@@ -186,16 +186,16 @@ fn a_skip_transcoder_finds_the_matrix() {
 #[test]
 fn a_crosscoder_finds_each_feature_in_both_inputs() {
     let truth = truth(0.0);
-    let binding = Binding::new(&[D_IN, D_OUT], None).unwrap();
+    let io = IoSpec::new(&[D_IN, D_OUT], None).unwrap();
     let text = "[model]\narch = 'topk'\nlatents = 32\noptions = { k = 2 }";
-    let plan = plan(text, &truth.rows, binding.clone());
+    let plan = plan(text, &truth.rows, io.clone());
     let params = trained(&plan, &truth.rows);
     let wide = D_IN + D_OUT;
     let first = found(&truth.first, D_IN, params.get("w_dec"), (wide, 0));
     let second = found(&truth.second, D_OUT, params.get("w_dec"), (wide, D_IN));
     assert!(first > 0.97 && second > 0.97, "{first} {second}");
     let input = Pipeline::identity(wide);
-    let model = Model::bound(plan.info, plan.hyper, (binding, params), input, None).unwrap();
+    let model = Model::bound(plan.info, plan.hyper, (io, params), input, None).unwrap();
     let evaluation = metrics::evaluate(&model, &truth.rows).unwrap();
     let by_input = &evaluation.explained_variance_by_input;
     assert!(
@@ -217,10 +217,10 @@ fn where_b_dec_is_not_taken_off_the_bias_does_it() {
     let values = |centre: bool| {
         let text = format!("[model]\narch = 'relu'\nlatents = 24\ncentre = {centre}");
         let wide = D_IN + D_OUT;
-        let plan = plan(&text, &truth.rows, Binding::autoencoder(wide));
-        assert_eq!(plan.binding.centre, centre);
+        let plan = plan(&text, &truth.rows, IoSpec::autoencoder(wide));
+        assert_eq!(plan.io.centre, centre);
         let params = State::new(&plan, &truth.rows, None).unwrap().params;
-        let bound = (plan.binding, params);
+        let bound = (plan.io, params);
         let model = Model::bound(plan.info, plan.hyper, bound, Pipeline::identity(wide), None);
         model
             .unwrap()
@@ -235,9 +235,9 @@ fn where_b_dec_is_not_taken_off_the_bias_does_it() {
 fn resumed_runs_of_every_binding_are_bit_equal() {
     let truth = truth(0.5);
     let folder = tempfile::tempdir().unwrap();
-    let transcoder = || Binding::new(&[D_IN], Some(D_OUT)).unwrap();
-    let cross = || Binding::new(&[D_IN, D_OUT], None).unwrap();
-    for (options, binding) in [
+    let transcoder = || IoSpec::new(&[D_IN], Some(D_OUT)).unwrap();
+    let cross = || IoSpec::new(&[D_IN, D_OUT], None).unwrap();
+    for (options, io) in [
         (
             "arch = 'batch-topk'\nskip = true\noptions = { k = 2 }",
             transcoder(),
@@ -251,7 +251,7 @@ fn resumed_runs_of_every_binding_are_bit_equal() {
             );
             let config = config::merge(&[text.parse().unwrap()]).unwrap();
             let known = survey(&truth.rows).unwrap();
-            let plan = Plan::bound(&config, &known, binding.clone()).unwrap();
+            let plan = Plan::bound(&config, &known, io.clone()).unwrap();
             let start = match from {
                 Some(path) => State::load(path, &plan).unwrap(),
                 None => State::new(&plan, &truth.rows, None).unwrap(),

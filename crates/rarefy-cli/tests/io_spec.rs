@@ -28,7 +28,7 @@ fn a_transcoder_is_trained_measured_and_used() {
     ));
     assert_eq!((&whole["rows"], &whole["steps"]), (&400.into(), &40.into()));
     let inspected = place.json("inspect run --json");
-    assert_eq!(inspected["binding"], "transcoder");
+    assert_eq!(inspected["io"], "transcoder");
     assert_eq!(
         (&inspected["d_in"], &inspected["d_out"]),
         (&6.into(), &4.into())
@@ -51,10 +51,7 @@ fn a_transcoder_is_trained_measured_and_used() {
     );
 
     place.ok(&format!("{train} --skip --out skip -q"));
-    assert_eq!(
-        place.json("inspect skip --json")["binding"],
-        "skip transcoder"
-    );
+    assert_eq!(place.json("inspect skip --json")["io"], "skip transcoder");
     place.ok("encode skip x.npy --out skip.npz");
 }
 

@@ -1,8 +1,8 @@
 //! What changes in the course of a run: the learning rate, what the penalty weighs, how many latents a row keeps.
 
 use crate::config::TrainConfig;
-use crate::optim::{Schedule, Shape};
-use crate::variants::{Architecture, Defaults, Now};
+use crate::optim::{LrShape, Schedule};
+use crate::variants::{Architecture, Defaults, StepSchedule};
 use crate::{Error, Result};
 
 /// Parts in which a norm's p comes down, each as long as the others: `dictionary_learning`'s default.
@@ -10,7 +10,7 @@ pub const UPDATES: usize = 10;
 
 /// Everything that is a function of the step alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Course {
+pub struct Schedules {
     /// The learning rate.
     pub schedule: Schedule,
     /// Steps over which the sparsity penalty rises to its weight; 0 where there is none.
@@ -23,7 +23,7 @@ pub struct Course {
     pub p: Option<(f64, f64, usize)>,
 }
 
-impl Course {
+impl Schedules {
     pub(super) fn of(
         train: &TrainConfig,
         defaults: &Defaults,
@@ -31,8 +31,8 @@ impl Course {
         (steps, lr, d_sae): (usize, f64, usize),
     ) -> Result<Self> {
         let end = match train.lr_schedule {
-            Shape::Constant => 1.0,
-            Shape::Cosine => train.lr_end.map_or(0.1, |end| end / lr),
+            LrShape::Constant => 1.0,
+            LrShape::Cosine => train.lr_end.map_or(0.1, |end| end / lr),
         };
         if end > 1.0 {
             let most = format!("at most the learning rate that it falls from, {lr}");
@@ -82,13 +82,13 @@ impl Course {
     }
 
     /// What the architecture is told at a step, counted from 0.
-    pub fn now(&self, step: usize) -> Now {
+    pub fn now(&self, step: usize) -> StepSchedule {
         let done = |steps: usize| match steps {
             0 => 1.0,
             steps => (step as f64 / steps as f64).min(1.0),
         };
         let at = done(self.k_anneal);
-        Now {
+        StepSchedule {
             sparsity: done(self.sparsity_warmup),
             density: self.k_start * (1.0 - at) + at,
             p: None,
@@ -151,12 +151,12 @@ mod tests {
     /// sparsify 1.3.3, `get_current_k`: `round(initial (1 - step / steps) + final step / steps)`.
     #[test]
     fn k_goes_down_as_in_sparsify() {
-        let course = Course {
+        let schedules = Schedules {
             schedule: Schedule {
                 steps: 10,
                 warmup: 0,
                 decay: 0,
-                shape: Shape::Constant,
+                shape: LrShape::Constant,
                 end: 1.0,
             },
             sparsity_warmup: 4,
@@ -164,9 +164,9 @@ mod tests {
             k_anneal: 5,
             p: None,
         };
-        let k: Vec<usize> = (0..7).map(|step| course.now(step).k(4)).collect();
+        let k: Vec<usize> = (0..7).map(|step| schedules.now(step).k(4)).collect();
         assert_eq!(k, [40, 33, 26, 18, 11, 4, 4]);
-        let sparsity: Vec<f64> = (0..6).map(|step| course.now(step).sparsity).collect();
+        let sparsity: Vec<f64> = (0..6).map(|step| schedules.now(step).sparsity).collect();
         assert_eq!(sparsity, [0.0, 0.25, 0.5, 0.75, 1.0, 1.0]);
     }
 }
