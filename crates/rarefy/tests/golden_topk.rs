@@ -130,7 +130,7 @@ fn run(golden: &Golden, threads: usize) -> Run {
             panic!("both are sparse")
         };
         let mut step = Step::new(
-            sparse,
+            &sparse,
             &IoSpec::autoencoder(params.get("b_dec").len()),
             DecoderNorm::Unit,
             &params,
