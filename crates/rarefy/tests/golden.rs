@@ -10,6 +10,8 @@
 
 use std::path::{Path, PathBuf};
 
+use std::sync::Arc;
+
 use rarefy::Result;
 use rarefy::config::{Config, OptimizerKind};
 use rarefy::data::{self, Memory, OpenOptions, Source, survey};
@@ -48,7 +50,7 @@ fn assert_close(what: &str, got: f64, want: f64, relative: f64) {
 
 const RHO: &str = "0.05";
 
-fn kl(loss: &str, decoder: &str, beta: &str, weight_decay: &str) -> Box<dyn Variant> {
+fn kl(loss: &str, decoder: &str, beta: &str, weight_decay: &str) -> Arc<dyn Variant> {
     let info = variants::find("kl").unwrap();
     let given = [
         ("loss", loss),
