@@ -3,6 +3,8 @@
 //! Those that are guarded beside the code (the twin's golden values, the plan's refusals) are not
 //! repeated here.
 
+use std::sync::Arc;
+
 use rarefy::config::{self, Config};
 use rarefy::data::{self, Memory, Source, survey};
 use rarefy::metrics::{self, Evaluation};
@@ -18,7 +20,7 @@ use rarefy::variants::{self, Architecture, Batch, Hyper, Parts, Variant};
 const FORMS: [Form; 3] = [Form::Cached, Form::Recomputed, Form::Deferred];
 
 /// The architecture with a linear decoder, so that `w_dec = 0` makes the loss a constant.
-fn kl(options: &[(&str, &str)]) -> Box<dyn Variant> {
+fn kl(options: &[(&str, &str)]) -> Arc<dyn Variant> {
     let given = [("decoder", "linear"), ("rho", "0.05"), ("beta", "3")]
         .iter()
         .chain(options)
