@@ -1,5 +1,8 @@
 //! Transcoders and crosscoders: against SAELens's own, against the truth of made-up data, and against themselves.
 
+mod kept;
+
+use kept::Kept;
 use std::path::Path;
 
 use rand::{RngExt, SeedableRng};
