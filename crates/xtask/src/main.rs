@@ -25,6 +25,11 @@ enum Chore {
     Check,
     /// The rules that no other tool checks: module edges, file sizes, licences, links, sums.
     Tidy,
+    /// List doc comments, messages and test names that are not plain language.
+    Language {
+        /// Files or folders to check; all crates by default.
+        paths: Vec<PathBuf>,
+    },
     /// Write docs/reference.md from the program's own tables and help.
     Docs {
         /// Write nothing; fail if the file is not what it should be.
@@ -47,8 +52,11 @@ enum Chore {
     },
     /// Plant known errors in a copy of the tree, one at a time, and see the tests catch each.
     Mutants {
-        /// Only those with one of these words in their name or file.
+        /// Words of which an error's name or file must contain one; all errors by default.
         words: Vec<String>,
+        /// Build nothing; list the errors whose source line is not in the tree any more.
+        #[arg(long, conflicts_with = "words")]
+        applies: bool,
     },
 }
 
@@ -66,12 +74,14 @@ fn run(chore: Chore) -> Result<()> {
     match chore {
         Chore::Check => check::run(),
         Chore::Tidy => tidy::run(),
+        Chore::Language { paths } => tidy::language::list(&paths),
         Chore::Docs { check } => docs::run(check),
         Chore::Samples => python::samples(),
         Chore::Golden { peers: false } => python::golden(),
         Chore::Golden { peers: true } => python::peers(),
         Chore::Fetch { what } => python::fetch(&what),
-        Chore::Mutants { words } => mutants::run(&words),
+        Chore::Mutants { applies: true, .. } => mutants::applies(),
+        Chore::Mutants { words, .. } => mutants::run(&words),
     }
 }
 

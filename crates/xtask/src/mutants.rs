@@ -43,6 +43,18 @@ pub fn run(words: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Lists the errors whose source line is not in the tree, without a build.
+pub fn applies() -> Result<()> {
+    let lost = stale(|name| fs::read_to_string(root().join(name)).ok());
+    lost.iter().for_each(|line| println!("{line}"));
+    let all = MUTANTS.len() + ON_AVX512.len();
+    println!("{} of {all} planted errors apply", all - lost.len());
+    if !lost.is_empty() {
+        bail!("{} planted errors have no place in the source", lost.len());
+    }
+    Ok(())
+}
+
 impl Mutant {
     /// Whether one of the words is in its name or file, or there are none.
     fn is_meant(&self, words: &[String]) -> bool {

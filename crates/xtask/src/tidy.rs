@@ -1,6 +1,7 @@
 //! The rules that no other tool checks. ARCHITECTURE.md says what they are for.
 
 mod dependencies;
+pub mod language;
 mod modules;
 mod prose;
 mod vendored;
@@ -31,6 +32,7 @@ pub fn run() -> Result<()> {
     let mut faults = Vec::new();
     modules::check(&files, &mut faults);
     prose::check(&files, &mut faults);
+    language::check(&files, &mut faults);
     vendored::check(&root().join("data"), &mut faults)?;
     dependencies::check(&mut faults)?;
     faults.extend(mutants::stale(|name| {

@@ -162,7 +162,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a crosscoder's decoder row is as long as its first part",
-        file: "crates/rarefy/src/io.rs",
+        file: "crates/rarefy/src/io_spec.rs",
         from: "self.parts(decoder_row)",
         to: "self.parts(decoder_row).take(1)",
     },
@@ -427,8 +427,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "an explanation leaves out what revives dead latents",
         file: "crates/rarefy/src/explain/objective.rs",
-        from: "terms.extend(rest(setting, sparse));",
-        to: "let _ = rest(setting, sparse);",
+        from: "terms.extend(rest(setting, sparse.as_ref()));",
+        to: "let _ = rest(setting, sparse.as_ref());",
     },
 ];
 

@@ -6,7 +6,7 @@ use super::Text;
 const LAYERS: &[&str] = &[
     "error",
     "atomic",
-    "io",
+    "io_spec",
     "tensors",
     "data",
     "params",
