@@ -7,13 +7,13 @@
 
 mod cli;
 mod commands;
+mod configuration;
 mod dataset;
 mod interrupt;
-mod layers;
-mod matrix;
+mod npy_file;
 mod observer;
 mod output;
-mod place;
+mod output_path;
 mod reading;
 mod report;
 mod run;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rarefy::config::Config;
 use rarefy::{Error, Result, atomic};
 
-use crate::place;
+use crate::output_path;
 
 /// Checkpoints that are kept: the newest, and one to go back to by hand (remove the newest).
 const KEPT: usize = 2;
@@ -57,7 +57,7 @@ impl Run {
     /// Refuses a folder that cannot be made, that holds other things than a run, or a run unless it
     /// may be replaced.
     pub fn check(&self, replace: bool) -> Result<()> {
-        place::folder(&self.folder)?;
+        output_path::check_folder(&self.folder)?;
         let mut entries = fs::read_dir(&self.folder).into_iter().flatten();
         if entries.next().is_none() {
             return Ok(());

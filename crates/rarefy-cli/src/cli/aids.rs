@@ -4,7 +4,7 @@ use clap::Args;
 use rarefy::config;
 use toml::{Table, Value};
 
-use crate::layers::count;
+use crate::configuration::count;
 
 /// Schedules, averages, new starts.
 #[derive(Args)]

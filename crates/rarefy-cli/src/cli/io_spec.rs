@@ -4,7 +4,7 @@ use clap::Args;
 use rarefy::config;
 use toml::{Table, Value};
 
-use crate::layers::steps;
+use crate::configuration::step_list;
 
 /// A target, further inputs, and what they change of the model.
 #[derive(Args)]
@@ -34,7 +34,7 @@ impl IoArgs {
             ("data.target", self.target.clone().map(Value::String)),
             (
                 "data.preprocess_target",
-                self.preprocess_target.as_deref().map(steps),
+                self.preprocess_target.as_deref().map(step_list),
             ),
             (
                 "data.with",

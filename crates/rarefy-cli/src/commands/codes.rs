@@ -11,17 +11,17 @@ use rarefy::{Error, Result};
 use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
+use crate::configuration::data_options;
 use crate::dataset::side_by_side;
-use crate::layers::data_options;
 use crate::reading::style;
-use crate::{interrupt, matrix, output, place};
+use crate::{interrupt, npy_file, output, output_path};
 
 /// Rows that are read, encoded or decoded, and handed on together.
 const ROWS: usize = 1 << 14;
 
 pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let format = codes::find(&args.out)?;
-    place::file(&args.out)?;
+    output_path::check_file(&args.out)?;
     let model = Model::load(&args.model)?;
     let options = data_options(&args.source);
     let first = data::open(&args.data, &options)?;
@@ -37,7 +37,7 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     });
     if format.extension == "npy" {
         let dense = chunks.map(|raw| raw.map(|raw: Vec<f32>| model.encode(&raw).0));
-        matrix::write(&args.out, (source.rows(), model.d_sae), dense)?;
+        npy_file::write_rows(&args.out, (source.rows(), model.d_sae), dense)?;
     } else {
         interrupt::watch();
         let mut all = Codes::new(model.d_sae);
@@ -60,7 +60,7 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     if args.out.extension().is_none_or(|e| e != "npy") {
         return Err(Error::hyper("out", "a file that ends in .npy", args.out.display()).into());
     }
-    place::file(&args.out)?;
+    output_path::check_file(&args.out)?;
     let model = Model::load(&args.model)?;
     if model.io.skip {
         let why = "a skip transcoder's output is its latents' and that of W_skip, which needs the rows that the codes came of";
@@ -74,7 +74,7 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
         bar.inc(rows.len() as u64);
         Ok(model.decode_codes(&part(&all, &rows)))
     });
-    matrix::write(&args.out, (all.rows(), model.raw_out()), chunks)?;
+    npy_file::write_rows(&args.out, (all.rows(), model.raw_out()), chunks)?;
     bar.finish_and_clear();
     done(
         args.json,

@@ -6,10 +6,10 @@ use rarefy::model::Model;
 use serde_json::json;
 
 use crate::cli::ConvertArgs;
-use crate::{output, place};
+use crate::{output, output_path};
 
 pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
-    place::folder(&args.out)?;
+    output_path::check_folder(&args.out)?;
     let mut entries = std::fs::read_dir(&args.out).into_iter().flatten();
     if entries.next().is_some() {
         let why = format!(

@@ -7,9 +7,9 @@ use rarefy::data::{self, Dataset, OpenOptions, PatchOptions, survey};
 use serde_json::json;
 
 use crate::cli::DataCommand;
-use crate::layers::{data_options, parse_size};
+use crate::configuration::{data_options, parse_size};
 use crate::output::{self, number};
-use crate::{matrix, place};
+use crate::{npy_file, output_path};
 
 pub fn run(command: DataCommand) -> anyhow::Result<()> {
     match command {
@@ -23,7 +23,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             seed,
             out,
         } => {
-            place::file(&out)?;
+            output_path::check_file(&out)?;
             let patches = PatchOptions {
                 size: parse_size(&size)?,
                 count,
@@ -57,7 +57,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             if shard_rows == 0 {
                 return Err(Error::hyper("shard-rows", "at least 1", 0).into());
             }
-            place::folder(&out)?;
+            output_path::check_folder(&out)?;
             shard(
                 &data::open(&data, &data_options(&source))?,
                 shard_rows,
@@ -107,7 +107,7 @@ fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> raref
         source.read(start + first, &mut block)?;
         Ok(block)
     });
-    matrix::write(path, (rows, source.d_in()), blocks)
+    npy_file::write_rows(path, (rows, source.d_in()), blocks)
 }
 
 fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {

@@ -5,8 +5,8 @@ use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 
 use crate::cli::EvalArgs;
+use crate::configuration::data_options;
 use crate::dataset::side_by_side;
-use crate::layers::data_options;
 use crate::output::{self, number};
 use crate::reading;
 

@@ -15,7 +15,7 @@ use rarefy::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::cli::{ExplainArgs, TrainArgs};
-use crate::{dataset, layers, output};
+use crate::{configuration, dataset, output};
 
 /// What is known of a run before it starts.
 struct Known {
@@ -62,7 +62,7 @@ fn configuration(args: &mut TrainArgs, matches: &ArgMatches) -> anyhow::Result<C
         args.data = None;
         args.config = Some(path);
     }
-    layers::merge(args, matches)
+    configuration::merge(args, matches)
 }
 
 /// The configuration that a path is, or that the run folder there has.

@@ -18,7 +18,7 @@ use serde_json::Value;
 use super::train::set_threads;
 use crate::cli::FrontierArgs;
 use crate::run::Run;
-use crate::{dataset, output, place, reading};
+use crate::{dataset, output, output_path, reading};
 use points::{Candidate, Line};
 use results::Results;
 use training::Rows;
@@ -126,7 +126,7 @@ fn folder(args: &FrontierArgs, config: &Config) -> Result<PathBuf> {
     let Some(folder) = &args.out else {
         return Ok(Run::fresh("frontier", &config.data.path).folder().into());
     };
-    place::folder(folder)?;
+    output_path::check_folder(folder)?;
     let there = [results::file(folder), results::plot(folder)];
     if !args.resume && !args.force && there.iter().any(|file| file.exists()) {
         let folder = folder.display();

@@ -3,14 +3,14 @@
 use rarefy::{Error, atomic};
 
 use crate::cli::PlotCommand;
-use crate::{output, place};
+use crate::{output, output_path};
 
 pub fn run(command: &PlotCommand) -> anyhow::Result<()> {
     let PlotCommand::Penalty { rho, out } = command;
     if !(*rho > 0.0 && *rho < 1.0) {
         return Err(Error::hyper("rho", "a number in (0, 1)", rho).into());
     }
-    place::file(out)?;
+    output_path::check_file(out)?;
     let svg = rarefy_report::penalty_plot(*rho, &[]);
     atomic::write(out, |file| file.write_all(svg.as_bytes()))?;
     output::print(&format!("{} (minimum 0 at rho_hat = {rho})", out.display()))

@@ -7,11 +7,11 @@ use rarefy::model::Model;
 
 use crate::cli::ReportArgs;
 use crate::run::Run;
-use crate::{dataset, layers, output, reading, report};
+use crate::{configuration, dataset, output, reading, report};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
-    let mut config = config::merge(&[layers::of_run(&run)?])?;
+    let mut config = config::merge(&[configuration::from_run(&run)?])?;
     if let Some(data) = &args.data {
         config.data = config::DataConfig {
             path: data.clone(),
@@ -21,7 +21,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         };
     }
     if let Some(shape) = &args.image_shape {
-        config.data.image_shape = Some(layers::parse_size(shape)?);
+        config.data.image_shape = Some(configuration::parse_size(shape)?);
     }
     let mut model = Model::load(&args.run)?;
     let (mut data, given) = dataset::open(&mut config.data)?;

@@ -11,7 +11,7 @@ use serde_json::json;
 use crate::cli::SynthArgs;
 use crate::output::{self, number};
 use crate::reading::style;
-use crate::{matrix, place};
+use crate::{npy_file, output_path};
 
 /// Rows that are drawn and written together.
 const ROWS: usize = 8 * BLOCK;
@@ -24,10 +24,10 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
     let beside = out.with_extension("truth.safetensors");
     if let Some(path) = &args.codes {
         codes::find(path)?;
-        place::file(path)?;
+        output_path::check_file(path)?;
     }
-    place::file(out)?;
-    place::file(&beside)?;
+    output_path::check_file(out)?;
+    output_path::check_file(&beside)?;
     let there = [Some(out), Some(&beside), args.codes.as_ref()];
     if let Some(path) = there.into_iter().flatten().find(|path| path.exists())
         && !args.force
@@ -63,7 +63,7 @@ fn write_rows(truth: &Truth, args: &SynthArgs) -> Result<(usize, Option<Codes>)>
         bar.inc((end - start) as u64);
         Ok(sample.x)
     });
-    matrix::write(&args.out, (args.rows, args.d_in), chunks)?;
+    npy_file::write_rows(&args.out, (args.rows, args.d_in), chunks)?;
     bar.finish_and_clear();
     Ok((entries, kept))
 }

@@ -18,7 +18,7 @@ use crate::commands::eval::summary_rows;
 use crate::observer::Watcher;
 use crate::reading::Reading;
 use crate::run::Run;
-use crate::{dataset, layers, output, reading, report};
+use crate::{configuration, dataset, output, reading, report};
 
 /// Prepared rows are kept in memory up to this size; beyond it they are read and prepared anew.
 const MEMORY_BYTES: usize = 512 << 20;
@@ -54,7 +54,7 @@ struct Summary<'a> {
 }
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
-    let mut config = layers::merge(args, matches)?;
+    let mut config = configuration::merge(args, matches)?;
     let run = args.out.as_deref().map_or_else(
         || Run::fresh(&config.model.arch, &config.data.path),
         Run::at,
@@ -184,7 +184,7 @@ fn train_watched(
 
 /// A resumed run is of the architecture that it was started with.
 fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()> {
-    let before = rarefy::config::merge(&[layers::of_run(run)?])?;
+    let before = rarefy::config::merge(&[configuration::from_run(run)?])?;
     if before.model.arch != merged.model.arch || before.model.latents != merged.model.latents {
         let of = |c: &Config| {
             let latents = c.model.latents.map_or("its own".into(), |n| n.to_string());

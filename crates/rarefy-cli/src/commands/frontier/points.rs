@@ -10,7 +10,7 @@ use toml::{Table, Value};
 
 use super::results::Skipped;
 use crate::cli::FrontierArgs;
-use crate::layers::{self, count};
+use crate::configuration::{self, count};
 
 /// Trained only where `--arch` names them: matching pursuit needs a product with all latents for each
 /// one that a row keeps, where the others need one for all.
@@ -91,7 +91,7 @@ pub fn lines(asked: &[String], before: &[String]) -> Result<Vec<Line>> {
 ///
 /// Samples' own defaults have no part in it: they suit one architecture each.
 pub fn configuration(args: &FrontierArgs, before: Option<&Table>) -> anyhow::Result<Config> {
-    let set = layers::given(&args.set)?;
+    let set = configuration::from_set(&args.set)?;
     for (section, key, why) in FIXED {
         if find(&set, section, key).is_some() {
             let why = format!("--set {section}.{key} has no place in a frontier: {why}");
@@ -133,7 +133,7 @@ fn flags(args: &FrontierArgs) -> Table {
     put("data.holdout", count(args.holdout));
     put(
         "data.preprocess",
-        args.preprocess.as_deref().map(layers::steps),
+        args.preprocess.as_deref().map(configuration::step_list),
     );
     put("model.latents", count(args.latents));
     put("train.steps", count(args.steps));

@@ -9,7 +9,7 @@ use rarefy::{Result, atomic};
 use crate::interrupt;
 
 /// Writes `rows` rows of `width` values, or nothing if a chunk fails or Ctrl-C is pressed.
-pub fn write(
+pub fn write_rows(
     path: &Path,
     (rows, width): (usize, usize),
     chunks: impl Iterator<Item = Result<Vec<f32>>>,

@@ -8,7 +8,7 @@ use toml::{Table, Value};
 use crate::cli::{DataArgs, TrainArgs, given_options};
 use crate::run::Run;
 
-mod located;
+mod file;
 
 /// Merges the sample's defaults, the config file (or the run's own, when resuming), `--set` and flags.
 pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
@@ -16,10 +16,10 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if args.resume
         && let Some(out) = &args.out
     {
-        layers.push(of_run(&Run::at(out))?);
+        layers.push(from_run(&Run::at(out))?);
     }
     if let Some(path) = &args.config {
-        layers.push(located::read(path)?);
+        layers.push(file::read(path)?);
     }
     // A run's own config.toml holds what came of words that now are others: the steps of its epochs, whether
     // an autoencoder's encoder is centred, where its cosine ends.
@@ -33,7 +33,7 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if args.aids.lr_schedule.as_deref() == Some("constant") {
         forget(&mut layers, "train", "lr_end");
     }
-    layers.push(given(&args.set)?);
+    layers.push(from_set(&args.set)?);
     layers.push(flags(args, matches)?);
     let config = config::merge(&layers)?;
     variants::find(&config.model.arch)?;
@@ -43,7 +43,7 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
 }
 
 /// The layer of what `--set` gives.
-pub fn given(pairs: &[String]) -> anyhow::Result<Table> {
+pub fn from_set(pairs: &[String]) -> anyhow::Result<Table> {
     let mut set = Table::new();
     for pair in pairs {
         let (key, value) = pair
@@ -51,7 +51,7 @@ pub fn given(pairs: &[String]) -> anyhow::Result<Table> {
             .ok_or_else(|| Error::hyper("--set", "KEY=VALUE", pair))?;
         let mut one = Table::new();
         config::set(&mut one, key.trim(), value.trim())?;
-        if let Some((message, _)) = located::wrong_type(&toml::to_string(&one)?) {
+        if let Some((message, _)) = file::wrong_type(&toml::to_string(&one)?) {
             return Err(Error::Conflict(format!("--set {pair}: {message}")).into());
         }
         config::set(&mut set, key.trim(), value.trim())?;
@@ -69,8 +69,8 @@ fn forget(layers: &mut [Table], section: &str, key: &str) {
 }
 
 /// The configuration that a run recorded.
-pub fn of_run(run: &Run) -> anyhow::Result<Table> {
-    located::parse(&run.config_path(), &run.config_text()?)
+pub fn from_run(run: &Run) -> anyhow::Result<Table> {
+    file::parse(&run.config_path(), &run.config_text()?)
 }
 
 fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
@@ -86,7 +86,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     put("data.holdout", count(args.holdout));
     put("data.member", text(&args.source.member));
     put("data.header", args.source.header.map(Value::Boolean));
-    put("data.preprocess", args.preprocess.as_deref().map(steps));
+    put("data.preprocess", args.preprocess.as_deref().map(step_list));
     if let Some((height, width)) = args.image_shape.as_deref().map(parse_size).transpose()? {
         put(
             "data.image_shape",
@@ -142,7 +142,7 @@ pub fn count(n: Option<usize>) -> Option<Value> {
 }
 
 /// Preprocessing steps from a list by commas.
-pub fn steps(list: &str) -> Value {
+pub fn step_list(list: &str) -> Value {
     let names = list.split(',').map(str::trim).filter(|s| !s.is_empty());
     Value::Array(names.map(|s| Value::String(s.into())).collect())
 }
