@@ -40,7 +40,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
         selected: e.frequent_latents.is_some(),
-        inputs: if model.io.crosses() {
+        inputs: if model.io.has_several_inputs() {
             data.parts.clone()
         } else {
             Vec::new()
@@ -64,7 +64,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
 fn title(model: &Model, data: &Dataset) -> String {
     let (arch, io) = (model.info.name, &model.io);
     match data.parts.as_slice() {
-        [input, target] if io.transcodes() => {
+        [input, target] if io.has_target() => {
             format!("{arch} {} from {input} to {target}", io.name())
         }
         [] => format!("{arch} on {}", data.source.name()),
@@ -217,13 +217,15 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
 /// Of a crosscoder's latent, the length of each part of its decoder row over the sum of all.
 fn shares(model: &Model, latent: usize) -> Vec<f64> {
     let io = &model.io;
-    if !io.crosses() {
+    if !io.has_several_inputs() {
         return Vec::new();
     }
     let width = io.d_out();
     let row = &model.params().get("w_dec")[latent * width..(latent + 1) * width];
-    let all = io.length(row).max(f64::MIN_POSITIVE);
-    io.lengths(row).map(|length| length / all).collect()
+    let all = io.decoder_norm(row).max(f64::MIN_POSITIVE);
+    io.decoder_part_norms(row)
+        .map(|length| length / all)
+        .collect()
 }
 
 /// Words say what a latent likes, and so do classes, numbered or not. The targets of a regression

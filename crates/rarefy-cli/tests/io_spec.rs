@@ -252,7 +252,7 @@ $ train missing.npy --arch kl --centre false
 $ train missing.npy --arch topk --target y.npy --centre true
 2 error: centre takes the decoder's bias off the input, and with a target that is a bias of other values
 $ train missing.npy --arch topk --target y.npy --with y.npy
-2 error: several inputs cannot be combined with a target: a crosscoder gives its own inputs back
+2 error: several inputs cannot be combined with a target: a crosscoder reconstructs its own inputs
 $ train missing.npy --arch topk --set model.skip=true
 2 error: skip predicts a target from the input; give the target, `--target DATA`
 $ train nan.npy --arch kl --tied --decoder-norm unit --optimizer adam

@@ -1,4 +1,4 @@
-//! What a model reads and what it writes.
+//! Columns that a model reads and columns that its decoder writes.
 //!
 //! ```text
 //! autoencoder   x -> x            pre = W_enc (x - b_dec) + b_enc      x_hat = W_dec^T f + b_dec
@@ -6,13 +6,13 @@
 //! crosscoder    x_1 .. x_M -> x   pre = sum_m W_enc_m x_m + b_enc      x_hat_m = W_dec_m^T f + b_dec_m
 //! ```
 //!
-//! A row of training data is the inputs side by side, then the target. To the sparse engine all three are
-//! one thing: rows of `d_in` values in, rows of `d_out` values out. A crosscoder's several inputs are one wide
-//! row; only its decoder rows are measured differently, as the sum of their parts' lengths.
+//! A row of training data is `[x_1 | .. | x_M | target]`, and has a target only for a transcoder. The sparse engine
+//! sees rows of `d_in` values in and rows of `d_out` values out in all three cases. The inputs of a crosscoder
+//! form one wide row. Only the norm of its decoder rows differs: it is the sum of the norms of the parts.
 
 use crate::{Error, Result};
 
-/// What a model reads and what it writes.
+/// Input and output columns of a model: autoencoder, transcoder or crosscoder.
 ///
 /// # Source
 /// Dunefsky et al. 2024, *Transcoders find interpretable LLM feature circuits*, arXiv:2406.11944; Paulo et al. 2025,
@@ -23,26 +23,26 @@ use crate::{Error, Result};
 /// ```
 /// use rarefy::io_spec::IoSpec;
 /// let cross = IoSpec::new(&[3, 2], None)?;
-/// assert_eq!((cross.d_in(), cross.d_out(), cross.row()), (5, 5, 5));
-/// // A decoder row of two parts, (3, 0, 4) and (0, 2), is 5 + 2 long.
-/// assert_eq!(cross.length(&[3.0, 0.0, 4.0, 0.0, 2.0]), 7.0);
+/// assert_eq!((cross.d_in(), cross.d_out(), cross.row_width()), (5, 5, 5));
+/// // A decoder row of two parts, (3, 0, 4) and (0, 2), has norm 5 + 2.
+/// assert_eq!(cross.decoder_norm(&[3.0, 0.0, 4.0, 0.0, 2.0]), 7.0);
 /// let transcoder = IoSpec::new(&[3], Some(4))?;
-/// assert_eq!((transcoder.d_in(), transcoder.d_out(), transcoder.row()), (3, 4, 7));
-/// assert!(!transcoder.centre); // b_dec has other values than a row
+/// assert_eq!((transcoder.d_in(), transcoder.d_out(), transcoder.row_width()), (3, 4, 7));
+/// assert!(!transcoder.centre); // b_dec belongs to the target, not to the input
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IoSpec {
     inputs: Vec<usize>,
     target: Option<usize>,
-    /// Whether the encoder takes `b_dec` off the rows.
+    /// If true, the encoder subtracts `b_dec [d_in]` from its input: `pre = W_enc (x - b_dec) + b_enc`.
     pub centre: bool,
-    /// Whether the target is also predicted from the input directly, by a matrix `W_skip`.
+    /// If true, the decoder adds `W_skip x`, with `W_skip [d_out, d_in]`.
     pub skip: bool,
 }
 
 impl IoSpec {
-    /// Rows of `d_in` values, encoded and decoded.
+    /// Autoencoder of rows `[n, d_in]`: one input, which is also the target, with `centre`.
     pub fn autoencoder(d_in: usize) -> Self {
         Self {
             inputs: vec![d_in],
@@ -52,17 +52,20 @@ impl IoSpec {
         }
     }
 
-    /// Inputs of these many values each, and a target of so many if it is other data.
+    /// Model of inputs with these widths, and of a separate target of the given width if there is one.
+    ///
+    /// One input is an autoencoder, one input with a target is a transcoder, several inputs are a crosscoder.
+    /// `centre` is true for an autoencoder only.
     ///
     /// # Errors
     /// [`Error::Conflict`] for several inputs and a target together.
     ///
     /// # Panics
-    /// If there is no input.
+    /// If `inputs` is empty.
     pub fn new(inputs: &[usize], target: Option<usize>) -> Result<Self> {
-        assert!(!inputs.is_empty(), "a model without inputs");
+        assert!(!inputs.is_empty(), "a model needs at least one input");
         if inputs.len() > 1 && target.is_some() {
-            let why = "several inputs cannot be combined with a target: a crosscoder gives its own inputs back";
+            let why = "several inputs cannot be combined with a target: a crosscoder reconstructs its own inputs";
             return Err(Error::Conflict(why.into()));
         }
         Ok(Self {
@@ -73,20 +76,20 @@ impl IoSpec {
         })
     }
 
-    /// The same with or without an encoder that takes `b_dec` off its rows.
+    /// Sets `centre`.
     #[must_use]
-    pub fn centred(self, centre: bool) -> Self {
+    pub fn with_centre(self, centre: bool) -> Self {
         Self { centre, ..self }
     }
 
-    /// The same with or without `W_skip`.
+    /// Sets `skip`.
     #[must_use]
-    pub fn skipping(self, skip: bool) -> Self {
+    pub fn with_skip(self, skip: bool) -> Self {
         Self { skip, ..self }
     }
 
-    /// The same of other widths: as many inputs, and a target if there was one.
-    pub(crate) fn of_widths(&self, inputs: &[usize], target: Option<usize>) -> Self {
+    /// Copy with other input and target widths; `centre` and `skip` stay.
+    pub(crate) fn with_widths(&self, inputs: &[usize], target: Option<usize>) -> Self {
         Self {
             inputs: inputs.to_vec(),
             target,
@@ -94,49 +97,49 @@ impl IoSpec {
         }
     }
 
-    /// Values that the encoder reads.
+    /// Number of values that the encoder reads from a row: the sum of the input widths.
     pub fn d_in(&self) -> usize {
         self.inputs.iter().sum()
     }
 
-    /// Values that the decoder writes.
+    /// Number of values that the decoder writes for a row: the target's width, else `d_in`.
     pub fn d_out(&self) -> usize {
         self.target.unwrap_or_else(|| self.d_in())
     }
 
-    /// Values in a row of training data.
-    pub fn row(&self) -> usize {
+    /// Number of values in a row of training data, `[inputs | target]`.
+    pub fn row_width(&self) -> usize {
         self.d_in() + self.target.unwrap_or(0)
     }
 
-    /// Where the target begins in such a row: the input's own begin, if it is its own target.
+    /// First column of the `d_out` target columns in a row of training data; 0 without a separate target.
     pub fn target_start(&self) -> usize {
-        self.row() - self.d_out()
+        self.row_width() - self.d_out()
     }
 
-    /// Widths of the inputs.
-    pub fn inputs(&self) -> &[usize] {
+    /// Width of each input; a crosscoder has several.
+    pub fn input_widths(&self) -> &[usize] {
         &self.inputs
     }
 
-    /// Width of the target, if it is other data than the input.
-    pub fn target(&self) -> Option<usize> {
+    /// Width of a transcoder's target, `None` without a separate target.
+    pub fn target_width(&self) -> Option<usize> {
         self.target
     }
 
-    /// Whether the target is other data than the input.
-    pub fn transcodes(&self) -> bool {
+    /// True for a transcoder: the decoder predicts a separate target instead of the input.
+    pub fn has_target(&self) -> bool {
         self.target.is_some()
     }
 
-    /// Whether there are several inputs.
-    pub fn crosses(&self) -> bool {
+    /// True for a crosscoder: several inputs share the latents.
+    pub fn has_several_inputs(&self) -> bool {
         self.inputs.len() > 1
     }
 
-    /// What such a model is called.
+    /// Name of this kind of model: `autoencoder`, `transcoder`, `skip transcoder` or `crosscoder`.
     pub fn name(&self) -> &'static str {
-        match (self.transcodes(), self.crosses()) {
+        match (self.has_target(), self.has_several_inputs()) {
             (true, _) if self.skip => "skip transcoder",
             (true, _) => "transcoder",
             (false, true) => "crosscoder",
@@ -144,35 +147,35 @@ impl IoSpec {
         }
     }
 
-    /// The parts of a decoder row.
-    pub fn parts<'a>(&self, decoder_row: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
+    /// Slices of a decoder row `[d_out]`: one for each input of a crosscoder, else the whole row.
+    pub fn decoder_parts<'a>(&self, decoder_row: &'a [f32]) -> impl Iterator<Item = &'a [f32]> {
         let widths = match self.target {
             Some(target) => vec![target],
             None => self.inputs.clone(),
         };
         let mut rest = decoder_row;
         widths.into_iter().map(move |width| {
-            let (part, others) = rest.split_at(width);
-            rest = others;
+            let (part, after) = rest.split_at(width);
+            rest = after;
             part
         })
     }
 
-    /// The lengths of the parts of a decoder row.
-    pub fn lengths(&self, decoder_row: &[f32]) -> impl Iterator<Item = f64> {
-        let length = |part: &[f32]| rarefy_kernels::vector::dot(part, part).sqrt();
-        self.parts(decoder_row).map(length)
+    /// Euclidean norm of each of the [`IoSpec::decoder_parts`] of a decoder row `[d_out]`.
+    pub fn decoder_part_norms(&self, decoder_row: &[f32]) -> impl Iterator<Item = f64> {
+        let norm = |part: &[f32]| rarefy_kernels::vector::dot(part, part).sqrt();
+        self.decoder_parts(decoder_row).map(norm)
     }
 
-    /// The length of a decoder row as penalties see it: the sum of its parts' lengths.
-    pub fn length(&self, decoder_row: &[f32]) -> f64 {
-        self.lengths(decoder_row).sum()
+    /// Norm of a decoder row `[d_out]` in penalties: the sum of the norms of its parts.
+    pub fn decoder_norm(&self, decoder_row: &[f32]) -> f64 {
+        self.decoder_part_norms(decoder_row).sum()
     }
 
-    /// Inputs `[n, d_in]` and targets `[n, d_out]` of rows `[n, row]`.
+    /// Copies rows `[n, row_width]` into inputs `[n, d_in]` and targets `[n, d_out]`.
     pub fn split(&self, rows: &[f32]) -> (Vec<f32>, Vec<f32>) {
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
-        for row in rows.chunks_exact(self.row()) {
+        for row in rows.chunks_exact(self.row_width()) {
             inputs.extend_from_slice(&row[..self.d_in()]);
             targets.extend_from_slice(&row[self.target_start()..]);
         }

@@ -127,7 +127,7 @@ impl Model {
     /// Values in a raw row of each input.
     pub fn widths(&self) -> Vec<usize> {
         if self.pipeline.is_identity() {
-            self.io.inputs().to_vec()
+            self.io.input_widths().to_vec()
         } else {
             self.pipeline.widths()
         }
@@ -139,14 +139,14 @@ impl Model {
     /// [`Error::Shape`] that says how many inputs of which width there are, and what is missing.
     pub fn check_inputs(&self, name: &str, given: &IoSpec) -> Result<()> {
         let widths = self.widths();
-        if given.inputs() == widths {
+        if given.input_widths() == widths {
             return Ok(());
         }
         let sizes = |widths: &[usize]| {
             let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
             widths.join(" + ")
         };
-        let hint = if widths.len() > given.inputs().len() {
+        let hint = if widths.len() > given.input_widths().len() {
             "; a crosscoder's further inputs are given by `--with DATA`"
         } else {
             ""
@@ -154,7 +154,7 @@ impl Model {
         Err(Error::Shape {
             what: format!("{name}: values in a row"),
             expected: format!("{} as the model was trained on{hint}", sizes(&widths)),
-            got: sizes(given.inputs()),
+            got: sizes(given.input_widths()),
         })
     }
 
@@ -165,7 +165,7 @@ impl Model {
     pub fn check_given(&self, name: &str, given: &IoSpec) -> Result<()> {
         self.check_inputs(name, given)?;
         let expected = self.target.as_ref().map(Pipeline::d_in);
-        match (expected, given.target()) {
+        match (expected, given.target_width()) {
             (expected, got) if expected == got => Ok(()),
             (Some(_), None) => Err(Error::Conflict(
                 "the model is a transcoder: say by `--target DATA` what it is to predict".into(),

@@ -107,7 +107,7 @@ impl Plan {
                 None => Ok(()),
             };
         };
-        let width = io.row();
+        let width = io.row_width();
         let anything = Survey {
             rows,
             d_in: width,
@@ -146,12 +146,12 @@ impl Plan {
     /// # Panics
     /// If the binding is of rows of another width.
     pub fn bound(config: &Config, survey: &Survey, io: IoSpec) -> Result<Self> {
-        assert_eq!(survey.d_in, io.row(), "a survey of other rows");
+        assert_eq!(survey.d_in, io.row_width(), "a survey of other rows");
         let (model, train) = (&config.model, &config.train);
         let said = Said::of(config)?;
         let (info, defaults) = (said.info, &said.info.defaults);
         let (mut hyper, optimizer, length) = (said.hyper, said.optimizer, said.length);
-        let (survey, row) = (&survey.of(io.target_start()..io.row()), survey);
+        let (survey, row) = (&survey.of(io.target_start()..io.row_width()), survey);
         let inputs = &row.of(0..io.d_in());
         let io = bind(io, config, info)?;
         let d_sae = model.latents.unwrap_or((defaults.latents)(io.d_in()));
@@ -204,7 +204,7 @@ impl Plan {
             data: fingerprint(row),
             warnings,
         };
-        let target = plan.io.transcodes().then_some(("target", survey));
+        let target = plan.io.has_target().then_some(("target", survey));
         for (what, rows) in [("data", inputs)].into_iter().chain(target) {
             let odd = odd_scale(&plan.architecture, (what, rows), plan.lr);
             plan.warnings.extend(odd);

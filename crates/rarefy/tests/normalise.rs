@@ -169,10 +169,10 @@ fn a_folded_model_computes_the_same() {
     let transcoder = IoSpec::new(&[4], Some(2)).unwrap();
     let io_specs = [
         IoSpec::autoencoder(D_IN),
-        IoSpec::autoencoder(D_IN).centred(false),
+        IoSpec::autoencoder(D_IN).with_centre(false),
         IoSpec::new(&[2, 4], None).unwrap(),
         transcoder.clone(),
-        transcoder.skipping(true),
+        transcoder.with_skip(true),
     ];
     let mut folded = 0;
     for steps in [
@@ -187,8 +187,12 @@ fn a_folded_model_computes_the_same() {
         for raw in &io_specs {
             let fitted = Fitted::fit(&steps, None, &rows, raw).unwrap();
             let (prepared, _) = fitted.rows().apply(&x);
-            let io = fitted.io.clone().centred(raw.centre).skipping(raw.skip);
-            let prepared = Memory::new("prepared", io.row(), prepared);
+            let io = fitted
+                .io
+                .clone()
+                .with_centre(raw.centre)
+                .with_skip(raw.skip);
+            let prepared = Memory::new("prepared", io.row_width(), prepared);
             for info in variants::VARIANTS {
                 let hyper = Hyper::check(info.options, []).unwrap();
                 let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {

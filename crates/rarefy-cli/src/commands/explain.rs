@@ -104,7 +104,7 @@ fn known(mut config: Config) -> anyhow::Result<Known> {
     let survey = survey(rows)?;
     let plan = Plan::bound(&config, &survey, fitted.io)?;
     // Coefficients go with the scale of what is written.
-    let written = plan.io.target_start()..plan.io.row();
+    let written = plan.io.target_start()..plan.io.row_width();
     Ok(Known {
         setting: Setting::of(&plan)?,
         rows: Some(RowStatistics::measure(
@@ -136,7 +136,7 @@ fn head(known: &Known) -> String {
     let inputs = data.preprocess.as_deref();
     let io = &known.setting.io;
     // What coefficients go with is what is written.
-    let (x, written) = if io.transcodes() {
+    let (x, written) = if io.has_target() {
         let steps = data.preprocess_target.as_deref().or(inputs);
         let target = data.target.as_deref().unwrap_or_default();
         (

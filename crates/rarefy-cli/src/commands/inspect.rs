@@ -46,7 +46,7 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     };
     let value = json!({
         "kind": kind, "format": "saelens", "architecture": model.info.name, "io": model.io.name(),
-        "d_in": model.io.d_in(), "d_out": model.io.d_out(), "inputs": model.io.inputs(), "d_sae": model.d_sae,
+        "d_in": model.io.d_in(), "d_out": model.io.d_out(), "inputs": model.io.input_widths(), "d_sae": model.d_sae,
         "parameters": model.params().values().len(), "preprocess": model.pipeline.names(), "options": options,
         "preprocess_target": model.target.as_ref().map(Pipeline::names),
         "image_shape": model.image_shape, "finite": true,
@@ -95,9 +95,9 @@ fn architecture(model: &Model) -> String {
 /// What goes in, how many latents there are, what comes out if it is something else.
 fn sizes(model: &Model) -> String {
     let (io, latents) = (&model.io, model.d_sae);
-    let inputs: Vec<String> = io.inputs().iter().map(usize::to_string).collect();
+    let inputs: Vec<String> = io.input_widths().iter().map(usize::to_string).collect();
     let inputs = inputs.join(" + ");
-    match io.target() {
+    match io.target_width() {
         Some(outputs) => format!("{inputs} inputs, {latents} latents, {outputs} outputs"),
         None => format!("{inputs} inputs, {latents} latents"),
     }

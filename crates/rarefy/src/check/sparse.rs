@@ -102,13 +102,13 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
 /// What else an architecture can be bound as.
 fn io_specs(architecture: &Architecture) -> Result<Vec<IoSpec>> {
     let cross = IoSpec::new(&[D_IN - 3, 3], None)?;
-    let centred = cross.clone().centred(true);
+    let centred = cross.clone().with_centre(true);
     if pursues(architecture) {
         return Ok(vec![centred]);
     }
-    let uncentred = IoSpec::autoencoder(D_IN).centred(false);
+    let uncentred = IoSpec::autoencoder(D_IN).with_centre(false);
     let transcoder = IoSpec::new(&[D_IN], Some(D_TARGET))?;
-    let skip = transcoder.clone().skipping(true);
+    let skip = transcoder.clone().with_skip(true);
     Ok(vec![uncentred, cross, centred, transcoder, skip])
 }
 
@@ -219,7 +219,7 @@ fn project(gradient: &mut [f64], io: &IoSpec, params: &Params) {
 /// Rows and parameters from sines and cosines, decoder rows at length 1 if they are to be. Every third
 /// latent is shy: positive on some rows, and never among the largest; every sixth is silent.
 fn made_up(architecture: &Architecture, io: &IoSpec, norm: DecoderNorm) -> (Vec<f32>, Params) {
-    let wide = io.row();
+    let wide = io.row_width();
     let f = |i: usize| i as f32;
     let rows = (0..ROWS * wide)
         .map(|t| 0.5 + (0.7 * f(t / wide + 1) * f(t % wide + 1)).sin())

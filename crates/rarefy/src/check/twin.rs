@@ -88,7 +88,7 @@ impl<'a> Problem<'a> {
             io,
             x,
             like,
-            n: x.len() / io.row(),
+            n: x.len() / io.row_width(),
             d_out,
             d_sae,
             rescaled,
@@ -162,12 +162,12 @@ impl<'a> Problem<'a> {
     }
 
     fn input(&self, i: usize) -> &[f64] {
-        &self.x[i * self.io.row()..][..self.io.d_in()]
+        &self.x[i * self.io.row_width()..][..self.io.d_in()]
     }
 
     /// What the decoder is to write for row i.
     fn target(&self, i: usize) -> &[f64] {
-        &self.x[i * self.io.row() + self.io.target_start()..][..self.d_out]
+        &self.x[i * self.io.row_width() + self.io.target_start()..][..self.d_out]
     }
 
     /// Who is dead: whom no row gives a value other than 0, for long enough.
@@ -387,8 +387,8 @@ impl<'a> Problem<'a> {
     /// The sum of the lengths of a decoder row's parts.
     fn length(&self, row: &[Dual]) -> Dual {
         let whole = [self.d_out];
-        let widths = if self.io.crosses() {
-            self.io.inputs()
+        let widths = if self.io.has_several_inputs() {
+            self.io.input_widths()
         } else {
             &whole
         };

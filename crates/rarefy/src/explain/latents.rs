@@ -199,7 +199,7 @@ fn window(setting: &Setting) -> Vec<Line> {
 
 fn decoded(setting: &Setting) -> Vec<Line> {
     let norm = match setting.decoder_norm {
-        DecoderNorm::Unit if setting.io.crosses() => {
+        DecoderNorm::Unit if setting.io.has_several_inputs() => {
             "w_j: row j of W_dec, of length 1 after every step"
         }
         DecoderNorm::Unit => "w_j: row j of W_dec, |w_j| = 1 after every step",
@@ -208,7 +208,7 @@ fn decoded(setting: &Setting) -> Vec<Line> {
             "w_j: row j of W_dec over its length; row j of W_enc, b_enc: what is learned times that length"
         }
     };
-    let norm = if setting.io.crosses() {
+    let norm = if setting.io.has_several_inputs() {
         format!("{norm}; |w_j|: the sum of its parts' lengths")
     } else {
         norm.into()

@@ -91,7 +91,7 @@ pub fn lines(setting: &Setting) -> Vec<Line> {
         };
         lines.push(Line::new(left, right, note(term, at == 0, setting)));
     }
-    if setting.io.transcodes() {
+    if setting.io.has_target() {
         let skip = setting.io.skip;
         lines.iter_mut().for_each(|line| line.of_target(skip));
     }

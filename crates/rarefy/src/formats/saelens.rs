@@ -96,7 +96,7 @@ pub fn load(folder: &Path) -> Result<Model> {
         Some((_, ours)) => Pipeline::of_rows(ours, io.d_in()),
         None => load_pipeline(&folder.join(PREPROCESS), io.d_in())?,
     };
-    let target = match io.target() {
+    let target = match io.target_width() {
         Some(width) => Some(load_pipeline(&folder.join(PREPROCESS_TARGET), width)?),
         None => None,
     };

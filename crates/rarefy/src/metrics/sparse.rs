@@ -41,7 +41,7 @@ pub(super) fn evaluate(
         rows,
         mse,
         explained_variance: explained_variance(variance, mse),
-        explained_variance_by_input: if io.crosses() {
+        explained_variance_by_input: if io.has_several_inputs() {
             sums.by_input(io, variance, m)
         } else {
             Vec::new()
@@ -95,7 +95,7 @@ fn each_piece(
     for start in (0..rows).step_by(ROWS) {
         x.resize(ROWS.min(rows - start) * d_in, 0.0);
         prepared.read(start, &mut x)?;
-        let inputs = if model.io.transcodes() {
+        let inputs = if model.io.has_target() {
             Cow::Owned(model.io.split(&x).0)
         } else {
             Cow::Borrowed(&x)
@@ -136,7 +136,7 @@ impl Sums {
             active: 0,
         };
         Self {
-            squared_error: vec![0.0; model.io.inputs().len()],
+            squared_error: vec![0.0; model.io.input_widths().len()],
             population_sparsity: 0.0,
             latents: vec![latent; model.d_sae],
             populations: vec![0; BINS],
@@ -150,7 +150,7 @@ impl Sums {
         let width = io.d_out();
         // One row after the other, so that the sum does not depend on the pieces.
         for (x, x_hat) in targets.chunks_exact(width).zip(x_hat.chunks_exact(width)) {
-            let parts = io.parts(x).zip(io.parts(x_hat));
+            let parts = io.decoder_parts(x).zip(io.decoder_parts(x_hat));
             for (sum, (x, x_hat)) in self.squared_error.iter_mut().zip(parts) {
                 let errors = x.iter().zip(x_hat).map(|(x, y)| f64::from(x - y).powi(2));
                 errors.for_each(|e| *sum += e);
@@ -176,7 +176,7 @@ impl Sums {
     /// The explained variance of each input, from the variances of all of them.
     fn by_input(&self, io: &IoSpec, variance: &[f64], m: f64) -> Vec<f64> {
         let mut rest = variance;
-        let inputs = io.inputs().iter().zip(&self.squared_error);
+        let inputs = io.input_widths().iter().zip(&self.squared_error);
         inputs
             .map(|(&width, error)| {
                 let (here, others) = rest.split_at(width);

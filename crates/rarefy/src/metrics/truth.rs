@@ -392,7 +392,7 @@ fn decoder(model: &Model) -> Result<&[f32]> {
     let params = model.params();
     // A tied decoder is the encoder.
     let w_dec = params.find("w_dec").unwrap_or_else(|| params.get("w_enc"));
-    if model.io.transcodes() {
+    if model.io.has_target() {
         let why = "a transcoder's latents give back something else than they are found in, so there is no dictionary of its rows in it";
         return Err(Error::Conflict(why.into()));
     }

@@ -54,7 +54,7 @@ impl Model {
         };
         let io = self
             .io
-            .of_widths(&self.widths(), target.as_ref().map(Pipeline::d_in));
+            .with_widths(&self.widths(), target.as_ref().map(Pipeline::d_in));
         let bound = (io, params);
         let mut model = Self::bound(self.info, self.hyper.clone(), bound, identity, target)?;
         model.image_shape = self.image_shape;
@@ -97,7 +97,7 @@ impl Model {
         let (input, output) = (&self.pipeline, self.output());
         let layout = {
             let (inputs, target) = (self.widths(), self.target.as_ref().map(Pipeline::d_in));
-            let raw = self.io.of_widths(&inputs, target);
+            let raw = self.io.with_widths(&inputs, target);
             self.architecture.layout(&raw, self.d_sae)
         };
         let mut params = Params::zeros(&layout);

@@ -15,19 +15,19 @@ const MOST_PARAMETERS: usize = 1 << 36;
 pub(super) fn bind(io: IoSpec, config: &Config, info: &Info) -> Result<IoSpec> {
     let (model, name) = (&config.model, info.name);
     let refuse = |why: String| Err(Error::Conflict(why));
-    if model.skip && !io.transcodes() {
+    if model.skip && !io.has_target() {
         return refuse(
             "skip predicts a target from the input; give the target, `--target DATA`".into(),
         );
     }
-    if config.data.preprocess_target.is_some() && !io.transcodes() {
+    if config.data.preprocess_target.is_some() && !io.has_target() {
         return refuse(
             "preprocess_target is for a target; give the target, `--target DATA`".into(),
         );
     }
     let architecture = (info.build)(&Hyper::check(info.options, option_texts(&model.options))?)?;
     let Architecture::Sparse(sparse) = &architecture else {
-        if io.transcodes() {
+        if io.has_target() {
             return refuse(format!(
                 "architecture {name} gives its own input back and cannot be combined with a target; sparse architectures can"
             ));
@@ -40,7 +40,7 @@ pub(super) fn bind(io: IoSpec, config: &Config, info: &Info) -> Result<IoSpec> {
         return Ok(io);
     };
     let tied = sparse.pursues();
-    if tied && io.transcodes() {
+    if tied && io.has_target() {
         return refuse(format!(
             "architecture {name} encodes by its decoder (they are tied) and cannot be combined with a target"
         ));
@@ -50,11 +50,11 @@ pub(super) fn bind(io: IoSpec, config: &Config, info: &Info) -> Result<IoSpec> {
             "architecture {name} explains what is left over b_dec, so it cannot do without centre"
         ));
     }
-    if io.transcodes() && model.centre == Some(true) {
+    if io.has_target() && model.centre == Some(true) {
         return refuse("centre takes the decoder's bias off the input, and with a target that is a bias of other values".into());
     }
     let centre = model.centre.unwrap_or(io.centre || tied);
-    Ok(io.centred(centre).skipping(model.skip))
+    Ok(io.with_centre(centre).with_skip(model.skip))
 }
 
 /// What a constraint on the decoder's rows, or a meaning of their lengths, cannot be combined with.
@@ -143,7 +143,7 @@ pub(super) fn check_numbers(config: &Config, rows: usize, io: &IoSpec, d_sae: us
     let wide = io.d_in() + io.d_out();
     let most = MOST_PARAMETERS / wide;
     if d_sae > most {
-        let expected = format!("at most {most} for rows of {}", io.row());
+        let expected = format!("at most {most} for rows of {}", io.row_width());
         return Err(Error::hyper("latents", &expected, d_sae));
     }
     at_least_one("steps", train.steps)?;

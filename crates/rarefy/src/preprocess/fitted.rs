@@ -45,7 +45,7 @@ impl Fitted {
         source: &dyn Source,
         raw: &IoSpec,
     ) -> Result<Self> {
-        if !raw.crosses() && !raw.transcodes() {
+        if !raw.has_several_inputs() && !raw.has_target() {
             let inputs = Pipeline::fit(steps, source)?;
             let io = IoSpec::autoencoder(inputs.d_out());
             return Ok(Self {
@@ -54,18 +54,18 @@ impl Fitted {
                 io,
             });
         }
-        assert_eq!(source.d_in(), raw.row(), "rows of another io");
+        assert_eq!(source.d_in(), raw.row_width(), "rows of another io");
         let fit = |steps: &[String], columns: Range<usize>| {
             Pipeline::fit(steps, &Columns::new(source, columns))
         };
         let mut start = 0;
         let mut parts = Vec::new();
-        for width in raw.inputs() {
+        for width in raw.input_widths() {
             parts.push(fit(steps, start..start + width)?);
             start += width;
         }
-        let target = match raw.target() {
-            Some(_) => Some(fit(of_target.unwrap_or(steps), start..raw.row())?),
+        let target = match raw.target_width() {
+            Some(_) => Some(fit(of_target.unwrap_or(steps), start..raw.row_width())?),
             None => None,
         };
         let widths: Vec<usize> = parts.iter().map(Pipeline::d_out).collect();
@@ -73,7 +73,7 @@ impl Fitted {
             .as_ref()
             .map_or(parts.as_slice(), std::slice::from_ref);
         if let Some(step) = written.iter().find_map(Pipeline::keeps_context) {
-            let way_out = if raw.transcodes() {
+            let way_out = if raw.has_target() {
                 "; the target has steps of its own by `--preprocess-target`, such as none"
             } else {
                 ""
@@ -108,8 +108,12 @@ impl Fitted {
             let kept = cut.and_then(|rest| rest.split(':').next()?.parse().ok());
             kept.unwrap_or(width)
         };
-        let inputs: Vec<usize> = raw.inputs().iter().map(|w| behind(steps, *w)).collect();
-        let target = raw.target();
+        let inputs: Vec<usize> = raw
+            .input_widths()
+            .iter()
+            .map(|w| behind(steps, *w))
+            .collect();
+        let target = raw.target_width();
         IoSpec::new(
             &inputs,
             target.map(|w| behind(of_target.unwrap_or(steps), w)),

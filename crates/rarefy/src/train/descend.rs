@@ -75,7 +75,7 @@ struct Batches<'a> {
 
 impl<'a> Batches<'a> {
     fn new(plan: &Plan, data: &'a dyn Source) -> Self {
-        let row = plan.io.row();
+        let row = plan.io.row_width();
         Self {
             data,
             batch: plan.batch,

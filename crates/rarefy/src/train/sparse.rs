@@ -134,7 +134,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
     if let (Some(ema), Some(decay)) = (&mut state.ema, plan.config.train.ema) {
         average::follow(ema, state.params.values(), decay, state.step);
     }
-    state.rows_seen += (x.len() / plan.io.row()) as u64;
+    state.rows_seen += (x.len() / plan.io.row_width()) as u64;
     Ok(Progress {
         step: state.step,
         steps: plan.steps,

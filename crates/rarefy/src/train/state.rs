@@ -281,12 +281,14 @@ impl State {
 /// What the weights mean: the same numbers would be another function otherwise.
 fn computes(plan: &Plan) -> String {
     let io = &plan.io;
-    let target = io.target().map_or(String::new(), |t| format!(" to {t}"));
+    let target = io
+        .target_width()
+        .map_or(String::new(), |t| format!(" to {t}"));
     let rescaled = plan.decoder_norm == DecoderNorm::Rescale;
     format!(
         "{} of {:?}{target} with centre {}{}",
         io.name(),
-        io.inputs(),
+        io.input_widths(),
         io.centre,
         if rescaled {
             " and decoder_norm rescale"

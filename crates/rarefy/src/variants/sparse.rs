@@ -257,7 +257,7 @@ pub struct SparseBatch<'a> {
     pub pre: &'a [f32],
     /// The parameters before the step.
     pub params: &'a Params,
-    /// Length of each decoder row ([`IoSpec::length`]); empty unless it is wanted.
+    /// Length of each decoder row ([`IoSpec::decoder_norm`]); empty unless it is wanted.
     pub norms: &'a [f32],
     /// What [`Sparse::rows`] found.
     pub terms: RowTerms,

@@ -210,7 +210,7 @@ fn five_steps(case: &Case) {
     let golden = Golden::load(case.file);
     let size = |key: &str| golden.text(key).parse::<usize>().unwrap();
     let (d_in, d_sae) = (size("d_in"), size("d_sae"));
-    let io = IoSpec::autoencoder(d_in).centred(case.centred);
+    let io = IoSpec::autoencoder(d_in).with_centre(case.centred);
     let like = Params::zeros(&architecture(case, &golden).layout(&io, d_sae));
     let mut params = golden.params("before", &like);
     if !golden.has("before.W_enc") {
@@ -301,7 +301,7 @@ fn resampled(golden: &Golden, io: &IoSpec, params: &mut Params, descent: &mut De
     assert!(latents.len() > 3 && latents.len() == rows.len());
     let d_sae = params.get("b_enc").len();
     let dead: Vec<bool> = (0..d_sae).map(|j| latents.contains(&j)).collect();
-    let width = io.row();
+    let width = io.row_width();
     let drawn: Vec<f32> = rows
         .iter()
         .flat_map(|&i| &x[i * width..(i + 1) * width])

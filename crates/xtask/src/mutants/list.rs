@@ -163,8 +163,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a crosscoder's decoder row is as long as its first part",
         file: "crates/rarefy/src/io_spec.rs",
-        from: "self.parts(decoder_row)",
-        to: "self.parts(decoder_row).take(1)",
+        from: "self.decoder_parts(decoder_row)",
+        to: "self.decoder_parts(decoder_row).take(1)",
     },
     Mutant {
         name: "a transcoder decodes for the first columns of its rows",

@@ -105,10 +105,10 @@ pub(super) fn saelens_kind(model: &Model) -> Option<String> {
     let io = &model.io;
     let skip = if io.skip { "skip_" } else { "" };
     let name = match sparse.saelens_kind() {
-        variants::SaelensKind::Standard if io.transcodes() => format!("{skip}transcoder"),
-        variants::SaelensKind::JumpRelu if io.transcodes() => format!("jumprelu_{skip}transcoder"),
+        variants::SaelensKind::Standard if io.has_target() => format!("{skip}transcoder"),
+        variants::SaelensKind::JumpRelu if io.has_target() => format!("jumprelu_{skip}transcoder"),
         variants::SaelensKind::Own => return None,
-        _ if io.transcodes() || io.crosses() => return None,
+        _ if io.has_target() || io.has_several_inputs() => return None,
         variants::SaelensKind::TopK(_) => "topk".into(),
         variants::SaelensKind::AbsTopK(_) => "abstopk".into(),
         variants::SaelensKind::JumpRelu => "jumprelu".into(),
@@ -122,7 +122,7 @@ pub(super) fn saelens_kind(model: &Model) -> Option<String> {
 /// Our own name, which `SAELens` refuses.
 fn own_name(model: &Model) -> String {
     let (name, io) = (model.info.name, &model.io);
-    if io.transcodes() || io.crosses() {
+    if io.has_target() || io.has_several_inputs() {
         format!("{name} {}", io.name())
     } else {
         name.into()
@@ -142,7 +142,7 @@ impl Config {
         let mut config = Self {
             architecture: model.info.name.into(),
             d_in: io.d_in(),
-            d_out: io.target(),
+            d_out: io.target_width(),
             d_sae: model.d_sae,
             dtype: "float32".into(),
             device: "cpu".into(),
@@ -150,7 +150,7 @@ impl Config {
             normalize_activations: normalised(model).unwrap_or(no_words).into(),
             reshape_activations: "none".into(),
             metadata: Metadata {
-                rarefy_inputs: io.crosses().then(|| io.inputs().to_vec()),
+                rarefy_inputs: io.has_several_inputs().then(|| io.input_widths().to_vec()),
                 rarefy_version: Some(env!("CARGO_PKG_VERSION").into()),
                 image_shape: model.image_shape,
                 ..Metadata::default()
@@ -274,16 +274,16 @@ impl Config {
         }
         let io = IoSpec::new(inputs, d_out)?;
         let off = self.apply_b_dec_to_input;
-        if io.transcodes() && off == Some(true) {
+        if io.has_target() && off == Some(true) {
             return bad("apply_b_dec_to_input: expected false with d_out, got true".into());
         }
         // A dense architecture takes nothing off its rows, whatever a file says.
-        let centre = if dense || io.transcodes() {
+        let centre = if dense || io.has_target() {
             io.centre
         } else {
             off.unwrap_or(true)
         };
         let skip = self.architecture.contains("skip");
-        Ok(io.centred(centre).skipping(skip))
+        Ok(io.with_centre(centre).with_skip(skip))
     }
 }

@@ -167,10 +167,10 @@ fn a_wrong_shape_names_the_tensor() {
 fn every_binding_reads_back_as_itself() {
     let transcoder = || IoSpec::new(&[3], Some(2)).unwrap();
     let io_specs = [
-        IoSpec::autoencoder(3).centred(false),
+        IoSpec::autoencoder(3).with_centre(false),
         IoSpec::new(&[1, 2], None).unwrap(),
         transcoder(),
-        transcoder().skipping(true),
+        transcoder().with_skip(true),
     ];
     for info in variants::VARIANTS {
         for io in &io_specs {
@@ -183,7 +183,7 @@ fn every_binding_reads_back_as_itself() {
                 _ => continue,
             }
             let mut rng = crate::Rng::seed_from_u64(1);
-            let rows = Memory::new("rows", io.row(), vec![0.5; 4 * io.row()]);
+            let rows = Memory::new("rows", io.row_width(), vec![0.5; 4 * io.row_width()]);
             let mut params = architecture
                 .init((io, BiasStart::Median), 6, &rows, &mut rng)
                 .unwrap();
@@ -191,7 +191,7 @@ fn every_binding_reads_back_as_itself() {
             if io.skip {
                 params.get_mut("w_skip")[1] = 7.0;
             }
-            let target = io.target().map(Pipeline::identity);
+            let target = io.target_width().map(Pipeline::identity);
             let bound = (io.clone(), params);
             let pipeline = Pipeline::identity(io.d_in());
             let model = Model::bound(info, hyper, bound, pipeline, target).unwrap();

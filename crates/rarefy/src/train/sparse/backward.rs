@@ -339,7 +339,7 @@ impl Latents<'_> {
         }
         if terms.by_norm != 0.0 {
             let mut rest = &mut *one.d_dec;
-            for part in step.io.parts(w_dec) {
+            for part in step.io.decoder_parts(w_dec) {
                 let (d_dec, others) = rest.split_at_mut(part.len());
                 let length = dot(part, part).sqrt();
                 if length > 0.0 {

@@ -63,7 +63,7 @@ pub(super) fn resample(
             let chances = errors.into_iter().map(f64::sqrt).collect();
             rows_of(
                 batch,
-                plan.io.row(),
+                plan.io.row_width(),
                 &draw(chances, latents.len(), &mut rng),
             )
         }
@@ -145,13 +145,13 @@ pub fn revive(
     let shape = Shape::new(io, dead.len());
     let (d_in, d_out) = (shape.d_in, shape.d_out);
     let mut revived = 0;
-    for (j, row) in latents.zip(rows.chunks_exact(io.row())) {
+    for (j, row) in latents.zip(rows.chunks_exact(io.row_width())) {
         let target = &row[io.target_start()..];
         let (x, y) = match recipe {
             Recipe::DictionaryLearning => (row[..d_in].to_vec(), target.to_vec()),
             Recipe::Anthropic => {
                 let y: Vec<f32> = target.iter().zip(&b_dec).map(|(y, b)| y - b).collect();
-                let x = if io.transcodes() {
+                let x = if io.has_target() {
                     row[..d_in].to_vec()
                 } else {
                     y.clone()
@@ -250,7 +250,7 @@ fn draw(chances: Vec<f64>, count: usize, rng: &mut Rng) -> Vec<usize> {
 impl Step {
     /// Sum over outputs of the squared error of each row.
     fn errors(&mut self, now: StepSchedule, params: &Params, rows: &[f32]) -> Vec<f64> {
-        let n = rows.len() / self.io.row();
+        let n = rows.len() / self.io.row_width();
         self.encode(now, params, rows);
         self.decode(params, rows, n);
         let d_out = self.shape.d_out;

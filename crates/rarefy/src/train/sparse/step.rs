@@ -196,7 +196,7 @@ impl Step {
         settings: &StepSettings,
         done: &mut dyn FnMut(Stage),
     ) -> Report {
-        let n = x.len() / self.io.row();
+        let n = x.len() / self.io.row_width();
         let other = self.model.take();
         let model = other.as_ref().unwrap_or(params);
         self.encode(settings.now, model, x);
@@ -238,7 +238,7 @@ impl Step {
             centre(x, params.get("b_dec"), &mut self.centred);
         } else {
             self.centred.clear();
-            let rows = x.chunks_exact(self.io.row());
+            let rows = x.chunks_exact(self.io.row_width());
             rows.for_each(|row| self.centred.extend_from_slice(&row[..self.shape.d_in]));
         }
         let rows = Centred {
@@ -264,7 +264,7 @@ impl Step {
         if self.shape.skip {
             skip(params, &self.centred, &mut self.base);
         }
-        let (base, wide, start) = (&self.base, self.io.row(), self.io.target_start());
+        let (base, wide, start) = (&self.base, self.io.row_width(), self.io.target_start());
         let row = |i: usize| {
             let base = base.get(i * d_out..(i + 1) * d_out).unwrap_or(b_dec);
             (&x[i * wide + start..(i + 1) * wide], base)
@@ -306,7 +306,7 @@ impl Step {
     pub(super) fn measure_norms(&mut self, params: &Params) {
         if self.sparse.wants_norms() {
             let rows = params.get("w_dec").par_chunks_exact(self.shape.d_out);
-            let norms = rows.map(|row| self.io.length(row) as f32);
+            let norms = rows.map(|row| self.io.decoder_norm(row) as f32);
             norms.collect_into_vec(&mut self.norms);
         }
     }

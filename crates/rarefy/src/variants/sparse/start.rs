@@ -46,7 +46,7 @@ pub(in crate::variants) fn init(
     directions(params.get_mut("w_dec"), d_out, rng);
     let d_sae = params.get("b_enc").len();
     let mut scale = sparse.encoder_start(d_out, d_sae);
-    if io.transcodes() {
+    if io.has_target() {
         directions(params.get_mut("w_enc"), d_in, rng);
         let from = deviation(&inputs, d_in);
         if from > 0.0 {
@@ -58,7 +58,7 @@ pub(in crate::variants) fn init(
     }
     params.get_mut("w_enc").iter_mut().for_each(|w| *w *= scale);
     if !io.centre {
-        let of_inputs = if io.transcodes() {
+        let of_inputs = if io.has_target() {
             self::middle(start, &inputs, d_in)
         } else {
             middle
