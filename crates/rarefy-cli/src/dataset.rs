@@ -1,9 +1,9 @@
 //! Opening data for a command, with the image shape and labels that the user may add.
 
 use rarefy::config::DataConfig;
-use rarefy::data::{self, Beside, Dataset, OpenOptions, Source};
+use rarefy::data::{self, Dataset, OpenOptions, SideBySide, Source};
 use rarefy::io_spec::IoSpec;
-use rarefy::preprocess::Fitted;
+use rarefy::preprocess::FittedPipelines;
 use rarefy::{Error, Result};
 
 /// Opens the data that a run's configuration names, inputs side by side and then the target, and says which
@@ -34,9 +34,9 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
 }
 
 /// Fits the preprocessing that [`open`] settled.
-pub fn fit(config: &DataConfig, training: &dyn Source, raw: &IoSpec) -> Result<Fitted> {
+pub fn fit(config: &DataConfig, training: &dyn Source, raw: &IoSpec) -> Result<FittedPipelines> {
     let steps = config.preprocess.as_deref().unwrap_or_default();
-    Fitted::fit(steps, config.preprocess_target.as_deref(), training, raw)
+    FittedPipelines::fit(steps, config.preprocess_target.as_deref(), training, raw)
 }
 
 /// Puts further inputs and a target beside a dataset. Its labels stay; pictures of joined rows there are none.
@@ -61,7 +61,7 @@ pub fn side_by_side(
     sources.extend(target.map(|target| target.source));
     let dataset = Dataset {
         parts: sources.iter().map(|s| s.name().to_owned()).collect(),
-        source: Box::new(Beside::new(sources)?),
+        source: Box::new(SideBySide::new(sources)?),
         image_shape: None,
         ..first
     };

@@ -1,7 +1,7 @@
 //! From an evaluated model to the plain record that the report draws.
 
-use rarefy::data::{Dataset, spread};
-use rarefy::metrics::{self, Evaluation, Status};
+use rarefy::data::{Dataset, evenly_spaced_rows};
+use rarefy::metrics::{self, Evaluation, LatentStatus};
 use rarefy::model::Model;
 use rarefy::{Error, Result, atomic};
 use rarefy_report::{HistoryPoint, Images, Latent, Reconstructions, Report};
@@ -202,10 +202,10 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
         variance: l.variance,
         lifetime_sparsity: l.lifetime_sparsity,
         status: match l.status {
-            Status::Alive => "alive",
-            Status::Dead => "dead",
-            Status::AlwaysOn => "always on",
-            Status::Collapsed => "collapsed",
+            LatentStatus::Alive => "alive",
+            LatentStatus::Dead => "dead",
+            LatentStatus::AlwaysOn => "always on",
+            LatentStatus::Collapsed => "collapsed",
         }
         .into(),
         shares: shares(model, index),
@@ -240,7 +240,7 @@ fn reconstructions(
     data: &Dataset,
     (height, width): (usize, usize),
 ) -> Result<Reconstructions> {
-    let raw = spread(data.source.as_ref(), SHOWN_ROWS)?;
+    let raw = evenly_spaced_rows(data.source.as_ref(), SHOWN_ROWS)?;
     let images = |values: &[f32]| Images {
         height,
         width,

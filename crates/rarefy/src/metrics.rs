@@ -181,13 +181,13 @@ pub struct LatentSummary {
     /// Hoyer sparsity of the activation over rows: 0 for a constant, 1 for a single row.
     pub lifetime_sparsity: f64,
     /// What kind of latent that makes it.
-    pub status: Status,
+    pub status: LatentStatus,
 }
 
 /// Whether a latent says anything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Status {
+pub enum LatentStatus {
     /// It varies with the input.
     Alive,
     /// It never reaches half of its target mean; a selected one is active on no row.
@@ -241,7 +241,7 @@ fn explained_variance(variance: &[f64], mse: f64) -> f64 {
     if total > 0.0 { 1.0 - mse / total } else { 0.0 }
 }
 
-fn count(latents: &[LatentSummary], status: Status) -> usize {
+fn count(latents: &[LatentSummary], status: LatentStatus) -> usize {
     latents.iter().filter(|l| l.status == status).count()
 }
 

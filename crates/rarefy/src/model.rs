@@ -117,7 +117,7 @@ impl Model {
     pub fn rows(&self) -> Cow<'_, Pipeline> {
         match &self.target {
             None => Cow::Borrowed(&self.pipeline),
-            Some(target) => Cow::Owned(Pipeline::beside(vec![
+            Some(target) => Cow::Owned(Pipeline::side_by_side(vec![
                 self.pipeline.clone(),
                 target.clone(),
             ])),

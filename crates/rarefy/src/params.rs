@@ -2,7 +2,7 @@
 
 /// Name and shape of one block; a vector has one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Block {
+pub struct ParamBlock {
     /// The field's name: `w_enc`, `b_enc`, `w_dec`, `b_dec`, ...
     pub name: &'static str,
     /// Rows: `d_sae` for a matrix (row j belongs to latent j), 1 for a vector.
@@ -14,7 +14,7 @@ pub struct Block {
 /// The blocks of an architecture's parameters, in memory order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
-    blocks: Vec<Block>,
+    blocks: Vec<ParamBlock>,
 }
 
 impl Layout {
@@ -23,13 +23,13 @@ impl Layout {
         Self {
             blocks: blocks
                 .iter()
-                .map(|&(name, rows, cols)| Block { name, rows, cols })
+                .map(|&(name, rows, cols)| ParamBlock { name, rows, cols })
                 .collect(),
         }
     }
 
     /// The blocks in memory order.
-    pub fn blocks(&self) -> &[Block] {
+    pub fn blocks(&self) -> &[ParamBlock] {
         &self.blocks
     }
 

@@ -1,7 +1,7 @@
 //! L-BFGS from outside: an optimiser that goes on with another's pairs takes the very same steps.
 
 use rarefy::optim::Lbfgs;
-use rarefy::optim::lbfgs::Pair;
+use rarefy::optim::lbfgs::CurvaturePair;
 
 /// `sum_i (i + 1) (x_i - 1)^2 + x_i^4`: curvature that differs by coordinate and by place, so that the
 /// order of the pairs matters.
@@ -26,7 +26,7 @@ fn a_resumed_optimiser_takes_the_same_step_bit_for_bit() {
             .step(&mut x, &mut value, &mut gradient, &mut function)
             .unwrap();
     }
-    let pairs: Vec<Pair> = first.pairs().cloned().collect();
+    let pairs: Vec<CurvaturePair> = first.pairs().cloned().collect();
     assert!(
         pairs.len() > 2,
         "{} pairs do not show an order",

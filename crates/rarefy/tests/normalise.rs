@@ -9,7 +9,7 @@ use rarefy::formats::saelens;
 use rarefy::io_spec::IoSpec;
 use rarefy::model::Model;
 use rarefy::params::Params;
-use rarefy::preprocess::{Fitted, Pipeline};
+use rarefy::preprocess::{FittedPipelines, Pipeline};
 use rarefy::variants::{self, Architecture, BiasStart, Hyper, Info};
 use safetensors::SafeTensors;
 
@@ -185,7 +185,7 @@ fn a_folded_model_computes_the_same() {
     ] {
         let steps: Vec<String> = steps.split(',').map(str::to_owned).collect();
         for raw in &io_specs {
-            let fitted = Fitted::fit(&steps, None, &rows, raw).unwrap();
+            let fitted = FittedPipelines::fit(&steps, None, &rows, raw).unwrap();
             let (prepared, _) = fitted.rows().apply(&x);
             let io = fitted
                 .io

@@ -8,7 +8,7 @@ use rarefy::config;
 use rarefy::data::{Memory, Source, survey};
 use rarefy::engine::{Encoder, Selection};
 use rarefy::io_spec::IoSpec;
-use rarefy::metrics::{self, Status};
+use rarefy::metrics::{self, LatentStatus};
 use rarefy::model::Model;
 use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
@@ -166,10 +166,10 @@ fn every_figure_is_the_one_worked_by_hand() {
         assert_eq!((e.always_on_latents, e.frequent_latents), (1, Some(3)));
         assert!(e.kl.is_none() && e.penalty.is_none() && e.collapsed_latents.is_none());
         let expected = [
-            (0.75, 0.25, 0.0, 3.0, Status::Alive),
-            (1.25, 0.5, 0.0, 3.0, Status::Alive),
-            (0.0, 0.0, 0.0, 0.0, Status::Dead),
-            (8.0, 1.0, 8.0, 8.0, Status::AlwaysOn),
+            (0.75, 0.25, 0.0, 3.0, LatentStatus::Alive),
+            (1.25, 0.5, 0.0, 3.0, LatentStatus::Alive),
+            (0.0, 0.0, 0.0, 0.0, LatentStatus::Dead),
+            (8.0, 1.0, 8.0, 8.0, LatentStatus::AlwaysOn),
         ];
         for (l, (mean, rate, min, max, status)) in e.latents.iter().zip(expected) {
             near(l.rho_hat, mean);

@@ -8,7 +8,7 @@ use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
 use rarefy::params::Params;
 use rarefy::plan::Plan;
-use rarefy::preprocess::{self, Fitted, Prepared};
+use rarefy::preprocess::{self, FittedPipelines, Prepared};
 use rarefy::train::{self, Observer, Outcome, State};
 use rarefy::{Error, Result};
 use serde::Serialize;
@@ -114,7 +114,7 @@ fn open_checked(config: &mut Config) -> Result<(Dataset, IoSpec)> {
     hold_out(dataset.source.as_ref(), config.data.holdout)?;
     let steps = config.data.preprocess.as_deref().unwrap_or_default();
     let of_target = config.data.preprocess_target.as_deref();
-    let prepared = Fitted::io(steps, of_target, &raw)?;
+    let prepared = FittedPipelines::io(steps, of_target, &raw)?;
     let rows = dataset.source.rows() - config.data.holdout;
     Plan::check(config, Some((rows, &prepared)))?;
     config.data.image_shape = dataset.image_shape;
@@ -134,7 +134,7 @@ fn on(model: &Model, rows: &HoldoutPart) -> Result<Holdout> {
 fn start(
     args: &TrainArgs,
     run: &Run,
-    (plan, fitted): (&Plan, &Fitted),
+    (plan, fitted): (&Plan, &FittedPipelines),
     rows: &dyn Source,
 ) -> Result<State> {
     if args.resume {
@@ -202,7 +202,7 @@ fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()>
 }
 
 /// The weights of `--init`, of a model that means the same by them.
-fn initial_weights(plan: &Plan, fitted: &Fitted, quiet: bool) -> Result<Option<Params>> {
+fn initial_weights(plan: &Plan, fitted: &FittedPipelines, quiet: bool) -> Result<Option<Params>> {
     let Some(path) = &plan.config.model.init else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! `rarefy truth`: a model against the dictionary that its data came of.
 
 use rarefy::data::{self, OpenOptions};
-use rarefy::metrics::truth::{self, Evaluation, Recovery};
+use rarefy::metrics::truth::{self, Recovery, TruthEvaluation};
 use rarefy::model::Model;
 use rarefy::synth::{Truth, is_truth};
 
@@ -59,7 +59,7 @@ fn directions(r: &Recovery) -> Vec<(&'static str, String)> {
     ]
 }
 
-fn firing(e: &Evaluation) -> Vec<(&'static str, String)> {
+fn firing(e: &TruthEvaluation) -> Vec<(&'static str, String)> {
     let mut rows: Vec<(&str, String)> = e
         .hedging
         .map(|hedging| ("hedging", number(hedging)))

@@ -15,7 +15,7 @@ const CHUNK_BYTES: usize = 2 << 20;
 
 /// How rows are cut into chunks and dealt to lanes.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Cut {
+pub(crate) struct Chunking {
     rows: usize,
     d_in: usize,
     chunk: usize,
@@ -23,7 +23,7 @@ pub(crate) struct Cut {
     pub(crate) lanes: usize,
 }
 
-impl Cut {
+impl Chunking {
     pub(crate) fn new(rows: usize, d_in: usize, d_sae: usize) -> Self {
         let row_bytes = size_of::<f32>() * (2 * d_in + 3 * d_sae);
         let most = (CHUNK_BYTES / row_bytes).clamp(64, 2048);
@@ -93,7 +93,7 @@ pub(crate) fn fold<T: Send>(
     make: impl Fn() -> T + Sync,
     work: impl Fn(&mut T, usize, &[f32]) + Sync,
 ) -> Result<Vec<T>> {
-    let cut = Cut::new(rows.rows(), rows.d_in(), d_sae);
+    let cut = Chunking::new(rows.rows(), rows.d_in(), d_sae);
     let lanes: Vec<Result<T>> = (0..cut.lanes)
         .into_par_iter()
         .map(|lane| {
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn lanes_have_equal_shares() {
-        let cut = Cut::new(10_000, 784, 196);
+        let cut = Chunking::new(10_000, 784, 196);
         assert_eq!(cut.chunks % cut.lanes, 0, "{cut:?}");
     }
 }

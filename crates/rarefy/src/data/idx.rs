@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use flate2::read::MultiGzDecoder;
 
-use super::block::exactly;
-use super::{Block, BlockLayout, Dataset, Element, Memory, OpenOptions, Source};
+use super::file_matrix::exactly;
+use super::{Dataset, Element, FileMatrix, MatrixLayout, Memory, OpenOptions, Source};
 use crate::{Error, Result};
 
 pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
@@ -16,7 +16,7 @@ pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
     let mut dataset = if packed {
         Dataset::new(layout.decode(path, input)?)
     } else {
-        Dataset::new(Block::open(path, layout)?)
+        Dataset::new(FileMatrix::open(path, layout)?)
     };
     if let [_, height, width] = sizes[..] {
         dataset.image_shape = Some((height, width));
@@ -59,7 +59,7 @@ fn reader(path: &Path) -> Result<(Box<dyn Read>, bool)> {
 }
 
 /// Layout and sizes of all axes; the input then stands at the first value.
-fn header(path: &Path, input: &mut impl Read) -> Result<(BlockLayout, Vec<usize>)> {
+fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize>)> {
     let bad = |why: String| Error::format(path, why);
     let mut next = |count: usize, what: &str| exactly(path, input, count as u64, what);
     let magic = next(4, "an IDX header")?;
@@ -91,7 +91,7 @@ fn header(path: &Path, input: &mut impl Read) -> Result<(BlockLayout, Vec<usize>
         .iter()
         .try_fold(1usize, |product, n| product.checked_mul(*n))
         .ok_or_else(|| bad(format!("sizes {sizes:?} are too large")))?;
-    let layout = BlockLayout {
+    let layout = MatrixLayout {
         offset: (4 + 4 * axes) as u64,
         element,
         big_endian: true,

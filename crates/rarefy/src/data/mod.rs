@@ -1,10 +1,9 @@
 //! Where rows come from: one [`Source`] behind every file format, folder, glob and sample.
 
-mod beside;
-mod block;
 pub(crate) mod chunks;
 mod csv;
 mod element;
+mod file_matrix;
 mod holdout;
 mod idx;
 mod image;
@@ -14,6 +13,7 @@ pub(crate) mod parquet;
 mod safetensors;
 pub mod samples;
 mod shards;
+mod side_by_side;
 pub(crate) mod spread;
 mod survey;
 
@@ -21,56 +21,56 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-pub use beside::{Beside, Columns};
-pub(crate) use block::transpose;
-pub use block::{Block, BlockLayout};
 pub use element::Element;
+pub(crate) use file_matrix::transpose;
+pub use file_matrix::{FileMatrix, MatrixLayout};
 pub use holdout::{HoldoutPart, hold_out};
 pub use image::{PatchOptions, patches};
 pub use samples::SAMPLES;
 pub use shards::Shards;
-pub use spread::spread;
+pub use side_by_side::{Columns, SideBySide};
+pub use spread::evenly_spaced_rows;
 pub use survey::{Survey, survey};
 
 /// Every format that rows are read from, in the order that lists show them.
-pub const FORMATS: &[FormatInfo] = &[
-    FormatInfo {
+pub const FORMATS: &[DataFormat] = &[
+    DataFormat {
         name: "npy",
         extensions: &[".npy"],
         summary: "NumPy matrix: f16, f32, f64 or integers, C or Fortran order; read in place",
         open: npy::open,
     },
-    FormatInfo {
+    DataFormat {
         name: "npz",
         extensions: &[".npz"],
         summary: "member of a NumPy archive",
         open: npz::open,
     },
-    FormatInfo {
+    DataFormat {
         name: "csv",
         extensions: &[".csv", ".csv.gz", ".tsv", ".tsv.gz"],
         summary: "comma- or tab-separated numbers, gzipped or not; a column named label, class or word holds labels",
         open: csv::open,
     },
-    FormatInfo {
+    DataFormat {
         name: "idx",
         extensions: &["-ubyte", "-ubyte.gz", ".idx", ".idx.gz"],
         summary: "MNIST's format, gzipped or not; labels are taken from the file beside it",
         open: idx::open,
     },
-    FormatInfo {
+    DataFormat {
         name: "safetensors",
         extensions: &[".safetensors"],
         summary: "a matrix of f16, bf16, f32, f64 or integers; read in place",
         open: safetensors::open,
     },
-    FormatInfo {
+    DataFormat {
         name: "parquet",
         extensions: &[".parquet"],
         summary: "a column of lists of numbers, or all numeric columns; a column named label, class or word holds labels",
         open: parquet::open,
     },
-    FormatInfo {
+    DataFormat {
         name: "image",
         extensions: &[".png", ".jpg", ".jpeg"],
         summary: "photographs, cut into grey patches at random places",
@@ -79,7 +79,7 @@ pub const FORMATS: &[FormatInfo] = &[
 ];
 
 /// One line of the table of data formats.
-pub struct FormatInfo {
+pub struct DataFormat {
     /// Name for lists.
     pub name: &'static str,
     /// How names of such files end, in lower case.
@@ -175,7 +175,7 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     (format.open)(path, options)
 }
 
-fn format_of(path: &Path) -> Option<&'static FormatInfo> {
+fn format_of(path: &Path) -> Option<&'static DataFormat> {
     let name = path.file_name()?.to_string_lossy().to_lowercase();
     FORMATS
         .iter()

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use super::block::exactly;
-use super::{Block, BlockLayout, Dataset, Element, OpenOptions};
+use super::file_matrix::exactly;
+use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions};
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
@@ -15,7 +15,7 @@ const LONGEST_HEADER: usize = 10_000;
 pub(crate) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let layout = Header::read(path, &mut file)?.matrix(path)?;
-    Ok(Dataset::new(Block::open(path, layout)?))
+    Ok(Dataset::new(FileMatrix::open(path, layout)?))
 }
 
 /// What stands before the values.
@@ -107,7 +107,7 @@ impl Header {
     }
 
     /// The array as rows; axes beyond the second are part of a row.
-    pub(super) fn matrix(&self, path: &Path) -> Result<BlockLayout> {
+    pub(super) fn matrix(&self, path: &Path) -> Result<MatrixLayout> {
         let bad = |why: String| Error::format(path, why);
         let (element, big_endian) = self.element(path)?;
         let [rows, rest @ ..] = self.shape.as_slice() else {
@@ -129,7 +129,7 @@ impl Header {
             .iter()
             .try_fold(1usize, |product, n| product.checked_mul(*n))
             .ok_or_else(|| bad(format!("shape {:?} is too large", self.shape)))?;
-        Ok(BlockLayout {
+        Ok(MatrixLayout {
             offset: self.offset,
             element,
             big_endian,

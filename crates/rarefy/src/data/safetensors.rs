@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ::safetensors::tensor::Metadata;
 
-use super::block::exactly;
-use super::{Block, BlockLayout, Dataset, Element, OpenOptions};
+use super::file_matrix::exactly;
+use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions};
 use crate::{Error, Result};
 
 /// The format's own limit on its header.
@@ -65,7 +65,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
             info.shape
         )));
     };
-    let layout = BlockLayout {
+    let layout = MatrixLayout {
         offset: (8 + header).saturating_add(info.data_offsets.0 as u64),
         element,
         big_endian: false,
@@ -73,5 +73,5 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         rows,
         d_in,
     };
-    Ok(Dataset::new(Block::open(path, layout)?))
+    Ok(Dataset::new(FileMatrix::open(path, layout)?))
 }

@@ -20,56 +20,66 @@ use std::borrow::Cow;
 
 use rarefy_kernels::int8::{self, Engine, PANEL, offset, padded, quantise, rotate};
 use rarefy_kernels::matmul::{Op, matmul};
-use rarefy_kernels::screen::{Found, Panel, Samples, screen_bytes, screen_products};
+use rarefy_kernels::screen::{Panel, screen_bytes, screen_products};
+use rayon::prelude::*;
 
 use super::encoder::{Centred, Encoder, Screen};
-use super::keep::{Keep, Kept, Progress, Row, Wanted};
+use super::keep::{KeepRule, KeptRow, RowProgress, RowSearch, Wanted};
+use super::scratch::{PANELS, ROOM, Scratch, WAIT};
 
-/// Panels between two looks at the candidates: their f32 weights should be in a core's own cache when
-/// the candidates are computed exactly.
-const PANELS: usize = 4;
-/// Candidates that a row waits for, and room for them and for all latents of the next panels: together
-/// they hide each other's way from memory.
-const WAIT: usize = 8;
-const ROOM: usize = WAIT + PANELS * PANEL;
 /// Candidates as a share of the latents looked at, beyond which f32 products are faster: an exact
 /// pre-activation takes seven times as long as one of a product, one of bytes a quarter.
 const TOO_MANY: f64 = 0.1;
 
+/// Rows that one task encodes, at most. More rows share a panel's way through the caches; fewer leave
+/// more room beside it.
+const MOST_ROWS: usize = 512;
+
+/// What every row keeps, sorted by latent.
+pub(super) fn search(encoder: &Encoder, rows: &Centred, keep: KeepRule) -> Vec<KeptRow> {
+    let n = rows.x.len() / encoder.d_in;
+    if keep.most == 0 || n == 0 {
+        return vec![KeptRow::default(); n];
+    }
+    let tasks = n
+        .div_ceil(MOST_ROWS)
+        .next_multiple_of(rayon::current_num_threads());
+    // Equal shares, so that no thread waits for another's last block.
+    let share = n.div_ceil(tasks).next_multiple_of(int8::ROWS);
+    let blocks: Vec<Vec<KeptRow>> = rows
+        .x
+        .par_chunks(share * encoder.d_in)
+        .with_max_len(1)
+        .map(|x| {
+            let scratch = encoder.scratch.lock().map(|mut pool| pool.pop());
+            let scratch = scratch.ok().flatten().unwrap_or_default();
+            let block = Centred { x, ..*rows };
+            let (kept, scratch) = BlockSearch::new(encoder, &block, keep, scratch).run();
+            if let Ok(mut pool) = encoder.scratch.lock() {
+                pool.push(scratch);
+            }
+            kept
+        })
+        .collect();
+    blocks.into_iter().flatten().collect()
+}
+
 /// Rows and what has been found of each so far.
-pub(super) struct Block<'a> {
+pub(super) struct BlockSearch<'a> {
     encoder: &'a Encoder,
     rows: &'a Centred<'a>,
-    keep: Keep<'a>,
+    keep: KeepRule<'a>,
     screen: Screen,
-    progress: Vec<Progress>,
+    progress: Vec<RowProgress>,
     scratch: Scratch,
 }
 
-/// A block's buffers, which the next block takes over.
-#[derive(Default)]
-pub(super) struct Scratch {
-    /// The rows as bytes, `[rows, padded]`.
-    bytes: Vec<u8>,
-    scale: Vec<f32>,
-    norm: Vec<f32>,
-    error: Vec<f32>,
-    /// What a latent must exceed to matter.
-    floor: Vec<f32>,
-    /// Candidates that wait to be computed, `[rows, ROOM]`, what they are at most, and how many.
-    latents: Vec<u32>,
-    most: Vec<f32>,
-    counts: Vec<u32>,
-    /// Products, `[rows, PANELS * PANEL]`.
-    pre: Vec<f32>,
-}
-
-impl<'a> Block<'a> {
+impl<'a> BlockSearch<'a> {
     /// A block with buffers that may hold anything.
     pub(super) fn new(
         encoder: &'a Encoder,
         rows: &'a Centred<'a>,
-        keep: Keep<'a>,
+        keep: KeepRule<'a>,
         scratch: Scratch,
     ) -> Self {
         let crowded = keep.most != usize::MAX
@@ -83,7 +93,7 @@ impl<'a> Block<'a> {
             } else {
                 encoder.screen
             },
-            progress: vec![Progress::default(); rows.x.len() / encoder.d_in],
+            progress: vec![RowProgress::default(); rows.x.len() / encoder.d_in],
             scratch,
         };
         block.prepare();
@@ -91,7 +101,7 @@ impl<'a> Block<'a> {
     }
 
     /// All panels, then each row's entries in the order of their latents; and the buffers.
-    pub(super) fn run(mut self) -> (Vec<Kept>, Scratch) {
+    pub(super) fn run(mut self) -> (Vec<KeptRow>, Scratch) {
         let all = self.encoder.panels.len();
         for first in (0..all).step_by(PANELS) {
             let panels = PANELS.min(all - first);
@@ -108,7 +118,7 @@ impl<'a> Block<'a> {
         }
         let Self { progress, keep, .. } = self;
         let kept = progress.into_iter().zip(&self.scratch.norm);
-        let kept = kept.map(|(progress, &norm)| Kept {
+        let kept = kept.map(|(progress, &norm)| KeptRow {
             entries: progress.finish(&keep),
             norm,
         });
@@ -159,7 +169,7 @@ impl<'a> Block<'a> {
         }
         s.floor.clear();
         for (progress, &norm) in self.progress.iter_mut().zip(&s.norm) {
-            *progress = Progress::at(self.keep.bottom(norm));
+            *progress = RowProgress::at(self.keep.bottom(norm));
             s.floor.push(progress.floor);
         }
         // Rows that only fill up the last tile have no candidates.
@@ -186,7 +196,7 @@ impl<'a> Block<'a> {
             let weights = &encoder.weights[at * bytes..(at + 1) * bytes];
             let panel = &self.panel(at);
             self.set_floors(at);
-            let (rows, samples, mut found) = self.scratch.views(&self.keep);
+            let (rows, samples, mut found) = self.scratch.views(self.keep.either_sign());
             let first = at * PANEL;
             screen_bytes(
                 engine, rows, weights, panel, first, latents, &samples, &mut found,
@@ -213,7 +223,7 @@ impl<'a> Block<'a> {
                 ..facts.into_owned()
             };
             self.set_floors(first + at);
-            let (_, samples, mut found) = self.scratch.views(&self.keep);
+            let (_, samples, mut found) = self.scratch.views(self.keep.either_sign());
             let (pre, first) = (&pre[at * PANEL..], (first + at) * PANEL);
             let count = PANEL.min(latents - at * PANEL);
             screen_products(pre, latents, &panel, first, count, &samples, &mut found);
@@ -289,7 +299,7 @@ impl<'a> Block<'a> {
                 continue;
             }
             s.counts[i] = 0;
-            let mut row = Row {
+            let mut row = RowSearch {
                 x,
                 rows: self.rows,
                 keep: &self.keep,
@@ -302,25 +312,6 @@ impl<'a> Block<'a> {
             s.floor[i] = row.progress.floor;
         }
         computed
-    }
-}
-
-impl Scratch {
-    fn views(&mut self, keep: &Keep) -> (&[u8], Samples<'_>, Found<'_>) {
-        let samples = Samples {
-            either_sign: matches!(keep.wanted, Wanted::EitherSign),
-            scale: &self.scale,
-            norm: &self.norm,
-            error: &self.error,
-            floor: &self.floor,
-        };
-        let found = Found {
-            latents: &mut self.latents,
-            most: &mut self.most,
-            counts: &mut self.counts,
-            room: ROOM,
-        };
-        (&self.bytes, samples, found)
     }
 }
 

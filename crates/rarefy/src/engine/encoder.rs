@@ -7,15 +7,8 @@ use rarefy_kernels::int8::{self, Engine, PANEL, pack, padded, quantise, rotate};
 use rarefy_kernels::screen::Panel;
 use rayon::prelude::*;
 
-use super::block::{Block, Scratch};
-use super::keep::{Keep, Kept};
-use super::{Selection, select};
-use crate::codes::Codes;
+use super::scratch::Scratch;
 use crate::params::Params;
-
-/// Rows that one task encodes, at most. More rows share a panel's way through the caches; fewer leave
-/// more room beside it.
-const MOST_ROWS: usize = 512;
 
 /// How pre-activations are found roughly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,7 +69,7 @@ pub struct Encoder {
     pub(super) panels: Vec<Panel>,
     pub(super) hints: Hints,
     /// Buffers of blocks that are done.
-    scratch: Mutex<Vec<Scratch>>,
+    pub(super) scratch: Mutex<Vec<Scratch>>,
 }
 
 /// Where the last rows' smallest kept values were, so that the search begins near the next ones'.
@@ -206,134 +199,6 @@ impl Encoder {
                 facts,
             })
     }
-
-    /// Appends the codes of rows from which `b_dec` is to be taken: `pre = w_enc (x - b_dec) + b_enc`.
-    ///
-    /// # Shapes
-    /// `x`: `[n, d_in]`; `codes` are over the same latents.
-    /// # Panics
-    /// If the parameters, the codes or the rows are of other sizes than the encoder, or `selection` does
-    /// not fit its latents: see [`Selection`].
-    #[track_caller]
-    pub fn encode(&self, params: &Params, x: &[f32], selection: Selection, codes: &mut Codes) {
-        let b_dec = params.get("b_dec");
-        assert!(
-            b_dec.len() == self.d_in && x.len().is_multiple_of(self.d_in),
-            "x and b_dec must be rows of {} inputs, got {} and {} values",
-            self.d_in,
-            x.len(),
-            b_dec.len()
-        );
-        let mut centred = vec![0.0; x.len()];
-        centre(x, b_dec, &mut centred);
-        self.encode_as_is(params, &centred, selection, codes);
-    }
-
-    /// Appends the codes of rows from which nothing is to be taken: `pre = w_enc x + b_enc`.
-    ///
-    /// # Shapes
-    /// As [`Encoder::encode`]; `params` need no `b_dec`.
-    /// # Panics
-    /// As [`Encoder::encode`].
-    #[track_caller]
-    pub fn encode_as_is(
-        &self,
-        params: &Params,
-        x: &[f32],
-        selection: Selection,
-        codes: &mut Codes,
-    ) {
-        assert!(
-            codes.d_sae == self.d_sae,
-            "codes must be over the encoder's {} latents, got {}",
-            self.d_sae,
-            codes.d_sae
-        );
-        let rows = Centred {
-            x,
-            w_enc: params.get("w_enc"),
-            b_enc: params.get("b_enc"),
-        };
-        self.encode_centred(&rows, selection, codes);
-    }
-
-    /// As [`Encoder::encode_as_is`], with whatever stands for the weights; `codes` may be over more latents.
-    #[track_caller]
-    pub fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
-        self.check(rows);
-        selection.check(self.d_sae);
-        for row in select::select(self, rows, selection) {
-            codes
-                .indices
-                .extend(row.entries.iter().map(|entry| entry.latent));
-            codes
-                .values
-                .extend(row.entries.iter().map(|entry| entry.value));
-            codes.offsets.push(codes.indices.len());
-        }
-    }
-
-    /// Weights of another size would be read at the wrong places.
-    #[track_caller]
-    fn check(&self, rows: &Centred) {
-        let (d_in, d_sae) = (self.d_in, self.d_sae);
-        assert!(
-            rows.w_enc.len() == d_in * d_sae && rows.b_enc.len() == d_sae,
-            "the encoder was made of {d_sae} latents of {d_in} inputs, got w_enc of {} values and b_enc of {}",
-            rows.w_enc.len(),
-            rows.b_enc.len()
-        );
-        assert!(
-            rows.x.len().is_multiple_of(d_in),
-            "x must be rows of {d_in} inputs, got {} values",
-            rows.x.len()
-        );
-    }
-
-    /// What every row keeps, sorted by latent.
-    pub(super) fn rows(&self, rows: &Centred, keep: Keep) -> Vec<Kept> {
-        let n = rows.x.len() / self.d_in;
-        if keep.most == 0 || n == 0 {
-            return vec![Kept::default(); n];
-        }
-        let tasks = n
-            .div_ceil(MOST_ROWS)
-            .next_multiple_of(rayon::current_num_threads());
-        // Equal shares, so that no thread waits for another's last block.
-        let share = n.div_ceil(tasks).next_multiple_of(int8::ROWS);
-        let blocks: Vec<Vec<Kept>> = rows
-            .x
-            .par_chunks(share * self.d_in)
-            .with_max_len(1)
-            .map(|x| {
-                let scratch = self.scratch.lock().map(|mut pool| pool.pop());
-                let scratch = scratch.ok().flatten().unwrap_or_default();
-                let block = Centred { x, ..*rows };
-                let (kept, scratch) = Block::new(self, &block, keep, scratch).run();
-                if let Ok(mut pool) = self.scratch.lock() {
-                    pool.push(scratch);
-                }
-                kept
-            })
-            .collect();
-        blocks.into_iter().flatten().collect()
-    }
-}
-
-/// `centred = x - b_dec`, row by row.
-pub(crate) fn centre(x: &[f32], b_dec: &[f32], centred: &mut [f32]) {
-    let d_in = b_dec.len();
-    let piece = d_in * int8::ROWS * 8;
-    centred
-        .par_chunks_mut(piece)
-        .zip(x.par_chunks(piece))
-        .for_each(|(centred, x)| {
-            for (centred, x) in centred.chunks_exact_mut(d_in).zip(x.chunks_exact(d_in)) {
-                for ((centred, x), b) in centred.iter_mut().zip(x).zip(b_dec) {
-                    *centred = x - b;
-                }
-            }
-        });
 }
 
 /// A slice cut into equal pieces, which may be empty ones.

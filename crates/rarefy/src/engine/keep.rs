@@ -34,7 +34,7 @@ pub(super) enum Wanted<'a> {
 
 /// What a row keeps: of each group the `most` largest of those that it wants.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Keep<'a> {
+pub(super) struct KeepRule<'a> {
     pub(super) wanted: Wanted<'a>,
     pub(super) most: usize,
     /// Neighbouring latents of a group; none if all latents are one.
@@ -46,7 +46,7 @@ pub(super) struct Keep<'a> {
     pub(super) at_norm: f32,
 }
 
-impl<'a> Keep<'a> {
+impl<'a> KeepRule<'a> {
     /// Everything that is wanted.
     pub(super) const fn all(wanted: Wanted<'a>) -> Self {
         Self {
@@ -56,6 +56,11 @@ impl<'a> Keep<'a> {
             together: usize::MAX,
             at_norm: 0.0,
         }
+    }
+
+    /// True if pre-activations are compared by absolute value.
+    pub(super) fn either_sign(&self) -> bool {
+        matches!(self.wanted, Wanted::EitherSign)
     }
 
     /// What a latent of a row of this norm must exceed to matter, at the start. The bounds of
@@ -91,7 +96,7 @@ impl<'a> Keep<'a> {
 
 /// What a row has kept.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept {
+pub(super) struct KeptRow {
     pub(super) entries: Vec<Entry>,
     /// Norm of the row.
     pub(super) norm: f32,
@@ -99,7 +104,7 @@ pub(super) struct Kept {
 
 /// What a row has found so far.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
+pub(super) struct RowProgress {
     /// The group that the row is in: its candidates come in the order of their latents.
     pub(super) group: usize,
     /// What a latent of this group must exceed to matter.
@@ -110,7 +115,7 @@ pub(super) struct Progress {
     done: Vec<Entry>,
 }
 
-impl Progress {
+impl RowProgress {
     /// Before the first candidate.
     pub(super) fn at(floor: f32) -> Self {
         Self {
@@ -120,14 +125,14 @@ impl Progress {
     }
 
     /// What the row keeps, in the order of the latents.
-    pub(super) fn finish(mut self, keep: &Keep) -> Vec<Entry> {
+    pub(super) fn finish(mut self, keep: &KeepRule) -> Vec<Entry> {
         self.close(keep);
         self.done.sort_unstable_by_key(|entry| entry.latent);
         self.done
     }
 
     /// The group has no more candidates.
-    fn close(&mut self, keep: &Keep) {
+    fn close(&mut self, keep: &KeepRule) {
         largest(&mut self.kept, keep.most);
         if self.done.is_empty() {
             std::mem::swap(&mut self.done, &mut self.kept);
@@ -138,16 +143,16 @@ impl Progress {
 }
 
 /// One row while its candidates are computed.
-pub(super) struct Row<'a> {
+pub(super) struct RowSearch<'a> {
     pub(super) x: &'a [f32],
     pub(super) rows: &'a Centred<'a>,
-    pub(super) keep: &'a Keep<'a>,
+    pub(super) keep: &'a KeepRule<'a>,
     /// Where each group begins.
     pub(super) bottom: f32,
-    pub(super) progress: &'a mut Progress,
+    pub(super) progress: &'a mut RowProgress,
 }
 
-impl Row<'_> {
+impl RowSearch<'_> {
     /// Computes what can matter of some candidates; how many that are.
     ///
     /// # Shapes
@@ -219,7 +224,7 @@ impl Row<'_> {
 
     /// Lets go of what cannot be among the largest any more.
     fn raise(&mut self) {
-        let Progress { kept, floor, .. } = &mut *self.progress;
+        let RowProgress { kept, floor, .. } = &mut *self.progress;
         if kept.len() >= self.keep.most {
             *floor = largest(kept, self.keep.most);
         }

@@ -2,10 +2,11 @@
 
 use std::num::NonZeroUsize;
 
-use super::Selection;
+use super::block::search;
 use super::encoder::{Centred, Encoder, Hint};
-use super::keep::{Entry, Keep, Kept, Wanted};
-use crate::data::spread::evenly;
+use super::keep::{Entry, KeepRule, KeptRow, Wanted};
+use super::selection::Selection;
+use crate::data::spread::even_positions;
 
 /// Rows that give a first idea of the smallest value that will be kept.
 const SAMPLE: usize = 96;
@@ -18,11 +19,11 @@ const SURPRISED: f64 = 0.02;
 const MARGIN: f32 = 0.9;
 
 /// What every row keeps.
-pub(super) fn select(encoder: &Encoder, rows: &Centred, selection: Selection) -> Vec<Kept> {
+pub(super) fn select(encoder: &Encoder, rows: &Centred, selection: Selection) -> Vec<KeptRow> {
     let (d_sae, hints) = (encoder.d_sae, &encoder.hints);
-    let most = |k, wanted| Keep {
+    let most = |k, wanted| KeepRule {
         most: k,
-        ..Keep::all(wanted)
+        ..KeepRule::all(wanted)
     };
     match selection {
         Selection::Row(k) => {
@@ -36,34 +37,39 @@ pub(super) fn select(encoder: &Encoder, rows: &Centred, selection: Selection) ->
         Selection::Groups { groups, k } => {
             let size = d_sae / groups;
             let group = NonZeroUsize::new(size).filter(|_| groups > 1);
-            let keep = Keep {
+            let keep = KeepRule {
                 group,
                 ..most(k.min(size), POSITIVE)
             };
             each_row(encoder, &hints.groups, rows, keep)
         }
         Selection::Batch(k) => batch(encoder, &hints.batch, rows, k),
-        Selection::Above(above) => encoder.rows(rows, Keep::all(Wanted::Above(above))),
-        Selection::Each(bounds) => encoder.rows(rows, Keep::all(Wanted::Each(bounds))),
+        Selection::Above(above) => search(encoder, rows, KeepRule::all(Wanted::Above(above))),
+        Selection::Each(bounds) => search(encoder, rows, KeepRule::all(Wanted::Each(bounds))),
     }
 }
 
 const POSITIVE: Wanted = Wanted::Above(0.0);
 
 /// The largest of every row.
-fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, keep: Keep) -> Vec<Kept> {
+fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, keep: KeepRule) -> Vec<KeptRow> {
     let n = rows.x.len() / encoder.d_in;
     let k = keep.of_row(encoder.d_sae);
-    let search =
-        |x: &[f32], at_norm: f32| encoder.rows(&Centred { x, ..*rows }, Keep { at_norm, ..keep });
+    let search_from = |x: &[f32], at_norm: f32| {
+        search(
+            encoder,
+            &Centred { x, ..*rows },
+            KeepRule { at_norm, ..keep },
+        )
+    };
     let guess = hint.get().unwrap_or_else(|| match n {
-        WORTH_A_SAMPLE.. => low_ratio(&search(&sample(encoder, rows), 0.0), k),
+        WORTH_A_SAMPLE.. => low_ratio(&search_from(&sample(encoder, rows), 0.0), k),
         _ => 0.0,
     });
-    let mut found = search(rows.x, guess);
+    let mut found = search_from(rows.x, guess);
     if guess > 0.0 {
         let short: Vec<usize> = (0..n).filter(|&i| found[i].entries.len() < k).collect();
-        let again = search(&gather(encoder, rows, short.iter().copied()), 0.0);
+        let again = search_from(&gather(encoder, rows, short.iter().copied()), 0.0);
         for (i, kept) in short.into_iter().zip(again) {
             found[i] = kept;
         }
@@ -75,7 +81,7 @@ fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, keep: Keep) -> Vec<K
 /// The `floor(n k)` largest positive values of all rows.
 ///
 /// All values above a guess are found; if there are too few, it was too high and is lowered.
-fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<Kept> {
+fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<KeptRow> {
     let n = rows.x.len() / encoder.d_in;
     let wanted = (n as f64 * k) as usize;
     let guess = hint
@@ -83,12 +89,12 @@ fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<Kept> {
         .unwrap_or_else(|| guess_for_batch(encoder, rows, k));
     let mut above = guess * MARGIN;
     for attempt in 0.. {
-        let keep = Keep {
+        let keep = KeepRule {
             most: if wanted == 0 { 0 } else { usize::MAX },
             together: wanted,
-            ..Keep::all(Wanted::Above(above))
+            ..KeepRule::all(Wanted::Above(above))
         };
-        let mut found = encoder.rows(rows, keep);
+        let mut found = search(encoder, rows, keep);
         let count: usize = found.iter().map(|kept| kept.entries.len()).sum();
         if count >= wanted || above <= 0.0 {
             let smallest = cut(&mut found, wanted).unwrap_or(0.0);
@@ -110,11 +116,11 @@ fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<Kept> {
 fn guess_for_batch(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
     let x = sample(encoder, rows);
     // A row may have several times its share.
-    let keep = Keep {
+    let keep = KeepRule {
         most: ((4.0 * k) as usize + 1).min(encoder.d_sae),
-        ..Keep::all(POSITIVE)
+        ..KeepRule::all(POSITIVE)
     };
-    let mut found = encoder.rows(&Centred { x: &x, ..*rows }, keep);
+    let mut found = search(encoder, &Centred { x: &x, ..*rows }, keep);
     let wanted = (found.len() as f64 * k) as usize;
     let count: usize = found.iter().map(|kept| kept.entries.len()).sum();
     if count > wanted {
@@ -126,7 +132,7 @@ fn guess_for_batch(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
 
 /// Cuts to the wanted number of entries, of equal values those of earlier rows and lower latents; the
 /// smallest that is left.
-fn cut(rows: &mut [Kept], wanted: usize) -> Option<f32> {
+fn cut(rows: &mut [KeptRow], wanted: usize) -> Option<f32> {
     let mut values: Vec<f32> = entries(rows).map(|entry| entry.value).collect();
     let last = values.len().min(wanted).checked_sub(1)?;
     let smallest = *values.select_nth_unstable_by(last, |a, b| b.total_cmp(a)).1;
@@ -142,18 +148,18 @@ fn cut(rows: &mut [Kept], wanted: usize) -> Option<f32> {
     Some(smallest)
 }
 
-fn entries(rows: &[Kept]) -> impl Iterator<Item = &Entry> {
+fn entries(rows: &[KeptRow]) -> impl Iterator<Item = &Entry> {
     rows.iter().flat_map(|kept| &kept.entries)
 }
 
 /// Smallest kept size over the row's norm, such that only a few rows' is lower; 0 if more than a few
 /// have fewer than k values at all.
-fn low_ratio(rows: &[Kept], k: usize) -> f32 {
-    let smallest = |kept: &Kept| {
+fn low_ratio(rows: &[KeptRow], k: usize) -> f32 {
+    let smallest = |kept: &KeptRow| {
         let sizes = kept.entries.iter().map(|entry| entry.size());
         sizes.fold(f32::INFINITY, f32::min)
     };
-    let ratio = |kept: &Kept| match kept.entries.len() {
+    let ratio = |kept: &KeptRow| match kept.entries.len() {
         count if count < k || kept.norm == 0.0 => 0.0,
         _ => smallest(kept) / kept.norm,
     };
@@ -169,7 +175,7 @@ fn low_ratio(rows: &[Kept], k: usize) -> f32 {
 /// Some rows, evenly spread.
 fn sample(encoder: &Encoder, rows: &Centred) -> Vec<f32> {
     let n = rows.x.len() / encoder.d_in;
-    gather(encoder, rows, evenly(n, SAMPLE))
+    gather(encoder, rows, even_positions(n, SAMPLE))
 }
 
 fn gather(encoder: &Encoder, rows: &Centred, which: impl Iterator<Item = usize>) -> Vec<f32> {

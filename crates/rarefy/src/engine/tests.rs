@@ -10,7 +10,8 @@ use proptest::test_runner::RngSeed;
 use rarefy_kernels::int8::Engine;
 use rarefy_kernels::screen::pre_activations;
 
-use super::keep::{Keep, Wanted};
+use super::block::search;
+use super::keep::{KeepRule, Wanted};
 use super::{Centred, Encoder, Screen, Selection};
 use crate::codes::Codes;
 use crate::data;
@@ -360,11 +361,11 @@ fn a_batch_searched_from_far_too_low_keeps_few_times_what_is_wanted() {
     let screen = Screen::best(case.d_in);
     let encoder = Encoder::with_screen(&case.w, &case.b, screen, case.d_in, case.d_sae);
     let wanted = 240;
-    let keep = Keep {
+    let keep = KeepRule {
         together: wanted,
-        ..Keep::all(Wanted::Above(0.0))
+        ..KeepRule::all(Wanted::Above(0.0))
     };
-    let kept = encoder.rows(&case.rows(), keep);
+    let kept = search(&encoder, &case.rows(), keep);
     let count: usize = kept.iter().map(|kept| kept.entries.len()).sum();
     // Each task cuts for itself, when it has twice that.
     let most = 2 * wanted * rayon::current_num_threads();

@@ -1,8 +1,8 @@
 //! Figures of dense architectures: every latent of every row.
 
 use super::{
-    ACTIVE, BINS, Evaluation, KlEvaluation, LatentSummary, Status, bin, count, explained_variance,
-    hoyer, mean, offer,
+    ACTIVE, BINS, Evaluation, KlEvaluation, LatentStatus, LatentSummary, bin, count,
+    explained_variance, hoyer, mean, offer,
 };
 use crate::Result;
 use crate::data::{Source, chunks, survey};
@@ -33,7 +33,7 @@ pub(super) fn evaluate(
         .map(|latent| latent.summary(rows, target))
         .collect();
     let mse = sums.squared_error / m;
-    let dead = count(&latents, Status::Dead);
+    let dead = count(&latents, LatentStatus::Dead);
     Ok(Evaluation {
         rows,
         mse,
@@ -44,9 +44,9 @@ pub(super) fn evaluate(
         population_sparsity: sums.population_sparsity / m,
         dead_latents: dead,
         dead_fraction: dead as f64 / model.d_sae as f64,
-        always_on_latents: count(&latents, Status::AlwaysOn),
+        always_on_latents: count(&latents, LatentStatus::AlwaysOn),
         frequent_latents: None,
-        collapsed_latents: Some(count(&latents, Status::Collapsed)),
+        collapsed_latents: Some(count(&latents, LatentStatus::Collapsed)),
         loss: parts.total(),
         reconstruction: parts.reconstruction,
         penalty: Some(parts.penalty),
@@ -202,13 +202,13 @@ impl LatentSums {
         let variance = (self.squares / m - mean * mean).max(0.0);
         let (min, max) = (f64::from(self.min), f64::from(self.max));
         let status = if max < rho / 2.0 {
-            Status::Dead
+            LatentStatus::Dead
         } else if self.min > ACTIVE {
-            Status::AlwaysOn
+            LatentStatus::AlwaysOn
         } else if variance < COLLAPSED_VARIANCE * mean * (1.0 - mean) {
-            Status::Collapsed
+            LatentStatus::Collapsed
         } else {
-            Status::Alive
+            LatentStatus::Alive
         };
         let lifetime_sparsity = hoyer(rows, self.sum, self.squares.sqrt());
         LatentSummary {

@@ -1,7 +1,8 @@
 //! Figures of sparse architectures, from codes alone.
 
 use super::{
-    BINS, Evaluation, LatentSummary, Status, bin, count, explained_variance, hoyer, mean, offer,
+    BINS, Evaluation, LatentStatus, LatentSummary, bin, count, explained_variance, hoyer, mean,
+    offer,
 };
 use std::borrow::Cow;
 
@@ -36,7 +37,7 @@ pub(super) fn evaluate(
     let m = rows as f64;
     let latents: Vec<LatentSummary> = sums.latents.iter().map(|l| l.summary(rows)).collect();
     let mse = sums.squared_error.iter().sum::<f64>() / m;
-    let dead = count(&latents, Status::Dead);
+    let dead = count(&latents, LatentStatus::Dead);
     Ok(Evaluation {
         rows,
         mse,
@@ -51,7 +52,7 @@ pub(super) fn evaluate(
         population_sparsity: sums.population_sparsity / m,
         dead_latents: dead,
         dead_fraction: dead as f64 / model.d_sae as f64,
-        always_on_latents: count(&latents, Status::AlwaysOn),
+        always_on_latents: count(&latents, LatentStatus::AlwaysOn),
         frequent_latents: Some(latents.iter().filter(|l| l.firing_rate > FREQUENT).count()),
         collapsed_latents: None,
         loss: mse,
@@ -211,9 +212,9 @@ impl LatentSums {
             max: f64::from(if always { self.max } else { self.max.max(0.0) }),
             lifetime_sparsity: hoyer(rows, self.sizes, self.squares.sqrt()),
             status: match self.active {
-                0 => Status::Dead,
-                _ if always => Status::AlwaysOn,
-                _ => Status::Alive,
+                0 => LatentStatus::Dead,
+                _ if always => LatentStatus::AlwaysOn,
+                _ => LatentStatus::Alive,
             },
         }
     }

@@ -133,10 +133,10 @@ fn every_latent_is_the_one_worked_by_hand() {
         let e = evaluate(&by_hand(&[]), &rows(copies)).unwrap();
         // Mean, firing rate, variance, smallest, largest.
         let expected = [
-            ([0.5, 0.4, 0.128, 0.1, 0.9], Status::Alive),
-            ([0.014, 0.0, 0.000_024, 0.01, 0.02], Status::Dead),
-            ([0.81, 1.0, 0.0054, 0.75, 0.9], Status::AlwaysOn),
-            ([0.2, 0.0, 0.0, 0.2, 0.2], Status::Collapsed),
+            ([0.5, 0.4, 0.128, 0.1, 0.9], LatentStatus::Alive),
+            ([0.014, 0.0, 0.000_024, 0.01, 0.02], LatentStatus::Dead),
+            ([0.81, 1.0, 0.0054, 0.75, 0.9], LatentStatus::AlwaysOn),
+            ([0.2, 0.0, 0.0, 0.2, 0.2], LatentStatus::Collapsed),
         ];
         assert_eq!(e.latents.len(), 4);
         for (l, (values, status)) in e.latents.iter().zip(expected) {
@@ -301,7 +301,7 @@ fn sums_of_pieces_merge_to_the_sums_of_all() {
 }
 
 /// Two rows at these activations, for a target of rho.
-fn status(rho: f64, values: [f64; 2]) -> Status {
+fn status(rho: f64, values: [f64; 2]) -> LatentStatus {
     let values = values.map(|v| v as f32);
     let wide = values.map(f64::from);
     let sums = LatentSums {
@@ -317,17 +317,23 @@ fn status(rho: f64, values: [f64; 2]) -> Status {
 #[test]
 fn a_latent_has_one_status_and_the_limits_are_where_they_should_be() {
     // Half of rho is reached, not passed.
-    assert_eq!(status(0.5, [0.0, 0.25]), Status::Alive);
-    assert_eq!(status(0.5, [0.0, 0.2499]), Status::Dead);
+    assert_eq!(status(0.5, [0.0, 0.25]), LatentStatus::Alive);
+    assert_eq!(status(0.5, [0.0, 0.2499]), LatentStatus::Dead);
     // Above 0.5 on every row, not at it.
-    assert_eq!(status(0.2, [0.5, 0.9]), Status::Alive);
-    assert_eq!(status(0.2, [0.5001, 0.9]), Status::AlwaysOn);
+    assert_eq!(status(0.2, [0.5, 0.9]), LatentStatus::Alive);
+    assert_eq!(status(0.2, [0.5001, 0.9]), LatentStatus::AlwaysOn);
     // Mean 0.2, so a latent is collapsed below a variance of 0.001 * 0.16 = 0.012649^2.
-    assert_eq!(status(0.2, [0.2 - 0.0127, 0.2 + 0.0127]), Status::Alive);
-    assert_eq!(status(0.2, [0.2 - 0.0126, 0.2 + 0.0126]), Status::Collapsed);
+    assert_eq!(
+        status(0.2, [0.2 - 0.0127, 0.2 + 0.0127]),
+        LatentStatus::Alive
+    );
+    assert_eq!(
+        status(0.2, [0.2 - 0.0126, 0.2 + 0.0126]),
+        LatentStatus::Collapsed
+    );
     // A constant is dead or always on before it is collapsed.
-    assert_eq!(status(0.2, [0.05, 0.05]), Status::Dead);
-    assert_eq!(status(0.2, [0.9, 0.9]), Status::AlwaysOn);
+    assert_eq!(status(0.2, [0.05, 0.05]), LatentStatus::Dead);
+    assert_eq!(status(0.2, [0.9, 0.9]), LatentStatus::AlwaysOn);
 }
 
 #[test]
@@ -350,7 +356,7 @@ fn omega_is_finite_for_a_silent_latent_even_without_a_penalty() {
         let e = evaluate(&model, &rows(1)).unwrap();
         let silent = RHO * (RHO.ln() + 120.0) + (1.0 - RHO) * (1.0 - RHO).ln();
         near(e.kl.unwrap().omega, kl(0.5) + silent + kl(0.81));
-        assert_eq!(e.latents[1].status, Status::Dead);
+        assert_eq!(e.latents[1].status, LatentStatus::Dead);
     }
 }
 

@@ -18,7 +18,7 @@ mod assign;
 mod firing;
 
 pub use assign::assign;
-pub use firing::Pair;
+pub use firing::MatchedPair;
 
 /// A latent whose cosine with a feature is above this has found it.
 pub const FOUND: f32 = 0.9;
@@ -133,7 +133,7 @@ pub struct Match {
 
 /// Everything that can be said of a model whose data came of a [`Truth`].
 #[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Evaluation {
+pub struct TruthEvaluation {
     /// Directions.
     #[serde(flatten)]
     pub recovery: Recovery,
@@ -147,20 +147,20 @@ pub struct Evaluation {
     pub true_l0: f64,
     /// Mean number of latents that are active in a row.
     pub l0: f64,
-    /// Mean over pairs of [`Pair::precision`].
+    /// Mean over pairs of [`MatchedPair::precision`].
     pub firing_precision: f64,
-    /// Mean over pairs of [`Pair::recall`].
+    /// Mean over pairs of [`MatchedPair::recall`].
     pub firing_recall: f64,
-    /// Mean over pairs of [`Pair::f1`].
+    /// Mean over pairs of [`MatchedPair::f1`].
     pub firing_f1: f64,
-    /// Mean over pairs of [`Pair::correlation`].
+    /// Mean over pairs of [`MatchedPair::correlation`].
     pub firing_correlation: f64,
-    /// Mean over parents of [`Pair::absorbed`]; absent where no feature has children.
+    /// Mean over parents of [`MatchedPair::absorbed`]; absent where no feature has children.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absorption: Option<f64>,
     /// One entry for each of `recovery.matches` whose feature fires in these rows (not in `--json`).
     #[serde(skip)]
-    pub pairs: Vec<Pair>,
+    pub pairs: Vec<MatchedPair>,
 }
 
 /// Holds decoder rows against directions, whatever their lengths.
@@ -271,7 +271,7 @@ pub fn dictionary(model: &Model, directions: &[f32], width: usize) -> Result<Rec
 ///
 /// # Errors
 /// As [`dictionary`].
-pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<Evaluation> {
+pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<TruthEvaluation> {
     let width = truth.spec().d_in;
     let directions = prepared(model, truth.directions(), width)?;
     let w_dec = decoder(model)?;
@@ -290,16 +290,16 @@ pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<Eval
     let count = rows.len();
     let firing = firing::measure(model, truth, &recovery.matches, &mixed, rows);
     let pairs = &firing.pairs;
-    let over = |figure: fn(&Pair) -> f64| mean(pairs.iter().map(figure)).unwrap_or(0.0);
-    Ok(Evaluation {
+    let over = |figure: fn(&MatchedPair) -> f64| mean(pairs.iter().map(figure)).unwrap_or(0.0);
+    Ok(TruthEvaluation {
         hedging,
         rows: count,
         true_l0: firing.true_l0,
         l0: firing.l0,
-        firing_precision: over(Pair::precision),
-        firing_recall: over(Pair::recall),
-        firing_f1: over(Pair::f1),
-        firing_correlation: over(Pair::correlation),
+        firing_precision: over(MatchedPair::precision),
+        firing_recall: over(MatchedPair::recall),
+        firing_f1: over(MatchedPair::f1),
+        firing_correlation: over(MatchedPair::correlation),
         absorption: mean(pairs.iter().filter_map(|pair| pair.absorbed)),
         recovery,
         pairs: firing.pairs,

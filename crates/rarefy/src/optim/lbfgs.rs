@@ -8,23 +8,21 @@ use std::collections::VecDeque;
 
 use rarefy_kernels::vector::{add_scaled, dot};
 
+use super::function::Function;
 use super::wolfe::{self, Trial};
 use crate::Result;
-
-/// A function to minimise: value at a point, gradient into the second argument.
-pub type Function<'a> = dyn FnMut(&[f32], &mut [f32]) -> Result<f64> + 'a;
 
 /// The state between two iterations: enough to go on bit-equal.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lbfgs {
     memory: usize,
     /// Last steps and changes of the gradient, oldest first.
-    pairs: VecDeque<Pair>,
+    pairs: VecDeque<CurvaturePair>,
 }
 
 /// One remembered iteration.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct CurvaturePair {
     /// Step `x_{k+1} - x_k`.
     pub s: Vec<f32>,
     /// Change of the gradient.
@@ -59,7 +57,7 @@ impl Lbfgs {
     }
 
     /// An optimiser that goes on with the pairs of another, oldest first.
-    pub fn resume(memory: usize, pairs: Vec<Pair>) -> Self {
+    pub fn resume(memory: usize, pairs: Vec<CurvaturePair>) -> Self {
         Self {
             memory: memory.max(1),
             pairs: pairs.into(),
@@ -67,7 +65,7 @@ impl Lbfgs {
     }
 
     /// The remembered pairs, oldest first.
-    pub fn pairs(&self) -> impl Iterator<Item = &Pair> {
+    pub fn pairs(&self) -> impl Iterator<Item = &CurvaturePair> {
         self.pairs.iter()
     }
 
@@ -136,16 +134,16 @@ impl Lbfgs {
     fn direction(&self, gradient: &[f32]) -> Vec<f32> {
         let mut q = gradient.to_vec();
         let mut alphas = Vec::with_capacity(self.pairs.len());
-        for Pair { s, y } in self.pairs.iter().rev() {
+        for CurvaturePair { s, y } in self.pairs.iter().rev() {
             let alpha = dot(s, &q) / dot(y, s);
             add_scaled(&mut q, -alpha as f32, y);
             alphas.push(alpha);
         }
-        if let Some(Pair { s, y }) = self.pairs.back() {
+        if let Some(CurvaturePair { s, y }) = self.pairs.back() {
             let scale = (dot(y, s) / dot(y, y)) as f32;
             q.iter_mut().for_each(|q| *q *= scale);
         }
-        for (Pair { s, y }, alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
+        for (CurvaturePair { s, y }, alpha) in self.pairs.iter().zip(alphas.into_iter().rev()) {
             let beta = dot(y, &q) / dot(y, s);
             add_scaled(&mut q, (alpha - beta) as f32, s);
         }
@@ -165,7 +163,7 @@ impl Lbfgs {
     fn remember(&mut self, x: &[f32], gradient: &[f32], trial: &Trial) {
         let difference =
             |new: &[f32], old: &[f32]| new.iter().zip(old).map(|(n, o)| n - o).collect();
-        let pair = Pair {
+        let pair = CurvaturePair {
             s: difference(&trial.x, x),
             y: difference(&trial.gradient, gradient),
         };

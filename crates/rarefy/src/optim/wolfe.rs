@@ -2,7 +2,7 @@
 
 use rarefy_kernels::vector::dot;
 
-use super::lbfgs::Function;
+use super::function::Function;
 use crate::Result;
 
 /// Sufficient decrease: `phi(a) <= phi(0) + C1 a phi'(0)`.

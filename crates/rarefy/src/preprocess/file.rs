@@ -6,7 +6,7 @@
 
 use std::path::Path;
 
-use super::steps::Step;
+use super::steps::FittedStep;
 use super::whiten::Whiten;
 use super::{Error, Pipeline, Result};
 use crate::tensors::{Number, Reader, Writer};
@@ -26,19 +26,21 @@ impl Pipeline {
         for (i, step) in self.steps.iter().enumerate() {
             let name = |of: &str| format!("{before}{i}.{of}");
             match step {
-                Step::Scale { factor, shift } => file.vector(name("affine"), [*factor, *shift]),
-                Step::Standardise { mean, deviation } => {
+                FittedStep::Scale { factor, shift } => {
+                    file.vector(name("affine"), [*factor, *shift])
+                }
+                FittedStep::Standardise { mean, deviation } => {
                     file.vector(name("mean"), mean);
                     file.vector(name("deviation"), deviation);
                 }
-                Step::RowMean | Step::NormRow | Step::LayerNorm => {}
-                Step::Clip { low, high } => file.vector(name("range"), [*low, *high]),
-                Step::Whiten(whiten) => {
+                FittedStep::RowMean | FittedStep::NormRow | FittedStep::LayerNorm => {}
+                FittedStep::Clip { low, high } => file.vector(name("range"), [*low, *high]),
+                FittedStep::Whiten(whiten) => {
                     file.vector(name("mean"), &whiten.mean);
                     file.vector(name("forward"), &whiten.forward);
                     file.vector(name("backward"), &whiten.backward);
                 }
-                Step::Beside(parts) => {
+                FittedStep::SideBySide(parts) => {
                     for (p, part) in parts.iter().enumerate() {
                         part.write(file, &name(&format!("{p}.")));
                     }
@@ -86,7 +88,7 @@ impl Pipeline {
 }
 
 /// Reads pipelines side by side, which together get rows of `width` values.
-fn side_by_side(file: &Reader, i: usize, width: usize) -> Result<Step> {
+fn side_by_side(file: &Reader, i: usize, width: usize) -> Result<FittedStep> {
     let mut parts = Vec::new();
     while parts.is_empty() || file.text(&format!("{i}.{}.d_in", parts.len())).is_ok() {
         parts.push(Pipeline::read(file, &format!("{i}.{}.", parts.len()))?);
@@ -100,11 +102,11 @@ fn side_by_side(file: &Reader, i: usize, width: usize) -> Result<Step> {
             "step {i}: expected parts of {width} values together, got {together}"
         )));
     }
-    Ok(Step::Beside(parts))
+    Ok(FittedStep::SideBySide(parts))
 }
 
 /// Reads the numbers of step `i`, which gets rows of `width` values.
-fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
+fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<FittedStep> {
     let misfit = |what: &str| {
         file.bad(format!(
             "step {i} (`{name}`): {what} does not fit rows of {width} values"
@@ -116,7 +118,7 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
             if factor == 0.0 {
                 return Err(file.bad(format!("{i}.affine: expected a factor, got 0")));
             }
-            Step::Scale { factor, shift }
+            FittedStep::Scale { factor, shift }
         }
         "standardise" => {
             let mean: Vec<f64> = finite(file, &format!("{i}.mean"))?;
@@ -128,11 +130,11 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
                 let why = format!("{i}.deviation: expected positive numbers, got another");
                 return Err(file.bad(why));
             }
-            Step::Standardise { mean, deviation }
+            FittedStep::Standardise { mean, deviation }
         }
-        "row-mean" => Step::RowMean,
-        "norm-row" => Step::NormRow,
-        "layer-norm" => Step::LayerNorm,
+        "row-mean" => FittedStep::RowMean,
+        "norm-row" => FittedStep::NormRow,
+        "layer-norm" => FittedStep::LayerNorm,
         "clip-sd" => {
             let [low, high] = pair(file, &format!("{i}.range"))?;
             if low > high {
@@ -140,7 +142,7 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
                     "{i}.range: expected low to high, got {low} to {high}"
                 )));
             }
-            Step::Clip { low, high }
+            FittedStep::Clip { low, high }
         }
         "pca" | "zca" => {
             let whiten = Whiten {
@@ -153,7 +155,7 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<Step> {
             if whiten.mean.len() != width || !whole || whiten.backward.len() != values {
                 return Err(misfit("the whitening"));
             }
-            Step::Whiten(whiten)
+            FittedStep::Whiten(whiten)
         }
         other => return Err(file.bad(format!("expected a known step, got `{other}`"))),
     })

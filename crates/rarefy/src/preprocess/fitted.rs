@@ -9,7 +9,7 @@ use crate::{Error, Result};
 
 /// Pipelines fitted to the rows of a binding, and what the binding is of prepared rows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Fitted {
+pub struct FittedPipelines {
     /// Of the inputs, side by side where there are several.
     pub inputs: Pipeline,
     /// Of a transcoder's target.
@@ -18,7 +18,7 @@ pub struct Fitted {
     pub io: IoSpec,
 }
 
-impl Fitted {
+impl FittedPipelines {
     /// Fits the named steps to each input by itself, and others (or the same) to the target.
     ///
     /// # Errors
@@ -32,10 +32,10 @@ impl Fitted {
     /// ```
     /// use rarefy::io_spec::IoSpec;
     /// use rarefy::data::Memory;
-    /// use rarefy::preprocess::Fitted;
+    /// use rarefy::preprocess::FittedPipelines;
     /// // An input of one value, 0 or 4, and a target of one, 10 or 30.
     /// let rows = Memory::new("two rows", 2, vec![0.0, 10.0, 4.0, 30.0]);
-    /// let fitted = Fitted::fit(&["scale".into()], None, &rows, &IoSpec::new(&[1], Some(1))?)?;
+    /// let fitted = FittedPipelines::fit(&["scale".into()], None, &rows, &IoSpec::new(&[1], Some(1))?)?;
     /// assert_eq!(fitted.rows().apply(&[1.0, 20.0]).0, [0.25, 0.5]);
     /// # Ok::<(), rarefy::Error>(())
     /// ```
@@ -89,7 +89,7 @@ impl Fitted {
             inputs: if parts.len() == 1 {
                 parts.remove(0)
             } else {
-                Pipeline::beside(parts)
+                Pipeline::side_by_side(parts)
             },
             target,
         })
@@ -124,7 +124,7 @@ impl Fitted {
     pub fn rows(&self) -> Pipeline {
         match &self.target {
             None => self.inputs.clone(),
-            Some(target) => Pipeline::beside(vec![self.inputs.clone(), target.clone()]),
+            Some(target) => Pipeline::side_by_side(vec![self.inputs.clone(), target.clone()]),
         }
     }
 }

@@ -3,9 +3,9 @@
 //! A pipeline travels with its model, so `eval`, `encode` and `decode` prepare rows exactly as
 //! training did.
 
-mod beside;
 mod file;
 mod fitted;
+mod side_by_side;
 mod steps;
 mod whiten;
 
@@ -14,16 +14,16 @@ use rarefy_kernels::matmul::{Op, matmul};
 use crate::data::{Memory, Source, survey};
 use crate::{Error, Result};
 
-pub use fitted::Fitted;
-use steps::Step;
+pub use fitted::FittedPipelines;
+use steps::FittedStep;
 pub use steps::{STEPS, StepInfo};
 
-/// Fitted steps in order.
+/// FittedPipelines steps in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
     d_in: usize,
     names: Vec<String>,
-    steps: Vec<Step>,
+    steps: Vec<FittedStep>,
 }
 
 /// What steps take from a row and their inverse needs.
@@ -86,7 +86,7 @@ impl Pipeline {
         for name in names.iter().filter(|name| *name != "none") {
             let step = {
                 let so_far = Prepared::new(source, &pipeline);
-                Step::fit(name, &so_far)?
+                FittedStep::fit(name, &so_far)?
             };
             pipeline.names.push(name.clone());
             pipeline.steps.push(step);
@@ -100,9 +100,9 @@ impl Pipeline {
     /// If the step is another.
     pub fn of_rows(name: &str, d_in: usize) -> Self {
         let step = match name {
-            "row-mean" => Step::RowMean,
-            "norm-row" => Step::NormRow,
-            "layer-norm" => Step::LayerNorm,
+            "row-mean" => FittedStep::RowMean,
+            "norm-row" => FittedStep::NormRow,
+            "layer-norm" => FittedStep::LayerNorm,
             other => panic!("{other} is fitted to data"),
         };
         Self {
@@ -123,11 +123,11 @@ impl Pipeline {
     /// use rarefy::preprocess::Pipeline;
     /// let data = Memory::new("two rows", 1, vec![0.0, 4.0]);
     /// let scaled = Pipeline::fit(&["scale".into()], &data)?;
-    /// let both = Pipeline::beside(vec![scaled, Pipeline::identity(2)]);
+    /// let both = Pipeline::side_by_side(vec![scaled, Pipeline::identity(2)]);
     /// assert_eq!(both.apply(&[2.0, 7.0, 8.0]).0, [0.5, 7.0, 8.0]);
     /// # Ok::<(), rarefy::Error>(())
     /// ```
-    pub fn beside(parts: Vec<Self>) -> Self {
+    pub fn side_by_side(parts: Vec<Self>) -> Self {
         let d_in = parts.iter().map(Self::d_in).sum();
         assert!(d_in > 0, "no pipelines");
         if parts.iter().all(Self::is_identity) {
@@ -141,7 +141,7 @@ impl Pipeline {
         Self {
             d_in,
             names: vec![format!("({})", names.join(" | "))],
-            steps: vec![Step::Beside(parts)],
+            steps: vec![FittedStep::SideBySide(parts)],
         }
     }
 
@@ -156,7 +156,7 @@ impl Pipeline {
     /// Values in a raw row of each of the pipelines side by side; of one pipeline its own.
     pub fn widths(&self) -> Vec<usize> {
         match self.steps.as_slice() {
-            [Step::Beside(parts)] => parts.iter().map(Self::d_in).collect(),
+            [FittedStep::SideBySide(parts)] => parts.iter().map(Self::d_in).collect(),
             _ => vec![self.d_in],
         }
     }
@@ -179,7 +179,7 @@ impl Pipeline {
         self.steps
             .iter()
             .rev()
-            .find_map(Step::d_out)
+            .find_map(FittedStep::d_out)
             .unwrap_or(self.d_in)
     }
 

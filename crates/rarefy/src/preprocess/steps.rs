@@ -1,7 +1,7 @@
 //! The steps themselves: one table line and one arm each.
 
 use super::whiten::{Kind, Whiten};
-use super::{Error, Pipeline, Result, RowContext, Source, beside, survey};
+use super::{Error, Pipeline, Result, RowContext, Source, side_by_side, survey};
 use crate::data::chunks;
 
 /// Every step, in the order that lists show them.
@@ -70,7 +70,7 @@ pub struct StepInfo {
 
 /// A fitted step. Means and scales are f64 so that fitting loses nothing; rows are f32.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Step {
+pub(super) enum FittedStep {
     /// `x factor + shift`.
     Scale {
         factor: f64,
@@ -92,10 +92,10 @@ pub(super) enum Step {
     },
     Whiten(Whiten),
     /// Columns of several sources, each with steps of its own.
-    Beside(Vec<Pipeline>),
+    SideBySide(Vec<Pipeline>),
 }
 
-impl Step {
+impl FittedStep {
     /// Fits the step that a text names to the data.
     pub(super) fn fit(text: &str, data: &dyn Source) -> Result<Self> {
         let (name, numbers) = parse(text)?;
@@ -147,7 +147,7 @@ impl Step {
     pub(super) fn d_out(&self) -> Option<usize> {
         match self {
             Self::Whiten(whiten) => Some(whiten.d_out()),
-            Self::Beside(parts) => Some(parts.iter().map(Pipeline::d_out).sum()),
+            Self::SideBySide(parts) => Some(parts.iter().map(Pipeline::d_out).sum()),
             _ => None,
         }
     }
@@ -156,7 +156,7 @@ impl Step {
     pub(super) fn keeps_context(&self) -> bool {
         match self {
             Self::RowMean | Self::NormRow | Self::LayerNorm => true,
-            Self::Beside(parts) => parts.iter().any(|part| part.keeps_context().is_some()),
+            Self::SideBySide(parts) => parts.iter().any(|part| part.keeps_context().is_some()),
             _ => false,
         }
     }
@@ -165,7 +165,7 @@ impl Step {
     pub(super) fn is_affine(&self) -> bool {
         match self {
             Self::Scale { .. } | Self::Standardise { .. } | Self::Whiten(_) => true,
-            Self::Beside(parts) => parts.iter().all(|part| part.not_affine().is_none()),
+            Self::SideBySide(parts) => parts.iter().all(|part| part.not_affine().is_none()),
             Self::RowMean | Self::NormRow | Self::LayerNorm | Self::Clip { .. } => false,
         }
     }
@@ -220,8 +220,8 @@ impl Step {
                 *rows = whiten.apply(rows);
                 *width = whiten.d_out();
             }
-            Self::Beside(parts) => {
-                *rows = beside::apply(parts, rows);
+            Self::SideBySide(parts) => {
+                *rows = side_by_side::apply(parts, rows);
                 *width = parts.iter().map(Pipeline::d_out).sum();
             }
         }
@@ -258,8 +258,8 @@ impl Step {
                 *rows = whiten.invert(rows);
                 *width = whiten.d_in();
             }
-            Self::Beside(parts) => {
-                *rows = beside::invert(parts, rows);
+            Self::SideBySide(parts) => {
+                *rows = side_by_side::invert(parts, rows);
                 *width = parts.iter().map(Pipeline::d_in).sum();
             }
         }
@@ -279,8 +279,8 @@ impl Step {
                 *directions = whiten.invert_directions(directions);
                 *width = whiten.d_in();
             }
-            Self::Beside(parts) => {
-                *directions = beside::invert_directions(parts, directions);
+            Self::SideBySide(parts) => {
+                *directions = side_by_side::invert_directions(parts, directions);
                 *width = parts.iter().map(Pipeline::d_in).sum();
             }
             Self::RowMean | Self::NormRow | Self::LayerNorm | Self::Clip { .. } => {}
@@ -304,7 +304,7 @@ impl Step {
             }
             Self::NormRow | Self::Clip { .. } => {}
             Self::Whiten(whiten) => *weights = whiten.pull_back(weights),
-            Self::Beside(parts) => *weights = beside::pull_back(parts, weights),
+            Self::SideBySide(parts) => *weights = side_by_side::pull_back(parts, weights),
         }
     }
 }
@@ -351,7 +351,7 @@ fn moments(row: &[f32]) -> (f32, f64) {
 }
 
 /// One factor for all values, so that rows are of a certain length on average.
-fn norm(name: &str, data: &dyn Source) -> Result<Step> {
+fn norm(name: &str, data: &dyn Source) -> Result<FittedStep> {
     let d = data.d_in();
     let lanes = chunks::fold(
         data,
@@ -372,14 +372,14 @@ fn norm(name: &str, data: &dyn Source) -> Result<Step> {
         "norm-average" => (d as f64).sqrt() / length,
         _ => 1.0 / square.sqrt(),
     };
-    Ok(Step::Scale {
+    Ok(FittedStep::Scale {
         // Rows of zeros alone have no length to bring anywhere.
         factor: if factor.is_finite() { factor } else { 1.0 },
         shift: 0.0,
     })
 }
 
-fn scale(data: &dyn Source, low: f64, high: f64) -> Result<Step> {
+fn scale(data: &dyn Source, low: f64, high: f64) -> Result<FittedStep> {
     let s = survey(data)?;
     let (min, max) = (f64::from(s.min), f64::from(s.max));
     // Constant data has no range: it goes to `low`.
@@ -388,7 +388,7 @@ fn scale(data: &dyn Source, low: f64, high: f64) -> Result<Step> {
     } else {
         1.0
     };
-    Ok(Step::Scale {
+    Ok(FittedStep::Scale {
         factor,
         shift: low - min * factor,
     })

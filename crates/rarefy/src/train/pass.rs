@@ -15,7 +15,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::data::Source;
-use crate::data::chunks::Cut;
+use crate::data::chunks::Chunking;
 use crate::params::{Layout, Params};
 use crate::variants::{Batch, Chunk, Gradient, Parts, Scratch, Variant};
 
@@ -90,7 +90,7 @@ impl<'a> Pass<'a> {
         form: Form,
         estimate: &mut dyn FnMut(Batch) -> Batch,
     ) -> Result<Parts> {
-        let cut = Cut::new(rows.rows(), self.d_in, self.d_sae);
+        let cut = Chunking::new(rows.rows(), self.d_in, self.d_sae);
         self.evaluate_cut(params, rows, cut, form, estimate)
     }
 
@@ -98,7 +98,7 @@ impl<'a> Pass<'a> {
         &mut self,
         params: &Params,
         rows: &dyn Source,
-        cut: Cut,
+        cut: Chunking,
         form: Form,
         estimate: &mut dyn FnMut(Batch) -> Batch,
     ) -> Result<Parts> {
@@ -161,13 +161,19 @@ impl<'a> Pass<'a> {
     /// # Errors
     /// What reading the rows returns.
     pub fn statistics(&mut self, params: &Params, rows: &dyn Source) -> Result<Batch> {
-        let cut = Cut::new(rows.rows(), self.d_in, self.d_sae);
+        let cut = Chunking::new(rows.rows(), self.d_in, self.d_sae);
         self.prepare(params.layout(), cut.lanes, Form::Recomputed);
         self.forward(params, rows, cut, false)?;
         Ok(self.reduce_statistics(rows.rows()))
     }
 
-    fn forward(&mut self, params: &Params, rows: &dyn Source, cut: Cut, keep: bool) -> Result<()> {
+    fn forward(
+        &mut self,
+        params: &Params,
+        rows: &dyn Source,
+        cut: Chunking,
+        keep: bool,
+    ) -> Result<()> {
         let variant = self.variant;
         self.each_chunk(rows, cut, |lane, at, x| {
             let at = if keep { at } else { 0 };
@@ -207,7 +213,7 @@ impl<'a> Pass<'a> {
     fn each_chunk(
         &mut self,
         rows: &dyn Source,
-        cut: Cut,
+        cut: Chunking,
         work: impl Fn(&mut Lane, usize, &[f32]) + Sync,
     ) -> Result<()> {
         let results: Vec<Result<()>> = self

@@ -18,7 +18,7 @@ use super::descend::{descend, rate};
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
 use crate::Result;
 use crate::codes::Codes;
-use crate::data::{Source, spread};
+use crate::data::{Source, evenly_spaced_rows};
 use crate::engine::{Encoder, Selection};
 use crate::io_spec::IoSpec;
 use crate::params::Params;
@@ -170,7 +170,7 @@ fn set_threshold(
         Some(held_out) => (held_out, "held-out"),
         None => (rows.data, "training"),
     };
-    let rows = spread(source, CALIBRATION_ROWS)?;
+    let rows = evenly_spaced_rows(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
     let calibrated = calibrate(&plan.io, params, &rows, threshold.k);
     let rows = seen(&plan.io, params, &rows);

@@ -9,7 +9,7 @@ use super::sparse::anneal::Annealing;
 use crate::config::{DecoderNorm, OptimizerKind};
 use crate::data::Source;
 use crate::optim::descent::Rule;
-use crate::optim::lbfgs::Pair;
+use crate::optim::lbfgs::CurvaturePair;
 use crate::optim::{Descent, Lbfgs};
 use crate::params::{Layout, Params};
 use crate::plan::Plan;
@@ -146,7 +146,7 @@ impl State {
         file.vector("params", self.params.values());
         match &self.optimizer {
             Optimizer::Lbfgs(lbfgs) => {
-                for (i, Pair { s, y }) in lbfgs.pairs().enumerate() {
+                for (i, CurvaturePair { s, y }) in lbfgs.pairs().enumerate() {
                     file.vector(format!("lbfgs.s.{i}"), s);
                     file.vector(format!("lbfgs.y.{i}"), y);
                 }
@@ -219,7 +219,7 @@ impl State {
                 while file.has(&format!("lbfgs.s.{}", pairs.len())) {
                     let s = vector(&format!("lbfgs.s.{}", pairs.len()))?;
                     let y = vector(&format!("lbfgs.y.{}", pairs.len()))?;
-                    pairs.push(Pair { s, y });
+                    pairs.push(CurvaturePair { s, y });
                 }
                 *lbfgs = Lbfgs::resume(plan.config.train.history, pairs);
             }

@@ -8,7 +8,7 @@ use rarefy::data::Source;
 use rarefy::metrics;
 use rarefy::model::Model;
 use rarefy::plan::Plan;
-use rarefy::preprocess::{Fitted, Pipeline, Prepared};
+use rarefy::preprocess::{FittedPipelines, Pipeline, Prepared};
 use rarefy::train::{self, Observer, Progress, State};
 use rarefy::{Error, Result};
 
@@ -21,7 +21,7 @@ use crate::{interrupt, output};
 pub struct Rows<'a> {
     pub training: &'a dyn Source,
     pub held_out: &'a dyn Source,
-    pub fitted: &'a Fitted,
+    pub fitted: &'a FittedPipelines,
     pub pipeline: &'a Pipeline,
 }
 

@@ -11,26 +11,26 @@ use crate::codes::Codes;
 use crate::{Error, Result};
 
 /// Every format of codes, in the order that lists show them.
-pub const FORMATS: &[FormatInfo] = &[
-    FormatInfo {
+pub const FORMATS: &[CodesFormat] = &[
+    CodesFormat {
         extension: "npy",
         summary: "dense f32 matrix",
         write: npy::write,
         read: npy::read,
     },
-    FormatInfo {
+    CodesFormat {
         extension: "npz",
         summary: "scipy.sparse CSR matrix",
         write: npz::write,
         read: npz::read,
     },
-    FormatInfo {
+    CodesFormat {
         extension: "safetensors",
         summary: "CSR as tensors indptr, indices, data, shape",
         write: safetensors::write,
         read: safetensors::read,
     },
-    FormatInfo {
+    CodesFormat {
         extension: "parquet",
         summary: "a list of indices and a list of values a row",
         write: parquet::write,
@@ -39,7 +39,7 @@ pub const FORMATS: &[FormatInfo] = &[
 ];
 
 /// One line of the table of code formats.
-pub struct FormatInfo {
+pub struct CodesFormat {
     /// How file names end.
     pub extension: &'static str,
     /// One sentence for lists.
@@ -68,7 +68,7 @@ pub fn read(path: &Path) -> Result<Codes> {
 ///
 /// # Errors
 /// [`Error::Unknown`].
-pub fn find(path: &Path) -> Result<&'static FormatInfo> {
+pub fn find(path: &Path) -> Result<&'static CodesFormat> {
     let ending = path
         .extension()
         .map(|e| e.to_string_lossy().to_lowercase())

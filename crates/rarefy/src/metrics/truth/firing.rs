@@ -13,7 +13,7 @@ const ROWS: usize = 4 * BLOCK;
 
 /// A feature and its latent over the rows.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Pair {
+pub struct MatchedPair {
     /// Which they are.
     pub matched: Match,
     /// Rows in which the feature fires.
@@ -28,7 +28,7 @@ pub struct Pair {
     moments: Moments,
 }
 
-impl Pair {
+impl MatchedPair {
     /// Of the rows in which the latent is active, the share in which the feature fires; 0 if the
     /// latent never is.
     pub fn precision(&self) -> f64 {
@@ -64,7 +64,7 @@ fn share(part: u64, whole: u64) -> f64 {
 pub(super) struct Firing {
     pub(super) true_l0: f64,
     pub(super) l0: f64,
-    pub(super) pairs: Vec<Pair>,
+    pub(super) pairs: Vec<MatchedPair>,
 }
 
 /// Draws rows of the truth, encodes them, and compares.
@@ -192,7 +192,7 @@ impl<'a> Sums<'a> {
     fn finish(self, rows: usize) -> Firing {
         let pairs = self.matches.iter().filter_map(|matched| {
             let sums = &self.features[matched.feature];
-            (sums.fired > 0).then(|| Pair {
+            (sums.fired > 0).then(|| MatchedPair {
                 matched: *matched,
                 fired: sums.fired,
                 active: sums.active,

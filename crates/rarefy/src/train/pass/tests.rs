@@ -206,7 +206,7 @@ fn the_size_of_chunks_changes_nothing_but_rounding() {
     for (chunk, lanes) in [(1, 1), (7, 3), (64, 8), (900, 1), (1000, 16)] {
         for form in FORMS {
             let mut pass = Pass::new(&case.kl, 9, 7);
-            let cut = Cut::of(900, 9, chunk, lanes);
+            let cut = Chunking::of(900, 9, chunk, lanes);
             let cut_parts = pass
                 .evaluate_cut(&case.params, &case.rows, cut, form, &mut |batch| batch)
                 .unwrap();

@@ -4,7 +4,7 @@ use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
 use super::Sparse;
-use crate::data::{Source, spread};
+use crate::data::{Source, evenly_spaced_rows};
 use crate::io_spec::IoSpec;
 use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
@@ -40,7 +40,7 @@ pub(in crate::variants) fn init(
 ) -> Result<Params> {
     let mut params = Params::zeros(layout);
     let (d_in, d_out) = (io.d_in(), io.d_out());
-    let (inputs, targets) = io.split(&spread(rows, MEDIAN_ROWS)?);
+    let (inputs, targets) = io.split(&evenly_spaced_rows(rows, MEDIAN_ROWS)?);
     let middle = middle(start, &targets, d_out);
     set(params.get_mut("b_dec"), &middle);
     directions(params.get_mut("w_dec"), d_out, rng);

@@ -13,16 +13,16 @@ use crate::{Error, Result};
 
 /// A matrix of one element type inside a file.
 #[derive(Debug)]
-pub struct Block {
+pub struct FileMatrix {
     path: PathBuf,
     name: String,
     file: File,
-    layout: BlockLayout,
+    layout: MatrixLayout,
 }
 
 /// Where and how the matrix lies.
 #[derive(Debug, Clone, Copy)]
-pub struct BlockLayout {
+pub struct MatrixLayout {
     /// First byte.
     pub offset: u64,
     /// Element type.
@@ -37,7 +37,7 @@ pub struct BlockLayout {
     pub d_in: usize,
 }
 
-impl BlockLayout {
+impl MatrixLayout {
     /// Bytes of all values, if that is a number at all.
     pub fn bytes(&self) -> Option<u64> {
         let values = (self.rows as u64).checked_mul(self.d_in as u64)?;
@@ -165,12 +165,12 @@ pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
         .collect()
 }
 
-impl Block {
+impl FileMatrix {
     /// Opens a matrix in a file, after checking that it is all there.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Format`] if the file is too short.
-    pub fn open(path: &Path, layout: BlockLayout) -> Result<Self> {
+    pub fn open(path: &Path, layout: MatrixLayout) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
         layout.check(path, length)?;
@@ -194,7 +194,7 @@ impl Block {
     }
 }
 
-impl Source for Block {
+impl Source for FileMatrix {
     fn name(&self) -> &str {
         &self.name
     }

@@ -9,21 +9,21 @@ use crate::{Error, Result};
 ///
 /// # Example
 /// ```
-/// use rarefy::data::{Beside, Memory, Source};
+/// use rarefy::data::{SideBySide, Memory, Source};
 /// let left = Memory::new("left", 1, vec![1.0, 2.0]);
 /// let right = Memory::new("right", 2, vec![10.0, 11.0, 20.0, 21.0]);
-/// let both = Beside::new(vec![Box::new(left), Box::new(right)])?;
+/// let both = SideBySide::new(vec![Box::new(left), Box::new(right)])?;
 /// let mut rows = [0.0; 6];
 /// both.read(0, &mut rows)?;
 /// assert_eq!(rows, [1.0, 10.0, 11.0, 2.0, 20.0, 21.0]);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-pub struct Beside {
+pub struct SideBySide {
     name: String,
     sources: Vec<Box<dyn Source>>,
 }
 
-impl Beside {
+impl SideBySide {
     /// Puts sources of equally many rows side by side.
     ///
     /// # Errors
@@ -75,7 +75,7 @@ impl Beside {
     }
 }
 
-impl Source for Beside {
+impl Source for SideBySide {
     fn name(&self) -> &str {
         &self.name
     }
@@ -177,7 +177,7 @@ mod tests {
     fn rows_that_do_not_belong_together_are_refused() {
         let two = Memory::new("two", 1, vec![0.0; 2]);
         let three = Memory::new("three", 1, vec![0.0; 3]);
-        let error = Beside::new(vec![Box::new(two), Box::new(three)]).err();
+        let error = SideBySide::new(vec![Box::new(two), Box::new(three)]).err();
         let error = error.expect("an error").to_string();
         assert!(
             error.contains("three: rows") && error.contains('2') && error.contains('3'),
@@ -189,7 +189,7 @@ mod tests {
     fn gathered_rows_are_whole() {
         let left = Memory::new("left", 2, (0..8).map(|v| v as f32).collect());
         let right = Memory::new("right", 1, vec![10.0, 11.0, 12.0, 13.0]);
-        let both = Beside::new(vec![Box::new(left), Box::new(right)]).unwrap();
+        let both = SideBySide::new(vec![Box::new(left), Box::new(right)]).unwrap();
         let mut rows = [0.0; 6];
         both.gather(&[3, 1], &mut rows).unwrap();
         assert_eq!(rows, [6.0, 7.0, 13.0, 2.0, 3.0, 11.0]);

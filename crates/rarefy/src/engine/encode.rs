@@ -1,0 +1,111 @@
+//! Encoding of rows into sparse codes by an [`Encoder`].
+
+use rarefy_kernels::int8;
+use rayon::prelude::*;
+
+use super::encoder::{Centred, Encoder};
+use super::select::select;
+use super::selection::Selection;
+use crate::codes::Codes;
+use crate::params::Params;
+
+impl Encoder {
+    /// Appends the codes of rows from which `b_dec` is to be taken: `pre = w_enc (x - b_dec) + b_enc`.
+    ///
+    /// # Shapes
+    /// `x`: `[n, d_in]`; `codes` are over the same latents.
+    /// # Panics
+    /// If the parameters, the codes or the rows are of other sizes than the encoder, or `selection` does
+    /// not fit its latents: see [`Selection`].
+    #[track_caller]
+    pub fn encode(&self, params: &Params, x: &[f32], selection: Selection, codes: &mut Codes) {
+        let b_dec = params.get("b_dec");
+        assert!(
+            b_dec.len() == self.d_in && x.len().is_multiple_of(self.d_in),
+            "x and b_dec must be rows of {} inputs, got {} and {} values",
+            self.d_in,
+            x.len(),
+            b_dec.len()
+        );
+        let mut centred = vec![0.0; x.len()];
+        centre(x, b_dec, &mut centred);
+        self.encode_as_is(params, &centred, selection, codes);
+    }
+
+    /// Appends the codes of rows from which nothing is to be taken: `pre = w_enc x + b_enc`.
+    ///
+    /// # Shapes
+    /// As [`Encoder::encode`]; `params` need no `b_dec`.
+    /// # Panics
+    /// As [`Encoder::encode`].
+    #[track_caller]
+    pub fn encode_as_is(
+        &self,
+        params: &Params,
+        x: &[f32],
+        selection: Selection,
+        codes: &mut Codes,
+    ) {
+        assert!(
+            codes.d_sae == self.d_sae,
+            "codes must be over the encoder's {} latents, got {}",
+            self.d_sae,
+            codes.d_sae
+        );
+        let rows = Centred {
+            x,
+            w_enc: params.get("w_enc"),
+            b_enc: params.get("b_enc"),
+        };
+        self.encode_centred(&rows, selection, codes);
+    }
+
+    /// As [`Encoder::encode_as_is`], with whatever stands for the weights; `codes` may be over more latents.
+    #[track_caller]
+    pub fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
+        self.check(rows);
+        selection.check(self.d_sae);
+        for row in select(self, rows, selection) {
+            codes
+                .indices
+                .extend(row.entries.iter().map(|entry| entry.latent));
+            codes
+                .values
+                .extend(row.entries.iter().map(|entry| entry.value));
+            codes.offsets.push(codes.indices.len());
+        }
+    }
+
+    /// Weights of another size would be read at the wrong places.
+    #[track_caller]
+    fn check(&self, rows: &Centred) {
+        let (d_in, d_sae) = (self.d_in, self.d_sae);
+        assert!(
+            rows.w_enc.len() == d_in * d_sae && rows.b_enc.len() == d_sae,
+            "the encoder was made of {d_sae} latents of {d_in} inputs, got w_enc of {} values and b_enc of {}",
+            rows.w_enc.len(),
+            rows.b_enc.len()
+        );
+        assert!(
+            rows.x.len().is_multiple_of(d_in),
+            "x must be rows of {d_in} inputs, got {} values",
+            rows.x.len()
+        );
+    }
+}
+
+/// `centred = x - b_dec`, row by row.
+pub(crate) fn centre(x: &[f32], b_dec: &[f32], centred: &mut [f32]) {
+    let d_in = b_dec.len();
+    let piece = d_in * int8::ROWS * 8;
+    centred
+        .par_chunks_mut(piece)
+        .zip(x.par_chunks(piece))
+        .for_each(|(centred, x)| {
+            for (centred, x) in centred.chunks_exact_mut(d_in).zip(x.chunks_exact(d_in)) {
+                for ((centred, x), b) in centred.iter_mut().zip(x).zip(b_dec) {
+                    *centred = x - b;
+                }
+            }
+        });
+}

@@ -1,0 +1,57 @@
+//! Buffers of one block of rows, reused by later blocks.
+
+use rarefy_kernels::int8::PANEL;
+use rarefy_kernels::screen::{Found, Samples};
+
+/// Panels screened before the waiting candidates are computed. The f32 weights of that many panels should
+/// fit in a core's own cache, because the exact pre-activations read them.
+pub(super) const PANELS: usize = 4;
+/// Candidates that a row collects before their exact pre-activations are computed. Computing several
+/// together hides the latency of memory.
+pub(super) const WAIT: usize = 8;
+/// Candidates that the buffer of a row holds: the waiting ones and every latent of the next panels.
+pub(super) const ROOM: usize = WAIT + PANELS * PANEL;
+
+/// Buffers of one block. A finished block hands them to the next one.
+#[derive(Default)]
+pub(super) struct Scratch {
+    /// Quantised rows, `[rows, padded]`.
+    pub(super) bytes: Vec<u8>,
+    /// Quantisation step of each row.
+    pub(super) scale: Vec<f32>,
+    /// Upper bound of the norm of each row.
+    pub(super) norm: Vec<f32>,
+    /// Upper bound of the norm of the quantisation error of each row.
+    pub(super) error: Vec<f32>,
+    /// Bound that a pre-activation of the row must exceed to be a candidate.
+    pub(super) floor: Vec<f32>,
+    /// Waiting candidates, `[rows, ROOM]`: their latents.
+    pub(super) latents: Vec<u32>,
+    /// Upper bounds of the pre-activations of the waiting candidates, `[rows, ROOM]`.
+    pub(super) most: Vec<f32>,
+    /// Number of waiting candidates of each row.
+    pub(super) counts: Vec<u32>,
+    /// Products of rows and weights, `[rows, PANELS * PANEL]`.
+    pub(super) pre: Vec<f32>,
+}
+
+impl Scratch {
+    /// Borrows the quantised rows, the facts about rows that the screen reads, and the candidates that the
+    /// screen writes. With `either_sign`, candidates are compared by absolute value.
+    pub(super) fn views(&mut self, either_sign: bool) -> (&[u8], Samples<'_>, Found<'_>) {
+        let samples = Samples {
+            either_sign,
+            scale: &self.scale,
+            norm: &self.norm,
+            error: &self.error,
+            floor: &self.floor,
+        };
+        let found = Found {
+            latents: &mut self.latents,
+            most: &mut self.most,
+            counts: &mut self.counts,
+            room: ROOM,
+        };
+        (&self.bytes, samples, found)
+    }
+}
