@@ -58,8 +58,8 @@ impl Check {
 /// ```
 pub fn gradients(arch: &str) -> Result<Vec<Check>> {
     let info = variants::find(arch)?;
-    let defaults = Hyper::check(info.options, [])?;
-    match (info.build)(&defaults)? {
+    let defaults = Hyper::check(info.options(), [])?;
+    match info.build(&defaults)? {
         Architecture::Dense(_) => dense::gradients(info),
         Architecture::Sparse(_) => sparse::gradients(info),
     }

@@ -12,7 +12,7 @@ use crate::engine::{self, Centred, Encoder};
 use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
-use crate::variants::{Architecture, Hyper, Info, Sparse, Variant};
+use crate::variants::{Architecture, Hyper, Info, Objective, Variant};
 use crate::{Error, Result};
 
 /// Rows that one task encodes or decodes; fixed, so that results do not depend on threads.
@@ -77,7 +77,7 @@ impl Model {
         pipeline: Pipeline,
         target: Option<Pipeline>,
     ) -> Result<Self> {
-        let architecture = (info.build)(&hyper)?;
+        let architecture = info.build(&hyper)?;
         let d_sae = params.get("b_enc").len();
         assert_eq!(
             *params.layout(),
@@ -203,7 +203,7 @@ impl Model {
             }
             Architecture::Sparse(sparse) => {
                 let (rows, context) = self.prepare(raw);
-                let mut codes = self.encode_sparse(sparse.as_ref(), &rows);
+                let mut codes = self.encode_sparse(sparse, &rows);
                 (codes.row_means, codes.row_scales) = (context.means, context.scales);
                 codes.keep_above(threshold);
                 codes
@@ -270,7 +270,7 @@ impl Model {
             }
             Architecture::Sparse(sparse) => {
                 let (rows, context) = self.prepare(raw);
-                let codes = self.encode_sparse(sparse.as_ref(), &rows);
+                let codes = self.encode_sparse(sparse, &rows);
                 self.restore(&self.decode_sparse(&codes, &rows), &context)
             }
         }
@@ -296,7 +296,7 @@ impl Model {
     }
 
     /// Codes of prepared rows.
-    pub(crate) fn encode_sparse(&self, sparse: &dyn Sparse, rows: &[f32]) -> Codes {
+    pub(crate) fn encode_sparse(&self, sparse: &Objective, rows: &[f32]) -> Codes {
         let encoder = self.encoder.get_or_init(|| Encoder::new(&self.params));
         let mut codes = Codes::new(self.d_sae);
         let mut centred = Vec::new();

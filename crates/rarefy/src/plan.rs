@@ -171,7 +171,7 @@ impl Plan {
             Batching::Mini(batch) => batch,
             Batching::Full | Batching::Open => survey.rows,
         };
-        let architecture = (info.build)(&hyper)?;
+        let architecture = info.build(&hyper)?;
         check_holdout(&architecture, config.data.holdout)?;
         let decoder_norm = model.decoder_norm.unwrap_or(own_norm(info));
         check_norm(decoder_norm, (&architecture, &io, d_sae), train, optimizer)?;
@@ -300,8 +300,8 @@ impl Said {
         let info = variants::find(&model.arch)?;
         refuse_others_options(info, &model.options)?;
         let optimizer = optimizer(info, train)?;
-        let hyper = Hyper::check(info.options, option_texts(&model.options))?;
-        check_aids(train, &(info.build)(&hyper)?, optimizer)?;
+        let hyper = Hyper::check(info.options(), option_texts(&model.options))?;
+        check_aids(train, &info.build(&hyper)?, optimizer)?;
         check_units(config, &hyper)?;
         Ok(Self {
             info,
@@ -361,7 +361,7 @@ fn default_tolerance(optimizer: OptimizerKind) -> f64 {
 
 /// A refusal of a value that nobody gave says that it is the default, and how to give another.
 fn of_default(error: Error, info: &Info, given: &toml::Table) -> Error {
-    let ours = |name: &str| info.options.iter().any(|option| option.name == name);
+    let ours = |name: &str| info.options().iter().any(|option| option.name == name);
     match error {
         Error::Hyper {
             name,

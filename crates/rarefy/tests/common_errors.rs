@@ -26,7 +26,10 @@ fn kl(options: &[(&str, &str)]) -> Arc<dyn Variant> {
         .chain(options)
         .map(|(key, value)| (*key, (*value).to_owned()));
     let info = variants::find("kl").unwrap();
-    match (info.build)(&Hyper::check(info.options, given).unwrap()).unwrap() {
+    match info
+        .build(&Hyper::check(info.options(), given).unwrap())
+        .unwrap()
+    {
         Architecture::Dense(variant) => variant,
         Architecture::Sparse(_) => panic!("kl is a dense architecture"),
     }
@@ -373,7 +376,7 @@ fn e21_the_loss_is_half_the_squares_summed_over_inputs_and_averaged_over_rows() 
             parts.penalty
         );
     }
-    let options = variants::find("kl").unwrap().options;
+    let options = variants::find("kl").unwrap().options();
     let help = options.iter().find(|o| o.name == "loss").unwrap().help;
     for words in [
         "1/2 squared error",

@@ -60,7 +60,10 @@ fn kl(loss: &str, decoder: &str, beta: &str, weight_decay: &str) -> Arc<dyn Vari
         ("weight_decay", weight_decay),
     ];
     let given = given.map(|(key, value)| (key, value.to_owned()));
-    match (info.build)(&Hyper::check(info.options, given).unwrap()).unwrap() {
+    match info
+        .build(&Hyper::check(info.options(), given).unwrap())
+        .unwrap()
+    {
         Architecture::Dense(variant) => variant,
         Architecture::Sparse(_) => panic!("kl is a dense architecture"),
     }

@@ -125,8 +125,8 @@ fn run(golden: &Golden, threads: usize) -> Run {
         let info = variants::find(golden.arch).unwrap();
         let given = [("k", "6"), ("aux_k", "12"), ("dead_after", "256")];
         let given = given.map(|(key, value)| (key, value.to_owned()));
-        let hyper = Hyper::check(info.options, given).unwrap();
-        let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {
+        let hyper = Hyper::check(info.options(), given).unwrap();
+        let Architecture::Sparse(sparse) = info.build(&hyper).unwrap() else {
             panic!("both are sparse")
         };
         let mut step = Step::new(
@@ -147,7 +147,7 @@ fn run(golden: &Golden, threads: usize) -> Run {
             let settings = StepSettings {
                 lr,
                 clip: Some(1.0),
-                now: StepSchedule::default(),
+                schedule: StepSchedule::default(),
             };
             let x = golden.batch(t);
             let report = step.run(&mut params, &mut descent, &mut since_fired, &x, &settings);

@@ -256,8 +256,8 @@ fn a_model_folder() {
 fn a_folder_of(arch: &str) {
     let folder = tempfile::tempdir().unwrap();
     let info = variants::find(arch).unwrap();
-    let hyper = Hyper::check(info.options, BTreeMap::<&str, String>::new()).unwrap();
-    let architecture = (info.build)(&hyper).unwrap();
+    let hyper = Hyper::check(info.options(), BTreeMap::<&str, String>::new()).unwrap();
+    let architecture = info.build(&hyper).unwrap();
     let mut rng = rarefy::Rng::seed_from_u64(1);
     let params = architecture
         .init(

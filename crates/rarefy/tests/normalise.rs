@@ -108,8 +108,9 @@ fn folded_weights_are_the_packages() {
     let file = File::open(&golden("rows.safetensors"));
     let rows = Memory::new("rows", D_IN, file.f32("x"));
     let info = variants::find("relu").unwrap();
-    let hyper = Hyper::check(info.options, []).unwrap();
-    let layout = (info.build)(&hyper)
+    let hyper = Hyper::check(info.options(), []).unwrap();
+    let layout = info
+        .build(&hyper)
         .unwrap()
         .layout(&IoSpec::autoencoder(D_IN), D_SAE);
     let params = |when: &str| {
@@ -143,8 +144,8 @@ fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Hyper, Params) {
         .dial
         .filter(|dial| dial.option == "k")
         .map(|_| ("k", "2".to_owned()));
-    let hyper = Hyper::check(info.options, given).unwrap();
-    let architecture = (info.build)(&hyper).unwrap();
+    let hyper = Hyper::check(info.options(), given).unwrap();
+    let architecture = info.build(&hyper).unwrap();
     let mut rng = Rng::seed_from_u64(5);
     let start = (io, BiasStart::Mean);
     let mut params = architecture.init(start, D_SAE, rows, &mut rng).unwrap();
@@ -194,8 +195,8 @@ fn a_folded_model_computes_the_same() {
                 .with_skip(raw.skip);
             let prepared = Memory::new("prepared", io.row_width(), prepared);
             for info in variants::VARIANTS {
-                let hyper = Hyper::check(info.options, []).unwrap();
-                let Architecture::Sparse(sparse) = (info.build)(&hyper).unwrap() else {
+                let hyper = Hyper::check(info.options(), []).unwrap();
+                let Architecture::Sparse(sparse) = info.build(&hyper).unwrap() else {
                     continue;
                 };
                 if sparse.pursues() {
@@ -244,8 +245,8 @@ fn a_linear_sigmoid_autoencoder_is_folded() {
     let info = variants::find("kl").unwrap();
     let model = |tied: &str| {
         let given = [("decoder", "linear"), ("tied", tied)];
-        let hyper = Hyper::check(info.options, given.map(|(k, v)| (k, v.into()))).unwrap();
-        let architecture = (info.build)(&hyper).unwrap();
+        let hyper = Hyper::check(info.options(), given.map(|(k, v)| (k, v.into()))).unwrap();
+        let architecture = info.build(&hyper).unwrap();
         let start = (&IoSpec::autoencoder(D_IN), BiasStart::Mean);
         let mut rng = Rng::seed_from_u64(5);
         let mut params = architecture.init(start, D_SAE, &rows, &mut rng).unwrap();

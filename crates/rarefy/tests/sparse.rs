@@ -110,8 +110,8 @@ fn a_calibrated_threshold_keeps_exactly_k_a_row() {
 fn by_hand(arch: &str, option: (&str, &str)) -> Model {
     let info = variants::find(arch).unwrap();
     let given = [(option.0, option.1.to_owned())];
-    let hyper = Hyper::check(info.options, given).unwrap();
-    let architecture = (info.build)(&hyper).unwrap();
+    let hyper = Hyper::check(info.options(), given).unwrap();
+    let architecture = info.build(&hyper).unwrap();
     let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(2), 4));
     let mut fill = |name: &str, values: &[f32]| params.get_mut(name).copy_from_slice(values);
     fill("w_enc", &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);

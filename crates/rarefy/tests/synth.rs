@@ -26,7 +26,7 @@ const TOLD: &[(&str, &str)] = &[
 fn trained(info: &'static Info, truth: &Truth, latents: usize, k: f64, steps: usize) -> Model {
     let spec = truth.spec();
     let rows = Memory::new("rows", spec.d_in, truth.draw(0..ROWS).x);
-    let has_k = info.options.iter().any(|option| option.name == "k");
+    let has_k = info.options().iter().any(|option| option.name == "k");
     let told = TOLD.iter().find(|(name, _)| *name == info.name);
     let options = match told {
         Some((_, options)) => (*options).to_owned(),
@@ -58,8 +58,8 @@ fn every_sparse_architecture_finds_an_easy_dictionary() {
     let truth = synth::easy(1);
     let (mut tried, mut missed) = (0, Vec::new());
     for info in VARIANTS {
-        let hyper = Hyper::check(info.options, []).unwrap();
-        if (info.build)(&hyper).unwrap().dense().is_some() {
+        let hyper = Hyper::check(info.options(), []).unwrap();
+        if info.build(&hyper).unwrap().dense().is_some() {
             continue;
         }
         tried += 1;

@@ -65,8 +65,9 @@ fn batch_topk_keeps_what_saelens_keeps() {
 
 fn model(arch: &str, d: usize) -> Model {
     let info = variants::find(arch).unwrap();
-    let hyper = Hyper::check(info.options, []).unwrap();
-    let layout = (info.build)(&hyper)
+    let hyper = Hyper::check(info.options(), []).unwrap();
+    let layout = info
+        .build(&hyper)
         .unwrap()
         .layout(&IoSpec::autoencoder(d), d);
     let mut params = Params::zeros(&layout);

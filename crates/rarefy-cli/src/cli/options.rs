@@ -36,7 +36,7 @@ pub fn given_options(train: &ArgMatches) -> Vec<(&'static str, String)> {
 fn by_name() -> BTreeMap<&'static str, Vec<Meaning>> {
     let mut options: BTreeMap<_, Vec<Meaning>> = BTreeMap::new();
     for info in VARIANTS {
-        for option in info.options {
+        for option in info.options() {
             options
                 .entry(option.name)
                 .or_default()

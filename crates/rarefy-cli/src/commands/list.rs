@@ -90,7 +90,7 @@ fn architecture(info: &Info) -> anyhow::Result<()> {
     let line = |o: &OptionInfo| row(&[o.name, o.default, &o.kind.expected(), o.help]);
     print(
         &["option", "default", "values", ""],
-        info.options.iter().map(line),
+        info.options().iter().map(line),
     )
 }
 
@@ -139,7 +139,7 @@ fn as_json(what: &str) -> Value {
 
 fn architecture_json(info: &Info) -> Value {
     let option = |o: &OptionInfo| json!({"name": o.name, "default": o.default, "values": o.kind.expected(), "help": o.help});
-    let options: Value = info.options.iter().map(option).collect();
+    let options: Value = info.options().iter().map(option).collect();
     json!({"name": info.name, "summary": info.summary, "source": info.source, "options": options})
 }
 

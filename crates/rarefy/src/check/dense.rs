@@ -38,7 +38,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
                     ("rho_estimate", estimate.to_owned()),
                     ("tied", tied.to_string()),
                 ];
-                let hyper = Hyper::check(info.options, given)?;
+                let hyper = Hyper::check(info.options(), given)?;
                 let name = format!(
                     "{loss}, {decoder} decoder, {estimate}{}",
                     if tied { ", tied" } else { "" }
@@ -65,7 +65,7 @@ fn check(
     tied: bool,
     moving: bool,
 ) -> Result<Check> {
-    let architecture = (info.build)(hyper)?;
+    let architecture = info.build(hyper)?;
     let variant = architecture
         .dense()
         .expect("the options of a dense architecture");

@@ -8,11 +8,12 @@ use super::{Check, central_differences, norm, wide};
 use crate::Result;
 use crate::config::DecoderNorm;
 use crate::io_spec::IoSpec;
+use crate::objective::{Objective, StepSchedule};
 use crate::optim::Descent;
 use crate::optim::descent::Rule;
 use crate::params::Params;
 use crate::train::sparse::step::{Step, StepSettings};
-use crate::variants::{Architecture, Hyper, Info, Sparse, StepSchedule};
+use crate::variants::{Architecture, Hyper, Info};
 
 const ROWS: usize = 40;
 const D_IN: usize = 7;
@@ -52,14 +53,14 @@ const AUX: [(&str, [(&str, &str); 3]); 3] = [
 /// Checks an architecture of the sparse engine.
 pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
     let mut checks = Vec::new();
-    for (at, own) in info.checks.iter().enumerate() {
+    for (at, own) in info.checked_settings().iter().enumerate() {
         for (aux, options) in &AUX {
             let given = own
                 .iter()
                 .chain(options)
                 .map(|(k, v)| (*k, (*v).to_owned()));
-            let hyper = Hyper::check(info.options, given)?;
-            let architecture = (info.build)(&hyper)?;
+            let hyper = Hyper::check(info.options(), given)?;
+            let architecture = info.build(&hyper)?;
             let own: Vec<String> = own.iter().map(|(k, v)| format!("{k} {v}")).collect();
             let own = own.join(", ");
             let autoencoder = IoSpec::autoencoder(D_IN);
@@ -124,14 +125,14 @@ fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNo
     let (rows, params) = made_up(architecture, io, norm);
     let x = wide(&rows);
     let problem = Problem::new(
-        (sparse.as_ref(), io),
+        (sparse, io),
         &params,
         &x,
         SILENT,
         norm == DecoderNorm::Rescale,
     );
     let mut exact = problem.gradient();
-    let smooth = smooth(sparse.as_ref(), &params, norm);
+    let smooth = smooth(sparse, &params, norm);
     let at: Vec<usize> = (0..exact.len()).filter(|&at| smooth[at]).collect();
     let of_smooth: Vec<f64> = at.iter().map(|&at| exact[at]).collect();
     let values = twin::wide(&params);
@@ -151,8 +152,8 @@ fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNo
 
 /// Which parameters have a derivative that differences show. Through its length, a decoder row is an encoder
 /// weight like others.
-fn smooth(sparse: &dyn Sparse, params: &Params, norm: DecoderNorm) -> Vec<bool> {
-    let pseudo = |name: &str| sparse.pseudo().contains(&name);
+fn smooth(sparse: &Objective, params: &Params, norm: DecoderNorm) -> Vec<bool> {
+    let pseudo = |name: &str| sparse.pseudo_blocks().contains(&name);
     let encodes = |name: &str| norm == DecoderNorm::Rescale && name == "w_dec";
     let blocks = params.layout().blocks().iter();
     let of = blocks.map(|b| {
@@ -165,7 +166,7 @@ fn smooth(sparse: &dyn Sparse, params: &Params, norm: DecoderNorm) -> Vec<bool> 
 /// How far a training step's gradient and values are from the twin's; infinitely far if another
 /// number of latents is active or dead.
 fn against_training(
-    (sparse, io): (&Arc<dyn Sparse>, &IoSpec),
+    (sparse, io): (&Arc<Objective>, &IoSpec),
     decoder_norm: DecoderNorm,
     rows: &[f32],
     params: &Params,
@@ -178,7 +179,7 @@ fn against_training(
     let settings = StepSettings {
         lr: 1e-3,
         clip: None,
-        now: StepSchedule::default(),
+        schedule: StepSchedule::default(),
     };
     let mut since_fired = [SILENT; D_SAE];
     let report = step.run(&mut moved, &mut descent, &mut since_fired, rows, &settings);
@@ -253,7 +254,7 @@ fn made_up(architecture: &Architecture, io: &IoSpec, norm: DecoderNorm) -> (Vec<
             params.get_mut("w_enc").copy_from_slice(&w_dec);
             params.get_mut("b_enc").fill(0.0);
         }
-        for (kind, (name, _)) in sparse.own().iter().enumerate() {
+        for (kind, (name, _)) in sparse.per_latent().iter().enumerate() {
             for (j, own) in params.get_mut(name).iter_mut().enumerate() {
                 *own = 0.1 + 0.05 * (f(j) + f(kind)).sin();
             }
@@ -271,8 +272,8 @@ mod tests {
     #[test]
     fn every_architecture_passes() {
         for info in variants::VARIANTS {
-            let hyper = Hyper::check(info.options, []).unwrap();
-            if let Architecture::Sparse(_) = (info.build)(&hyper).unwrap() {
+            let hyper = Hyper::check(info.options(), []).unwrap();
+            if let Architecture::Sparse(_) = info.build(&hyper).unwrap() {
                 let checks = gradients(info).unwrap();
                 assert!(checks.len() >= 12, "{}: {} checks", info.name, checks.len());
                 let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
@@ -288,15 +289,15 @@ mod tests {
         for (dead_after, some) in [("1000", true), ("10000", false)] {
             let given = [("k", "3"), ("aux_k", "2"), ("dead_after", dead_after)];
             let given = given.map(|(key, value)| (key, value.to_owned()));
-            let hyper = Hyper::check(info.options, given).unwrap();
-            let architecture = (info.build)(&hyper).unwrap();
+            let hyper = Hyper::check(info.options(), given).unwrap();
+            let architecture = info.build(&hyper).unwrap();
             let Architecture::Sparse(sparse) = &architecture else {
                 panic!("topk is sparse")
             };
             let io = IoSpec::autoencoder(D_IN);
             let (rows, params) = made_up(&architecture, &io, DecoderNorm::Free);
             let x = wide(&rows);
-            let problem = Problem::new((sparse.as_ref(), &io), &params, &x, SILENT, false);
+            let problem = Problem::new((sparse, &io), &params, &x, SILENT, false);
             let value = problem.value(&twin::wide(&params));
             let dead = problem.dead.iter().filter(|dead| **dead).count();
             assert_eq!((dead > 3, value.auxiliary.value > 0.0), (some, some));

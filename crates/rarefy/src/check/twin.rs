@@ -1,4 +1,4 @@
-//! The sparse training objective in f64, whatever the architecture: see `variants/sparse/twin.rs`.
+//! Training objective of any sparse architecture in f64, composed of the twins of its building blocks.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -6,12 +6,12 @@ use std::ops::Range;
 use rayon::prelude::*;
 
 use crate::io_spec::IoSpec;
+use crate::objective::{AuxUnit, Dual, Objective, Rank, TwinBatch, TwinEntry};
 use crate::params::Params;
-use crate::variants::{AuxUnit, Dual, Rank, Sparse, TwinBatch, TwinEntry};
 
 /// A step with everything that it holds still: who is kept, who is dead, what is left over.
 pub(super) struct Problem<'a> {
-    sparse: &'a dyn Sparse,
+    objective: &'a Objective,
     io: &'a IoSpec,
     /// Rows of inputs, then targets.
     x: &'a [f64],
@@ -76,7 +76,7 @@ impl Weights<'_> {
 impl<'a> Problem<'a> {
     /// Selects at these parameters; `since_fired` as before the step.
     pub(super) fn new(
-        (sparse, io): (&'a dyn Sparse, &'a IoSpec),
+        (objective, io): (&'a Objective, &'a IoSpec),
         like: &'a Params,
         x: &'a [f64],
         since_fired: u64,
@@ -84,7 +84,7 @@ impl<'a> Problem<'a> {
     ) -> Self {
         let (d_out, d_sae) = (like.get("b_dec").len(), like.get("b_enc").len());
         let mut problem = Self {
-            sparse,
+            objective,
             io,
             x,
             like,
@@ -102,12 +102,12 @@ impl<'a> Problem<'a> {
                 .map(|row| row.iter().map(|v| v.value).collect())
                 .collect()
         };
-        let (pre, own) = (problem.pre(&weights), problem.own(&weights));
+        let (pre, per_latent) = (problem.pre(&weights), problem.per_latent(&weights));
         let pre = plain(pre);
-        problem.kept = if sparse.pursues() {
+        problem.kept = if objective.pursues() {
             problem.pursue(&weights)
         } else {
-            sparse.keep(&pre, &plain(own))
+            objective.selection().twin(&pre, &plain(per_latent))
         };
         problem.bury(&weights, since_fired);
         problem.helping = problem.helpers(&weights, &pre);
@@ -139,7 +139,11 @@ impl<'a> Problem<'a> {
         weights
     }
 
+    /// Latents that a pursuit takes for each row; none for other selections.
     fn pursue(&self, w: &Weights) -> Vec<Vec<usize>> {
+        let Some(pursuit) = self.objective.selection().pursuit() else {
+            return vec![Vec::new(); self.n];
+        };
         let plain = |values: &[Dual]| values.iter().map(|v| v.value).collect::<Vec<f64>>();
         let w_dec: Vec<Vec<f64>> = w
             .block("w_dec")
@@ -148,7 +152,7 @@ impl<'a> Problem<'a> {
             .collect();
         let row = |i| plain(&self.centred(w, i));
         (0..self.n)
-            .map(|i| self.sparse.pursue(row(i), &w_dec))
+            .map(|i| pursuit.twin_row(row(i), &w_dec))
             .collect()
     }
 
@@ -173,7 +177,7 @@ impl<'a> Problem<'a> {
     /// Who is dead: whom no row gives a value other than 0, for long enough.
     fn bury(&mut self, weights: &Weights, since_fired: u64) {
         let batch = self.batch(weights);
-        let after = self.sparse.aux().dead_after;
+        let after = self.objective.aux_k().dead_after();
         for j in 0..self.d_sae {
             let fires = |entry: &TwinEntry| entry.latent == j && entry.value.value != 0.0;
             let silent = !batch.rows.iter().flatten().any(fires);
@@ -182,15 +186,15 @@ impl<'a> Problem<'a> {
     }
 
     fn helpers(&self, weights: &Weights, pre: &[Vec<f64>]) -> Vec<Helping> {
-        let aux = self.sparse.aux();
-        let levels = self.sparse.levels(self.d_sae);
+        let aux = self.objective.aux_k();
+        let levels = self.objective.levels(self.d_sae);
         let chosen: Vec<usize> = if aux.by_level {
             (0..levels.len()).collect()
         } else {
             vec![levels.len() - 1]
         };
         let batch = self.batch(weights);
-        let most = aux.k.unwrap_or(self.d_out / 2);
+        let most = aux.most(self.io.d_in());
         let mut first = 0;
         let mut all = Vec::new();
         for level in chosen {
@@ -247,16 +251,16 @@ impl<'a> Problem<'a> {
         let batch = self.batch(&weights);
         let mut value = Value {
             reconstruction: Dual::default(),
-            penalty: self.sparse.penalty(&batch),
+            penalty: self.objective.twin_penalty(&batch),
             auxiliary: Dual::default(),
         };
         let n = self.n as f64;
         for (i, row) in batch.rows.iter().enumerate() {
-            for level in self.sparse.levels(self.d_sae) {
+            for level in self.objective.levels(self.d_sae) {
                 let out = self.decoded(&weights, row, level.end, Some(i));
                 value.reconstruction += self.error(i, &out) * (level.weight / n);
             }
-            if let Some(second) = self.sparse.second_reading() {
+            if let Some(gate) = self.objective.gate_reconstruction() {
                 let again: Vec<TwinEntry> = row
                     .iter()
                     .map(|entry| TwinEntry {
@@ -264,13 +268,13 @@ impl<'a> Problem<'a> {
                         ..*entry
                     })
                     .collect();
-                let out = if second.decoder_learns {
+                let out = if gate.decoder_learns {
                     self.decoded(&weights, &again, self.d_sae, Some(i))
                 } else {
                     let held = self.weights(&wide(self.like));
                     self.decoded(&held, &again, self.d_sae, Some(i))
                 };
-                value.auxiliary += self.error(i, &out) * (1.0 / n);
+                value.auxiliary += self.error(i, &out) * (gate.weight / n);
             }
             for helping in &self.helping {
                 let entries: Vec<TwinEntry> = helping.entries[i]
@@ -279,6 +283,7 @@ impl<'a> Problem<'a> {
                         latent,
                         pre: batch.pre[i][latent],
                         value: batch.pre[i][latent],
+                        step: Dual::constant(1.0),
                     })
                     .collect();
                 let out = self.decoded(&weights, &entries, self.d_sae, None);
@@ -292,12 +297,9 @@ impl<'a> Problem<'a> {
         value
     }
 
-    /// `|x_i - out|^2`.
+    /// Reconstruction error of row i.
     fn error(&self, i: usize, out: &[Dual]) -> Dual {
-        out.iter()
-            .zip(self.target(i))
-            .map(|(out, x)| (Dual::from(*x) - *out).square())
-            .sum()
+        self.objective.error().twin(self.target(i), out)
     }
 
     /// What entries below `end` decode to, on top of what row `on` is decoded on.
@@ -327,7 +329,7 @@ impl<'a> Problem<'a> {
 
     /// `w_enc (x - b_dec) + b_enc` of all rows and latents.
     fn pre(&self, w: &Weights) -> Vec<Vec<Dual>> {
-        let pursues = self.sparse.pursues();
+        let pursues = self.objective.pursues();
         let (w_enc, b_enc) = (
             w.block(if pursues { "w_dec" } else { "w_enc" }),
             w.block("b_enc"),
@@ -343,43 +345,41 @@ impl<'a> Problem<'a> {
             .collect()
     }
 
-    /// Each latent's own numbers.
-    fn own(&self, w: &Weights) -> Vec<Vec<Dual>> {
-        let own = self.sparse.own();
+    /// Per-latent parameters, `[d_sae]` by the objective's order.
+    fn per_latent(&self, w: &Weights) -> Vec<Vec<Dual>> {
+        let names = self.objective.per_latent();
         (0..self.d_sae)
-            .map(|j| own.iter().map(|(name, _)| w.block(name)[j]).collect())
+            .map(|j| names.iter().map(|(name, _)| w.block(name)[j]).collect())
             .collect()
     }
 
     fn batch(&self, w: &Weights) -> TwinBatch {
-        let (pre, own) = (self.pre(w), self.own(w));
+        let (pre, per_latent) = (self.pre(w), self.per_latent(w));
         let (b_enc, w_dec) = (w.block("b_enc"), w.block("w_dec"));
-        let rows = self
-            .kept
-            .iter()
-            .zip(&pre)
-            .enumerate()
-            .map(|(i, (kept, pre))| {
-                if self.sparse.pursues() {
-                    return self.pursued(w, i, kept);
-                }
-                let entry = |&latent: &usize| TwinEntry {
-                    latent,
-                    pre: pre[latent],
-                    value: self.sparse.value(pre[latent], b_enc[latent], &own[latent]),
-                };
-                kept.iter().map(entry).collect()
-            });
+        let rows = self.kept.iter().zip(&pre).enumerate();
+        let rows = rows.map(|(i, (kept, pre))| {
+            if self.objective.pursues() {
+                return self.pursued(w, i, kept);
+            }
+            let entry = |&latent: &usize| TwinEntry {
+                latent,
+                pre: pre[latent],
+                value: pre[latent],
+                step: Dual::constant(1.0),
+            };
+            let mut row: Vec<TwinEntry> = kept.iter().map(entry).collect();
+            let activation = self.objective.activation();
+            activation.twin(&mut row, b_enc, &per_latent);
+            row
+        });
         let rows = rows.collect();
-        let norms = w_dec
-            .chunks_exact(self.d_out)
-            .map(|row| self.length(row))
-            .collect();
+        let w_dec = w_dec.chunks_exact(self.d_out);
         TwinBatch {
             rows,
             pre,
-            norms,
-            own,
+            decoder_norms: w_dec.clone().map(|row| self.length(row)).collect(),
+            w_dec: w_dec.map(<[Dual]>::to_vec).collect(),
+            per_latent,
             dead: self.dead.clone(),
         }
     }
@@ -415,6 +415,7 @@ impl<'a> Problem<'a> {
                     latent,
                     pre: value,
                     value,
+                    step: Dual::constant(1.0),
                 }
             })
             .collect()

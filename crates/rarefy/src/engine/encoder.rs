@@ -164,19 +164,6 @@ impl Encoder {
             .for_each(|((mut panel, w_enc), b_enc)| panel.quantise(w_enc, b_enc));
     }
 
-    /// No latents at all: what stands for an encoder while it is elsewhere.
-    pub(crate) fn empty() -> Self {
-        Self {
-            d_in: 1,
-            d_sae: 0,
-            screen: Screen::Products,
-            weights: Vec::new(),
-            panels: Vec::new(),
-            hints: Hints::default(),
-            scratch: Mutex::default(),
-        }
-    }
-
     /// The panels, to quantise anew what has changed.
     pub(crate) fn panels_mut(&mut self) -> impl IndexedParallelIterator<Item = PanelMut<'_>> {
         let (d_in, screen) = (self.d_in, self.screen);

@@ -1,76 +1,16 @@
 //! The lines before the objective: how a row becomes latents, and latents a row.
 
-use super::maths::{Line, Maths, short};
-use super::objective::{Number, Setting, Term, terms};
+use super::maths::Line;
+use super::objective::Setting;
 use crate::config::DecoderNorm;
-use crate::variants::Rank;
-
-/// What a latent is, for the architectures that have a formula; the others say it in their own words.
-struct Formula {
-    arch: &'static str,
-    text: &'static str,
-    latex: &'static str,
-    note: &'static str,
-}
-
-/// `{k}` stands for the option's value.
-const FORMULAS: &[Formula] = &[
-    Formula {
-        arch: "relu",
-        text: "max(0, pre_ij)",
-        latex: r"\max(0, p_{ij})",
-        note: "",
-    },
-    Formula {
-        arch: "topk",
-        text: "pre_ij, or 0",
-        latex: r"p_{ij} \text{ or } 0",
-        note: "kept: the {k} largest positive of each row",
-    },
-    Formula {
-        arch: "batch-topk",
-        text: "pre_ij, or 0",
-        latex: r"p_{ij} \text{ or } 0",
-        note: "kept: the floor({k} m) largest positive of the m rows of a batch together; once trained, all above a threshold",
-    },
-    Formula {
-        arch: "matryoshka",
-        text: "pre_ij, or 0",
-        latex: r"p_{ij} \text{ or } 0",
-        note: "kept: the floor({k} m) largest positive of the m rows of a batch together; once trained, all above a threshold",
-    },
-    Formula {
-        arch: "groupmax",
-        text: "pre_ij, or 0",
-        latex: r"p_{ij} \text{ or } 0",
-        note: "kept: of each of {k} groups of neighbours the largest, if positive",
-    },
-    Formula {
-        arch: "abs-topk",
-        text: "pre_ij, or 0",
-        latex: r"p_{ij} \text{ or } 0",
-        note: "kept: the {k} of each row that are largest by absolute value",
-    },
-    Formula {
-        arch: "jumprelu",
-        text: "pre_ij [pre_ij > theta_j]",
-        latex: r"p_{ij}\,[p_{ij} > \theta_j]",
-        note: "each latent learns its theta_j",
-    },
-    Formula {
-        arch: "gated",
-        text: "[pre_ij > 0] max(0, exp(r_j) (pre_ij - b_enc_j) + b_j)",
-        latex: r"[p_{ij} > 0] \max\bigl(0, e^{r_j} (p_{ij} - b_{\mathrm{enc},j}) + b_j\bigr)",
-        note: "r_j, b_j: r_mag, b_mag of latent j",
-    },
-];
+use crate::objective::{Maths, Objective, Rank, short};
 
 /// All lines before J.
 pub(super) fn lines(setting: &Setting) -> Vec<Line> {
-    let Some(sparse) = setting.sparse() else {
+    let Some(objective) = setting.sparse() else {
         return sigmoid(setting);
     };
-    let mut lines = if sparse.pursues() {
+    let mut lines = if objective.pursues() {
         pursuit(setting)
     } else {
         let pre = if setting.io.centre {
@@ -83,12 +23,17 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
         };
         vec![
             Line::new(Maths::new("pre_i", "p_i"), pre, sizes(setting)),
-            latent(setting),
+            latent(objective, setting),
         ]
     };
-    lines.extend(window(setting));
+    let further = objective.activation().further_lines();
+    lines.extend(
+        further
+            .into_iter()
+            .map(|(left, right, note)| Line::new(left, right, note)),
+    );
     lines.extend(decoded(setting));
-    lines.extend(helpers(setting));
+    lines.extend(helpers(objective, setting));
     lines
 }
 
@@ -101,22 +46,18 @@ fn sizes(setting: &Setting) -> String {
     }
 }
 
-fn latent(setting: &Setting) -> Line {
+fn latent(objective: &Objective, setting: &Setting) -> Line {
     let left = Maths::new("f_ij", "f_{ij}");
-    let formula = FORMULAS.iter().find(|f| f.arch == setting.info.name);
-    let Some(formula) = formula else {
-        let right = Maths::new("pre_ij, or 0", r"p_{ij} \text{ or } 0");
-        return Line::new(left, right, setting.info.summary);
-    };
     let k = setting.known("k").map_or("k".into(), short);
-    let right = Maths::new(formula.text, formula.latex);
-    let note = formula.note.replace("{k}", &k);
+    let (formula, remark) = objective.activation().maths();
+    let notes = [objective.selection().note(&k), remark.into()];
+    let notes: Vec<String> = notes.into_iter().filter(|note| !note.is_empty()).collect();
     let course = setting.k_start.map_or(String::new(), |(start, steps)| {
         let steps = steps.map_or("half of the run".into(), |n| format!("the first {n} steps"));
         let start = short(start);
         format!("; k begins at {start} and comes to {k} over {steps}")
     });
-    Line::new(left, right, note + &course)
+    Line::new(left, formula, notes.join("; ") + &course)
 }
 
 fn pursuit(setting: &Setting) -> Vec<Line> {
@@ -156,43 +97,6 @@ fn pursuit(setting: &Setting) -> Vec<Line> {
                 r"\sum_{t : j_t = j} w_j \cdot r_t",
             ),
             "",
-        ),
-    ]
-}
-
-/// The pseudo-derivatives of a threshold, if the architecture learns thresholds.
-fn window(setting: &Setting) -> Vec<Line> {
-    if setting.hyper.find("kernel").is_none() {
-        return Vec::new();
-    }
-    let width: Maths = setting
-        .known("bandwidth")
-        .map_or(Number::Open("bandwidth").into(), Maths::from);
-    let right = Maths::new(
-        format!("K((pre_ij - theta_j) / {0}) / {0}", width.text),
-        format!(
-            r"\frac{{1}}{{{0}}} K\!\left(\frac{{p_{{ij}} - \theta_j}}{{{0}}}\right)",
-            width.latex
-        ),
-    );
-    let start = setting.known("threshold").map_or("threshold".into(), short);
-    let kernel = setting.hyper.text("kernel");
-    let to_input = setting.hyper.find("ste_to_input") == Some("true");
-    let also = if to_input {
-        ", and by pre_ij the opposite in addition"
-    } else {
-        ""
-    };
-    vec![
-        Line::new(
-            Maths::new("k_ij", "k_{ij}"),
-            right,
-            format!("bandwidth; K: {kernel}, of area 1; theta_j starts at {start}"),
-        ),
-        Line::new(
-            Maths::new("df/dtheta", r"\partial f_{ij} / \partial \theta_j"),
-            Maths::new("-theta_j k_ij", r"-\theta_j k_{ij}"),
-            format!("in place of a derivative; of [pre_ij > theta_j]: -k_ij{also}"),
         ),
     ]
 }
@@ -246,34 +150,26 @@ fn decoded(setting: &Setting) -> Vec<Line> {
     lines
 }
 
-/// What is left over, and what dead latents make of it, if they have a loss.
-fn helpers(setting: &Setting) -> Vec<Line> {
-    let rest = terms(setting)
-        .into_iter()
-        .find(|term| matches!(term, Term::Rest { .. }));
-    let Some(Term::Rest {
-        k,
-        dead_after,
-        rank,
-        level,
-        ..
-    }) = rest
-    else {
+/// Residual, and the entries of dead latents that explain it, if they have a loss.
+fn helpers(objective: &Objective, setting: &Setting) -> Vec<Line> {
+    let aux = objective.aux_k();
+    if aux.coefficient == 0.0 {
         return Vec::new();
-    };
-    let (of, latex) = if level.is_some() {
+    }
+    let by_level = aux.by_level && setting.d_sae.is_some();
+    let (of, latex) = if by_level {
         ("(M)", "^{(M)}")
     } else {
         ("", "")
     };
-    let which = match rank {
+    let which = match aux.rank {
         Rank::Positive => "largest positive",
         Rank::Signed => "largest",
         Rank::Magnitude => "largest by absolute value",
     };
-    let k: Maths = k.into();
-    let level = if level.is_some() { " of level M" } else { "" };
-    let silent: Maths = dead_after.into();
+    let k: Maths = aux.k.into();
+    let level = if by_level { " of level M" } else { "" };
+    let silent: Maths = aux.dead_after.into();
     vec![
         Line::new(
             Maths::new(format!("r_i{of}"), format!("r_i{latex}")),

@@ -15,9 +15,10 @@ mod objective;
 mod rows;
 mod units;
 
+pub use crate::objective::{LossPart, Maths, Number, TermFormula, short};
 pub use conventions::{CONVENTIONS, Convention, Loss, Scaling, Theirs};
-pub use maths::{Line, Maths, latex, lines, short, text};
-pub use objective::{LossPart, Number, Reach, Setting, Term, terms};
+pub use maths::{Line, latex, lines, text};
+pub use objective::{Setting, terms};
 pub use rows::RowStatistics;
 pub use units::{Frame, Unit, unit_of};
 
@@ -65,7 +66,7 @@ pub struct Equivalent {
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 pub fn coefficients(setting: &Setting, rows: Option<&RowStatistics>) -> Vec<Coefficient> {
-    let options = setting.info.options.iter();
+    let options = setting.info.options().iter();
     let all = options.filter(|o| units::is_number(o)).map(|option| {
         let value = setting.known(option.name);
         let unit = unit_of(option.name, &setting.hyper);

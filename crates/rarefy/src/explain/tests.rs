@@ -34,8 +34,8 @@ fn rows() -> RowStatistics {
 #[test]
 fn every_number_has_a_unit_or_needs_none() {
     for info in VARIANTS {
-        let hyper = Hyper::check(info.options, []).unwrap();
-        for option in info.options.iter().filter(|o| units::is_number(o)) {
+        let hyper = Hyper::check(info.options(), []).unwrap();
+        for option in info.options().iter().filter(|o| units::is_number(o)) {
             let scaled = unit_of(option.name, &hyper) != Unit::Number;
             let same = SAME_EVERYWHERE.contains(&option.name);
             assert!(
@@ -54,7 +54,7 @@ fn conventions_name_what_exists() {
         for theirs in convention.terms {
             for arch in theirs.archs {
                 let info = variants::find(arch).unwrap();
-                let option = |name: &str| info.options.iter().find(|o| o.name == name);
+                let option = |name: &str| info.options().iter().find(|o| o.name == name);
                 assert!(option(theirs.option).is_some(), "{arch}: {}", theirs.option);
                 let with = theirs
                     .with

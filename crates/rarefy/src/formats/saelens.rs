@@ -81,11 +81,11 @@ pub fn load(folder: &Path) -> Result<Model> {
     let config: Config =
         serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
     let info = variants::find(config.arch())?;
-    let hyper = Hyper::check(info.options, config.options())?;
-    let architecture = (info.build)(&hyper)?;
+    let hyper = Hyper::check(info.options(), config.options())?;
+    let architecture = info.build(&hyper)?;
     let io = config.io(&path, &architecture)?;
     if let Architecture::Sparse(sparse) = &architecture {
-        config.refuse_another_forward(&path, sparse.as_ref())?;
+        config.refuse_another_forward(&path, sparse)?;
     }
     let mut params = weights::load(&folder.join(WEIGHTS), &architecture, &io, config.d_sae)?;
     if config.rescale_acts_by_decoder_norm == Some(true) && architecture.dense().is_none() {

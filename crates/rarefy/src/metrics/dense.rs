@@ -75,7 +75,7 @@ fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
     if beta.is_some() {
         hyper.set("beta", 1);
     }
-    let architecture = (model.info.build)(&hyper)?;
+    let architecture = model.info.build(&hyper)?;
     let variant = architecture
         .dense()
         .expect("options do not change the engine");

@@ -12,7 +12,7 @@ use crate::data::{Source, survey};
 use crate::io_spec::IoSpec;
 use crate::model::Model;
 use crate::preprocess::Prepared;
-use crate::variants::Sparse;
+use crate::variants::Objective;
 
 /// Rows that are encoded together. The engine shares them out by itself, and no sum depends on how
 /// many there are.
@@ -23,7 +23,7 @@ const FREQUENT: f64 = 0.1;
 
 pub(super) fn evaluate(
     model: &Model,
-    sparse: &dyn Sparse,
+    sparse: &Objective,
     prepared: &Prepared,
 ) -> Result<Evaluation> {
     let mut sums = Sums::new(model);
@@ -68,7 +68,7 @@ pub(super) fn evaluate(
 
 pub(super) fn top_rows(
     model: &Model,
-    sparse: &dyn Sparse,
+    sparse: &Objective,
     prepared: &Prepared,
     count: usize,
 ) -> Result<Vec<Vec<(usize, f32)>>> {
@@ -87,7 +87,7 @@ pub(super) fn top_rows(
 /// Calls `work(first row, rows, codes)` piece by piece, in order.
 fn each_piece(
     model: &Model,
-    sparse: &dyn Sparse,
+    sparse: &Objective,
     prepared: &Prepared,
     mut work: impl FnMut(usize, &[f32], &Codes),
 ) -> Result<()> {

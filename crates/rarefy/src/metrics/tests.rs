@@ -44,8 +44,8 @@ fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
         ("decoder", "linear"),
     ];
     let given = own.iter().chain(options).map(|&(k, v)| (k, v.to_owned()));
-    let hyper = Hyper::check(info.options, given).unwrap();
-    let architecture = (info.build)(&hyper).unwrap();
+    let hyper = Hyper::check(info.options(), given).unwrap();
+    let architecture = info.build(&hyper).unwrap();
     let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(2), 4));
     let mut fill = |name: &str, values: &[f64]| {
         let block = params.get_mut(name);

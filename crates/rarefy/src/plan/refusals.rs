@@ -3,8 +3,9 @@
 use super::option_texts;
 use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::io_spec::IoSpec;
+use crate::objective::Threshold;
 use crate::optim::LrShape;
-use crate::variants::{self, Architecture, Hyper, Info, Threshold};
+use crate::variants::{self, Architecture, Hyper, Info};
 use crate::{Error, Result};
 
 /// Values in both matrices together, at most: 256 GiB of f32, more than any machine that this is
@@ -25,7 +26,7 @@ pub(super) fn bind(io: IoSpec, config: &Config, info: &Info) -> Result<IoSpec> {
             "preprocess_target is for a target; give the target, `--target DATA`".into(),
         );
     }
-    let architecture = (info.build)(&Hyper::check(info.options, option_texts(&model.options))?)?;
+    let architecture = info.build(&Hyper::check(info.options(), option_texts(&model.options))?)?;
     let Architecture::Sparse(sparse) = &architecture else {
         if io.has_target() {
             return refuse(format!(
@@ -118,7 +119,7 @@ pub(super) fn check_holdout(architecture: &Architecture, holdout: usize) -> Resu
 
 /// An option that only other architectures have, as when `--arch` was forgotten.
 pub(super) fn refuse_others_options(info: &Info, options: &toml::Table) -> Result<()> {
-    let has = |info: &Info, key: &str| info.options.iter().any(|option| option.name == key);
+    let has = |info: &Info, key: &str| info.options().iter().any(|option| option.name == key);
     for key in options.keys().filter(|key| !has(info, key)) {
         let others = variants::VARIANTS.iter().filter(|other| has(other, key));
         let names: Vec<&str> = others.map(|other| other.name).collect();

@@ -89,6 +89,7 @@ impl Schedules {
         };
         let at = done(self.k_anneal);
         StepSchedule {
+            step,
             sparsity: done(self.sparsity_warmup),
             density: self.k_start * (1.0 - at) + at,
             p: None,

@@ -1,12 +1,14 @@
 //! Runs of the sparse engine: Adam over mini-batches, and the threshold at the end.
 
 pub mod anneal;
+mod auxiliary;
 mod average;
 mod backward;
 mod blocks;
-mod dead;
+mod forward;
 mod grouped;
-mod reading;
+mod parametrisation;
+mod reconstruction;
 pub mod resample;
 pub mod step;
 mod unroll;
@@ -21,9 +23,10 @@ use crate::codes::Codes;
 use crate::data::{Source, evenly_spaced_rows};
 use crate::engine::{Encoder, Selection};
 use crate::io_spec::IoSpec;
+use crate::objective::{Objective, StepSchedule, Threshold};
 use crate::params::Params;
 use crate::plan::{Plan, UPDATES};
-use crate::variants::{Batch, Parts, Sparse, StepSchedule, Threshold};
+use crate::variants::{Batch, Parts};
 
 use anneal::Updates;
 use step::{Report, Step, StepSettings};
@@ -41,7 +44,7 @@ pub(super) struct Rows<'a> {
 
 pub(super) fn train(
     plan: &Plan,
-    sparse: &Arc<dyn Sparse>,
+    sparse: &Arc<Objective>,
     rows: &Rows,
     state: State,
     observer: &mut dyn Observer,
@@ -60,7 +63,7 @@ pub(super) fn train(
             }
             Ok(progress)
         })?;
-    let mut model = average::model(plan, sparse.as_ref(), &mut state);
+    let mut model = average::model(plan, sparse, &mut state);
     if let Some(threshold) = &sparse.threshold() {
         let moving = state.moving.as_ref().and_then(super::Moving::estimate);
         let moving = moving.map(|estimate| estimate.statistics[0] as f32);
@@ -102,7 +105,7 @@ fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result
     let settings = StepSettings {
         lr: rate(plan, state.step),
         clip: plan.clip,
-        now: now(plan, state),
+        schedule: now(plan, state),
     };
     let report = step.run(
         &mut state.params,

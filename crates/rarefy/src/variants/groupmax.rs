@@ -1,20 +1,16 @@
 //! `GroupMax`: the latents are cut into k groups of neighbours, and of each a row keeps the largest.
 
-use std::sync::Arc;
-
-use super::sparse::{self, Aux, SaelensKind, Sparse, StepSchedule, Twin};
-use super::{Architecture, Example, Info, OptionInfo};
+use super::sparse;
+use super::{Example, Info, OptionInfo};
 use crate::Error;
-use crate::codes::Codes;
-use crate::engine::{Centred, Encoder, Selection};
-use crate::params::Params;
+use crate::objective::{Groups, Identity, Objective};
 
-/// The architecture's line in the table.
+/// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "groupmax",
     summary: "Keeps the largest positive pre-activation of each of k groups of latents",
     source: "EleutherAI sparsify, activation groupmax",
-    options: OPTIONS,
+    own_options: OPTIONS,
     example: Example {
         options: &[("k", "2")],
         pre: [0.5, -1.0, 2.0, 1.0],
@@ -36,11 +32,11 @@ pub const INFO: Info = Info {
         }
         Ok(resolved)
     },
-    build: |hyper| {
-        Ok(Architecture::Sparse(Arc::new(GroupMax {
-            k: sparse::k(hyper) as usize,
-            aux: sparse::aux(hyper),
-        })))
+    compose: |hyper| {
+        let groups = sparse::k(hyper) as usize;
+        sparse::composed(
+            Objective::new(Groups { groups }, Identity).with_aux_k(sparse::aux_k(hyper)),
+        )
     },
 };
 
@@ -51,53 +47,3 @@ const OPTIONS: &[OptionInfo] = &[
     sparse::AUX_UNIT,
     sparse::DEAD_AFTER,
 ];
-
-/// Its objective.
-#[derive(Debug, Clone)]
-struct GroupMax {
-    k: usize,
-    aux: Aux,
-}
-
-impl Sparse for GroupMax {
-    fn aux(&self) -> Aux {
-        self.aux
-    }
-
-    fn saelens_kind(&self) -> SaelensKind {
-        SaelensKind::Own
-    }
-
-    fn encode(
-        &self,
-        _: StepSchedule,
-        _: &Params,
-        encoder: &Encoder,
-        rows: &Centred,
-        codes: &mut Codes,
-    ) {
-        let groups = Selection::Groups {
-            groups: self.k,
-            k: 1,
-        };
-        encoder.encode_centred(rows, groups, codes);
-    }
-
-    fn encode_trained(&self, p: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
-        self.encode(StepSchedule::default(), p, encoder, rows, codes);
-    }
-}
-
-impl Twin for GroupMax {
-    fn keep(&self, pre: &[Vec<f64>], _: &[Vec<f64>]) -> Vec<Vec<usize>> {
-        let largest = |group: &[f64]| sparse::largest_of_rows(&[group.to_vec()], 1).remove(0);
-        let of_row = |row: &Vec<f64>| {
-            let groups = row.chunks_exact(row.len() / self.k).enumerate();
-            let first = |at: usize| at * row.len() / self.k;
-            groups
-                .flat_map(|(at, group)| largest(group).into_iter().map(move |j| first(at) + j))
-                .collect()
-        };
-        pre.iter().map(of_row).collect()
-    }
-}

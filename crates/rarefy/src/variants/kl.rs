@@ -10,6 +10,7 @@
 //! computes. Its last line, "in matrix notation", is not: it drops the mean over examples and
 //! shows a full matrix where only column l belongs to latent l.
 
+mod formulas;
 mod options;
 mod saturated;
 
@@ -25,6 +26,7 @@ use super::{
     Architecture, Batch, Chunk, Defaults, Estimate, Example, Gradient, Hyper, Info, Parts, Scratch,
     Variant, Visit,
 };
+use crate::objective::TermFormula;
 use crate::params::{Layout, Params};
 use crate::penalty::kl_sparsity;
 use crate::{Error, Result, Rng};
@@ -34,7 +36,7 @@ pub const INFO: Info = Info {
     name: "kl",
     summary: "Sigmoid latents whose mean activation a KL penalty pulls to rho (the lecture's model)",
     source: "lecture Module 7.5; Ng, Sparse autoencoder (CS294A lecture notes)",
-    options: options::OPTIONS,
+    own_options: options::OPTIONS,
     example: Example {
         options: &[],
         pre: [0.0, -1.0, 2.0, 40.0],
@@ -54,7 +56,7 @@ pub const INFO: Info = Info {
     dial: None,
     checks: &[],
     resolve: options::resolve,
-    build: |hyper| Ok(Architecture::Dense(Arc::new(Kl::new(hyper)?))),
+    compose: |hyper| Ok(Architecture::Dense(Arc::new(Kl::new(hyper)?))),
 };
 
 /// The lecture's autoencoder with its settings.
@@ -158,6 +160,10 @@ fn add_f64(target: &mut [f32], sums: &[f64]) {
 }
 
 impl Variant for Kl {
+    fn formulas(&self) -> Vec<TermFormula> {
+        self.terms()
+    }
+
     fn layout(&self, d_in: usize, d_sae: usize) -> Layout {
         let blocks = [
             ("w_enc", d_sae, d_in),

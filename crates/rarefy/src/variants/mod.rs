@@ -11,23 +11,22 @@ mod kl;
 mod matching_pursuit;
 mod matryoshka;
 mod median;
-mod options;
 mod relu;
 mod sparse;
 mod topk;
 
+pub use crate::options::{Hyper, Kind, OptionInfo};
 pub use kl::Kl;
-pub use options::{Hyper, Kind, OptionInfo};
-pub use sparse::{
-    Aux, AuxUnit, BiasStart, Dual, Entries, Level, Rank, RowTerms, SaelensKind, Second, Sparse,
-    SparseBatch, StepSchedule, Terms, Threshold, Twin, TwinBatch, TwinEntry, rescaled,
-};
+pub use sparse::{BiasStart, rescaled};
 pub(crate) use sparse::{Latent, rescale, through};
 
-use std::sync::Arc;
+pub use crate::objective::{Objective, SaelensKind, StepSchedule};
+
+use std::sync::{Arc, LazyLock};
 
 use crate::data::{Source, Survey};
 use crate::io_spec::IoSpec;
+use crate::objective::{ADD_ONS, AddOn, TermFormula};
 use crate::params::{Layout, Params};
 use crate::{Error, Result, Rng};
 
@@ -53,8 +52,8 @@ pub struct Info {
     pub summary: &'static str,
     /// Where it was published.
     pub source: &'static str,
-    /// Its own options.
-    pub options: &'static [OptionInfo],
+    /// Options of the architecture itself; [`Info::options`] has those of add-ons too.
+    pub own_options: &'static [OptionInfo],
     /// Pre-activations, options (beside the defaults), and the latents that become of them;
     /// printed by `list` and tested.
     pub example: Example,
@@ -66,8 +65,68 @@ pub struct Info {
     pub checks: &'static [&'static [(&'static str, &'static str)]],
     /// Resolves options that depend on the data or the batches, and refuses what cannot work.
     pub resolve: fn(&mut Hyper, &Setting) -> Result<Resolved>,
-    /// Makes the architecture from options that were checked against `options`.
-    pub build: fn(&Hyper) -> Result<Architecture>,
+    /// Composes the architecture, without add-ons, from checked options.
+    pub compose: fn(&Hyper) -> Result<Architecture>,
+}
+
+impl Info {
+    /// All options of the architecture: its own, then those of the [add-ons](crate::objective::ADD_ONS) that apply.
+    pub fn options(&self) -> &'static [OptionInfo] {
+        static ALL: LazyLock<Vec<Vec<OptionInfo>>> =
+            LazyLock::new(|| VARIANTS.iter().map(with_add_ons).collect());
+        let at = VARIANTS.iter().position(|info| info.name == self.name);
+        at.map_or(self.own_options, |at| &ALL[at])
+    }
+
+    /// Architecture from checked options, add-ons included.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`] or [`Error::Conflict`] for options that cannot be combined.
+    pub fn build(&self, hyper: &Hyper) -> Result<Architecture> {
+        match (self.compose)(hyper)? {
+            Architecture::Sparse(objective) => {
+                let mut objective =
+                    Arc::into_inner(objective).expect("a composed objective has one owner");
+                for add_on in ADD_ONS {
+                    if (add_on.applies)(&objective) {
+                        objective = (add_on.add)(hyper, objective);
+                    }
+                }
+                Ok(Architecture::Sparse(Arc::new(objective)))
+            }
+            dense => Ok(dense),
+        }
+    }
+
+    /// Settings under which gradients are checked: the architecture's own, and those of add-ons on the first of
+    /// them.
+    pub fn checked_settings(&self) -> Vec<Vec<(&'static str, &'static str)>> {
+        let mut all: Vec<Vec<_>> = self.checks.iter().map(|own| own.to_vec()).collect();
+        let first = all.first().cloned().unwrap_or_default();
+        for add_on in add_ons_of(self) {
+            let further = add_on.checks.iter();
+            all.extend(further.map(|check| [first.as_slice(), check].concat()));
+        }
+        all
+    }
+}
+
+/// Add-ons that apply to an architecture.
+fn add_ons_of(info: &Info) -> Vec<&'static AddOn> {
+    let defaults = Hyper::defaults(info.own_options);
+    let Ok(Architecture::Sparse(objective)) = (info.compose)(&defaults) else {
+        return Vec::new();
+    };
+    let applies = |add_on: &&AddOn| (add_on.applies)(&objective);
+    ADD_ONS.iter().filter(applies).collect()
+}
+
+fn with_add_ons(info: &Info) -> Vec<OptionInfo> {
+    let mut all = info.own_options.to_vec();
+    for add_on in add_ons_of(info) {
+        all.extend_from_slice(add_on.options);
+    }
+    all
 }
 
 /// A worked example of an architecture's nonlinearity.
@@ -134,7 +193,7 @@ pub enum Architecture {
     /// Trained by dense sums over rows.
     Dense(Arc<dyn Variant>),
     /// Trained by the sparse engine.
-    Sparse(Arc<dyn Sparse>),
+    Sparse(Arc<Objective>),
 }
 
 impl Architecture {
@@ -142,7 +201,7 @@ impl Architecture {
     pub fn layout(&self, io: &IoSpec, d_sae: usize) -> Layout {
         match self {
             Self::Dense(variant) => variant.layout(io.d_in(), d_sae),
-            Self::Sparse(sparse) => sparse::layout(sparse.as_ref(), io, d_sae),
+            Self::Sparse(objective) => objective.layout(io, d_sae),
         }
     }
 
@@ -299,6 +358,9 @@ impl Parts {
 /// finished sums into a value and a gradient. All three are additive over rows, so chunks,
 /// threads and machines can share the work in any way.
 pub trait Variant: Send + Sync {
+    /// Formulas of the objective's terms, in the order in which `explain` prints them.
+    fn formulas(&self) -> Vec<TermFormula>;
+
     /// Names and shapes of the parameters.
     fn layout(&self, d_in: usize, d_sae: usize) -> Layout;
 
@@ -401,11 +463,11 @@ mod tests {
                 latents,
             } = &info.example;
             let given = options.iter().map(|(k, v)| (*k, (*v).to_owned()));
-            let hyper = Hyper::check(info.options, given).unwrap();
-            let architecture = (info.build)(&hyper).unwrap();
+            let hyper = Hyper::check(info.options(), given).unwrap();
+            let architecture = info.build(&hyper).unwrap();
             let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(4), 4));
             if let Architecture::Sparse(sparse) = &architecture {
-                let own = sparse.own().iter();
+                let own = sparse.per_latent().iter();
                 own.for_each(|(name, start)| params.get_mut(name).fill(*start));
             }
             let w_enc = params.get_mut("w_enc");
@@ -450,8 +512,8 @@ mod tests {
             let same = VARIANTS.iter().position(|other| other.name == info.name);
             assert_eq!(same, Some(index), "{} is there twice", info.name);
             assert_eq!(find(info.name).unwrap().summary, info.summary);
-            for (index, option) in info.options.iter().enumerate() {
-                let same = info.options.iter().position(|o| o.name == option.name);
+            for (index, option) in info.options().iter().enumerate() {
+                let same = info.options().iter().position(|o| o.name == option.name);
                 assert_eq!(same, Some(index), "{} is there twice", option.name);
             }
         }
@@ -463,9 +525,9 @@ mod tests {
     #[test]
     fn every_default_is_one_of_its_kind() {
         for info in VARIANTS {
-            for option in info.options {
+            for option in info.options() {
                 let given = [(option.name, option.default.to_owned())];
-                let checked = Hyper::check(info.options, given);
+                let checked = Hyper::check(info.options(), given);
                 assert!(checked.is_ok(), "{} {}", info.name, option.name);
             }
         }

@@ -1,12 +1,13 @@
 //! Made-up rows and weights, and the terms of an objective worked out on them in f64.
 
 use rarefy::config::DecoderNorm;
-use rarefy::explain::{Reach, Setting, Term};
+use rarefy::explain::{Setting, TermFormula};
 use rarefy::io_spec::IoSpec;
+use rarefy::objective::{AuxUnit, Rank, StepSchedule};
 use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::train::sparse::step::{Report, Step, StepSettings};
-use rarefy::variants::{Architecture, AuxUnit, Rank, StepSchedule};
+use rarefy::variants::Architecture;
 
 pub const ROWS: usize = 40;
 pub const D_IN: usize = 7;
@@ -54,7 +55,7 @@ impl Made {
             params.get_mut("w_enc").copy_from_slice(&w_dec);
             params.get_mut("b_enc").fill(0.0);
         }
-        for (name, _) in sparse.own() {
+        for (name, _) in sparse.per_latent() {
             let own = params.get_mut(name).iter_mut().enumerate();
             own.for_each(|(j, own)| *own = 0.12 + 0.07 * f(j).sin());
         }
@@ -76,7 +77,7 @@ impl Made {
     /// What a training step says, and the batch as it saw it.
     pub fn step(&self, setting: &Setting) -> (Report, Batch) {
         let (report, codes, _, since_fired) = self.run(setting);
-        let after = setting.sparse().unwrap().aux().dead_after;
+        let after = setting.sparse().unwrap().aux_k().dead_after();
         let dead = since_fired.iter().map(|since| *since >= after).collect();
         (report, Batch::new(self, setting, codes, dead))
     }
@@ -100,7 +101,7 @@ impl Made {
         let settings = StepSettings {
             lr: 1e-3,
             clip: None,
-            now: StepSchedule::default(),
+            schedule: StepSchedule::default(),
         };
         let report = step.run(
             &mut moved,
@@ -159,7 +160,7 @@ impl Batch {
             let dot = |w: &Vec<f64>| w.iter().zip(&centred).map(|(w, x)| w * x).sum::<f64>();
             w_enc.iter().zip(&b_enc).map(|(w, b)| dot(w) + b).collect()
         };
-        let own = setting.sparse().unwrap().own();
+        let own = setting.sparse().unwrap().per_latent();
         let learned = own.iter().any(|(name, _)| *name == "threshold");
         Self {
             pre: x.iter().map(pre).collect(),
@@ -255,49 +256,57 @@ impl Batch {
         spread(&left)
     }
 
-    /// The value of a term.
-    pub fn value(&self, term: &Term) -> f64 {
-        match *term {
-            Term::Squares { weight, reach } => {
-                let end = match reach {
-                    Reach::All => D_SAE,
-                    Reach::Below(end) => end,
-                    Reach::Level(_) => panic!("the number of latents is known"),
-                };
-                weight * self.mean(|i| square(&self.left(i, end)))
+    /// Value of a term, worked out from its name and numbers; `setting` says how dead latents are chosen.
+    pub fn value(&self, term: &TermFormula, setting: &Setting) -> f64 {
+        let number = |name: &str| {
+            let number = term.number(name);
+            number.unwrap_or_else(|| panic!("{} has no number {name}", term.name))
+        };
+        match term.name {
+            "squares" => {
+                let end = number("end") as usize;
+                number("weight") * self.mean(|i| square(&self.left(i, end)))
             }
-            Term::GateSquares { .. } => self.mean(|i| {
-                let out = self.decode(&self.gate(i), D_SAE);
-                square(&minus(&minus(&self.x[i], &self.b_dec), &out))
-            }),
-            Term::Norm { weight, p, root } => {
+            "gate_reconstruction" => {
+                let of_row = |i: usize| {
+                    let out = self.decode(&self.gate(i), D_SAE);
+                    square(&minus(&minus(&self.x[i], &self.b_dec), &out))
+                };
+                number("weight") * self.mean(of_row)
+            }
+            "l1_norm" => {
+                let p = number("p");
                 let of_row = |i: usize| {
                     let u = self.kept[i]
                         .iter()
                         .map(|(j, f)| (f * self.norm(*j)).powf(p));
                     let sum: f64 = u.sum();
-                    if root { sum.powf(1.0 / p) } else { sum }
+                    if number("root") == 1.0 {
+                        sum.powf(1.0 / p)
+                    } else {
+                        sum
+                    }
                 };
-                weight.known().unwrap() * self.mean(of_row)
+                number("weight") * self.mean(of_row)
             }
-            Term::Gate { weight } => {
+            "gate_l1" => {
                 let paid = |i: usize| self.gate(i).iter().map(|(j, pi)| pi * self.norm(*j)).sum();
-                weight.known().unwrap() * self.mean(paid)
+                number("weight") * self.mean(paid)
             }
-            Term::Step { weight } => weight.known().unwrap() * self.mean(|i| self.l0(i)),
-            Term::Tanh { weight, scale } => {
-                weight.known().unwrap() * self.lengths(|u| (scale * u).tanh())
-            }
-            Term::Quadratic { weight, target } => {
+            "l0_step" => number("weight") * self.mean(|i| self.l0(i)),
+            "tanh_l0" => number("weight") * self.lengths(|u| (number("scale") * u).tanh()),
+            "l0_quadratic" => {
+                let target = number("target");
                 let off = |i: usize| 2.0 / target * (self.l0(i) - target).powi(2);
-                weight.known().unwrap() * self.mean(off)
+                number("weight") * self.mean(off)
             }
-            Term::Target { weight, target } => {
-                weight.known().unwrap() * (self.mean(|i| self.l0(i)) / target - 1.0).powi(2)
+            "l0_target" => {
+                let off = self.mean(|i| self.l0(i)) / number("target") - 1.0;
+                number("weight") * off.powi(2)
             }
-            Term::Lift { weight } => weight * self.lift(),
-            Term::Rest { .. } => self.rest(term),
-            _ => panic!("{term:?} is none of a sparse architecture"),
+            "pre_activation" => number("weight") * self.lift(),
+            "aux_k" => self.aux_k(term, setting),
+            other => panic!("{other} is none of a sparse architecture"),
         }
     }
 
@@ -312,30 +321,21 @@ impl Batch {
         })
     }
 
-    fn rest(&self, term: &Term) -> f64 {
-        let Term::Rest {
-            coefficient,
-            k,
-            unit,
-            rank,
-            level,
-            ..
-        } = *term
-        else {
-            unreachable!()
-        };
-        let (start, end) = level.unwrap_or((0, D_SAE));
-        let k = k.known().unwrap() as usize;
+    fn aux_k(&self, term: &TermFormula, setting: &Setting) -> f64 {
+        let aux = *setting.sparse().unwrap().aux_k();
+        let start = term.number("start").map_or(0, |start| start as usize);
+        let end = term.number("end").map_or(D_SAE, |end| end as usize);
+        let k = term.number("k").unwrap() as usize;
         let dead = self.dead[start..end].iter().filter(|dead| **dead).count();
         if dead == 0 {
             return 0.0;
         }
         let error = self.mean(|i| {
-            let helped = self.decode(&self.helpers(i, k, (start, end), rank), D_SAE);
+            let helped = self.decode(&self.helpers(i, k, (start, end), aux.rank), D_SAE);
             square(&minus(&self.left(i, end), &helped))
         });
-        coefficient
-            * match unit {
+        term.number("coefficient").unwrap()
+            * match aux.unit {
                 AuxUnit::Residual => error * self.n() / self.spread(end),
                 AuxUnit::Absolute => error * (dead as f64 / k as f64).min(1.0),
             }
@@ -403,29 +403,31 @@ impl Lecture {
         }
     }
 
-    pub fn value(&self, term: &Term) -> f64 {
+    pub fn value(&self, term: &TermFormula) -> f64 {
         let n = self.x.len() as f64;
         let rows = || self.x.iter().zip(&self.x_hat);
-        match *term {
-            Term::HalfSquares => rows().map(|(x, y)| square(&minus(x, y)) / 2.0).sum::<f64>() / n,
-            Term::CrossEntropy => {
+        let number = |name: &str| term.number(name).unwrap();
+        match term.name {
+            "half_squares" => rows().map(|(x, y)| square(&minus(x, y)) / 2.0).sum::<f64>() / n,
+            "cross_entropy" => {
                 let entropy = |(x, y): (&f64, &f64)| -x * y.ln() - (1.0 - x) * (1.0 - y).ln();
                 rows()
                     .map(|(x, y)| x.iter().zip(y).map(entropy).sum::<f64>())
                     .sum::<f64>()
                     / n
             }
-            Term::Kl { beta, rho } => {
+            "kl" => {
+                let rho = number("rho");
                 let mean = |l: usize| self.h.iter().map(|h| h[l]).sum::<f64>() / n;
                 let kl =
                     |m: f64| rho * (rho / m).ln() + (1.0 - rho) * ((1.0 - rho) / (1.0 - m)).ln();
-                beta * (0..self.h[0].len()).map(|l| kl(mean(l))).sum::<f64>()
+                number("beta") * (0..self.h[0].len()).map(|l| kl(mean(l))).sum::<f64>()
             }
-            Term::Decay { weight, tied } => {
-                let matrices = if tied { 1 } else { 2 };
-                weight / 2.0 * self.squares[..matrices].iter().sum::<f64>()
+            "weight_decay" => {
+                let matrices = number("matrices") as usize;
+                number("weight") / 2.0 * self.squares[..matrices].iter().sum::<f64>()
             }
-            _ => panic!("{term:?} is none of the lecture's"),
+            other => panic!("{other} is none of the lecture's"),
         }
     }
 }

@@ -21,7 +21,7 @@ const D_SAE: usize = batch::D_SAE;
 fn settings() -> Vec<(String, Setting)> {
     let mut all = Vec::new();
     for info in VARIANTS {
-        for own in info.checks {
+        for own in info.checked_settings() {
             for dead in [
                 [
                     ("aux_k", "3"),
@@ -40,7 +40,7 @@ fn settings() -> Vec<(String, Setting)> {
                 ],
             ] {
                 let given = own.iter().chain(&dead).map(|(k, v)| (*k, (*v).to_owned()));
-                let hyper = Hyper::check(info.options, given).unwrap();
+                let hyper = Hyper::check(info.options(), given).unwrap();
                 all.push((
                     format!("{}: {own:?}, {dead:?}", info.name),
                     setting(info, hyper),
@@ -56,7 +56,7 @@ fn setting(info: &'static Info, hyper: Hyper) -> Setting {
     Setting {
         io: IoSpec::autoencoder(batch::D_IN),
         info,
-        architecture: (info.build)(&hyper).unwrap(),
+        architecture: info.build(&hyper).unwrap(),
         hyper,
         d_in: Some(batch::D_IN),
         d_sae: Some(D_SAE),
@@ -81,8 +81,8 @@ fn the_printed_terms_are_what_a_step_minimises() {
             (LossPart::Auxiliary, report.auxiliary),
         ] {
             let all = terms(&setting);
-            let of_part = all.iter().filter(|term| term.part() == part);
-            let value: f64 = of_part.map(|term| batch.value(term)).sum();
+            let of_part = all.iter().filter(|term| term.part == part);
+            let value: f64 = of_part.map(|term| batch.value(term, &setting)).sum();
             let apart = (value - expected).abs() / expected.abs().max(1e-3);
             assert!(
                 apart < 1e-4,
@@ -143,7 +143,7 @@ fn the_printed_terms_are_the_lectures() {
             (LossPart::WeightDecay, parts.weight_decay),
         ] {
             let all = terms(&setting);
-            let of_part = all.iter().filter(|term| term.part() == part);
+            let of_part = all.iter().filter(|term| term.part == part);
             let value: f64 = of_part.map(|term| lecture.value(term)).sum();
             let apart = (value - expected).abs() / expected.abs().max(1e-3);
             assert!(

@@ -6,7 +6,8 @@
 
 use rarefy::data::{Memory, survey};
 use rarefy::explain::{RowStatistics, Setting, published};
-use rarefy::variants::{self, Hyper, Rank};
+use rarefy::objective::Rank;
+use rarefy::variants::{self, Hyper};
 
 use super::batch::{Batch, D_IN, D_SAE, Made, minus, spread, square};
 use super::setting;
@@ -184,7 +185,7 @@ pub fn all() {
 fn check(case: &Case, seed: usize) {
     let info = variants::find(case.arch).unwrap();
     let given = case.options.iter().map(|(k, v)| (*k, (*v).to_owned()));
-    let plain = setting(info, Hyper::check(info.options, given).unwrap());
+    let plain = setting(info, Hyper::check(info.options(), given).unwrap());
     let mut made = Made::up(&plain.architecture);
     // Other weights, in the same range.
     let count = made.params.values().len();

@@ -139,8 +139,8 @@ fn architecture(case: &Case, golden: &Golden) -> Architecture {
         given.push(("p", golden.text("p_start")));
         given.push(("l1", golden.text("initial_sparsity_penalty")));
     }
-    let hyper = Hyper::check(info.options, given).unwrap();
-    (info.build)(&hyper).unwrap()
+    let hyper = Hyper::check(info.options(), given).unwrap();
+    info.build(&hyper).unwrap()
 }
 
 #[track_caller]
@@ -241,7 +241,7 @@ fn five_steps(case: &Case) {
         let settings = StepSettings {
             lr,
             clip: case.clip,
-            now: StepSchedule {
+            schedule: StepSchedule {
                 sparsity: scale[step] * annealing.as_ref().map_or(1.0, |(a, _)| a.factor()),
                 p: annealing
                     .as_ref()

@@ -40,8 +40,8 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
         ("beta", "3".into()),
         ("weight_decay", "0.003".into()),
     ];
-    let hyper = Hyper::check(info.options, given)?;
-    let architecture = (info.build)(&hyper)?;
+    let hyper = Hyper::check(info.options(), given)?;
+    let architecture = info.build(&hyper)?;
     let variant = architecture.dense().expect("kl is a dense architecture");
     // Fixed made-up numbers: time does not depend on values. benches/peers makes the same ones.
     let x = (0..rows * d_in)

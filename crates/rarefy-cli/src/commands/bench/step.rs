@@ -139,7 +139,7 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
         // Where nothing counts latents, a few of Adam's first steps would turn on hundreds.
         lr: if counts(&plan) { plan.lr } else { 1e-9 },
         clip: plan.clip,
-        now: StepSchedule::default(),
+        schedule: StepSchedule::default(),
     };
     let (mut of_steps, mut of_stages, mut last) = (Vec::new(), Vec::new(), None);
     for turn in 0..WARM_UP + steps {
@@ -179,7 +179,7 @@ fn plan(arch: &str, shape: &Shape, rows: &Memory) -> Result<Plan> {
     let survey = survey(rows)?;
     let mut layer = toml::Table::new();
     config::set(&mut layer, "model.arch", arch)?;
-    let has = |name: &str| info.options.iter().any(|option| option.name == name);
+    let has = |name: &str| info.options().iter().any(|option| option.name == name);
     if has("bandwidth") {
         let variance = survey.variance.iter().sum::<f64>() / shape.d_in as f64;
         let value = toml::Value::Float(BANDWIDTH * variance.sqrt());

@@ -271,7 +271,7 @@ fn of(config: &Config, line: &Line, setting: Option<&str>) -> Config {
 }
 
 fn has(info: &Info, key: &str) -> bool {
-    info.options.iter().any(|option| option.name == key)
+    info.options().iter().any(|option| option.name == key)
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use serde_json::Number;
 use super::PREPROCESS;
 use crate::io_spec::IoSpec;
 use crate::model::Model;
-use crate::variants::{self, Architecture, Sparse};
+use crate::variants::{self, Architecture, Objective};
 use crate::{Error, Result};
 
 /// What we write to, and need from, `cfg.json`.
@@ -217,7 +217,7 @@ impl Config {
 
     /// A model that computes something else than its architecture does here would load and give wrong
     /// numbers.
-    pub(super) fn refuse_another_forward(&self, path: &Path, sparse: &dyn Sparse) -> Result<()> {
+    pub(super) fn refuse_another_forward(&self, path: &Path, sparse: &Objective) -> Result<()> {
         let refuse = |key: &str, expected: &str, got: &str| {
             let why = format!("{key}: expected {expected}, got {got}");
             Err(Error::format(path, why))

@@ -11,7 +11,7 @@ use rand::SeedableRng;
 
 /// A model of 3 inputs and 5 latents as it starts from the seed, with a threshold if it has one.
 fn made_up(info: &'static Info, hyper: Hyper) -> Model {
-    let architecture = (info.build)(&hyper).unwrap();
+    let architecture = info.build(&hyper).unwrap();
     let rows = Memory::new("rows", 3, (0..12).map(|i| (i as f32).sin()).collect());
     let mut rng = crate::Rng::seed_from_u64(1);
     let mut params = architecture
@@ -39,8 +39,8 @@ fn every_architecture_reads_back_as_itself() {
         let given = [("k", "2".to_owned())];
         let given = given
             .into_iter()
-            .filter(|(name, _)| info.options.iter().any(|o| o.name == *name));
-        let model = made_up(info, Hyper::check(info.options, given).unwrap());
+            .filter(|(name, _)| info.options().iter().any(|o| o.name == *name));
+        let model = made_up(info, Hyper::check(info.options(), given).unwrap());
         let folder = tempfile::tempdir().unwrap();
         save(&model, folder.path()).unwrap();
         let back = load(folder.path()).unwrap();
@@ -82,7 +82,7 @@ fn every_architecture_reads_back_as_itself() {
 fn a_model_that_computes_something_else_is_refused() {
     let info = variants::find("topk").unwrap();
     let given = [("k", "2".to_owned())];
-    let model = made_up(info, Hyper::check(info.options, given).unwrap());
+    let model = made_up(info, Hyper::check(info.options(), given).unwrap());
     let folder = tempfile::tempdir().unwrap();
     save(&model, folder.path()).unwrap();
     let path = folder.path().join(CONFIG);
@@ -121,7 +121,7 @@ fn a_model_that_computes_something_else_is_refused() {
 fn a_model_reads_back_as_itself_and_lies_on_disk_as_saelens_expects() {
     for tied in ["false", "true"] {
         let info = variants::find("kl").unwrap();
-        let hyper = Hyper::check(info.options, [("tied", tied.to_owned())]).unwrap();
+        let hyper = Hyper::check(info.options(), [("tied", tied.to_owned())]).unwrap();
         let model = made_up(info, hyper);
         let folder = tempfile::tempdir().unwrap();
         save(&model, folder.path()).unwrap();
@@ -176,8 +176,8 @@ fn every_binding_reads_back_as_itself() {
         for io in &io_specs {
             let given = info.dial.filter(|dial| dial.option == "k");
             let given = given.map(|_| ("k", "2".to_owned()));
-            let hyper = Hyper::check(info.options, given).unwrap();
-            let architecture = (info.build)(&hyper).unwrap();
+            let hyper = Hyper::check(info.options(), given).unwrap();
+            let architecture = info.build(&hyper).unwrap();
             match &architecture {
                 Architecture::Sparse(sparse) if !sparse.pursues() => {}
                 _ => continue,

@@ -11,8 +11,8 @@ fn model(w_enc: &[f32], w_dec: &[f32], b: (f32, &[f32]), pipeline: Pipeline) -> 
     let d_in = b.1.len();
     let d_sae = w_dec.len() / d_in;
     let info = variants::find("topk").unwrap();
-    let hyper = Hyper::check(info.options, [("k", d_sae.to_string())]).unwrap();
-    let architecture = (info.build)(&hyper).unwrap();
+    let hyper = Hyper::check(info.options(), [("k", d_sae.to_string())]).unwrap();
+    let architecture = info.build(&hyper).unwrap();
     let mut params = crate::params::Params::zeros(
         &architecture.layout(&crate::io_spec::IoSpec::autoencoder(d_in), d_sae),
     );

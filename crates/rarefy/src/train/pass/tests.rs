@@ -51,7 +51,7 @@ fn case(output: Output, tied: bool, n: usize, d_in: usize, d_sae: usize, bias: f
         ("decoder", decoder.into()),
         ("tied", tied.to_string()),
     ];
-    let kl = Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options, given).unwrap())
+    let kl = Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options(), given).unwrap())
         .unwrap();
     let f = |i: usize| i as f32;
     let x = (0..n * d_in)
@@ -261,7 +261,7 @@ fn doubling_beta_doubles_the_penaltys_gradient() {
             ("decoder", "linear".into()),
         ];
         let kl =
-            Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options, given).unwrap())
+            Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options(), given).unwrap())
                 .unwrap();
         let mut case = case(Output::LinearSquared, false, 200, 5, 3, -1.0);
         case.params.get_mut("w_dec").fill(0.0);

@@ -4,10 +4,11 @@ use rarefy_kernels::sparse::normalise_row;
 use rayon::prelude::*;
 
 use crate::config::DecoderNorm;
+use crate::objective::Objective;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::train::State;
-use crate::variants::{Sparse, rescaled};
+use crate::variants::rescaled;
 
 /// Values that one task moves.
 const PIECE: usize = 1 << 16;
@@ -26,7 +27,7 @@ pub(super) fn follow(ema: &mut [f32], params: &[f32], decay: f64, t: usize) {
 }
 
 /// What the model takes in place of the last parameters, if it is another: their average, or what they stand for.
-pub(super) fn model(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Option<Params> {
+pub(super) fn model(plan: &Plan, sparse: &Objective, state: &mut State) -> Option<Params> {
     let averaged = averaged(plan, sparse, state);
     if plan.decoder_norm == DecoderNorm::Rescale {
         return Some(rescaled(averaged.as_ref().unwrap_or(&state.params)));
@@ -35,7 +36,7 @@ pub(super) fn model(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Opti
 }
 
 /// The average, brought back to where parameters may be, as each step brings them.
-fn averaged(plan: &Plan, sparse: &dyn Sparse, state: &mut State) -> Option<Params> {
+fn averaged(plan: &Plan, sparse: &Objective, state: &mut State) -> Option<Params> {
     let values = match &state.ema {
         Some(ema) if state.step > 0 => ema.clone(),
         Some(_) => return None,

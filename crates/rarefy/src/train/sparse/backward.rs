@@ -1,93 +1,147 @@
-//! The gradient of a step, latent by latent.
+//! Gradient of a step, latent by latent.
 
 use rarefy_kernels::encoder::column_sums;
 use rarefy_kernels::int8::PANEL;
 use rarefy_kernels::matmul::{Op, matmul};
-use rarefy_kernels::sparse::{add_rows, decoder_gradient, project_row};
+use rarefy_kernels::sparse::{add_rows, decoder_gradient};
 use rarefy_kernels::vector::{add_scaled, dot};
 use rayon::prelude::*;
 
-use super::blocks::{Blocks, Shape};
-use super::reading::Reading;
-use super::step::{Step, StepSettings};
-use crate::config::DecoderNorm;
+use super::auxiliary::Auxiliary;
+use super::blocks::{Blocks, ModelShape};
+use super::forward::Forward;
+use super::parametrisation::Parametrisation;
+use super::step::ModelView;
 use crate::data::transpose;
+use crate::objective::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared, StepSchedule};
 use crate::params::Params;
-use crate::variants::{Entries, Latent, SparseBatch, through};
 
-/// What the backward half finds beside the gradient.
-pub(super) struct Found {
+/// Gradient of the loss by all parameters.
+pub(super) struct Gradients {
+    /// Values in the parameters' layout; rows of untouched latents hold old numbers.
+    pub(super) values: Vec<f32>,
+    /// True for each latent that has a gradient, `[d_sae]`.
+    pub(super) touched: Vec<bool>,
+}
+
+impl Gradients {
+    pub(super) fn new(params: &Params, d_sae: usize) -> Self {
+        Self {
+            values: vec![0.0; params.values().len()],
+            touched: vec![false; d_sae],
+        }
+    }
+
+    /// Gradient with zeros in the rows of untouched latents.
+    pub(super) fn complete(&self, params: &Params, shape: ModelShape) -> Params {
+        let mut gradient = params.clone();
+        let (d_in, d_out) = (shape.d_in, shape.d_out);
+        gradient.values_mut().copy_from_slice(&self.values);
+        for j in (0..shape.d_sae).filter(|&j| !self.touched[j]) {
+            gradient.get_mut("w_enc")[j * d_in..(j + 1) * d_in].fill(0.0);
+            gradient.get_mut("w_dec")[j * d_out..(j + 1) * d_out].fill(0.0);
+        }
+        gradient
+    }
+}
+
+/// Sums of the backward half beside the gradient.
+pub(super) struct BackwardSums {
     /// Norm of the gradient.
-    pub(super) norm: f64,
-    /// The sparsity penalty.
+    pub(super) gradient_norm: f64,
+    /// Penalties of all loss terms.
     pub(super) penalty: f64,
-    /// See [`crate::variants::RowTerms::norms`].
+    /// Penalty without its coefficient, see [`Prepared::norms`].
     pub(super) norms: [f64; 2],
 }
 
-impl Step {
-    /// Gradients of everything.
-    pub(super) fn backward(&mut self, params: &Params, settings: &StepSettings, n: usize) -> Found {
-        self.main.weigh();
-        self.measure_norms(params);
-        let mut gradient = std::mem::take(&mut self.gradient);
-        let mut touched = std::mem::take(&mut self.touched);
-        let batch = self.batch(params, settings.now, n);
+/// Backward half of a step: everything that it reads.
+pub(super) struct Backward<'a> {
+    pub(super) model: ModelView<'a>,
+    pub(super) forward: &'a Forward,
+    pub(super) auxiliary: &'a Auxiliary,
+    pub(super) parametrisation: &'a Parametrisation,
+}
+
+impl Backward<'_> {
+    /// Writes the gradient of all parameters.
+    ///
+    /// Reduction point: penalties, the gradient of `b_dec` and the squared norm are sums over panels of latents,
+    /// added in order.
+    pub(super) fn run(&self, schedule: StepSchedule, gradients: &mut Gradients) -> BackwardSums {
+        let batch = self.batch(schedule);
+        let terms = self.model.objective.terms().iter();
+        let prepared: Vec<Prepared> = terms.map(|term| term.prepare(&batch)).collect();
         let latents = Latents {
             step: self,
             batch: &batch,
+            prepared: &prepared,
             row_sum: self.row_sum(),
         };
-        let shape @ Shape { d_in, d_out, .. } = self.shape;
-        let blocks = Blocks::of_mut(shape, &mut gradient);
-        let panels: Vec<Panel> = blocks
+        let shape @ ModelShape { d_in, d_out, .. } = self.model.shape;
+        let blocks = Blocks::of_mut(shape, &mut gradients.values);
+        let panels: Vec<PanelSums> = blocks
             .w_enc
             .par_chunks_mut(PANEL * d_in)
             .zip(blocks.w_dec.par_chunks_mut(PANEL * d_out))
             .zip(blocks.b_enc.par_chunks_mut(PANEL))
-            .zip(touched.par_chunks_mut(PANEL))
+            .zip(gradients.touched.par_chunks_mut(PANEL))
             .enumerate()
             .map(|(panel, (((d_enc, d_dec), d_bias), touched))| {
                 latents.panel(panel * PANEL, d_enc, d_dec, d_bias, touched)
             })
             .collect();
-        let penalty = batch.terms.penalty + panels.iter().map(|p| p.penalty).sum::<f64>();
-        let mut squares: f64 = panels.iter().map(|p| p.square).sum();
-        squares += self.of_b_dec(&panels, blocks.b_dec);
-        squares += self.of_w_skip(blocks.w_skip);
-        let own = panels.iter().flat_map(|p| &p.by_own).enumerate();
-        for (j, by) in own {
-            for (kind, by) in by.iter().enumerate().take(self.sparse.own().len()) {
-                blocks.own[kind * shape.d_sae + j] = *by as f32;
-                squares += by * by;
+        let mut square: f64 = panels.iter().map(|p| p.square).sum();
+        square += self.b_dec_gradient(&panels, blocks.b_dec);
+        square += self.w_skip_gradient(blocks.w_skip);
+        let per_latent = panels.iter().flat_map(|p| &p.d_per_latent).enumerate();
+        let kinds = self.model.objective.per_latent().len();
+        for (j, d) in per_latent {
+            for (kind, d) in d.iter().enumerate().take(kinds) {
+                blocks.per_latent[kind * shape.d_sae + j] = *d as f32;
+                square += d * d;
             }
         }
-        let norms = batch.terms.norms;
-        (self.gradient, self.touched) = (gradient, touched);
-        Found {
-            norm: squares.sqrt(),
-            penalty,
-            norms,
+        let of_rows: f64 = prepared.iter().map(|p| p.penalty).sum();
+        let sum = |at: usize| 0.0 + prepared.iter().map(|p| p.norms[at]).sum::<f64>();
+        BackwardSums {
+            gradient_norm: square.sqrt(),
+            penalty: of_rows + panels.iter().map(|p| p.penalty).sum::<f64>(),
+            norms: [sum(0), sum(1)],
         }
     }
 
-    /// Sum over rows of the rows less `b_dec`.
+    /// View of the batch for the loss terms.
+    fn batch(&self, schedule: StepSchedule) -> BatchView<'_> {
+        BatchView {
+            schedule,
+            n: self.forward.n,
+            codes: &self.forward.main.codes,
+            pre: &self.forward.main.pre,
+            params: self.model.weights,
+            decoder_norms: &self.forward.decoder_norms,
+        }
+    }
+
+    /// Sum over rows of the encoder's inputs, `[d_in]`.
     fn row_sum(&self) -> Vec<f64> {
-        let mut sums = vec![0.0; self.shape.d_in];
-        column_sums(&self.centred, &mut sums);
+        let mut sums = vec![0.0; self.model.shape.d_in];
+        column_sums(&self.forward.inputs, &mut sums);
         sums
     }
 
-    /// The gradient of `b_dec`: as what is decoded on, less what the encoder takes off the rows. Its square.
-    fn of_b_dec(&self, panels: &[Panel], d_b_dec: &mut [f32]) -> f64 {
-        let mut sums = self.main.weighted_columns();
-        sums.iter_mut().for_each(|sum| *sum *= self.main.scale);
-        if let Some(second) = self.learning_second() {
-            let columns = sums.iter_mut().zip(second.weighted_columns());
-            columns.for_each(|(sum, column)| *sum += second.scale * column);
+    /// Writes `d_b_dec = sum d_x_hat - W_enc^T sum d_pre`, the second part only with a centred encoder; returns its
+    /// squared norm.
+    fn b_dec_gradient(&self, panels: &[PanelSums], d_b_dec: &mut [f32]) -> f64 {
+        let main = &self.forward.main;
+        let mut sums = main.weighted_columns();
+        sums.iter_mut().for_each(|sum| *sum *= main.scale);
+        if let Some(gate) = self.forward.learning_gate(self.model.objective) {
+            let columns = sums.iter_mut().zip(gate.weighted_columns());
+            columns.for_each(|(sum, column)| *sum += gate.scale * column);
         }
-        for panel in panels.iter().filter(|_| self.io.centre) {
-            let through = sums.iter_mut().zip(&panel.through_b_dec);
+        for panel in panels.iter().filter(|_| self.model.io.centre) {
+            let through = sums.iter_mut().zip(&panel.w_enc_d_pre);
             through.for_each(|(sum, t)| *sum -= f64::from(*t));
         }
         d_b_dec
@@ -97,20 +151,22 @@ impl Step {
         sums.iter().map(|sum| sum * sum).sum()
     }
 
-    /// The gradient of `w_skip`, if there is one: `2/n sum_i r_i x_i^T` over all readings. Its square.
-    fn of_w_skip(&self, d_skip: &mut [f32]) -> f64 {
-        let Shape { d_in, d_out, .. } = self.shape;
+    /// Writes `d_w_skip = sum_i d_x_hat_i x_i^T` over all reconstructions, if there is a skip; returns its squared
+    /// norm.
+    fn w_skip_gradient(&self, d_skip: &mut [f32]) -> f64 {
+        let ModelShape { d_in, d_out, .. } = self.model.shape;
         if d_skip.is_empty() {
             return 0.0;
         }
-        let readings = std::iter::once(&self.main).chain(self.learning_second());
-        for (at, reading) in readings.enumerate() {
-            // What the first level answers for is what all of them leave over.
-            let scaled: Vec<f32> = reading
+        let gate = self.forward.learning_gate(self.model.objective);
+        let reconstructions = std::iter::once(&self.forward.main).chain(gate);
+        for (at, reconstruction) in reconstructions.enumerate() {
+            // The first level holds the sum over all levels.
+            let scaled: Vec<f32> = reconstruction
                 .residual
-                .chunks_exact(reading.levels().len() * d_out)
+                .chunks_exact(reconstruction.levels().len() * d_out)
                 .flat_map(|levels| &levels[..d_out])
-                .map(|r| reading.scale as f32 * r)
+                .map(|r| reconstruction.scale as f32 * r)
                 .collect();
             let n = scaled.len() / d_out;
             let by_output = transpose(&scaled, n, d_out);
@@ -118,67 +174,64 @@ impl Step {
                 .par_chunks_mut(PANEL * d_in)
                 .zip(by_output.par_chunks(PANEL * n))
                 .for_each(|(d_skip, r)| {
-                    let (r, x) = ((r, Op::N), (&self.centred[..], Op::N));
+                    let (r, x) = ((r, Op::N), (&self.forward.inputs[..], Op::N));
                     let shape = [d_skip.len() / d_in, d_in, n];
                     matmul(d_skip, at > 0, r, x, shape);
                 });
         }
         dot(d_skip, d_skip)
     }
-
-    /// The second reading, if the decoder learns from it.
-    fn learning_second(&self) -> Option<&Reading> {
-        let learns = self
-            .sparse
-            .second_reading()
-            .is_some_and(|s| s.decoder_learns);
-        self.second.as_ref().filter(|_| learns)
-    }
 }
 
-/// What 64 latents add up to.
-struct Panel {
+/// Sums over a panel of 64 latents.
+struct PanelSums {
+    /// Squared norm of the panel's gradient.
     square: f64,
     penalty: f64,
-    /// `sum_j (sum_i dp_ij) w_enc[j]`.
-    through_b_dec: Vec<f32>,
-    /// Derivatives by each latent's own numbers.
-    by_own: Vec<[f64; 2]>,
+    /// `sum_j (sum_i d_pre_ij) w_enc[j]`, `[d_in]`.
+    w_enc_d_pre: Vec<f32>,
+    /// Derivatives by the per-latent parameters.
+    d_per_latent: Vec<[f64; 2]>,
 }
 
-/// Everything that the gradient of one latent depends on.
+/// Backward pass over latents: the step's halves, the batch and the prepared loss terms.
 struct Latents<'a> {
-    step: &'a Step,
-    batch: &'a SparseBatch<'a>,
+    step: &'a Backward<'a>,
+    batch: &'a BatchView<'a>,
+    prepared: &'a [Prepared],
     row_sum: Vec<f64>,
 }
 
-/// One latent's gradient, and buffers that the next latent takes over.
-struct OfOne<'a> {
+/// Gradient of one latent's rows, and buffers that the next latent takes over.
+struct LatentGradient<'a> {
     d_enc: &'a mut [f32],
     d_dec: &'a mut [f32],
     scratch: &'a mut Scratch,
 }
 
+/// Buffers with one number for each entry of a latent.
 #[derive(Default)]
 struct Scratch {
-    by: Vec<f32>,
-    by_second: Vec<f32>,
-    /// A decoder gradient that nobody wants.
-    unwanted: Vec<f32>,
+    /// Derivative by the values, then by the pre-activations.
+    d_pre: Vec<f32>,
+    /// Derivative of the gate reconstruction's loss.
+    d_gate_reconstruction: Vec<f32>,
+    /// Derivatives of the loss terms by values, gates and steps.
+    d_terms: [Vec<f64>; 3],
+    /// Decoder gradient that is thrown away.
+    unused: Vec<f32>,
 }
 
-/// Derivatives summed over rows: by the pre-activation, by the bias (less, where a part of what the
-/// encoder's row gets does not go through it).
-struct Sums {
-    by_pre: f64,
-    by_bias: f64,
+/// Derivatives of one latent summed over rows.
+struct RowSums {
+    d_pre: f64,
+    d_bias: f64,
     penalty: f64,
-    by_own: [f64; 2],
+    d_per_latent: [f64; 2],
 }
 
 impl Latents<'_> {
-    /// The gradients of the latents of a panel.
+    /// Writes the gradients of the latents of a panel.
     fn panel(
         &self,
         first: usize,
@@ -186,173 +239,213 @@ impl Latents<'_> {
         d_dec: &mut [f32],
         d_bias: &mut [f32],
         touched: &mut [bool],
-    ) -> Panel {
-        let Shape { d_in, d_out, .. } = self.step.shape;
-        let mut panel = Panel {
+    ) -> PanelSums {
+        let ModelShape { d_in, d_out, .. } = self.step.model.shape;
+        let mut panel = PanelSums {
             square: 0.0,
             penalty: 0.0,
-            through_b_dec: vec![0.0; d_in],
-            by_own: vec![[0.0; 2]; d_bias.len()],
+            w_enc_d_pre: vec![0.0; d_in],
+            d_per_latent: vec![[0.0; 2]; d_bias.len()],
         };
         let mut scratch = Scratch::default();
-        let w_enc = self.batch.params.get("w_enc");
         for (j, (d_bias, touched)) in d_bias.iter_mut().zip(touched).enumerate() {
             let latent = first + j;
-            let of_one = OfOne {
+            let gradient = LatentGradient {
                 d_enc: &mut d_enc[j * d_in..(j + 1) * d_in],
                 d_dec: &mut d_dec[j * d_out..(j + 1) * d_out],
                 scratch: &mut scratch,
             };
-            let sums = self.latent(latent, of_one, &mut panel.square);
+            let sums = self.latent(latent, gradient, &mut panel.square);
             *touched = sums.is_some();
             *d_bias = 0.0;
             if let Some(sums) = sums {
-                let w = &w_enc[latent * d_in..(latent + 1) * d_in];
-                add_scaled(&mut panel.through_b_dec, sums.by_pre as f32, w);
-                *d_bias = sums.by_bias as f32;
-                panel.square += sums.by_bias * sums.by_bias;
+                let w = self.step.model.w_enc(latent);
+                add_scaled(&mut panel.w_enc_d_pre, sums.d_pre as f32, w);
+                *d_bias = sums.d_bias as f32;
+                panel.square += sums.d_bias * sums.d_bias;
                 panel.penalty += sums.penalty;
-                panel.by_own[j] = sums.by_own;
+                panel.d_per_latent[j] = sums.d_per_latent;
             }
         }
         panel
     }
 
-    /// The gradient of one latent, if it has any; adds its square.
-    fn latent(&self, latent: usize, mut one: OfOne, square: &mut f64) -> Option<Sums> {
-        let step = self.step;
-        let of = step.main.of(latent);
-        let level = step.main.level_of(latent);
-        let rest = &step.rest[if step.rest.len() > 1 { level } else { 0 }];
-        let dead = step.dead.binary_search(&(latent as u32)).is_ok();
-        if of.rows.is_empty() && !dead {
+    /// Writes the gradient of one latent, if it has any; adds its squared norm.
+    fn latent(&self, latent: usize, mut one: LatentGradient, square: &mut f64) -> Option<RowSums> {
+        let (forward, auxiliary) = (self.step.forward, self.step.auxiliary);
+        let (entries, level) = (forward.main.of(latent), forward.main.level_of(latent));
+        let dead = auxiliary.is_dead(latent);
+        let mixed = |p: &Prepared| p.decoder_mix.get(latent).is_some_and(|m| !m.is_empty());
+        if entries.rows.is_empty() && !dead && !self.prepared.iter().any(mixed) {
             return None;
         }
         one.d_enc.fill(0.0);
         one.d_dec.fill(0.0);
-        let d_out = step.shape.d_out;
-        let w_dec = &self.batch.params.get("w_dec")[latent * d_out..(latent + 1) * d_out];
-        let mut sums = self.main(latent, level, dead, w_dec, &mut one);
-        let helping = rest.of(latent);
+        let w_dec = self.step.model.w_dec(latent);
+        let mut sums = self.entries(latent, level, dead, &mut one);
+        let residual = auxiliary.of_level(level);
+        let helping = residual.of(latent);
         if !helping.rows.is_empty() {
-            let by = &mut one.scratch.by;
-            by.resize(helping.rows.len(), 0.0);
-            let (r, scale) = (&rest.residual, rest.scale as f32);
-            decoder_gradient(one.d_dec, by, w_dec, r, helping.rows, helping.values, scale);
-            add_rows(one.d_enc, &step.centred, helping.rows, by);
-            let sum = sum(by);
-            sums.by_pre += sum;
-            sums.by_bias += sum;
+            let d_pre = &mut one.scratch.d_pre;
+            d_pre.resize(helping.rows.len(), 0.0);
+            let (r, scale) = (&residual.residual, residual.scale as f32);
+            decoder_gradient(
+                one.d_dec,
+                d_pre,
+                w_dec,
+                r,
+                helping.rows,
+                helping.values,
+                scale,
+            );
+            add_rows(one.d_enc, &forward.inputs, helping.rows, d_pre);
+            let sum = sum(d_pre);
+            sums.d_pre += sum;
+            sums.d_bias += sum;
         }
-        if step.unrolled.is_some() {
-            // Both are one matrix.
+        if forward.unrolled.is_some() {
+            // Encoder and decoder are one matrix.
             add_scaled(one.d_dec, 1.0, one.d_enc);
             one.d_enc.fill(0.0);
-            sums.by_bias = 0.0;
+            sums.d_bias = 0.0;
         }
-        if let Some(&length) = step.lengths.get(latent) {
-            self.through_length(latent, length, &mut one, &mut sums);
-        }
-        *square += dot(one.d_enc, one.d_enc);
-        *square += if step.norm == DecoderNorm::Unit {
-            project_row(one.d_dec, w_dec)
-        } else {
-            dot(one.d_dec, one.d_dec)
-        };
+        let LatentGradient { d_enc, d_dec, .. } = one;
+        let squares = self.step.parametrisation.pull_back(
+            &self.step.model,
+            latent,
+            d_enc,
+            d_dec,
+            &mut sums.d_bias,
+        );
+        squares.into_iter().for_each(|of_row| *square += of_row);
         Some(sums)
     }
 
-    /// To the parameters of a model that is another one's.
-    fn through_length(&self, latent: usize, length: f32, one: &mut OfOne, sums: &mut Sums) {
-        let Shape { d_in, d_out, .. } = self.step.shape;
-        let params = self.batch.params;
-        let model = (
-            &params.get("w_enc")[latent * d_in..(latent + 1) * d_in],
-            params.get("b_enc")[latent],
-            &params.get("w_dec")[latent * d_out..(latent + 1) * d_out],
-        );
-        let derivatives = Latent {
-            w_enc: one.d_enc,
-            w_dec: one.d_dec,
-            b_enc: &mut sums.by_bias,
-        };
-        through(length, model, derivatives);
-    }
-
-    /// What the latent's own entries give.
-    fn main(
+    /// Adds the gradient through the latent's own entries and the loss terms.
+    fn entries(
         &self,
         latent: usize,
         level: usize,
         dead: bool,
-        w_dec: &[f32],
-        one: &mut OfOne,
-    ) -> Sums {
-        let (step, of) = (self.step, self.step.main.of(latent));
-        let Scratch {
-            by,
-            by_second,
-            unwanted,
-        } = &mut *one.scratch;
-        by.resize(of.rows.len(), 0.0);
-        let main = &step.main;
+        one: &mut LatentGradient,
+    ) -> RowSums {
+        let (model, forward) = (&self.step.model, self.step.forward);
+        let (main, of) = (&forward.main, forward.main.of(latent));
+        let w_dec = model.w_dec(latent);
+        let scratch = &mut *one.scratch;
+        scratch.d_pre.resize(of.rows.len(), 0.0);
         let places = main.places(of.rows, level);
-        let (x, x_rows, r, r_rows, scale) = match &step.unrolled {
+        let (x, x_rows, r, r_rows, scale) = match &forward.unrolled {
             Some(each) => (&each.inputs, of.at, &each.outputs, of.at, 1.0),
-            None => (
-                &step.centred,
-                of.rows,
-                &main.residual,
-                &*places,
-                main.scale as f32,
-            ),
+            None => {
+                let scale = main.scale as f32;
+                (&forward.inputs, of.rows, &main.residual, &*places, scale)
+            }
         };
-        decoder_gradient(one.d_dec, by, w_dec, r, r_rows, of.values, scale);
-        by_second.clear();
-        if let Some(second) = &step.second {
-            by_second.resize(of.rows.len(), 0.0);
-            let d_dec = if step.learning_second().is_some() {
+        decoder_gradient(
+            one.d_dec,
+            &mut scratch.d_pre,
+            w_dec,
+            r,
+            r_rows,
+            of.values,
+            scale,
+        );
+        scratch.d_gate_reconstruction.clear();
+        if let Some(gate) = &forward.gate {
+            scratch.d_gate_reconstruction.resize(of.rows.len(), 0.0);
+            let d_dec = if forward.learning_gate(model.objective).is_some() {
                 &mut *one.d_dec
             } else {
-                unwanted.resize(w_dec.len(), 0.0);
-                &mut unwanted[..]
+                scratch.unused.resize(w_dec.len(), 0.0);
+                &mut scratch.unused[..]
             };
-            let (r, scale) = (&second.residual, second.scale as f32);
-            decoder_gradient(d_dec, by_second, w_dec, r, of.rows, of.pre, scale);
+            let (r, scale) = (&gate.residual, gate.scale as f32);
+            let d_pre = &mut scratch.d_gate_reconstruction;
+            decoder_gradient(d_dec, d_pre, w_dec, r, of.rows, of.pre, scale);
         }
         let entries = Entries {
             latent,
             rows: of.rows,
             pre: of.pre,
             values: of.values,
-            by_second,
+            d_gate_reconstruction: &scratch.d_gate_reconstruction,
             dead,
             row_sum: &self.row_sum,
         };
-        let terms = step.sparse.backward(self.batch, &entries, by);
-        add_rows(one.d_enc, x, x_rows, by);
-        let mut by_pre = sum(by);
-        if terms.by_every_row != 0.0 {
+        let sums = self.terms(&entries, &mut scratch.d_pre, &mut scratch.d_terms);
+        add_rows(one.d_enc, x, x_rows, &scratch.d_pre);
+        let mut d_pre = sum(&scratch.d_pre);
+        if sums.d_every_row != 0.0 {
             let rows = one.d_enc.iter_mut().zip(&self.row_sum);
-            rows.for_each(|(d, x)| *d += (terms.by_every_row * x) as f32);
-            by_pre += terms.by_every_row * self.batch.n as f64;
+            rows.for_each(|(d, x)| *d += (sums.d_every_row * x) as f32);
+            d_pre += sums.d_every_row * self.batch.n as f64;
         }
-        if terms.by_norm != 0.0 {
-            let mut rest = &mut *one.d_dec;
-            for part in step.io.decoder_parts(w_dec) {
+        self.decoder_row_terms(latent, &sums, one.d_dec);
+        RowSums {
+            d_pre,
+            d_bias: d_pre - sums.beside_bias,
+            penalty: sums.penalty,
+            d_per_latent: sums.d_per_latent,
+        }
+    }
+
+    /// Derivatives through the activation, with those of the loss terms; `d_pre` holds the derivatives of the
+    /// reconstruction loss by the values before.
+    fn terms(
+        &self,
+        entries: &Entries,
+        d_pre: &mut [f32],
+        d_terms: &mut [Vec<f64>; 3],
+    ) -> LatentSums {
+        let objective = self.step.model.objective;
+        let mut sums = LatentSums::default();
+        let wanted = if objective.terms().is_empty() {
+            0
+        } else {
+            d_pre.len()
+        };
+        for d in &mut *d_terms {
+            d.clear();
+            d.resize(wanted, 0.0);
+        }
+        let [d_value, d_gate, d_step] = d_terms;
+        let mut derivatives = EntryDerivatives {
+            d_pre,
+            d_value,
+            d_gate,
+            d_step,
+        };
+        let terms = || objective.terms().iter().zip(self.prepared);
+        for (term, prepared) in terms() {
+            term.entries(self.batch, prepared, entries, &mut derivatives, &mut sums);
+        }
+        let activation = objective.activation();
+        activation.backward(self.batch, entries, &mut derivatives, &mut sums);
+        for (term, _) in terms() {
+            term.pre_activations(self.batch, entries, derivatives.d_pre, &mut sums);
+        }
+        sums
+    }
+
+    /// Adds the derivatives of the loss terms by the latent's decoder row.
+    fn decoder_row_terms(&self, latent: usize, sums: &LatentSums, d_dec: &mut [f32]) {
+        let model = &self.step.model;
+        if sums.d_norm != 0.0 {
+            let mut rest = &mut *d_dec;
+            for part in model.io.decoder_parts(model.w_dec(latent)) {
                 let (d_dec, others) = rest.split_at_mut(part.len());
                 let length = dot(part, part).sqrt();
                 if length > 0.0 {
-                    add_scaled(d_dec, (terms.by_norm / length) as f32, part);
+                    add_scaled(d_dec, (sums.d_norm / length) as f32, part);
                 }
                 rest = others;
             }
         }
-        Sums {
-            by_pre,
-            by_bias: by_pre - terms.beside_bias,
-            penalty: terms.penalty,
-            by_own: terms.by_own,
+        for prepared in self.prepared {
+            for (other, factor) in prepared.decoder_mix.get(latent).into_iter().flatten() {
+                add_scaled(d_dec, *factor as f32, model.w_dec(*other as usize));
+            }
         }
     }
 }

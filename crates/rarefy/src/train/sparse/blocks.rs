@@ -1,8 +1,8 @@
-//! The blocks of a sparse model inside one flat vector: parameters, gradient or moments.
+//! Parameter blocks of a sparse model inside one flat vector: parameters, gradient or moments.
 
 use crate::io_spec::IoSpec;
 
-/// The blocks; both matrices have a row for each latent, of `d_in` and of `d_out` values.
+/// Parameter blocks; both matrices have one row for each latent, of `d_in` and of `d_out` values.
 pub(super) struct Blocks<T> {
     pub(super) w_enc: T,
     pub(super) b_enc: T,
@@ -10,20 +10,20 @@ pub(super) struct Blocks<T> {
     pub(super) b_dec: T,
     /// `[d_out, d_in]`, or empty.
     pub(super) w_skip: T,
-    /// The architecture's own numbers, `d_sae` of each kind; a threshold that is not trained.
-    pub(super) own: T,
+    /// Per-latent parameters, `d_sae` of each kind, then a threshold that is not trained, if there is one.
+    pub(super) per_latent: T,
 }
 
-/// Sizes of the blocks.
+/// Sizes of a sparse model.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
+pub(super) struct ModelShape {
     pub(super) d_in: usize,
     pub(super) d_out: usize,
     pub(super) d_sae: usize,
     pub(super) skip: bool,
 }
 
-impl Shape {
+impl ModelShape {
     pub(super) fn new(io: &IoSpec, d_sae: usize) -> Self {
         Self {
             d_in: io.d_in(),
@@ -33,7 +33,7 @@ impl Shape {
         }
     }
 
-    /// Lengths of all blocks but the last.
+    /// Lengths of all blocks but the last one.
     fn sizes(self) -> [usize; 5] {
         let Self {
             d_in, d_out, d_sae, ..
@@ -44,7 +44,7 @@ impl Shape {
 }
 
 impl<'a> Blocks<&'a mut [f32]> {
-    pub(super) fn of_mut(shape: Shape, values: &'a mut [f32]) -> Self {
+    pub(super) fn of_mut(shape: ModelShape, values: &'a mut [f32]) -> Self {
         let mut rest = values;
         let [w_enc, b_enc, w_dec, b_dec, w_skip] = shape.sizes().map(|size| {
             let (block, others) = std::mem::take(&mut rest).split_at_mut(size);
@@ -57,13 +57,13 @@ impl<'a> Blocks<&'a mut [f32]> {
             w_dec,
             b_dec,
             w_skip,
-            own: rest,
+            per_latent: rest,
         }
     }
 }
 
 impl<'a> Blocks<&'a [f32]> {
-    pub(super) fn of(shape: Shape, values: &'a [f32]) -> Self {
+    pub(super) fn of(shape: ModelShape, values: &'a [f32]) -> Self {
         let mut rest = values;
         let [w_enc, b_enc, w_dec, b_dec, w_skip] = shape.sizes().map(|size| {
             let (block, others) = rest.split_at(size);
@@ -76,7 +76,7 @@ impl<'a> Blocks<&'a [f32]> {
             w_dec,
             b_dec,
             w_skip,
-            own: rest,
+            per_latent: rest,
         }
     }
 }

@@ -1,11 +1,11 @@
-//! Codes by latent: which rows each latent has an entry in.
+//! Entries of a batch sorted by latent.
 
 use crate::codes::Codes;
 
-/// The entries of [`Codes`] in the order of their latents, and within one of their rows.
+/// Entries of [`Codes`] in the order of their latents, within one latent in the order of rows.
 #[derive(Debug, Default)]
 pub(super) struct Grouped {
-    /// `d_sae + 1` positions in the others.
+    /// Bounds of each latent's entries, `[d_sae + 1]`.
     offsets: Vec<usize>,
     at: Vec<u32>,
     rows: Vec<u32>,
@@ -13,18 +13,18 @@ pub(super) struct Grouped {
     values: Vec<f32>,
 }
 
-/// One latent's entries.
+/// Entries of one latent.
 #[derive(Clone, Copy)]
-pub(super) struct OfLatent<'a> {
-    /// Which entry of the codes each is.
+pub(super) struct LatentEntries<'a> {
+    /// Position of each entry in the codes.
     pub(super) at: &'a [u32],
     pub(super) rows: &'a [u32],
     pub(super) pre: &'a [f32],
     pub(super) values: &'a [f32],
 }
 
-impl OfLatent<'_> {
-    /// Rows in which the latent has a value other than 0; a pursuit may take it twice.
+impl LatentEntries<'_> {
+    /// Number of rows in which the latent has a value other than 0; a pursuit may take it twice in a row.
     pub(super) fn rows_with_value(&self) -> usize {
         let (mut count, mut last) = (0, None);
         for (row, value) in self.rows.iter().zip(self.values) {
@@ -37,7 +37,7 @@ impl OfLatent<'_> {
 }
 
 impl Grouped {
-    /// Sorts the codes' entries by latent (counting: two passes over them); `pre` has one number for each.
+    /// Sorts the entries of `codes` by latent (counting sort: two passes); `pre` has one number for each entry.
     pub(super) fn fill(&mut self, codes: &Codes, pre: &[f32]) {
         self.offsets.clear();
         self.offsets.resize(codes.d_sae + 1, 0);
@@ -64,9 +64,9 @@ impl Grouped {
         }
     }
 
-    pub(super) fn of(&self, latent: usize) -> OfLatent<'_> {
+    pub(super) fn of(&self, latent: usize) -> LatentEntries<'_> {
         let range = self.offsets[latent]..self.offsets[latent + 1];
-        OfLatent {
+        LatentEntries {
             at: &self.at[range.clone()],
             rows: &self.rows[range.clone()],
             pre: &self.pre[range.clone()],

@@ -11,21 +11,21 @@
 //! the start, and nothing left of what the optimiser knew of it. A transcoder's decoder row points to the target.
 //! Silent is who has not fired for half of the steps between two resamplings.
 
+use std::sync::Arc;
+
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rarefy_kernels::vector::dot;
 
-use super::blocks::{Blocks, Shape};
+use super::blocks::{Blocks, ModelShape};
 use super::step::Step;
 use crate::config::Recipe;
 use crate::data::Source;
-use crate::engine::Encoder;
 use crate::io_spec::IoSpec;
 use crate::optim::Descent;
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::train::State;
-use crate::variants::StepSchedule;
 use crate::{Result, Rng};
 
 /// Rows whose loss is looked at, at most. Bricken et al. took 819,200 and had 131,072 latents to revive.
@@ -87,7 +87,8 @@ pub(super) fn resample(
             rows
         }
     };
-    let own = step.sparse.own();
+    let objective = Arc::clone(&step.objective);
+    let own = objective.per_latent();
     let (params, descent) = (&mut state.params, state.optimizer.descent());
     let revived = revive(
         params,
@@ -101,10 +102,10 @@ pub(super) fn resample(
         state.since_fired[j] = 0;
     }
     if let Some(ema) = &mut state.ema {
-        let shape = Shape::new(&plan.io, dead.len());
+        let shape = ModelShape::new(&plan.io, dead.len());
         begin_anew(ema, state.params.values(), shape, &latents[..revived]);
     }
-    step.encoder = Encoder::new(&state.params);
+    step.reset_encoder(&state.params);
     Ok(revived)
 }
 
@@ -142,7 +143,7 @@ pub fn revive(
     let length = SHARE * mean_length(params, dead);
     let latents = (0..dead.len()).filter(|&j| dead[j]);
     let b_dec = params.get("b_dec").to_vec();
-    let shape = Shape::new(io, dead.len());
+    let shape = ModelShape::new(io, dead.len());
     let (d_in, d_out) = (shape.d_in, shape.d_out);
     let mut revived = 0;
     for (j, row) in latents.zip(rows.chunks_exact(io.row_width())) {
@@ -185,7 +186,7 @@ pub fn revive(
             blocks.w_dec[j * d_out..(j + 1) * d_out].fill(0.0);
             blocks.b_enc[j] = 0.0;
             for kind in 0..own.len() {
-                blocks.own[kind * dead.len() + j] = 0.0;
+                blocks.per_latent[kind * dead.len() + j] = 0.0;
             }
         }
     }
@@ -193,7 +194,7 @@ pub fn revive(
 }
 
 /// An average of weights forgets what these latents were.
-fn begin_anew(ema: &mut [f32], params: &[f32], shape: Shape, latents: &[usize]) {
+fn begin_anew(ema: &mut [f32], params: &[f32], shape: ModelShape, latents: &[usize]) {
     let (ema, params) = (Blocks::of_mut(shape, ema), Blocks::of(shape, params));
     for &j in latents {
         for (ema, params, width) in [
@@ -204,8 +205,8 @@ fn begin_anew(ema: &mut [f32], params: &[f32], shape: Shape, latents: &[usize]) 
             let row = j * width..(j + 1) * width;
             ema[row.clone()].copy_from_slice(&params[row]);
         }
-        for at in (j..ema.own.len()).step_by(shape.d_sae) {
-            ema.own[at] = params.own[at];
+        for at in (j..ema.per_latent.len()).step_by(shape.d_sae) {
+            ema.per_latent[at] = params.per_latent[at];
         }
     }
 }
@@ -245,26 +246,6 @@ fn draw(chances: Vec<f64>, count: usize, rng: &mut Rng) -> Vec<usize> {
         .collect();
     keys.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
     keys.into_iter().take(count).map(|(_, at)| at).collect()
-}
-
-impl Step {
-    /// Sum over outputs of the squared error of each row.
-    fn errors(&mut self, now: StepSchedule, params: &Params, rows: &[f32]) -> Vec<f64> {
-        let n = rows.len() / self.io.row_width();
-        self.encode(now, params, rows);
-        self.decode(params, rows, n);
-        let d_out = self.shape.d_out;
-        let of_row = self
-            .main
-            .residual
-            .chunks_exact(d_out * self.main.levels().len());
-        of_row
-            .map(|levels| {
-                let last = &levels[levels.len() - d_out..];
-                dot(last, last)
-            })
-            .collect()
-    }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Options and defaults that the architectures of the sparse engine share.
 
-use super::{Aux, AuxUnit, Rank, Threshold};
+use crate::objective::{AuxK, AuxUnit, Number, Rank, Threshold};
 use crate::variants::{
     Batching, Defaults, Dial, DialSettings, Hyper, Kind, OptionInfo, Resolved, Setting,
 };
@@ -110,17 +110,16 @@ const DEFAULT_BATCH: usize = 4096;
 /// The field's count of rows after which a latent is dead.
 const DEAD_AFTER_ROWS: usize = 10_000_000;
 
-/// The auxiliary loss from checked options.
-pub(in crate::variants) fn aux(hyper: &Hyper) -> Aux {
-    let count = |name: &str| hyper.text(name).parse::<usize>().ok();
+/// Auxiliary loss from checked options.
+pub(in crate::variants) fn aux_k(hyper: &Hyper) -> AuxK {
     let unit = match hyper.text("aux_unit") {
         "absolute" => AuxUnit::Absolute,
         _ => AuxUnit::Residual,
     };
-    Aux {
-        k: count("aux_k"),
+    AuxK {
+        k: number(hyper, "aux_k"),
         coefficient: hyper.number("aux_coefficient"),
-        dead_after: count("dead_after").unwrap_or(DEAD_AFTER_ROWS) as u64,
+        dead_after: number(hyper, "dead_after"),
         unit,
         rank: match unit {
             AuxUnit::Residual => Rank::Positive,
@@ -128,6 +127,12 @@ pub(in crate::variants) fn aux(hyper: &Hyper) -> Aux {
         },
         by_level: false,
     }
+}
+
+/// Number option; open while it is `auto`.
+pub(in crate::variants) fn number(hyper: &Hyper, name: &'static str) -> Number {
+    let known = hyper.text(name).parse();
+    known.map_or(Number::Open(name), Number::Known)
 }
 
 /// How the threshold of a trained model is found, from checked options.
@@ -150,11 +155,6 @@ const DEFAULT_K: usize = 32;
 
 fn default_k(d_in: usize, d_sae: usize) -> usize {
     DEFAULT_K.min(d_in / 4).clamp(1, d_sae)
-}
-
-/// A coefficient that the plan has resolved.
-pub(in crate::variants) fn coefficient(hyper: &Hyper, name: &str) -> f64 {
-    hyper.text(name).parse().unwrap_or(0.0)
 }
 
 /// Decides what depends on the data and refuses what cannot work.

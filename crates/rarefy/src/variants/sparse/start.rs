@@ -3,9 +3,9 @@
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use super::Sparse;
 use crate::data::{Source, evenly_spaced_rows};
 use crate::io_spec::IoSpec;
+use crate::objective::Objective;
 use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
@@ -32,7 +32,7 @@ const MEDIAN_ROWS: usize = 1 << 15;
 /// two sides know nothing of one another, so both start in directions of their own; its encoder's values
 /// are brought to the scale of what is to be written. `W_skip` starts from 0.
 pub(in crate::variants) fn init(
-    sparse: &dyn Sparse,
+    objective: &Objective,
     (io, start): (&IoSpec, BiasStart),
     layout: &Layout,
     rows: &dyn Source,
@@ -45,7 +45,7 @@ pub(in crate::variants) fn init(
     set(params.get_mut("b_dec"), &middle);
     directions(params.get_mut("w_dec"), d_out, rng);
     let d_sae = params.get("b_enc").len();
-    let mut scale = sparse.encoder_start(d_out, d_sae);
+    let mut scale = objective.encoder_start(d_out, d_sae);
     if io.has_target() {
         directions(params.get_mut("w_enc"), d_in, rng);
         let from = deviation(&inputs, d_in);
@@ -66,7 +66,7 @@ pub(in crate::variants) fn init(
         let bias = minus_products(params.get("w_enc"), &of_inputs);
         set(params.get_mut("b_enc"), &bias);
     }
-    for (name, value) in sparse.own() {
+    for (name, value) in objective.per_latent() {
         params.get_mut(name).fill(*value);
     }
     Ok(params)

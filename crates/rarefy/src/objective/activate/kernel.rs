@@ -1,7 +1,7 @@
 //! Windows around a threshold: kernels of area 1 over `u = (pre - theta) / bandwidth`.
 
-/// The forms, by name.
-pub(super) const NAMES: &[&str] = &[
+/// Names of all kernels.
+pub const NAMES: &[&str] = &[
     "rectangle",
     "triangular",
     "epanechnikov",
@@ -12,7 +12,7 @@ pub(super) const NAMES: &[&str] = &[
     "cauchy",
 ];
 
-/// A window of area 1.
+/// Kernel of area 1.
 ///
 /// ```text
 /// rectangle     1                         where |u| < 1/2, as all that end there
@@ -25,23 +25,31 @@ pub(super) const NAMES: &[&str] = &[
 /// cauchy        2 / (pi (1 + z^2))
 /// ```
 ///
-/// The last three have no end; they are cut where less than 1e-7 of their height is left, the last, whose
-/// tails hold much of it, at z = 40.
+/// The last three have no end. They are cut where less than 1e-7 of their height is left; the cauchy kernel,
+/// whose tails hold much of the area, at z = 40.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kernel {
+pub enum Kernel {
+    /// Rectangle kernel.
     Rectangle,
+    /// Triangular kernel.
     Triangular,
+    /// Epanechnikov kernel.
     Epanechnikov,
+    /// Quartic kernel.
     Quartic,
+    /// Cosine kernel.
     Cosine,
+    /// Gaussian kernel.
     Gaussian,
+    /// Silverman kernel.
     Silverman,
+    /// Cauchy kernel.
     Cauchy,
 }
 
 impl Kernel {
-    /// One of [`NAMES`].
-    pub(super) fn named(name: &str) -> Self {
+    /// Kernel called by one of [`NAMES`]; the rectangle for any other word.
+    pub fn named(name: &str) -> Self {
         match name {
             "triangular" => Self::Triangular,
             "epanechnikov" => Self::Epanechnikov,
@@ -54,8 +62,13 @@ impl Kernel {
         }
     }
 
-    /// Beyond this `|u|` it is 0.
-    pub(super) fn reach(self) -> f64 {
+    /// Name of the kernel, one of [`NAMES`].
+    pub fn name(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
+    /// Distance `|u|` beyond which the kernel is 0.
+    pub fn reach(self) -> f64 {
         match self {
             Self::Gaussian => 3.0,
             Self::Silverman => 12.0,
@@ -64,8 +77,8 @@ impl Kernel {
         }
     }
 
-    /// Its height.
-    pub(super) fn at(self, u: f64) -> f64 {
+    /// Height of the kernel at `u`.
+    pub fn at(self, u: f64) -> f64 {
         if u.abs() >= self.reach() {
             return 0.0;
         }
@@ -92,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_window_has_area_one_and_is_symmetric() {
+    fn every_kernel_has_area_one_and_is_symmetric() {
         for name in NAMES {
             let kernel = Kernel::named(name);
             let steps = 200_000;

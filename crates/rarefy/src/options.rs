@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{Error, Result};
 
 /// One option of an architecture: `--weight-decay` on the command line, `weight_decay` in a file.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct OptionInfo {
     /// Key in a config file; the flag has `-` for `_`.
     pub name: &'static str,
@@ -108,6 +108,12 @@ impl Hyper {
             values.insert(option.name, value);
         }
         Ok(Self(values))
+    }
+
+    /// Defaults of a table.
+    pub fn defaults(table: &[OptionInfo]) -> Self {
+        let defaults = table.iter().map(|o| (o.name, o.default.to_owned()));
+        Self(defaults.collect())
     }
 
     /// The value of an option as text.

@@ -1,0 +1,156 @@
+//! `AuxK`: the loss by which dead latents learn to explain the residual.
+//!
+//! ```text
+//! AuxK = coefficient sum_i |r_i - W_dec^T a_i|^2 / unit        r = x - x_hat, a constant
+//! ```
+//!
+//! `a_i` holds the `k` largest pre-activations of row i among latents that no row has used for `dead_after` rows.
+//! Source: Gao et al. 2024, arXiv:2406.04093, appendix A.2; `SAELens` 6.54 (`AuxUnit::Absolute`).
+
+use super::formula::{LossPart, Maths, Number, Sizes, TermFormula, in_latex, short};
+use super::levels::Levels;
+
+/// Auxiliary loss of dead latents.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AuxK {
+    /// Dead latents that a row may use; half of `d_in` while open.
+    pub k: Number,
+    /// Weight of the loss; 0 for none.
+    pub coefficient: f64,
+    /// Rows without firing after which a latent is dead.
+    pub dead_after: Number,
+    /// Unit of the squared error.
+    pub unit: AuxUnit,
+    /// Order by which a row chooses dead latents.
+    pub rank: Rank,
+    /// True if the dead latents of each level explain the residual of that level.
+    pub by_level: bool,
+}
+
+/// Unit of the auxiliary loss's squared error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuxUnit {
+    /// Variance of the residual, summed over outputs and rows (Gao et al. 2024).
+    Residual,
+    /// Sum over outputs, mean over rows, times `min(1, dead / k)` (`SAELens`).
+    Absolute,
+}
+
+/// Order by which a row chooses dead latents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Rank {
+    /// Largest positive pre-activations.
+    Positive,
+    /// Largest pre-activations of any sign (`SAELens`).
+    Signed,
+    /// Largest absolute pre-activations.
+    Magnitude,
+}
+
+/// Rows without firing after which the field calls a latent dead.
+const DEAD_AFTER_ROWS: u64 = 10_000_000;
+
+impl Default for AuxK {
+    fn default() -> Self {
+        Self {
+            k: Number::Open("aux_k"),
+            coefficient: 0.0,
+            dead_after: Number::Open("dead_after"),
+            unit: AuxUnit::Residual,
+            rank: Rank::Positive,
+            by_level: false,
+        }
+    }
+}
+
+impl AuxK {
+    /// Dead latents that a row of `d_in` inputs may use.
+    pub fn most(&self, d_in: usize) -> usize {
+        self.k.known().map_or(d_in / 2, |k| k as usize).max(1)
+    }
+
+    /// Rows without firing after which a latent is dead.
+    pub fn dead_after(&self) -> u64 {
+        let known = self.dead_after.known();
+        known.map_or(DEAD_AFTER_ROWS, |rows| rows as u64)
+    }
+
+    /// Formulas of the loss: one, or one for each level.
+    pub(super) fn formulas(&self, levels: &Levels, sizes: &Sizes) -> Vec<TermFormula> {
+        if self.coefficient == 0.0 {
+            return Vec::new();
+        }
+        let Some(d_sae) = sizes.d_sae.filter(|_| self.by_level) else {
+            return vec![self.formula(None)];
+        };
+        let mut start = 0;
+        let formula = |level: super::Level| {
+            let formula = self.formula(Some((start, level.end)));
+            start = level.end;
+            formula
+        };
+        levels.of(d_sae).into_iter().map(formula).collect()
+    }
+
+    fn formula(&self, level: Option<(usize, usize)>) -> TermFormula {
+        let mut numbers = vec![
+            ("coefficient", self.coefficient.into()),
+            ("k", self.k),
+            ("dead_after", self.dead_after),
+        ];
+        if let Some((start, end)) = level {
+            numbers.push(("start", (start as f64).into()));
+            numbers.push(("end", (end as f64).into()));
+        }
+        TermFormula {
+            name: "aux_k",
+            numbers,
+            maths: self.maths(level.map(|(_, end)| end)),
+            note: "aux_coefficient".into(),
+            part: LossPart::Auxiliary,
+            warms_up: false,
+        }
+    }
+
+    fn maths(&self, end: Option<usize>) -> Maths {
+        let (text, latex) = end.map_or((String::new(), String::new()), |end| {
+            (format!("({end})"), format!("^{{({end})}}"))
+        });
+        let error = (
+            format!("sum_i |r_i{text} - W_dec^T a_i{text}|^2"),
+            format!(r"\sum_i \lVert r_i{latex} - W_\mathrm{{dec}}^\top a_i{latex} \rVert^2"),
+        );
+        let coefficient = self.coefficient;
+        match self.unit {
+            AuxUnit::Residual => Maths::new(
+                format!(
+                    "{} {} / sum_i |r_i{text} - mean r{text}|^2",
+                    short(coefficient),
+                    error.0
+                ),
+                format!(
+                    r"{} \frac{{{}}}{{\sum_i \lVert r_i{latex} - \bar r{latex} \rVert^2}}",
+                    in_latex(coefficient),
+                    error.1
+                ),
+            ),
+            AuxUnit::Absolute => {
+                let k: Maths = self.k.into();
+                Maths::new(
+                    format!(
+                        "{}/m min(1, dead/{}) {}",
+                        short(coefficient),
+                        k.text,
+                        error.0
+                    ),
+                    format!(
+                        r"\frac{{{}}}{{m}} \min\bigl(1, \tfrac{{\text{{dead}}}}{{{}}}\bigr) {}",
+                        in_latex(coefficient),
+                        k.latex,
+                        error.1
+                    ),
+                )
+            }
+        }
+    }
+}

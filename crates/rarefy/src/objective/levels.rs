@@ -1,0 +1,95 @@
+//! Nested levels: reconstructions from the first latents alone.
+//!
+//! ```text
+//! x_hat_l = sum over the first m_l latents of f_j w_dec_j + b_dec       m_1 < ... < m_L = d_sae
+//! J       = sum_l c_l 1/m sum_i E(x_i, x_hat_il)
+//! ```
+//!
+//! Source: Bussmann et al. 2025, arXiv:2503.17547. Without levels there is one, of all latents, with c = 1.
+
+use super::errors::ReconstructionError;
+use super::formula::{LossPart, Number, Sizes, TermFormula};
+
+/// Level of the reconstruction loss.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Level {
+    /// First latent that the level does not read.
+    pub end: usize,
+    /// Weight in the loss.
+    pub weight: f64,
+}
+
+/// Levels as shares of all latents.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Levels {
+    /// End of each level but the last, as a share of all latents.
+    pub shares: Vec<f64>,
+    /// Weight of each level, one more than `shares`; empty for a single level of weight 1.
+    pub weights: Vec<f64>,
+}
+
+impl Levels {
+    /// First latent after a share of `d_sae` latents.
+    pub fn end(share: f64, d_sae: usize) -> usize {
+        (share * d_sae as f64) as usize
+    }
+
+    /// Levels of `d_sae` latents.
+    pub fn of(&self, d_sae: usize) -> Vec<Level> {
+        let ends = self.shares.iter().map(|share| Self::end(*share, d_sae));
+        let weights = if self.weights.is_empty() {
+            &[1.0][..]
+        } else {
+            &self.weights
+        };
+        let levels = ends.chain([d_sae]).zip(weights);
+        levels.map(|(end, &weight)| Level { end, weight }).collect()
+    }
+
+    /// Number of levels.
+    pub fn count(&self) -> usize {
+        self.shares.len() + 1
+    }
+
+    /// Mark behind `x_hat` for level `at`: empty for one level, its end, or its number while `d_sae` is open.
+    pub(super) fn mark(&self, at: usize, sizes: &Sizes) -> (String, String) {
+        match (self.count(), sizes.d_sae) {
+            (1, _) => (String::new(), String::new()),
+            (_, Some(d_sae)) => {
+                let end = self.of(d_sae)[at].end;
+                (format!("({end})"), format!("^{{({end})}}"))
+            }
+            (_, None) => {
+                let level = at + 1;
+                (
+                    format!("(level {level})"),
+                    format!(r"^{{(\text{{level {level}}})}}"),
+                )
+            }
+        }
+    }
+
+    /// Formula of each level's reconstruction loss.
+    pub(super) fn formulas(
+        &self,
+        error: &dyn ReconstructionError,
+        sizes: &Sizes,
+    ) -> Vec<TermFormula> {
+        let levels = self.of(sizes.d_sae.unwrap_or(1 << 20));
+        let formula = |(at, level): (usize, &Level)| {
+            let end = sizes.d_sae.map_or(f64::NAN, |_| level.end as f64);
+            TermFormula {
+                name: error.name(),
+                numbers: vec![
+                    ("weight", Number::Known(level.weight)),
+                    ("end", Number::Known(end)),
+                ],
+                maths: error.maths(level.weight, &self.mark(at, sizes)),
+                note: String::new(),
+                part: LossPart::Reconstruction,
+                warms_up: false,
+            }
+        };
+        levels.iter().enumerate().map(formula).collect()
+    }
+}

@@ -1,0 +1,76 @@
+//! Penalty on the number of active latents.
+//!
+//! ```text
+//! penalty = weight/m sum_i L0_i                     L0_i: latents of row i that are on
+//! ```
+//!
+//! Source: Rajamanoharan et al. 2024, arXiv:2407.14435.
+
+use super::Term;
+use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
+use crate::objective::formula::{LossPart, Number, TermFormula, mean, times};
+use crate::objective::{Dual, TwinBatch};
+
+/// Mean L0 of the rows times a coefficient.
+#[derive(Debug, Clone, Copy)]
+pub struct L0Step {
+    /// Coefficient.
+    pub weight: Number,
+}
+
+/// Adds each row's factor to the derivatives by the steps of its entries.
+pub(super) fn add_row_weights(
+    prepared: &Prepared,
+    entries: &Entries,
+    derivatives: &mut EntryDerivatives,
+) {
+    let pairs = derivatives.d_step.iter_mut().zip(entries.rows);
+    pairs.for_each(|(d, &row)| *d += f64::from(prepared.row_weights[row as usize]));
+}
+
+/// Prepared penalty and one factor for all rows.
+pub(super) fn equal_weights(penalty: f64, weight: f64, rows: usize) -> Prepared {
+    Prepared {
+        penalty,
+        row_weights: vec![weight as f32; rows],
+        ..Prepared::default()
+    }
+}
+
+impl Term for L0Step {
+    fn prepare(&self, batch: &BatchView) -> Prepared {
+        let l0 = batch.l0();
+        let share = batch.schedule.sparsity * self.weight.value() / l0.len() as f64;
+        equal_weights(share * l0.iter().sum::<f64>(), share, l0.len())
+    }
+
+    fn entries(
+        &self,
+        _: &BatchView,
+        prepared: &Prepared,
+        entries: &Entries,
+        derivatives: &mut EntryDerivatives,
+        _: &mut LatentSums,
+    ) {
+        add_row_weights(prepared, entries, derivatives);
+    }
+
+    fn twin(&self, batch: &TwinBatch) -> Dual {
+        batch.l0().into_iter().sum::<Dual>() * (1.0 / batch.n()) * self.weight.value()
+    }
+
+    fn formula(&self) -> TermFormula {
+        TermFormula {
+            name: "l0_step",
+            numbers: vec![("weight", self.weight)],
+            maths: times(
+                &mean(self.weight),
+                "sum_i L0_i",
+                r"\sum_i \lVert f_i \rVert_0",
+            ),
+            note: "l0; L0_i: latents of row i that are on".into(),
+            part: LossPart::Penalty,
+            warms_up: true,
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Quadratic penalty on the mean L0's distance from a target.
+//!
+//! ```text
+//! penalty = weight (mean L0 / t - 1)^2              t: the target
+//! ```
+//!
+//! Source: `dictionary_learning` 0.1.0, `JumpReluTrainer`.
+
+use super::Term;
+use super::l0_step::{add_row_weights, equal_weights};
+use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
+use crate::objective::formula::{LossPart, Number, TermFormula, in_latex, short, times};
+use crate::objective::{Dual, TwinBatch};
+
+/// Squared relative distance of the mean L0 from a target.
+#[derive(Debug, Clone, Copy)]
+pub struct L0Target {
+    /// Coefficient.
+    pub weight: Number,
+    /// Target L0, latents of a row.
+    pub target: f64,
+}
+
+impl Term for L0Target {
+    fn prepare(&self, batch: &BatchView) -> Prepared {
+        let (l0, t) = (batch.l0(), self.target);
+        let n = l0.len() as f64;
+        let scheduled = batch.schedule.sparsity;
+        let share = scheduled * self.weight.value() / n;
+        let off = l0.iter().sum::<f64>() / n / t - 1.0;
+        let penalty = scheduled * self.weight.value() * off * off;
+        equal_weights(penalty, share * 2.0 * off / t, l0.len())
+    }
+
+    fn entries(
+        &self,
+        _: &BatchView,
+        prepared: &Prepared,
+        entries: &Entries,
+        derivatives: &mut EntryDerivatives,
+        _: &mut LatentSums,
+    ) {
+        add_row_weights(prepared, entries, derivatives);
+    }
+
+    fn twin(&self, batch: &TwinBatch) -> Dual {
+        let mean = batch.l0().into_iter().sum::<Dual>() * (1.0 / batch.n() / self.target);
+        (mean - Dual::from(1.0)).square() * self.weight.value()
+    }
+
+    fn formula(&self) -> TermFormula {
+        TermFormula {
+            name: "l0_target",
+            numbers: vec![("weight", self.weight), ("target", self.target.into())],
+            maths: times(
+                &self.weight.into(),
+                &format!("(1/m sum_i L0_i / {} - 1)^2", short(self.target)),
+                &format!(
+                    r"\left(\frac{{1}}{{{} m}} \sum_i \lVert f_i \rVert_0 - 1\right)^2",
+                    in_latex(self.target)
+                ),
+            ),
+            note: "l0, target_l0; L0_i: latents of row i that are on".into(),
+            part: LossPart::Penalty,
+            warms_up: true,
+        }
+    }
+}
