@@ -43,7 +43,7 @@ fn a_transcoder_is_trained_measured_and_used() {
     let report = text(&place.read("run/report.html"));
     let words = "topk transcoder from x.npy to y.npy";
     assert!(report.contains(words) && report.contains("400 rows of 6 to 4"));
-    assert!(!report.contains("Whose latents"));
+    assert!(!report.contains("Latents by input"));
     assert!(
         place
             .ok("inspect run")
@@ -75,7 +75,7 @@ fn a_crosscoder_is_trained_measured_and_used() {
         "400 rows of 6 + 4 + 6, 16 latents",
         "explained of y.npy",
         "writes y.npy",
-        "On the right what only y.npy has.",
+        "Right: latents of y.npy only.",
     ] {
         assert!(report.contains(words), "{words}");
     }

@@ -261,7 +261,7 @@ fn words_are_explained_and_reported() {
     assert_eq!(number("loss"), number("mse"));
 
     let page = text(&place.read("run/report.html"));
-    assert!(page.contains("Explained share of the variance over the steps"));
+    assert!(page.contains("Explained variance over the steps"));
     // Eight of every row at every step.
     assert!(!page.contains("Active latents in a row over the steps"));
     assert!(page.contains("squared error"));

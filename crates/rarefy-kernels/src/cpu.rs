@@ -1,20 +1,20 @@
-//! Which instructions the kernels use: chosen once, at the first call.
+//! CPU instructions of the kernels, chosen once at the first call.
 
 use std::sync::OnceLock;
 
-/// A set of instructions that every kernel is compiled for.
+/// Instruction set; each kernel is compiled once for each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Path {
-    /// What the target guarantees (SSE2 on x86-64, NEON on aarch64).
+    /// Baseline of the target (SSE2 on x86-64, NEON on aarch64).
     Portable,
-    /// AVX2 and FMA.
+    /// AVX2 with FMA.
     Avx2,
     /// AVX-512 F, VL, DQ and BW.
     Avx512,
 }
 
 impl Path {
-    /// Every path that this machine can run, slowest first.
+    /// Paths that this machine can run, slowest first.
     pub fn available() -> &'static [Self] {
         match detect() {
             Self::Portable => &[Self::Portable],
@@ -24,16 +24,16 @@ impl Path {
     }
 }
 
-/// The path in use: the best that the machine has, or the one that `RAREFY_CPU` names.
+/// Path in use: the one that `RAREFY_CPU` names, else the fastest of the machine.
 ///
-/// A name that the machine cannot run, or that is none of `portable`, `avx2`, `avx512`, is
-/// ignored: a test script can set it anywhere.
+/// `RAREFY_CPU` is `portable`, `avx2` or `avx512`. Other names, and paths that the machine cannot run,
+/// are ignored, so that a test script can set the variable on every machine.
 pub fn path() -> Path {
     choice().0
 }
 
-/// Whether `RAREFY_CPU` chose the path; then dense products use our own loops, because the
-/// library's cannot be told which instructions to use.
+/// True if `RAREFY_CPU` chose the path. Dense products then use our own loops, because the `gemm`
+/// crate always chooses its instructions by itself.
 pub(crate) fn forced() -> bool {
     choice().1
 }
@@ -75,9 +75,9 @@ fn detect() -> Path {
 
 /// Defines a public function whose body is compiled once for each [`Path`].
 ///
-/// The body is an `#[inline(always)]` generic function over [`Lanes`](crate::lanes::Lanes); plain loops
-/// over slices in it are vectorised by the compiler for the instructions of each copy. The second name
-/// takes the path as an argument, so that tests run every copy that the machine can.
+/// The body is an `#[inline(always)]` function, generic over [`Lanes`](crate::lanes::Lanes). The compiler
+/// vectorises its plain loops for the instructions of each copy. The function of the second name takes
+/// the path as an argument, so that tests run each copy that the machine supports.
 macro_rules! kernel {
     (
         $(#[$meta:meta])*
@@ -100,9 +100,9 @@ macro_rules! kernel {
                 #[target_feature(enable = "avx2,fma")]
                 fn avx2($($arg: $ty),*) $(-> $ret)? { $body::<$crate::lanes::Avx2>($($arg),*) }
                 match path {
-                    // SAFETY: this machine has the instructions. A `Path` is a plain value that anyone
-                    // can name, but this function is the crate's own, and its callers pass `path()`
-                    // or one of `Path::available()`: both hold only what `detect` found here.
+                    // SAFETY: this machine has the instructions. A `Path` is a plain value that any crate
+                    // can name, but this function is private to the crate. Its callers pass `path()` or
+                    // one of `Path::available()`, and both contain only paths that `detect` found.
                     $crate::cpu::Path::Avx512 => return unsafe { avx512($($arg),*) },
                     // SAFETY: as above.
                     $crate::cpu::Path::Avx2 => return unsafe { avx2($($arg),*) },

@@ -1,11 +1,11 @@
-//! The decoder's elementwise half: bias, output unit, loss and its derivative in one sweep.
+//! Elementwise part of the dense decoder: bias, output unit, loss and its derivative in one sweep.
 
 use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};
 use crate::math::{exp_nonpositive, ln_1p, sigmoid_pair};
 use crate::strips::{Strip, rest, strips};
 
-/// Output unit and loss together: what a row of logits becomes.
+/// Output unit together with its reconstruction loss.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// `x_hat = r`, loss `1/2 sum_j (x_hat_j - x_j)^2`.
@@ -16,7 +16,7 @@ pub enum Output {
     SigmoidCrossEntropy,
 }
 
-/// Turns products into the derivative of the loss by the logits; returns the loss.
+/// Turns the decoder's products into the derivative of the loss by the logits; returns the loss.
 ///
 /// ```text
 /// r_ij = r_ij + c_j
@@ -26,13 +26,13 @@ pub enum Output {
 /// ```
 ///
 /// # Shapes
-/// `r`: `[n, d_in]`, becomes d; `x`: `[n, d_in]`; `bias`, `sums`: `[d_in]`; `sums` gains the
-/// column sums of d.
+/// `r`: `[n, d_in]`, overwritten with d; `x`: `[n, d_in]`; `bias`, `sums`: `[d_in]`. The column
+/// sums of d are added to `sums`.
 /// # Units
 /// The loss is summed over inputs and rows; cross-entropy in nats.
 /// # Numerics
-/// Cross-entropy never sees `ln 0`: it is computed from logits. Losses are summed in f32 over at
-/// most 32 values, those sums in f64.
+/// Cross-entropy is computed from the logits, so `ln 0` cannot occur. Losses are summed in f32 over
+/// at most 32 values; these partial sums are added in f64.
 pub fn output_backward(
     output: Output,
     r: &mut [f32],
@@ -59,19 +59,19 @@ pub(crate) fn output_backward_on(
 }
 
 kernel! {
-    /// See [`output_backward`].
+    /// [`output_backward`] for [`Output::LinearSquared`].
     pub fn linear_squared / linear_squared_on(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 = linear
 }
 kernel! {
-    /// See [`output_backward`].
+    /// [`output_backward`] for [`Output::SigmoidSquared`].
     pub fn sigmoid_squared / sigmoid_squared_on(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 = squared
 }
 kernel! {
-    /// See [`output_backward`].
+    /// [`output_backward`] for [`Output::SigmoidCrossEntropy`].
     pub fn cross_entropy / cross_entropy_on(r: &mut [f32], x: &[f32], bias: &[f32], sums: &mut [f64]) -> f64 = entropy
 }
 
-/// What a kind of output does to sixteen logits: loss and derivative.
+/// Loss and derivative of an output unit, for sixteen logits.
 trait Unit {
     fn unit<L: Lanes>(r: V<L>, x: V<L>) -> (V<L>, V<L>);
 }
@@ -163,7 +163,7 @@ fn sweep_strip<L: Lanes, U: Unit>(
 }
 
 kernel! {
-    /// Adds the bias and applies the output unit: logits become the reconstruction.
+    /// Adds the bias and applies the output unit, which gives the reconstruction.
     ///
     /// # Shapes
     /// `r`: `[n, d_in]`; `bias`: `[d_in]`.

@@ -1,4 +1,4 @@
-//! The sigmoid encoder's elementwise halves: bias, sigmoid and column sums in one sweep.
+//! Elementwise parts of the sigmoid encoder: bias, sigmoid and column sums in one sweep.
 
 use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};
@@ -6,7 +6,7 @@ use crate::math::sigmoid_pair;
 use crate::strips::{Strip, rest, strips};
 
 kernel! {
-    /// Turns products into sigmoid latents and adds up each latent's activity.
+    /// Turns products `W_enc x` into sigmoid latents and sums each latent over the rows.
     ///
     /// ```text
     /// z_il      = z_il + b_l
@@ -16,11 +16,11 @@ kernel! {
     /// ```
     ///
     /// # Shapes
-    /// `z`, `slopes`: `[n, d_sae]`, `z` becomes h; `bias`, `sum_on`, `sum_off`: `[d_sae]`.
+    /// `z`, `slopes`: `[n, d_sae]`; `z` is overwritten with h; `bias`, `sum_on`, `sum_off`: `[d_sae]`.
     /// # Numerics
     /// `1 - h` is computed as `sigma(-z)`, never as a difference, so `slopes` and `sum_off` keep
     /// full relative accuracy where h rounds to 1. The sums are f64. Beyond `|z| = 87.3` the
-    /// small side stays at its value there (1e-38).
+    /// smaller of h and `1 - h` is constant (1e-38).
     pub fn sigmoid_latents / sigmoid_latents_on(
         z: &mut [f32],
         slopes: &mut [f32],
@@ -78,18 +78,18 @@ fn latents_strip<L: Lanes>(
 }
 
 kernel! {
-    /// Derivative by the pre-activations from the derivative by the latents, with column sums.
+    /// Turns `d_latents` into `d_pre` and adds its column sums.
     ///
     /// ```text
     /// d_il   = (d_il + push_l) slope_il
     /// sum_l += sum_i d_il
     /// ```
     ///
-    /// `push` is what the penalty adds to every sample of a latent (`beta s_l`); zeros if the
-    /// penalty is added later.
+    /// `push` is the penalty's derivative by a latent's value, equal for all samples (`beta s_l`). Pass
+    /// zeros if the penalty is added later.
     ///
     /// # Shapes
-    /// `d`, `slopes`: `[n, d_sae]`; `push`, `sums`: `[d_sae]`.
+    /// `d`, `slopes`: `[n, d_sae]`, `d` is overwritten; `push`, `sums`: `[d_sae]`.
     pub fn sigmoid_backward / sigmoid_backward_on(
         d: &mut [f32],
         slopes: &[f32],

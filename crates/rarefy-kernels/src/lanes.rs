@@ -1,11 +1,12 @@
-//! Sixteen f32 at once, with whatever registers a CPU path has: the vocabulary of the kernels whose
-//! values take a long chain of operations (an exponential, a division).
+//! Vectors of sixteen f32 in the registers of each CPU path, for kernels with long chains of operations.
 //!
-//! Plain loops are vectorised well where a value takes a few operations (`vector.rs`). With long chains
-//! they are not: beside f64 sums the compiler works in half registers, and twice the instructions fill
-//! the scheduler before one chain is through; split in two, a fixed loop of sixteen may not be
-//! vectorised at all. Measured on Zen 4, AVX-512, one core, ns a value, plain loops along the rows
-//! against these vectors down strips of columns (`strips.rs`):
+//! The compiler vectorises plain loops well if a value takes a few operations (`vector.rs`). With a long
+//! chain (an exponential, a division) and f64 sums in the loop, it uses half registers. Twice as many
+//! instructions then fill the scheduler before one chain ends. A loop of sixteen that is split in two may
+//! not be vectorised at all.
+//!
+//! Measured on Zen 4, AVX-512, one core, in ns a value: plain loops along rows -> these vectors down
+//! strips of columns (`strips.rs`):
 //!
 //! | rows x columns | sigmoid decoder and loss | sigmoid encoder and sums | backward |
 //! |---|---|---|---|
@@ -16,19 +17,19 @@
 use std::cmp::Ordering;
 use std::ops::{Add, Div, Mul, Sub};
 
-/// Values in a vector on every path.
+/// Number of values in a vector, on each path.
 pub(crate) const LANES: usize = 16;
 
-/// A CPU path's registers.
+/// Operations on the registers of a CPU path.
 ///
-/// The methods are safe to call only in code that was compiled for the path's instructions: the
-/// `kernel!` macro is the one place that names a path, and it does so in such functions.
+/// The methods are safe only in code compiled for the path's instructions. Only the `kernel!` macro
+/// names a path, in functions compiled for its instructions.
 pub(crate) trait Lanes: Copy {
-    /// Whether the path has fused multiply-add.
+    /// True if the path has fused multiply-add.
     const FMA: bool;
-    /// Sixteen f32.
+    /// Vector of sixteen f32.
     type F: Copy;
-    /// Sixteen f64.
+    /// Vector of sixteen f64.
     type D: Copy;
 
     fn splat(value: f32) -> Self::F;
@@ -38,29 +39,29 @@ pub(crate) trait Lanes: Copy {
     fn sub(a: Self::F, b: Self::F) -> Self::F;
     fn mul(a: Self::F, b: Self::F) -> Self::F;
     fn div(a: Self::F, b: Self::F) -> Self::F;
-    /// `1 / x` for a normal positive x, within 1 unit in the last place; NaN for NaN.
+    /// Reciprocal `1 / x` of a normal positive x, within 1 unit in the last place; NaN for NaN.
     #[inline(always)]
     fn reciprocal(x: Self::F) -> Self::F {
         Self::div(Self::splat(1.0), x)
     }
-    /// `a b + c`, fused where the path can.
+    /// Multiply-add `a b + c`, fused if the path has it.
     fn mul_add(a: Self::F, b: Self::F, c: Self::F) -> Self::F;
-    /// The larger of a number and `x`; NaN where x is.
+    /// Larger of `low` and `x`; NaN if `x` is NaN.
     fn at_least(low: Self::F, x: Self::F) -> Self::F;
     fn abs(x: Self::F) -> Self::F;
-    /// `a` where `x >= 0`, else `b`.
+    /// Selection: `a` in lanes with `x >= 0`, else `b`.
     fn where_positive(x: Self::F, a: Self::F, b: Self::F) -> Self::F;
-    /// Bits shifted left by 23 plus the bits of 1.0: a whole number in the low bits becomes `2^n`.
+    /// Power `2^n` of an integer n in the low bits of `x`: bits shifted left by 23, plus the bits of 1.0.
     fn power_of_two(x: Self::F) -> Self::F;
     fn from_i32(from: &[i32; LANES]) -> Self::F;
-    /// A bit for each lane, set where `a <= b` does not hold; NaN is not at most anything.
+    /// Bit mask of the lanes without `a <= b`, which includes lanes with NaN.
     fn not_at_most(a: Self::F, b: Self::F) -> u32;
     fn zero_sums() -> Self::D;
     fn add_to_sums(sums: Self::D, x: Self::F) -> Self::D;
     fn sums(sums: Self::D) -> [f64; LANES];
 }
 
-/// Sixteen f32 with operators.
+/// Vector of sixteen f32 with operators.
 #[derive(Clone, Copy)]
 pub(crate) struct V<L: Lanes>(pub(crate) L::F);
 
@@ -70,7 +71,7 @@ impl<L: Lanes> V<L> {
         Self(L::splat(value))
     }
 
-    /// `self b + c`.
+    /// Multiply-add `self b + c`, fused if the path has it.
     #[inline(always)]
     pub(crate) fn mul_add(self, b: Self, c: Self) -> Self {
         Self(L::mul_add(self.0, b.0, c.0))
@@ -86,13 +87,13 @@ impl<L: Lanes> V<L> {
         Self(L::abs(self.0))
     }
 
-    /// `a` where this is not negative, else `b`.
+    /// Selection: `a` in lanes with `self >= 0`, else `b`.
     #[inline(always)]
     pub(crate) fn where_positive(self, a: Self, b: Self) -> Self {
         Self(L::where_positive(self.0, a.0, b.0))
     }
 
-    /// The `count` values at a place; zeros behind them.
+    /// Loads `count` values at an index, followed by zeros.
     #[inline(always)]
     pub(crate) fn load(values: &[f32], at: usize, count: usize) -> Self {
         if let Some(whole) = values[at..at + count].first_chunk() {
@@ -103,7 +104,7 @@ impl<L: Lanes> V<L> {
         Self(L::load(&padded))
     }
 
-    /// Writes the first `count` values to a place.
+    /// Stores the first `count` values at an index.
     #[inline(always)]
     pub(crate) fn store(self, values: &mut [f32], at: usize, count: usize) {
         if let Some(whole) = values[at..at + count].first_chunk_mut() {
@@ -136,7 +137,7 @@ operator!(Sub, sub);
 operator!(Mul, mul);
 operator!(Div, div);
 
-/// What every target can do.
+/// Vectors as arrays, for any target.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable;
 
@@ -146,8 +147,8 @@ fn each(f: impl Fn(usize) -> f32) -> [f32; LANES] {
 }
 
 impl Lanes for Portable {
-    // Elsewhere a fused multiply-add is part of the base instructions; on plain x86-64 it would be
-    // a slow library call.
+    // On plain x86-64 a fused multiply-add is a slow library call; the other targets have it in their
+    // base instructions.
     const FMA: bool = cfg!(not(target_arch = "x86_64"));
     type F = [f32; LANES];
     type D = [f64; LANES];
@@ -246,19 +247,19 @@ mod x86 {
 
     use super::{LANES, Lanes};
 
-    /// One 512-bit register.
+    /// Vectors of one 512-bit register.
     #[derive(Clone, Copy)]
     pub(crate) struct Avx512;
 
-    /// Two 256-bit registers.
+    /// Vectors of two 256-bit registers.
     #[derive(Clone, Copy)]
     pub(crate) struct Avx2;
 
-    /// Calls instructions.
+    /// Calls CPU instructions.
     macro_rules! instructions {
         ($body:expr) => {
             // SAFETY: `Lanes` is used only in functions compiled for the path's instructions, which
-            // `cpu::path` has found on this machine; pointers come from arrays of sixteen values.
+            // `cpu::path` detected on this machine. Pointers come from arrays of sixteen values.
             unsafe { $body }
         };
     }
@@ -298,7 +299,7 @@ mod x86 {
         }
         #[inline(always)]
         fn reciprocal(x: Self::F) -> Self::F {
-            // 14 bits and a Newton step: 4 cycles where the division takes 10.
+            // An approximation to 14 bits and a Newton step: 4 cycles; a division takes 10.
             instructions!({
                 let guess = _mm512_rcp14_ps(x);
                 let rest = _mm512_fnmadd_ps(x, guess, _mm512_set1_ps(1.0));
@@ -311,7 +312,7 @@ mod x86 {
         }
         #[inline(always)]
         fn at_least(low: Self::F, x: Self::F) -> Self::F {
-            // Of two operands one of which is NaN, the instruction gives the second.
+            // If one operand is NaN, the instruction gives the second operand.
             instructions!(_mm512_max_ps(low, x))
         }
         #[inline(always)]
@@ -366,7 +367,7 @@ mod x86 {
         }
     }
 
-    /// Does the same to both halves.
+    /// Applies an expression to both halves.
     macro_rules! halves {
         (|$($half:ident),+| $body:expr) => {
             instructions!([{ $(let $half = $half[0];)+ $body }, { $(let $half = $half[1];)+ $body }])

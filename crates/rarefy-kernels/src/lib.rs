@@ -1,13 +1,14 @@
 //! Numeric kernels of rarefy: slices in, slices out.
 //!
-//! The only crate with `unsafe`, and that for two things: instructions (found at start, or a prefetch,
-//! which every x86-64 has), and the `gemm` crate's products. It reads no file and no clock and draws
-//! no random numbers. Kernels write into the slices that they are given and allocate nothing; dense
-//! products do ([`matmul`]: packed panels in the `gemm` crate, or a transposed copy for our own
-//! loops), and so does [`naive`].
+//! This is the only crate with `unsafe`. It has two uses: CPU instructions (detected at start, or a
+//! prefetch, which every x86-64 has) and the `gemm` crate's products. The crate reads no file and no
+//! clock, and draws no random numbers.
 //!
-//! Every operation has a twin in f64, written as plain loops, which the tests compare with: the whole
-//! objective and its gradient in [`naive`], each single kernel in the loops of `twins.rs`.
+//! Kernels write into the caller's slices and allocate nothing. Two modules allocate: [`matmul`] (packed
+//! panels in the `gemm` crate, or a transposed copy for our own loops) and [`naive`].
+//!
+//! Each operation has an f64 twin of plain loops, which the tests compare with. The complete objective
+//! and its gradient are in [`naive`]; the twins of single kernels are in `twins.rs`.
 //!
 //! All matrices are row-major. A row of `x` is a sample; row `j` of `w_enc` and of `w_dec`
 //! belongs to latent `j`.

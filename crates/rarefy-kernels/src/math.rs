@@ -1,14 +1,14 @@
-//! Elementary functions on sixteen values at once: no branches, no calls.
+//! Elementary functions of sixteen values at once, without branches or calls.
 
 use crate::lanes::{Lanes, V};
 
-/// `a b + c`, fused where the path has it.
+/// `a b + c`, fused if the path has fused multiply-add.
 #[inline(always)]
 pub(crate) fn fma<L: Lanes>(a: f32, b: f32, c: f32) -> f32 {
     if L::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// Below this, `exp` is no longer a normal f32.
+/// Smallest argument with a normal f32 as its `exp`.
 const LOWEST: f32 = -87.3;
 
 /// `exp(x)` for `x <= 0`, within 2 units in the last place down to -87.3; constant below; NaN for NaN.
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
     use crate::lanes::{LANES, Portable};
 
-    // The other paths' instructions are held to f64 in `twins`, kernel by kernel.
+    // `twins` compares the other paths with f64, kernel by kernel.
     type P = V<Portable>;
 
     fn ulps(got: f32, want: f64) -> f64 {
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn both_sides_of_the_sigmoid_keep_their_accuracy() {
+    fn sigmoid_and_its_complement_are_accurate_to_4_ulp() {
         let z = [-80.0f32, -20.0, -1.0, 0.0, 0.5, 17.0, 80.0];
         let exact = |z: f64| 1.0 / (1.0 + (-z).exp());
         let h = worst(z.into_iter(), |z| sigmoid_pair(z).0, exact);
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_stays_a_nan() {
+    fn sigmoid_of_nan_is_nan() {
         let (h, rest) = sigmoid_pair(P::splat(f32::NAN));
         assert!(h.to_array()[3].is_nan() && rest.to_array()[3].is_nan());
     }

@@ -1,19 +1,19 @@
-//! Dense products `c (+)= op(a) op(b)`, one thread each: callers share out rows, not products.
+//! Dense products `c (+)= op(a) op(b)` on one thread; callers divide the rows among threads.
 
 use crate::cpu::{forced, kernel};
 use crate::lanes::Lanes;
 use crate::math::fma;
 
-/// Whether a matrix is used as it is stored or transposed.
+/// Orientation of an operand: as stored, or transposed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Op {
-    /// As stored.
+    /// Matrix as stored.
     N,
-    /// Transposed.
+    /// Transposed matrix.
     T,
 }
 
-/// `c = op(a) op(b)`, or `c += op(a) op(b)` with `add`.
+/// f32 product `c = op(a) op(b)`, or `c += op(a) op(b)` with `add`.
 ///
 /// # Shapes
 /// `c`: `[m, n]`; `op(a)`: `[m, k]`, so `a` is stored `[m, k]` or, with [`Op::T`], `[k, m]`;
@@ -23,9 +23,9 @@ pub enum Op {
 /// If a slice does not have the length that its shape asks for.
 ///
 /// # Numerics
-/// f32 products and sums, in an order that depends on the shapes and the instructions alone. Where
-/// `RAREFY_CPU` names a path, our own loops on that path instead of the library's product; with
-/// [`Op::T`] for `b` they allocate a copy of it.
+/// Products and sums are f32, in an order that depends only on the shapes and the instructions. If
+/// `RAREFY_CPU` names a path, our own loops on that path replace the `gemm` crate's product. With
+/// [`Op::T`] for `b` these loops allocate a copy of `b`.
 ///
 /// # Example
 /// ```
@@ -43,14 +43,14 @@ pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n,
     library(c, add, a, b, [m, n, k], 1.0);
 }
 
-/// `c = op(a) op(b)` in f64, for statistics that need it (covariances). Shapes as in [`matmul`].
+/// f64 product `c = op(a) op(b)`, for statistics such as covariances. Shapes as in [`matmul`].
 ///
 /// # Panics
-/// As [`matmul`].
+/// If a slice does not have the length that its shape asks for.
 ///
 /// # Numerics
-/// Always the library's product, which chooses its instructions by itself: `RAREFY_CPU` has no say
-/// here.
+/// Always the `gemm` crate's product, which chooses its instructions by itself: `RAREFY_CPU` has no
+/// effect here.
 #[track_caller]
 pub fn matmul_f64(
     c: &mut [f64],
@@ -63,7 +63,7 @@ pub fn matmul_f64(
     library(c, add, a, b, [m, n, k], 1.0);
 }
 
-/// The `gemm` crate's product on this thread. The sizes were checked.
+/// Product by the `gemm` crate on this thread, with sizes that [`check`] has accepted.
 fn library<T: Copy + 'static>(
     c: &mut [T],
     add: bool,
@@ -101,8 +101,8 @@ fn library<T: Copy + 'static>(
     }
 }
 
-/// Panics unless the slices hold as many values as the shapes ask for. The sizes are multiplied with
-/// a look at overflow: a product that wraps could equal a short slice's length.
+/// Panics unless each slice is as long as its shape asks for. Sizes are multiplied with an overflow
+/// check: a wrapped product could equal the length of a short slice.
 #[track_caller]
 fn check([a, b, c]: [usize; 3], [m, n, k]: [usize; 3]) {
     assert!(
@@ -124,7 +124,7 @@ fn plain(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n, k]: 
         c.fill(0.0);
     }
     let transposed;
-    // The loops below want b by rows.
+    // The loops below read b row by row.
     let b = match b.1 {
         Op::N => b.0,
         Op::T => {
@@ -143,7 +143,7 @@ fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
 }
 
 kernel! {
-    /// `c += a b` row by row: our own loops, for forced paths.
+    /// Product `c += a b` row by row in our own loops, for a path set by `RAREFY_CPU`.
     pub fn plain_rows / plain_rows_on(
         c: &mut [f32],
         a: &[f32],
@@ -180,12 +180,12 @@ fn rows<L: Lanes>(
 mod tests {
     use super::*;
 
-    /// Half of the sizes' range: twice this wraps to 0, the length of an empty slice.
+    /// Half of the range of sizes: twice this number wraps to 0, the length of an empty slice.
     const HUGE: usize = 1 << (usize::BITS - 1);
 
     #[test]
     #[should_panic(expected = "with slices of 0, 0 and 4 values")]
-    fn sizes_whose_product_wraps_are_refused() {
+    fn f32_sizes_with_a_wrapping_product_are_refused() {
         matmul(
             &mut [0.0; 4],
             false,
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "with slices of 0, 0 and 4 values")]
-    fn and_in_f64() {
+    fn f64_sizes_with_a_wrapping_product_are_refused() {
         matmul_f64(
             &mut [0.0; 4],
             false,

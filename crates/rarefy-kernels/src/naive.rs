@@ -1,7 +1,7 @@
-//! The lecture's objective in f64, written from its formulas with plain loops: the oracle.
+//! Objective of the lecture in f64 with plain loops, written from its formulas: the oracle of the tests.
 //!
-//! Three ways to the same gradient, because the fast path has the same three: everything in
-//! memory (in the saturation-proof form), two passes over the data, and one pass.
+//! The gradient is computed in three forms, which are also those of the fast code: all latents in
+//! memory (with a penalty gradient that is safe under saturation), two passes over the data, one pass.
 
 #![allow(
     clippy::needless_range_loop,
@@ -21,36 +21,36 @@ pub struct Problem<'a> {
     pub d_sae: usize,
     /// Output unit and loss.
     pub output: Output,
-    /// The penalty.
+    /// Sparsity penalty.
     pub penalty: Penalty<'a>,
     /// Coefficient of the penalty.
     pub beta: f64,
-    /// Coefficient of `1/2 sum w^2` over the weights, biases apart.
+    /// Coefficient of `1/2 sum w^2` over the weights without the biases.
     pub weight_decay: f64,
 }
 
-/// What is added to the reconstruction loss, before `beta`.
+/// Sparsity penalty, without its coefficient `beta`.
 #[derive(Debug, Clone, Copy)]
 pub enum Penalty<'a> {
     /// `sum_l KL(rho || rho_hat_l)` with the exact mean over the rows.
     Kl {
-        /// The target.
+        /// Target of each latent's mean activation.
         rho: f64,
     },
-    /// `sum_l s_l rho_hat_l` with constant `s`: what a running estimate of `rho_hat` descends.
+    /// `sum_l s_l rho_hat_l` with constant `s`, as with a running estimate of `rho_hat`.
     Linear(&'a [f64]),
 }
 
-/// Parameters or their gradient. `w_dec` is empty when the decoder is tied to the encoder.
+/// Parameters or their gradient. `w_dec` is empty if the decoder is tied to the encoder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Weights {
-    /// `[d_sae, d_in]`.
+    /// Encoder, `[d_sae, d_in]`.
     pub w_enc: Vec<f64>,
-    /// `[d_sae]`.
+    /// Encoder bias, `[d_sae]`.
     pub b_enc: Vec<f64>,
-    /// `[d_sae, d_in]`, or empty.
+    /// Decoder, `[d_sae, d_in]`, or empty if tied.
     pub w_dec: Vec<f64>,
-    /// `[d_in]`.
+    /// Decoder bias, `[d_in]`.
     pub b_dec: Vec<f64>,
 }
 
@@ -64,7 +64,7 @@ impl Weights {
         }
     }
 
-    /// The decoder's rows, whether tied or not.
+    /// Decoder matrix, tied or not.
     pub fn decoder(&self) -> &[f64] {
         if self.w_dec.is_empty() {
             &self.w_enc
@@ -81,7 +81,7 @@ impl Weights {
         }
     }
 
-    /// All values in memory order.
+    /// Iterator over all values in memory order.
     pub fn values(&self) -> impl Iterator<Item = f64> {
         [&self.w_enc, &self.b_enc, &self.w_dec, &self.b_dec]
             .into_iter()
@@ -89,7 +89,7 @@ impl Weights {
             .copied()
     }
 
-    /// All values in memory order, to change.
+    /// Mutable iterator over all values in memory order.
     pub fn values_mut(&mut self) -> impl Iterator<Item = &mut f64> {
         [
             &mut self.w_enc,
@@ -102,31 +102,31 @@ impl Weights {
     }
 }
 
-/// The way to the gradient.
+/// Order of computing the gradient.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Form {
-    /// All latents at hand; the penalty's gradient as a soft-max over examples, finite for every z.
+pub enum GradientForm {
+    /// All latents in memory; the penalty's gradient is a softmax over the rows, finite for each z.
     InMemory,
-    /// Means first, then every row again with the finished `s_l`.
+    /// First pass for the means, second pass over all rows with the final `s_l`.
     TwoPass,
-    /// Each row once: `A = X^T (H o (1 - H))` beside the gradient, scaled by `s_l` at the end.
+    /// Each row once: sums `A = X^T (H o (1 - H))` beside the gradient, scaled by `s_l` at the end.
     OnePass,
 }
 
-/// Value, parts and gradient.
+/// Value of the objective with its terms and gradient.
 #[derive(Debug, Clone)]
-pub struct Evaluation {
+pub struct ObjectiveValue {
     /// Mean over rows of the reconstruction loss.
     pub reconstruction: f64,
-    /// The penalty without `beta`.
+    /// Penalty without `beta`.
     pub omega: f64,
-    /// The weight decay with its coefficient.
+    /// Weight decay term with its coefficient.
     pub weight_decay: f64,
-    /// `reconstruction + beta omega + weight_decay`.
+    /// Objective `reconstruction + beta omega + weight_decay`.
     pub total: f64,
     /// Mean activation of each latent.
     pub rho_hat: Vec<f64>,
-    /// Derivative by every parameter.
+    /// Derivative by each parameter.
     pub gradient: Weights,
 }
 
@@ -139,17 +139,17 @@ pub fn sigmoid(z: f64) -> f64 {
     }
 }
 
-/// `ln sigma(z)`, finite for every finite z.
+/// Log-sigmoid `ln sigma(z)`, finite for each finite z.
 pub fn ln_sigmoid(z: f64) -> f64 {
     z.min(0.0) - (-z.abs()).exp().ln_1p()
 }
 
-/// `KL(rho || exp(ln_on))` for a Bernoulli variable, from the logarithms of mean and 1 - mean.
+/// KL divergence `KL(rho || exp(ln_on))` of Bernoulli variables, from the logarithms of mean and 1 - mean.
 pub fn kl_from_logs(rho: f64, ln_on: f64, ln_off: f64) -> f64 {
     rho * (rho.ln() - ln_on) + (1.0 - rho) * ((1.0 - rho).ln() - ln_off)
 }
 
-/// `ln sum exp`.
+/// Log-sum-exp `ln sum_i exp(v_i)` without overflow.
 pub fn ln_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
     let largest = values.clone().fold(f64::NEG_INFINITY, f64::max);
     largest + values.map(|v| (v - largest).exp()).sum::<f64>().ln()
@@ -161,32 +161,32 @@ pub fn ln_sum_exp(values: impl Iterator<Item = f64> + Clone) -> f64 {
 /// J = 1/m sum_i loss(x_i, x_hat_i) + beta Omega + weight_decay/2 (|W_enc|^2 + |W_dec|^2)
 /// ```
 ///
-/// A tied decoder's weights are counted once in the decay.
-pub fn objective(problem: &Problem, weights: &Weights, form: Form) -> Evaluation {
+/// The weight decay counts tied weights once.
+pub fn objective(problem: &Problem, weights: &Weights, form: GradientForm) -> ObjectiveValue {
     let m = (problem.x.len() / problem.d_in) as f64;
     let z = pre_activations(problem, weights);
     let (reconstruction, mut gradient, d_latents) = reconstruction(problem, weights, &z);
     let (omega, rho_hat) = penalty_value(problem, &z);
     match form {
-        Form::InMemory => {
+        GradientForm::InMemory => {
             let push = penalty_by_examples(problem, &z);
             let d_pre = hidden(&z, |i, _, slope| {
                 d_latents[i] / m * slope + problem.beta * push[i]
             });
             encoder_gradient(problem, &d_pre, &mut gradient);
         }
-        Form::TwoPass => {
+        GradientForm::TwoPass => {
             let s = penalty_slopes(problem, &rho_hat, &z);
             let d_pre = hidden(&z, |i, l, slope| {
                 (d_latents[i] + problem.beta * s[l]) / m * slope
             });
             encoder_gradient(problem, &d_pre, &mut gradient);
         }
-        Form::OnePass => one_pass(problem, &z, &d_latents, &rho_hat, &mut gradient),
+        GradientForm::OnePass => one_pass(problem, &z, &d_latents, &rho_hat, &mut gradient),
     }
     let weight_decay = decay(problem, weights, &mut gradient);
     let total = reconstruction + problem.beta * omega + weight_decay;
-    Evaluation {
+    ObjectiveValue {
         reconstruction,
         omega,
         weight_decay,
@@ -196,7 +196,7 @@ pub fn objective(problem: &Problem, weights: &Weights, form: Form) -> Evaluation
     }
 }
 
-/// `z = W_enc x + b_enc`, `[n, d_sae]`.
+/// Pre-activations `z = W_enc x + b_enc`, `[n, d_sae]`.
 pub fn pre_activations(problem: &Problem, weights: &Weights) -> Vec<f64> {
     let mut z = Vec::new();
     for x in problem.x.chunks_exact(problem.d_in) {
@@ -207,7 +207,7 @@ pub fn pre_activations(problem: &Problem, weights: &Weights) -> Vec<f64> {
     z
 }
 
-/// Mean loss, its gradient by the decoder, and its derivative by each latent (summed, not averaged).
+/// Mean loss, its gradient by the decoder, and `d_latents` (summed over rows, not averaged).
 fn reconstruction(problem: &Problem, weights: &Weights, z: &[f64]) -> (f64, Weights, Vec<f64>) {
     let (d_in, k) = (problem.d_in, problem.d_sae);
     let m = (problem.x.len() / d_in) as f64;
@@ -233,7 +233,7 @@ fn reconstruction(problem: &Problem, weights: &Weights, z: &[f64]) -> (f64, Weig
     (loss / m, gradient, d_latents)
 }
 
-/// Loss of one output and its derivative by the logit.
+/// Loss of one output, and the derivative by its logit.
 fn unit(output: Output, r: f64, x: f64) -> (f64, f64) {
     let s = sigmoid(r);
     match output {
@@ -266,6 +266,7 @@ fn penalty_value(problem: &Problem, z: &[f64]) -> (f64, Vec<f64>) {
     (omega, rho_hat)
 }
 
+/// Derivative of the penalty by the means:
 /// `dOmega/drho_hat_l = (rho_hat_l - rho) / (rho_hat_l (1 - rho_hat_l))`.
 fn penalty_slopes(problem: &Problem, rho_hat: &[f64], z: &[f64]) -> Vec<f64> {
     let k = problem.d_sae;
@@ -280,8 +281,10 @@ fn penalty_slopes(problem: &Problem, rho_hat: &[f64], z: &[f64]) -> Vec<f64> {
     }
 }
 
-/// `dOmega/dz_il = -rho p_il (1 - h_il) + (1 - rho) q_il h_il`, with p and q the soft-maxes over
-/// examples of `ln h` and `ln (1 - h)`: bounded by 1 whatever z is.
+/// Derivative of the penalty by each pre-activation, bounded by 1 for each z.
+///
+/// `dOmega/dz_il = -rho p_il (1 - h_il) + (1 - rho) q_il h_il`, with p and q the softmaxes of `ln h` and
+/// `ln (1 - h)` over the rows.
 fn penalty_by_examples(problem: &Problem, z: &[f64]) -> Vec<f64> {
     let k = problem.d_sae;
     let m = (z.len() / k) as f64;
@@ -330,8 +333,8 @@ fn encoder_gradient(
     }
 }
 
-/// The lecture's factorisation: `s_l` scales only column l of `A`, so the sum over rows can be
-/// finished before `s_l` is known.
+/// Gradient in one pass, by the lecture's factorisation: `s_l` scales only column l of `A`, so the sum
+/// over rows needs no `s_l`.
 fn one_pass(
     problem: &Problem,
     z: &[f64],

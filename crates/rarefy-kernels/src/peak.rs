@@ -1,19 +1,19 @@
-//! What the machine can do at best: a loop of multiply-adds that touches no memory.
+//! Peak arithmetic rate of the machine: a loop of multiply-adds without memory access.
 
 use crate::cpu::Path;
 use crate::int8::Engine;
 
-/// Accumulators in the loop: enough to hide the latency of every multiply-add unit.
+/// Number of accumulators in the loop, enough to hide the latency of every multiply-add unit.
 const CHAINS: usize = 12;
 
-/// Runs `rounds` rounds of independent multiply-adds; returns the floating-point operations done.
+/// Runs `rounds` rounds of independent f32 multiply-adds; returns the number of operations.
 ///
-/// The caller times it: operations over seconds is the f32 peak of one core on [`crate::path`].
+/// The caller measures the time. Operations per second are the f32 peak of one core on [`crate::path`].
 pub fn multiply_adds(rounds: usize) -> usize {
     let lanes = match crate::path() {
         #[cfg(target_arch = "x86_64")]
         Path::Avx512 => {
-            // SAFETY: `path` only holds what was found on this machine.
+            // SAFETY: `path` contains only instructions that were detected on this machine.
             std::hint::black_box(unsafe { x86::avx512(rounds) });
             16
         }
@@ -38,28 +38,28 @@ pub fn multiply_adds(rounds: usize) -> usize {
     rounds * CHAINS * lanes * 2
 }
 
-/// As [`multiply_adds`], in dot products of bytes on [`crate::int8::engine`]; `None` where the machine
-/// has no instructions for them.
+/// Runs `rounds` rounds of byte dot products on [`crate::int8::engine`]; returns the number of
+/// operations, or `None` without instructions for them. See [`multiply_adds`].
 pub fn byte_multiply_adds(rounds: usize) -> Option<usize> {
     let (bytes, sum) = bytes_on(crate::int8::engine(), rounds)?;
     std::hint::black_box(sum);
     Some(rounds * CHAINS * bytes * 2)
 }
 
-/// Bytes that one instruction of an engine takes, and what the products of `rounds` rounds add up to.
+/// Bytes per instruction of an engine, and the sum of the products of `rounds` rounds.
 fn bytes_on(engine: Engine, rounds: usize) -> Option<(usize, i32)> {
     debug_assert!(Engine::available().contains(&engine));
     match engine {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an engine is one that was found on this machine.
+        // SAFETY: an engine is one that was detected on this machine.
         Engine::Vnni => Some((64, unsafe { x86::vnni(rounds) })),
         #[cfg(target_arch = "x86_64")]
         Engine::AvxVnni if is_x86_feature_detected!("avxvnni") => {
-            // SAFETY: as above, and of its two forms the one that the machine has.
+            // SAFETY: as above; the VEX form was detected too.
             Some((32, unsafe { x86::avx_vnni(rounds) }))
         }
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above; without the VEX form it is available for AVX-512's sake.
+        // SAFETY: as above; without the VEX form, the engine is available because of AVX-512.
         Engine::AvxVnni => Some((32, unsafe { x86::evex_vnni(rounds) })),
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -71,7 +71,8 @@ fn bytes_on(engine: Engine, rounds: usize) -> Option<(usize, i32)> {
     }
 }
 
-/// As [`multiply_adds`], in dot products of bf16 pairs; `None` where the machine has none.
+/// Runs `rounds` rounds of dot products of bf16 pairs; returns the number of operations, or `None`
+/// without instructions for them. See [`multiply_adds`].
 pub fn bf16_multiply_adds(rounds: usize) -> Option<usize> {
     #[cfg(target_arch = "x86_64")]
     if crate::path() == Path::Avx512 && is_x86_feature_detected!("avx512bf16") {
@@ -97,8 +98,8 @@ fn portable(rounds: usize) -> f32 {
     chains.iter().flatten().sum()
 }
 
-// The compiler does not vectorise a loop over small arrays of accumulators by itself (tried: it
-// ran at a thirtieth of the peak), so this one is written in intrinsics.
+// Written in intrinsics: the compiler does not vectorise a loop over small arrays of accumulators
+// (measured: a thirtieth of the peak).
 #[cfg(target_arch = "x86_64")]
 mod x86 {
     #[allow(clippy::wildcard_imports, reason = "the instructions' own names")]
@@ -106,7 +107,7 @@ mod x86 {
 
     use super::CHAINS;
 
-    /// SSE2, which every x86-64 has: a multiplication and an addition for each multiply-add.
+    /// SSE2 loop, with a multiplication and an addition for each multiply-add.
     #[target_feature(enable = "sse2")]
     pub(super) fn sse2(rounds: usize) -> f32 {
         let (factor, term) = (_mm_set1_ps(0.999), _mm_set1_ps(0.001));
@@ -143,7 +144,7 @@ mod x86 {
         chains.iter().map(|&chain| _mm256_cvtss_f32(chain)).sum()
     }
 
-    /// Samples and weights: every instruction adds this product for each of its bytes.
+    /// Bytes of samples and weights; each instruction adds `X W` for each of its bytes.
     const X: i8 = 3;
     const W: i8 = 5;
 
@@ -180,11 +181,11 @@ mod x86 {
     }
 
     dots_of_bytes! {
-        /// The VEX form: laptops with AVX2 and no AVX-512.
+        /// VEX form of `vpdpbusd`, for machines with AVX2 and without AVX-512.
         avx_vnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32
     }
     dots_of_bytes! {
-        /// The same on machines with AVX-512: runs only in tests, where the VEX form cannot.
+        /// EVEX form of `vpdpbusd` on 256 bits, for tests on machines without the VEX form.
         evex_vnni, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32
     }
     #[target_feature(enable = "avx2")]
@@ -196,7 +197,7 @@ mod x86 {
                 let pairs = _mm256_maddubs_epi16(x, w);
                 *chain = _mm256_add_epi32(*chain, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
             }
-            // Without a new x the compiler would take the products out of the loop.
+            // With a constant x the compiler would move the products out of the loop.
             x = std::hint::black_box(x);
         }
         chains
@@ -230,9 +231,9 @@ mod x86 {
 mod tests {
     use super::*;
 
-    /// What is counted is what was done: every byte of every instruction adds 3 times 5.
+    /// Each byte of each instruction adds 3 times 5, so the sum gives the number of operations.
     #[test]
-    fn every_engine_does_the_operations_that_are_counted() {
+    fn operation_count_equals_the_operations_of_each_engine() {
         for &engine in Engine::available() {
             let Some((bytes, sum)) = bytes_on(engine, 1000) else {
                 assert_eq!(engine, Engine::Portable);
@@ -244,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn the_engine_in_use_has_a_peak_if_it_has_instructions() {
+    fn byte_peak_is_none_only_on_the_portable_engine() {
         let bytes = match crate::int8::engine() {
             Engine::Portable => None,
             Engine::Vnni => Some(64),

@@ -1,35 +1,35 @@
-//! Which latents of a panel can be among a row's largest, and what exactly they are.
+//! Screening of a panel's latents by upper bounds, and exact pre-activations of the candidates.
 //!
-//! A pre-activation is found twice. First roughly, for every latent, with a bound on how far off it may
-//! be; only where `rough + bound` reaches what the row already has is it computed exactly. The bound
-//! holds always, so the selection is that of computing everything exactly.
+//! Each pre-activation is computed roughly first, with a bound on its error. If `rough + bound` exceeds
+//! the row's floor, the latent is a candidate and its pre-activation is computed exactly. The bound
+//! always holds, so the selection equals that of exact pre-activations of all latents.
 //!
-//! With `x = x~ + e_x` and `w = w~ + e_w` (the quantised rows and their errors), Cauchy and Schwarz give
-//! `|x.w - x~.w~| <= |e_x| |w~| + |x| |e_w|`. To that comes what f32 arithmetic may round, on both
-//! sides of the comparison, and by the rotation: `(d_in + 128) 2^-24 |x| |w|` is more than all of it.
+//! With `x = x~ + e_x` and `w = w~ + e_w` (quantised rows and their errors), Cauchy and Schwarz give
+//! `|x.w - x~.w~| <= |e_x| |w~| + |x| |e_w|`. The term `(d_in + 128) 2^-24 |x| |w|` is added: more than
+//! all rounding in f32 arithmetic, on both sides of the comparison, and in the rotation.
 //!
-//! Where values of either sign matter, the largest that `-pre` can be is bounded in the same way: it is the
-//! pre-activation of `-x` with the bias `-b`, bit for bit, and the rough product changes its sign alone.
+//! If negative pre-activations count too, `-pre` is bounded in the same way. `-pre` is, bit for bit, the
+//! pre-activation of `-x` with the bias `-b`; the rough product only changes its sign.
 
 use crate::cpu::kernel;
 use crate::int8::{Engine, PANEL, ROWS, tile};
 use crate::lanes::{LANES, Lanes, V};
 use crate::sparse::rows::{Rows, TOGETHER};
 
-/// What the comparison needs to know of a panel's latents.
+/// Scales, norms and error bounds of a panel's latents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// `-offset` times the sum of the latent's bytes: what the samples' offset adds to a product.
+    /// `-offset` times the sum of the latent's bytes; cancels the offset of the samples' bytes.
     pub start: [i32; PANEL],
-    /// The latent's quantisation step.
+    /// Quantisation step of each latent.
     pub scale: [f32; PANEL],
-    /// At least `b_enc`, rounding included.
+    /// Upper bounds of `b_enc`, rounding included.
     pub bias: [f32; PANEL],
-    /// At least `-b_enc`, rounding included.
+    /// Upper bounds of `-b_enc`, rounding included.
     pub minus_bias: [f32; PANEL],
-    /// At least `|w~|`.
+    /// Upper bounds of `|w~|`.
     pub norm: [f32; PANEL],
-    /// At least `|e_w|`.
+    /// Upper bounds of `|e_w|`.
     pub error: [f32; PANEL],
 }
 
@@ -46,48 +46,48 @@ impl Default for Panel {
     }
 }
 
-/// Rows of a block, whole tiles of them, and what the comparison needs to know of each.
+/// Scales, norms, error bounds and floors of a block's rows, padded to complete tiles.
 #[derive(Debug, Clone, Copy)]
 pub struct Samples<'a> {
-    /// Quantisation steps.
+    /// Quantisation step of each row.
     pub scale: &'a [f32],
-    /// At least `|x|`.
+    /// Upper bounds of `|x|`.
     pub norm: &'a [f32],
-    /// At least `|e_x|` plus the row's share of rounding.
+    /// Upper bounds of `|e_x|` plus the row's share of rounding.
     pub error: &'a [f32],
-    /// A latent is of interest above this.
+    /// Floors: a latent is a candidate if its bound is above the row's floor.
     pub floor: &'a [f32],
-    /// Whether it is of interest also below its negative.
+    /// If true, latents with an absolute value above the floor are candidates too.
     pub either_sign: bool,
 }
 
-/// Candidates of each row: latents, and what their pre-activations (or these without their signs) are at
-/// most.
+/// Candidates of each row: latents, and upper bounds of their pre-activations (of the absolute values
+/// with [`Samples::either_sign`]).
 #[derive(Debug)]
-pub struct Found<'a> {
-    /// `[rows, room]`.
+pub struct Candidates<'a> {
+    /// Latents of the candidates, `[rows, room]`.
     pub latents: &'a mut [u32],
-    /// `[rows, room]`.
+    /// Upper bounds of the candidates, `[rows, room]`.
     pub most: &'a mut [f32],
-    /// How many of each row's places are taken.
+    /// Number of candidates in each row.
     pub counts: &'a mut [u32],
-    /// Places of a row.
+    /// Capacity of a row.
     pub room: usize,
 }
 
 kernel! {
     /// Screens a panel of quantised weights for a block of quantised rows.
     ///
-    /// Appends `first + j` to the candidates of row i where
-    /// `scale_i scale_j q_i.q_j + bias_j + error_i norm_j + norm_i error_j` is not at most the row's floor,
-    /// or the same of `-q_i` and `-b_enc` where either sign counts.
+    /// Latent `first + j` becomes a candidate of row i if
+    /// `scale_i scale_j q_i.q_j + bias_j + error_i norm_j + norm_i error_j` is not at most the row's floor.
+    /// With `either_sign`, the same bound for `-q_i` and `-b_enc` counts too.
     ///
     /// # Shapes
-    /// `bytes`: `[rows, padded]`, rows a multiple of 6; `weights`: `[padded / 4, 64, 4]`; the panel has
-    /// `latents` of them, the rest is padding.
+    /// `bytes`: `[rows, padded]`, rows a multiple of 6; `weights`: `[padded / 4, 64, 4]`. The first
+    /// `latents` of the panel are latents, the rest is padding.
     ///
     /// # Panics
-    /// If sizes do not fit or a row has no room left.
+    /// If sizes do not fit, or a row has more candidates than room.
     pub fn screen_bytes / screen_bytes_on(
         engine: Engine,
         bytes: &[u8],
@@ -96,7 +96,7 @@ kernel! {
         first: usize,
         latents: usize,
         samples: &Samples,
-        found: &mut Found,
+        found: &mut Candidates,
     ) = screen_bytes_body
 }
 
@@ -110,9 +110,9 @@ fn screen_bytes_body<L: Lanes>(
     first: usize,
     latents: usize,
     samples: &Samples,
-    found: &mut Found,
+    found: &mut Candidates,
 ) {
-    // The tiles' `unsafe` stands on this.
+    // The `unsafe` of the tiles relies on this check.
     assert!(
         Engine::available().contains(&engine),
         "{engine:?} cannot run here"
@@ -137,8 +137,10 @@ fn screen_bytes_body<L: Lanes>(
 }
 
 kernel! {
-    /// As [`screen_bytes`], from products `pre` (`[rows, latents]`, latents of one panel with their
-    /// `stride`) that a library has computed in f32: only rounding is between them and the exact ones.
+    /// Screens a panel by f32 products; see [`screen_bytes`].
+    ///
+    /// The products `pre` (`[rows, latents]` with a `stride` between rows, latents of one panel) come from
+    /// a matrix product: they differ from exact pre-activations by rounding only.
     pub fn screen_products / screen_products_on(
         pre: &[f32],
         stride: usize,
@@ -146,7 +148,7 @@ kernel! {
         first: usize,
         latents: usize,
         samples: &Samples,
-        found: &mut Found,
+        found: &mut Candidates,
     ) = screen_products_body
 }
 
@@ -158,7 +160,7 @@ fn screen_products_body<L: Lanes>(
     first: usize,
     latents: usize,
     samples: &Samples,
-    found: &mut Found,
+    found: &mut Candidates,
 ) {
     for column in (0..latents).step_by(LANES) {
         let count = LANES.min(latents - column);
@@ -171,7 +173,7 @@ fn screen_products_body<L: Lanes>(
     }
 }
 
-/// Sixteen latents' part of the comparison.
+/// Scales and bounds of sixteen latents.
 struct Limits<L: Lanes> {
     scale: V<L>,
     bias: V<L>,
@@ -192,14 +194,14 @@ impl<L: Lanes> Limits<L> {
         }
     }
 
-    /// What the pre-activations, or their sizes, are at most.
+    /// Upper bounds of the pre-activations, or of their absolute values.
     #[inline(always)]
     fn most(&self, rough: V<L>, samples: &Samples, row: usize) -> V<L> {
         let product = rough * self.scale;
         let most = self.most_of(product, self.bias, samples, row);
         if samples.either_sign {
             let minus = V::splat(-1.0) * product;
-            // A bound that is NaN on one side is NaN or infinite on the other.
+            // If one of the two bounds is NaN, the other is NaN or infinite.
             let most_of_minus = self.most_of(minus, self.minus_bias, samples, row);
             V(L::at_least(most.0, most_of_minus.0))
         } else {
@@ -217,8 +219,8 @@ impl<L: Lanes> Limits<L> {
     }
 }
 
-/// Appends the latents that are not at most the floor. NaN is no limit: such a latent is a candidate,
-/// but above an infinite floor nothing is.
+/// Appends the latents with bounds that are not at most the floor. A latent with a NaN bound is a
+/// candidate, except with an infinite floor.
 #[inline(always)]
 fn append<L: Lanes>(
     most: V<L>,
@@ -226,7 +228,7 @@ fn append<L: Lanes>(
     first: usize,
     count: usize,
     row: usize,
-    found: &mut Found,
+    found: &mut Candidates,
 ) {
     let mut mask = L::not_at_most(most.0, L::splat(floor)) & (u32::MAX >> (32 - count));
     if mask == 0 || floor == f32::INFINITY {
@@ -245,11 +247,11 @@ fn append<L: Lanes>(
 }
 
 kernel! {
-    /// The exact pre-activations of some latents: `b_enc[j] + x . w_enc[j]`.
+    /// Exact pre-activations of some latents: `b_enc[j] + x . w_enc[j]`.
     ///
-    /// "Exact" means in one agreed order of f32 operations, the same on every path: thirty-two sums of
-    /// products, no fused multiply-add, added up pairwise. Which latents are the largest is decided by
-    /// these numbers, so it is the same everywhere.
+    /// "Exact" means a fixed order of f32 operations, the same on each path: thirty-two sums of products,
+    /// without fused multiply-add, added pairwise. The largest latents are selected by these numbers, so
+    /// the selection is the same on each machine.
     ///
     /// # Example
     /// ```
@@ -288,10 +290,10 @@ fn pre_activations_body<L: Lanes>(
     }
 }
 
-/// Registers that each dot product adds up in.
+/// Number of accumulators of each dot product.
 const CHAINS: usize = 2;
 
-/// Dot products of some latents' rows with x; together they hide how long memory and additions take.
+/// Dot products of `G` latents' rows with x, interleaved to hide the latency of memory and additions.
 #[inline(always)]
 fn dots_in_order<L: Lanes, const G: usize>(
     x: &[f32],

@@ -1,12 +1,11 @@
-//! Sparse codes: a sample holds a few (latent, value) entries instead of a row of all latents.
+//! Kernels of sparse codes: a sample has a few (latent, value) entries instead of a row of all latents.
 //!
-//! A decode then reads the entries' rows of `W_dec` and nothing else, and the backward half reads
-//! the samples of each latent. Arithmetic is cheap in both; what costs is to wait for rows at random
-//! places, so that the kernels take four rows at a time and ask for the next four while they work
-//! (`rows.rs`, with the measurements).
+//! A decode reads only the entries' rows of `W_dec`; the backward pass reads the samples of each latent.
+//! The time is spent on rows at random places in memory, not on arithmetic. The kernels therefore take
+//! four rows at a time and prefetch the next four (`rows.rs` has the measurements).
 //!
-//! For one sample with residual `r = x_hat - x` and loss `scale/2 |r|^2`, whose entry `j` is latent
-//! `l` at value `z`:
+//! One sample has the residual `r = x_hat - x` and the loss `scale/2 |r|^2`. For its entry `j` with latent
+//! `l` and value `z`:
 //!
 //! ```text
 //! x_hat = base + sum_j z_j W_dec[l_j]       base is the decoder's bias

@@ -1,35 +1,35 @@
-//! The order in which elementwise kernels walk a matrix: down a strip of sixteen columns, so that what
-//! belongs to a column (its bias, its sums) stays in registers instead of being loaded and stored for
-//! every value.
+//! Order in which elementwise kernels visit a matrix: strips of sixteen columns, top to bottom.
 //!
-//! Rows of k values lie end to end. Where k is no multiple of 16, the smallest number of rows that
-//! holds whole registers (16 rows of 25 values are 25 registers) is walked as one long row, so that no
-//! row has a ragged end. Only the last few rows of a matrix are walked value after value.
+//! A column's bias and sums then stay in registers and are not loaded and stored for each value.
+//!
+//! Rows of k values lie end to end. If k is no multiple of 16, several rows are visited as one long row
+//! of complete registers (16 rows of 25 values are 25 registers). Only the last few rows of a matrix
+//! have incomplete registers.
 
 use crate::lanes::{LANES, Lanes, V};
 
-/// Values that the strips side by side cover before the walk goes down to the next ones: the nearest
-/// cache holds them, and each row is read on where the strip before it stopped.
+/// Values of a band of adjacent strips, which are visited before the band below. The band fits the L1
+/// cache, and each row is read on from the end of the strip before.
 const BAND: usize = 8192;
-/// Fewest and most registers in a strip.
+/// Smallest and largest number of registers in a strip.
 const LENGTHS: (usize, usize) = (4, 32);
 
-/// Some registers below one another (or one that is not full) and the columns they belong to.
+/// Registers below one another (or a single incomplete one) with their columns.
 #[derive(Clone, Copy)]
 pub(crate) struct Strip {
     /// Place of the first register.
     first: usize,
     registers: usize,
-    /// From one register to the next.
+    /// Distance between the first values of two registers.
     period: usize,
     /// Column of a register's first value.
     column: usize,
     k: usize,
 }
 
-/// The strips of a matrix of `n` rows and `k` columns, from left to right and top to bottom.
+/// Strips of a matrix with `n` rows and `k` columns, left to right and top to bottom.
 ///
-/// An iterator and not a callback: a closure would not be compiled for the kernel's instructions.
+/// This is an iterator and no callback: a closure is not compiled for the kernel's instructions.
 #[inline(always)]
 pub(crate) fn strips(n: usize, k: usize) -> impl Iterator<Item = Strip> {
     let (period, periods) = periods(n, k);
@@ -47,7 +47,7 @@ pub(crate) fn strips(n: usize, k: usize) -> impl Iterator<Item = Strip> {
     })
 }
 
-/// The last few rows: strips of one register, and how many of its values there are.
+/// Strips of one register for the last few rows, each with its number of values.
 #[inline(always)]
 pub(crate) fn rest(n: usize, k: usize) -> impl Iterator<Item = (Strip, usize)> {
     let (period, periods) = periods(n, k);
@@ -73,13 +73,13 @@ fn periods(n: usize, k: usize) -> (usize, usize) {
 }
 
 impl Strip {
-    /// Places of the strip's registers in the matrix, from top to bottom.
+    /// Positions of the strip's registers in the matrix, from top to bottom.
     #[inline(always)]
     pub(crate) fn places(self) -> impl Iterator<Item = usize> {
         (0..self.registers).map(move |register| self.first + register * self.period)
     }
 
-    /// What belongs to the strip's columns.
+    /// Values of the strip's columns, from a vector with one value for each column.
     #[inline(always)]
     pub(crate) fn take<L: Lanes>(self, of_columns: &[f32]) -> V<L> {
         if self.column + LANES <= self.k {
@@ -94,7 +94,7 @@ impl Strip {
         V(L::load(&taken))
     }
 
-    /// Adds the first `count` of the strip's sums to those of its columns.
+    /// Adds the first `count` sums of the strip to the sums of its columns.
     #[inline(always)]
     pub(crate) fn add<L: Lanes>(self, sums: L::D, count: usize, of_columns: &mut [f64]) {
         let sums = L::sums(sums);
@@ -120,7 +120,7 @@ mod tests {
     use crate::lanes::Portable;
 
     #[test]
-    fn every_value_is_walked_once_beside_its_own_columns() {
+    fn strips_visit_each_value_once_with_its_column() {
         for (n, k) in [
             (1, 1),
             (40, 1),

@@ -1,4 +1,4 @@
-//! Every kernel on every path of this machine against plain f64 loops, at odd sizes.
+//! Dense kernels on each path of this machine against plain f64 loops, at odd sizes.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -9,16 +9,16 @@ use crate::encoder::{column_sums_on, sigmoid_backward_on, sigmoid_latents_on};
 use crate::matmul::{Op, matmul, matmul_f64, plain_rows_on};
 use crate::naive::sigmoid;
 use crate::vector::{
-    Adam, Free, adam_on, add_on, add_scaled_on, all_finite_on, dot_on, free_adam_on, free_sign_on,
-    momentum_on,
+    Adam, ScheduleFree, adam_on, add_on, add_scaled_on, all_finite_on, dot_on, free_adam_on,
+    free_sign_on, momentum_on,
 };
 
-/// Sizes around the 16 lanes of a register and the small ones where remainders rule.
+/// Sizes around multiples of the 16 lanes of a register, and small sizes with remainders only.
 pub(crate) fn size() -> impl Strategy<Value = usize> {
     prop_oneof![1usize..=5, 14usize..=18, 30usize..=35, Just(64), Just(101)]
 }
 
-/// Values that a seed makes, in (-scale, scale): a shrunk case names three numbers, not a matrix.
+/// Random values in (-scale, scale) from a seed, so that a failing case names three numbers, not a matrix.
 pub(crate) fn values(seed: u32, len: usize, scale: f32) -> Vec<f32> {
     let mut state = u64::from(seed) ^ 0x9e37_79b9_7f4a_7c15;
     let mut next = || {
@@ -30,7 +30,7 @@ pub(crate) fn values(seed: u32, len: usize, scale: f32) -> Vec<f32> {
     (0..len).map(|_| scale * next()).collect()
 }
 
-/// `|got - want|` within `relative` of `|want|` plus `absolute`.
+/// True if `|got - want| <= relative |want| + absolute`.
 pub(crate) fn close(got: f64, want: f64, relative: f64, absolute: f64) -> bool {
     (got - want).abs() <= relative * want.abs() + absolute
 }
@@ -39,7 +39,7 @@ pub(crate) fn wide(v: f32) -> f64 {
     f64::from(v)
 }
 
-/// The same cases in every run.
+/// Configuration with equal test cases in each run.
 pub(crate) fn repeatable() -> ProptestConfig {
     ProptestConfig {
         rng_seed: RngSeed::Fixed(7),
@@ -52,7 +52,7 @@ proptest! {
     #![proptest_config(repeatable())]
 
     #[test]
-    fn sigmoid_latents_and_their_sums(n in size(), k in size(), seed: u32, scale in 0.1f32..80.0) {
+    fn sigmoid_latents_and_sums_match_f64(n in size(), k in size(), seed: u32, scale in 0.1f32..80.0) {
         let (z, bias) = (values(seed, n * k, scale), values(seed ^ 1, k, 1.0));
         for &path in Path::available() {
             let (mut h, mut slopes) = (z.clone(), vec![0.0; n * k]);
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn sigmoid_backward_pushes_by_column(n in size(), k in size(), seed: u32) {
+    fn sigmoid_backward_adds_push_by_column(n in size(), k in size(), seed: u32) {
         let (d, slopes, push) = (values(seed, n * k, 2.0), values(seed ^ 1, n * k, 0.25), values(seed ^ 2, k, 3.0));
         for &path in Path::available() {
             let (mut got, mut sums, mut slope_sums) = (d.clone(), vec![1.0; k], vec![2.0; k]);
@@ -95,7 +95,7 @@ proptest! {
     }
 
     #[test]
-    fn output_units_losses_and_derivatives(n in size(), d_in in size(), seed: u32, scale in 0.1f32..60.0) {
+    fn losses_and_derivatives_of_output_units_match_f64(n in size(), d_in in size(), seed: u32, scale in 0.1f32..60.0) {
         let r = values(seed, n * d_in, scale);
         let x: Vec<f32> = values(seed ^ 1, n * d_in, 1.0).iter().map(|v| v.abs()).collect();
         let bias = values(seed ^ 2, d_in, 1.0);
@@ -128,7 +128,7 @@ proptest! {
     }
 
     #[test]
-    fn products_in_every_orientation(m in size(), n in size(), k in size(), seed: u32, add: bool) {
+    fn matrix_products_in_each_orientation_match_f64(m in size(), n in size(), k in size(), seed: u32, add: bool) {
         let (a, b, c) = (values(seed, m * k, 1.0), values(seed ^ 1, k * n, 1.0), values(seed ^ 2, m * n, 1.0));
         for (op_a, op_b) in [(Op::N, Op::N), (Op::N, Op::T), (Op::T, Op::N), (Op::T, Op::T)] {
             let a_at = |i: usize, l: usize| if op_a == Op::N { i * k + l } else { l * m + i };
@@ -163,7 +163,7 @@ proptest! {
     }
 
     #[test]
-    fn whole_vector_operations(n in size(), seed: u32) {
+    fn vector_operations_match_f64(n in size(), seed: u32) {
         let (a, b) = (values(seed, n, 2.0), values(seed ^ 1, n, 2.0));
         for &path in Path::available() {
             let want: f64 = a.iter().zip(&b).map(|(a, b)| wide(*a) * wide(*b)).sum();
@@ -187,10 +187,10 @@ proptest! {
     }
 
     #[test]
-    fn schedule_free_steps(n in size(), seed: u32, t in 1i32..50) {
+    fn schedule_free_steps_match_the_paper(n in size(), seed: u32, t in 1i32..50) {
         let (y, g) = (values(seed, n, 1.0), values(seed ^ 1, n, 3.0));
         let (z, v) = (values(seed ^ 2, n, 1.0), values(seed ^ 3, n, 1.0).iter().map(|v| v.abs()).collect::<Vec<_>>());
-        let step = Free {
+        let step = ScheduleFree {
             lr: 0.01,
             beta1: 0.9,
             beta2: 0.999,
@@ -200,7 +200,7 @@ proptest! {
             scale: 0.5,
         };
         let (beta, share, lr) = (wide(step.beta1), wide(step.share), wide(step.lr));
-        // As the paper has it: z moves, x is the average, y lies between them.
+        // The paper's formulation: z moves, x is the average, y lies between z and x.
         let after = |y: f64, z: f64, u: f64| {
             let x = (y - (1.0 - beta) * z) / beta;
             let z = z - lr * u;
@@ -229,7 +229,7 @@ proptest! {
     }
 
     #[test]
-    fn optimiser_steps(n in size(), seed: u32, t in 1i32..50) {
+    fn adam_and_momentum_steps_match_f64(n in size(), seed: u32, t in 1i32..50) {
         let (p, g) = (values(seed, n, 1.0), values(seed ^ 1, n, 3.0));
         let (m, v) = (values(seed ^ 2, n, 1.0), values(seed ^ 3, n, 1.0).iter().map(|v| v.abs()).collect::<Vec<_>>());
         let step = Adam {

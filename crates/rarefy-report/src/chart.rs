@@ -1,4 +1,4 @@
-//! The parts that charts are made of: axes with round numbers, and SVG text.
+//! Building blocks of charts: axes with round ticks, and SVG text.
 
 use std::fmt::Write;
 
@@ -10,17 +10,17 @@ const RIGHT: f64 = 16.0;
 const TOP: f64 = 28.0;
 const BOTTOM: f64 = 44.0;
 
-/// One direction of a chart.
+/// Axis of a chart.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Axis {
     pub(crate) low: f64,
     pub(crate) high: f64,
-    /// The number whose powers have ticks, if the axis is logarithmic.
+    /// Base of the ticks, which are its powers, if the axis is logarithmic.
     powers: Option<f64>,
 }
 
 impl Axis {
-    /// A linear axis; a range without extent is widened.
+    /// Linear axis; a range of length 0 is widened.
     pub(crate) fn linear(low: f64, high: f64) -> Self {
         let (low, high) = if low.is_finite() && high.is_finite() {
             (low, high)
@@ -39,7 +39,7 @@ impl Axis {
         }
     }
 
-    /// A logarithmic axis over positive numbers, from a power of ten to a power of ten.
+    /// Logarithmic axis for positive numbers, from a power of ten to a power of ten.
     pub(crate) fn logarithmic(low: f64, high: f64) -> Self {
         if !(low > 0.0 && high.is_finite()) {
             return Self::linear(0.0, 1.0);
@@ -52,8 +52,9 @@ impl Axis {
         }
     }
 
-    /// A logarithmic axis over positive numbers with a little room on both sides, and ticks at the
-    /// powers of two among them: two at least.
+    /// Logarithmic axis for positive numbers, with ticks at powers of two.
+    ///
+    /// The axis is a little longer than the range of the numbers, and long enough for two ticks.
     pub(crate) fn octaves(low: f64, high: f64) -> Self {
         if !(low > 0.0 && low <= high && high.is_finite()) {
             return Self::linear(0.0, 1.0);
@@ -71,7 +72,7 @@ impl Axis {
         }
     }
 
-    /// Where a value lies, 0 at the low end and 1 at the high end, clamped.
+    /// Position of a value from 0 at the low end to 1 at the high end, clamped.
     pub(crate) fn place(&self, value: f64) -> f64 {
         let share = if self.powers.is_some() {
             (value.max(self.low) / self.low).ln() / (self.high / self.low).ln()
@@ -81,7 +82,7 @@ impl Axis {
         share.clamp(0.0, 1.0)
     }
 
-    /// Round numbers inside the axis: 1, 2 or 5 times a power of ten apart, or powers of ten or two.
+    /// Round numbers on the axis: multiples of 1, 2 or 5 times a power of ten, or powers of ten or two.
     pub(crate) fn ticks(&self) -> Vec<f64> {
         if let Some(base) = self.powers {
             let power = |value: f64| value.ln() / base.ln();
@@ -108,18 +109,18 @@ impl Axis {
     }
 }
 
-/// A chart being drawn: SVG text between an opening and a closing tag.
+/// Chart under construction: SVG text between an opening and a closing tag.
 pub(crate) struct Chart {
     svg: String,
     x: Axis,
     y: Axis,
     height: f64,
-    /// Where the plot ends on the right; names may stand beyond.
+    /// Right end of the plot; names may stand to the right of it.
     right: f64,
 }
 
 impl Chart {
-    /// Frame, ticks and axis names. `label` is read out instead of the picture.
+    /// Chart with frame, ticks and axis names; screen readers read `label`.
     pub(crate) fn new(x: Axis, y: Axis, x_name: &str, y_name: &str, label: &str) -> Self {
         Self::with_height(HEIGHT, x, y, x_name, y_name, label)
     }
@@ -135,7 +136,7 @@ impl Chart {
         Self::with_margin((height, RIGHT), x, y, x_name, y_name, label)
     }
 
-    /// A chart of this height that leaves this much room on the right.
+    /// Chart with a given height and right margin.
     pub(crate) fn with_margin(
         (height, margin): (f64, f64),
         x: Axis,
@@ -183,7 +184,7 @@ impl Chart {
         self.height - BOTTOM - self.y.place(value) * (self.height - TOP - BOTTOM)
     }
 
-    /// A line in SVG units.
+    /// Draws a line in SVG units.
     pub(crate) fn line(&mut self, class: &str, x1: f64, y1: f64, x2: f64, y2: f64) {
         let _ = write!(
             self.svg,
@@ -191,7 +192,7 @@ impl Chart {
         );
     }
 
-    /// A curve through points of data; points that are not finite break it.
+    /// Draws a curve through data points; a point that is not finite interrupts the curve.
     pub(crate) fn curve(&mut self, class: &str, points: impl IntoIterator<Item = (f64, f64)>) {
         let mut path = String::new();
         let mut drawing = false;
@@ -212,7 +213,7 @@ impl Chart {
         let _ = write!(self.svg, r#"<path class="{class}" d="{path}"/>"#);
     }
 
-    /// A dot with a text that appears when it is pointed at.
+    /// Draws a dot with a tooltip.
     pub(crate) fn dot(&mut self, class: &str, x: f64, y: f64, radius: f64, hover: &str) {
         if x.is_finite() && y.is_finite() {
             let (x, y) = (self.at_x(x), self.at_y(y));
@@ -224,8 +225,7 @@ impl Chart {
         }
     }
 
-    /// A shape, given as a path around 0, at a place in SVG units, with a text that appears when it is
-    /// pointed at.
+    /// Draws a shape with a tooltip at a place in SVG units; `path` is centred at 0.
     pub(crate) fn shape(&mut self, class: &str, x: f64, y: f64, path: &str, hover: &str) {
         let hover = escape(hover);
         let _ = write!(
@@ -234,7 +234,7 @@ impl Chart {
         );
     }
 
-    /// A filled rectangle between two points of data.
+    /// Draws a filled rectangle between two data points.
     pub(crate) fn bar(
         &mut self,
         class: &str,
@@ -256,7 +256,7 @@ impl Chart {
         );
     }
 
-    /// Text at a place in SVG units.
+    /// Writes text at a place in SVG units.
     pub(crate) fn text(&mut self, class: &str, x: f64, y: f64, anchor: &str, text: &str) {
         let text = escape(text);
         let _ = write!(
@@ -265,14 +265,14 @@ impl Chart {
         );
     }
 
-    /// The finished picture.
+    /// Complete SVG text.
     pub(crate) fn finish(mut self) -> String {
         self.svg.push_str("</svg>");
         self.svg
     }
 }
 
-/// A number as short as an axis wants it.
+/// Short text of a number, for ticks and tooltips.
 pub(crate) fn short(value: f64) -> String {
     let size = value.abs();
     if !value.is_finite() {
@@ -288,7 +288,7 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// Text that is safe inside XML and its attributes.
+/// Text with special characters escaped for XML and its attributes.
 pub(crate) fn escape(text: &str) -> String {
     let mut safe = String::with_capacity(text.len());
     for c in text.chars() {
@@ -297,7 +297,7 @@ pub(crate) fn escape(text: &str) -> String {
             '<' => safe.push_str("&lt;"),
             '>' => safe.push_str("&gt;"),
             '"' => safe.push_str("&quot;"),
-            // Control characters are not XML at all.
+            // Control characters are not allowed in XML.
             c if c.is_control() => safe.push(' '),
             c => safe.push(c),
         }
@@ -310,7 +310,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ticks_are_round_and_inside() {
+    fn ticks_are_round_and_inside_the_axis() {
         assert_eq!(
             Axis::linear(0.0, 1.0).ticks(),
             [0.0, 0.2, 0.4, 0.600_000_000_000_000_1, 0.8, 1.0]
@@ -326,14 +326,14 @@ mod tests {
     }
 
     #[test]
-    fn octaves_have_powers_of_two_among_them() {
+    fn octave_axis_has_ticks_at_powers_of_two() {
         let axis = Axis::octaves(7.5, 130.0);
         assert!((axis.low - 6.75).abs() < 1e-9 && (axis.high - 143.0).abs() < 1e-9);
         assert_eq!(axis.ticks(), [8.0, 16.0, 32.0, 64.0, 128.0]);
-        // Half of the way from 8 to 128 in octaves.
+        // 32 is half-way between 8 and 128 in octaves.
         let half = axis.place(8.0).midpoint(axis.place(128.0));
         assert!((axis.place(32.0) - half).abs() < 1e-12);
-        // Numbers between two powers still get ticks, and far apart ones not too many.
+        // A narrow range still has two ticks, and a wide range has fewer than ten.
         assert_eq!(Axis::octaves(40.0, 50.0).ticks(), [32.0, 64.0]);
         assert_eq!(Axis::octaves(32.0, 32.0).ticks(), [16.0, 32.0, 64.0]);
         assert!(Axis::octaves(0.01, 10_000.0).ticks().len() < 10);
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_short() {
+    fn short_numbers_have_at_most_four_digits() {
         assert_eq!(
             [0.0, 0.2, 1.0, 12.5, 1e-6, 250_000.0].map(short),
             ["0", "0.2", "1", "12.5", "1e-6", "2.5e5"]
@@ -351,7 +351,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_cannot_break_out() {
+    fn labels_are_escaped_for_xml() {
         assert_eq!(escape("<b a=\"&\">\u{7}"), "&lt;b a=&quot;&amp;&quot;&gt; ");
     }
 }

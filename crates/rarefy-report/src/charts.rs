@@ -1,17 +1,17 @@
-//! The charts of the page, one function each.
+//! Charts of the report page, one function for each.
 
 use crate::chart::{Axis, Chart, short};
 use crate::{HistoryPoint, Latent};
 
-/// KL divergence of one latent, in nats; infinite at the ends.
+/// KL penalty of one latent, in nats; infinite at 0 and 1.
 fn penalty(rho: f64, rho_hat: f64) -> f64 {
     rho * (rho / rho_hat).ln() + (1.0 - rho) * ((1.0 - rho) / (1.0 - rho_hat)).ln()
 }
 
-/// The penalty of one latent against its mean activation, with the minimum and marks on it.
+/// Chart of the KL penalty of one latent against its mean activation, with the minimum and marks.
 fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     const POINTS: usize = 400;
-    // High enough to show that both ends rise, low enough to show the valley.
+    // The chart is high enough to show both rising ends and low enough to show the minimum.
     let top = 1.15
         * penalty(rho, 0.5)
             .max(penalty(rho, rho / 8.0))
@@ -27,9 +27,9 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
         "Omega (nats)",
         &label,
     );
-    // Closer together at the ends, where the curve is steep.
+    // Points are closer together at both ends, where the curve is steep.
     let sample = |i: usize| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / POINTS as f64).cos();
-    // Both ends rise to infinity, but so late that only points this close to them show it.
+    // The curve rises to infinity so late that only points very close to 0 and 1 show it.
     let left = (8..=1200).map(|quarter| 10f64.powf(-f64::from(quarter) / 4.0));
     let right = (8..=60).map(|quarter| 1.0 - 10f64.powf(-f64::from(quarter) / 4.0));
     let mut places: Vec<f64> = left.chain((1..POINTS).map(sample)).chain(right).collect();
@@ -56,7 +56,7 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     let (x, y) = (chart.at_x(rho), chart.at_y(0.0));
     chart.line("target", x, chart.at_y(top), x, y);
     chart.dot("minimum", rho, 0.0, 5.0, "minimum: 0 at rho_hat = rho");
-    // At the upper end of the dashed line the curve is far away.
+    // The note stands at the upper end of the dashed line, far from the curve.
     let top_of_note = chart.at_y(top) + 14.0;
     let (anchor, shift) = if rho < 0.6 {
         ("start", 10.0)
@@ -74,13 +74,14 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
     chart
 }
 
-/// The lecture's "let us plot it and check" as an SVG file of its own, on its own background.
+/// Plot of the KL penalty against the mean activation, as a complete SVG file.
 ///
 /// ```text
 /// Omega(rho_hat) = rho ln(rho / rho_hat) + (1 - rho) ln((1 - rho) / (1 - rho_hat))
 /// ```
 ///
-/// `marks` are mean activations of trained latents, drawn on the curve.
+/// The lecture asks to plot the penalty and check its minimum. `marks` are mean activations of trained
+/// latents, drawn on the curve.
 ///
 /// # Example
 /// ```
@@ -96,12 +97,12 @@ pub fn penalty_plot(rho: f64, marks: &[f64]) -> String {
     svg.replacen("</title>", &format!("</title>{STYLE}"), 1)
 }
 
-/// As [`penalty_plot`], in the page's own colours.
+/// Penalty chart for the report page, in the page's colours; see [`penalty_plot`].
 pub(crate) fn penalty_curve(rho: f64, marks: &[f64]) -> String {
     penalty_chart(rho, marks).finish()
 }
 
-/// The parts of the objective over the steps, on a logarithmic axis.
+/// Chart of the objective's terms over the steps, on a logarithmic axis.
 pub(crate) fn history(points: &[HistoryPoint]) -> String {
     type Part = (&'static str, &'static str, fn(&HistoryPoint) -> f64);
     const PARTS: [Part; 5] = [
@@ -116,7 +117,7 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         .iter()
         .filter(|(_, _, of)| points.iter().map(of).any(|v| positive(&v)))
         .collect();
-    // A total of one part is that part, and would hide it.
+    // With a single term, the curve of the total would cover the term's curve.
     if used.len() == 2 {
         used.remove(0);
     }
@@ -127,7 +128,7 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
     };
     let low = values().fold(f64::INFINITY, f64::min);
     let high = values().fold(0.0, f64::max);
-    // A penalty that reaches zero would stretch the axis over many empty decades.
+    // A penalty that falls to zero would stretch the axis over many empty decades.
     let y = Axis::logarithmic(low.max(high * 1e-6), high);
     let x = Axis::linear(
         points.first().map_or(0.0, |p| p.step as f64),
@@ -138,7 +139,7 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         y,
         "step",
         "value (log)",
-        "Parts of the objective over the steps of training",
+        "Terms of the objective over the steps of training",
     );
     for (_, class, of) in &used {
         let shown = points
@@ -147,7 +148,7 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
             .map(|(x, v)| (x, if v >= y.low { v } else { f64::NAN }));
         chart.curve(&format!("series {class}"), thin(shown.collect()));
     }
-    // Names stand at the right end of their curves, moved apart where they would overlap.
+    // Names stand at the right ends of their curves and are moved apart if they would overlap.
     let last = points.last().copied().unwrap_or_default();
     let mut names: Vec<(f64, &str, &str)> = used
         .iter()
@@ -169,11 +170,11 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
     chart.finish()
 }
 
-/// One number over the steps, from 0 up.
+/// Chart of one number over the steps, on an axis from 0.
 pub(crate) fn over_steps(points: &[(usize, f64)], y_name: &str, label: &str) -> String {
     let highest = points.iter().map(|p| p.1).filter(|v| v.is_finite());
     let highest = highest.fold(0.0, f64::max);
-    // All zeros lie on the axis, not in the middle between -1 and 1.
+    // A curve of zeros lies on the axis, not in the middle between -1 and 1.
     let y = Axis::linear(0.0, if highest > 0.0 { 1.1 * highest } else { 1.0 });
     let x = Axis::linear(
         points.first().map_or(0.0, |p| p.0 as f64),
@@ -185,10 +186,9 @@ pub(crate) fn over_steps(points: &[(usize, f64)], y_name: &str, label: &str) -> 
     chart.finish()
 }
 
-/// Latents by how often they are active, on a logarithmic axis; those that never are have no place
-/// on it.
+/// Histogram of the latents' firing rates on a logarithmic axis; silent latents are left out.
 pub(crate) fn densities(latents: &[Latent]) -> String {
-    /// Bins to a power of ten.
+    /// Number of bins in a power of ten.
     const FINE: f64 = 8.0;
     let logs = || {
         latents
@@ -208,9 +208,9 @@ pub(crate) fn densities(latents: &[Latent]) -> String {
         220.0,
         Axis::linear(low, 0.0),
         Axis::linear(0.0, 1.05 * most),
-        "log10 of the share of rows on which it is active",
+        "log10 of the firing rate (share of rows)",
         "latents",
-        "Histogram of how often latents are active",
+        "Histogram of firing rates",
     );
     for (bin, &count) in counts.iter().enumerate().filter(|(_, count)| **count > 0) {
         let (left, right) = (low + bin as f64 / FINE, low + (bin + 1) as f64 / FINE);
@@ -229,7 +229,7 @@ pub(crate) fn densities(latents: &[Latent]) -> String {
     chart.finish()
 }
 
-/// At most some hundred points of a long curve, the last one always.
+/// Thins a long curve to at most 601 points, always with the last one.
 fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
     const MOST: usize = 600;
     let every = points.len().div_ceil(MOST).max(1);
@@ -242,7 +242,7 @@ fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
         .collect()
 }
 
-/// Every latent's mean activation in rising order, against the target and bands of 10 and 30 %.
+/// Chart of the latents' mean activations in rising order, with the target and bands of 10 and 30 %.
 pub(crate) fn rho_hat(rho: f64, latents: &[Latent]) -> String {
     let mut order: Vec<usize> = (0..latents.len()).collect();
     order.sort_by(|&a, &b| latents[a].rho_hat.total_cmp(&latents[b].rho_hat));
@@ -258,7 +258,7 @@ pub(crate) fn rho_hat(rho: f64, latents: &[Latent]) -> String {
         y,
         "latents, in rising order",
         "rho_hat",
-        "Mean activation of every latent against the target",
+        "Mean activation of each latent, with the target",
     );
     chart.bar(
         "band wide",
@@ -299,7 +299,7 @@ pub(crate) fn rho_hat(rho: f64, latents: &[Latent]) -> String {
     chart.finish()
 }
 
-/// Counts over equal bins of [0, 1]; with `logarithmic`, an empty bin is no bar.
+/// Histogram of counts in equal bins of [0, 1], with a linear or logarithmic count axis.
 pub(crate) fn histogram(
     counts: &[u64],
     logarithmic: bool,
@@ -320,7 +320,7 @@ pub(crate) fn histogram(
             (bin + 1) as f64 / counts.len() as f64,
         );
         let hover = format!("{} to {}: {count}", short(left), short(right));
-        // In a logarithmic chart a single count still wants a visible bar.
+        // In a logarithmic chart a single count needs a visible bar too.
         let top = if logarithmic {
             (count as f64).max(1.15)
         } else {
@@ -331,7 +331,7 @@ pub(crate) fn histogram(
     chart.finish()
 }
 
-/// Counts of values over 50 equal bins of [0, 1].
+/// Counts of values in 50 equal bins of [0, 1].
 pub(crate) fn bins(values: impl Iterator<Item = f64>) -> Vec<u64> {
     let mut counts = vec![0; 50];
     for value in values.filter(|v| v.is_finite()) {
@@ -345,7 +345,7 @@ pub(crate) mod tests {
     use super::*;
 
     #[test]
-    fn a_total_is_drawn_beside_its_parts_if_there_are_some() {
+    fn total_is_drawn_only_with_two_or_more_terms() {
         let point = |auxiliary| HistoryPoint {
             step: 1,
             total: 2.0 + auxiliary,
@@ -361,7 +361,7 @@ pub(crate) mod tests {
         assert_eq!(names(0.5), [true, true, true]);
     }
 
-    /// Every tag is closed in order, and attributes are quoted.
+    /// True if tags are closed in order and attributes are quoted.
     pub(crate) fn well_formed(xml: &str) -> bool {
         let mut open = Vec::new();
         for tag in xml.split('<').skip(1) {
@@ -388,7 +388,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_penalty_is_zero_at_the_target_and_nowhere_else() {
+    fn penalty_is_zero_only_at_the_target() {
         assert_eq!(penalty(0.2, 0.2), 0.0);
         assert!((penalty(0.2, 0.5) - 0.192_745).abs() < 1e-6);
         assert!(
@@ -400,7 +400,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn pictures_are_well_formed_whatever_the_numbers() {
+    fn charts_of_odd_numbers_are_well_formed() {
         let odd = HistoryPoint {
             step: 2,
             total: f64::NAN,

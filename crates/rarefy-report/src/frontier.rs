@@ -1,41 +1,40 @@
-//! The frontier: how much of the data architectures explain, against how many latents they use.
+//! Frontier plot: explained variance of architectures against L0.
 
 use std::fmt::Write;
 
 use crate::chart::{Axis, Chart, WIDTH, escape, short};
 
-/// What one architecture reaches at each of its settings.
+/// Results of one architecture at several settings.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FrontierLine {
-    /// Name beside the line.
+    /// Name of the architecture, written beside the line.
     pub name: String,
-    /// In any order.
+    /// Trained models, in any order.
     pub points: Vec<FrontierPoint>,
 }
 
-/// A trained model.
+/// Result of one trained model.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct FrontierPoint {
-    /// What it was trained with, as a phrase.
+    /// Setting of the training as a phrase, such as `k 8`.
     pub setting: String,
     /// Mean number of active latents in a row.
     pub l0: f64,
-    /// Share of the variance that it explains.
+    /// Explained variance as a share.
     pub explained_variance: f64,
 }
 
 impl FrontierLine {
-    /// The explained variance at an L0, on straight lines between the points over log L0; none
-    /// outside of them.
+    /// Explained variance at an L0, interpolated linearly in log L0; `None` outside of the points.
     ///
     /// ```text
-    /// ev(l) = ev_a + (ev_b - ev_a) ln(l / l_a) / ln(l_b / l_a)     l_a <= l <= l_b, next to each other
+    /// ev(l) = ev_a + (ev_b - ev_a) ln(l / l_a) / ln(l_b / l_a)     l_a <= l <= l_b, adjacent
     /// ```
     ///
-    /// Of points with the same L0 the best counts; those with none have no place.
+    /// Of points with equal L0 the best counts. Points with L0 = 0 are ignored.
     ///
     /// # Units
-    /// `l0` in latents a row; the answer is a share, 1 for everything.
+    /// `l0` is in latents a row; the result is a share, at most 1.
     ///
     /// # Example
     /// ```
@@ -57,7 +56,7 @@ impl FrontierLine {
         Some(low.1 + share * (high.1 - low.1))
     }
 
-    /// (L0, explained variance) by rising L0, each L0 once.
+    /// Points (L0, explained variance) by rising L0, each L0 once.
     fn in_order(&self) -> Vec<(f64, f64)> {
         let all = self.points.iter().map(|p| (p.l0, p.explained_variance));
         let mut points: Vec<_> = all
@@ -70,13 +69,13 @@ impl FrontierLine {
 }
 
 const HEIGHT: f64 = 400.0;
-/// Room for the names.
+/// Width of the margin with the names.
 const MARGIN: f64 = 152.0;
-/// From one name to the next.
+/// Distance between two names.
 const SPACING: f64 = 17.0;
 
-/// Colours on a light and on a dark ground, each with a contrast of 3 to 1 or more. Names stand beside
-/// the lines and every line has a mark of its own, so nothing is told by colour alone.
+/// Colours for a light and a dark background, each with a contrast of at least 3 to 1. Lines also differ
+/// by name and mark, so that nobody depends on colours.
 const COLOURS: [(&str, &str); 8] = [
     ("#0a63a8", "#7fb0ee"),
     ("#c04a10", "#f0935f"),
@@ -90,7 +89,8 @@ const COLOURS: [(&str, &str); 8] = [
 const LIGHT: [&str; 3] = ["#ffffff", "#e7e5e0", "#5c5a55"];
 const DARK: [&str; 3] = ["#1b1a18", "#36342f", "#a8a49b"];
 
-/// Marks around 0: circle, square, triangle, diamond, triangle on its tip, cross, plus, hourglass.
+/// Paths of the marks, centred at 0: circle, square, triangle, diamond, inverted triangle, cross, plus,
+/// hourglass.
 const SHAPES: [&str; 8] = [
     "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0-8 0z",
     "M-3.6-3.6h7.2v7.2h-7.2z",
@@ -103,18 +103,17 @@ const SHAPES: [&str; 8] = [
 ];
 const DASHES: [&str; 3] = ["none", "8 3", "2 3"];
 
-/// Colour, shape and dash of a line: no two of the first 64 share both colour and shape.
+/// Colour, shape and dash of a line; the first 64 lines differ in colour or shape.
 fn look(line: usize) -> (usize, usize, usize) {
     let colours = COLOURS.len();
     let shape = (line + line / colours) % SHAPES.len();
     (line % colours, shape, line % DASHES.len())
 }
 
-/// Explained variance against L0 as an SVG file of its own, a line for each architecture; for light
-/// and dark screens.
+/// Plot of explained variance against L0, one line for each architecture, as a complete SVG file.
 ///
-/// Both are what they are on rows that no model was trained on. `at` is the L0 that a line across the
-/// chart marks.
+/// Both numbers are meant for held-out rows. The chart marks the L0 `at` with a dashed line, and has
+/// colours for light and dark screens.
 ///
 /// # Example
 /// ```
@@ -155,7 +154,7 @@ pub fn frontier_plot(lines: &[FrontierLine], at: f64) -> String {
     chart.finish().replacen(&title, &styled, 1)
 }
 
-/// Axes that hold every point. What explains less than nothing lies on the lower edge.
+/// Axes that contain all points. Points with negative explained variance are drawn on the lower edge.
 fn axes(lines: &[FrontierLine]) -> (Axis, Axis) {
     let points = || lines.iter().flat_map(FrontierLine::in_order);
     let x = Axis::octaves(
@@ -186,7 +185,7 @@ fn draw(chart: &mut Chart, class: &str, index: usize, line: &FrontierLine) {
     }
 }
 
-/// Names beside the ends of their lines, moved apart where they would overlap.
+/// Writes the names beside the ends of their lines, moved apart if they would overlap.
 fn name(chart: &mut Chart, lines: &[FrontierLine]) {
     let end = |(index, line): (usize, &FrontierLine)| {
         let (l0, ev) = *line.in_order().last()?;
@@ -205,8 +204,8 @@ fn name(chart: &mut Chart, lines: &[FrontierLine]) {
     }
 }
 
-/// Places from top to bottom as near to those wanted as they come without touching: pushed down where
-/// they are too close, and back up from the lower edge.
+/// Moves places apart to a distance of at least [`SPACING`]: down if two are too close, then up from the
+/// lower edge.
 fn apart(wanted: &[f64]) -> Vec<f64> {
     let mut places: Vec<f64> = Vec::new();
     for &place in wanted {
@@ -223,8 +222,8 @@ fn apart(wanted: &[f64]) -> Vec<f64> {
     places
 }
 
-/// Colours by class for both kinds of screen. Plain rules first: what reads no media query draws the
-/// light picture.
+/// CSS rules by class for light and dark screens. The light rules come first, for viewers without media
+/// queries.
 fn style(lines: usize) -> String {
     let mut rules = String::from(
         ".chart{font:13px system-ui,sans-serif}.note{font-weight:600}.series{fill:none;stroke-width:2}\
@@ -279,8 +278,8 @@ mod tests {
     }
 
     #[test]
-    fn between_points_it_is_straight_over_octaves() {
-        // A line that falls, out of order, with a point that fires nothing and one that is beaten.
+    fn line_is_interpolated_in_log_l0() {
+        // Points out of order, with L0 = 0, and with two results at one L0.
         let points = [
             (64.0, 0.5),
             (4.0, 0.25),
@@ -310,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_well_formed_whatever_the_numbers() {
+    fn plots_of_odd_numbers_are_well_formed() {
         let odd = line(
             "<odd> & \"x\"",
             &[
@@ -335,15 +334,15 @@ mod tests {
         }
     }
 
-    /// Where it lies is worked by hand: 8 and 32 are two octaves apart, the axis has room of 0.9 and 1.1.
+    /// Positions by hand: 8 and 32 are two octaves apart; the axis reaches from 0.9 times 8 to 1.1 times 32.
     #[test]
-    fn points_lie_where_they_belong() {
+    fn points_are_drawn_at_the_positions_by_hand() {
         let svg = frontier_plot(&[line("topk", &[(32.0, 1.0), (8.0, 0.5)])], 16.0);
         let along = |l0: f64| {
             let share = (l0 / 7.2).ln() / (35.2f64 / 7.2).ln();
             56.0 + share * (640.0 - 152.0 - 56.0)
         };
-        // From 0.475 to 1.025 over 328 units of height, 28 from the top.
+        // The axis from 0.475 to 1.025 has a height of 328 units, 28 below the top.
         let up = |ev: f64| 28.0 + 328.0 * (1.025 - ev) / 0.55;
         for (l0, ev) in [(8.0, 0.5), (32.0, 1.0)] {
             let place = format!("translate({:.1} {:.1})", along(l0), up(ev));
@@ -357,12 +356,12 @@ mod tests {
             svg.contains("topk, k 8: L0 32, explained variance 1<"),
             "{svg}"
         );
-        // An L0 beyond the chart is marked nowhere.
+        // An L0 outside of the chart is not marked.
         assert!(!frontier_plot(&[line("x", &[(8.0, 0.5)])], 900.0).contains(r#"class="target""#));
     }
 
     #[test]
-    fn names_do_not_touch() {
+    fn names_keep_their_distance() {
         for at in [30.0, 200.0, 399.0] {
             let places = apart(&[at; 12]);
             for pair in places.windows(2) {
@@ -378,9 +377,9 @@ mod tests {
         }
     }
 
-    /// The contrast of the accessibility guidelines (WCAG 2.2), from relative luminances.
+    /// Contrast of the accessibility guidelines (WCAG 2.2), from relative luminances.
     #[test]
-    fn every_line_is_seen_on_both_grounds_and_no_two_look_alike() {
+    fn lines_have_contrast_and_differ_in_colour_or_shape() {
         let luminance = |colour: &str| -> f64 {
             let channel = |at: usize| {
                 let value = u8::from_str_radix(&colour[at..at + 2], 16).unwrap();
@@ -402,7 +401,7 @@ mod tests {
             assert!(contrast(light, LIGHT[0]) >= 3.0, "{light}");
             assert!(contrast(dark, DARK[0]) >= 3.0, "{dark}");
         }
-        // Text wants more.
+        // Text needs a higher contrast.
         assert!(contrast(LIGHT[2], LIGHT[0]) >= 4.5 && contrast(DARK[2], DARK[0]) >= 4.5);
         let mut looks: Vec<_> = (0..64).map(look).map(|(c, s, _)| (c, s)).collect();
         looks.sort_unstable();

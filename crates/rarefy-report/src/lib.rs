@@ -1,8 +1,8 @@
-//! Pictures and pages from plain run records.
+//! HTML reports and SVG charts from plain run records.
 //!
-//! Knows nothing of training and does not depend on the library: the program fills in a
-//! [`Report`], [`render`] makes one HTML file of it that needs no network; [`penalty_plot`] draws the
-//! lecture's curve and [`frontier_plot`] architectures side by side, as SVG files of their own.
+//! The crate does not depend on the library or on training. The program fills a [`Report`], and
+//! [`render`] turns the report into one HTML file that needs no network. [`penalty_plot`] draws the KL
+//! penalty and [`frontier_plot`] compares architectures, each as an SVG file.
 #![forbid(unsafe_code)]
 
 mod chart;
@@ -17,46 +17,46 @@ pub use charts::penalty_plot;
 pub use frontier::{FrontierLine, FrontierPoint, frontier_plot};
 pub use page::render;
 
-/// Everything that the page shows; empty parts vanish.
+/// Content of the report page; the page leaves out empty parts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Report {
-    /// Headline.
+    /// Title of the page.
     pub title: String,
-    /// One line under it: data, architecture, sizes.
+    /// Line below the title: data, architecture, sizes.
     pub subtitle: String,
-    /// Headline figures as (name, value, remark).
+    /// Main results as (name, value, remark).
     pub summary: Vec<(String, String, String)>,
-    /// What the reader should know first.
+    /// Warnings and notes at the top of the page.
     pub notes: Vec<String>,
-    /// The objective by part after every recorded step.
+    /// Objective with its terms at each recorded step.
     pub history: Vec<HistoryPoint>,
-    /// The target mean activation, if the architecture has one.
+    /// Target mean activation, if the architecture has one.
     pub rho: Option<f64>,
-    /// Whether latents are selected, so that most are 0 in a row and the others may be large; if not,
-    /// they lie in [0, 1].
+    /// True for sparse latents: most are 0 in a row, and active ones have any size. False for dense
+    /// latents in [0, 1].
     pub selected: bool,
-    /// Names of a crosscoder's inputs; of other models none.
+    /// Names of a crosscoder's inputs; empty for other models.
     pub inputs: Vec<String>,
-    /// One entry a latent.
+    /// Statistics of each latent.
     pub latents: Vec<Latent>,
-    /// Counts of activations over equal bins of [0, 1].
+    /// Histogram of activations, counts in equal bins of [0, 1].
     pub activation_histogram: Vec<u64>,
-    /// Counts of rows over equal bins of population sparsity in [0, 1].
+    /// Histogram of the rows' population sparsity, counts in equal bins of [0, 1].
     pub population_histogram: Vec<u64>,
-    /// The input that each latent answers to most, as images.
+    /// Input of norm 1 with the largest activation, as an image for each latent.
     pub filters: Option<Images>,
-    /// Inputs and what the model makes of them.
+    /// Some inputs with their reconstructions.
     pub reconstructions: Option<Reconstructions>,
-    /// The resolved configuration.
+    /// Text of the configuration with all defaults filled in.
     pub config: String,
 }
 
-/// The objective by part.
+/// Objective with its terms at one step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct HistoryPoint {
-    /// Optimiser step.
+    /// Optimiser step, from 1.
     pub step: usize,
-    /// The objective.
+    /// Sum of all terms.
     pub total: f64,
     /// Reconstruction loss.
     pub reconstruction: f64,
@@ -64,51 +64,51 @@ pub struct HistoryPoint {
     pub penalty: f64,
     /// Weight decay with its coefficient.
     pub weight_decay: f64,
-    /// Loss of the dead latents with its coefficient.
+    /// Auxiliary loss of the dead latents with its coefficient.
     pub auxiliary: f64,
-    /// Explained share of the variance, if training knows it.
+    /// Explained variance as a share, if training computes it.
     pub explained_variance: Option<f64>,
-    /// Mean number of active latents in a row, if they are selected.
+    /// Mean number of active latents in a row, for sparse latents.
     pub l0: Option<f64>,
-    /// Share of dead latents, if training counts them.
+    /// Share of dead latents, if training counts dead latents.
     pub dead_fraction: Option<f64>,
 }
 
-/// One latent over all rows.
+/// Statistics of one latent over all rows.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Latent {
     /// Mean activation.
     pub rho_hat: f64,
-    /// Share of rows on which it is active: selected, or above 0.5.
+    /// Share of rows with the latent active: not 0 for sparse latents, above 0.5 for dense ones.
     pub firing_rate: f64,
-    /// Variance over rows.
+    /// Variance of the activation over rows.
     pub variance: f64,
-    /// Hoyer sparsity over rows.
+    /// Hoyer sparsity of the activation over rows.
     pub lifetime_sparsity: f64,
-    /// alive, dead, always on or collapsed.
+    /// Status of the latent: `alive`, `dead`, `always on` or `collapsed`.
     pub status: String,
-    /// Of a crosscoder: which share of its decoder row's length, part by part, writes each input.
+    /// Crosscoder: share of each input in the decoder row's norms, part by part.
     pub shares: Vec<f64>,
-    /// Labels of the rows on which it is most active, with the activation, strongest first.
+    /// Labels of the rows with the largest activations, with these activations, largest first.
     pub top: Vec<(String, f32)>,
 }
 
-/// Grey images of one size.
+/// Grey images of equal size.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Images {
-    /// Pixels from top to bottom.
+    /// Height in pixels.
     pub height: usize,
-    /// Pixels from left to right.
+    /// Width in pixels.
     pub width: usize,
-    /// Row-major pixels of each image.
+    /// Pixels of each image, row by row.
     pub pixels: Vec<Vec<f32>>,
 }
 
-/// Inputs beside outputs.
+/// Inputs and reconstructions as images.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Reconstructions {
-    /// What went in.
+    /// Images of the inputs.
     pub inputs: Images,
-    /// What came out, in the same order.
+    /// Images of the reconstructions, in the order of the inputs.
     pub outputs: Images,
 }

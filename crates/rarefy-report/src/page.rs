@@ -1,4 +1,4 @@
-//! The page: one HTML file with everything in it.
+//! Report page: one self-contained HTML file.
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
@@ -13,8 +13,10 @@ use latents::{left_out, shown};
 const CSS: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
 
-/// Renders a report as one self-contained HTML page: no network, light and dark, readable on a
-/// phone and without scripts.
+/// Renders a report as one self-contained HTML page.
+///
+/// The page needs no network, has a light and a dark theme, and is readable on a phone and without
+/// scripts.
 ///
 /// # Example
 /// ```
@@ -72,21 +74,17 @@ struct Section {
 
 fn sections(report: &Report) -> Vec<Section> {
     let all = [
-        ("filters", "What each latent looks for", filters(report)),
+        ("filters", "Filters of the latents", filters(report)),
         (
             "reconstructions",
             "Inputs and reconstructions",
             reconstructions(report),
         ),
-        (
-            "objective",
-            "The objective while training",
-            objective(report),
-        ),
-        ("penalty", "The sparsity penalty", penalty(report)),
-        ("activity", "How active the latents are", activity(report)),
-        ("inputs", "Whose latents they are", latents::inputs(report)),
-        ("latents", "Every latent", latents::table(report)),
+        ("objective", "Objective during training", objective(report)),
+        ("penalty", "Sparsity penalty", penalty(report)),
+        ("activity", "Activity of the latents", activity(report)),
+        ("inputs", "Latents by input", latents::inputs(report)),
+        ("latents", "All latents", latents::table(report)),
         ("configuration", "Configuration", configuration(report)),
     ];
     all.into_iter()
@@ -108,7 +106,7 @@ fn shape(images: &Images) -> String {
     format!("--shape:{}/{}", images.width.max(1), images.height.max(1))
 }
 
-/// Few tiles can be large; hundreds must still be taken in at a glance.
+/// Width of a tile: large for few tiles, small for hundreds.
 fn tile(count: usize) -> &'static str {
     if count <= 100 { "4.6rem" } else { "3.2rem" }
 }
@@ -124,8 +122,8 @@ fn filters(report: &Report) -> Option<Markup> {
     (!uris.is_empty()).then(|| {
         html! {
             p {
-                "One tile a latent: the input of length 1 to which it answers most. Bright pixels excite it, dark ones "
-                "inhibit it, middle grey does not matter. Each tile is scaled by its own largest weight."
+                "Each tile shows the input of norm 1 with the largest activation of one latent. Bright pixels raise the "
+                "activation, dark pixels lower it, middle grey has no effect. Each tile is scaled by its largest weight."
             }
             (left_out(all.pixels.len()))
             ul .tiles style={ (shape(&images)) ";--tile:" (tile(uris.len())) } {
@@ -143,10 +141,10 @@ fn reconstructions(report: &Report) -> Option<Markup> {
     let outputs = data_uris(&pairs.outputs, Scale::Range);
     (!inputs.is_empty()).then(|| {
         html! {
-            p { "Above what went in, below what came out of the latents again." }
+            p { "Top: input. Bottom: reconstruction." }
             ul .pairs style=(shape(&pairs.inputs)) {
                 @for (input, output) in inputs.iter().zip(&outputs) {
-                    li { img src=(input) alt="input"; img src=(output) alt="its reconstruction"; }
+                    li { img src=(input) alt="input"; img src=(output) alt="reconstruction"; }
                 }
             }
         }
@@ -154,8 +152,8 @@ fn reconstructions(report: &Report) -> Option<Markup> {
 }
 
 fn objective(report: &Report) -> Option<Markup> {
-    let caption = "The total is what the optimiser lowers; the others are its parts with their coefficients. \
-                   A penalty that first falls fast and then creeps up is the reconstruction taking back what it can afford.";
+    let caption = "The optimiser minimises the total, the sum of the terms with their coefficients. \
+                   A penalty often falls fast at first and then rises slowly, because this lowers the reconstruction loss.";
     if report.history.is_empty() {
         return None;
     }
@@ -168,24 +166,24 @@ fn objective(report: &Report) -> Option<Markup> {
     };
     let explained = over(|p| p.explained_variance.map(|e| 100.0 * e));
     let (l0, dead) = (over(|p| p.l0), over(|p| p.dead_fraction.map(|d| 100.0 * d)));
-    // TopK keeps k of every row: a level line says nothing.
+    // TopK keeps k latents of each row: a constant L0 needs no chart.
     let varies = l0.iter().any(|(_, value)| (value - l0[0].1).abs() > 1e-6);
     Some(html! {
         (figure(charts::history(&report.history),
-            "The total is what the optimiser lowers: the reconstruction, and the loss by which dead latents learn to \
-             explain what the others leave. There is none of it while no latent is dead."))
+            "The optimiser minimises the total: the reconstruction loss plus other terms. The auxiliary loss trains dead \
+             latents on the residual; it is zero while no latent is dead."))
         div .pair {
             @if !explained.is_empty() {
-                (figure(charts::over_steps(&explained, "explained variance, %", "Explained share of the variance over the steps of training"),
-                    "Of each batch, against the variance of all rows."))
+                (figure(charts::over_steps(&explained, "explained variance, %", "Explained variance over the steps of training"),
+                    "Explained variance of each batch, relative to the variance of all rows."))
             }
             @if varies {
                 (figure(charts::over_steps(&l0, "L0", "Active latents in a row over the steps of training"),
-                    "Latents that a row of the batch keeps, on average. Below k where a row has fewer positive ones."))
+                    "Mean number of active latents in a row of the batch. TopK can be below k if a row has fewer positive pre-activations."))
             }
             @if !dead.is_empty() {
                 (figure(charts::over_steps(&dead, "dead latents, %", "Share of dead latents over the steps of training"),
-                    "Latents that no row has kept for dead_after rows."))
+                    "Latents that were silent for the last dead_after rows."))
             }
         }
     })
@@ -197,17 +195,17 @@ fn penalty(report: &Report) -> Option<Markup> {
     Some(html! {
         div .pair {
             (figure(charts::penalty_curve(rho, &marks),
-                "What one latent pays for a mean activation of rho_hat. The curve touches 0 only where rho_hat = rho; \
-                 dots are the trained latents."))
+                "Penalty of one latent with mean activation rho_hat. The minimum is 0 at rho_hat = rho; dots are the \
+                 trained latents."))
             (figure(charts::rho_hat(rho, &report.latents),
-                "The penalty is a soft constraint: latents end near rho, not on it. The bands are 10 and 30 % either side."))
+                "The penalty is a soft constraint: latents end near rho, not exactly at rho. The bands are 10 and 30 % around rho."))
         }
     })
 }
 
-const LIFETIME: &str = "Hoyer sparsity of each latent over the rows: 0 for a constant, 1 for a latent that knows a single row.";
+const LIFETIME: &str = "Hoyer sparsity of each latent over the rows: 0 for a constant latent, 1 for a latent that is active on a single row.";
 const POPULATION: &str =
-    "Hoyer sparsity of each row over the latents: 1 means that one latent says it all.";
+    "Hoyer sparsity of each row over the latents: 1 for a row with a single active latent.";
 
 fn activity(report: &Report) -> Option<Markup> {
     if report.latents.is_empty() {
@@ -218,8 +216,8 @@ fn activity(report: &Report) -> Option<Markup> {
         return Some(html! {
             div .pair {
                 (figure(charts::densities(&report.latents),
-                    "How often a latent is active. Those on the right fire on most rows and say little; those far on the left \
-                     know a few rows."))
+                    "Firing rates of the latents. Latents on the right are active on most rows and carry little information; \
+                     latents on the left are active on few rows."))
                 (figure(charts::histogram(&of(|l| l.lifetime_sparsity), false, "lifetime sparsity", "latents", "Histogram of lifetime sparsity"),
                     LIFETIME))
                 (figure(charts::histogram(&report.population_histogram, false, "population sparsity", "rows", "Histogram of population sparsity"),
@@ -229,14 +227,14 @@ fn activity(report: &Report) -> Option<Markup> {
     }
     Some(html! {
         p {
-            "A low mean is not yet sparse: a latent that always answers rho costs no penalty and says nothing. "
-            "Sparse means near 0 on most rows and near 1 on a few, which the mean cannot show and these can."
+            "A low mean does not imply sparse latents: a latent that is always equal to rho has no penalty and carries no "
+            "information. A sparse latent is near 0 on most rows and near 1 on a few. These histograms show the difference."
         }
         div .pair {
             (figure(charts::histogram(&report.activation_histogram, true, "activation", "count (log)", "Histogram of all activations"),
-                "All activations of all latents. Two heaps, one at each end, is what sparse latents look like."))
+                "Activations of all latents on all rows. Sparse latents give two peaks, one at each end."))
             (figure(charts::histogram(&of(|l| l.firing_rate), false, "share of rows above 0.5", "latents", "Histogram of firing rates"),
-                "How often a latent fires: the share of rows on which it is above 0.5."))
+                "Firing rates of the latents: share of rows with an activation above 0.5."))
             (figure(charts::histogram(&of(|l| l.lifetime_sparsity), false, "lifetime sparsity", "latents", "Histogram of lifetime sparsity"),
                 LIFETIME))
             (figure(charts::histogram(&report.population_histogram, false, "population sparsity", "rows", "Histogram of population sparsity"),
@@ -247,7 +245,7 @@ fn activity(report: &Report) -> Option<Markup> {
 
 fn configuration(report: &Report) -> Option<Markup> {
     (!report.config.is_empty()).then(|| {
-        html! { details { summary { "every value, as resolved" } pre { (report.config) } } }
+        html! { details { summary { "all settings, with defaults filled in" } pre { (report.config) } } }
     })
 }
 
@@ -299,7 +297,7 @@ mod tests {
     }
 
     #[test]
-    fn the_page_holds_every_section_and_needs_no_network() {
+    fn page_has_all_sections_and_needs_no_network() {
         let page = render(&full());
         for id in [
             "filters",
@@ -323,18 +321,18 @@ mod tests {
         }
     }
 
-    /// Selected latents have charts of their own, and no word of rho.
+    /// A page of sparse latents has other charts and does not mention rho.
     #[test]
-    fn selected_latents_have_their_own_words() {
+    fn page_of_sparse_latents_does_not_mention_rho() {
         let page = render(&Report {
             selected: true,
             rho: None,
             ..full()
         });
         for words in [
-            "Explained share of the variance",
+            "Explained variance over",
             "Share of dead latents",
-            "active on none",
+            "active on no row",
         ] {
             assert!(page.contains(words), "{words}");
         }
@@ -344,9 +342,9 @@ mod tests {
         assert!(!render(&full()).contains("Share of dead latents"));
     }
 
-    /// A level line of L0 says nothing; one that moves is drawn.
+    /// A constant L0 has no chart; a varying L0 has one.
     #[test]
-    fn active_latents_are_drawn_where_they_vary() {
+    fn l0_is_drawn_only_if_it_varies() {
         let point = |step, l0| HistoryPoint {
             step,
             l0: Some(l0),
@@ -363,9 +361,9 @@ mod tests {
         assert!(!page(8.0).contains(chart) && page(7.5).contains(chart));
     }
 
-    /// A crosscoder's latents say which input they write; other models have no such part.
+    /// A crosscoder's page shows the share of each input; pages of other models do not.
     #[test]
-    fn a_crosscoder_shows_whose_latents_are() {
+    fn page_of_a_crosscoder_shows_latents_by_input() {
         let of = |inputs: &[&str], shares: &[f64]| {
             let latent = Latent {
                 shares: shares.to_vec(),
@@ -381,19 +379,19 @@ mod tests {
         for words in [
             "writes base",
             "<td>75.0 %</td>",
-            "what only chat has",
+            "Right: latents of chat only.",
             "id=\"inputs\"",
         ] {
             assert!(two.contains(words), "{words}");
         }
         let three = of(&["a", "b", "c"], &[0.5, 0.25, 0.25]);
-        assert_eq!(three.matches("<figcaption>On the right").count(), 3);
+        assert_eq!(three.matches("<figcaption>Right:").count(), 3);
         assert!(!of(&[], &[]).contains("id=\"inputs\""));
     }
 
-    /// A page of a hundred thousand latents would take minutes to open.
+    /// A page with a hundred thousand latents would take minutes to open.
     #[test]
-    fn of_many_latents_some_are_shown() {
+    fn at_most_2000_latents_are_shown() {
         let of = |latents: usize| {
             let page = render(&Report {
                 latents: vec![Latent::default(); latents],
@@ -411,7 +409,7 @@ mod tests {
                 count("2000 of the 6001 latents are shown"),
             )
         };
-        // One line for the names.
+        // One row has the column names.
         assert_eq!(of(2000), (2001, 2000, 0));
         assert_eq!(of(6001), (2001, 2000, 2));
         assert_eq!((shown(6001)[1], shown(6001)[1999]), (3, 5997));
@@ -419,7 +417,7 @@ mod tests {
     }
 
     #[test]
-    fn empty_parts_vanish() {
+    fn empty_sections_are_left_out() {
         let page = render(&Report::default());
         assert!(!page.contains("<section") && !page.contains("<figure"));
         let odd = Report {

@@ -1,8 +1,8 @@
-//! Products of 8-bit numbers: four times the f32 rate where the CPU has the instructions.
+//! Products of 8-bit integers, at four times the f32 rate on CPUs with instructions for them.
 //!
-//! A row is `scale * q` plus an error whose norm is known, so that what a product of two quantised rows
-//! may be off by is known too (`screen.rs`). Rows of `x` are stored as `q + offset` in u8, rows of weights
-//! as i8 in panels of [`PANEL`] latents: for every four inputs, 64 groups of four bytes.
+//! A row is `scale * q` plus an error with a known norm, which bounds the error of a product of two
+//! quantised rows (`screen.rs`). Rows of `x` are stored as `q + offset` in u8. Rows of weights are stored
+//! as i8 in panels of [`PANEL`] latents: for each four inputs, 64 groups of four bytes.
 
 mod rotate;
 mod tile;
@@ -15,33 +15,33 @@ pub use tile::{Engine, ROWS, engine};
 use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};
 
-/// Latents in a panel.
+/// Number of latents in a panel.
 pub const PANEL: usize = 64;
-/// Inputs that one instruction adds up.
+/// Number of inputs that one instruction sums.
 pub const QUAD: usize = 4;
-/// Inputs beyond which sums of products could leave an i32.
+/// Largest number of inputs for which a sum of products fits an i32.
 pub const MOST_INPUTS: usize = 1 << 15;
 
-/// `d_in` rounded up to whole groups of four.
+/// Row length `d_in`, rounded up to a multiple of four.
 pub const fn padded(d_in: usize) -> usize {
     d_in.next_multiple_of(QUAD)
 }
 
-/// What is known of a quantised row `scale * q + e`.
+/// Scale, norm and error of a quantised row `scale * q + e`.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct Quantised {
-    /// One step.
+    /// Quantisation step.
     pub scale: f32,
-    /// At least `|scale * q|`.
+    /// Upper bound of `|scale * q|`.
     pub norm: f32,
-    /// At least `|e|`, without the rounding that found it.
+    /// Upper bound of `|e|`, without the rounding in its own computation.
     pub error: f32,
-    /// `sum q`.
+    /// Sum of the integers `q`.
     pub sum: i32,
 }
 
 kernel! {
-    /// Quantises a row to whole numbers in [-levels, levels]; `q` is as long as the row.
+    /// Quantises a row to integers in [-levels, levels]; `q` is as long as the row.
     ///
     /// ```text
     /// scale = max |x| / levels      q = round(x / scale)      e = x - scale q
@@ -70,12 +70,13 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
     }
     let most = most.to_array().iter().fold(0.0f32, |a, b| a.max(*b));
     if most < TINY {
-        // Squares of what is in it may vanish in f32: it is all error, and none is zero that is not.
+        // Squares of these values may underflow in f32. The row counts as error, which is positive
+        // unless all values are zero.
         q.fill(0);
         let error = up(f64::from(most) * (x.len() as f64).sqrt());
         return Quantised {
             error: if x.iter().any(|x| x.is_nan()) {
-                // The largest of NaNs was 0.
+                // `most` is 0 for a row of NaNs.
                 f32::INFINITY
             } else if most > 0.0 {
                 error.max(LEAST_ERROR)
@@ -113,24 +114,24 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
     }
 }
 
-/// Adding it rounds to a whole number, for |x| < 2^22, and leaves that number in the low bits.
+/// Number that, added to x with |x| < 2^22, rounds x to an integer and leaves this integer in the low bits.
 const FILL: f32 = 12_582_912.0; // 1.5 * 2^23
 
-/// A row whose largest value is below this is not quantised.
+/// Threshold of the largest value below which a row is not quantised.
 const TINY: f32 = 1e-12;
-/// Such rows' errors are at least this, so that the product of two of them is above what vanishes.
+/// Smallest error of such a row if it is not zero; the product of two of these errors does not underflow.
 const LEAST_ERROR: f32 = 1e-18;
 
-/// An f32 that is not below the value, with room for the rounding of the sums before it.
+/// Upper bound in f32 of an f64 value, with room for the rounding in its computation.
 #[inline(always)]
 fn up(value: f64) -> f32 {
     (value * (1.0 + 1e-4)) as f32
 }
 
-/// Writes a quantised weight row into its place in a panel.
+/// Writes a quantised weight row to its position in a panel.
 ///
 /// # Shapes
-/// `panel`: `[padded / 4, 64, 4]`; `latent` counts within the panel.
+/// `panel`: `[padded / 4, 64, 4]`; `latent` is the index in the panel.
 pub fn pack(q: &[i8], latent: usize, panel: &mut [i8]) {
     let (quads, last) = q.as_chunks::<QUAD>();
     let (places, _) = panel.as_chunks_mut::<QUAD>();
@@ -144,7 +145,7 @@ pub fn pack(q: &[i8], latent: usize, panel: &mut [i8]) {
     }
 }
 
-/// A quantised sample as the unsigned bytes that products take; the bytes behind it count as zero.
+/// Converts a quantised sample to unsigned bytes `q + offset`; padding bytes represent zero.
 pub fn offset(q: &[i8], engine: Engine, bytes: &mut [u8]) {
     for (byte, q) in bytes.iter_mut().zip(q) {
         *byte = (*q as u8).wrapping_add(engine.offset());

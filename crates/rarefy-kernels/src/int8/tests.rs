@@ -1,4 +1,4 @@
-//! What is said of a quantised row, in f64; the layouts of both sides, by hand.
+//! Bounds of quantised rows against f64; layouts of samples and weights against examples by hand.
 
 use proptest::prelude::*;
 
@@ -19,7 +19,7 @@ proptest! {
     #![proptest_config(repeatable())]
 
     #[test]
-    fn the_error_and_the_norm_are_upper_bounds(d in size(), seed: u32, power in -44i32..38, tail in 0i32..5, coarse: bool) {
+    fn error_and_norm_are_upper_bounds(d in size(), seed: u32, power in -44i32..38, tail in 0i32..5, coarse: bool) {
         let size = 10f64.powi(power) as f32;
         let x: Vec<f32> = values(seed, d, 1.0).iter().map(|v| size * v.powi(2 * tail + 1)).collect();
         let levels = if coarse { 63 } else { 127 };
@@ -33,23 +33,23 @@ proptest! {
             let of_q = norm(q.iter().map(|q| step * f64::from(*q)));
             prop_assert!(wide(row.norm) >= of_q && wide(row.norm) <= of_q * 1.001, "{path:?} {row:?}");
             let error = norm(x.iter().zip(&q).map(|(x, q)| wide(*x) - step * f64::from(*q)));
-            // "Without the rounding that found it": one of a product for each value.
+            // The bound leaves out the rounding of its own computation: one product for each value.
             let rounding = 2f64.powi(-24) * norm(x.iter().copied().map(wide)) + 1e-22 * (d as f64).sqrt();
             prop_assert!(wide(row.error) + rounding >= error, "{path:?} {row:?} {error}");
             if largest >= 1e-12 {
                 prop_assert!(q.iter().any(|q| i32::from(*q).abs() == levels), "{path:?} all levels are used");
                 let nearest = 0.501 * step * (d as f64).sqrt() + rounding;
                 prop_assert!(error <= nearest, "{path:?} {error} {nearest}");
-                // Squares of errors beyond f32 give an infinite one, which is a bound too.
+                // If the squares overflow f32, the error is infinite, which is a bound too.
                 let told = wide(row.error) <= 1.001 * (error + rounding) || power > 17;
                 prop_assert!(told, "{path:?} {row:?} {error}");
             }
         }
     }
 
-    /// One value is enough, and so are nothing but NaNs: the largest of those is no number.
+    /// Both one bad value and a row of bad values; the largest of NaNs is no number.
     #[test]
-    fn what_is_no_number_makes_the_error_infinite(d in size(), at: usize, seed: u32, size in prop_oneof![Just(0.0f32), Just(1e-30), Just(1.0)]) {
+    fn error_of_a_row_with_nan_or_infinity_is_infinite(d in size(), at: usize, seed: u32, size in prop_oneof![Just(0.0f32), Just(1e-30), Just(1.0)]) {
         for bad in [f32::NAN, -f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             let mut one = values(seed, d, size);
             one[at % d] = bad;
@@ -65,18 +65,18 @@ proptest! {
 }
 
 #[test]
-fn a_row_of_zeros_has_no_error() {
+fn zero_row_has_zero_error() {
     for &path in Path::available() {
         let (row, q) = quantised(path, &[0.0, -0.0, 0.0], 127);
         assert_eq!((row, q), (Quantised::default(), vec![0; 3]), "{path:?}");
-        // The smallest number that is not zero has one, and its square is a number.
+        // The smallest positive number has an error, with a square above zero.
         let (row, q) = quantised(path, &[f32::from_bits(1)], 127);
         assert!(row.error * row.error > 0.0 && q == [0], "{path:?} {row:?}");
     }
 }
 
 #[test]
-fn a_weight_lies_where_its_quad_and_its_latent_say() {
+fn packed_weights_lie_by_quad_and_latent() {
     assert_eq!([1, 4, 5, 8].map(padded), [4, 4, 8, 8]);
     let mut panel = vec![0; padded(6) * PANEL];
     pack(&[1, 2, 3, 4, 5, 6], 0, &mut panel);
@@ -87,7 +87,7 @@ fn a_weight_lies_where_its_quad_and_its_latent_say() {
     want[256..260].copy_from_slice(&[5, 6, 0, 0]);
     want[508..512].copy_from_slice(&[-5, -6, 0, 0]);
     assert_eq!(panel, want);
-    // A row anew: the padding is written too.
+    // Packing over an old row also writes the padding.
     panel.fill(9);
     pack(&[7; 6], 1, &mut panel);
     assert_eq!(panel[QUAD..2 * QUAD], [7; 4]);
@@ -96,7 +96,7 @@ fn a_weight_lies_where_its_quad_and_its_latent_say() {
 }
 
 #[test]
-fn a_sample_lies_above_zero_by_its_engines_offset() {
+fn sample_bytes_are_shifted_by_the_engines_offset() {
     for (engine, middle) in [
         (Engine::Portable, 128),
         (Engine::Avx2, 64),

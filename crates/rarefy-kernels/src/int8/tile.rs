@@ -1,28 +1,28 @@
-//! Six samples times a panel of 64 latents, all inputs.
+//! Integer products of six samples with a panel of 64 latents.
 
 use std::sync::OnceLock;
 
 use super::{PANEL, QUAD};
 use crate::cpu::Path;
 
-/// Samples in a tile: 6 x 64 sums fill 24 of the 32 registers of AVX-512.
+/// Number of samples in a tile: 6 x 64 sums take 24 of the 32 AVX-512 registers.
 pub const ROWS: usize = 6;
 
-/// The instructions that multiply bytes.
+/// Instructions for products of bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Engine {
-    /// Plain loops.
+    /// Plain loops without special instructions.
     Portable,
-    /// `vpmaddubsw` and `vpmaddwd`, for samples of 7 bits.
+    /// AVX2 `vpmaddubsw` and `vpmaddwd`, with samples of 7 bits.
     Avx2,
-    /// `vpdpbusd` on 256 bits.
+    /// AVX-VNNI `vpdpbusd` on 256 bits.
     AvxVnni,
-    /// `vpdpbusd` on 512 bits.
+    /// AVX-512 VNNI `vpdpbusd` on 512 bits.
     Vnni,
 }
 
 impl Engine {
-    /// Every engine that this machine can run, slowest first.
+    /// Engines that this machine can run, slowest first.
     pub fn available() -> &'static [Self] {
         let paths = Path::available();
         if paths.contains(&Path::Avx512) && vnni() {
@@ -36,7 +36,7 @@ impl Engine {
         }
     }
 
-    /// Samples are whole numbers between this and its negative.
+    /// Largest absolute value of a quantised sample.
     pub const fn levels(self) -> i32 {
         match self {
             Self::Avx2 => 63,
@@ -44,13 +44,13 @@ impl Engine {
         }
     }
 
-    /// What samples are stored above themselves, so that none is negative.
+    /// Offset added to samples, so that the stored bytes are not negative.
     pub const fn offset(self) -> u8 {
         self.levels() as u8 + 1
     }
 }
 
-/// The engine that goes with the path in use.
+/// Fastest engine of the CPU path in use.
 pub fn engine() -> Engine {
     static ENGINE: OnceLock<Engine> = OnceLock::new();
     *ENGINE.get_or_init(|| match crate::path() {
@@ -81,7 +81,7 @@ fn avx_vnni() -> bool {
     false
 }
 
-/// `sums[i][j] = start[j] + sum_l (x[i][l] as u8) (w[j][l] as i8)`.
+/// Products of a tile: `sums[i][j] = start[j] + sum_l (x[i][l] as u8) (w[j][l] as i8)`.
 ///
 /// # Shapes
 /// `x`: `[6, padded]`; `panel`: `[padded / 4, 64, 4]`.
@@ -100,14 +100,14 @@ pub(crate) fn tile(
     debug_assert!(Engine::available().contains(&engine));
     match engine {
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: an engine is one of `available` (`screen_bytes` has checked it), so the machine
-        // has the instructions; the sizes that the pointers walk were just checked.
+        // SAFETY: the engine is one of `available` (checked by `screen_bytes`), so the machine has the
+        // instructions. The sizes that the pointers rely on were checked above.
         Engine::Vnni => unsafe { x86::vnni(x, panel, start, sums) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
         Engine::AvxVnni if avx_vnni() => unsafe { x86::avx_vnni(x, panel, start, sums) },
         #[cfg(target_arch = "x86_64")]
-        // SAFETY: as above; without the VEX form it is available for AVX-512's sake.
+        // SAFETY: as above; without the VEX form, the engine is available because of AVX-512.
         Engine::AvxVnni => unsafe { x86::evex_vnni(x, panel, start, sums) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
@@ -138,7 +138,8 @@ mod x86 {
 
     use super::{PANEL, QUAD, ROWS};
 
-    /// Written out: in a loop over arrays the compiler does not keep 24 sums in registers.
+    /// Tile on 512-bit registers. The rows are written out: in a loop over arrays the compiler does not
+    /// keep 24 sums in registers.
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni")]
     pub(super) unsafe fn vnni(
         x: &[u8],
@@ -150,9 +151,9 @@ mod x86 {
         let quads = padded / QUAD;
         let x: *const u8 = x.as_ptr();
         let mut w: *const i8 = panel.as_ptr();
-        // SAFETY: every address below is inside the slices: `quads` steps of 256 bytes of the panel,
-        // of four bytes of each of the six rows (the caller checked the sizes), 64 values of `start`
-        // and of each row of `sums`.
+        // SAFETY: each address is inside its slice: `quads` steps of 256 bytes of the panel and of four
+        // bytes of each of the six rows (the caller checked the sizes), 64 values of `start` and of each
+        // row of `sums`.
         unsafe {
             let s: [__m512i; 4] =
                 std::array::from_fn(|i| _mm512_loadu_si512(start.as_ptr().add(16 * i).cast()));
@@ -205,7 +206,7 @@ mod x86 {
         }
     }
 
-    /// Six rows times sixteen latents at a time on 256-bit registers: twelve sums of sixteen registers.
+    /// Tile on 256-bit registers, sixteen latents at a time: twelve of sixteen registers hold sums.
     macro_rules! dot_of_bytes {
         ($(#[$meta:meta])* $name:ident, $features:literal, $dot:ident) => {
             $(#[$meta])*
@@ -218,7 +219,7 @@ mod x86 {
             ) {
                 let padded = panel.len() / PANEL;
                 for part in (0..PANEL).step_by(16) {
-                    // SAFETY: as in `vnni`, sixteen latents of the 64 at a time.
+                    // SAFETY: as in `vnni`, with sixteen of the 64 latents at a time.
                     unsafe {
                         let s: [__m256i; 2] = std::array::from_fn(|i| {
                             _mm256_loadu_si256(start.as_ptr().add(part + 8 * i).cast())
@@ -254,16 +255,15 @@ mod x86 {
     }
 
     dot_of_bytes! {
-        /// The VEX form: laptops with AVX2 and no AVX-512.
+        /// VEX form of `vpdpbusd`, for machines with AVX2 and without AVX-512.
         avx_vnni, "avx2,avxvnni", _mm256_dpbusd_avx_epi32
     }
     dot_of_bytes! {
-        /// The same on machines with AVX-512: runs only in tests, where the VEX form cannot.
+        /// EVEX form of `vpdpbusd` on 256 bits, for tests on machines without the VEX form.
         evex_vnni, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32
     }
     dot_of_bytes! {
-        /// Without dot products of bytes: pairs to 16 bits, which samples of 7 bits cannot overflow, and
-        /// pairs of those to 32.
+        /// Sums of pairs in 16 bits, which samples of 7 bits cannot overflow, then sums of pairs in 32 bits.
         avx2, "avx2", through_16_bits
     }
 
@@ -280,10 +280,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_engine_multiplies_like_plain_loops() {
+    fn products_of_each_engine_equal_plain_loops() {
         for padded in [4, 8, 12, 100, 768] {
             for &engine in Engine::available() {
-                // The largest products that an engine's range allows, and everything between.
+                // The largest products in the engine's range, and values between them.
                 let (most, middle) = (engine.levels(), engine.offset());
                 let x: Vec<u8> = (0..ROWS * padded)
                     .map(|i| match i % 5 {

@@ -1,4 +1,4 @@
-//! The twin against the golden case, against central differences, and against itself.
+//! Naive objective against the golden case, against central differences, and between its three forms.
 
 #![allow(
     clippy::unreadable_literal,
@@ -13,7 +13,7 @@ const OUTPUTS: [Output; 3] = [
     Output::LinearSquared,
 ];
 
-/// The golden case: m = 50, n = 8, k = 5, everything from sines and cosines.
+/// Golden case with m = 50, n = 8, k = 5, made from sines and cosines.
 fn golden_case(tied: bool) -> (Vec<f64>, Weights) {
     let (m, n, k) = (50, 8, 5);
     let f = |i: usize| i as f64;
@@ -60,9 +60,9 @@ fn distance(a: &Weights, b: &Weights) -> f64 {
 }
 
 #[test]
-fn the_golden_table_of_the_reference_holds() {
+fn objective_matches_the_golden_table() {
     let (x, weights) = golden_case(false);
-    // J, reconstruction, norm of the gradient, dJ/dW_00, dJ/db_0
+    // Columns: J, reconstruction, norm of the gradient, dJ/dW_00, dJ/db_0.
     let table = [
         [
             1.858951759160119,
@@ -94,7 +94,7 @@ fn the_golden_table_of_the_reference_holds() {
         0.230178648646202,
     ];
     for (output, row) in OUTPUTS.into_iter().zip(table) {
-        let e = objective(&problem(&x, output), &weights, Form::InMemory);
+        let e = objective(&problem(&x, output), &weights, GradientForm::InMemory);
         let got = [
             e.total,
             e.reconstruction,
@@ -116,8 +116,8 @@ fn the_golden_table_of_the_reference_holds() {
 }
 
 #[test]
-fn the_lectures_last_line_taken_literally_is_another_gradient() {
-    // E23: one x_i and no mean gives norm .531376; the derivation above it gives .491775.
+fn gradient_of_the_lectures_literal_last_line_differs() {
+    // E23: with a single x_i and no mean the norm is .531376; the derivation gives .491775.
     let (x, weights) = golden_case(false);
     let only_penalty = |beta| {
         let p = Problem {
@@ -125,7 +125,9 @@ fn the_lectures_last_line_taken_literally_is_another_gradient() {
             weight_decay: 0.0,
             ..problem(&x, Output::LinearSquared)
         };
-        objective(&p, &weights, Form::TwoPass).gradient.w_enc
+        objective(&p, &weights, GradientForm::TwoPass)
+            .gradient
+            .w_enc
     };
     let (with, without) = (only_penalty(1.0), only_penalty(0.0));
     let right = norm(with.iter().zip(&without).map(|(a, b)| a - b));
@@ -147,7 +149,7 @@ fn the_lectures_last_line_taken_literally_is_another_gradient() {
 }
 
 #[test]
-fn the_kl_table_holds() {
+fn kl_matches_the_table() {
     let kl = |rho: f64, q: f64| kl_from_logs(rho, q.ln(), (1.0 - q).ln());
     for (rho, q, want) in [
         (0.2, 0.5, 0.192745),
@@ -169,13 +171,13 @@ fn the_kl_table_holds() {
 }
 
 #[test]
-fn one_pass_two_passes_and_in_memory_agree_to_1e_12() {
+fn three_gradient_forms_agree_to_1e_12() {
     for tied in [false, true] {
         let (x, weights) = golden_case(tied);
         for output in OUTPUTS {
             let p = problem(&x, output);
-            let reference = objective(&p, &weights, Form::InMemory).gradient;
-            for form in [Form::TwoPass, Form::OnePass] {
+            let reference = objective(&p, &weights, GradientForm::InMemory).gradient;
+            for form in [GradientForm::TwoPass, GradientForm::OnePass] {
                 let d = distance(&reference, &objective(&p, &weights, form).gradient);
                 assert!(d < 1e-12, "{output:?} {form:?} tied {tied}: {d:e}");
             }
@@ -183,8 +185,8 @@ fn one_pass_two_passes_and_in_memory_agree_to_1e_12() {
     }
 }
 
-/// `norm(numerical - exact) / norm(numerical + exact)`, the courseware's measure.
-fn check(p: &Problem, weights: &Weights, form: Form) -> f64 {
+/// Relative difference `norm(numerical - exact) / norm(numerical + exact)`, as in the courseware.
+fn check(p: &Problem, weights: &Weights, form: GradientForm) -> f64 {
     let eps = 1e-4;
     let exact: Vec<f64> = objective(p, weights, form).gradient.values().collect();
     let value = |at: usize, by: f64| {
@@ -206,7 +208,11 @@ fn gradients_match_central_differences() {
         let (x, weights) = golden_case(tied);
         for output in OUTPUTS {
             for penalty in [Penalty::Kl { rho: 0.05 }, Penalty::Linear(&s)] {
-                for form in [Form::InMemory, Form::TwoPass, Form::OnePass] {
+                for form in [
+                    GradientForm::InMemory,
+                    GradientForm::TwoPass,
+                    GradientForm::OnePass,
+                ] {
                     let error = check(
                         &Problem {
                             penalty,
@@ -226,7 +232,7 @@ fn gradients_match_central_differences() {
 }
 
 #[test]
-fn every_pre_activation_gives_a_finite_bounded_gradient() {
+fn penalty_gradient_is_finite_and_bounded_for_each_z() {
     let (x, mut weights) = golden_case(false);
     for bias in [-1e4, -800.0, -40.0, 40.0, 800.0, 1e4] {
         weights.b_enc.fill(bias);
@@ -235,9 +241,9 @@ fn every_pre_activation_gives_a_finite_bounded_gradient() {
             weight_decay: 0.0,
             ..problem(&x, Output::SigmoidSquared)
         };
-        let e = objective(&p, &weights, Form::InMemory);
+        let e = objective(&p, &weights, GradientForm::InMemory);
         assert!(e.total.is_finite());
-        // All z = c would give sigma(c) - rho; saturated, that is -rho or 1 - rho.
+        // With all z = c the gradient is sigma(c) - rho; saturated, -rho or 1 - rho.
         let want = if bias < 0.0 { -0.05 } else { 0.95 };
         for db in &e.gradient.b_enc {
             assert!((db - want).abs() < 1e-6, "bias {bias}: {db}");

@@ -1,14 +1,14 @@
-//! Exact pre-activations against the documented order; the bound against f64 on data of all kinds.
+//! Exact pre-activations against the documented order, and screening bounds against f64.
 
 use proptest::prelude::*;
 
-use super::{Found, Panel, Samples, pre_activations_on, screen_bytes_on, screen_products_on};
+use super::{Candidates, Panel, Samples, pre_activations_on, screen_bytes_on, screen_products_on};
 use crate::cpu::Path;
 use crate::int8::{Engine, PANEL, ROWS, offset, pack, padded, quantise, rotate};
 use crate::matmul::{Op, matmul};
 use crate::twins::{close, repeatable, values, wide};
 
-/// Thirty-two sums, products and sums rounded one by one, then added up pairwise.
+/// Pre-activation in the documented order: thirty-two sums, each operation rounded, added pairwise.
 fn in_order(x: &[f32], w: &[f32], bias: f32) -> f32 {
     let mut sums = [0.0f32; 32];
     for (i, (x, w)) in x.iter().zip(w).enumerate() {
@@ -23,7 +23,7 @@ fn in_order(x: &[f32], w: &[f32], bias: f32) -> f32 {
     sums[0] + bias
 }
 
-/// The dot product in f64 and the sum of its terms' sizes.
+/// Pre-activation in f64, and the sum of the absolute values of its terms.
 fn exact(x: &[f32], w: &[f32], bias: f32) -> (f64, f64) {
     let terms = x.iter().zip(w).map(|(x, w)| wide(*x) * wide(*w));
     let start = (wide(bias), wide(bias).abs());
@@ -34,7 +34,7 @@ proptest! {
     #![proptest_config(repeatable())]
 
     #[test]
-    fn exact_pre_activations_keep_their_order(d in 1usize..=130, count in 0usize..=9, seed: u32, power in -30i32..18) {
+    fn exact_pre_activations_follow_the_documented_order(d in 1usize..=130, count in 0usize..=9, seed: u32, power in -30i32..18) {
         const LATENTS: usize = 7;
         let x = values(seed, d, 10f64.powi(power) as f32);
         let (w, b) = (values(seed ^ 1, LATENTS * d, 2.0), values(seed ^ 2, LATENTS, 1.0));
@@ -53,7 +53,7 @@ proptest! {
     }
 }
 
-/// What rows can look like.
+/// Kinds of rows in the tests.
 const KINDS: [&str; 9] = [
     "gaussian",
     "heavy tails",
@@ -88,7 +88,7 @@ fn made(kind: &str, rows: usize, d: usize, seed: u32) -> Vec<f32> {
     all
 }
 
-/// Rows and latents of one panel, made ready as the library's encoder does it.
+/// Rows and latents of one panel, prepared like the library's encoder does.
 struct Case {
     d: usize,
     x: Vec<f32>,
@@ -111,8 +111,8 @@ impl Case {
         (self.d + 128) as f32 / (1 << 24) as f32
     }
 
-    /// Largest possible pre-activations by quantised products, and the bound on how far the rough ones
-    /// are off, from the true errors in f64.
+    /// Upper bounds of pre-activations by quantised products, and error bounds of the rough products from
+    /// exact errors in f64.
     fn by_bytes(&self, path: Path, engine: Engine, floor: f32) -> (Vec<Option<f32>>, Vec<f64>) {
         let (d, width, latents) = (self.d, padded(self.d), self.b.len());
         let mut panel = Panel::default();
@@ -161,7 +161,7 @@ impl Case {
                 path, engine, &bytes, &weights, &panel, 100, latents, &samples, found,
             );
         });
-        // Rows that only fill up the last tile have no candidates.
+        // Padding rows of the last tile have no candidates.
         let padding = most.split_off(self.rows() * latents);
         assert!(padding.iter().all(Option::is_none));
         let bounds = of_x
@@ -208,7 +208,7 @@ impl Case {
         })
     }
 
-    /// Every way to screen that this machine has.
+    /// Upper bounds by each screening method of this machine.
     fn every_way(&self, floor: f32) -> Vec<(String, Vec<Option<f32>>)> {
         let mut ways = Vec::new();
         for &path in Path::available() {
@@ -221,7 +221,7 @@ impl Case {
         ways
     }
 
-    /// Nothing that a pre-activation can be is above what it is said to be at most.
+    /// Asserts that no pre-activation, in f64 or f32, is above its upper bound.
     fn bounded(&self) -> Result<(), TestCaseError> {
         for (way, most) in self.every_way(f32::NEG_INFINITY) {
             let mut most = most.into_iter();
@@ -249,7 +249,7 @@ impl Case {
     }
 }
 
-/// Whether a value may be what is at most so much; NaN is no limit.
+/// True if `most` is an upper bound of the value; NaN bounds each value.
 fn limits(most: f64, value: f64) -> bool {
     most.is_nan() || value.is_nan() || value <= most
 }
@@ -270,12 +270,13 @@ fn true_norms(row: &[f32], scale: f32, q: &[i8]) -> Norms {
     }
 }
 
-/// Runs a screen; what it says of each row and latent that it finds. Latents count from 100.
-fn found(rows: usize, latents: usize, screen: impl FnOnce(&mut Found)) -> Vec<Option<f32>> {
+/// Runs a screen; returns the upper bound of each row and latent, `None` if no candidate. The first
+/// latent has the index 100.
+fn found(rows: usize, latents: usize, screen: impl FnOnce(&mut Candidates)) -> Vec<Option<f32>> {
     let room = latents;
     let (mut which, mut most) = (vec![0; rows * room], vec![0.0; rows * room]);
     let mut counts = vec![0; rows];
-    screen(&mut Found {
+    screen(&mut Candidates {
         latents: &mut which,
         most: &mut most,
         counts: &mut counts,
@@ -311,9 +312,9 @@ proptest! {
         Case { d, x, w, b: values(seed ^ 2, latents, biases), either_sign }.bounded()?;
     }
 
-    /// One huge row must not make its neighbours' bounds worse, nor theirs its own.
+    /// Bounds of a row do not depend on the scale of the rows beside it.
     #[test]
-    fn rows_of_every_size_side_by_side(d in 1usize..=40, either_sign: bool, seed: u32) {
+    fn bounds_hold_for_mixed_row_scales(d in 1usize..=40, either_sign: bool, seed: u32) {
         let mut x = Vec::new();
         for (i, kind) in KINDS.into_iter().enumerate() {
             x.extend(made(kind, 1, d, seed ^ i as u32));
@@ -321,9 +322,9 @@ proptest! {
         Case { d, w: x.clone(), b: vec![0.5; KINDS.len()], x, either_sign }.bounded()?;
     }
 
-    /// What cannot be a number of any size may be anything: a candidate, and no panic.
+    /// Rows with NaN or infinity have no bound: their latents are candidates, without a panic.
     #[test]
-    fn what_is_no_number_is_a_candidate(d in 1usize..=40, at: usize, seed: u32, whole: bool, either_sign: bool) {
+    fn rows_with_nan_or_infinity_are_candidates(d in 1usize..=40, at: usize, seed: u32, whole: bool, either_sign: bool) {
         let (rows, latents) = (5, 19);
         for bad in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
             for of_x in [true, false] {
@@ -348,9 +349,9 @@ proptest! {
     }
 }
 
-/// The rotation of these leaves no number that is one, and still the product with a small row is 12.
+/// Rotating these rows overflows, although their product with a small row is 12.
 #[test]
-fn finite_rows_that_are_too_large_to_rotate_are_candidates() {
+fn rows_that_overflow_in_the_rotation_are_candidates() {
     let case = Case {
         d: 4,
         x: vec![3e38; 4],
@@ -366,9 +367,9 @@ fn finite_rows_that_are_too_large_to_rotate_are_candidates() {
     }
 }
 
-/// A bound that always holds is easily had; this one is also near.
+/// Bounds are not only valid but also tight.
 #[test]
-fn bounds_of_gaussian_rows_are_near() {
+fn bounds_of_gaussian_rows_are_tight() {
     for d in [64, 768] {
         let (rows, latents) = (12, 64);
         let (x, w) = (
@@ -389,7 +390,7 @@ fn bounds_of_gaussian_rows_are_near() {
                     let x = &case.x[place / latents * d..][..d];
                     let w = &case.w[place % latents * d..][..d];
                     let above = wide(most.unwrap()) - exact(x, w, 0.0).0;
-                    // Once for the rough product's own distance, once for the bound.
+                    // The bound counts twice: error of the rough product, and the bound itself.
                     assert!(
                         above <= 2.1 * bound,
                         "{path:?} {engine:?} {d}: {above} of {bound}"
@@ -404,11 +405,11 @@ fn bounds_of_gaussian_rows_are_near() {
     }
 }
 
-/// The floor itself is not of interest; padding and other rows' places are left alone.
+/// A bound equal to the floor is no candidate; padding and places of other rows are not written.
 #[test]
-fn only_what_is_above_the_floor_is_found() {
+fn only_bounds_above_the_floor_are_candidates() {
     for either_sign in [false, true] {
-        only_what_is_above(&Case {
+        check_floor(&Case {
             d: 3,
             x: made("gaussian", 7, 3, 1),
             w: made("gaussian", 21, 3, 2),
@@ -418,7 +419,7 @@ fn only_what_is_above_the_floor_is_found() {
     }
 }
 
-fn only_what_is_above(case: &Case) {
+fn check_floor(case: &Case) {
     for &path in Path::available() {
         for &engine in Engine::available() {
             let all = case.by_bytes(path, engine, f32::NEG_INFINITY).0;
@@ -443,7 +444,7 @@ fn only_what_is_above(case: &Case) {
 
 #[test]
 #[should_panic(expected = "more candidates than room")]
-fn a_row_without_room_is_told() {
+fn more_candidates_than_room_panics() {
     let samples = Samples {
         scale: &[1.0],
         norm: &[0.0],
@@ -456,7 +457,7 @@ fn a_row_without_room_is_told() {
         bias: [0.0; PANEL],
         ..Panel::default()
     };
-    let mut found = Found {
+    let mut found = Candidates {
         latents: &mut [0],
         most: &mut [0.0],
         counts: &mut [0],
@@ -465,9 +466,9 @@ fn a_row_without_room_is_told() {
     super::screen_products(&[1.0, 2.0], 2, &panel, 0, 2, &samples, &mut found);
 }
 
-/// Products -3 and 1, biases 0.5 and -2: pre-activations -2.5 and -1, one of them below -2.
+/// Products -3 and 1 with biases 0.5 and -2: pre-activations -2.5 and -1; only the first is below -2.
 #[test]
-fn what_is_far_below_counts_where_either_sign_does() {
+fn negative_pre_activation_counts_with_either_sign() {
     let panel = Panel {
         scale: [1.0; PANEL],
         bias: std::array::from_fn(|j| [0.5, -2.0][j % 2]),

@@ -1,4 +1,4 @@
-//! From entries to a reconstruction and its residual.
+//! Reconstruction and residual of one sample from its entries.
 
 use super::rows::{Rows, TOGETHER, fetch_first};
 use crate::cpu::kernel;
@@ -51,7 +51,7 @@ fn decode<L: Lanes>(
 }
 
 kernel! {
-    /// Decodes one sample's entries, subtracts the sample and returns the square of what is left.
+    /// Residual of one sample; returns its squared norm.
     ///
     /// ```text
     /// r = base + sum_j values_j W_dec[indices_j] - x          returns |r|^2
@@ -62,8 +62,8 @@ kernel! {
     /// # Panics
     /// If lengths differ or an index is `d_sae` or more.
     /// # Numerics
-    /// f32 sums in the order of the entries; squares are rounded to f32 and added up in f64: the
-    /// result is within 1e-7 of `|r|^2`, relatively.
+    /// f32 sums in the order of the entries. Squares are rounded to f32 and added in f64: the relative
+    /// error of the result is at most 1e-7.
     /// # Example
     /// ```
     /// use rarefy_kernels::sparse::residual_row;
@@ -106,7 +106,7 @@ fn residual<L: Lanes>(
     sum_of_squares::<L>(r)
 }
 
-/// `y += sum_j values_j W_dec[indices_j]`.
+/// Adds the entries' decoder rows: `y += sum_j values_j W_dec[indices_j]`.
 #[inline(always)]
 pub(super) fn add_entries<L: Lanes>(y: &mut [f32], w_dec: &[f32], indices: &[u32], values: &[f32]) {
     assert_eq!(indices.len(), values.len(), "an entry has index and value");
@@ -120,7 +120,7 @@ pub(super) fn add_entries<L: Lanes>(y: &mut [f32], w_dec: &[f32], indices: &[u32
     }
 }
 
-/// `|r|^2`: the row is still in the nearest cache.
+/// Squared norm `|r|^2` of a row that is still in the L1 cache.
 #[inline(always)]
 fn sum_of_squares<L: Lanes>(r: &[f32]) -> f64 {
     let whole = r.len() / LANES * LANES;

@@ -1,26 +1,26 @@
-//! Keeping a latent's direction at length one, and its gradient across it.
+//! Decoder rows of length one, and gradients orthogonal to them.
 //!
-//! f64 inside: rows of any finite size have a length that is neither 0 nor infinite, and a projected
-//! gradient stays across the direction to f32 rounding. Plain loops: they wait for memory.
+//! Sums are f64, so that the length of a finite row other than zero is neither 0 nor infinite, and a
+//! projected gradient is orthogonal up to f32 rounding. The loops are plain: memory limits them.
 
 use crate::cpu::kernel;
 use crate::lanes::Lanes;
 use crate::vector::dot_body;
 
 kernel! {
-    /// Removes a gradient's part along a direction; returns the square of what is left.
+    /// Removes the component of a gradient along a decoder row; returns the new squared norm.
     ///
     /// ```text
     /// g = g - (g . w / w . w) w          returns |g|^2
     /// ```
     ///
-    /// A direction that is renormalised after each step must not be pushed along itself: Adam would
-    /// count those pushes in its moments and the renormalisation would throw them away.
+    /// A row that is renormalised after each step cannot move along itself. Adam would count this
+    /// component in its moments, and the renormalisation would undo it.
     ///
     /// # Shapes
-    /// `g`, `w`: `[d_in]`. `w` may have any length; where it is zero, `g` stays.
+    /// `g`, `w`: `[d_in]`. `w` may have any length; if `w` is zero, `g` is unchanged.
     /// # Numerics
-    /// f64 inside, results rounded to f32.
+    /// Computed in f64, rounded to f32.
     /// # Source
     /// Bricken et al. 2023, *Towards monosemanticity*.
     /// # Example
@@ -37,7 +37,7 @@ kernel! {
 #[inline(always)]
 fn project<L: Lanes>(g: &mut [f32], w: &[f32]) -> f64 {
     let square = dot_body::<L>(w, w);
-    // Only a zero row: one with a NaN goes on, and shows.
+    // Only a zero row is skipped: a NaN must reach the gradient and be noticed.
     if square != 0.0 {
         let along = dot_body::<L>(g, w) / square;
         for (g, w) in g.iter_mut().zip(w) {
@@ -55,9 +55,9 @@ kernel! {
     /// ```
     ///
     /// # Shapes
-    /// `w`: `[d_in]`; a row of zeros stays.
+    /// `w`: `[d_in]`; a row of zeros is unchanged.
     /// # Numerics
-    /// f64 inside, results rounded to f32: `|w|` is 1 within 1e-7.
+    /// Computed in f64, rounded to f32: `|w|` is 1 within 1e-7.
     /// # Example
     /// ```
     /// use rarefy_kernels::sparse::normalise_row;

@@ -1,4 +1,4 @@
-//! The backward half: one latent's share of the gradient from the samples that it is active in.
+//! Gradient of one latent, from the samples in which the latent is active.
 
 use super::decode::add_entries;
 use super::rows::{Rows, TOGETHER, fetch_first};
@@ -6,21 +6,21 @@ use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};
 
 kernel! {
-    /// Adds a latent's decoder gradient over its entries, and gives the derivative by each entry's value.
+    /// Adds a latent's decoder gradient, and writes `d_values`, the derivatives by its entries' values.
     ///
     /// ```text
     /// for each entry (i = rows_e, z = values_e):
-    ///     by_e   = scale r_i . W_dec[l]
-    ///     d_dec += scale z r_i
+    ///     d_values_e = scale r_i . W_dec[l]
+    ///     d_dec     += scale z r_i
     /// ```
     ///
     /// # Shapes
-    /// `d_dec`, `w_dec_row`: `[d_out]`; `r` (reconstruction less sample): `[n, d_out]`; `by` (overwritten),
-    /// `rows`, `values`: one for each entry.
+    /// `d_dec`, `w_dec_row`: `[d_out]`; `r` (`x_hat - x`): `[n, d_out]`; `d_values` (overwritten), `rows`,
+    /// `values`: one for each entry.
     /// # Panics
     /// If lengths differ or an entry's row is n or more.
     /// # Numerics
-    /// f32 sums in the order of the entries; a scalar product is sixteen f32 sums, added up in f64.
+    /// f32 sums in the order of the entries; a dot product is sixteen f32 sums, added in f64.
     /// # Source
     /// Gao et al. 2024, arXiv:2406.04093.
     /// # Example
@@ -28,15 +28,15 @@ kernel! {
     /// use rarefy_kernels::sparse::decoder_gradient;
     ///
     /// let r = [9.0, 9.0, 1.0, -1.0]; // two samples, two outputs
-    /// let (mut d_dec, mut by) = ([1.0, 1.0], [0.0]);
-    /// // Active in sample 1 only, at 3; its direction is (4, 2): by = 0.5 (4 - 2) = 1.
-    /// decoder_gradient(&mut d_dec, &mut by, &[4.0, 2.0], &r, &[1], &[3.0], 0.5);
-    /// assert_eq!(by, [1.0]);
+    /// let (mut d_dec, mut d_values) = ([1.0, 1.0], [0.0]);
+    /// // Active in sample 1 only, with value 3; decoder row (4, 2): d_value = 0.5 (4 - 2) = 1.
+    /// decoder_gradient(&mut d_dec, &mut d_values, &[4.0, 2.0], &r, &[1], &[3.0], 0.5);
+    /// assert_eq!(d_values, [1.0]);
     /// assert_eq!(d_dec, [1.0 + 1.5, 1.0 - 1.5]);
     /// ```
     pub fn decoder_gradient / decoder_gradient_on(
         d_dec: &mut [f32],
-        by: &mut [f32],
+        d_values: &mut [f32],
         w_dec_row: &[f32],
         r: &[f32],
         rows: &[u32],
@@ -48,7 +48,7 @@ kernel! {
 #[inline(always)]
 fn decoder<L: Lanes>(
     d_dec: &mut [f32],
-    by: &mut [f32],
+    d_values: &mut [f32],
     w_dec_row: &[f32],
     r: &[f32],
     rows: &[u32],
@@ -58,7 +58,7 @@ fn decoder<L: Lanes>(
     let d = w_dec_row.len();
     assert_eq!(d_dec.len(), d, "gradient and direction have d_out values");
     assert!(
-        rows.len() == values.len() && by.len() == values.len(),
+        rows.len() == values.len() && d_values.len() == values.len(),
         "an entry has row, value and derivative"
     );
     fetch_first(r, d, rows);
@@ -68,17 +68,17 @@ fn decoder<L: Lanes>(
         scale,
     };
     let (fours, rest) = values.as_chunks::<TOGETHER>();
-    let (by_fours, by_rest) = by.as_chunks_mut::<TOGETHER>();
-    for (four, (values, by)) in fours.iter().zip(by_fours).enumerate() {
-        *by = latent.add::<L, TOGETHER>(Rows::new(r, d, rows, four * TOGETHER), values);
+    let (d_fours, d_rest) = d_values.as_chunks_mut::<TOGETHER>();
+    for (four, (values, d_values)) in fours.iter().zip(d_fours).enumerate() {
+        *d_values = latent.add::<L, TOGETHER>(Rows::new(r, d, rows, four * TOGETHER), values);
     }
-    let singles = rest.iter().zip(by_rest);
-    for (at, (value, by)) in (fours.len() * TOGETHER..).zip(singles) {
-        [*by] = latent.add::<L, 1>(Rows::new(r, d, rows, at), &[*value]);
+    let singles = rest.iter().zip(d_rest);
+    for (at, (value, d_values)) in (fours.len() * TOGETHER..).zip(singles) {
+        [*d_values] = latent.add::<L, 1>(Rows::new(r, d, rows, at), &[*value]);
     }
 }
 
-/// A latent's direction and what its entries add up to.
+/// Decoder row of a latent and the gradient that its entries add to.
 struct Latent<'a> {
     d_dec: &'a mut [f32],
     w_dec_row: &'a [f32],
@@ -86,7 +86,8 @@ struct Latent<'a> {
 }
 
 impl Latent<'_> {
-    /// `d_dec += sum_g scale values_g r_g`; each `scale r_g . W_dec[l]`. A residual is read once.
+    /// Adds `sum_g scale values_g r_g` to `d_dec` and returns each `scale r_g . W_dec[l]`. Each residual is
+    /// read once.
     #[inline(always)]
     fn add<L: Lanes, const G: usize>(&mut self, r: Rows<G>, values: &[f32; G]) -> [f32; G] {
         let factors = values.map(|value| V::<L>::splat(self.scale * value));
@@ -132,8 +133,8 @@ kernel! {
     /// y += sum_e factors_e M[rows_e]
     /// ```
     ///
-    /// With the samples (less what the encoder subtracts) as the matrix and the derivatives by a latent's
-    /// pre-activations as factors, it is the latent's encoder gradient.
+    /// With the encoder's inputs as the matrix and a latent's `d_pre` as factors, the result is the
+    /// latent's encoder gradient.
     ///
     /// # Shapes
     /// `y`: `[d]`; `matrix`: `[n, d]`; `rows`, `factors`: one for each entry; a row may occur twice.

@@ -1,30 +1,30 @@
-//! Rows at random places in a matrix that no near cache holds, four at a time.
+//! Rows at random places in a large matrix, four at a time with prefetches.
 //!
-//! Measured on Zen 4 (AVX-512, one core, 4 KiB pages, the machine shared with others), 4096 samples
-//! of d = 768 with 32 random latents out of 16384, ms for all of them:
+//! Measured on Zen 4 (AVX-512, one core, 4 KiB pages, other programs running), 4096 samples of d = 768
+//! with 32 random latents out of 16384, in ms:
 //!
-//! | walk | fetch ahead | residuals | latents' gradients |
+//! | order | prefetch | residuals | latents' gradients |
 //! |---|---|---|---|
 //! | row after row | none | 39.7 | 76.9 |
 //! | four rows together | none | 25.9 | 46 to 56 |
-//! | four rows together | the next four, to the nearest cache, all before the work | 31.5 | 58.9 |
-//! | four rows together | the next four, to the second cache, all before the work | 19.4 | 44.3 |
-//! | four rows together | the next four, to the second cache, line by line | 18.7 | 42.0 |
-//! | eight rows together | the same | 18.5 | |
-//! | all rows, block of 128 columns after block | with or without | 30 to 31 | |
+//! | four rows together | next four rows, to L1, all before the work | 31.5 | 58.9 |
+//! | four rows together | next four rows, to L2, all before the work | 19.4 | 44.3 |
+//! | four rows together | next four rows, to L2, line by line (chosen) | 18.7 | 42.0 |
+//! | eight rows together | next eight rows, to L2, line by line | 18.5 | |
+//! | all rows, in blocks of 128 columns | with or without | 30 to 31 | |
 //!
-//! To fetch the next sample's (or latent's) first rows as well won less than the noise. On the quiet
-//! machine the kept walk takes 19.3 and 40.3 ms (21 and 26 GB/s of rows read), with two threads 9.8 and
-//! 20.0 ms (41 and 53 GB/s); in 2 MiB pages, 8.3 and 17.5 ms with two. With a matrix that the second
-//! cache holds it reads 55 GB/s a core: the rest is waiting. AVX2 and plain x86-64 are as fast on
+//! Prefetching the first rows of the next sample (or latent) too gained less than the noise. On an idle
+//! machine the chosen order takes 19.3 and 40.3 ms (21 and 26 GB/s of rows), with two threads 9.8 and
+//! 20.0 ms (41 and 53 GB/s), and with two threads and 2 MiB pages 8.3 and 17.5 ms. From a matrix in L2
+//! one core reads 55 GB/s, so memory latency is the limit. AVX2 and plain x86-64 are as fast on
 //! residuals.
 
 use crate::lanes::{LANES, Lanes, V};
 
-/// Rows that are walked together.
+/// Number of rows that are read together.
 pub(crate) const TOGETHER: usize = 4;
 
-/// `G` rows, and the rows that will be wanted next.
+/// `G` rows, and the `G` rows to prefetch.
 #[derive(Clone, Copy)]
 pub(crate) struct Rows<'a, const G: usize> {
     now: [&'a [f32]; G],
@@ -32,11 +32,11 @@ pub(crate) struct Rows<'a, const G: usize> {
 }
 
 impl<'a, const G: usize> Rows<'a, G> {
-    /// Rows `indices[first..first + G]` of a matrix with `d` columns, ahead of those that follow.
+    /// Rows `indices[first..first + G]` of a matrix with `d` columns; prefetches the `G` rows after them.
     #[inline(always)]
     pub(crate) fn new(matrix: &'a [f32], d: usize, indices: &[u32], first: usize) -> Self {
         let now: [&[f32]; G] = std::array::from_fn(|g| row(matrix, d, indices[first + g]));
-        // Behind the end these rows again: to ask for what is there costs next to nothing.
+        // At the end of the list the same rows again: a prefetch from the cache costs almost nothing.
         let next = std::array::from_fn(|g| match indices.get(first + G + g) {
             Some(&index) => row(matrix, d, index),
             None => now[g],
@@ -44,14 +44,14 @@ impl<'a, const G: usize> Rows<'a, G> {
         Self { now, next }
     }
 
-    /// `count` values of a row at a column; asks for the same place of the row after it.
+    /// Loads `count` values of a row at a column; prefetches the same columns of the next row.
     #[inline(always)]
     pub(crate) fn load<L: Lanes>(&self, g: usize, at: usize, count: usize) -> V<L> {
         fetch(self.next[g], at);
         V::load(self.now[g], at, count)
     }
 
-    /// `y += sum_g factors_g row_g`.
+    /// Adds the weighted rows: `y += sum_g factors_g row_g`.
     #[inline(always)]
     pub(crate) fn add_to<L: Lanes>(&self, y: &mut [f32], factors: [f32; G]) {
         let factors = factors.map(V::<L>::splat);
@@ -74,7 +74,7 @@ impl<'a, const G: usize> Rows<'a, G> {
     }
 }
 
-/// Asks for the first rows of a list, to be called before other work.
+/// Prefetches the first rows of a list; call it before other work.
 #[inline(always)]
 pub(crate) fn fetch_first(matrix: &[f32], d: usize, indices: &[u32]) {
     for &index in indices.iter().take(TOGETHER) {
@@ -89,14 +89,14 @@ fn row(matrix: &[f32], d: usize, index: u32) -> &[f32] {
     &matrix[index as usize * d..][..d]
 }
 
-/// Asks for the 64 bytes around a value, into the second cache; no effect on results.
+/// Prefetches the 64 bytes around a value into L2; has no effect on results.
 #[inline(always)]
 fn fetch(row: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        // SAFETY: SSE is part of every x86-64, and the instruction reads nothing that the program
-        // could see: any address will do.
+        // SAFETY: SSE is part of every x86-64, and a prefetch has no visible effect: any address is
+        // allowed.
         unsafe { _mm_prefetch::<_MM_HINT_T1>(row.as_ptr().wrapping_add(at).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]

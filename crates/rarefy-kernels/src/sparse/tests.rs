@@ -1,4 +1,4 @@
-//! Each kernel on every path of this machine against plain f64 loops, at odd sizes.
+//! Sparse kernels on each path of this machine against plain f64 loops, at odd sizes.
 
 use proptest::prelude::*;
 
@@ -8,16 +8,17 @@ use super::gradient::{add_rows_on, decoder_gradient_on};
 use crate::cpu::Path;
 use crate::twins::{close, repeatable, size, values, wide};
 
-/// Rows in the matrices that entries point into: few, so that they repeat.
+/// Rows of the matrices; few, so that entries repeat them.
 const PLACES: usize = 7;
 
-/// Indices below [`PLACES`] that a seed makes.
+/// Random indices below [`PLACES`] from a seed.
 fn places(seed: u32, entries: usize) -> Vec<u32> {
     let at = |v: f32| (f32::midpoint(v, 1.0) * PLACES as f32) as u32;
     values(seed, entries, 1.0).into_iter().map(at).collect()
 }
 
-/// `base + sum_j z_j W[l_j]` and the sum of its terms' sizes, which bounds the rounding.
+/// Decoded value `base + sum_j z_j W[l_j]`, and the sum of the terms' absolute values, which bounds the
+/// rounding.
 fn decoded(base: &[f32], w: &[f32], indices: &[u32], codes: &[f32], column: usize) -> (f64, f64) {
     let terms = indices
         .iter()
@@ -33,12 +34,12 @@ proptest! {
     #![proptest_config(repeatable())]
 
     #[test]
-    fn decoded_rows_and_residuals(d in size(), entries in 0usize..10, seed: u32) {
+    fn decoded_rows_and_residuals_match_f64(d in size(), entries in 0usize..10, seed: u32) {
         let w = values(seed, PLACES * d, 1.0);
         let (base, x) = (values(seed ^ 1, d, 1.0), values(seed ^ 2, d, 2.0));
         let (indices, codes) = (places(seed ^ 3, entries), values(seed ^ 4, entries, 3.0));
         for &path in Path::available() {
-            // What was there before must not matter.
+            // The old values of the outputs must have no effect.
             let (mut x_hat, mut r) = (vec![f32::NAN; d], vec![f32::NAN; d]);
             decode_row_on(path, &mut x_hat, &base, &w, &indices, &codes);
             let square = residual_row_on(path, &mut r, &x, &base, &w, &indices, &codes);
@@ -54,7 +55,7 @@ proptest! {
     }
 
     #[test]
-    fn gradients_of_a_latent(d in size(), entries in 0usize..10, seed: u32, silent: bool) {
+    fn gradients_of_a_latent_match_f64(d in size(), entries in 0usize..10, seed: u32, silent: bool) {
         let (x, mut r) = (values(seed, PLACES * d, 2.0), values(seed ^ 1, PLACES * d, 1.0));
         if silent {
             r[..PLACES / 2 * d].fill(0.0);
@@ -65,10 +66,10 @@ proptest! {
         let scale = 0.25f32;
         for &path in Path::available() {
             let (mut d_enc, mut d_dec) = (before_enc.clone(), before_dec.clone());
-            let mut by = vec![f32::NAN; entries];
-            decoder_gradient_on(path, &mut d_dec, &mut by, &w, &r, &rows, &codes, scale);
-            add_rows_on(path, &mut d_enc, &x, &rows, &by);
-            let got: f64 = by.iter().copied().map(wide).sum();
+            let mut d_values = vec![f32::NAN; entries];
+            decoder_gradient_on(path, &mut d_dec, &mut d_values, &w, &r, &rows, &codes, scale);
+            add_rows_on(path, &mut d_enc, &x, &rows, &d_values);
+            let got: f64 = d_values.iter().copied().map(wide).sum();
             let mut want_enc: Vec<f64> = before_enc.iter().copied().map(wide).collect();
             let mut want_dec: Vec<f64> = before_dec.iter().copied().map(wide).collect();
             let (mut want, mut sizes) = (0.0, 0.0);
@@ -85,7 +86,7 @@ proptest! {
             }
             prop_assert!(close(got, want, 0.0, 5e-7 * sizes), "{path:?} {got} {want}");
             for i in 0..d {
-                // Inputs are below 2, so that a dp's error counts at most twice.
+                // Inputs are below 2, so the error of a dp counts at most twice.
                 prop_assert!(close(wide(d_enc[i]), want_enc[i], 5e-7, 1e-6 * (1.0 + sizes)), "{path:?} enc");
                 prop_assert!(close(wide(d_dec[i]), want_dec[i], 5e-7, 1e-6), "{path:?} dec");
             }
@@ -93,8 +94,8 @@ proptest! {
     }
 
     #[test]
-    fn projected_and_normalised_rows(d in size(), seed: u32, zero: bool, power in -40i32..38) {
-        // The direction's length is anything that f32 can hold.
+    fn projected_and_normalised_rows_match_f64(d in size(), seed: u32, zero: bool, power in -40i32..38) {
+        // The row has any length that f32 can represent.
         let size = if zero { 0.0 } else { 10f64.powi(power) as f32 };
         let (before, w) = (values(seed, d, 2.0), values(seed ^ 1, d, size));
         let square: f64 = w.iter().map(|w| wide(*w).powi(2)).sum();
@@ -134,7 +135,7 @@ fn squares_stay_exact_in_long_rows() {
 }
 
 #[test]
-fn paths_differ_by_rounding_and_calls_do_not() {
+fn paths_differ_by_rounding_and_repeated_calls_are_equal() {
     let (d, entries) = (101, 9);
     let (w, base) = (values(1, PLACES * d, 1.0), values(2, d, 1.0));
     let (indices, codes) = (places(3, entries), values(4, entries, 3.0));
@@ -153,6 +154,6 @@ fn paths_differ_by_rounding_and_calls_do_not() {
 
 #[test]
 #[should_panic(expected = "out of range")]
-fn a_latent_that_is_not_there() {
+fn index_beyond_the_latents_panics() {
     decode_row(&mut [0.0; 2], &[0.0; 2], &[1.0; 6], &[3], &[1.0]);
 }

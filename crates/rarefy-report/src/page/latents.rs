@@ -1,4 +1,4 @@
-//! Latents one by one, and which inputs of a crosscoder are theirs.
+//! Table of latents, and a crosscoder's latents by input.
 
 use maud::{Markup, html};
 
@@ -7,26 +7,26 @@ use crate::Report;
 use crate::chart::short;
 use crate::charts;
 
-/// Latents that the page shows one by one: more are slow to open and nobody looks through them.
+/// Largest number of latents in the table and the tiles; a page with more opens slowly.
 pub(super) const MOST_LATENTS: usize = 2000;
 
-/// All of so many latents, or some of them, evenly by number.
+/// Indices of the latents to show: all, or [`MOST_LATENTS`] at equal distances.
 pub(super) fn shown(latents: usize) -> Vec<usize> {
     let count = latents.min(MOST_LATENTS);
     (0..count).map(|i| i * latents / count).collect()
 }
 
-/// What is left out, if something is.
+/// Note about latents that are not shown, or nothing.
 pub(super) fn left_out(latents: usize) -> Markup {
     html! {
         @if latents > MOST_LATENTS {
-            p .soft { (MOST_LATENTS) " of the " (latents) " latents are shown, evenly by number." }
+            p .soft { (MOST_LATENTS) " of the " (latents) " latents are shown, at equal distances." }
         }
     }
 }
 
-/// Which inputs of a crosscoder the latents write: of two, a histogram from the one to the other; of more, one
-/// for each.
+/// Histograms of the share of each input in a crosscoder's decoder rows: one histogram for two inputs,
+/// else one for each input.
 pub(super) fn inputs(report: &Report) -> Option<Markup> {
     let drawn = match report.inputs.len() {
         0 | 1 => return None,
@@ -37,24 +37,24 @@ pub(super) fn inputs(report: &Report) -> Option<Markup> {
         let alive = report.latents.iter().filter(|l| l.status != "dead");
         let shares = alive.filter_map(|latent| latent.shares.get(input).copied());
         let name = &report.inputs[input];
-        let axis = format!("share that writes {name}");
-        let label = format!("Histogram of the share of decoder rows that writes {name}");
+        let axis = format!("share of {name} in the decoder row");
+        let label = format!("Histogram of the share of {name} in the decoder rows");
         charts::histogram(&charts::bins(shares), false, &axis, "latents", &label)
     };
     let (first, second) = (&report.inputs[0], &report.inputs[1]);
     let caption = |input: usize| {
         if report.inputs.len() == 2 {
             format!(
-                "On the left what only {first} has, on the right what only {second} has, in the middle what both share."
+                "Left: latents of {first} only. Right: latents of {second} only. Middle: shared latents."
             )
         } else {
-            format!("On the right what only {} has.", report.inputs[input])
+            format!("Right: latents of {} only.", report.inputs[input])
         }
     };
     Some(html! {
         p {
-            "A latent of a crosscoder writes every input with a part of its decoder row. The share of the parts' lengths "
-            "says whose it is. Dead latents are left out."
+            "A latent of a crosscoder has a part of its decoder row for each input. The share of a part in the sum of the "
+            "parts' norms tells how much the latent writes to this input. Dead latents are left out."
         }
         div .pair {
             @for input in drawn { (figure(histogram(input), &caption(input))) }
@@ -62,7 +62,7 @@ pub(super) fn inputs(report: &Report) -> Option<Markup> {
     })
 }
 
-/// The table of all latents.
+/// Sortable table of the latents.
 pub(super) fn table(report: &Report) -> Option<Markup> {
     if report.latents.is_empty() {
         return None;
@@ -75,21 +75,21 @@ pub(super) fn table(report: &Report) -> Option<Markup> {
         p {
             (count("alive")) " alive, "
             @if report.selected {
-                (count("dead")) " dead (active on none of these rows), "
+                (count("dead")) " dead (active on no row), "
                 (count("always on")) " always on (active on every row). "
             } @else {
-                (count("dead")) " dead (never reaches half of rho), "
+                (count("dead")) " dead (activation always below half of rho), "
                 (count("always on")) " always on (above 0.5 on every row), "
-                (count("collapsed")) " collapsed (hardly depends on the input). "
+                (count("collapsed")) " collapsed (almost constant). "
             }
-            "A click on a column's name sorts by it."
+            "Click a column name to sort the table."
         }
         (left_out(report.latents.len()))
         div .scroll {
             table .sortable {
                 thead {
                     tr {
-                        @for head in ["latent", if report.selected { "mean" } else { "rho_hat" }, "fires", "variance", "lifetime sparsity", "status"] { th scope="col" { (head) } }
+                        @for head in ["latent", if report.selected { "mean" } else { "rho_hat" }, "firing rate", "variance", "lifetime sparsity", "status"] { th scope="col" { (head) } }
                         @for input in &report.inputs { th scope="col" { "writes " (input) } }
                         @if labelled { th scope="col" { "most active on" } }
                     }
@@ -119,7 +119,7 @@ pub(super) fn table(report: &Report) -> Option<Markup> {
     })
 }
 
-/// A share with as many digits as rare latents need.
+/// Percentage, with more digits for rare latents.
 fn percent(share: f64) -> String {
     if share > 0.0 && share < 1e-3 {
         format!("{:.3} %", 100.0 * share)

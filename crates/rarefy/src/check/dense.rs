@@ -89,14 +89,14 @@ fn check(
         weight_decay: DECAY,
     };
     let weights = weights(&params, tied);
-    let twin = naive::objective(&problem, &weights, naive::Form::InMemory);
+    let twin = naive::objective(&problem, &weights, naive::GradientForm::InMemory);
     let exact: Vec<f64> = twin.gradient.values().collect();
     let twin_error = central_differences(&exact, |at, by| {
         let mut moved = weights.clone();
         if let Some(w) = moved.values_mut().nth(at) {
             *w += by;
         }
-        naive::objective(&problem, &moved, naive::Form::InMemory).total
+        naive::objective(&problem, &moved, naive::GradientForm::InMemory).total
     });
     let mut fast_error: f64 = 0.0;
     for form in [Form::Cached, Form::Recomputed, Form::Deferred] {

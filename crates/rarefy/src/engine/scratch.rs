@@ -1,7 +1,7 @@
 //! Buffers of one block of rows, reused by later blocks.
 
 use rarefy_kernels::int8::PANEL;
-use rarefy_kernels::screen::{Found, Samples};
+use rarefy_kernels::screen::{Candidates, Samples};
 
 /// Panels screened before the waiting candidates are computed. The f32 weights of that many panels should
 /// fit in a core's own cache, because the exact pre-activations read them.
@@ -38,7 +38,7 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Borrows the quantised rows, the facts about rows that the screen reads, and the candidates that the
     /// screen writes. With `either_sign`, candidates are compared by absolute value.
-    pub(super) fn views(&mut self, either_sign: bool) -> (&[u8], Samples<'_>, Found<'_>) {
+    pub(super) fn views(&mut self, either_sign: bool) -> (&[u8], Samples<'_>, Candidates<'_>) {
         let samples = Samples {
             either_sign,
             scale: &self.scale,
@@ -46,7 +46,7 @@ impl Scratch {
             error: &self.error,
             floor: &self.floor,
         };
-        let found = Found {
+        let found = Candidates {
             latents: &mut self.latents,
             most: &mut self.most,
             counts: &mut self.counts,

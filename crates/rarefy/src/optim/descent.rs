@@ -56,9 +56,9 @@ pub enum Move {
     /// [`Rule::Adam`].
     Adam(vector::Adam),
     /// [`Rule::FreeAdam`].
-    FreeAdam(vector::Free),
+    FreeAdam(vector::ScheduleFree),
     /// [`Rule::FreeSign`].
-    FreeSign(vector::Free),
+    FreeSign(vector::ScheduleFree),
 }
 
 impl Move {
@@ -166,12 +166,12 @@ impl Descent {
         [beta1, beta2]: [f64; 2],
         correction2: f32,
         scale: f32,
-    ) -> vector::Free {
+    ) -> vector::ScheduleFree {
         let [sum, largest] = &mut self.averaged;
         *largest = largest.max(lr);
         let weight = largest.powi(2);
         *sum += weight;
-        vector::Free {
+        vector::ScheduleFree {
             lr: lr as f32,
             beta1: beta1 as f32,
             beta2: beta2 as f32,

@@ -75,7 +75,7 @@ fn wide(values: &[f32]) -> Vec<f64> {
     values.iter().map(|&v| f64::from(v)).collect()
 }
 
-fn twin(case: &Case) -> naive::Evaluation {
+fn twin(case: &Case) -> naive::ObjectiveValue {
     let p = &case.params;
     let weights = Weights {
         w_enc: wide(p.get("w_enc")),
@@ -92,7 +92,7 @@ fn twin(case: &Case) -> naive::Evaluation {
         beta: BETA,
         weight_decay: DECAY,
     };
-    naive::objective(&problem, &weights, naive::Form::InMemory)
+    naive::objective(&problem, &weights, naive::GradientForm::InMemory)
 }
 
 fn fast(case: &Case, rows: &dyn Source, form: Form) -> (Parts, Vec<f64>) {
