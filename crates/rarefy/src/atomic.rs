@@ -1,4 +1,4 @@
-//! Whole files only: written beside their place, then renamed.
+//! Atomic file writes: a temporary file beside the target is written, then renamed.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -6,13 +6,13 @@ use std::path::Path;
 
 use crate::{Error, Result};
 
-/// Writes `path` so that a reader sees the old file or the new one, never half of one.
+/// Writes the file `path` atomically: a reader sees the old file or the new one, never a part.
 ///
-/// The content goes to a temporary sibling, is flushed to disk and renamed. Missing parent
-/// folders are made. If `write` fails, nothing is left behind.
+/// The content goes to a temporary file in the same folder, which is flushed to disk and renamed.
+/// Missing parent folders are created. If `write` fails, the temporary file is removed.
 ///
 /// # Errors
-/// [`Error::Io`] with `path` if the folder cannot be written; whatever `write` returns.
+/// [`Error::Io`] with `path` if the folder cannot be written or `write` fails.
 ///
 /// # Example
 /// ```
@@ -48,7 +48,8 @@ pub fn write(
     Ok(())
 }
 
-/// A temporary file of our own would be private; this one will be the user's and follows the umask.
+/// Builder of a temporary file with the permissions that the umask allows. The default of `tempfile` is a file
+/// that only its owner can read.
 #[cfg(unix)]
 fn sibling<'a>() -> tempfile::Builder<'a, 'static> {
     let mut builder = tempfile::Builder::new();
@@ -68,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_has_the_permissions_of_any_other() {
+    fn written_file_has_default_permissions() {
         let folder = tempfile::tempdir().unwrap();
         let (ours, plain) = (folder.path().join("ours"), folder.path().join("plain"));
         write(&ours, |out| out.write_all(b"x")).unwrap();

@@ -1,6 +1,8 @@
-//! Sparse codes: what an encoder says about rows, as compressed sparse rows.
+//! Sparse codes: the active latents of each row and their activations, in CSR layout.
 
-/// Codes of n rows over `d_sae` latents: row i has the entries `offsets[i]..offsets[i + 1]`.
+/// Sparse codes of n rows over `d_sae` latents, in CSR layout (compressed sparse rows).
+///
+/// The entries of row i have the positions `offsets[i]..offsets[i + 1]` in `indices` and `values`.
 ///
 /// # Example
 /// ```
@@ -14,20 +16,20 @@
 pub struct Codes {
     /// Number of latents.
     pub d_sae: usize,
-    /// `n + 1` positions in the other two, rising from 0.
+    /// Positions in `indices` and `values` at which each row starts, `[n + 1]`, rising from 0.
     pub offsets: Vec<usize>,
-    /// Latent of each entry, rising within a row.
+    /// Latent of each entry, ascending within a row.
     pub indices: Vec<u32>,
     /// Activation of each entry.
     pub values: Vec<f32>,
-    /// Mean of each raw row, if the preprocessing removes it; needed to decode.
+    /// Mean that preprocessing subtracted from each row, `[n]`, or empty. Decoding adds the means back.
     pub row_means: Vec<f32>,
-    /// What each raw row was divided by, if the preprocessing does that; needed to decode.
+    /// Divisor that preprocessing applied to each row, `[n]`, or empty. Decoding multiplies by the divisors.
     pub row_scales: Vec<f32>,
 }
 
 impl Codes {
-    /// No rows yet.
+    /// Codes without rows.
     pub fn new(d_sae: usize) -> Self {
         Self {
             d_sae,
@@ -39,7 +41,7 @@ impl Codes {
         }
     }
 
-    /// Lets go of all rows and keeps the memory.
+    /// Removes all rows; the allocated memory stays for reuse.
     pub fn clear(&mut self) {
         self.offsets.truncate(1);
         self.indices.clear();
@@ -53,7 +55,7 @@ impl Codes {
         self.offsets.len() - 1
     }
 
-    /// Appends dense rows, keeping the entries above `threshold`.
+    /// Appends dense rows `[n, d_sae]` and stores the entries above `threshold`.
     pub fn push_dense(&mut self, latents: &[f32], threshold: f32) {
         for row in latents.chunks_exact(self.d_sae) {
             for (index, &value) in row
@@ -68,7 +70,7 @@ impl Codes {
         }
     }
 
-    /// Appends dense rows, keeping all that is not 0.
+    /// Appends dense rows `[n, d_sae]` and stores the entries other than 0.
     pub fn push_nonzero(&mut self, latents: &[f32]) {
         for row in latents.chunks_exact(self.d_sae) {
             for (index, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
@@ -90,7 +92,7 @@ impl Codes {
         self.row_scales.extend(other.row_scales);
     }
 
-    /// Drops the entries up to `threshold` by absolute value.
+    /// Removes the entries with an absolute value of at most `threshold`.
     pub fn keep_above(&mut self, threshold: f32) {
         let (mut kept, mut start) = (0, 0);
         for row in 1..self.offsets.len() {
@@ -109,8 +111,7 @@ impl Codes {
         self.values.truncate(kept);
     }
 
-    /// Puts the entries of every row in the order of their latents; the first row that has a
-    /// latent twice, if there is one.
+    /// Sorts the entries of each row by latent. Returns the first row with a duplicate latent, if any.
     pub(crate) fn sort_rows(&mut self) -> Option<usize> {
         let mut twice = None;
         for row in 0..self.rows() {
@@ -137,7 +138,7 @@ impl Codes {
         twice
     }
 
-    /// All rows with their zeros, `[n, d_sae]`.
+    /// Dense matrix of all rows, `[n, d_sae]`, zeros included.
     pub fn to_dense(&self) -> Vec<f32> {
         let mut dense = vec![0.0; self.rows() * self.d_sae];
         for (row, ends) in dense

@@ -1,56 +1,59 @@
-//! The one error type of the library: every variant says what, where, expected and got.
+//! The error type of the library.
+//!
+//! Every message says what failed, where, what was expected and what was found. Fields of the configuration
+//! stand in backticks (`train.lr`); the program adds the flag that sets the field.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Anything that a caller, a file or a configuration can do wrong.
+/// Error of a library call: wrong input by the caller, a bad file, an impossible configuration.
 ///
-/// Broken promises inside the library are panics, never one of these.
+/// A broken promise inside the library is a panic, not an `Error`.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A hyperparameter is outside its documented range.
-    #[error("{name} must be {expected}, got {got}")]
+    /// A setting or argument is outside its documented range.
+    #[error("{} must be {expected}, got {got}", in_backticks(.name))]
     Hyper {
-        /// Name as the configuration spells it.
+        /// Field as the configuration spells it, such as `train.lr`. The message puts backticks around the name.
         name: String,
-        /// The range or the choices, as a phrase after "must be".
+        /// Allowed range or choices, as a phrase after "must be".
         expected: String,
-        /// What was given.
+        /// Value that was given.
         got: String,
     },
-    /// Two sizes that must agree do not.
+    /// Two sizes that must be equal are different.
     #[error("{what}: expected {expected}, got {got}")]
     Shape {
-        /// The thing whose size is wrong.
+        /// Name of the array or file whose size is wrong.
         what: String,
-        /// The size that it must have.
+        /// Required size.
         expected: String,
-        /// The size that it has.
+        /// Actual size.
         got: String,
     },
-    /// A name (format, key, sample, architecture) that does not exist.
+    /// No entry has this name (of a format, key, sample, architecture, ...).
     #[error("unknown {what} `{name}`{}{}", nearest_phrase(.name, .known), known_phrase(.name, .known))]
     Unknown {
-        /// What kind of thing was looked up.
+        /// Kind of entry, such as `sample`.
         what: String,
-        /// The name that was not found.
+        /// Name that was not found.
         name: String,
-        /// Every name that would have been found.
+        /// All valid names.
         known: Vec<String>,
     },
-    /// A file is not what its format says; `why` names the place (byte, row, line) and what was expected.
+    /// A file violates its format. `why` names the place (byte, row or line) and what was expected there.
     #[error("{}: {why}", .path.display())]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong, where, and what was expected.
+        /// Description of the fault: what is wrong, where, what was expected.
         why: String,
     },
     /// A value in the data is NaN or infinite.
     #[error("{}: row {row}, column {column}: expected a finite number, got {got}", .path.display())]
     NotFinite {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Row, counted from 0.
         row: usize,
@@ -59,45 +62,45 @@ pub enum Error {
         /// NaN or an infinity.
         got: f32,
     },
-    /// Two settings that each make sense do not make sense together, or with this data.
+    /// Two settings contradict each other, or a setting contradicts the data.
     #[error("{0}")]
     Conflict(String),
-    /// The operating system refused.
+    /// The operating system reported an error.
     #[error("{}: {source}", .path.display())]
     Io {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// Training ran away: the objective or its gradient is no finite number any more.
+    /// Training diverged: the objective or its gradient is NaN or infinite.
     #[error(
         "step {step}: expected a finite objective and gradient, got {objective} and {gradient}"
     )]
     Diverged {
-        /// The step, counted from 1.
+        /// Training step, counted from 1.
         step: usize,
         /// Value of the objective.
         objective: f64,
         /// Norm of the gradient.
         gradient: f64,
     },
-    /// The caller asked to stop; what was done so far is in the checkpoint.
+    /// The caller asked to stop. The checkpoint holds all finished steps.
     #[error("interrupted")]
     Interrupted,
 }
 
-/// Result of everything that can fail.
+/// Result of a call that may fail with [`Error`].
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// A closure for `map_err` that remembers which path an I/O error belongs to.
+    /// Closure for `map_err` that adds the path to an I/O error.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io { path, source }
     }
 
-    /// A file that is not what its format says.
+    /// Creates [`Error::Format`]: the file at `path` violates its format.
     pub fn format(path: impl AsRef<Path>, why: impl Into<String>) -> Self {
         Self::Format {
             path: path.as_ref().to_path_buf(),
@@ -105,7 +108,13 @@ impl Error {
         }
     }
 
-    /// A hyperparameter outside its range.
+    /// Creates [`Error::Hyper`]: the setting `name` is outside its range.
+    ///
+    /// # Example
+    /// ```
+    /// let error = rarefy::Error::hyper("train.lr", "above 0", -1.0);
+    /// assert_eq!(error.to_string(), "`train.lr` must be above 0, got -1");
+    /// ```
     #[expect(
         clippy::needless_pass_by_value,
         reason = "callers pass numbers and texts alike"
@@ -118,7 +127,7 @@ impl Error {
         }
     }
 
-    /// A name that is not among `known`; the message suggests the nearest.
+    /// Creates [`Error::Unknown`]: `name` is not one of `known`. The message suggests the nearest name.
     pub fn unknown(
         what: &str,
         name: &str,
@@ -133,7 +142,7 @@ impl Error {
     }
 }
 
-/// The known name that `name` most likely meant, if any is close.
+/// Known name that is most similar to `name`, or `None` if all are too different.
 pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     known
         .iter()
@@ -143,11 +152,20 @@ pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
         .map(|(_, candidate)| candidate)
 }
 
+/// Puts backticks around a field name that has none.
+fn in_backticks(name: &str) -> String {
+    if name.starts_with('`') {
+        name.to_owned()
+    } else {
+        format!("`{name}`")
+    }
+}
+
 fn nearest_phrase(name: &str, known: &[String]) -> String {
     nearest(name, known).map_or_else(String::new, |n| format!(", did you mean `{n}`?"))
 }
 
-/// All names, unless they are many and the nearest of them says enough.
+/// List of all known names; empty if there are many and a near one was suggested.
 fn known_phrase(name: &str, known: &[String]) -> String {
     if known.len() > 12 && nearest(name, known).is_some() {
         String::new()
@@ -161,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_unknown_name_suggests_the_nearest() {
+    fn unknown_name_suggests_nearest_known_name() {
         let error = Error::unknown("key", "model.latent", ["model.latents", "train.seed"]);
         assert!(
             error.to_string().contains("did you mean `model.latents`?"),
@@ -170,13 +188,17 @@ mod tests {
     }
 
     #[test]
-    fn many_names_are_shown_only_if_none_is_near() {
+    fn list_of_more_than_12_names_is_shown_only_without_near_name() {
         let known: Vec<String> = (0..13).map(|i| format!("key-{i}")).collect();
-        let said = |name: &str| Error::unknown("key", name, known.clone()).to_string();
+        let message = |name: &str| Error::unknown("key", name, known.clone()).to_string();
         assert_eq!(
-            said("key-77"),
+            message("key-77"),
             "unknown key `key-77`, did you mean `key-7`?"
         );
-        assert!(said("zzz").ends_with("key-11, key-12)"), "{}", said("zzz"));
+        assert!(
+            message("zzz").ends_with("key-11, key-12)"),
+            "{}",
+            message("zzz")
+        );
     }
 }

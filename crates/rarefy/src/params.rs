@@ -1,24 +1,24 @@
-//! Parameters as one flat vector with named blocks, so that an optimiser needs no names.
+//! Model parameters as one flat vector with named blocks. Optimisers see the flat vector only.
 
-/// Name and shape of one block; a vector has one row.
+/// Name and shape of one parameter block; a vector has one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ParamBlock {
-    /// The field's name: `w_enc`, `b_enc`, `w_dec`, `b_dec`, ...
+    /// Name of the block: `w_enc`, `b_enc`, `w_dec`, `b_dec`, ...
     pub name: &'static str,
-    /// Rows: `d_sae` for a matrix (row j belongs to latent j), 1 for a vector.
+    /// Number of rows: `d_sae` for a matrix (row j belongs to latent j), 1 for a vector.
     pub rows: usize,
-    /// Values in a row.
+    /// Number of values in a row.
     pub cols: usize,
 }
 
-/// The blocks of an architecture's parameters, in memory order.
+/// Parameter blocks of an architecture, in memory order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     blocks: Vec<ParamBlock>,
 }
 
 impl Layout {
-    /// Blocks in memory order as (name, rows, cols).
+    /// Layout of the blocks (name, rows, cols), in memory order.
     pub fn new(blocks: &[(&'static str, usize, usize)]) -> Self {
         Self {
             blocks: blocks
@@ -28,7 +28,7 @@ impl Layout {
         }
     }
 
-    /// The blocks in memory order.
+    /// Parameter blocks in memory order.
     pub fn blocks(&self) -> &[ParamBlock] {
         &self.blocks
     }
@@ -38,7 +38,7 @@ impl Layout {
         self.blocks.iter().map(|b| b.rows * b.cols).sum()
     }
 
-    /// Whether there is no value at all.
+    /// True if the blocks hold no values.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -56,7 +56,7 @@ impl Layout {
     }
 }
 
-/// Values of every block of a [`Layout`]; a gradient has the same type.
+/// Model parameters: values of all blocks of a [`Layout`]. Gradients have the same type.
 ///
 /// # Example
 /// ```
@@ -73,7 +73,7 @@ pub struct Params {
 }
 
 impl Params {
-    /// All zero.
+    /// Parameters that are all zero.
     pub fn zeros(layout: &Layout) -> Self {
         Self {
             layout: layout.clone(),
@@ -81,7 +81,7 @@ impl Params {
         }
     }
 
-    /// The layout.
+    /// Layout of the parameters.
     pub fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -91,17 +91,17 @@ impl Params {
         &self.values
     }
 
-    /// All values in memory order, to change.
+    /// All values in memory order, mutable.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }
 
-    /// One block, or `None` if the layout has none of this name (a tied decoder).
+    /// Values of the block `name`; `None` if the layout has no such block (as `w_dec` of a tied decoder).
     pub fn find(&self, name: &str) -> Option<&[f32]> {
         self.layout.range(name).map(|range| &self.values[range])
     }
 
-    /// One block.
+    /// Values of the block `name`.
     ///
     /// # Panics
     /// If the layout has no block of this name.
@@ -111,7 +111,7 @@ impl Params {
             .unwrap_or_else(|| panic!("no parameter block `{name}`"))
     }
 
-    /// One block, to change.
+    /// Values of the block `name`, mutable.
     ///
     /// # Panics
     /// If the layout has no block of this name.

@@ -1,17 +1,16 @@
-//! The lecture's sparsity penalty: KL divergence between a target and each latent's mean activation.
+//! KL sparsity penalty of the lecture: KL divergence between a target and each latent's mean activation.
 
-/// Value and slope of the KL penalty of every latent.
+/// KL sparsity penalty and its derivative by the mean activation of each latent.
 ///
 /// ```text
 /// Omega            = sum_l  rho ln(rho / on_l) + (1 - rho) ln((1 - rho) / off_l)
 /// dOmega/drho_hat_l = -rho / on_l + (1 - rho) / off_l = (on_l - rho) / (on_l off_l)
 /// ```
 ///
-/// `on_l` is the lecture's `rho_hat_l`, the mean of latent l over all m examples, and `off_l` the
-/// mean of `1 - h`. They are two arguments because `1 - rho_hat` must never be a difference of
-/// floats: for a saturated latent it would be 0. The single-fraction form of the slope has no
-/// cancellation. Natural logarithm, sum (not mean) over latents; the minimum is 0, reached only
-/// where `on_l = rho`.
+/// `on_l` is the lecture's `rho_hat_l`, the mean of latent l over all m examples. `off_l` is the mean of
+/// `1 - h`. Both are arguments because the float difference `1 - rho_hat` is 0 for a saturated latent.
+/// The single-fraction form of the slope has no cancellation. The logarithm is natural, and the penalty is
+/// the sum (not the mean) over latents. Its minimum is 0, reached only where `on_l = rho`.
 ///
 /// # Shapes
 /// `on`, `off`, `slopes`: `[d_sae]`; `slopes` is overwritten with `dOmega/drho_hat`.
@@ -32,7 +31,7 @@
 pub fn kl_sparsity(rho: f64, on: &[f64], off: &[f64], slopes: &mut [f64]) -> f64 {
     assert!(
         on.len() == off.len() && on.len() == slopes.len(),
-        "one mean, one rest and one slope a latent"
+        "on, off and slopes must have one value for each latent"
     );
     assert!(rho > 0.0 && rho < 1.0, "rho must be in (0, 1), got {rho}");
     let mut omega = 0.0;
@@ -43,13 +42,14 @@ pub fn kl_sparsity(rho: f64, on: &[f64], off: &[f64], slopes: &mut [f64]) -> f64
     omega
 }
 
-/// KL is never negative (E5), but the logarithms' rounding can say -1e-17 on target. A NaN stays one.
+/// Maximum of 0 and a KL divergence; NaN stays NaN. A KL divergence is never negative (E5), but rounding of
+/// the logarithms can give -1e-17 on target.
 pub(crate) fn not_below_zero(kl: f64) -> f64 {
     if kl < 0.0 { 0.0 } else { kl }
 }
 
-/// KL divergence of one latent from the logarithms of `rho_hat` and `1 - rho_hat`, so that a mean
-/// too small for any float still has a value.
+/// KL divergence of one latent, from the logarithms of `rho_hat` and `1 - rho_hat`. The result is finite
+/// even if `rho_hat` is too small for an `f64`.
 ///
 /// # Example
 /// ```

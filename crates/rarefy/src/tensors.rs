@@ -1,4 +1,4 @@
-//! Safetensors files of our own: codes, models, preprocessing, checkpoints.
+//! Reading and writing of this project's safetensors files: codes, models, preprocessing, checkpoints.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Write};
@@ -9,24 +9,24 @@ use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, Result, atomic};
 
-/// Values that are turned into bytes together: few enough to stay in a core's cache.
+/// Values converted to bytes at a time: few enough to stay in a core's cache.
 const PIECE: usize = 1 << 14;
 
-/// A number as it lies in the files that we write: little-endian.
+/// Element type of a tensor, stored in little-endian byte order.
 pub(crate) trait Number: Copy + 'static {
-    /// Its name in a safetensors header.
+    /// Name of the type in a safetensors header.
     const DTYPE: Dtype;
 
-    /// Writes the bytes of all values, one after the other, a piece at a time.
+    /// Writes the bytes of all values, `PIECE` values at a time.
     fn write(values: &[Self], out: &mut dyn Write) -> io::Result<()>;
 
-    /// The values of so many bytes.
+    /// Converts bytes to values.
     fn from_bytes(bytes: &[u8]) -> Vec<Self>;
 
-    /// The bytes of all values, one after the other.
+    /// Converts values to bytes.
     fn to_bytes(values: &[Self]) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(size_of_val(values));
-        Self::write(values, &mut bytes).expect("memory takes what it is given");
+        Self::write(values, &mut bytes).expect("writing to memory does not fail");
         bytes
     }
 }
@@ -61,13 +61,13 @@ number!(f64, F64);
 number!(i64, I64);
 number!(u64, U64);
 
-/// The header's entry that holds our texts.
+/// Key of the header entry that holds all texts as one JSON object.
 const TEXTS: &str = "rarefy";
 
-/// Tensors and texts on their way to a file.
+/// Builder of a safetensors file from tensors and texts.
 ///
-/// Values stay where they are until the file is written, and go into it a piece at a time: a checkpoint
-/// of a large model takes no memory beside the model.
+/// The builder borrows the values and streams them into the file. A checkpoint of a large model so needs
+/// no second copy of the model in memory.
 #[derive(Default)]
 pub(crate) struct Writer<'a> {
     tensors: Vec<Tensor<'a>>,
@@ -82,11 +82,11 @@ struct Tensor<'a> {
     write: Box<Bytes<'a>>,
 }
 
-/// Writes so many bytes.
+/// Closure that writes the bytes of one tensor.
 type Bytes<'a> = dyn Fn(&mut dyn Write) -> io::Result<()> + 'a;
 
 impl<'a> Writer<'a> {
-    /// Adds a vector, borrowed or given.
+    /// Adds a vector, borrowed or owned.
     pub(crate) fn vector<T: Number>(
         &mut self,
         name: impl Into<String>,
@@ -96,10 +96,10 @@ impl<'a> Writer<'a> {
         self.tensor(name, &[length], values);
     }
 
-    /// Adds a tensor of any shape, row-major, borrowed or given.
+    /// Adds a tensor of any shape in row-major order, borrowed or owned.
     ///
     /// # Panics
-    /// If the shape holds another number of values.
+    /// If the number of values is not the product of the shape.
     #[track_caller]
     pub(crate) fn tensor<T: Number>(
         &mut self,
@@ -108,7 +108,11 @@ impl<'a> Writer<'a> {
         values: impl AsRef<[T]> + 'a,
     ) {
         let (length, bytes) = (values.as_ref().len(), size_of_val(values.as_ref()));
-        assert_eq!(shape.iter().product::<usize>(), length, "values of a shape");
+        assert_eq!(
+            shape.iter().product::<usize>(),
+            length,
+            "number of values must be the product of the shape"
+        );
         self.tensors.push(Tensor {
             name: name.into(),
             dtype: T::DTYPE,
@@ -118,10 +122,13 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// Adds a matrix of `rows` rows the other way round, for formats that keep it so: `[cols, rows]`.
+    /// Adds the transpose `[cols, rows]` of the matrix `[rows, cols]`, for formats with that orientation.
+    ///
+    /// The transposing happens while the file is written, a few columns at a time; see
+    /// [`rarefy_kernels::matmul::transpose`] for a transpose in memory.
     ///
     /// # Panics
-    /// If there is another number of values.
+    /// If the number of values is not `rows * cols`.
     #[track_caller]
     pub(crate) fn transposed(
         &mut self,
@@ -130,7 +137,11 @@ impl<'a> Writer<'a> {
         rows: usize,
         cols: usize,
     ) {
-        assert_eq!(rows * cols, values.len(), "values of a matrix");
+        assert_eq!(
+            rows * cols,
+            values.len(),
+            "number of values must be rows * cols"
+        );
         self.tensors.push(Tensor {
             name: name.into(),
             dtype: Dtype::F32,
@@ -140,15 +151,15 @@ impl<'a> Writer<'a> {
         });
     }
 
-    /// Adds a text to the header.
+    /// Adds a text (key and value) to the header.
     pub(crate) fn text(&mut self, key: &str, value: &impl ToString) {
         self.texts.insert(key.into(), value.to_string());
     }
 
     /// Writes the file, atomically.
     pub(crate) fn write(mut self, path: &Path) -> Result<()> {
-        // As the format wants it: wider numbers first, so that every tensor begins at a multiple of
-        // the size of its numbers.
+        // The format's own package sorts wider types first, so that every tensor starts at a multiple of
+        // its element size.
         self.tensors
             .sort_by(|a, b| b.dtype.cmp(&a.dtype).then_with(|| a.name.cmp(&b.name)));
         let header = self.header(path)?;
@@ -161,8 +172,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// The header, filled up to whole words of eight bytes. All texts go into one entry, as JSON with
-    /// sorted keys: a hash map of several would come out in another order each time.
+    /// Header bytes, padded to a multiple of eight. All texts go into one entry, as JSON with sorted keys:
+    /// the format's package keeps entries in a hash map, whose order differs from run to run.
     fn header(&self, path: &Path) -> Result<Vec<u8>> {
         let texts = serde_json::to_string(&self.texts).expect("texts are JSON");
         let texts = (!self.texts.is_empty()).then(|| HashMap::from([(TEXTS.to_owned(), texts)]));
@@ -185,8 +196,8 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// Writes the columns of a matrix as rows, some columns at a time, so that a row's neighbours, which
-/// come into the caches with it, are used while they are there.
+/// Writes the transpose of a matrix, 16 columns at a time: one cache line of a row holds 16 values, so each
+/// line is loaded once.
 fn write_transposed(
     values: &[f32],
     rows: usize,
@@ -207,7 +218,7 @@ fn write_transposed(
     Ok(())
 }
 
-/// A file's tensors, whole in memory and checked against its header.
+/// Reader of a safetensors file that is whole in memory and was checked against its header.
 pub(crate) struct Reader<'a> {
     path: &'a Path,
     file: SafeTensors<'a>,
@@ -215,10 +226,11 @@ pub(crate) struct Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    /// Reads the header; `bytes` is the whole file.
+    /// Reads the header. `bytes` is the content of the whole file.
     pub(crate) fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
-        let damaged =
-            |e: safetensors::SafeTensorError| Error::format(path, format!("damaged file: {e}"));
+        let damaged = |e: safetensors::SafeTensorError| {
+            Error::format(path, format!("damaged safetensors file: {e}"))
+        };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;
         let texts = metadata.metadata().as_ref().and_then(|all| all.get(TEXTS));
@@ -226,16 +238,20 @@ impl<'a> Reader<'a> {
         Ok(Self {
             path,
             file,
-            texts: texts.map_err(|e| Error::format(path, format!("damaged header: {e}")))?,
+            texts: texts.map_err(|e| {
+                let why =
+                    format!("damaged header: expected a JSON object of texts as `{TEXTS}`: {e}");
+                Error::format(path, why)
+            })?,
         })
     }
 
-    /// An error that names the file.
+    /// [`Error::Format`] with the path of this file.
     pub(crate) fn bad(&self, why: impl Into<String>) -> Error {
         Error::format(self.path, why)
     }
 
-    /// A text of the header.
+    /// Text with this key in the header.
     pub(crate) fn text(&self, key: &str) -> Result<&str> {
         self.texts
             .get(key)
@@ -243,23 +259,27 @@ impl<'a> Reader<'a> {
             .ok_or_else(|| self.bad(format!("expected `{key}` in the header, got none")))
     }
 
-    /// Whether there is a tensor of this name.
+    /// True if the file has a tensor of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.file.tensor(name).is_ok()
     }
 
-    /// A tensor as it lies in the file.
+    /// Tensor of this name: type, shape and bytes.
     pub(crate) fn view(&self, name: &str) -> Result<TensorView<'a>> {
         self.file
             .tensor(name)
             .map_err(|_| self.bad(format!("expected a tensor `{name}`, got none")))
     }
 
-    /// All values of a tensor that must be of this very type.
+    /// Values of the tensor of this name, whose type must be `T`.
     pub(crate) fn vector<T: Number>(&self, name: &str) -> Result<Vec<T>> {
         let view = self.view(name)?;
         if view.dtype() != T::DTYPE {
-            let why = format!("{name}: expected {:?}, got {:?}", T::DTYPE, view.dtype());
+            let why = format!(
+                "tensor {name}: expected type {:?}, got {:?}",
+                T::DTYPE,
+                view.dtype()
+            );
             return Err(self.bad(why));
         }
         Ok(T::from_bytes(view.data()))
@@ -270,7 +290,7 @@ impl<'a> Reader<'a> {
 mod tests {
     use super::*;
 
-    /// A file of all kinds of tensors, in an order that is not the format's.
+    /// Writes a file with tensors of every type, added in an order other than the format's.
     fn write(path: &Path, matrix: &[f32]) {
         let mut file = Writer::default();
         file.text("step", &7);
@@ -285,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_the_one_that_the_formats_own_package_writes() {
+    fn written_file_equals_output_of_safetensors_package() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         let matrix: Vec<f32> = (0..60).map(|v| v as f32).collect();
@@ -318,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_reads_back_as_it_was_written() {
+    fn file_round_trips() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("x.safetensors");
         write(&path, &[0.25; 60]);

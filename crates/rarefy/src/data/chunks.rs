@@ -1,46 +1,51 @@
-//! Rows cut into chunks, chunks dealt to lanes: the unit of sharing that results do not depend on.
+//! Parallel passes over rows whose results do not depend on the number of threads.
 //!
-//! A lane works through its chunks in order and lanes are put together in order. Chunk size and
-//! number of lanes are functions of the shapes alone, so the number of threads changes nothing.
+//! The rows are split into chunks, and the chunks are dealt to lanes in turn. A lane is one sequential task: it
+//! processes its chunks in order. The results of the lanes are combined in order. Chunk size and number of
+//! lanes depend on the shapes only.
 
 use rayon::prelude::*;
 
 use super::Source;
 use crate::Result;
 
-/// A chunk's rows, latents, slopes and their derivatives should stay in a core's own cache.
-/// Measured on Zen 4 (1 MiB of L2) at 784 -> 196, share of the f32 peak: 79 % with 2 MiB (243 rows),
-/// 76 % with 1 MiB, 70 % with half of that; 72 % with 3 MiB. At 64 -> 25 it hardly matters.
+/// Size in bytes of the arrays of one chunk (rows, latents, slopes and derivatives), which should fit in a
+/// core's own cache. Measured on Zen 4 (1 MiB of L2) at 784 -> 196, as share of the f32 peak: 79 % with 2 MiB
+/// (243 rows), 76 % with 1 MiB, 70 % with 0.5 MiB, 72 % with 3 MiB. At 64 -> 25 the size hardly matters.
 const CHUNK_BYTES: usize = 2 << 20;
 
-/// How rows are cut into chunks and dealt to lanes.
+/// Split of rows into chunks and lanes. Chunk c belongs to lane `c % lanes`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Chunking {
     rows: usize,
     d_in: usize,
+    /// Rows in a chunk; the last chunk may have fewer.
     chunk: usize,
+    /// Number of chunks.
     pub(crate) chunks: usize,
+    /// Number of lanes.
     pub(crate) lanes: usize,
 }
 
 impl Chunking {
+    /// Split for rows of `d_in` values with `d_sae` latents each.
     pub(crate) fn new(rows: usize, d_in: usize, d_sae: usize) -> Self {
         let row_bytes = size_of::<f32>() * (2 * d_in + 3 * d_sae);
         let most = (CHUNK_BYTES / row_bytes).clamp(64, 2048);
-        // Each lane has a gradient of its own: more lanes serve more cores, where rows abound.
+        // Each lane holds a whole gradient, so 16 lanes are used only for many rows.
         let lanes = match rows.div_ceil(most) {
             0..=1 if rows < 256 => 1,
             0..64 => 8,
             _ => 16,
         };
-        // Equal shares: as many chunks in every lane, as many rows in every chunk.
+        // Equal shares: every lane has the same number of chunks, every chunk the same number of rows.
         let chunk = rows
             .div_ceil(rows.div_ceil(most).next_multiple_of(lanes))
             .max(1);
         Self::of(rows, d_in, chunk, lanes)
     }
 
-    /// Chunks of so many rows, dealt to so many lanes.
+    /// Split into chunks of `chunk` rows and `lanes` lanes.
     pub(crate) fn of(rows: usize, d_in: usize, chunk: usize, lanes: usize) -> Self {
         Self {
             rows,
@@ -56,7 +61,7 @@ impl Chunking {
         chunk * self.chunk
     }
 
-    /// The rows of a chunk: borrowed where they lie in memory, else read into `buffer`.
+    /// Rows of a chunk: borrowed if the source is in memory, otherwise read into `buffer`.
     pub(crate) fn rows_of<'b>(
         &self,
         chunk: usize,
@@ -73,7 +78,7 @@ impl Chunking {
         Ok(buffer)
     }
 
-    /// Calls `f` with every chunk's rows, in order, on this thread.
+    /// Calls `f` with the rows of each chunk, in order, on the current thread.
     pub(crate) fn visit(&self, rows: &dyn Source, f: &mut dyn FnMut(&[f32])) -> Result<()> {
         let mut buffer = Vec::new();
         for chunk in 0..self.chunks {
@@ -83,10 +88,11 @@ impl Chunking {
     }
 }
 
-/// Runs `work(state, first row, rows)` on every chunk, one state a lane; returns the states in order.
+/// Runs `work(state, first_row, rows)` on every chunk, with one state per lane. Returns the states in the order
+/// of the lanes.
 ///
 /// # Errors
-/// The first lane's error, if any.
+/// Error of the first lane that failed to read its rows.
 pub(crate) fn fold<T: Send>(
     rows: &dyn Source,
     d_sae: usize,
@@ -117,7 +123,7 @@ mod tests {
     use crate::data::Memory;
 
     #[test]
-    fn every_row_is_in_one_chunk_of_one_lane() {
+    fn fold_visits_every_row_once() {
         for n in [1, 2, 63, 255, 256, 1000, 4097, 300_000] {
             let source = Memory::new("n", 1, (0..n).map(|i| i as f32).collect());
             let lanes = fold(
@@ -136,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn lanes_have_equal_shares() {
+    fn lanes_have_equal_numbers_of_chunks() {
         let cut = Chunking::new(10_000, 784, 196);
         assert_eq!(cut.chunks % cut.lanes, 0, "{cut:?}");
     }

@@ -1,4 +1,4 @@
-//! Comma- and tab-separated numbers, gzipped or not, with or without a header.
+//! CSV reader: comma- or tab-separated numbers, plain or gzip, with or without a header.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -24,7 +24,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     read(path, reader, delimiter, options.header)
 }
 
-/// Reads a whole table; shared with the embedded samples.
+/// Reads a whole table of numbers. The embedded samples use this function too.
 pub(super) fn read(
     path: &Path,
     reader: impl Read,
@@ -73,7 +73,7 @@ pub(super) fn read(
     if rows == 0 || d_in == 0 {
         return Err(Error::format(
             path,
-            format!("expected rows of numbers, got {rows} rows of {d_in}"),
+            format!("expected at least one row of numbers, got {rows} rows of {d_in} numbers"),
         ));
     }
     check_finite(path, 0, d_in, &values)?;
@@ -82,8 +82,8 @@ pub(super) fn read(
     Ok(dataset)
 }
 
-/// A first line with a word in it is a header, and so is one that counts its columns from 0, as
-/// pandas names columns that have no names. Three columns or fewer may as well be numbers.
+/// True if the first line is a header: a field is not a number, or the fields count four or more columns from
+/// 0 (the names that pandas gives to unnamed columns). Three or fewer such fields may be data.
 fn looks_like_header(record: &StringRecord) -> bool {
     let word = |field: &str| field.trim().parse::<f32>().is_err();
     let counts = || {
@@ -93,22 +93,23 @@ fn looks_like_header(record: &StringRecord) -> bool {
     record.iter().any(word) || counts()
 }
 
-/// The names in a header. One without a name is refused: it is the row index that pandas and R
-/// write, which must not be taken for data, or a first row with a number missing.
+/// Column names of a header line. An empty name is an error: the column is either the row index that pandas
+/// and R write, or the line is a row of data with a missing number.
 fn header_names(path: &Path, record: &StringRecord) -> Result<Vec<String>> {
     let names: Vec<String> = record.iter().map(|f| f.trim().to_owned()).collect();
     match names.iter().position(String::is_empty) {
         None => Ok(names),
         Some(column) => {
             let why = format!(
-                "line 1, column {column}: expected a number or the name of a column, got nothing; \
-                 if it is a row index, save without it (pandas: index=False, R: row.names=FALSE)"
+                "line 1, column {column}: expected a number or the name of a column, got an empty field; \
+                 if the column is a row index, save without it (pandas: index=False, R: row.names=FALSE)"
             );
             Err(Error::format(path, why))
         }
     }
 }
 
+/// Parses a field as a number.
 fn number(path: &Path, line: u64, column: (usize, Option<&String>), field: &str) -> Result<f32> {
     field.trim().parse().map_err(|_| {
         let known = match column {

@@ -1,39 +1,39 @@
-//! Element types of files and their conversion to f32.
+//! Element types of data files and their conversion to `f32`.
 
 use half::{bf16, f16};
 use safetensors::Dtype;
 
-/// How a file stores a number.
+/// Element type of a stored array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
-    /// Unsigned byte.
+    /// Unsigned 8-bit integer.
     U8,
-    /// Signed byte.
+    /// Signed 8-bit integer.
     I8,
-    /// 16-bit unsigned.
+    /// Unsigned 16-bit integer.
     U16,
-    /// 16-bit signed.
+    /// Signed 16-bit integer.
     I16,
-    /// 32-bit unsigned.
+    /// Unsigned 32-bit integer.
     U32,
-    /// 32-bit signed.
+    /// Signed 32-bit integer.
     I32,
-    /// 64-bit unsigned.
+    /// Unsigned 64-bit integer.
     U64,
-    /// 64-bit signed.
+    /// Signed 64-bit integer.
     I64,
-    /// Half precision.
+    /// IEEE half precision float.
     F16,
-    /// The upper half of an f32.
+    /// `bfloat16`: the upper 16 bits of an `f32`.
     Bf16,
-    /// Single precision.
+    /// IEEE single precision float.
     F32,
-    /// Double precision.
+    /// IEEE double precision float.
     F64,
 }
 
 impl Element {
-    /// The element type that a safetensors header names, if it is one of these.
+    /// Element type for a type of a safetensors header; `None` if the type is not supported.
     pub(crate) fn of_tensor(dtype: Dtype) -> Option<Self> {
         Some(match dtype {
             Dtype::U8 | Dtype::BOOL => Self::U8,
@@ -52,7 +52,7 @@ impl Element {
         })
     }
 
-    /// Bytes of one value.
+    /// Size of one value in bytes.
     pub fn size(self) -> usize {
         match self {
             Self::U8 | Self::I8 => 1,
@@ -62,7 +62,7 @@ impl Element {
         }
     }
 
-    /// Name for messages.
+    /// Name of the type for messages, such as `f32`.
     pub fn name(self) -> &'static str {
         match self {
             Self::U8 => "u8",
@@ -80,15 +80,15 @@ impl Element {
         }
     }
 
-    /// Converts stored values to f32, rounding to the nearest.
+    /// Converts stored values to `f32`, rounding to the nearest.
     ///
     /// # Panics
-    /// If `bytes` does not hold exactly `out.len()` values.
+    /// If the length of `bytes` is not `out.len()` times the size of a value.
     pub fn convert(self, bytes: &[u8], big_endian: bool, out: &mut [f32]) {
         assert_eq!(
             bytes.len(),
             out.len() * self.size(),
-            "bytes of whole values"
+            "number of bytes must be the number of values times their size"
         );
         macro_rules! each {
             ($type:ty, $convert:expr) => {
@@ -120,7 +120,8 @@ impl Element {
             Self::F64 => each!(f64, |v| v as f32),
         }
     }
-    /// Stored integers of 32 or 64 bits, exactly; `None` for other types.
+
+    /// Converts stored 32- or 64-bit integers to `i64`, exactly; `None` for other types and for `U64`.
     pub(crate) fn integers(self, bytes: &[u8], big_endian: bool) -> Option<Vec<i64>> {
         macro_rules! each {
             ($type:ty) => {{

@@ -1,8 +1,8 @@
-//! Row-major values at an offset of a file, read by position.
+//! Matrix at an offset of a file, read row by row at the requested positions.
 //!
-//! Positioned reads rather than a memory map: they need no `unsafe`, a file that shrinks while it
-//! is read gives an error instead of a killed process, and resident memory is what is asked for
-//! and not what the system happens to keep mapped. The system's file cache does the rest.
+//! Positioned reads have three advantages over a memory map. They need no `unsafe`. A file that shrinks during
+//! a read gives an error; a memory map kills the process. Resident memory holds the requested rows only, while
+//! the system's file cache keeps recent pages.
 
 use std::fs::File;
 use std::io::Read;
@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use super::{Element, Memory, Source, check_finite};
 use crate::{Error, Result};
 
-/// A matrix of one element type inside a file.
+/// Source of a matrix that is stored uncompressed in a file; rows are read on request.
 #[derive(Debug)]
 pub struct FileMatrix {
     path: PathBuf,
@@ -20,34 +20,34 @@ pub struct FileMatrix {
     layout: MatrixLayout,
 }
 
-/// Where and how the matrix lies.
+/// Position, element type and shape of a matrix in a file.
 #[derive(Debug, Clone, Copy)]
 pub struct MatrixLayout {
-    /// First byte.
+    /// Position of the first byte of data in the file.
     pub offset: u64,
     /// Element type.
     pub element: Element,
-    /// Byte order.
+    /// True for big-endian byte order, false for little-endian.
     pub big_endian: bool,
-    /// Column after column instead of row after row.
+    /// True if columns are stored one after the other (Fortran order), false for rows (C order).
     pub column_major: bool,
-    /// Rows.
+    /// Number of rows.
     pub rows: usize,
-    /// Values in a row.
+    /// Number of values in a row.
     pub d_in: usize,
 }
 
 impl MatrixLayout {
-    /// Bytes of all values, if that is a number at all.
+    /// Size of the data in bytes; `None` if the size exceeds a `u64`.
     pub fn bytes(&self) -> Option<u64> {
         let values = (self.rows as u64).checked_mul(self.d_in as u64)?;
         values.checked_mul(self.element.size() as u64)
     }
 
-    /// Checks that a file of `length` bytes holds the matrix to its end.
+    /// Checks that a file of `length` bytes holds the complete matrix.
     ///
     /// # Errors
-    /// [`Error::Format`] saying how many bytes were expected and found.
+    /// [`Error::Format`] with the expected and the actual number of bytes.
     pub fn check(&self, path: &Path, length: u64) -> Result<()> {
         let needed = self.needed(path)?;
         let found = length.saturating_sub(self.offset);
@@ -58,14 +58,14 @@ impl MatrixLayout {
         }
     }
 
-    /// Decodes the matrix from a stream that stands at its first byte and ends with its last.
+    /// Reads the matrix from a stream that starts with the first byte of data and ends with the last.
     ///
-    /// Memory grows with what arrives, never with what a header promises. Reading to the end
-    /// makes a packed stream check its sum.
+    /// Memory grows with the bytes that arrive, never with the size that a header claims. The stream is read
+    /// to its end, so that a decompressor verifies its checksum.
     ///
     /// # Errors
-    /// [`Error::Io`] for a damaged stream; [`Error::Format`] if it is too short or too long;
-    /// [`Error::NotFinite`].
+    /// [`Error::Io`] for a damaged stream; [`Error::Format`] if the stream is too short or too long;
+    /// [`Error::NotFinite`] for a NaN or an infinity.
     pub(crate) fn decode(&self, path: &Path, mut input: impl Read) -> Result<Memory> {
         const PIECE: usize = 1 << 16;
         let size = self.element.size();
@@ -92,13 +92,13 @@ impl MatrixLayout {
             return Err(Error::format(
                 path,
                 format!(
-                    "expected {needed} bytes of data ({}), got more",
+                    "too long: expected {needed} bytes of data ({}), got more",
                     self.shape()
                 ),
             ));
         }
         if self.column_major {
-            values = transpose(&values, self.d_in, self.rows);
+            values = rarefy_kernels::matmul::transpose(&values, self.d_in, self.rows);
         }
         check_finite(path, 0, self.d_in, &values)?;
         Ok(Memory::new(path.display().to_string(), self.d_in, values))
@@ -113,7 +113,7 @@ impl MatrixLayout {
             return Err(Error::format(
                 path,
                 format!(
-                    "expected at least one row and column, got {} x {}",
+                    "expected at least one row and one column, got shape {} x {}",
                     self.rows, self.d_in
                 ),
             ));
@@ -121,7 +121,10 @@ impl MatrixLayout {
         self.bytes().ok_or_else(|| {
             Error::format(
                 path,
-                format!("expected data that a file can hold, got {}", self.shape()),
+                format!(
+                    "expected less than 2^64 bytes of data, got shape {}",
+                    self.shape()
+                ),
             )
         })
     }
@@ -138,7 +141,7 @@ impl MatrixLayout {
     }
 }
 
-/// So many bytes of a header, or an error that says which are missing.
+/// Reads exactly `count` bytes of a header; `what` names them in the error for a truncated file.
 pub(super) fn exactly(
     path: &Path,
     input: &mut impl Read,
@@ -158,18 +161,11 @@ pub(super) fn exactly(
     Ok(bytes)
 }
 
-/// `[rows, cols]` becomes `[cols, rows]`.
-pub(crate) fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
-    (0..rows * cols)
-        .map(|i| values[i % rows * cols + i / rows])
-        .collect()
-}
-
 impl FileMatrix {
-    /// Opens a matrix in a file, after checking that it is all there.
+    /// Opens the matrix at `layout` in a file and checks that the file is long enough.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] if the file is too short.
+    /// [`Error::Io`] if the file cannot be opened; [`Error::Format`] if the file is too short.
     pub fn open(path: &Path, layout: MatrixLayout) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
@@ -182,6 +178,7 @@ impl FileMatrix {
         })
     }
 
+    /// Reads the stored values from position `index` on into `out`.
     fn values_at(&self, index: usize, out: &mut [f32]) -> Result<()> {
         let size = self.layout.element.size();
         let mut bytes = vec![0; out.len() * size];
@@ -212,7 +209,7 @@ impl Source for FileMatrix {
         let count = out.len() / d_in;
         assert!(
             start + count <= rows,
-            "rows {start}..{} of {rows}",
+            "rows {start}..{} exceed the {rows} rows of the matrix",
             start + count
         );
         if self.layout.column_major {

@@ -1,15 +1,19 @@
-//! Rows that training never sees, evenly spread over the data, and those that it does.
+//! Split of the rows into a training part and an evenly spaced held-out part.
 
 use super::Source;
 use crate::{Error, Result};
 
-/// The rows of a source but `count` of them, and those `count` rows, if any are wanted.
+/// Splits a source into training rows and `count` held-out rows; `None` in place of the held-out part if `count`
+/// is 0.
 ///
-/// Of n rows the held-out ones are `i n / count` for i from 0, so that data in some order gives some
-/// of everything.
+/// ```text
+/// held-out rows: floor(i n / count) for i in 0..count, of n rows
+/// ```
+///
+/// The held-out rows are evenly spaced, so that they represent sorted data too.
 ///
 /// # Errors
-/// [`Error::Hyper`] if no row is left to train on.
+/// [`Error::Hyper`] if no row is left for training.
 ///
 /// # Example
 /// ```
@@ -28,7 +32,7 @@ pub fn hold_out(
 ) -> Result<(HoldoutPart<'_>, Option<HoldoutPart<'_>>)> {
     if count >= source.rows() {
         let expected = format!("less than the {} rows of {}", source.rows(), source.name());
-        return Err(Error::hyper("holdout", &expected, count));
+        return Err(Error::hyper("data.holdout", &expected, count));
     }
     let part = |held_out| HoldoutPart {
         source,
@@ -38,20 +42,20 @@ pub fn hold_out(
     Ok((part(false), (count > 0).then(|| part(true))))
 }
 
-/// The training rows of a source, or the held-out ones, in the order of the source.
+/// Source of either the training rows or the held-out rows, in the order of the original source.
 pub struct HoldoutPart<'a> {
     source: &'a dyn Source,
-    /// Rows held out.
+    /// Number of held-out rows.
     count: usize,
-    /// Whether these are they.
+    /// True for the held-out part, false for the training part.
     held_out: bool,
 }
 
 impl HoldoutPart<'_> {
-    /// Where a row stands in the source.
+    /// Position in the source of row `row` of this part.
     ///
-    /// Held-out row j stands at `j n / count`, with `j (n - count) / count` training rows before it.
-    /// So before training row t stand the held-out rows with `j < (t + 1) count / (n - count)`.
+    /// Held-out row j has the position `j n / count`, and `j (n - count) / count` training rows precede it.
+    /// So the held-out rows with `j < (t + 1) count / (n - count)` precede training row t.
     fn position(&self, row: usize) -> usize {
         let (n, count) = (self.source.rows(), self.count);
         if self.held_out {
@@ -61,8 +65,8 @@ impl HoldoutPart<'_> {
         }
     }
 
-    /// How many of `most` rows from `row` on lie side by side in the source.
-    fn run(&self, row: usize, most: usize) -> usize {
+    /// Number of rows from `row` on, at most `most`, that are consecutive in the source.
+    fn consecutive(&self, row: usize, most: usize) -> usize {
         let start = self.position(row);
         let together = |length: &usize| self.position(row + length) == start + length;
         (1..most).take_while(together).count() + 1
@@ -90,7 +94,7 @@ impl Source for HoldoutPart<'_> {
         let d_in = self.d_in();
         let (mut row, mut rest) = (start, out);
         while !rest.is_empty() {
-            let run = self.run(row, rest.len() / d_in);
+            let run = self.consecutive(row, rest.len() / d_in);
             let (now, later) = rest.split_at_mut(run * d_in);
             self.source.read(self.position(row), now)?;
             (row, rest) = (row + run, later);
@@ -119,9 +123,9 @@ mod tests {
         rows
     }
 
-    /// Whatever the numbers: the held-out rows are those of the formula, the others are the rest.
+    /// For all sizes: the held-out rows are the ones of the formula, the training rows are all others.
     #[test]
-    fn two_parts_are_the_whole() {
+    fn parts_partition_the_rows() {
         for n in 1..40 {
             let values: Vec<f32> = (0..2 * n).map(|v| v as f32).collect();
             let data = Memory::new("rows", 2, values.clone());
@@ -143,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_gathered_by_their_own_numbers() {
+    fn gather_uses_row_numbers_of_the_part() {
         let data = Memory::new("rows", 1, (0..100).map(|v| v as f32).collect());
         let (training, held_out) = hold_out(&data, 10).unwrap();
         let mut out = [0.0; 4];
@@ -156,9 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_left_to_train_on() {
+    fn holding_out_all_rows_is_refused() {
         let data = Memory::new("rows", 1, vec![0.0; 3]);
         let error = hold_out(&data, 3).err().unwrap().to_string();
-        assert_eq!(error, "holdout must be less than the 3 rows of rows, got 3");
+        assert_eq!(
+            error,
+            "`data.holdout` must be less than the 3 rows of rows, got 3"
+        );
     }
 }

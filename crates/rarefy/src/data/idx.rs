@@ -1,4 +1,4 @@
-//! IDX, the format of MNIST: a big-endian header with element type and sizes, then the values.
+//! IDX reader, the format of MNIST: a big-endian header with element type and sizes, then the values.
 
 use std::fs::File;
 use std::io::{BufReader, Read};
@@ -28,7 +28,7 @@ pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// The file that holds the labels of an images file, by the usual names.
+/// Path of the labels file that belongs to an images file, by the usual names.
 fn labels_path(images: &Path) -> Option<PathBuf> {
     let name = images.file_name()?.to_str()?;
     let labels = name.replace("images", "labels").replace("idx3", "idx1");
@@ -36,7 +36,7 @@ fn labels_path(images: &Path) -> Option<PathBuf> {
         .then(|| images.with_file_name(labels))
 }
 
-/// Whether a file of a folder is the labels of another file there, and no data of its own.
+/// True if the file holds the labels of an images file in the same folder.
 pub(super) fn is_labels(path: &Path) -> bool {
     let images = path.file_name().and_then(|name| {
         let name = name.to_str()?;
@@ -46,7 +46,7 @@ pub(super) fn is_labels(path: &Path) -> bool {
     images.is_some_and(|images| images.exists())
 }
 
-/// The file's content, unpacked, and whether it was packed.
+/// Reader of the uncompressed content of a file; true if the file is gzip-compressed.
 fn reader(path: &Path) -> Result<(Box<dyn Read>, bool)> {
     let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let packed = path.extension().is_some_and(|e| e == "gz");
@@ -58,7 +58,7 @@ fn reader(path: &Path) -> Result<(Box<dyn Read>, bool)> {
     Ok((reader, packed))
 }
 
-/// Layout and sizes of all axes; the input then stands at the first value.
+/// Reads the header: the layout of the matrix and the sizes of all axes. The input is then at the first value.
 fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize>)> {
     let bad = |why: String| Error::format(path, why);
     let mut next = |count: usize, what: &str| exactly(path, input, count as u64, what);
@@ -72,7 +72,7 @@ fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize
         [0, 0, 0x0E] => Element::F64,
         _ => {
             return Err(bad(format!(
-                "not an IDX file: expected 0, 0 and a type at byte 0, got {:?}",
+                "not an IDX file: expected 0, 0 and an element type from byte 0 on, got {:?}",
                 &magic[..3]
             )));
         }
@@ -85,12 +85,16 @@ fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize
         .map(|b| u32::from_be_bytes(*b) as usize)
         .collect();
     let [rows, rest @ ..] = sizes.as_slice() else {
-        return Err(bad("expected at least one size at byte 4, got none".into()));
+        return Err(bad("expected at least one axis at byte 3, got 0".into()));
     };
     let d_in = rest
         .iter()
         .try_fold(1usize, |product, n| product.checked_mul(*n))
-        .ok_or_else(|| bad(format!("sizes {sizes:?} are too large")))?;
+        .ok_or_else(|| {
+            bad(format!(
+                "expected less than 2^64 values in a row, got sizes {sizes:?} at byte 4"
+            ))
+        })?;
     let layout = MatrixLayout {
         offset: (4 + 4 * axes) as u64,
         element,
@@ -102,7 +106,7 @@ fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize
     Ok((layout, sizes))
 }
 
-/// The labels of so many rows of images.
+/// Reads the labels of `rows` images.
 fn labels(path: &Path, images: &Path, rows: usize) -> Result<Vec<String>> {
     let (mut input, _) = reader(path)?;
     let (layout, _) = header(path, &mut input)?;

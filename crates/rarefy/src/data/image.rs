@@ -1,4 +1,4 @@
-//! Photographs cut into patches: a row is a small grey image.
+//! Patches of photographs: each row is a small grey image cut from a random position.
 
 use std::path::{Path, PathBuf};
 
@@ -7,17 +7,17 @@ use rand::{RngExt, SeedableRng};
 use super::{Dataset, Memory, OpenOptions};
 use crate::{Error, Result, Rng};
 
-/// Values of all patches together, at most: 16 GiB of f32.
+/// Maximum number of values of all patches: 16 GiB of `f32`.
 const MOST_VALUES: usize = 1 << 32;
 
-/// How patches are drawn from photographs.
+/// Size, number and seed of patches drawn from photographs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PatchOptions {
-    /// Height and width of a patch.
+    /// Height and width of a patch in pixels.
     pub size: (usize, usize),
-    /// Patches in all, shared evenly by the photographs.
+    /// Total number of patches, divided evenly among the photographs.
     pub count: usize,
-    /// Seed of the positions.
+    /// Seed of the random positions.
     pub seed: u64,
 }
 
@@ -35,23 +35,24 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     patches(&[path.to_path_buf()], &options.patches)
 }
 
-/// Draws patches at random positions of photographs, as grey values 0..=255 (Rec. 709 luma).
+/// Draws patches at random positions of photographs, as grey values from 0 to 255 (Rec. 709 luma).
 ///
 /// # Errors
-/// [`Error::Format`] for a file that is no image, or smaller than a patch.
+/// [`Error::Format`] if a file is not a PNG or JPEG image or is smaller than a patch; [`Error::Hyper`] if
+/// `options` ask for no patch or for too many; [`Error::Io`] if a file cannot be read.
 pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
     let (height, width) = options.size;
     if height * width == 0 || options.count == 0 {
         return Err(Error::hyper(
             "patches",
-            "at least one pixel and one patch",
-            format!("{height}x{width}, {}", options.count),
+            "at least one patch of at least one pixel",
+            format!("{} of {height}x{width} pixels", options.count),
         ));
     }
     let most = MOST_VALUES / (height * width);
     if options.count > most {
         let expected = format!("at most {most} patches of {height}x{width}");
-        return Err(Error::hyper("count", &expected, options.count));
+        return Err(Error::hyper("patches.count", &expected, options.count));
     }
     let mut rng = Rng::seed_from_u64(options.seed);
     let mut values = Vec::with_capacity(options.count * height * width);
@@ -70,7 +71,7 @@ pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
                 format!("expected at least {height} x {width} pixels, got {rows} x {columns}"),
             ));
         }
-        // Even shares; the first photographs take what does not divide.
+        // Even shares; the first photographs get one more patch each for the remainder.
         let share = options.count / paths.len() + usize::from(number < options.count % paths.len());
         for _ in 0..share {
             let (top, left) = (

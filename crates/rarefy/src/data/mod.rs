@@ -1,4 +1,4 @@
-//! Where rows come from: one [`Source`] behind every file format, folder, glob and sample.
+//! Data sets: readers of every file format behind one trait, [`Source`], for random access to rows.
 
 pub(crate) mod chunks;
 mod csv;
@@ -22,7 +22,7 @@ use std::path::{Path, PathBuf};
 use crate::{Error, Result};
 
 pub use element::Element;
-pub(crate) use file_matrix::transpose;
+
 pub use file_matrix::{FileMatrix, MatrixLayout};
 pub use holdout::{HoldoutPart, hold_out};
 pub use image::{PatchOptions, patches};
@@ -32,7 +32,7 @@ pub use side_by_side::{Columns, SideBySide};
 pub use spread::evenly_spaced_rows;
 pub use survey::{Survey, survey};
 
-/// Every format that rows are read from, in the order that lists show them.
+/// Table of all readable data formats, in the order that lists show them.
 pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "npy",
@@ -49,68 +49,68 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "csv",
         extensions: &[".csv", ".csv.gz", ".tsv", ".tsv.gz"],
-        summary: "comma- or tab-separated numbers, gzipped or not; a column named label, class or word holds labels",
+        summary: "comma- or tab-separated numbers, plain or gzip; a column named label, class or word holds labels",
         open: csv::open,
     },
     DataFormat {
         name: "idx",
         extensions: &["-ubyte", "-ubyte.gz", ".idx", ".idx.gz"],
-        summary: "MNIST's format, gzipped or not; labels are taken from the file beside it",
+        summary: "format of MNIST, plain or gzip; labels are read from the labels file in the same folder",
         open: idx::open,
     },
     DataFormat {
         name: "safetensors",
         extensions: &[".safetensors"],
-        summary: "a matrix of f16, bf16, f32, f64 or integers; read in place",
+        summary: "matrix of f16, bf16, f32, f64 or integers; read in place",
         open: safetensors::open,
     },
     DataFormat {
         name: "parquet",
         extensions: &[".parquet"],
-        summary: "a column of lists of numbers, or all numeric columns; a column named label, class or word holds labels",
+        summary: "column of lists of numbers, or all numeric columns; a column named label, class or word holds labels",
         open: parquet::open,
     },
     DataFormat {
         name: "image",
         extensions: &[".png", ".jpg", ".jpeg"],
-        summary: "photographs, cut into grey patches at random places",
+        summary: "photographs, cut into grey patches at random positions",
         open: image::open,
     },
 ];
 
-/// One line of the table of data formats.
+/// Data format: one entry of [`FORMATS`].
 pub struct DataFormat {
-    /// Name for lists.
+    /// Name of the format.
     pub name: &'static str,
-    /// How names of such files end, in lower case.
+    /// Endings of file names, in lower case.
     pub extensions: &'static [&'static str],
-    /// One sentence for lists.
+    /// One-sentence description for lists.
     pub summary: &'static str,
     open: fn(&Path, &OpenOptions) -> Result<Dataset>,
 }
 
-/// What the name of a file does not say.
+/// Options of [`open`] that a file name does not determine.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OpenOptions {
-    /// Member of an npz, tensor of a safetensors file, column of a parquet file.
+    /// Name of the member of an npz, tensor of a safetensors file, or column of a parquet file.
     pub member: Option<String>,
-    /// Whether a csv has a header; detected if absent: a first line with a word in it is one, and
-    /// one that counts four or more columns from 0.
+    /// True if a csv file has a header line. If `None`, the header is detected: a first line is a header if it
+    /// contains a word, or if it counts four or more columns from 0.
     pub header: Option<bool>,
-    /// Use only the first so many rows.
+    /// Number of rows to use, from the first; `None` for all.
     pub rows: Option<usize>,
-    /// How photographs are cut.
+    /// Size, number and seed of the patches cut from photographs.
     pub patches: PatchOptions,
 }
 
-/// Opens a file, a folder of shards, a glob, or an embedded sample (`sample:digits`).
+/// Opens a data set: a file, a folder of shards, a glob, or an embedded sample (`sample:digits`).
 ///
-/// Shards are taken in the order of their names. `FILE::MEMBER` names the member of an npz (tensor of a safetensors
-/// file, column of a parquet file) over what the options say.
+/// Shards are joined in the order of their names. In `FILE::MEMBER`, `MEMBER` names the member of an npz, the
+/// tensor of a safetensors file or the column of a parquet file; it overrides `options.member`.
 ///
 /// # Errors
-/// [`Error::Io`] for what is not there, [`Error::Unknown`] for a sample or extension that does not
-/// exist, [`Error::Format`] for damaged files, [`Error::Hyper`] if more rows are asked for than exist.
+/// [`Error::Io`] for a missing file, [`Error::Unknown`] for an unknown sample or file name ending,
+/// [`Error::Format`] for a damaged file, [`Error::Hyper`] if `options.rows` exceeds the number of rows.
 ///
 /// # Example
 /// ```
@@ -149,8 +149,8 @@ fn open_path(spec: &str, options: &OpenOptions) -> Result<Dataset> {
         return open_many(spec, files, options);
     }
     if !path.exists() && spec.contains(['*', '?', '[']) {
-        let found =
-            glob::glob(spec).map_err(|e| Error::format(spec, format!("not a pattern: {e}")))?;
+        let found = glob::glob(spec)
+            .map_err(|e| Error::format(spec, format!("invalid glob pattern: {e}")))?;
         let files = found
             .collect::<std::result::Result<Vec<_>, _>>()
             .map_err(|e| Error::Io {
@@ -189,7 +189,7 @@ fn open_many(spec: &str, mut files: Vec<PathBuf>, options: &OpenOptions) -> Resu
         return Err(Error::format(
             spec,
             format!(
-                "expected files that end in one of {}, got none",
+                "expected files whose names end in one of {}, got none",
                 endings.join(", ")
             ),
         ));
@@ -204,16 +204,16 @@ fn open_many(spec: &str, mut files: Vec<PathBuf>, options: &OpenOptions) -> Resu
     Shards::join(spec, files.into_iter().map(open).collect::<Result<_>>()?)
 }
 
-/// Whether a column of this name holds labels and no data.
+/// True if a column of this name holds labels instead of data.
 fn is_label_name(name: &str) -> bool {
     const NAMES: [&str; 6] = ["label", "labels", "class", "target", "word", "name"];
     NAMES.contains(&name.to_lowercase().as_str())
 }
 
-/// Refuses NaN and infinities in rows that start at `first_row`.
+/// Checks that all values of consecutive rows are finite. The first row has the number `first_row`.
 ///
 /// # Errors
-/// [`Error::NotFinite`] with the row and column of the first.
+/// [`Error::NotFinite`] with the row and column of the first NaN or infinity.
 pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) -> Result<()> {
     if rarefy_kernels::vector::all_finite(values) {
         return Ok(());
@@ -227,10 +227,10 @@ pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) 
     })
 }
 
-/// Rows of numbers that can be read by position, in any order, from any thread.
+/// Matrix `[rows, d_in]` whose rows can be read in any order, from any thread.
 ///
-/// Values are `f32` whatever the file stores. A source checks what it reads: a NaN or an
-/// infinity is [`Error::NotFinite`] with its row and column.
+/// Values are `f32`, converted from the stored type if necessary. Reading a NaN or an infinity gives
+/// [`Error::NotFinite`] with its row and column.
 pub trait Source: Send + Sync {
     /// Name for messages: a path or `sample:digits`.
     fn name(&self) -> &str;
@@ -238,22 +238,25 @@ pub trait Source: Send + Sync {
     /// Number of rows (samples), `m` in the lecture.
     fn rows(&self) -> usize;
 
-    /// Numbers in a row.
+    /// Number of values in a row.
     fn d_in(&self) -> usize;
 
-    /// Reads consecutive rows from `start` into `out`, whose length is a multiple of `d_in`.
+    /// Reads consecutive rows from row `start` on into `out`.
     ///
+    /// # Shapes
+    /// `out`: `[n, d_in]`; its length determines the number n of rows.
     /// # Errors
     /// [`Error::Io`], [`Error::Format`] or [`Error::NotFinite`].
-    ///
     /// # Panics
-    /// If the range is not inside the source: callers stay within [`Source::rows`].
+    /// If `start + n` exceeds [`Source::rows`].
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()>;
 
-    /// Reads `rows` in the given order into `out`, of `rows.len() * d_in` values.
+    /// Reads the rows with the numbers `rows`, in the given order, into `out`.
     ///
+    /// # Shapes
+    /// `out`: `[rows.len(), d_in]`.
     /// # Errors
-    /// As [`Source::read`].
+    /// Same as [`Source::read`].
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
         for (&row, out) in rows.iter().zip(out.chunks_exact_mut(self.d_in())) {
             self.read(row, out)?;
@@ -261,28 +264,28 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
-    /// All rows, if they already lie in memory as one row-major block.
+    /// All rows as a row-major slice; `None` if the rows are not in memory.
     fn as_slice(&self) -> Option<&[f32]> {
         None
     }
 }
 
-/// A source with what is known about its rows beyond their numbers.
+/// Rows together with their labels, image shape and default preprocessing.
 pub struct Dataset {
-    /// The rows.
+    /// Source of the rows.
     pub source: Box<dyn Source>,
-    /// One label a row, if the data carries them (digit classes, words).
+    /// Label of each row, `[rows]` (digit classes, words); `None` if the data has no labels.
     pub labels: Option<Vec<String>>,
-    /// Height and width, if a row is a grey image in row-major order.
+    /// Height and width in pixels, if each row is a grey image in row-major order.
     pub image_shape: Option<(usize, usize)>,
-    /// Preprocessing that this data asks for unless the user says otherwise.
+    /// Preprocessing steps that are used unless the configuration names others.
     pub default_preprocess: Vec<String>,
-    /// Names of the sources that lie side by side in its rows; none if there is one.
+    /// Names of the sources joined column by column; empty for a single source.
     pub parts: Vec<String>,
 }
 
 impl Dataset {
-    /// Rows about which nothing else is known.
+    /// Data set without labels, image shape or default preprocessing.
     pub fn new(source: impl Source + 'static) -> Self {
         Self {
             source: Box::new(source),
@@ -293,10 +296,10 @@ impl Dataset {
         }
     }
 
-    /// The first `rows` rows.
+    /// Data set of the first `rows` rows, with their labels.
     ///
     /// # Errors
-    /// [`Error::Hyper`] if there are not so many, or none are asked for.
+    /// [`Error::Hyper`] if `rows` is 0 or exceeds the number of rows.
     pub fn first(mut self, rows: usize) -> Result<Self> {
         if rows == 0 || rows > self.source.rows() {
             let expected = format!(
@@ -304,7 +307,7 @@ impl Dataset {
                 self.source.rows(),
                 self.source.name()
             );
-            return Err(Error::hyper("rows", &expected, rows));
+            return Err(Error::hyper("data.rows", &expected, rows));
         }
         if let Some(labels) = &mut self.labels {
             labels.truncate(rows);
@@ -317,7 +320,7 @@ impl Dataset {
     }
 }
 
-/// The first rows of a source.
+/// Source of the first `rows` rows of another source.
 struct First {
     source: Box<dyn Source>,
     rows: usize,
@@ -347,7 +350,7 @@ impl Source for First {
     }
 }
 
-/// Rows in memory.
+/// Source of rows in memory.
 #[derive(Debug)]
 pub struct Memory {
     name: String,
@@ -356,10 +359,10 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Rows of `d_in` values each, row-major.
+    /// Source of the row-major matrix `values`, `[n, d_in]`.
     ///
     /// # Panics
-    /// If `values` is not a whole number of rows.
+    /// If the number of values is not a multiple of `d_in`, or `d_in` is 0.
     #[track_caller]
     pub fn new(name: impl Into<String>, d_in: usize, values: Vec<f32>) -> Self {
         assert!(
@@ -374,7 +377,7 @@ impl Memory {
         }
     }
 
-    /// The values of all rows, to change.
+    /// Values of all rows, mutable, `[rows, d_in]`.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }

@@ -1,4 +1,7 @@
-//! `NumPy`'s `.npy`: a header that is a Python dictionary in text, then the values.
+//! Reader and writer of `NumPy`'s `.npy`: a header (a Python dictionary as text), then the values.
+//!
+//! The header parser is our own. `npyz` was considered: it allocates as many bytes as the file claims (up to
+//! 4 GiB), parses nested lists recursively without a limit, and its errors name no byte position.
 
 use std::fs::File;
 use std::io::Read;
@@ -9,7 +12,7 @@ use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions};
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
-/// `NumPy` itself refuses headers longer than this unless told otherwise.
+/// Maximum length of a header in bytes, the default limit of `NumPy`.
 const LONGEST_HEADER: usize = 10_000;
 
 pub(crate) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
@@ -18,20 +21,21 @@ pub(crate) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
     Ok(Dataset::new(FileMatrix::open(path, layout)?))
 }
 
-/// What stands before the values.
+/// Header of an npy file: element type, shape, order and position of the data.
 #[derive(Debug)]
 pub(crate) struct Header {
-    /// `NumPy`'s code of the element type, such as `<f4`.
+    /// Element type in the notation of `NumPy`, such as `<f4`.
     pub(crate) descr: String,
     /// Sizes of all axes.
     pub(crate) shape: Vec<usize>,
+    /// True for Fortran order.
     column_major: bool,
-    /// Where the values start.
+    /// Position of the first value in the file.
     pub(crate) offset: u64,
 }
 
 impl Header {
-    /// Reads the header; the input then stands at the first value.
+    /// Reads the header. The input is then at the first value.
     pub(crate) fn read(path: &Path, input: &mut impl Read) -> Result<Self> {
         let bad = |why: String| Error::format(path, why);
         let mut next = |count: usize, what: &str| exactly(path, input, count as u64, what);
@@ -72,11 +76,11 @@ impl Header {
             let shown: String = text.trim().chars().take(100).collect();
             Error::format(
                 path,
-                format!("expected `{key}` in the npy header, got {shown}"),
+                format!("header at byte 8: expected the key `{key}`, got {shown}"),
             )
         };
         let descr = field("descr").ok_or_else(|| missing("descr"))?;
-        // A structured type is a list and stays as it is, for the message.
+        // A structured type is a list, not a quoted text. It is kept for the error message of `element`.
         let quoted = descr.strip_prefix('\'').and_then(|d| d.split_once('\''));
         let descr = quoted.map_or(descr, |(code, _)| code);
         let column_major = match field("fortran_order") {
@@ -94,25 +98,25 @@ impl Header {
         })
     }
 
-    /// Number of values, if that is a number at all.
+    /// Number of values; `None` if the number exceeds a `usize`.
     pub(crate) fn values(&self) -> Option<usize> {
         self.shape
             .iter()
             .try_fold(1usize, |product, n| product.checked_mul(*n))
     }
 
-    /// The element type, and whether its bytes lie in big-endian order.
+    /// Element type; true for big-endian byte order.
     pub(crate) fn element(&self, path: &Path) -> Result<(Element, bool)> {
         element(path, &self.descr)
     }
 
-    /// The array as rows; axes beyond the second are part of a row.
+    /// Layout of the array as a matrix. Axes after the first are flattened into one row.
     pub(super) fn matrix(&self, path: &Path) -> Result<MatrixLayout> {
         let bad = |why: String| Error::format(path, why);
         let (element, big_endian) = self.element(path)?;
         let [rows, rest @ ..] = self.shape.as_slice() else {
             return Err(bad(
-                "expected a matrix (rows x values), got a single number".into(),
+                "expected a matrix (rows x values), got shape (), a single number".into(),
             ));
         };
         if rest.is_empty() {
@@ -128,7 +132,12 @@ impl Header {
         let d_in = rest
             .iter()
             .try_fold(1usize, |product, n| product.checked_mul(*n))
-            .ok_or_else(|| bad(format!("shape {:?} is too large", self.shape)))?;
+            .ok_or_else(|| {
+                bad(format!(
+                    "expected less than 2^64 values in a row, got shape {:?}",
+                    self.shape
+                ))
+            })?;
         Ok(MatrixLayout {
             offset: self.offset,
             element,
@@ -140,10 +149,11 @@ impl Header {
     }
 }
 
+/// Element type for a type code of `NumPy`; true for big-endian byte order.
 fn element(path: &Path, code: &str) -> Result<(Element, bool)> {
     if code.contains('O') {
-        let why = "it holds pickled Python objects, which are never unpickled here because that can run code; \
-                   save numbers with x.astype('float32')";
+        let why = "expected numbers, got pickled Python objects, which are never loaded because unpickling can \
+                   run code; save numbers with x.astype('float32')";
         return Err(Error::format(path, why));
     }
     let (order, kind) = match code.as_bytes().first() {
@@ -174,6 +184,7 @@ fn element(path: &Path, code: &str) -> Result<(Element, bool)> {
     Ok((element, order))
 }
 
+/// Parses a Python tuple of integers; Python 2 wrote them with a trailing `L`.
 fn parse_shape(text: &str) -> Option<Vec<usize>> {
     let (inside, _) = text.strip_prefix('(')?.split_once(')')?;
     inside
@@ -184,7 +195,7 @@ fn parse_shape(text: &str) -> Option<Vec<usize>> {
         .collect()
 }
 
-/// The header of a C-order f32 matrix, padded to 64 bytes as `NumPy` does.
+/// Header of an `.npy` file with a C-order `f32` matrix `[rows, d_in]`, padded to a multiple of 64 bytes.
 ///
 /// # Example
 /// ```
@@ -196,7 +207,7 @@ pub fn f32_header(rows: usize, d_in: usize) -> Vec<u8> {
     header("<f4", &format!("({rows}, {d_in})"))
 }
 
-/// The header of a C-order array; `shape` is a Python tuple.
+/// Header of a C-order array. `descr` is `NumPy`'s type code, `shape` a Python tuple.
 pub(crate) fn header(descr: &str, shape: &str) -> Vec<u8> {
     let text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}");
     let padding = (64 - (10 + text.len() + 1) % 64) % 64;

@@ -1,4 +1,4 @@
-//! `NumPy`'s `.npz`: a zip of `.npy` members; one of them is the data.
+//! Reader of `NumPy`'s `.npz`: a zip archive of `.npy` members, one of which is the data.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,25 +19,26 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     Ok(Dataset::new(layout.decode(&member.path, member.input)?))
 }
 
-/// An npz file, its members not yet read.
+/// Open npz archive; members are read on request.
 pub(crate) struct Archive {
     path: PathBuf,
     zip: ZipArchive<File>,
 }
 
-/// One member: its header is read, its values are not.
+/// Member of an npz archive, with its header read and its values not yet read.
 pub(crate) struct Member<'a> {
-    /// The archive and the member's name, for messages.
+    /// Path of the archive and name of the member, for messages.
     pub(crate) path: PathBuf,
+    /// Header of the member.
     pub(crate) header: Header,
-    /// Stands at the first value.
+    /// Uncompressed content from the first value on.
     pub(crate) input: Box<dyn Read + 'a>,
-    /// Bytes of the member, as the archive says.
+    /// Uncompressed size in bytes according to the archive, header included.
     size: u64,
 }
 
 impl Archive {
-    /// Reads the directory of the archive.
+    /// Opens an archive and reads its directory.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let zip = ZipArchive::new(file)
@@ -48,7 +49,7 @@ impl Archive {
         })
     }
 
-    /// Names of the arrays.
+    /// Names of all arrays, without `.npy`.
     pub(crate) fn names(&self) -> Vec<String> {
         self.zip
             .file_names()
@@ -56,7 +57,7 @@ impl Archive {
             .collect()
     }
 
-    /// The name that is wanted; the only one if none is.
+    /// Name of the array to read: `wanted`, or the only array of the archive.
     fn choose(&self, wanted: Option<&str>) -> Result<String> {
         let names = self.names();
         match (wanted, names.as_slice()) {
@@ -69,7 +70,7 @@ impl Archive {
             (None, [only]) => Ok(only.clone()),
             (None, _) => {
                 let why = format!(
-                    "expected one array, got {} ({}); name one with member",
+                    "expected one array, got {} ({}); choose one with `data.member`",
                     names.len(),
                     names.join(", ")
                 );
@@ -78,7 +79,7 @@ impl Archive {
         }
     }
 
-    /// Opens one member and reads its header.
+    /// Opens the member of this name and reads its header.
     pub(crate) fn member(&mut self, name: &str) -> Result<Member<'_>> {
         let path = PathBuf::from(format!("{}[{name}]", self.path.display()));
         let mut input = self
@@ -95,7 +96,8 @@ impl Archive {
 }
 
 impl Member<'_> {
-    /// Checks, before anything large is read, that the archive and the header speak of one size.
+    /// Checks that the size in the archive is the size of header and data. The check comes before the data is
+    /// read, so that a false size costs no memory.
     pub(crate) fn check_size(&self, data: Option<u64>) -> Result<()> {
         let needed = data.and_then(|bytes| bytes.checked_add(self.header.offset));
         if needed == Some(self.size) {
@@ -109,7 +111,7 @@ impl Member<'_> {
         Err(Error::format(&self.path, why))
     }
 
-    /// All values as floating-point numbers, whatever they are stored as.
+    /// Reads all values, converted to `f32`.
     pub(crate) fn floats(self) -> Result<Vec<f32>> {
         let (element, big_endian) = self.header.element(&self.path)?;
         let bytes = self.bytes(element)?;
@@ -118,7 +120,7 @@ impl Member<'_> {
         Ok(values)
     }
 
-    /// All values as integers, exactly.
+    /// Reads all values as integers, exactly. The stored type must be an integer of 32 or 64 bits.
     pub(crate) fn integers(self) -> Result<Vec<i64>> {
         let (element, big_endian) = self.header.element(&self.path)?;
         let path = self.path.clone();
@@ -129,7 +131,7 @@ impl Member<'_> {
         })
     }
 
-    /// The bytes of a short text.
+    /// Reads the bytes of a short text, at most 64.
     pub(crate) fn text(self) -> Result<Vec<u8>> {
         let mut text = Vec::new();
         let mut start = self.input.take(64);
@@ -139,6 +141,7 @@ impl Member<'_> {
         Ok(text)
     }
 
+    /// Reads the bytes of all values, after checking their number.
     fn bytes(mut self, element: Element) -> Result<Vec<u8>> {
         let size = element.size() as u64;
         self.check_size(
@@ -150,10 +153,16 @@ impl Member<'_> {
         self.input
             .read_to_end(&mut bytes)
             .map_err(Error::io(&self.path))?;
-        if Some(bytes.len() as u64) == self.size.checked_sub(self.header.offset) {
+        let expected = self.size.saturating_sub(self.header.offset);
+        if bytes.len() as u64 == expected {
             Ok(bytes)
         } else {
-            Err(Error::format(&self.path, "truncated"))
+            let why = format!(
+                "truncated: expected {expected} bytes of data from byte {} on, got {}",
+                self.header.offset,
+                bytes.len()
+            );
+            Err(Error::format(&self.path, why))
         }
     }
 }

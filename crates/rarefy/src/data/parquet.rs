@@ -1,4 +1,4 @@
-//! Parquet: one list column of numbers, or all numeric columns side by side.
+//! Parquet reader: rows are the lists of one column, or the values of all numeric columns.
 
 pub(crate) mod table;
 
@@ -23,7 +23,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     if rows == 0 || d_in == 0 {
         return Err(Error::format(
             path,
-            format!("expected rows of numbers, got {rows} rows of {d_in}"),
+            format!("expected at least one row of numbers, got {rows} rows of {d_in} numbers"),
         ));
     }
     let values = side_by_side(rows, columns);
@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     Ok(dataset)
 }
 
-/// Whether a flat column of strings or integers labels the rows.
+/// True if the column holds labels: a flat column of strings or integers with a label name.
 fn is_label(table: &Table, leaf: usize) -> bool {
     let column = &table.leaves()[leaf];
     column.max_rep_level() == 0
@@ -47,7 +47,7 @@ fn is_label(table: &Table, leaf: usize) -> bool {
         )
 }
 
-/// The leaf columns to read: the named one, else the only list of numbers, else all flat numbers.
+/// Leaf columns to read: the named one; without a name, the only column of lists, or all flat numeric columns.
 fn choose(path: &Path, table: &Table, member: Option<&str>) -> Result<Vec<usize>> {
     let numeric = (0..table.leaves().len()).filter(|&leaf| is_numeric(&table.leaves()[leaf]));
     if let Some(member) = member {
@@ -81,7 +81,7 @@ fn choose(path: &Path, table: &Table, member: Option<&str>) -> Result<Vec<usize>
         _ => {
             let names: Vec<&str> = lists.iter().map(|&leaf| table.name(leaf)).collect();
             let why = format!(
-                "expected one column of lists, got {} ({}); name one with member",
+                "expected one column of lists, got {} ({}); choose one with `data.member`",
                 names.len(),
                 names.join(", ")
             );
@@ -90,7 +90,7 @@ fn choose(path: &Path, table: &Table, member: Option<&str>) -> Result<Vec<usize>
     }
 }
 
-/// Values in a row of a column, which must be as many in every row.
+/// Number of values of a column in each row. Rows of unequal length are an error.
 fn width(table: &Table, leaf: usize, lists: &Lists<f32>) -> Result<usize> {
     let width = lists.ends.first().copied().unwrap_or(0);
     let mut start = 0;
@@ -114,7 +114,7 @@ fn width(table: &Table, leaf: usize, lists: &Lists<f32>) -> Result<usize> {
     Ok(width)
 }
 
-/// Columns of the given widths as the parts of rows.
+/// Row-major matrix of several columns, given with their widths.
 fn side_by_side(rows: usize, mut columns: Vec<(usize, Lists<f32>)>) -> Vec<f32> {
     if columns.len() == 1 {
         return columns.remove(0).1.values;

@@ -1,4 +1,4 @@
-//! A matrix in a safetensors file, read in place.
+//! Safetensors reader: one tensor of a file as a matrix, read in place.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,7 +9,7 @@ use super::file_matrix::exactly;
 use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions};
 use crate::{Error, Result};
 
-/// The format's own limit on its header.
+/// Maximum length of a header in bytes, set by the format.
 const LONGEST_HEADER: u64 = 100_000_000;
 
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
@@ -24,9 +24,9 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         )));
     }
     let bytes = exactly(path, &mut file, header, "a header")?;
-    // The crate's own reader of headers wants the whole file in memory.
-    let metadata: Metadata =
-        serde_json::from_slice(&bytes).map_err(|e| bad(format!("header at byte 8: {e}")))?;
+    // `SafeTensors::read_metadata` needs the whole file in memory, so the header is parsed here.
+    let metadata: Metadata = serde_json::from_slice(&bytes)
+        .map_err(|e| bad(format!("damaged header at byte 8: {e}")))?;
     let tensors = metadata.tensors();
     let mut names: Vec<&String> = tensors.keys().collect();
     names.sort();
@@ -47,7 +47,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
                 .collect::<Vec<_>>()
                 .join(", ");
             return Err(bad(format!(
-                "expected one tensor, got {} ({list}); name one with member",
+                "expected one tensor, got {} ({list}); choose one with `data.member`",
                 names.len()
             )));
         }

@@ -1,4 +1,4 @@
-//! The data embedded in the library: real, small, free to use.
+//! Sample data sets embedded in the library: real, small and free to use.
 
 use std::io::Read;
 use std::path::Path;
@@ -8,16 +8,16 @@ use flate2::read::GzDecoder;
 use super::{Dataset, Element, Memory, csv};
 use crate::{Error, Result};
 
-/// Every sample, in the order that lists show them.
+/// Table of all sample data sets, in the order that lists show them.
 pub const SAMPLES: &[SampleInfo] = &[
     SampleInfo {
         name: "digits",
         summary: "1797 handwritten digits, 8x8 pixels of 0 to 16, with labels",
         licence: "CC BY 4.0 (UCI optdigits, by way of scikit-learn)",
-        // beta 3 is the Stanford exercise's and holds every latent within a few percent of rho; with
-        // 1, the reconstruction pulls them up to 40 % off. weight_decay 0.001 rubs the pixel noise
-        // out of the filters, so that strokes remain; 0.0001 explains 93 % of the variance and
-        // looks like noise. 400 iterations (a quarter of a second) leave nothing to gain.
+        // beta 3 comes from the Stanford exercise and keeps the mean of every latent within a few percent of
+        // rho; with beta 1 the means are up to 40 % off. weight_decay 0.001 removes the pixel noise from the
+        // filters and leaves strokes; 0.0001 explains 93 % of the variance, but the filters look like noise.
+        // More than 400 iterations (a quarter of a second) gain nothing.
         defaults: &[(
             "kl",
             &[
@@ -31,10 +31,11 @@ pub const SAMPLES: &[SampleInfo] = &[
     },
     SampleInfo {
         name: "words",
-        summary: "GloVe vectors (50 dimensions) of the 10,000 most frequent English words, with the words",
+        summary: "GloVe vectors (50 dimensions) of the 10,000 most frequent English words, with the words as labels",
         licence: "PDDL 1.0 (public domain)",
-        // Without weight_decay the linear decoder grows and the latents shrink to a few percent
-        // around rho: 99 % explained, nothing to read. At 0.005 they go up to 1 on what they mean.
+        // Without weight_decay the linear decoder grows and the latents vary by a few percent around rho:
+        // 99 % of the variance is explained, but no latent is interpretable. With 0.005 a latent reaches 1 on
+        // the words that it represents.
         defaults: &[(
             "kl",
             &[
@@ -50,7 +51,7 @@ pub const SAMPLES: &[SampleInfo] = &[
         name: "patches",
         summary: "10,000 grey 8x8 patches of natural photographs, pixels of 0 to 255",
         licence: "CC0 and public domain photographs (by way of scikit-image)",
-        // The Stanford exercise's own.
+        // Values of the Stanford exercise.
         defaults: &[(
             "kl",
             &[
@@ -64,35 +65,35 @@ pub const SAMPLES: &[SampleInfo] = &[
     },
 ];
 
-/// One line of the table of samples.
+/// Sample data set: one entry of [`SAMPLES`].
 pub struct SampleInfo {
-    /// What comes after `sample:`.
+    /// Name of the sample, as in `sample:NAME`.
     pub name: &'static str,
-    /// One sentence for lists.
+    /// One-sentence description for lists.
     pub summary: &'static str,
-    /// Under which terms it is here.
+    /// Licence and origin of the data.
     pub licence: &'static str,
-    /// Settings that suit it by architecture, as `--set` takes them; below anything that the user
-    /// says.
+    /// Recommended settings for this sample, by architecture. Settings of the user take precedence.
     pub defaults: &'static [(&'static str, SampleDefaults)],
     load: fn() -> Dataset,
 }
 
-/// Keys and values.
+/// Pairs of key and value.
 type SampleDefaults = &'static [(&'static str, &'static str)];
 
 impl SampleInfo {
-    /// The settings that suit it and an architecture, if any are better than the architecture's own.
+    /// Recommended settings for this sample with an architecture; empty if the architecture's defaults are
+    /// fine.
     pub fn defaults_of(&self, arch: &str) -> SampleDefaults {
         let found = self.defaults.iter().find(|(name, _)| *name == arch);
         found.map_or(&[], |(_, settings)| settings)
     }
 }
 
-/// The table line called `name`.
+/// Finds the sample called `name` in [`SAMPLES`].
 ///
 /// # Errors
-/// [`Error::Unknown`] with the nearest name.
+/// [`Error::Unknown`] if there is no such sample; the message suggests the nearest name.
 pub fn find(name: &str) -> Result<&'static SampleInfo> {
     SAMPLES
         .iter()
@@ -104,7 +105,7 @@ pub(super) fn load(name: &str) -> Result<Dataset> {
     Ok((find(name)?.load)())
 }
 
-const VENDORED: &str = "the vendored samples are checked by their sums";
+const VENDORED: &str = "embedded samples are valid, as their checksums are tested";
 
 fn digits() -> Dataset {
     let packed = include_bytes!("../../../../data/digits/digits.csv.gz");
@@ -158,9 +159,9 @@ fn patches() -> Dataset {
     let values = bytes.iter().map(|&b| f32::from(b)).collect();
     let mut dataset = Dataset::new(Memory::new("sample:patches", 64, values));
     dataset.image_shape = Some((8, 8));
-    // The Stanford exercise's own preparation; its images came whitened up to a cut-off frequency,
-    // and zca:3 does the same: directions with little variance, which are mostly noise, stay
-    // small. With the full whitening of zca:0.1 no 25 latents pay their penalty, and all collapse.
+    // Preprocessing of the Stanford exercise. Its images were whitened up to a cut-off frequency. zca:3 does the
+    // same: directions with little variance, mostly noise, stay small. With zca:0.1 (nearly full whitening)
+    // all 25 latents collapse, because none reduces the reconstruction error by more than its penalty.
     dataset.default_preprocess = ["row-mean", "zca:3", "clip-sd:3", "scale:0.1:0.9"]
         .map(str::to_owned)
         .into();
@@ -172,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_are_what_they_say() {
+    fn samples_have_expected_shapes_labels_and_first_values() {
         let digits = digits();
         assert_eq!((digits.source.rows(), digits.source.d_in()), (1797, 64));
         assert_eq!(digits.labels.as_ref().unwrap()[..3], ["0", "1", "2"]);

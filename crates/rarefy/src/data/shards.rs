@@ -1,23 +1,24 @@
-//! Several files as one: their rows one after the other.
+//! Shards: the rows of several files, one file after the other, as one source.
 
 use std::path::PathBuf;
 
 use super::{Dataset, Source};
 use crate::{Error, Result};
 
-/// Sources of one width put end to end.
+/// Source that concatenates the rows of several sources with equal numbers of columns.
 pub struct Shards {
     name: String,
-    /// First row of each shard, and the total at the end.
+    /// First row of each shard, then the total number of rows.
     starts: Vec<usize>,
     parts: Vec<Box<dyn Source>>,
 }
 
 impl Shards {
-    /// Puts datasets together; labels survive if every one has them.
+    /// Concatenates data sets, given with their paths. The result has labels only if every shard has labels.
     ///
     /// # Errors
-    /// [`Error::Shape`] naming the first shard whose width differs.
+    /// [`Error::Shape`] with the first shard whose number of columns differs; [`Error::Format`] if there is no
+    /// shard.
     pub fn join(name: &str, datasets: Vec<(PathBuf, Dataset)>) -> Result<Dataset> {
         let mut datasets = datasets.into_iter();
         let Some((first_path, mut joined)) = datasets.next() else {

@@ -1,11 +1,11 @@
-//! Sources side by side as one, and some columns of a source.
+//! Sources joined column by column, and a range of columns of a source.
 
 use std::ops::Range;
 
 use super::Source;
 use crate::{Error, Result};
 
-/// Rows of several sources side by side: row i is all their rows i, one after the other.
+/// Source that joins several sources column by column: row i is the concatenation of their rows i.
 ///
 /// # Example
 /// ```
@@ -24,13 +24,13 @@ pub struct SideBySide {
 }
 
 impl SideBySide {
-    /// Puts sources of equally many rows side by side.
+    /// Joins sources with equal numbers of rows.
     ///
     /// # Errors
-    /// [`Error::Shape`] naming the first that has another number of rows.
+    /// [`Error::Shape`] with the name of the first source whose number of rows differs.
     ///
     /// # Panics
-    /// If there is none.
+    /// If `sources` is empty.
     pub fn new(sources: Vec<Box<dyn Source>>) -> Result<Self> {
         let first = &sources[0];
         for other in &sources {
@@ -38,7 +38,7 @@ impl SideBySide {
                 return Err(Error::Shape {
                     what: format!("{}: rows", other.name()),
                     expected: format!(
-                        "{} as {} has: row i of both belong together",
+                        "{}, the number of rows of {}, because rows of equal number form one sample",
                         first.rows(),
                         first.name()
                     ),
@@ -53,7 +53,8 @@ impl SideBySide {
         })
     }
 
-    /// Fills every row's part of each source by what `read` puts into a buffer of so many values.
+    /// Fills `out` source by source: `read` reads the rows of one source into a buffer, which is copied into
+    /// the columns of that source.
     fn fill(
         &self,
         out: &mut [f32],
@@ -97,7 +98,7 @@ impl Source for SideBySide {
     }
 }
 
-/// Some columns of a source.
+/// Source of a range of columns of another source.
 ///
 /// # Example
 /// ```
@@ -114,20 +115,20 @@ pub struct Columns<'a> {
 }
 
 impl<'a> Columns<'a> {
-    /// The columns of a source from the range's start to before its end.
+    /// Source of the columns in the range `columns` (its end excluded).
     ///
     /// # Panics
-    /// If the source has no such columns.
+    /// If the range is empty or exceeds the columns of the source.
     pub fn new(source: &'a dyn Source, columns: Range<usize>) -> Self {
         assert!(
             columns.start < columns.end && columns.end <= source.d_in(),
-            "columns {columns:?} of {}",
+            "columns {columns:?} are not a range of the {} columns",
             source.d_in()
         );
         Self { source, columns }
     }
 
-    /// Keeps the columns of whole rows.
+    /// Copies the range of columns out of complete rows.
     fn cut(&self, rows: &[f32], out: &mut [f32]) {
         let whole = rows.chunks_exact(self.source.d_in());
         for (row, out) in whole.zip(out.chunks_exact_mut(self.columns.len())) {
@@ -135,6 +136,7 @@ impl<'a> Columns<'a> {
         }
     }
 
+    /// Buffer for the complete rows of `out`.
     fn buffer(&self, out: &[f32]) -> Vec<f32> {
         vec![0.0; out.len() / self.columns.len() * self.source.d_in()]
     }
@@ -174,7 +176,7 @@ mod tests {
     use crate::data::Memory;
 
     #[test]
-    fn rows_that_do_not_belong_together_are_refused() {
+    fn sources_with_unequal_rows_are_refused() {
         let two = Memory::new("two", 1, vec![0.0; 2]);
         let three = Memory::new("three", 1, vec![0.0; 3]);
         let error = SideBySide::new(vec![Box::new(two), Box::new(three)]).err();
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn gathered_rows_are_whole() {
+    fn gather_reads_rows_from_all_sources() {
         let left = Memory::new("left", 2, (0..8).map(|v| v as f32).collect());
         let right = Memory::new("right", 1, vec![10.0, 11.0, 12.0, 13.0]);
         let both = SideBySide::new(vec![Box::new(left), Box::new(right)]).unwrap();

@@ -1,20 +1,20 @@
-//! Some rows, evenly over the data, where all of them would be too many.
+//! Evenly spaced subset of the rows of a source.
 
 use super::Source;
 use crate::Result;
 
-/// The rows of a source, or `most` of them evenly spread, one after the other.
+/// Reads at most `most` rows of a source, evenly spaced; all rows if there are no more than `most`.
 ///
 /// ```text
-/// rows i n / most, rounded down, for i in 0..most
+/// rows floor(i n / most) for i in 0..most
 /// ```
 ///
-/// Data often lies in an order (shards, classes, texts), so its beginning would not stand for it.
+/// Data is often sorted (by shard, class or text), so its first rows are no representative sample.
 ///
 /// # Shapes
 /// The result: `[min(n, most), d_in]`.
 /// # Errors
-/// What reading the rows returns.
+/// Same as [`Source::gather`].
 /// # Example
 /// ```
 /// use rarefy::data::{Memory, evenly_spaced_rows};
@@ -35,7 +35,7 @@ pub fn evenly_spaced_rows(source: &dyn Source, most: usize) -> Result<Vec<f32>> 
     Ok(values)
 }
 
-/// Places of `most` of `all` things, or of all.
+/// Positions of `most` evenly spaced items out of `all`; all positions if `all` is no larger than `most`.
 pub(crate) fn even_positions(all: usize, most: usize) -> impl Iterator<Item = usize> {
     let count = all.min(most);
     (0..count).map(move |i| i * all / count)
@@ -46,19 +46,18 @@ mod tests {
     use super::*;
     use crate::data::Memory;
 
-    /// Whatever the numbers: the first row is among them, no gap is larger than another by more than
-    /// one, and they are all different.
+    /// For all sizes: the first position is 0, gaps differ by at most one, and no position repeats.
     #[test]
-    fn places_are_evenly_spread() {
+    fn positions_are_evenly_spaced() {
         for all in 1..40 {
             for most in 0..45 {
-                let places: Vec<usize> = even_positions(all, most).collect();
-                assert_eq!(places.len(), most.min(all), "{most} of {all}");
-                let ends = places.iter().copied().skip(1).chain([all]);
-                let gaps: Vec<usize> = places.iter().zip(ends).map(|(a, b)| b - a).collect();
+                let positions: Vec<usize> = even_positions(all, most).collect();
+                assert_eq!(positions.len(), most.min(all), "{most} of {all}");
+                let ends = positions.iter().copied().skip(1).chain([all]);
+                let gaps: Vec<usize> = positions.iter().zip(ends).map(|(a, b)| b - a).collect();
                 let (least, widest) = (gaps.iter().min(), gaps.iter().max());
                 if let (Some(least), Some(widest)) = (least, widest) {
-                    assert_eq!(places[0], 0, "{most} of {all}");
+                    assert_eq!(positions[0], 0, "{most} of {all}");
                     assert!(*least > 0 && widest - least <= 1, "{gaps:?}");
                 }
             }
@@ -66,7 +65,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_rows_are_taken() {
+    fn complete_rows_are_read() {
         let data = Memory::new("rows", 2, (0..14).map(|v| v as f32).collect());
         // Rows 0, 2 and 4 of seven.
         let some = evenly_spaced_rows(&data, 3).unwrap();

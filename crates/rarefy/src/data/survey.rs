@@ -1,15 +1,15 @@
-//! One pass over all rows: range, means, variances.
+//! Statistics of the data from one pass over all rows: range, means, variances.
 
 use super::Source;
 use super::chunks;
 use crate::Result;
 
-/// What one pass over all rows tells about them.
+/// Statistics of a data set: range of the values, mean and variance of each column.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Survey {
     /// Number of rows.
     pub rows: usize,
-    /// Numbers in a row.
+    /// Number of values in a row.
     pub d_in: usize,
     /// Smallest value.
     pub min: f32,
@@ -22,7 +22,7 @@ pub struct Survey {
 }
 
 impl Survey {
-    /// What is known of some columns. Smallest and largest value stay those of all.
+    /// Statistics of a range of columns. `min` and `max` stay the ones of all columns.
     #[must_use]
     pub fn of(&self, columns: std::ops::Range<usize>) -> Self {
         Self {
@@ -38,7 +38,7 @@ impl Survey {
         self.mean.iter().sum::<f64>() / self.d_in as f64
     }
 
-    /// Variance over all values, rows and columns alike.
+    /// Variance over all values of all columns.
     pub fn grand_variance(&self) -> f64 {
         let mean = self.grand_mean();
         let columns = self.mean.iter().zip(&self.variance);
@@ -46,10 +46,10 @@ impl Survey {
     }
 }
 
-/// Surveys a source in one streamed pass; f64 sums, merged in a fixed order.
+/// Computes the statistics of a source in one streamed pass, with `f64` sums merged in a fixed order.
 ///
 /// # Errors
-/// What the source returns; a NaN or infinity among them.
+/// Same as [`Source::read`]; [`crate::Error::NotFinite`] for a NaN or an infinity.
 ///
 /// # Example
 /// ```
@@ -80,7 +80,7 @@ pub fn survey(source: &dyn Source) -> Result<Survey> {
     })
 }
 
-/// Count, mean and centred squares of each column.
+/// Number of rows, and mean and sum of squared deviations of each column.
 struct Moments {
     count: f64,
     min: f32,
@@ -122,7 +122,7 @@ impl Moments {
         moments
     }
 
-    /// Puts two sets of rows together (Chan, Golub and `LeVeque` 1983): no cancellation.
+    /// Merges the moments of two sets of rows, without cancellation (Chan, Golub and `LeVeque` 1983).
     fn merge(&mut self, other: &Self) {
         let count = self.count + other.count;
         if other.count == 0.0 {

@@ -134,9 +134,9 @@ impl Model {
             }
             // Columns of W_skip A are directions of the output, one for each raw input.
             let (wide, by_output) = (input.d_in(), pulled(w_skip, d_in));
-            let by_input = crate::data::transpose(&by_output, b_dec.len(), wide);
+            let by_input = rarefy_kernels::matmul::transpose(&by_output, b_dec.len(), wide);
             let moved = output.invert_directions(&by_input);
-            let moved = crate::data::transpose(&moved, wide, output.d_in());
+            let moved = rarefy_kernels::matmul::transpose(&moved, wide, output.d_in());
             params.get_mut("w_skip").copy_from_slice(&moved);
         }
         params

@@ -1,4 +1,4 @@
-//! A parquet file's columns as lists of values, one list a row.
+//! Columns of a parquet file as lists of values, one list per row.
 
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,24 +15,26 @@ use half::f16;
 
 use crate::{Error, Result};
 
-/// Records that are asked for at a time.
+/// Number of records read at a time.
 const RECORDS: usize = 1 << 16;
 
-/// An open parquet file.
+/// Open parquet file.
 pub(crate) struct Table {
     path: PathBuf,
     reader: SerializedFileReader<File>,
     leaves: Vec<ColumnDescPtr>,
 }
 
-/// The values of one column: row i has those from `ends[i - 1]` (0 for the first) to `ends[i]`.
+/// Values of one column. Row i has the values `ends[i - 1]..ends[i]` (from 0 for the first row).
 pub(crate) struct Lists<V> {
+    /// End of each row in `values`.
     pub(crate) ends: Vec<usize>,
+    /// Values of all rows.
     pub(crate) values: Vec<V>,
 }
 
 impl Table {
-    /// Reads the file's metadata.
+    /// Opens a file and reads its metadata.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let reader = guarded(path, || {
@@ -47,21 +49,22 @@ impl Table {
         })
     }
 
+    /// Metadata of the file.
     pub(crate) fn metadata(&self) -> &FileMetaData {
         self.reader.metadata().file_metadata()
     }
 
-    /// The columns that hold values; a list's values are one column.
+    /// Leaf columns, which hold the values; a column of lists has one leaf.
     pub(crate) fn leaves(&self) -> &[ColumnDescPtr] {
         &self.leaves
     }
 
-    /// The name of the column as users know it.
+    /// Name of the top-level column of a leaf.
     pub(crate) fn name(&self, leaf: usize) -> &str {
         &self.leaves[leaf].path().parts()[0]
     }
 
-    /// The leaf of the column of this name.
+    /// Leaf of the column of this name.
     pub(crate) fn find(&self, name: &str) -> Result<usize> {
         (0..self.leaves.len())
             .find(|&leaf| self.name(leaf) == name)
@@ -71,7 +74,7 @@ impl Table {
             })
     }
 
-    /// Numbers of any type, as f32.
+    /// Reads a column of numbers of any type, converted to `f32`.
     pub(crate) fn floats(&self, leaf: usize) -> Result<Lists<f32>> {
         let unsigned = is_unsigned(&self.leaves[leaf]);
         self.read(leaf, |column, lists| match column {
@@ -95,7 +98,7 @@ impl Table {
         })
     }
 
-    /// Integers of 32 or 64 bits.
+    /// Reads a column of 32- or 64-bit integers.
     pub(crate) fn integers(&self, leaf: usize) -> Result<Lists<i64>> {
         self.read(leaf, |column, lists| match column {
             ColumnReader::Int32ColumnReader(r) => self.drain(leaf, r, lists, i64::from),
@@ -104,7 +107,7 @@ impl Table {
         })
     }
 
-    /// Strings, or integers as text.
+    /// Reads a column of strings, or of integers as text.
     pub(crate) fn texts(&self, leaf: usize) -> Result<Lists<String>> {
         self.read(leaf, |column, lists| match column {
             ColumnReader::ByteArrayColumnReader(r) => self.drain(leaf, r, lists, |v: ByteArray| {
@@ -116,15 +119,17 @@ impl Table {
         })
     }
 
-    /// An error about a column.
+    /// [`Error::Format`] with the name of a column. `why` follows the name and starts with `,` or `:`.
     pub(crate) fn bad(&self, leaf: usize, why: impl std::fmt::Display) -> Error {
         Error::format(&self.path, format!("column `{}`{why}", self.name(leaf)))
     }
 
+    /// [`Error::Format`] for an error of the parquet package.
     fn damaged(&self, error: &ParquetError) -> Error {
         Error::format(&self.path, format!("damaged parquet: {error}"))
     }
 
+    /// Reads a column: calls `group` for each row group and checks the number of rows.
     fn read<V>(
         &self,
         leaf: usize,
@@ -153,7 +158,7 @@ impl Table {
         Err(self.bad(leaf, format!(": expected {rows} rows, got {got}")))
     }
 
-    /// Appends what one row group has of a column; a null is refused with its row.
+    /// Appends the values of one row group. A null is an error that names its row.
     fn drain<T: DataType, V>(
         &self,
         leaf: usize,
@@ -163,7 +168,7 @@ impl Table {
     ) -> Result<()> {
         let column = &self.leaves[leaf];
         let complete = column.max_def_level();
-        // Below this level there is no place for a value: the list is empty or itself null.
+        // A lower definition level means that the list is empty or null, so it has no value here.
         let place = complete - i16::from(column.self_type().is_optional());
         let (mut values, mut definition, mut repetition) = (Vec::new(), Vec::new(), Vec::new());
         loop {
@@ -203,19 +208,19 @@ impl Table {
     }
 }
 
-/// Runs what decodes foreign bytes. The parquet crate meets some damage (a page that names a
-/// dictionary which is not there) with a panic; here every damage is an error.
+/// Runs `decode` and turns a panic into an error. The parquet package panics on some damaged files, such as a
+/// page that names a missing dictionary.
 fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T>) -> Result<T> {
-    // What a panic leaves half done is dropped with the error.
+    // State that a panic leaves incomplete is dropped together with the error.
     catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
         Err(Error::format(
             path,
-            "damaged parquet: a page is not what its header says",
+            "damaged parquet: a page does not match its header; write the file again",
         ))
     })
 }
 
-/// Whether a column holds plain numbers: no dates, decimals or truth values.
+/// True if a column holds plain numbers: no dates, decimals or booleans.
 pub(crate) fn is_numeric(column: &ColumnDescPtr) -> bool {
     let plain = match column.logical_type_ref() {
         None => !matches!(

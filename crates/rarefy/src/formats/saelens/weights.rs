@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use crate::data::{Element, transpose};
+use rarefy_kernels::matmul::transpose;
+
+use crate::data::Element;
 use crate::io_spec::IoSpec;
 use crate::model::Model;
 use crate::params::{Layout, Params};

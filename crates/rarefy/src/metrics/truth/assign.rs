@@ -1,19 +1,25 @@
-//! The assignment of largest total weight, exactly.
+//! Exact solution of the linear assignment problem with the largest total weight.
+//!
+//! The solver is our own. `pathfinding` has `kuhn_munkres` for totally ordered (integer) weights only and needs
+//! `O(n^3)` on easy problems too; `lapjv` handles square matrices only and needs `ndarray`.
 
-/// For each row the column that it is given, so that no two rows share one, as many pairs as possible
-/// are made and the sum of their weights is the largest there is.
+use rarefy_kernels::matmul::transpose;
+
+/// Solves the assignment problem: gives each row a column of its own so that the sum of the weights of these
+/// pairs is the largest possible.
 ///
-/// Where rows are more than columns, the rows that go without get `None`.
+/// Returns the column of each row. If there are more rows than columns, the rows without a column have `None`.
 ///
 /// # Shapes
 /// `weights`: `[rows, columns]`.
 ///
 /// # Panics
-/// If `weights` is no whole number of rows, or one of them is not finite.
+/// If the number of weights is not a multiple of `columns`, or a weight is NaN or infinite.
 ///
 /// # Numerics
-/// Sums in f64. Of several best assignments one is found, the same each time. The cost is
-/// `O(short^2 long)` at worst and far less where most rows have a favourite of their own.
+/// Sums are `f64`. The result is deterministic, also if several assignments are best. For `short` rows and
+/// `long` columns (or the reverse) the cost is `O(short^2 long)` at worst, and far less if the largest weights
+/// of most rows lie in different columns.
 ///
 /// # Source
 /// Shortest augmenting paths over reduced costs: Jonker and Volgenant 1987, *A shortest augmenting
@@ -35,7 +41,7 @@ pub fn assign(weights: &[f32], columns: usize) -> Vec<Option<usize>> {
     );
     assert!(
         weights.iter().all(|w| w.is_finite()),
-        "a weight is no finite number"
+        "weights must be finite numbers"
     );
     let rows = weights.len() / columns;
     if rows <= columns {
@@ -45,25 +51,26 @@ pub fn assign(weights: &[f32], columns: usize) -> Vec<Option<usize>> {
             .map(Some)
             .collect();
     }
-    let mut turned = vec![0.0; weights.len()];
-    for (row, values) in weights.chunks_exact(columns).enumerate() {
-        for (column, value) in values.iter().enumerate() {
-            turned[column * rows + row] = *value;
-        }
-    }
+    let transposed = transpose(weights, rows, columns);
     let mut of_row = vec![None; rows];
-    for (column, row) in Search::new(&turned, rows).solve().into_iter().enumerate() {
+    for (column, row) in Search::new(&transposed, rows)
+        .solve()
+        .into_iter()
+        .enumerate()
+    {
         of_row[row] = Some(column);
     }
     of_row
 }
 
-/// No column, or no row.
+/// Marker for "no column" and "no row".
 const NONE: usize = usize::MAX;
 
-/// Pairs and prices, with `loss(i, j) = -weight_ij - row_price_i - column_price_j >= 0` for all and 0
-/// for pairs, and a price of 0 for columns without a row. Where every row has a column, no other
-/// assignment weighs more.
+/// State of the search: pairs of row and column, and dual prices.
+///
+/// Invariant: the reduced cost `-weight_ij - row_price_i - column_price_j` is 0 for pairs and at least 0 for
+/// all other (i, j), and a column without a row has the price 0. Once every row has a column, the invariant
+/// proves that no other assignment has a larger weight.
 struct Search<'a> {
     weights: &'a [f32],
     columns: usize,
@@ -71,16 +78,17 @@ struct Search<'a> {
     column_price: Vec<f64>,
     row_of: Vec<usize>,
     column_of: Vec<usize>,
-    /// Length of the shortest path to each column, from the row that looks for one.
+    /// Length of the shortest path so far from the current unassigned row to each column.
     distance: Vec<f64>,
-    /// The row before each column on it.
+    /// Row before each column on that path.
     before: Vec<usize>,
-    /// Columns: those that the paths have reached for good, then the others.
+    /// Permutation of the columns: first the ones whose shortest path is final, then all others.
     order: Vec<usize>,
 }
 
 impl<'a> Search<'a> {
-    /// Each row priced by its favourite column, which it gets if it is the first that wants it.
+    /// Initial state: each row is priced by its column of largest weight and gets that column, unless an earlier
+    /// row has it.
     fn new(weights: &'a [f32], columns: usize) -> Self {
         let rows = weights.len() / columns;
         let mut search = Self {
@@ -109,27 +117,29 @@ impl<'a> Search<'a> {
         search
     }
 
-    /// The column of each row.
+    /// Assigns all rows and returns the column of each row.
     fn solve(mut self) -> Vec<usize> {
         for row in 0..self.column_of.len() {
             if self.column_of[row] == NONE {
-                self.give(row);
+                self.augment(row);
             }
         }
         self.column_of
     }
 
+    /// Pairs a row with a column.
     fn pair(&mut self, row: usize, column: usize) {
         self.row_of[column] = row;
         self.column_of[row] = column;
     }
 
-    /// Finds a column for a row by the shortest path: each row on it takes the column behind it.
-    fn give(&mut self, row: usize) {
+    /// Assigns a column to a row along the shortest augmenting path: each row on the path takes the column after
+    /// it.
+    fn augment(&mut self, row: usize) {
         self.distance.fill(f64::INFINITY);
         let (mut reached, mut from, mut length) = (0, row, 0.0);
         let free = loop {
-            let at = self.look_from(from, length, reached);
+            let at = self.extend_paths(from, length, reached);
             let column = self.order[at];
             length = self.distance[column];
             self.order.swap(reached, at);
@@ -139,7 +149,7 @@ impl<'a> Search<'a> {
             }
             from = self.row_of[column];
         };
-        // Prices stay right: what is nearer than the end moves by as much as it is nearer.
+        // The prices of columns nearer than the end change by the difference, which keeps the invariant.
         self.row_price[row] += length;
         for &column in &self.order[..reached - 1] {
             let nearer = length - self.distance[column];
@@ -155,9 +165,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Shortens the paths to the columns that are not reached for good by going on from a row at
-    /// this distance; the place in `order` of the nearest, a free one where several are.
-    fn look_from(&mut self, row: usize, so_far: f64, reached: usize) -> usize {
+    /// Extends the paths from a row at distance `so_far` to the columns without a final path. Returns the
+    /// position in `order` of the nearest column; if several are equally near, of an unassigned one.
+    fn extend_paths(&mut self, row: usize, so_far: f64, reached: usize) -> usize {
         let weights = &self.weights[row * self.columns..][..self.columns];
         let base = so_far - self.row_price[row];
         let (mut nearest, mut shortest) = (reached, f64::INFINITY);
@@ -200,7 +210,7 @@ mod tests {
             .sum()
     }
 
-    /// The best of all assignments of the rows from `row` on that use no column of `taken`.
+    /// Largest total weight of the rows from `row` on, over all assignments that use no column of `taken`.
     fn best(weights: &[f32], columns: usize, row: usize, taken: u32, skips: usize) -> f64 {
         if row == weights.len() / columns {
             return 0.0;
@@ -217,11 +227,11 @@ mod tests {
     }
 
     #[test]
-    fn no_assignment_is_better() {
+    fn small_assignments_equal_exhaustive_search() {
         let mut rng = Rng::seed_from_u64(1);
         for trial in 0..400 {
             let (rows, columns) = (rng.random_range(1..7), rng.random_range(1..7));
-            // Every other time weights of few values, so that many are equal.
+            // Every other trial has integer weights from -2 to 2, so that many are equal.
             let weights: Vec<f32> = (0..rows * columns)
                 .map(|_| match trial % 2 {
                     0 => rng.random::<f32>() - 0.5,
@@ -243,10 +253,10 @@ mod tests {
         }
     }
 
-    /// Too many to try all; but no two rows could gain by changing columns, and the other way round
-    /// it is the same sum.
+    /// Sizes too large for an exhaustive search: swapping two columns gains nothing, and the transposed problem
+    /// has the same total.
     #[test]
-    fn larger_ones_cannot_be_improved_by_hand() {
+    fn large_assignment_is_not_improved_by_swaps_and_equals_transposed() {
         let (rows, columns) = (90, 140);
         let mut rng = Rng::seed_from_u64(2);
         let weights: Vec<f32> = (0..rows * columns).map(|_| rng.random()).collect();
@@ -263,12 +273,10 @@ mod tests {
                 assert!(kept >= changed - 1e-5);
             }
         }
-        let turned: Vec<f32> = (0..rows * columns)
-            .map(|i| weight(i % rows, i / rows))
-            .collect();
+        let transposed = transpose(&weights, rows, columns);
         let (one, two) = (
             total(&weights, columns, &of_row),
-            total(&turned, rows, &assign(&turned, rows)),
+            total(&transposed, rows, &assign(&transposed, rows)),
         );
         assert!((one - two).abs() < 1e-6, "{one}, {two}");
     }

@@ -2,6 +2,7 @@
 
 use rarefy_kernels::encoder::column_sums;
 use rarefy_kernels::int8::PANEL;
+use rarefy_kernels::matmul::transpose;
 use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::sparse::{add_rows, decoder_gradient};
 use rarefy_kernels::vector::{add_scaled, dot};
@@ -12,7 +13,6 @@ use super::blocks::{Blocks, ModelShape};
 use super::forward::Forward;
 use super::parametrisation::Parametrisation;
 use super::step::ModelView;
-use crate::data::transpose;
 use crate::objective::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared, StepSchedule};
 use crate::params::Params;
 
