@@ -15,9 +15,51 @@ pub struct OptionInfo {
     pub kind: Kind,
     /// Default, as one would type it.
     pub default: &'static str,
+    /// Unit of its number, given the values of all options.
+    pub unit: fn(&Hyper) -> Unit,
 }
 
-/// What values an option takes.
+/// Unit of an option's number: how the number changes when the rows are multiplied by a factor.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Unit {
+    /// Weight of a term that grows as this power of the rows.
+    Weight(f64),
+    /// Pre-activation, or a length of rows.
+    Activation,
+    /// Reciprocal of a pre-activation.
+    PerActivation,
+    /// Plain number, which stays as it is.
+    Number,
+}
+
+impl Unit {
+    /// Unit of a plain number, whatever the other options are.
+    pub const fn number(_: &Hyper) -> Self {
+        Self::Number
+    }
+
+    /// Unit of a pre-activation, whatever the other options are.
+    pub const fn activation(_: &Hyper) -> Self {
+        Self::Activation
+    }
+
+    /// Unit of a reciprocal pre-activation, whatever the other options are.
+    pub const fn per_activation(_: &Hyper) -> Self {
+        Self::PerActivation
+    }
+
+    /// Unit of the weight of a term that does not grow with the rows.
+    pub const fn weight_of_count(_: &Hyper) -> Self {
+        Self::Weight(0.0)
+    }
+
+    /// Unit of the weight of a term that grows as the rows do.
+    pub const fn weight_of_length(_: &Hyper) -> Self {
+        Self::Weight(1.0)
+    }
+}
+
+/// Values that an option takes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Kind {
     /// A number in the open interval.
@@ -195,12 +237,14 @@ mod tests {
             help: "",
             kind: Kind::Open(0.0, 1.0),
             default: "0.05",
+            unit: Unit::number,
         },
         OptionInfo {
             name: "tied",
             help: "",
             kind: Kind::Flag,
             default: "false",
+            unit: Unit::number,
         },
     ];
 

@@ -111,6 +111,7 @@ fn help(meanings: &[Meaning]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rarefy::variants::Unit;
 
     const fn option(help: &'static str, default: &'static str, kind: Kind) -> OptionInfo {
         OptionInfo {
@@ -118,6 +119,7 @@ mod tests {
             help,
             kind,
             default,
+            unit: Unit::number,
         }
     }
 

@@ -260,7 +260,7 @@ impl<'a> Problem<'a> {
                 let out = self.decoded(&weights, row, level.end, Some(i));
                 value.reconstruction += self.error(i, &out) * (level.weight / n);
             }
-            if let Some(gate) = self.objective.gate_reconstruction() {
+            if let Some(gate) = self.objective.pre_reconstruction() {
                 let again: Vec<TwinEntry> = row
                     .iter()
                     .map(|entry| TwinEntry {

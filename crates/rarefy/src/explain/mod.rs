@@ -16,11 +16,12 @@ mod rows;
 mod units;
 
 pub use crate::objective::{LossPart, Maths, Number, TermFormula, short};
+pub use crate::options::Unit;
 pub use conventions::{CONVENTIONS, Convention, Loss, Scaling, Theirs};
 pub use maths::{Line, latex, lines, text};
 pub use objective::{Setting, terms};
 pub use rows::RowStatistics;
-pub use units::{Frame, Unit, unit_of};
+pub use units::{Frame, unit_of};
 
 use crate::variants::Hyper;
 use crate::{Error, Result};
@@ -69,7 +70,7 @@ pub fn coefficients(setting: &Setting, rows: Option<&RowStatistics>) -> Vec<Coef
     let options = setting.info.options().iter();
     let all = options.filter(|o| units::is_number(o)).map(|option| {
         let value = setting.known(option.name);
-        let unit = unit_of(option.name, &setting.hyper);
+        let unit = unit_of(setting.info, option.name, &setting.hyper);
         let elsewhere = equivalents(setting, rows, option.name, value, unit);
         Coefficient {
             option: option.name,
@@ -90,6 +91,10 @@ fn equivalents(
     unit: Unit,
 ) -> Vec<Equivalent> {
     let mut found = Vec::new();
+    // Conventions are those of the squared error.
+    if setting.sparse().is_some_and(|o| !o.error().is_squared()) {
+        return found;
+    }
     for convention in CONVENTIONS {
         let same = |t: &&Theirs| t.option == option && lacking(t.needs, &setting.hyper).is_empty();
         for theirs in convention.of(setting.info.name).filter(same) {
@@ -286,13 +291,13 @@ fn convert(
             }
         }
         // A power, say, on which another number's unit depends.
-        if unit_of(theirs.option, &hyper) == Unit::Number {
+        if unit_of(setting.info, theirs.option, &hyper) == Unit::Number {
             hyper.set(theirs.option, value);
         }
     }
     let frame = convention.frame(rows);
     let numbers = given.iter().map(|&(theirs, there)| {
-        let unit = unit_of(theirs.option, &hyper);
+        let unit = unit_of(setting.info, theirs.option, &hyper);
         let here = frame.or(plain(unit)).map(|frame| frame.here(unit, there));
         Converted {
             theirs,

@@ -1,19 +1,7 @@
-//! How a coefficient changes with the scale of the rows and with what a loss is divided by.
+//! Conversion of coefficients between scales of the rows and of the loss.
 
-use crate::variants::{Hyper, Kind, OptionInfo};
-
-/// What happens to an option's number when the rows are multiplied by something.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Unit {
-    /// The weight of a term that grows as this power of the rows.
-    Weight(f64),
-    /// A pre-activation, or a length of rows.
-    Activation,
-    /// One over a pre-activation.
-    PerActivation,
-    /// It stays what it is.
-    Number,
-}
+use crate::options::{Hyper, Kind, OptionInfo, Unit};
+use crate::variants::Info;
 
 /// Another objective on other rows.
 ///
@@ -70,41 +58,13 @@ impl Frame {
     }
 }
 
-/// The unit of an option that has one, given the others.
-type Rule = fn(&Hyper) -> Unit;
-
-/// Options whose numbers depend on the rows' scale or on what the loss is divided by.
-const UNITS: &[(&str, Rule)] = &[
-    ("l1", |hyper| {
-        match (hyper.find("p"), hyper.find("p_root")) {
-            // Without the root, what is added up are p-th powers.
-            (Some(p), Some("false")) => Unit::Weight(p.parse().unwrap_or(1.0)),
-            _ => Unit::Weight(1.0),
-        }
-    }),
-    ("l0", |_| Unit::Weight(0.0)),
-    ("pre_act", |_| Unit::Weight(1.0)),
-    ("aux_coefficient", |hyper| match hyper.find("aux_unit") {
-        // Measured as the reconstruction is, so the two change together.
-        Some("absolute") => Unit::Number,
-        _ => Unit::Weight(0.0),
-    }),
-    ("threshold", |_| Unit::Activation),
-    ("bandwidth", |_| Unit::Activation),
-    ("residual", |_| Unit::Activation),
-    ("tanh_scale", |_| Unit::PerActivation),
-    // Sigmoid latents know no scale; nobody else scales their rows.
-    ("beta", |_| Unit::Weight(0.0)),
-    ("weight_decay", |_| Unit::Weight(0.0)),
-];
-
-/// The unit of an option.
-pub fn unit_of(option: &str, hyper: &Hyper) -> Unit {
-    let rule = UNITS.iter().find(|(name, _)| *name == option);
-    rule.map_or(Unit::Number, |(_, rule)| rule(hyper))
+/// Unit of an architecture's option, given the values of all options.
+pub fn unit_of(info: &Info, option: &str, hyper: &Hyper) -> Unit {
+    let found = info.options().iter().find(|other| other.name == option);
+    found.map_or(Unit::Number, |option| (option.unit)(hyper))
 }
 
-/// Whether an option is a number at all.
+/// True if an option takes a number.
 pub(super) fn is_number(option: &OptionInfo) -> bool {
     !matches!(option.kind, Kind::Flag | Kind::Choice(_) | Kind::Numbers)
 }

@@ -92,8 +92,8 @@ pub struct Entries<'a> {
     pub pre: &'a [f32],
     /// Value of each entry.
     pub values: &'a [f32],
-    /// Derivative of the gate reconstruction's loss by each pre-activation; empty without a gate reconstruction.
-    pub d_gate_reconstruction: &'a [f32],
+    /// Derivative of the second reconstruction's loss by each pre-activation; empty without a second reconstruction.
+    pub d_pre_reconstruction: &'a [f32],
     /// True if the latent is dead.
     pub dead: bool,
     /// Sum over rows of the encoder's inputs, `[d_in]`.

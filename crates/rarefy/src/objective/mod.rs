@@ -13,12 +13,13 @@
 //! | [`Activate`] | `activate/` | value of an entry, per-latent parameters, way back of the derivative |
 //! | [`ReconstructionError`] | `errors/` | distance of a row and its reconstruction |
 //! | [`Term`] | `terms/` | penalty, its gradient, its f64 twin, its formula |
-//! | [`AddOn`] | `terms/` | optional terms with options of their own, see [`ADD_ONS`] |
+//! | [`AddOn`] | `add_ons/` | optional terms with options of their own, see [`ADD_ONS`] |
 //!
 //! The training step, the gradient check, `explain` and the formats walk the composition. None of them knows an
 //! architecture by name.
 
 mod activate;
+mod add_ons;
 mod aux_k;
 mod batch;
 mod dual;
@@ -30,6 +31,7 @@ mod terms;
 mod twin;
 
 pub use activate::{Activate, Gate, Identity, Jump};
+pub use add_ons::{ADD_ONS, AddOn};
 pub use aux_k::{AuxK, AuxUnit, Rank};
 pub use batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared, StepSchedule};
 pub use dual::Dual;
@@ -41,8 +43,7 @@ pub use select::{
     Threshold,
 };
 pub use terms::{
-    ADD_ONS, AddOn, GateL1, GateReconstruction, L0Quadratic, L0Step, L0Target, L1Norm,
-    PreActivation, TanhL0, Term,
+    GateL1, L0Quadratic, L0Step, L0Target, L1Norm, PreActivation, PreReconstruction, TanhL0, Term,
 };
 pub use twin::{TwinBatch, TwinEntry};
 
@@ -75,7 +76,7 @@ pub struct Objective {
     error: Box<dyn ReconstructionError>,
     levels: Levels,
     terms: Vec<Box<dyn Term>>,
-    gate_reconstruction: Option<GateReconstruction>,
+    pre_reconstruction: Option<PreReconstruction>,
     aux_k: AuxK,
     encoder_start: fn(usize, usize) -> f32,
 }
@@ -89,7 +90,7 @@ impl Objective {
             error: Box::new(Squares),
             levels: Levels::default(),
             terms: Vec::new(),
-            gate_reconstruction: None,
+            pre_reconstruction: None,
             aux_k: AuxK::default(),
             encoder_start: |_, _| 1.0,
         }
@@ -118,8 +119,8 @@ impl Objective {
 
     /// Adds a second reconstruction, from pre-activations in place of values.
     #[must_use]
-    pub fn with_gate_reconstruction(mut self, gate: GateReconstruction) -> Self {
-        self.gate_reconstruction = Some(gate);
+    pub fn with_pre_reconstruction(mut self, gate: PreReconstruction) -> Self {
+        self.pre_reconstruction = Some(gate);
         self
     }
 
@@ -178,8 +179,8 @@ impl Objective {
     }
 
     /// Second reconstruction, from pre-activations; `None` for most architectures.
-    pub fn gate_reconstruction(&self) -> Option<GateReconstruction> {
-        self.gate_reconstruction
+    pub fn pre_reconstruction(&self) -> Option<PreReconstruction> {
+        self.pre_reconstruction
     }
 
     /// Names and start values of the trained per-latent parameters beside the four common blocks.
@@ -292,7 +293,7 @@ impl Objective {
     /// Formulas of all loss terms, in the order in which `explain` prints them.
     pub fn formulas(&self, sizes: &Sizes) -> Vec<TermFormula> {
         let mut all = self.levels.formulas(self.error(), sizes);
-        all.extend(self.gate_reconstruction.map(|gate| gate.formula()));
+        all.extend(self.pre_reconstruction.map(|gate| gate.formula()));
         all.extend(self.terms.iter().map(|term| term.formula()));
         all.extend(self.aux_k.formulas(&self.levels, sizes));
         all

@@ -1,8 +1,8 @@
 //! Gated: one part decides if a latent is on, another how strongly, so the penalty does not shrink values.
 
 use super::sparse;
-use super::{Example, Info, Kind, OptionInfo};
-use crate::objective::{AboveZero, Gate, GateL1, GateReconstruction, Objective};
+use super::{Example, Info, Kind, OptionInfo, Unit};
+use crate::objective::{AboveZero, Gate, GateL1, Objective, PreReconstruction};
 
 /// Table line of the architecture.
 pub const INFO: Info = Info {
@@ -23,15 +23,12 @@ pub const INFO: Info = Info {
     ],
     resolve: sparse::resolve,
     compose: |hyper| {
-        let teacher = GateReconstruction {
-            weight: 1.0,
-            decoder_learns: hyper.text("gate_decoder") == "learns",
-        };
+        let teacher = PreReconstruction::of_gate(hyper.text("gate_decoder") == "learns");
         let penalty = GateL1 {
             weight: sparse::number(hyper, "l1"),
         };
         let objective = Objective::new(AboveZero, Gate)
-            .with_gate_reconstruction(teacher)
+            .with_pre_reconstruction(teacher)
             .with_term(penalty)
             .with_aux_k(sparse::aux_k(hyper))
             .with_encoder_start(sparse::half_on);
@@ -46,6 +43,7 @@ const OPTIONS: &[OptionInfo] = &[
         help: "Whether the decoder learns from the gate's own reconstruction too (SAELens) or not (the paper)",
         kind: Kind::Choice(&["fixed", "learns"]),
         default: "fixed",
+        unit: Unit::number,
     },
     sparse::AUX_K,
     sparse::AUX_COEFFICIENT,

@@ -1,7 +1,7 @@
 //! `JumpReLU`: every pre-activation above a threshold that each latent learns, and a penalty on their number.
 
 use super::sparse;
-use super::{Dial, DialSettings, Example, Info, Kind, OptionInfo};
+use super::{Dial, DialSettings, Example, Info, Kind, OptionInfo, Unit};
 use crate::objective::kernel::{self, Kernel};
 use crate::objective::{
     AboveThreshold, Jump, L0Quadratic, L0Step, L0Target, Objective, PreActivation, TanhL0,
@@ -93,54 +93,63 @@ const OPTIONS: &[OptionInfo] = &[
                target (quadratic), the mean's distance from it (target)",
         kind: Kind::Choice(&["step", "tanh", "quadratic", "target"]),
         default: "step",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "l0",
         help: "Weight of the penalty; auto takes a share of the data's variance",
         kind: Kind::AutoAtLeast(0.0),
         default: "auto",
+        unit: Unit::weight_of_count,
     },
     OptionInfo {
         name: "target_l0",
         help: "Latents of a row that the penalties quadratic and target aim at",
         kind: Kind::Open(0.0, f64::INFINITY),
         default: "32",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "tanh_scale",
         help: "Steepness c of the penalty tanh",
         kind: Kind::Open(0.0, f64::INFINITY),
         default: "4",
+        unit: Unit::per_activation,
     },
     OptionInfo {
         name: "threshold",
         help: "What all thresholds start from; auto takes a share of the data's standard deviation",
         kind: Kind::AutoAtLeast(0.0),
         default: "auto",
+        unit: Unit::activation,
     },
     OptionInfo {
         name: "bandwidth",
         help: "Width of the window around a threshold that its derivative is taken over; auto takes a share of the data's standard deviation",
         kind: Kind::AutoAtLeast(0.0),
         default: "auto",
+        unit: Unit::activation,
     },
     OptionInfo {
         name: "kernel",
         help: "Form of that window",
         kind: Kind::Choice(kernel::NAMES),
         default: "rectangle",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "ste_to_input",
         help: "Whether the window's derivative reaches the encoder as well (Anthropic) or the threshold alone (the paper)",
         kind: Kind::Flag,
         default: "false",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "pre_act",
         help: "Weight of what dead latents pay for being below their thresholds; 0 for none",
         kind: Kind::AtLeast(0.0),
         default: "0",
+        unit: Unit::weight_of_length,
     },
     sparse::AUX_K,
     sparse::AUX_COEFFICIENT,

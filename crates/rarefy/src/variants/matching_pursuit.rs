@@ -1,7 +1,7 @@
 //! Matching pursuit: one latent after the other, each on the residual of those before.
 
 use super::sparse;
-use super::{Example, Info, Kind, OptionInfo};
+use super::{Example, Info, Kind, OptionInfo, Unit};
 use crate::objective::{Identity, Objective, Pursuit};
 
 /// Table line of the architecture.
@@ -38,12 +38,14 @@ const OPTIONS: &[OptionInfo] = &[
         help: "Rounds at most; a row ends early when it takes a latent that it has; auto takes 32, or a quarter of the inputs if that is less",
         kind: Kind::AutoCount(1),
         default: "auto",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "residual",
         help: "A row ends when what is left of it is no longer than this",
         kind: Kind::AtLeast(0.0),
         default: "0",
+        unit: Unit::activation,
     },
     sparse::AUX_K,
     sparse::AUX_COEFFICIENT,

@@ -7,7 +7,7 @@
 //! one more level.
 
 use super::sparse;
-use super::{Example, Hyper, Info, Kind, OptionInfo};
+use super::{Example, Hyper, Info, Kind, OptionInfo, Unit};
 use crate::objective::{AuxK, BatchK, Identity, Levels, Objective};
 use crate::{Error, Result};
 
@@ -74,18 +74,21 @@ const OPTIONS: &[OptionInfo] = &[
         help: "Where the levels before the last end, as shares of all latents; auto takes 1/16, 1/8, 1/4 and 1/2",
         kind: Kind::Numbers,
         default: "auto",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "level_weights",
         help: "Weights of the levels' losses, one more than there are levels; auto gives each its equal share",
         kind: Kind::Numbers,
         default: "auto",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "aux_by_level",
         help: "Whether dead latents explain what is left over up to their own level rather than by all latents",
         kind: Kind::Flag,
         default: "false",
+        unit: Unit::number,
     },
     sparse::AUX_K,
     sparse::AUX_COEFFICIENT,

@@ -15,7 +15,7 @@ mod relu;
 mod sparse;
 mod topk;
 
-pub use crate::options::{Hyper, Kind, OptionInfo};
+pub use crate::options::{Hyper, Kind, OptionInfo, Unit};
 pub use kl::Kl;
 pub use sparse::{BiasStart, rescaled};
 pub(crate) use sparse::{Latent, rescale, through};

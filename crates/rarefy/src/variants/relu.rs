@@ -1,7 +1,7 @@
 //! `ReLU`: every positive pre-activation, and a penalty on the norm of each row's values.
 
 use super::sparse;
-use super::{Example, Info, Kind, OptionInfo};
+use super::{Example, Info, Kind, OptionInfo, Unit};
 use crate::objective::{AboveZero, Identity, L1Norm, Objective};
 
 /// Table line of the architecture.
@@ -46,12 +46,14 @@ const OPTIONS: &[OptionInfo] = &[
         help: "Power of the penalty: 1 for L1; below 1 it spares large values",
         kind: Kind::Open(0.0, 4.0),
         default: "1",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "p_root",
         help: "Whether the p-th root of a row's sum is taken (a norm) or the sum itself",
         kind: Kind::Flag,
         default: "true",
+        unit: Unit::number,
     },
     sparse::AUX_K,
     sparse::AUX_COEFFICIENT,

@@ -155,10 +155,10 @@ fn the_printed_terms_are_the_lectures() {
 }
 
 /// The options of the scaled problem, brought to rows that are not.
-fn converted(hyper: &Hyper, frame: &Frame) -> Hyper {
+fn converted(info: &Info, hyper: &Hyper, frame: &Frame) -> Hyper {
     let mut here = hyper.clone();
     for (name, value) in hyper.iter() {
-        let unit = unit_of(name, hyper);
+        let unit = unit_of(info, name, hyper);
         if unit != Unit::Number && value != "auto" {
             here.set(name, frame.here(unit, value.parse().unwrap()));
         }
@@ -173,7 +173,7 @@ fn a_converted_objective_has_the_same_gradient() {
     for (name, theirs) in settings() {
         for (scale, room) in [(4.0, 1e-5), (0.25, 1e-5), (3.0, 3e-4)] {
             let frame = Frame { scale, factor: 1.0 };
-            let ours = setting(theirs.info, converted(&theirs.hyper, &frame));
+            let ours = setting(theirs.info, converted(theirs.info, &theirs.hyper, &frame));
             let made = Made::up(&ours.architecture);
             let (here, _) = made.step(&ours);
             let (there, _) = made.scaled(scale as f32).step(&theirs);

@@ -62,7 +62,7 @@ impl Activate for Gate {
             sums.d_per_latent[0] += d_magnitude * (pi - bias) * scale;
             sums.d_per_latent[1] += d_magnitude;
             sums.beside_bias += d_magnitude * scale;
-            let second = entries.d_gate_reconstruction.get(at).copied();
+            let second = entries.d_pre_reconstruction.get(at).copied();
             let d_gate = second.map_or(0.0, f64::from) + of(d_gate);
             *d = (d_gate + d_magnitude * scale) as f32;
         }

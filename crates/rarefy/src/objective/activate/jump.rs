@@ -131,6 +131,10 @@ impl Activate for Jump {
         }
     }
 
+    fn has_step_derivative(&self) -> bool {
+        true
+    }
+
     fn maths(&self) -> (Maths, &'static str) {
         let formula = Maths::new("pre_ij [pre_ij > theta_j]", r"p_{ij}\,[p_{ij} > \theta_j]");
         (formula, "")

@@ -52,6 +52,12 @@ pub trait Activate: Debug + Send + Sync {
         &[]
     }
 
+    /// True if the activation takes derivatives by the steps of entries ([`EntryDerivatives::d_step`]) back to its
+    /// parameters.
+    fn has_step_derivative(&self) -> bool {
+        false
+    }
+
     /// Kind of model in `SAELens`, where the activation decides it.
     fn saelens_kind(&self) -> Option<SaelensKind> {
         None

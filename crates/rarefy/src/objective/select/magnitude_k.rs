@@ -45,4 +45,8 @@ impl Select for MagnitudeK {
     fn annealed_k(&self) -> Option<f64> {
         Some(self.k as f64)
     }
+
+    fn widened(&self, times: usize) -> Option<Box<dyn Select>> {
+        Some(Box::new(MagnitudeK { k: self.k * times }))
+    }
 }

@@ -58,6 +58,11 @@ pub trait Select: Debug + Send + Sync {
         None
     }
 
+    /// Selection that keeps `times` as many entries of each row; `None` where that has no meaning.
+    fn widened(&self, _times: usize) -> Option<Box<dyn Select>> {
+        None
+    }
+
     /// The selection as a pursuit, whose entries follow one another on the residual; `None` for all others.
     fn pursuit(&self) -> Option<&Pursuit> {
         None

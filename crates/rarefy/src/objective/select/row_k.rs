@@ -44,4 +44,8 @@ impl Select for RowK {
     fn annealed_k(&self) -> Option<f64> {
         Some(self.k as f64)
     }
+
+    fn widened(&self, times: usize) -> Option<Box<dyn Select>> {
+        Some(Box::new(RowK { k: self.k * times }))
+    }
 }

@@ -123,7 +123,7 @@ mod tests {
                 rows: &[],
                 pre: &[],
                 values: &[],
-                d_gate_reconstruction: &[],
+                d_pre_reconstruction: &[],
                 dead,
                 row_sum: &[1.0, 1.0],
             };

@@ -136,9 +136,9 @@ impl Backward<'_> {
         let main = &self.forward.main;
         let mut sums = main.weighted_columns();
         sums.iter_mut().for_each(|sum| *sum *= main.scale);
-        if let Some(gate) = self.forward.learning_gate(self.model.objective) {
-            let columns = sums.iter_mut().zip(gate.weighted_columns());
-            columns.for_each(|(sum, column)| *sum += gate.scale * column);
+        if let Some(second) = self.forward.learning_second(self.model.objective) {
+            let columns = sums.iter_mut().zip(second.weighted_columns());
+            columns.for_each(|(sum, column)| *sum += second.scale * column);
         }
         for panel in panels.iter().filter(|_| self.model.io.centre) {
             let through = sums.iter_mut().zip(&panel.w_enc_d_pre);
@@ -158,8 +158,8 @@ impl Backward<'_> {
         if d_skip.is_empty() {
             return 0.0;
         }
-        let gate = self.forward.learning_gate(self.model.objective);
-        let reconstructions = std::iter::once(&self.forward.main).chain(gate);
+        let second = self.forward.learning_second(self.model.objective);
+        let reconstructions = std::iter::once(&self.forward.main).chain(second);
         for (at, reconstruction) in reconstructions.enumerate() {
             // The first level holds the sum over all levels.
             let scaled: Vec<f32> = reconstruction
@@ -214,8 +214,8 @@ struct LatentGradient<'a> {
 struct Scratch {
     /// Derivative by the values, then by the pre-activations.
     d_pre: Vec<f32>,
-    /// Derivative of the gate reconstruction's loss.
-    d_gate_reconstruction: Vec<f32>,
+    /// Derivative of the second reconstruction's loss.
+    d_pre_reconstruction: Vec<f32>,
     /// Derivatives of the loss terms by values, gates and steps.
     d_terms: [Vec<f64>; 3],
     /// Decoder gradient that is thrown away.
@@ -351,17 +351,17 @@ impl Latents<'_> {
             of.values,
             scale,
         );
-        scratch.d_gate_reconstruction.clear();
-        if let Some(gate) = &forward.gate {
-            scratch.d_gate_reconstruction.resize(of.rows.len(), 0.0);
-            let d_dec = if forward.learning_gate(model.objective).is_some() {
+        scratch.d_pre_reconstruction.clear();
+        if let Some(second) = &forward.second {
+            scratch.d_pre_reconstruction.resize(of.rows.len(), 0.0);
+            let d_dec = if forward.learning_second(model.objective).is_some() {
                 &mut *one.d_dec
             } else {
                 scratch.unused.resize(w_dec.len(), 0.0);
                 &mut scratch.unused[..]
             };
-            let (r, scale) = (&gate.residual, gate.scale as f32);
-            let d_pre = &mut scratch.d_gate_reconstruction;
+            let (r, scale) = (&second.residual, second.scale as f32);
+            let d_pre = &mut scratch.d_pre_reconstruction;
             decoder_gradient(d_dec, d_pre, w_dec, r, of.rows, of.pre, scale);
         }
         let entries = Entries {
@@ -369,7 +369,7 @@ impl Latents<'_> {
             rows: of.rows,
             pre: of.pre,
             values: of.values,
-            d_gate_reconstruction: &scratch.d_gate_reconstruction,
+            d_pre_reconstruction: &scratch.d_pre_reconstruction,
             dead,
             row_sum: &self.row_sum,
         };

@@ -20,22 +20,22 @@ pub(super) struct Forward {
     pub(super) main: Reconstruction,
     /// Input and output derivative of each entry of a pursuit.
     pub(super) unrolled: Option<Unrolled>,
-    /// Reconstruction from the pre-activations, if the objective has one.
-    pub(super) gate: Option<Reconstruction>,
+    /// Second reconstruction, from the pre-activations, if the objective has one.
+    pub(super) second: Option<Reconstruction>,
     /// Lengths of the decoder rows, `[d_sae]`; empty unless a loss term wants them.
     pub(super) decoder_norms: Vec<f32>,
 }
 
 impl Forward {
     pub(super) fn new(objective: &Objective, d_sae: usize) -> Self {
-        let gate = objective.gate_reconstruction();
+        let second = objective.pre_reconstruction();
         Self {
             n: 0,
             inputs: Vec::new(),
             base: Vec::new(),
             main: Reconstruction::new(d_sae, objective.levels(d_sae)),
             unrolled: objective.pursues().then(Unrolled::default),
-            gate: gate.map(|_| Reconstruction::single_level(d_sae)),
+            second: second.map(|_| Reconstruction::single_level(d_sae)),
             decoder_norms: Vec::new(),
         }
     }
@@ -93,14 +93,17 @@ impl Forward {
         if let Some(unrolled) = &mut self.unrolled {
             unrolled.fill(params, &self.main);
         }
-        let weight = model.objective.gate_reconstruction().map(|g| g.weight);
-        if let (Some(gate), Some(weight)) = (&mut self.gate, weight) {
-            gate.codes.clone_from(&self.main.codes);
-            gate.codes.values.clone_from(&self.main.pre);
-            gate.pre.clone_from(&self.main.pre);
-            gate.group();
-            gate.fill_residuals(params, row);
-            gate.scale = 2.0 * weight / n;
+        let weight = model
+            .objective
+            .pre_reconstruction()
+            .map(|second| second.weight);
+        if let (Some(second), Some(weight)) = (&mut self.second, weight) {
+            second.codes.clone_from(&self.main.codes);
+            second.codes.values.clone_from(&self.main.pre);
+            second.pre.clone_from(&self.main.pre);
+            second.group();
+            second.fill_residuals(params, row);
+            second.scale = 2.0 * weight / n;
         }
     }
 
@@ -108,8 +111,8 @@ impl Forward {
     pub(super) fn differentiate(&mut self, model: &ModelView, x: &[f32]) {
         let error = model.objective.error();
         self.main.differentiate(error, |i| model.target(x, i));
-        if let Some(gate) = &mut self.gate {
-            gate.differentiate(error, |i| model.target(x, i));
+        if let Some(second) = &mut self.second {
+            second.differentiate(error, |i| model.target(x, i));
         }
         if model.objective.wants_decoder_norms() {
             let w_dec = model.weights.get("w_dec");
@@ -119,11 +122,11 @@ impl Forward {
         }
     }
 
-    /// Reconstruction from the pre-activations, if the decoder learns from it.
-    pub(super) fn learning_gate(&self, objective: &Objective) -> Option<&Reconstruction> {
+    /// Second reconstruction, if the decoder learns from it.
+    pub(super) fn learning_second(&self, objective: &Objective) -> Option<&Reconstruction> {
         let learns = objective
-            .gate_reconstruction()
-            .is_some_and(|gate| gate.decoder_learns);
-        self.gate.as_ref().filter(|_| learns)
+            .pre_reconstruction()
+            .is_some_and(|second| second.decoder_learns);
+        self.second.as_ref().filter(|_| learns)
     }
 }

@@ -268,7 +268,7 @@ impl Step {
 
 fn report(forward: &Forward, auxiliary: &Auxiliary, sums: &BackwardSums) -> Report {
     let n = forward.n as f64;
-    let further = auxiliary.reconstructions.iter().chain(&forward.gate);
+    let further = auxiliary.reconstructions.iter().chain(&forward.second);
     let values = forward.main.codes.values.iter().map(|value| value.abs());
     Report {
         reconstruction: forward.main.error / n,

@@ -1,6 +1,6 @@
 //! The KL autoencoder's options, and what they become once the data is known.
 
-use super::super::{Batching, Hyper, Kind, OptionInfo, Resolved, Setting};
+use super::super::{Batching, Hyper, Kind, OptionInfo, Resolved, Setting, Unit};
 use crate::{Error, Result};
 
 pub(super) const OPTIONS: &[OptionInfo] = &[
@@ -9,36 +9,42 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         help: "Target mean activation of each latent (the lecture suggests 0.005; 0.01 to 0.15 are common)",
         kind: Kind::Open(0.0, 1.0),
         default: "0.05",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "beta",
         help: "Weight of the KL penalty (the lecture's objective has 1)",
         kind: Kind::AtLeast(0.0),
         default: "1",
+        unit: Unit::weight_of_count,
     },
     OptionInfo {
         name: "weight_decay",
         help: "Weight of 1/2 the sum of squared weights; biases are never decayed",
         kind: Kind::AtLeast(0.0),
         default: "0",
+        unit: Unit::weight_of_count,
     },
     OptionInfo {
         name: "loss",
         help: "Reconstruction loss: 1/2 squared error or cross-entropy, summed over inputs, mean over samples",
         kind: Kind::Choice(&["squared", "cross-entropy"]),
         default: "squared",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "decoder",
         help: "Output unit; auto takes sigmoid for data in [0, 1] and linear otherwise",
         kind: Kind::Choice(&["auto", "sigmoid", "linear"]),
         default: "auto",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "tied",
         help: "Use the encoder's weights in the decoder too",
         kind: Kind::Flag,
         default: "false",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "rho_estimate",
@@ -46,6 +52,7 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
                auto takes exact for full batches and moving for mini-batches",
         kind: Kind::Choice(&["auto", "exact", "batch", "moving"]),
         default: "auto",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "rho_decay",
@@ -54,12 +61,14 @@ pub(super) const OPTIONS: &[OptionInfo] = &[
         help: "Decay of the running mean of rho_hat per step",
         kind: Kind::Open(0.0, 1.0),
         default: "0.9",
+        unit: Unit::number,
     },
     OptionInfo {
         name: "bias_start",
         help: "Initial encoder bias: logit(rho), so that latents start on target, or zero",
         kind: Kind::Choice(&["logit-rho", "zero"]),
         default: "logit-rho",
+        unit: Unit::number,
     },
 ];
 

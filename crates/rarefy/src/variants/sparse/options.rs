@@ -2,7 +2,7 @@
 
 use crate::objective::{AuxK, AuxUnit, Number, Rank, Threshold};
 use crate::variants::{
-    Batching, Defaults, Dial, DialSettings, Hyper, Kind, OptionInfo, Resolved, Setting,
+    Batching, Defaults, Dial, DialSettings, Hyper, Kind, OptionInfo, Resolved, Setting, Unit,
 };
 use crate::{Error, Result};
 
@@ -41,6 +41,7 @@ pub(in crate::variants) const ROW_K: OptionInfo = OptionInfo {
     help: "Latents that a row keeps; auto takes 32, or a quarter of the inputs if that is less",
     kind: Kind::AutoCount(1),
     default: "auto",
+    unit: Unit::number,
 };
 
 pub(in crate::variants) const BATCH_K: OptionInfo = OptionInfo {
@@ -48,6 +49,7 @@ pub(in crate::variants) const BATCH_K: OptionInfo = OptionInfo {
     help: "Latents that a row keeps on average over a batch; auto takes 32, or a quarter of the inputs if that is less",
     kind: Kind::AutoAbove(0.0),
     default: "auto",
+    unit: Unit::number,
 };
 
 pub(in crate::variants) const L1: OptionInfo = OptionInfo {
@@ -55,6 +57,7 @@ pub(in crate::variants) const L1: OptionInfo = OptionInfo {
     help: "Weight of the penalty on values times their decoder rows' lengths; auto takes a share of the data's standard deviation",
     kind: Kind::AutoAtLeast(0.0),
     default: "auto",
+    unit: l1_unit,
 };
 
 pub(in crate::variants) const AUX_K: OptionInfo = OptionInfo {
@@ -62,6 +65,7 @@ pub(in crate::variants) const AUX_K: OptionInfo = OptionInfo {
     help: "Dead latents of a row that explain what the others leave; auto takes half the number of inputs",
     kind: Kind::AutoCount(1),
     default: "auto",
+    unit: Unit::number,
 };
 
 pub(in crate::variants) const AUX_COEFFICIENT: OptionInfo = OptionInfo {
@@ -69,6 +73,7 @@ pub(in crate::variants) const AUX_COEFFICIENT: OptionInfo = OptionInfo {
     help: "Weight of the dead latents' loss, their squared error over the residual's variance; 0 for none",
     kind: Kind::AtLeast(0.0),
     default: "0.03125",
+    unit: aux_unit,
 };
 
 pub(in crate::variants) const AUX_UNIT: OptionInfo = OptionInfo {
@@ -77,6 +82,7 @@ pub(in crate::variants) const AUX_UNIT: OptionInfo = OptionInfo {
            smaller weight where few are dead (SAELens)",
     kind: Kind::Choice(&["residual", "absolute"]),
     default: "residual",
+    unit: Unit::number,
 };
 
 pub(in crate::variants) const DEAD_AFTER: OptionInfo = OptionInfo {
@@ -85,6 +91,7 @@ pub(in crate::variants) const DEAD_AFTER: OptionInfo = OptionInfo {
            two passes over it or a tenth of the run",
     kind: Kind::AutoCount(1),
     default: "auto",
+    unit: Unit::number,
 };
 
 pub(in crate::variants) const THRESHOLD_FROM: OptionInfo = OptionInfo {
@@ -93,6 +100,7 @@ pub(in crate::variants) const THRESHOLD_FROM: OptionInfo = OptionInfo {
            held-out rows, without --holdout of training rows (calibrated), or the average over steps of the smallest kept value (moving)",
     kind: Kind::Choice(&["calibrated", "moving"]),
     default: "calibrated",
+    unit: Unit::number,
 };
 
 pub(in crate::variants) const THRESHOLD_DECAY: OptionInfo = OptionInfo {
@@ -102,7 +110,24 @@ pub(in crate::variants) const THRESHOLD_DECAY: OptionInfo = OptionInfo {
     help: "Decay of the moving average of the smallest kept value per step, corrected for its start",
     kind: Kind::Open(0.0, 1.0),
     default: "0.99",
+    unit: Unit::number,
 };
+
+/// Unit of `l1`: without the root, p-th powers are added up.
+fn l1_unit(hyper: &Hyper) -> Unit {
+    match (hyper.find("p"), hyper.find("p_root")) {
+        (Some(p), Some("false")) => Unit::Weight(p.parse().unwrap_or(1.0)),
+        _ => Unit::Weight(1.0),
+    }
+}
+
+/// Unit of `aux_coefficient`: with `aux_unit = absolute`, reconstruction and auxiliary loss change together.
+fn aux_unit(hyper: &Hyper) -> Unit {
+    match hyper.find("aux_unit") {
+        Some("absolute") => Unit::Number,
+        _ => Unit::Weight(0.0),
+    }
+}
 
 /// Rows in a mini-batch unless the user says otherwise.
 const DEFAULT_BATCH: usize = 4096;
@@ -175,10 +200,10 @@ pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Resu
     for (name, share, unit) in SHARES {
         if hyper.find(name) == Some("auto") {
             let unit = match unit {
-                Unit::Square => variance,
-                Unit::Row => variance.sqrt(),
+                Share::Square => variance,
+                Share::Row => variance.sqrt(),
                 // An encoder starts with pre-activations of the scale of what is written.
-                Unit::Direction => (variance / setting.survey.d_in as f64).sqrt(),
+                Share::Direction => (variance / setting.survey.d_in as f64).sqrt(),
             };
             hyper.set(name, rounded(share * unit));
         }
@@ -197,7 +222,7 @@ pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Resu
 }
 
 /// What a default is a share of.
-enum Unit {
+enum Share {
     /// The variance of what is written, summed over outputs.
     Square,
     /// Its root.
@@ -207,11 +232,11 @@ enum Unit {
 }
 
 /// Default penalties, thresholds and windows.
-const SHARES: &[(&str, f64, Unit)] = &[
-    ("l1", 0.2, Unit::Row),
-    ("l0", 0.006, Unit::Square),
-    ("threshold", 0.1, Unit::Direction),
-    ("bandwidth", 0.5, Unit::Direction),
+const SHARES: &[(&str, f64, Share)] = &[
+    ("l1", 0.2, Share::Row),
+    ("l0", 0.006, Share::Square),
+    ("threshold", 0.1, Share::Direction),
+    ("bandwidth", 0.5, Share::Direction),
 ];
 
 /// What the encoder of an architecture that keeps all positive pre-activations starts from, over the

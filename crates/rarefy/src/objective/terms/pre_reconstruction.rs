@@ -1,0 +1,58 @@
+//! Second reconstruction, from the pre-activations of all selected entries.
+//!
+//! ```text
+//! weight/m sum_i E(x_i, W_dec^T pre_i + b_dec)
+//! ```
+//!
+//! It teaches the entries that have no value: a gate that is a step (Rajamanoharan et al. 2024, arXiv:2404.16014), or
+//! latents beyond the k largest. The decoder learns from it too, or is a copy that does not.
+
+use crate::objective::formula::{LossPart, TermFormula, mean, times};
+
+/// Second reconstruction, from the pre-activations of the selected entries.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PreReconstruction {
+    /// Name of the loss, for formulas.
+    pub name: &'static str,
+    /// Weight of the loss.
+    pub weight: f64,
+    /// True if the decoder learns from it, false for a constant copy of the decoder.
+    pub decoder_learns: bool,
+    /// Formula behind `weight/m`, in plain text and in LaTeX.
+    pub maths: (&'static str, &'static str),
+    /// Remark for `explain`.
+    pub note: &'static str,
+}
+
+impl PreReconstruction {
+    /// Second reconstruction that teaches a gate, with weight 1.
+    pub fn of_gate(decoder_learns: bool) -> Self {
+        Self {
+            name: "gate_reconstruction",
+            weight: 1.0,
+            decoder_learns,
+            maths: (
+                "sum_i |x_i - (W_dec^T max(0, pre_i) + b_dec)|^2",
+                r"\sum_i \lVert x_i - (W_\mathrm{dec}^\top \max(0, p_i) + b_\mathrm{dec}) \rVert^2",
+            ),
+            note: if decoder_learns {
+                "teaches the gate; the decoder learns from it too"
+            } else {
+                "teaches the gate; with copies of W_dec and b_dec"
+            },
+        }
+    }
+
+    /// Formula of the loss.
+    pub(in crate::objective) fn formula(self) -> TermFormula {
+        let (text, latex) = self.maths;
+        TermFormula {
+            name: self.name,
+            numbers: vec![("weight", self.weight.into())],
+            maths: times(&mean(self.weight), text, latex),
+            note: self.note.into(),
+            part: LossPart::Auxiliary,
+            warms_up: false,
+        }
+    }
+}
