@@ -1,4 +1,4 @@
-//! From flags and files to one configuration.
+//! Configuration of a run, merged from flags, `--set`, a file and the sample's defaults.
 
 use clap::ArgMatches;
 use rarefy::config::{self, Config};
@@ -21,16 +21,16 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if let Some(path) = &args.config {
         layers.push(file::read(path)?);
     }
-    // A run's own config.toml holds what came of words that now are others: the steps of its epochs, whether
-    // an autoencoder's encoder is centred, where its cosine ends.
-    if args.epochs.is_some() {
+    // A run's config.toml holds resolved values. A flag that replaces their cause must also remove them: the steps that
+    // followed from epochs, the centring of an autoencoder's encoder, the end of a cosine schedule.
+    if args.optimizer.epochs.is_some() {
         forget(&mut layers, "train", "steps");
     }
-    let rebound = args.io.target.is_some() || !args.io.with.is_empty();
-    if rebound && args.io.centre.is_none() {
+    let other_io = args.io.target.is_some() || !args.io.with.is_empty();
+    if other_io && args.io.centre.is_none() {
         forget(&mut layers, "model", "centre");
     }
-    if args.aids.lr_schedule.as_deref() == Some("constant") {
+    if args.schedules.lr_schedule.as_deref() == Some("constant") {
         forget(&mut layers, "train", "lr_end");
     }
     layers.push(from_set(&args.set)?);
@@ -42,7 +42,7 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     Ok(config::merge(&layers)?)
 }
 
-/// The layer of what `--set` gives.
+/// Layer of the `--set KEY=VALUE` pairs: the one parser of that flag.
 pub fn from_set(pairs: &[String]) -> anyhow::Result<Table> {
     let mut set = Table::new();
     for pair in pairs {
@@ -59,7 +59,7 @@ pub fn from_set(pairs: &[String]) -> anyhow::Result<Table> {
     Ok(set)
 }
 
-/// Takes a key out of every layer.
+/// Removes a key from every layer.
 fn forget(layers: &mut [Table], section: &str, key: &str) {
     for layer in layers {
         if let Some(section) = layer.get_mut(section).and_then(Value::as_table_mut) {
@@ -68,7 +68,7 @@ fn forget(layers: &mut [Table], section: &str, key: &str) {
     }
 }
 
-/// The configuration that a run recorded.
+/// Layer of the configuration that a run recorded.
 pub fn from_run(run: &Run) -> anyhow::Result<Table> {
     file::parse(&run.config_path(), &run.config_text()?)
 }
@@ -108,56 +108,37 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     for (name, value) in given_options(matches) {
         put(&format!("model.options.{name}"), Some(Value::String(value)));
     }
-    put("train.optimizer", text(&args.optimizer));
-    put("train.steps", count(args.steps));
-    put("train.epochs", count(args.epochs));
-    put("train.batch", count(args.batch));
-    put("train.lr", args.lr.map(Value::Float));
-    if let Some(clip) = args.clip.as_deref() {
-        let value = match (clip, clip.parse()) {
-            ("none", _) => Value::String(clip.into()),
-            (_, Ok(norm)) => Value::Float(norm),
-            _ => return Err(Error::hyper("clip", "a number or none", clip)),
-        };
-        put("train.clip", Some(value));
-    }
-    put("train.tolerance", args.tolerance.map(Value::Float));
-    put(
-        "train.seed",
-        args.seed.map(|seed| Value::Integer(seed as i64)),
-    );
-    put("train.threads", count(args.threads));
-    put(
-        "train.shuffle",
-        args.no_shuffle.then_some(Value::Boolean(false)),
-    );
+    args.optimizer.put(&mut layer)?;
     args.io.put(&mut layer);
-    args.aids.put(&mut layer);
+    args.schedules.put(&mut layer);
     Ok(layer)
 }
 
-/// A count as TOML has it, which knows none above 2^63.
+/// Count as a TOML integer; TOML has none above 2^63 - 1.
 pub fn count(n: Option<usize>) -> Option<Value> {
     n.map(|n| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX)))
 }
 
-/// Preprocessing steps from a list by commas.
+/// Preprocessing steps of a comma-separated list, as a TOML array.
 pub fn step_list(list: &str) -> Value {
     let names = list.split(',').map(str::trim).filter(|s| !s.is_empty());
     Value::Array(names.map(|s| Value::String(s.into())).collect())
 }
 
-/// `28x28` as (height, width).
+/// Height and width of a text such as `28x28`.
 pub fn parse_size(text: &str) -> rarefy::Result<(usize, usize)> {
-    let sides = text
-        .split_once('x')
-        .and_then(|(h, w)| Some((h.parse().ok()?, w.parse().ok()?)));
-    sides
-        .filter(|(h, w)| h * w > 0)
+    parse_pair(text)
+        .filter(|(height, width)| height * width > 0)
         .ok_or_else(|| Error::hyper("size", "HEIGHTxWIDTH, such as 28x28", text))
 }
 
-/// The data part of a command that has no config file.
+/// Two whole numbers of a text such as `2x3`.
+pub fn parse_pair(text: &str) -> Option<(usize, usize)> {
+    let (first, second) = text.split_once('x')?;
+    Some((first.parse().ok()?, second.parse().ok()?))
+}
+
+/// Options for opening the data of a command without a configuration file.
 pub fn data_options(args: &DataArgs) -> rarefy::data::OpenOptions {
     rarefy::data::OpenOptions {
         member: args.member.clone(),

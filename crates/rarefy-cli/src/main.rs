@@ -1,14 +1,15 @@
-//! The program `rarefy`: flags in, library calls, tables and files out.
+//! Program `rarefy`: parses flags, calls the library, prints tables and writes files.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
-    reason = "the program may look at the clock, for progress and throughput; results never depend on it"
+    reason = "the clock is used for progress and throughput only; results do not depend on it"
 )]
 
 mod cli;
 mod commands;
 mod configuration;
 mod dataset;
+mod hints;
 mod interrupt;
 mod npy_file;
 mod observer;
@@ -24,6 +25,6 @@ fn main() -> ExitCode {
     let (cli, matches) = cli::parse();
     match commands::run(cli, &matches) {
         Ok(code) => code,
-        Err(error) => output::fail(&error),
+        Err(error) => output::fail(&error, &cli::called(&matches)),
     }
 }

@@ -1,18 +1,21 @@
-//! Tables, JSON and errors.
+//! Printed output: tables, JSON, warnings and errors.
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
 
+use clap::Command;
 use comfy_table::{CellAlignment, Table, presets};
 use rarefy::Error;
 use serde::Serialize;
+
+use crate::hints;
 
 /// Prints one JSON object on stdout.
 pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
     print(&serde_json::to_string_pretty(value)?)
 }
 
-/// Prints a line on stdout; a reader that has gone away is no error.
+/// Prints a line on stdout; a closed pipe is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
     match writeln!(std::io::stdout().lock(), "{text}") {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
@@ -20,12 +23,12 @@ pub fn print(text: &str) -> anyhow::Result<()> {
     }
 }
 
-/// Prints a line on stderr; a reader that has gone away is no reason to end a run.
+/// Prints a line on stderr; a closed pipe does not end the run.
 pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{text}");
 }
 
-/// A table with a header; columns from the second on are right-aligned if `numbers`.
+/// Table with a header; if `numbers`, columns from the second on are right-aligned.
 pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
@@ -40,7 +43,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
     lines.join("\n")
 }
 
-/// A number with as many digits as a reader wants.
+/// Number with four or five significant digits, in scientific notation if it is very large or small.
 pub fn number(value: f64) -> String {
     match value.abs() {
         0.0 => "0".into(),
@@ -51,14 +54,15 @@ pub fn number(value: f64) -> String {
     }
 }
 
-/// Prints an error once with its causes, and a hint where one helps; gives the exit code.
-pub fn fail(error: &anyhow::Error) -> ExitCode {
+/// Prints an error once with its causes, then hints; returns the exit code.
+pub fn fail(error: &anyhow::Error, command: &Command) -> ExitCode {
     let cause = error.downcast_ref::<Error>();
     if let Some(Error::Interrupted) = cause {
         return ExitCode::from(130);
     }
-    note(&format!("error: {}", message(error)));
-    if let Some(hint) = cause.and_then(hint) {
+    let message = message(error);
+    note(&format!("error: {message}"));
+    for hint in hints::for_error(cause, &message, command) {
         note(&format!("hint: {hint}"));
     }
     let usage = matches!(
@@ -68,7 +72,15 @@ pub fn fail(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if usage { 2 } else { 1 })
 }
 
-/// The chain of causes in one line, less what an error already says of its cause.
+/// Prints a warning of the library, then the flags of the fields that it names.
+pub fn warn(warning: &str, command: &Command) {
+    note(&format!("warning: {warning}"));
+    if let Some(hint) = hints::for_warning(warning, command) {
+        note(&format!("hint: {hint}"));
+    }
+}
+
+/// Chain of causes in one line; a cause that the message already ends with is not repeated.
 fn message(error: &anyhow::Error) -> String {
     let mut message = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
@@ -77,52 +89,4 @@ fn message(error: &anyhow::Error) -> String {
         }
     }
     message
-}
-
-fn hint(error: &Error) -> Option<String> {
-    match error {
-        Error::Io { path, source }
-            if [ErrorKind::NotFound, ErrorKind::NotADirectory].contains(&source.kind())
-                && path.ends_with("cfg.json") =>
-        {
-            let folder = path.parent()?;
-            if folder.is_file() {
-                let file = folder.display();
-                return Some(format!(
-                    "{file} is a file, where a model's folder stands first, then the data"
-                ));
-            }
-            if folder.join("config.toml").exists() {
-                let run = folder.display();
-                return Some(format!(
-                    "this run has no model yet; go on with: rarefy train --out {run} --resume"
-                ));
-            }
-            Some(
-                "a model is a run folder, or a folder with cfg.json and sae_weights.safetensors"
-                    .into(),
-            )
-        }
-        Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
-            let name = path.to_str()?;
-            let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name)?;
-            Some(format!(
-                "the embedded sample is written sample:{}",
-                sample.name
-            ))
-        }
-        Error::Diverged { step: 0, .. } => Some(
-            "the data may be too far from unit scale: try --preprocess scale or standardise".into(),
-        ),
-        Error::Diverged { .. } => Some(
-            "a smaller --lr, --clip 1, or data nearer to unit scale (--preprocess scale) may help; \
-             the newest checkpoint is from before"
-                .into(),
-        ),
-        Error::NotFinite { .. } => Some("replace or drop such rows before training".into()),
-        Error::Unknown { what, .. } if what.starts_with("config") => {
-            Some("a run's config.toml shows every key".into())
-        }
-        _ => None,
-    }
 }

@@ -1,4 +1,4 @@
-//! The flags of `explain`: those of `train`, so that a command can be explained by changing one word of it.
+//! Flags of `explain`: the flags of `train`, so that any `train` call can be explained by changing one word.
 
 use clap::{Args, Command};
 
@@ -8,8 +8,9 @@ use super::TrainArgs;
 pub struct ExplainArgs {
     #[command(flatten)]
     pub train: TrainArgs,
-    /// What coefficients of another library or of a paper become here: `saelens:l1=5`, or a paper's name for what it
-    /// published; may be given again.
+    /// Convert coefficients of another library or paper to ours: `saelens:l1=5`, or a paper's name (may be repeated).
+    ///
+    /// A paper's name alone converts the coefficients that it published.
     #[arg(
         long,
         value_name = "NAME:KEY=X,...",
@@ -17,18 +18,18 @@ pub struct ExplainArgs {
         help_heading = "Explain"
     )]
     pub from: Vec<String>,
-    /// Print the objective in LaTeX, and nothing else.
+    /// Print only the objective, in LaTeX.
     #[arg(long, conflicts_with = "json", help_heading = "Explain")]
     pub latex: bool,
 }
 
-/// The command in its own words; flags that only a run has are taken and not shown.
-pub fn worded(explain: Command) -> Command {
+/// Command with its own help texts; accepts the flags of a run folder without showing them.
+pub fn described(explain: Command) -> Command {
     let names: Vec<&str> = rarefy::explain::CONVENTIONS
         .iter()
         .map(|c| c.name)
         .collect();
-    let after = format!("Libraries and papers: {}.", names.join(", "));
+    let after = format!("Libraries and papers for --from: {}.", names.join(", "));
     let hidden = ["out", "force", "resume", "quiet"];
     let explain = hidden
         .into_iter()
@@ -36,7 +37,8 @@ pub fn worded(explain: Command) -> Command {
     explain
         .mut_arg("data", |arg| {
             arg.value_name("CONFIG|RUN|DATA")
-                .help("Configuration (.toml), run folder, or data as for `train` [default: sample:digits]")
+                .help("Configuration file (.toml), run folder, or data as for `train` [default: sample:digits]")
+                .long_help(None)
         })
         .mut_arg("json", |arg| arg.help("Print one JSON object instead of text"))
         .after_help(after)

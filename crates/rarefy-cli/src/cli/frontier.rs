@@ -1,4 +1,4 @@
-//! The flags of `frontier`.
+//! Flags of `frontier`.
 
 use std::path::PathBuf;
 
@@ -9,24 +9,21 @@ use super::{DataArgs, IoArgs};
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct FrontierArgs {
-    /// File, folder of shards, glob or sample:NAME; with --resume, what the frontier is of.
+    /// Data: file, folder of shards, glob or sample:NAME [default with --resume: the data of the frontier].
     #[arg(required_unless_present = "resume")]
     pub data: Option<String>,
     #[command(flatten)]
     pub source: DataArgs,
-    /// Rows, evenly over the data, that no model is trained on and all are measured on [default: 5 % of them, at least 1000, or a fifth where that is less].
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Data"
-    )]
+    /// Number of rows, evenly spaced over the data, to evaluate on and exclude from training.
+    ///
+    /// Default: 5 % of the rows, but at least 1000, and at most a fifth of the rows.
+    #[arg(long, value_name = "N", help_heading = "Data")]
     pub holdout: Option<usize>,
     /// Preprocessing steps in order, separated by commas, or `none` (see `rarefy list preprocessing`).
     #[arg(long, value_name = "STEP,...", help_heading = "Data")]
     pub preprocess: Option<String>,
 
-    /// Architectures, separated by commas [default: all sparse ones but matching-pursuit, which takes many times as long].
+    /// Architectures, separated by commas [default: all sparse architectures except matching-pursuit, which is slow].
     #[arg(
         long,
         value_name = "NAME,...",
@@ -34,63 +31,40 @@ pub struct FrontierArgs {
         help_heading = "Models"
     )]
     pub arch: Vec<String>,
-    /// Number of latents [default: 8 for each input].
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Models"
-    )]
+    /// Number of latents of every model [default: 8 per input value].
+    #[arg(long, value_name = "N", help_heading = "Models")]
     pub latents: Option<usize>,
     #[command(flatten)]
     pub io: IoArgs,
-    /// Set any key of the configuration, or an option of those architectures that have it.
+    /// Set a key of the configuration, or an option of the architectures that have it (may be repeated).
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Models")]
     pub set: Vec<String>,
 
-    /// Optimiser steps of each model [default: those of 20 epochs, at least 1000].
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    /// Number of optimiser steps of each model [default: 20 epochs, at least 1000 steps].
+    #[arg(long, value_name = "N", help_heading = "Training")]
     pub steps: Option<usize>,
-    /// Rows in a mini-batch [default: 4096, at most all].
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    /// Number of rows in a mini-batch [default: 4096, or all if there are fewer].
+    #[arg(long, value_name = "N", help_heading = "Training")]
     pub batch: Option<usize>,
-    /// Seed of initial weights and of the order of rows [default: 0].
-    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(..1 << 63), help_heading = "Training")]
+    /// Seed of the initial weights and of the order of rows [default: 0].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 63), help_heading = "Training")]
     pub seed: Option<u64>,
-    /// Threads; the result does not depend on them [default: all cores].
-    #[arg(
-        long,
-        value_name = "N",
-        allow_negative_numbers = true,
-        help_heading = "Training"
-    )]
+    /// Number of threads; the result does not depend on it [default: all cores].
+    #[arg(long, value_name = "N", help_heading = "Training")]
     pub threads: Option<usize>,
 
-    /// L0 at which architectures are held against one another [default: 32].
-    #[arg(
-        long,
-        value_name = "L0",
-        allow_negative_numbers = true,
-        help_heading = "Result"
-    )]
+    /// L0 at which the explained variance of architectures is compared [default: 32].
+    ///
+    /// The value is interpolated between the two nearest points of each architecture.
+    #[arg(long, value_name = "L0", help_heading = "Result")]
     pub at: Option<f64>,
     /// Folder for frontier.json and frontier.svg [default: the first free runs/frontier-DATA-N].
     #[arg(long, value_name = "DIR", help_heading = "Result")]
     pub out: Option<PathBuf>,
-    /// Keep the points that --out has and train the others; `--arch` adds architectures.
+    /// Keep the points in --out and train the missing ones; --arch adds architectures.
     #[arg(long, requires = "out", help_heading = "Result")]
     pub resume: bool,
-    /// Replace the frontier that --out holds.
+    /// Replace the frontier in --out.
     #[arg(
         long,
         requires = "out",
@@ -101,7 +75,7 @@ pub struct FrontierArgs {
     /// Print one JSON object instead of a table.
     #[arg(long, help_heading = "Result")]
     pub json: bool,
-    /// Say nothing but errors (and what --json prints).
+    /// Print errors only, and the object of --json.
     #[arg(long, short, help_heading = "Result")]
     pub quiet: bool,
 }

@@ -1,4 +1,4 @@
-//! The flags of what a model reads and what it writes, where these are not the same rows.
+//! Flags of a model's inputs and outputs: target of a transcoder, further inputs of a crosscoder.
 
 use clap::Args;
 use rarefy::config;
@@ -6,28 +6,44 @@ use toml::{Table, Value};
 
 use crate::configuration::step_list;
 
-/// A target, further inputs, and what they change of the model.
+/// Target, further inputs, and the settings of the model that go with them.
 #[derive(Args)]
 pub struct IoArgs {
-    /// What a transcoder is to predict from each row: other data of as many rows (`FILE::MEMBER` names a member).
+    /// Train a transcoder that predicts this data from each row.
+    ///
+    /// The target must have as many rows as the data. `FILE::MEMBER` names one member of a file.
     #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub target: Option<String>,
-    /// Preprocessing steps of the target [default: those of --preprocess].
-    #[arg(long, value_name = "STEP,...", help_heading = "Data")]
+    /// Preprocessing steps of the target, separated by commas [default: the steps of --preprocess].
+    #[arg(
+        long,
+        value_name = "STEP,...",
+        help_heading = "Data",
+        hide_short_help = true
+    )]
     pub preprocess_target: Option<String>,
-    /// A further input, row by row beside the data: a crosscoder reads and writes all of them (may be repeated).
+    /// Train a crosscoder that also reads and reconstructs this data (repeat for each input).
+    ///
+    /// Each further input must have as many rows as the data; row i of all inputs belongs together.
     #[arg(long, value_name = "DATA", help_heading = "Data")]
     pub with: Vec<String>,
-    /// Predict the target also by a matrix from the input directly (a skip transcoder).
-    #[arg(long, help_heading = "Model")]
+    /// Add a linear map from the input to the target (skip transcoder).
+    #[arg(long, help_heading = "Model", hide_short_help = true)]
     pub skip: bool,
-    /// Whether the encoder takes the decoder's bias off its rows [default: true for sparse autoencoders, else false].
-    #[arg(long, value_name = "BOOL", help_heading = "Model")]
+    /// True to subtract the decoder bias from the input before encoding.
+    ///
+    /// Default: true for sparse autoencoders; false for kl, transcoders and crosscoders.
+    #[arg(
+        long,
+        value_name = "BOOL",
+        help_heading = "Model",
+        hide_short_help = true
+    )]
     pub centre: Option<bool>,
 }
 
 impl IoArgs {
-    /// Puts what was given into a layer of the configuration.
+    /// Puts the given flags into a layer of the configuration.
     pub fn put(&self, layer: &mut Table) {
         let with = self.with.iter().cloned().map(Value::String);
         for (key, value) in [

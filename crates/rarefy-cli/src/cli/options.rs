@@ -1,38 +1,35 @@
-//! The flags that come from the library's table: architectures' own options.
+//! Flags of the architectures' options, generated from the library's table.
 //!
-//! Architectures may share an option's name and mean something a little different by it: other words,
-//! another default, other values. There is one flag all the same; its help says what each means, and
-//! the library checks the value for the one that is trained.
+//! Two architectures may have an option of the same name with another meaning, default or range. Such an option is one
+//! flag. Its help text lists every meaning, and the library checks the value for the architecture that is trained.
 
 use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Command};
 use rarefy::variants::{Kind, OptionInfo, VARIANTS};
 
-/// What one architecture means by an option.
+/// Architectures' options that the short help shows; the long help shows all.
+const COMMON: [&str; 4] = ["k", "l1", "rho", "beta"];
+
+/// Architecture and its entry for an option.
 type Meaning = (&'static str, &'static OptionInfo);
 
-/// A command that takes all of `train`'s flags, with every architecture's own.
-pub(super) fn of_architectures(mut command: Command) -> Command {
+/// Adds the options of all architectures to a command.
+pub(super) fn with_architectures(mut command: Command) -> Command {
     for (name, meanings) in by_name() {
-        command = command.arg(argument(name, &meanings));
+        let shown = COMMON.contains(&name);
+        command = command.arg(argument(name, &meanings).hide_short_help(!shown));
     }
-    // So that `--seed -1` is told what is wrong with -1, not that there is no flag called -1.
-    command.mut_args(|arg| {
-        let number = arg
-            .get_value_names()
-            .is_some_and(|names| names.iter().any(|n| n == "N" || n == "X"));
-        arg.allow_negative_numbers(number)
-    })
+    command
 }
 
-/// The architectures' options that were given, as (key, text).
+/// Architectures' options on the command line, as (key, text).
 pub fn given_options(train: &ArgMatches) -> Vec<(&'static str, String)> {
     let given = |name: &'static str| Some((name, train.get_one::<String>(name)?.clone()));
     by_name().into_keys().filter_map(given).collect()
 }
 
-/// Each option's name once, with what each architecture that has it means.
+/// Options by name, each with the entries of all architectures that have it.
 fn by_name() -> BTreeMap<&'static str, Vec<Meaning>> {
     let mut options: BTreeMap<_, Vec<Meaning>> = BTreeMap::new();
     for info in VARIANTS {
@@ -50,7 +47,7 @@ fn argument(name: &'static str, meanings: &[Meaning]) -> Arg {
     let argument = Arg::new(name)
         .long(name.replace('_', "-"))
         .help(help(meanings))
-        .help_heading("Options of architectures");
+        .help_heading("Architecture options");
     let kinds = || meanings.iter().map(|(_, option)| option.kind);
     if kinds().all(|kind| kind == Kind::Flag) {
         return argument
@@ -78,7 +75,7 @@ fn argument(name: &'static str, meanings: &[Meaning]) -> Arg {
     argument.value_name("X").allow_negative_numbers(true)
 }
 
-/// The words of a choice.
+/// Words of a choice, or `None` for other kinds.
 fn words(kind: Kind) -> Option<&'static [&'static str]> {
     match kind {
         Kind::Choice(words) => Some(words),
@@ -86,7 +83,7 @@ fn words(kind: Kind) -> Option<&'static [&'static str]> {
     }
 }
 
-/// Every meaning once, with the architectures that share it and the default.
+/// Help text of an option: each distinct meaning once, with its architectures and default.
 fn help(meanings: &[Meaning]) -> String {
     let mut told: Vec<(&OptionInfo, Vec<&str>)> = Vec::new();
     for &(arch, option) in meanings {
@@ -131,7 +128,7 @@ mod tests {
     const THREE: OptionInfo = option("", "three", Kind::Choice(&["three", "two"]));
 
     #[test]
-    fn what_is_meant_alike_is_said_once() {
+    fn help_lists_equal_meanings_once() {
         let all = [("a", &EACH), ("b", &MEAN), ("c", &EACH), ("d", &MORE)];
         assert_eq!(
             help(&all),
@@ -146,9 +143,8 @@ mod tests {
         matches.ok()?.get_one::<String>("k").cloned()
     }
 
-    /// A flag takes what any of its architectures takes.
     #[test]
-    fn kinds_that_differ_are_put_together() {
+    fn flag_accepts_values_of_all_its_architectures() {
         let both = [("a", &ONE), ("b", &THREE)];
         for word in ["one", "two", "three"] {
             assert_eq!(parse(&both, &["--k", word]).as_deref(), Some(word));
@@ -160,9 +156,9 @@ mod tests {
         assert_eq!(parse(&mixed[..1], &["--k", "-1"]), None);
     }
 
-    /// Meanings that differ must be told: `list` has a text for each architecture, `--help` has one flag.
+    /// `list` has one text per architecture and `--help` one per flag, so the flag's text must contain all of them.
     #[test]
-    fn every_meaning_of_the_table_is_told() {
+    fn help_names_every_architecture_with_the_option() {
         for (name, meanings) in by_name() {
             let told = help(&meanings);
             for (arch, option) in meanings {

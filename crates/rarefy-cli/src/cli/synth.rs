@@ -1,4 +1,4 @@
-//! The flags of `synth` and `truth`.
+//! Flags of `synth` and `truth`.
 
 use std::path::PathBuf;
 
@@ -7,135 +7,127 @@ use rarefy::metrics::truth::METRICS;
 
 #[derive(Args)]
 pub struct SynthArgs {
-    /// File to write the rows to (.npy); the truth goes beside it, NAME.truth.safetensors.
+    /// File of rows to write (.npy); the dictionary is written beside it as NAME.truth.safetensors.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
-    /// Also write which features fire in each row, and how strongly: .npz (scipy.sparse CSR), .safetensors, .parquet or dense .npy.
+    /// Also write the features' values in each row: .npz (scipy.sparse CSR), .safetensors, .parquet or .npy (dense).
     #[arg(long, value_name = "FILE")]
     pub codes: Option<PathBuf>,
-    /// Rows.
+    /// Number of rows.
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = super::at_least_one)]
     pub rows: usize,
-    /// Seed of the dictionary and the rows.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 0,
-        allow_negative_numbers = true
-    )]
+    /// Seed of the dictionary and of the rows.
+    #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
 
-    /// Values in a row.
+    /// Number of values per row.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 64,
-        allow_negative_numbers = true,
         help_heading = "Dictionary"
     )]
     pub d_in: usize,
-    /// Features: directions of the dictionary.
+    /// Number of features, the directions of the dictionary.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 256,
-        allow_negative_numbers = true,
         help_heading = "Dictionary"
     )]
     pub features: usize,
-    /// How the directions lie: each by itself, or at right angles (no more than values in a row).
+    /// Directions of features: independent, or orthogonal (at most --d-in features).
     #[arg(long, value_name = "WORD", default_value = "random", value_parser = ["random", "orthogonal"], help_heading = "Dictionary")]
     pub directions: String,
-    /// Length of a constant that every row has, in a random direction.
+    /// Length of a constant vector, of random direction, that is added to every row.
     #[arg(
         long,
         value_name = "X",
         default_value_t = 0.0,
-        allow_negative_numbers = true,
         help_heading = "Dictionary"
     )]
     pub centre: f64,
 
-    /// Mean number of features that fire in a row.
+    /// Mean number of active features per row.
     #[arg(
         long,
         value_name = "X",
         default_value_t = 8.0,
-        allow_negative_numbers = true,
-        help_heading = "What fires"
+        help_heading = "Features in rows"
     )]
     pub l0: f64,
-    /// Some fire more often than others: the r-th in proportion to r^-X, at most in every second row.
+    /// Exponent of a Zipf law for firing rates: the r-th feature fires in proportion to r^-X, at most in every second row.
+    ///
+    /// With 0 all features fire equally often.
     #[arg(
         long,
         value_name = "X",
         default_value_t = 0.0,
-        allow_negative_numbers = true,
-        help_heading = "What fires"
+        help_heading = "Features in rows"
     )]
     pub zipf: f64,
-    /// Features of a cluster fire together: the covariance of two is this share of the most that there can be.
+    /// Correlation within a cluster: covariance of two features, as a fraction of the largest possible one.
     #[arg(
         long,
         value_name = "X",
         default_value_t = 0.0,
-        allow_negative_numbers = true,
-        help_heading = "What fires"
+        help_heading = "Features in rows"
     )]
     pub correlation: f64,
-    /// Features in a cluster.
+    /// Number of features in a cluster.
     #[arg(
         long,
         value_name = "N",
         default_value_t = 8,
-        allow_negative_numbers = true,
-        help_heading = "What fires"
+        help_heading = "Features in rows"
     )]
     pub cluster: usize,
-    /// Trees of features, such as 2x3: two levels below the top, three children each. A child fires only where its parent does.
-    #[arg(long, value_name = "DEPTHxBRANCH", help_heading = "What fires")]
+    /// Trees of features, such as 2x3: two levels below the root, three children per feature [default: no trees].
+    ///
+    /// A child is active only in rows where its parent is active.
+    #[arg(long, value_name = "DEPTHxBRANCH", help_heading = "Features in rows")]
     pub hierarchy: Option<String>,
-    /// Mean number of children that fire with their parent.
+    /// Mean number of active children of an active parent.
     #[arg(
         long,
         value_name = "X",
         default_value_t = 0.8,
-        allow_negative_numbers = true,
         requires = "hierarchy",
-        help_heading = "What fires"
+        help_heading = "Features in rows"
     )]
     pub children: f64,
-    /// At most one child of a feature fires at a time.
-    #[arg(long, requires = "hierarchy", help_heading = "What fires")]
+    /// Let at most one child of a feature be active in a row.
+    #[arg(long, requires = "hierarchy", help_heading = "Features in rows")]
     pub exclusive: bool,
-    /// How strongly a feature fires, 1 on average: always 1, evenly from 0.5 to 1.5, |normal|, exponential.
-    #[arg(long, value_name = "WORD", default_value = "half-normal", value_parser = ["constant", "uniform", "half-normal", "exponential"], help_heading = "What fires")]
+    /// Distribution of the values of active features, with mean 1.
+    ///
+    /// constant: 1. uniform: between 0.5 and 1.5. half-normal: absolute value of a normal number.
+    #[arg(long, value_name = "WORD", default_value = "half-normal", value_parser = ["constant", "uniform", "half-normal", "exponential"], help_heading = "Features in rows")]
     pub magnitudes: String,
-    /// Standard deviation of normal noise on each value.
+    /// Standard deviation of normal noise, added to each value of a row.
     #[arg(
         long,
         value_name = "X",
         default_value_t = 0.0,
-        allow_negative_numbers = true,
-        help_heading = "What fires"
+        help_heading = "Features in rows"
     )]
     pub noise: f64,
 
-    /// Replace rows, truth and codes that are there.
+    /// Replace existing files of rows, dictionary and codes.
     #[arg(long)]
     pub force: bool,
-    /// Print one JSON object.
+    /// Print one JSON object instead of text.
     #[arg(long)]
     pub json: bool,
 }
 
 #[derive(Args)]
 pub struct TruthArgs {
-    /// Run or model folder.
+    /// Run folder or model folder.
     pub model: PathBuf,
-    /// NAME.truth.safetensors that `synth` wrote, or any matrix of directions, one a row.
+    /// Dictionary: NAME.truth.safetensors of `rarefy synth`, or any matrix with one direction per row.
     pub truth: PathBuf,
-    /// Rows of the truth to measure on: those behind the ones that `synth` wrote, which nobody has seen.
+    /// Number of fresh rows to score on; they follow the rows that `synth` wrote.
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = super::at_least_one)]
     pub rows: usize,
     /// Print one JSON object instead of a table.
@@ -143,9 +135,9 @@ pub struct TruthArgs {
     pub json: bool,
 }
 
-/// What the figures of `truth` mean, for its help.
-pub fn figures() -> String {
+/// Definitions of the metrics of `truth`, for its help.
+pub fn metrics() -> String {
     let line = |(name, meaning): &(&str, &str)| format!("  {name}\n          {meaning}\n");
     let lines: String = METRICS.iter().map(line).collect();
-    format!("Figures, as --json names them:\n{lines}")
+    format!("Metrics, by their names in --json:\n{lines}")
 }

@@ -14,7 +14,7 @@ use rarefy::preprocess::Prepared;
 use rarefy::{Error, Result};
 use serde_json::{Value, json};
 
-use crate::cli::{ExplainArgs, TrainArgs};
+use crate::cli::{self, ExplainArgs, TrainArgs};
 use crate::{configuration, dataset, output};
 
 /// What is known of a run before it starts.
@@ -44,7 +44,7 @@ pub fn run(mut args: ExplainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         return output::json(&as_json(&known, &lines, &coefficients, &from));
     }
     for warning in &known.warnings {
-        output::note(&format!("warning: {warning}"));
+        output::warn(warning, &cli::named("explain"));
     }
     output::print(&as_text(&known, &lines, &coefficients, &from))
 }

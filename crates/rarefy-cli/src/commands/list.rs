@@ -1,4 +1,4 @@
-//! `rarefy list`: the library's tables.
+//! Command `rarefy list`: prints the tables of the library.
 
 use rarefy::data::{FORMATS, SAMPLES};
 use rarefy::formats::codes;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::cli::ListArgs;
 use crate::output;
 
-/// What a folder of a model holds.
+/// Model format: name, place, files of the folder.
 const MODEL: [&str; 3] = [
     "saelens",
     "folder",
@@ -18,11 +18,11 @@ const MODEL: [&str; 3] = [
 ];
 
 pub fn run(args: &ListArgs) -> anyhow::Result<()> {
-    let what = args.what.as_str();
+    let table = args.table.as_str();
     if args.json {
-        return output::json(&json!({ what: as_json(what) }));
+        return output::json(&json!({ table: as_json(table) }));
     }
-    match what {
+    match table {
         "architectures" => architectures(),
         "formats" => formats(),
         "samples" => {
@@ -94,7 +94,7 @@ fn architecture(info: &Info) -> anyhow::Result<()> {
     )
 }
 
-/// What a run of it takes where nothing is said.
+/// Line of the architecture's defaults.
 fn defaults(info: &Info) -> String {
     let d = &info.defaults;
     let optimizer = if d.full_batch { "lbfgs" } else { "adam" };
@@ -104,8 +104,8 @@ fn defaults(info: &Info) -> String {
     format!("latents: {latents}; optimizer {optimizer}; clip {clip}; decoder_norm {norm}")
 }
 
-fn as_json(what: &str) -> Value {
-    match what {
+fn as_json(table: &str) -> Value {
+    match table {
         "architectures" => VARIANTS.iter().map(architecture_json).collect(),
         "formats" => {
             let data: Value = FORMATS

@@ -1,4 +1,4 @@
-//! A configuration file whose errors say where in it they are.
+//! Configuration file in TOML; errors name the line and column.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use rarefy::config::{self, Config};
 use toml::Table;
 use toml::de::DeTable;
 
-/// Reads a configuration file in which every key is known and every value of its type.
+/// Reads a configuration file and checks that every key is known and every value has its type.
 pub fn read(path: &Path) -> anyhow::Result<Table> {
     if path.is_dir() {
         return Err(Error::format(path, "expected a configuration file, got a folder").into());
@@ -19,10 +19,10 @@ pub fn read(path: &Path) -> anyhow::Result<Table> {
     )
 }
 
-/// [`read`], from text.
+/// Parses and checks the text of a configuration file; `path` is named in errors.
 pub fn parse(path: &Path, text: &str) -> anyhow::Result<Table> {
     let table: Table = text.parse().map_err(|e: toml::de::Error| {
-        let place = e.span().map(|span| place(text, span.start));
+        let place = e.span().map(|span| line_and_column(text, span.start));
         Error::format(
             path,
             format!("{}{}", place.unwrap_or_default(), e.message()),
@@ -30,14 +30,14 @@ pub fn parse(path: &Path, text: &str) -> anyhow::Result<Table> {
     })?;
     let whole = config::merge(std::slice::from_ref(&table));
     if let Err(Error::Unknown { name, .. }) = &whole {
-        let place = key_offset(text, name).map(|at| place(text, at));
+        let place = key_offset(text, name).map(|at| line_and_column(text, at));
         let place = place.unwrap_or_default();
         let file = format!("{}: {place}", path.display());
         let file = file.trim_end_matches([':', ' ']).to_owned();
         whole.context(file)?;
     } else if whole.is_err() {
         if let Some((message, offset)) = wrong_type(text) {
-            let place = offset.map_or_else(String::new, |at| place(text, at));
+            let place = offset.map_or_else(String::new, |at| line_and_column(text, at));
             return Err(Error::format(path, format!("{place}{message}")).into());
         }
         whole?;
@@ -45,13 +45,13 @@ pub fn parse(path: &Path, text: &str) -> anyhow::Result<Table> {
     Ok(table)
 }
 
-/// What the configuration's types make of a text; the message is in plain words.
+/// First value of a wrong type in a TOML text: message and offset of the value, or `None`.
 pub fn wrong_type(text: &str) -> Option<(String, Option<usize>)> {
     let error = toml::from_str::<Config>(text).err()?;
     Some((plain(error.message()), error.span().map(|span| span.start)))
 }
 
-/// What the reader expected, without Rust's names of types.
+/// Message without the names of Rust types.
 fn plain(message: &str) -> String {
     message
         .replace("expected usize", "expected a whole number not below 0")
@@ -59,14 +59,14 @@ fn plain(message: &str) -> String {
         .replace("expected f64", "expected a number")
 }
 
-fn place(text: &str, offset: usize) -> String {
+fn line_and_column(text: &str, offset: usize) -> String {
     let before = text.get(..offset).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
     format!("line {line}, column {column}: ")
 }
 
-/// Where a dotted key stands.
+/// Offset of a dotted key in a TOML text.
 fn key_offset(text: &str, dotted: &str) -> Option<usize> {
     fn find(table: &DeTable, path: &str) -> Option<usize> {
         let (head, rest) = path.split_once('.').unwrap_or((path, ""));
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_stand_where_they_are() {
+    fn errors_name_line_and_column() {
         for (text, message) in [
             ("[model]\nlatents = = 3", "f: line 2, column 11: "),
             (

@@ -34,7 +34,7 @@ const GRID_ROWS: usize = 4096;
 const GRID_STEPS: usize = 5;
 
 pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
-    match &args.what {
+    match &args.measurement {
         Some(BenchCommand::Objective(args)) => objective::run(args),
         Some(BenchCommand::Step(args)) => step::run(args),
         None => grid(args),

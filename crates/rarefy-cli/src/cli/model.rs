@@ -1,0 +1,112 @@
+//! Flags of the commands that use a trained model.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DataArgs, number};
+
+#[derive(Args)]
+pub struct EvalArgs {
+    /// Run folder or model folder.
+    pub model: PathBuf,
+    /// Data to evaluate on: file, folder of shards, glob or sample:NAME.
+    pub data: String,
+    #[command(flatten)]
+    pub source: DataArgs,
+    /// Target data of a transcoder, with as many rows as the data.
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub target: Option<String>,
+    /// Next input of a crosscoder, in the order of training (repeat for each).
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub with: Vec<String>,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct EncodeArgs {
+    /// Run folder or model folder.
+    pub model: PathBuf,
+    /// Data to encode: file, folder of shards, glob or sample:NAME.
+    pub data: String,
+    #[command(flatten)]
+    pub source: DataArgs,
+    /// Next input of a crosscoder, in the order of training (repeat for each).
+    #[arg(long, value_name = "DATA", help_heading = "Data")]
+    pub with: Vec<String>,
+    /// File to write: .npy (dense), .npz (scipy.sparse CSR), .safetensors or .parquet.
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Drop latents with values up to X; has no effect on dense .npy files.
+    ///
+    /// The default keeps every active latent. Raise it for sigmoid latents (kl), which are never exactly 0.
+    #[arg(long, value_name = "X", default_value_t = 0.0, value_parser = number)]
+    pub threshold: f32,
+    /// Print one JSON object instead of a line of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct DecodeArgs {
+    /// Run folder or model folder.
+    pub model: PathBuf,
+    /// File of codes that `rarefy encode` wrote.
+    pub codes: PathBuf,
+    /// File to write (.npy).
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Print one JSON object instead of a line of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Write a model in another library's format.
+///
+/// Preprocessing that the other library does not have is folded into the weights.
+#[derive(Args)]
+pub struct ConvertArgs {
+    /// Run folder or model folder.
+    pub path: PathBuf,
+    /// Format to write.
+    #[arg(long, value_name = "FORMAT", value_parser = ["saelens"], default_value = "saelens")]
+    pub to: String,
+    /// Folder to write; it must be new or empty.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Print one JSON object instead of a line of text.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct InspectArgs {
+    /// Run folder, model folder or data file.
+    pub path: String,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Args)]
+pub struct ReportArgs {
+    /// Run folder; the report is written to its report.html.
+    pub run: PathBuf,
+    /// Data to report on [default: the data of the run].
+    #[arg(long, value_name = "DATA")]
+    pub data: Option<String>,
+    /// Target data of a transcoder, if --data is given.
+    #[arg(long, value_name = "DATA", requires = "data")]
+    pub target: Option<String>,
+    /// Next input of a crosscoder, if --data is given (repeat for each).
+    #[arg(long, value_name = "DATA", requires = "data")]
+    pub with: Vec<String>,
+    /// Text file with one label per row, shown beside the latents [default: the data's own labels].
+    #[arg(long, value_name = "FILE")]
+    pub labels: Option<PathBuf>,
+    /// Height and width of the images in the rows, such as 28x28 [default: the shape that the run recorded].
+    #[arg(long, value_name = "HxW")]
+    pub image_shape: Option<String>,
+}

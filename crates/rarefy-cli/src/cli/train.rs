@@ -1,0 +1,99 @@
+//! Flags of `train`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{DataArgs, IoArgs, OptimizerArgs, ScheduleArgs};
+
+#[derive(Args)]
+pub struct TrainArgs {
+    /// Training data: file, folder of shards, glob or sample:NAME [default: sample:digits].
+    ///
+    /// See `rarefy list formats` and `rarefy list samples`.
+    pub data: Option<String>,
+    #[command(flatten)]
+    pub source: DataArgs,
+    /// Number of rows, evenly spaced over the data, to exclude from training [default: 0].
+    ///
+    /// The metrics on held-out rows are printed after training. batch-topk calibrates its threshold on them.
+    #[arg(long, value_name = "N", help_heading = "Data")]
+    pub holdout: Option<usize>,
+    /// Preprocessing steps in order, separated by commas, or `none` [default: the sample's steps, else none].
+    ///
+    /// Steps are fitted on the training rows and saved with the model. Each input of a crosscoder is fitted separately.
+    /// See `rarefy list preprocessing`. Use `scale` or `standardise` if the values are far from 1.
+    #[arg(long, value_name = "STEP,...", help_heading = "Data")]
+    pub preprocess: Option<String>,
+    /// Height and width of the images in the rows, such as 28x28 [default: the data's own shape, if any].
+    ///
+    /// The report then shows decoder rows and reconstructions as images.
+    #[arg(
+        long,
+        value_name = "HxW",
+        help_heading = "Data",
+        hide_short_help = true
+    )]
+    pub image_shape: Option<String>,
+
+    /// Architecture (see `rarefy list architectures`) [default: kl].
+    #[arg(long, value_name = "NAME", help_heading = "Model")]
+    pub arch: Option<String>,
+    /// Number of latents [default: 64 for kl, else 8 per input value].
+    #[arg(long, value_name = "N", help_heading = "Model")]
+    pub latents: Option<usize>,
+    /// Run or model folder with initial weights [default: random weights].
+    ///
+    /// The model must have the same shapes, and should have been trained with the same preprocessing.
+    #[arg(
+        long,
+        value_name = "MODEL",
+        help_heading = "Model",
+        hide_short_help = true
+    )]
+    pub init: Option<PathBuf>,
+    /// Constraint on decoder rows: unit, free or rescale [default: free for kl, else unit].
+    ///
+    /// unit: rows have length 1 after every step. free: no constraint. rescale: no constraint, and each pre-activation
+    /// is multiplied by the length of its decoder row, as in SAELens.
+    #[arg(long, value_name = "NORM", value_parser = ["unit", "free", "rescale"], help_heading = "Model", hide_short_help = true, hide_possible_values = true)]
+    pub decoder_norm: Option<String>,
+    #[command(flatten)]
+    pub io: IoArgs,
+
+    #[command(flatten)]
+    pub optimizer: OptimizerArgs,
+    #[command(flatten)]
+    pub schedules: ScheduleArgs,
+
+    /// Run folder to write [default: the first free runs/ARCH-DATA-N].
+    #[arg(long, value_name = "RUN", help_heading = "Run")]
+    pub out: Option<PathBuf>,
+    /// Configuration file (TOML); a run's config.toml repeats that run.
+    ///
+    /// Flags and --set win over the file.
+    #[arg(long, value_name = "FILE", help_heading = "Run")]
+    pub config: Option<PathBuf>,
+    /// Set one key of the configuration, such as `train.history=50` (may be repeated).
+    ///
+    /// A key may be written without its section if it is unique: `history=50`. Flags win over --set.
+    #[arg(long, value_name = "KEY=VALUE", help_heading = "Run")]
+    pub set: Vec<String>,
+    /// Continue from the newest checkpoint of --out.
+    #[arg(long, requires = "out", help_heading = "Run")]
+    pub resume: bool,
+    /// Replace the run in --out.
+    #[arg(
+        long,
+        requires = "out",
+        conflicts_with = "resume",
+        help_heading = "Run"
+    )]
+    pub force: bool,
+    /// Print one JSON object instead of tables.
+    #[arg(long, help_heading = "Run")]
+    pub json: bool,
+    /// Print errors only, and the object of --json.
+    #[arg(long, short, help_heading = "Run")]
+    pub quiet: bool,
+}
