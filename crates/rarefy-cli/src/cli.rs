@@ -34,7 +34,6 @@ pub use train::TrainArgs;
 #[command(
     name = "rarefy",
     version,
-    about,
     propagate_version = true,
     arg_required_else_help = true
 )]

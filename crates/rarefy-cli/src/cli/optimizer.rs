@@ -9,12 +9,12 @@ use crate::configuration::count;
 /// Optimiser, length of the run and settings of one step.
 #[derive(Args)]
 pub struct OptimizerArgs {
-    /// Optimiser [default: lbfgs for kl without --batch, else adam].
+    /// Optimiser: lbfgs, adam, sgd, schedule-free or signum [default: lbfgs for kl without --batch, else adam].
     ///
     /// kl takes lbfgs, adam or sgd; sparse architectures take adam, schedule-free or signum. lbfgs uses all rows in each
     /// step; use adam for large data. schedule-free and signum save an average of the weights, so the learning rate
     /// needs no decay.
-    #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd", "schedule-free", "signum"], help_heading = "Training")]
+    #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd", "schedule-free", "signum"], help_heading = "Training", hide_possible_values = true)]
     pub optimizer: Option<String>,
     /// Number of optimiser steps [default: 400 for lbfgs, else 20 epochs, at least 1000 steps for sparse architectures].
     #[arg(long, value_name = "N", help_heading = "Training")]

@@ -46,7 +46,8 @@ fn by_name() -> BTreeMap<&'static str, Vec<Meaning>> {
 fn argument(name: &'static str, meanings: &[Meaning]) -> Arg {
     let argument = Arg::new(name)
         .long(name.replace('_', "-"))
-        .help(help(meanings))
+        .help(short_help(meanings))
+        .long_help(help(meanings))
         .help_heading("Architecture options");
     let kinds = || meanings.iter().map(|(_, option)| option.kind);
     if kinds().all(|kind| kind == Kind::Flag) {
@@ -102,7 +103,16 @@ fn help(meanings: &[Meaning]) -> String {
             format!("{help} [{}; default: {default}]", archs.join(", "))
         })
         .collect();
-    texts.join("; ")
+    texts.join("\n")
+}
+
+/// First clause of the first meaning, with all architectures that have the option.
+fn short_help(meanings: &[Meaning]) -> String {
+    let archs: Vec<&str> = meanings.iter().map(|(arch, _)| *arch).collect();
+    let clause = meanings
+        .first()
+        .and_then(|(_, option)| option.help.split(';').next());
+    format!("{} [{}]", clause.unwrap_or_default(), archs.join(", "))
 }
 
 #[cfg(test)]
@@ -132,9 +142,10 @@ mod tests {
         let all = [("a", &EACH), ("b", &MEAN), ("c", &EACH), ("d", &MORE)];
         assert_eq!(
             help(&all),
-            "Latents of a row [a, c; default: 32]; Latents of a row on average [b; default: 32]; \
+            "Latents of a row [a, c; default: 32]\nLatents of a row on average [b; default: 32]\n\
              Latents of a row [d; default: 64]"
         );
+        assert_eq!(short_help(&all), "Latents of a row [a, b, c, d]");
     }
 
     fn parse(meanings: &[Meaning], words: &[&str]) -> Option<String> {
