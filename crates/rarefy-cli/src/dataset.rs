@@ -1,4 +1,4 @@
-//! Opening data for a command, with the image shape and labels that the user may add.
+//! Data of a command: opens inputs and target, and fits the preprocessing.
 
 use rarefy::config::DataConfig;
 use rarefy::data::{self, Dataset, OpenOptions, SideBySide, Source};
@@ -6,8 +6,9 @@ use rarefy::io_spec::IoSpec;
 use rarefy::preprocess::FittedPipelines;
 use rarefy::{Error, Result};
 
-/// Opens the data that a run's configuration names, inputs side by side and then the target, and says which
-/// columns are which. The data's own preprocessing, unless the user named other, goes into the configuration.
+/// Opens the data of a configuration: inputs side by side, then the target.
+///
+/// Returns the dataset and its columns. If the configuration names no preprocessing, the data's default is put there.
 pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
     let options = OpenOptions {
         member: config.member.clone(),
@@ -17,8 +18,7 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
     };
     if config.target.as_ref() == Some(&config.path) {
         let why = format!(
-            "the target {} is the data itself, and a transcoder predicts other rows; of a file with several members \
-             name one each, as FILE::MEMBER",
+            "`data.target` must differ from `data.path`, got {} for both; name two members of one file as FILE::MEMBER",
             config.path
         );
         return Err(Error::Conflict(why));
@@ -33,13 +33,13 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
     side_by_side(dataset, &config.with, target, &options)
 }
 
-/// Fits the preprocessing that [`open`] settled.
+/// Fits the preprocessing of the configuration on the training rows.
 pub fn fit(config: &DataConfig, training: &dyn Source, raw: &IoSpec) -> Result<FittedPipelines> {
     let steps = config.preprocess.as_deref().unwrap_or_default();
     FittedPipelines::fit(steps, config.preprocess_target.as_deref(), training, raw)
 }
 
-/// Puts further inputs and a target beside a dataset. Its labels stay; pictures of joined rows there are none.
+/// Joins further inputs and a target to a dataset, column-wise. The labels stay; the image shape is dropped.
 pub fn side_by_side(
     first: Dataset,
     with: &[String],
@@ -68,7 +68,7 @@ pub fn side_by_side(
     Ok((dataset, IoSpec::new(&inputs, width)?))
 }
 
-/// An image shape that fits the rows.
+/// Image shape, checked against the width of the rows.
 pub fn checked_shape(shape: (usize, usize), rows: &dyn Source) -> Result<(usize, usize)> {
     if shape.0 * shape.1 == rows.d_in() {
         return Ok(shape);

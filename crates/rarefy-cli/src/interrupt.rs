@@ -1,4 +1,4 @@
-//! Ctrl-C: the first asks the work at hand to stop where it leaves things whole, the second ends at once.
+//! Ctrl-C: the first stops the work at a safe point, the second ends the program at once.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Once, OnceLock};
@@ -8,20 +8,22 @@ use rarefy::{Error, Result};
 
 use crate::output;
 
-/// Whether somebody looks at [`RAISED`]; otherwise even the first Ctrl-C ends the program.
+/// True while the program polls [`RAISED`]; otherwise even the first Ctrl-C ends the program.
 static WATCHED: AtomicBool = AtomicBool::new(false);
 static RAISED: AtomicBool = AtomicBool::new(false);
-/// When the first signal came. `timeout` and some shells signal a program and then its group: what
-/// follows at once is the same request, not a second one.
+/// Time of the first signal.
+///
+/// `timeout` and some shells signal a program and then its process group: a second signal within [`SAME_PRESS`] is the
+/// same request.
 static FIRST: OnceLock<Instant> = OnceLock::new();
 const SAME_PRESS: Duration = Duration::from_millis(500);
 
-/// From here on the caller asks [`raised`] or [`check`] often enough to be waited for.
+/// Starts handling of Ctrl-C; the caller polls [`raised`] or [`check`] from here on.
 pub fn watch() {
     static INSTALLED: Once = Once::new();
     WATCHED.store(true, Ordering::Relaxed);
     INSTALLED.call_once(|| {
-        // Where the system refuses a handler, Ctrl-C ends the program as it always did.
+        // If the system refuses the handler, Ctrl-C ends the program as usual.
         let _ = ctrlc::set_handler(|| {
             let again = FIRST
                 .get()
@@ -31,23 +33,25 @@ pub fn watch() {
             }
             if FIRST.set(Instant::now()).is_ok() {
                 RAISED.store(true, Ordering::Relaxed);
-                output::note("\nstopping; Ctrl-C again ends at once");
+                output::note(
+                    "\nstopping at the next safe point; press Ctrl-C again to end at once",
+                );
             }
         });
     });
 }
 
-/// From here on nobody asks, and nothing is lost if the program ends.
+/// Ends handling of Ctrl-C: the next one ends the program at once.
 pub fn release() {
     WATCHED.store(false, Ordering::Relaxed);
 }
 
-/// Whether Ctrl-C was pressed.
+/// True if Ctrl-C was pressed.
 pub fn raised() -> bool {
     RAISED.load(Ordering::Relaxed)
 }
 
-/// [`Error::Interrupted`] once Ctrl-C was pressed.
+/// Fails with [`Error::Interrupted`] if Ctrl-C was pressed.
 pub fn check() -> Result<()> {
     if raised() {
         return Err(Error::Interrupted);

@@ -1,4 +1,4 @@
-//! A matrix that goes to an `.npy` file as its rows come, so that any number of them fits.
+//! Writer of `.npy` files, chunk by chunk, so that a matrix larger than memory can be written.
 
 use std::io;
 use std::path::Path;
@@ -8,7 +8,7 @@ use rarefy::{Result, atomic};
 
 use crate::interrupt;
 
-/// Writes `rows` rows of `width` values, or nothing if a chunk fails or Ctrl-C is pressed.
+/// Writes a matrix of `rows` rows of `width` values; writes no file if a chunk fails or Ctrl-C is pressed.
 pub fn write_rows(
     path: &Path,
     (rows, width): (usize, usize),
@@ -21,7 +21,7 @@ pub fn write_rows(
         for chunk in chunks {
             let values = interrupt::check().and(chunk).map_err(|error| {
                 failed = Some(error);
-                io::Error::other("the rows could not be had")
+                io::Error::other("reading the rows failed")
             })?;
             values
                 .iter()

@@ -1,10 +1,10 @@
-//! Whether something can be written to a place, asked before the work and not after it.
+//! Checks that an output path can be written, before the work starts.
 
 use std::path::Path;
 
 use rarefy::{Error, Result};
 
-/// Refuses a file's place that is a folder, or that lies below a file.
+/// Fails if the path of an output file is a folder, or lies below a file.
 pub fn check_file(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(Error::format(
@@ -15,7 +15,7 @@ pub fn check_file(path: &Path) -> Result<()> {
     path.parent().map_or(Ok(()), check_folder)
 }
 
-/// Refuses a folder's place that is a file, or that lies below one.
+/// Fails if the path of an output folder is a file, or lies below a file.
 pub fn check_folder(path: &Path) -> Result<()> {
     match path.ancestors().find(|ancestor| ancestor.exists()) {
         Some(there) if !there.is_dir() => Err(Error::format(

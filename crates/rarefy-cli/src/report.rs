@@ -1,4 +1,4 @@
-//! From an evaluated model to the plain record that the report draws.
+//! Report of a run: converts an evaluated model to the record that `rarefy-report` renders.
 
 use rarefy::data::{Dataset, evenly_spaced_rows};
 use rarefy::metrics::{self, Evaluation, LatentStatus};
@@ -10,9 +10,9 @@ use crate::observer::read_records;
 use crate::output::number;
 use crate::run::Run;
 
-/// Rows that show what a latent likes.
+/// Number of most active rows that are listed for a latent.
 const TOP_ROWS: usize = 12;
-/// Rows shown beside their reconstructions.
+/// Number of rows shown beside their reconstructions.
 const SHOWN_ROWS: usize = 32;
 
 /// Writes `report.html`.
@@ -60,7 +60,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
     })
 }
 
-/// What the model is, of what, to what.
+/// Title of the report: architecture, layout, data and target.
 fn title(model: &Model, data: &Dataset) -> String {
     let (arch, io) = (model.info.name, &model.io);
     match data.parts.as_slice() {
@@ -106,12 +106,12 @@ fn summary(model: &Model, data: &Dataset, e: &Evaluation) -> Vec<(String, String
         figures.push(("penalty Omega".into(), number(kl.omega), worst));
     }
     figures.push((
-        "latents active in a row".into(),
+        "active latents per row".into(),
         format!("{:.2}", e.l0),
         format!("of {}", e.latents.len()),
     ));
     if let Some(&[threshold]) = model.params().find("threshold") {
-        let remark = "what is above it is active".into();
+        let remark = "pre-activations above it are active".into();
         figures.push(("threshold".into(), number(f64::from(threshold)), remark));
     }
     figures.push((
@@ -122,7 +122,7 @@ fn summary(model: &Model, data: &Dataset, e: &Evaluation) -> Vec<(String, String
     figures
 }
 
-/// What training lowered. Of a sparse model only the squared error is left once it is trained.
+/// Loss for kl, squared error for sparse architectures, as (name, value, remark).
 fn loss(e: &Evaluation) -> (String, String, String) {
     if e.kl.is_some() {
         let remark = format!("reconstruction {}", number(e.reconstruction));
@@ -136,15 +136,15 @@ fn notes(e: &Evaluation) -> Vec<String> {
     let mut notes = Vec::new();
     let collapsed = e.collapsed_latents.unwrap_or(0);
     if collapsed > 0 {
-        // Without weight decay a large decoder can still read what such a latent whispers.
+        // Without weight decay, large decoder weights can use the small variation of such a latent.
         let advice = if e.weight_decay == Some(0.0) {
-            "try a weight decay, which keeps the decoder from reading whispers"
+            "try a weight decay, which keeps decoder weights small"
         } else {
             "try fewer latents, a smaller weight decay or a larger rho"
         };
         notes.push(format!(
-            "{collapsed} latents have collapsed: they give almost the same answer to every row. Their penalty is small \
-             all the same; {advice}."
+            "{collapsed} latents have collapsed: their activation is almost the same on every row. The penalty does not \
+             show this; {advice}."
         ));
     }
     if e.dead_fraction > 0.1 {
@@ -184,7 +184,7 @@ fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
 
 fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>> {
     let mut top = match &data.labels {
-        Some(labels) if words_are_telling(labels) => {
+        Some(labels) if are_words_or_classes(labels) => {
             metrics::top_rows(model, data.source.as_ref(), TOP_ROWS)?
                 .into_iter()
                 .map(|rows| {
@@ -214,7 +214,7 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
     Ok(e.latents.iter().enumerate().map(latent).collect())
 }
 
-/// Of a crosscoder's latent, the length of each part of its decoder row over the sum of all.
+/// Shares of a crosscoder's inputs in a decoder row: length of each part over the sum of lengths.
 fn shares(model: &Model, latent: usize) -> Vec<f64> {
     let io = &model.io;
     if !io.has_several_inputs() {
@@ -228,9 +228,10 @@ fn shares(model: &Model, latent: usize) -> Vec<f64> {
         .collect()
 }
 
-/// Words say what a latent likes, and so do classes, numbered or not. The targets of a regression
-/// do not: labels that are numbers, at least one of them with a fraction.
-fn words_are_telling(labels: &[String]) -> bool {
+/// True if the labels are words or classes, which describe a latent.
+///
+/// False for regression targets: numbers, at least one with a fraction.
+fn are_words_or_classes(labels: &[String]) -> bool {
     let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
     numbers.is_none_or(|numbers| numbers.iter().all(|v| v.fract() == 0.0))
 }
@@ -258,15 +259,15 @@ fn reconstructions(
 
 #[cfg(test)]
 mod tests {
-    use super::words_are_telling;
+    use super::are_words_or_classes;
 
     #[test]
-    fn words_and_classes_are_telling_and_targets_of_a_regression_are_not() {
-        let telling = |labels: &[&str]| {
-            words_are_telling(&labels.iter().map(|&l| l.to_owned()).collect::<Vec<_>>())
+    fn regression_targets_are_not_words_or_classes() {
+        let describe = |labels: &[&str]| {
+            are_words_or_classes(&labels.iter().map(|&l| l.to_owned()).collect::<Vec<_>>())
         };
-        assert!(telling(&["the", ",", "1.5"]));
-        assert!(telling(&["3", "0", "7.0"]));
-        assert!(!telling(&["2.5", "3", "-0.1"]));
+        assert!(describe(&["the", ",", "1.5"]));
+        assert!(describe(&["3", "0", "7.0"]));
+        assert!(!describe(&["2.5", "3", "-0.1"]));
     }
 }

@@ -1,4 +1,4 @@
-//! A run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `report.html`.
+//! Run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `report.html`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use rarefy::{Error, Result, atomic};
 
 use crate::output_path;
 
-/// Checkpoints that are kept: the newest, and one to go back to by hand (remove the newest).
+/// Number of checkpoints kept: the newest, and the one before to go back to by hand.
 const KEPT: usize = 2;
 
 /// Paths inside a run folder.
@@ -18,21 +18,21 @@ pub struct Run {
 }
 
 impl Run {
-    /// The run in a folder, whether it is there yet or not.
+    /// Run in a folder that may not exist yet.
     pub fn at(folder: &Path) -> Self {
         Self {
             folder: folder.into(),
         }
     }
 
-    /// The first free `runs/ARCH-DATA-N`.
+    /// Run in the first free folder `runs/ARCH-DATA-N`.
     pub fn fresh(arch: &str, data: &str) -> Self {
         let path = Path::new(data.trim_start_matches("sample:"));
-        // A glob says little; the folder that it looks in says more.
+        // A glob is a poor name; the folder before it is used.
         let glob = |path: &&Path| path.to_string_lossy().contains(['*', '?', '[']);
-        let mut places = path.ancestors().skip_while(glob);
-        let place = places.next().unwrap_or(path);
-        let name: String = place
+        let mut named = path.ancestors().skip_while(glob);
+        let source = named.next().unwrap_or(path);
+        let name: String = source
             .file_stem()
             .map_or_else(|| "data".into(), |s| s.to_string_lossy().into_owned())
             .chars()
@@ -54,8 +54,7 @@ impl Run {
         }
     }
 
-    /// Refuses a folder that cannot be made, that holds other things than a run, or a run unless it
-    /// may be replaced.
+    /// Fails if the folder cannot be made, holds other files than a run, or holds a run and `replace` is false.
     pub fn check(&self, replace: bool) -> Result<()> {
         output_path::check_folder(&self.folder)?;
         let mut entries = fs::read_dir(&self.folder).into_iter().flatten();
@@ -68,16 +67,16 @@ impl Run {
                 Ok(())
             } else {
                 Err(Error::Conflict(format!(
-                    "{path} holds a run already; go on with it by --resume, replace it by --force, or give another --out"
+                    "{path} holds a run already; continue it with --resume, replace it with --force, or give another --out"
                 )))
             };
         }
         Err(Error::Conflict(format!(
-            "{path} holds other files and is no run; give another --out"
+            "{path} holds other files and is not a run folder; give another --out"
         )))
     }
 
-    /// The text of `config.toml`.
+    /// Text of `config.toml`.
     pub fn config_text(&self) -> Result<String> {
         let path = self.config_path();
         if !path.exists() {
@@ -89,7 +88,7 @@ impl Run {
         fs::read_to_string(&path).map_err(Error::io(&path))
     }
 
-    /// Makes the folder and writes the configuration, before any time is spent on training.
+    /// Makes the folder and writes the configuration, before training starts.
     pub fn create(&self, config: &Config) -> Result<()> {
         fs::create_dir_all(self.checkpoints()).map_err(Error::io(&self.folder))?;
         self.write_config(config)
@@ -102,7 +101,7 @@ impl Run {
         atomic::write(self.config_path(), |out| out.write_all(text.as_bytes()))
     }
 
-    /// Removes what an earlier run left in this folder.
+    /// Removes checkpoints, metrics, report and model of an earlier run.
     pub fn clear(&self) -> Result<()> {
         for checkpoint in self.all_checkpoints() {
             fs::remove_file(&checkpoint).map_err(Error::io(&checkpoint))?;
@@ -119,38 +118,38 @@ impl Run {
         Ok(())
     }
 
-    /// The folder.
+    /// Path of the run folder.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// `config.toml`.
+    /// Path of `config.toml`.
     pub fn config_path(&self) -> PathBuf {
         self.folder.join("config.toml")
     }
 
-    /// `model/`.
+    /// Path of `model/`.
     pub fn model_path(&self) -> PathBuf {
         self.folder.join("model")
     }
 
-    /// `metrics.jsonl`.
+    /// Path of `metrics.jsonl`.
     pub fn metrics_path(&self) -> PathBuf {
         self.folder.join("metrics.jsonl")
     }
 
-    /// `report.html`.
+    /// Path of `report.html`.
     pub fn report_path(&self) -> PathBuf {
         self.folder.join("report.html")
     }
 
-    /// The checkpoint of a step.
+    /// Path of the checkpoint of a step.
     pub fn checkpoint_path(&self, step: usize) -> PathBuf {
         self.checkpoints()
             .join(format!("step-{step:012}.safetensors"))
     }
 
-    /// The newest checkpoint.
+    /// Path of the newest checkpoint.
     pub fn newest_checkpoint(&self) -> Result<PathBuf> {
         self.all_checkpoints().pop().ok_or_else(|| {
             Error::Conflict(format!(
@@ -160,7 +159,7 @@ impl Run {
         })
     }
 
-    /// Removes all but the newest checkpoints.
+    /// Removes all but the newest [`KEPT`] checkpoints.
     pub fn prune_checkpoints(&self) -> Result<()> {
         let all = self.all_checkpoints();
         for old in &all[..all.len().saturating_sub(KEPT)] {
@@ -192,7 +191,7 @@ mod tests {
     use super::Run;
 
     #[test]
-    fn a_run_is_called_after_its_data() {
+    fn fresh_run_is_named_after_its_data() {
         for (data, name) in [
             ("sample:digits", "digits"),
             ("some/where/acts.npy", "acts"),

@@ -1,4 +1,4 @@
-//! `rarefy check`.
+//! Command `rarefy check`: gradients against central differences, f32 against f64.
 
 use std::process::ExitCode;
 
@@ -28,12 +28,14 @@ pub fn run(command: &CheckCommand) -> anyhow::Result<ExitCode> {
             })
             .collect();
         output::print(&output::table(
-            &["", "f64 against differences", "f32 against f64", ""],
+            &["", "f64 and central differences", "f32 and f64", ""],
             &rows,
             true,
         ))?;
         let (twin, fast) = (check::TWIN_TOLERANCE, check::FAST_TOLERANCE);
-        output::print(&format!("\nlimits: {twin:.0e} and {fast:.0e}, relative"))?;
+        output::print(&format!(
+            "\nlargest relative errors allowed: {twin:.0e} and {fast:.0e}"
+        ))?;
     }
     Ok(if passed {
         ExitCode::SUCCESS

@@ -1,4 +1,4 @@
-//! `rarefy encode` and `rarefy decode`.
+//! Commands `rarefy encode` and `rarefy decode`: rows to codes and back.
 
 use std::ops::Range;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::dataset::side_by_side;
 use crate::reading::style;
 use crate::{interrupt, npy_file, output, output_path};
 
-/// Rows that are read, encoded or decoded, and handed on together.
+/// Number of rows that are encoded or decoded together.
 const ROWS: usize = 1 << 14;
 
 pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
@@ -58,18 +58,18 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
 
 pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     if args.out.extension().is_none_or(|e| e != "npy") {
-        return Err(Error::hyper("out", "a file that ends in .npy", args.out.display()).into());
+        return Err(Error::hyper("--out", "a file that ends in .npy", args.out.display()).into());
     }
     output_path::check_file(&args.out)?;
     let model = Model::load(&args.model)?;
     if model.io.skip {
-        let why = "a skip transcoder's output is its latents' and that of W_skip, which needs the rows that the codes came of";
+        let why = "a skip transcoder cannot be decoded from codes alone: its output also depends on the input rows";
         return Err(Error::Conflict(why.into()).into());
     }
     let all = codes::read(&args.codes)?;
     check_codes(&model, &all, &args.codes)?;
     let bar = progress(all.rows());
-    // Codes are sparse in memory; one piece at a time becomes rows.
+    // Codes are sparse in memory; dense rows are made for one piece at a time.
     let chunks = pieces(all.rows()).map(|rows| {
         bar.inc(rows.len() as u64);
         Ok(model.decode_codes(&part(&all, &rows)))
@@ -102,8 +102,8 @@ fn check_codes(model: &Model, codes: &Codes, path: &Path) -> Result<()> {
     let holds_none = codes.row_means.is_empty() && codes.row_scales.is_empty();
     if let Some(step) = model.output().keeps_context().filter(|_| holds_none) {
         output::note(&format!(
-            "warning: the preprocessing ({step}) took each row's mean or length off and these codes do not hold it; \
-             rows come back without"
+            "warning: preprocessing {step} removed the mean or length of each row, and this file of codes does not \
+             hold them; the decoded rows lack them"
         ));
     }
     Ok(())
@@ -115,7 +115,7 @@ fn pieces(rows: usize) -> impl Iterator<Item = Range<usize>> {
         .map(move |start| start..(start + ROWS).min(rows))
 }
 
-/// Some of the rows, with offsets that start at 0 again.
+/// Codes of a range of rows, with offsets that start at 0.
 fn part(all: &Codes, rows: &Range<usize>) -> Codes {
     let offsets = &all.offsets[rows.start..=rows.end];
     let entries = offsets[0]..offsets[rows.len()];
@@ -137,13 +137,13 @@ fn done(
     as_json: bool,
     out: &Path,
     rows: usize,
-    (what, width): (&str, usize),
+    (columns, width): (&str, usize),
 ) -> anyhow::Result<()> {
     let out = out.display().to_string();
     if as_json {
-        return output::json(&json!({"rows": rows, what: width, "out": out}));
+        return output::json(&json!({"rows": rows, columns: width, "out": out}));
     }
-    output::print(&format!("{rows} rows x {width} {what} -> {out}"))
+    output::print(&format!("{rows} rows x {width} {columns} -> {out}"))
 }
 
 fn progress(rows: usize) -> indicatif::ProgressBar {
@@ -156,7 +156,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_parts_are_the_whole() {
+    fn parts_of_codes_concatenate_to_the_whole() {
         let dense: Vec<f32> = (0..12).map(|i| (i % 3) as f32).collect();
         let mut all = Codes::new(4);
         all.push_dense(&dense, 0.0);

@@ -1,4 +1,4 @@
-//! `rarefy convert`: a model for another program.
+//! Command `rarefy convert`: writes a model in another library's format.
 
 use rarefy::Error;
 use rarefy::formats::saelens;
@@ -13,7 +13,7 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     let mut entries = std::fs::read_dir(&args.out).into_iter().flatten();
     if entries.next().is_some() {
         let why = format!(
-            "{} holds other files; give a new or empty --out",
+            "{} holds other files; give a new or empty folder with --out",
             args.out.display()
         );
         return Err(Error::Conflict(why).into());
@@ -32,19 +32,19 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
             &json!({"out": out, "format": args.to, "folded": folded, "known_as": known_as}),
         );
     }
-    let what = if folded {
-        format!(", {steps} worked into the weights")
+    let note = if folded {
+        format!(", {steps} folded into the weights")
     } else {
         String::new()
     };
     output::print(&format!(
-        "{} in SAELens's layout{what} -> {out}",
+        "{} in SAELens's layout{note} -> {out}",
         model.info.name
     ))?;
     if saelens::known_as(&model).is_none() {
         let (name, io) = (model.info.name, model.io.name());
         output::note(&format!(
-            "SAELens has no {name} {io} and cannot open it; other programs find the weights there"
+            "SAELens has no {name} {io} and cannot load this model; other programs can read the weights"
         ));
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! `rarefy data`.
+//! Command `rarefy data`: summary, image patches, shards.
 
 use std::path::Path;
 
@@ -55,7 +55,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             out,
         } => {
             if shard_rows == 0 {
-                return Err(Error::hyper("shard-rows", "at least 1", 0).into());
+                return Err(Error::hyper("--shard-rows", "at least 1", 0).into());
             }
             output_path::check_folder(&out)?;
             shard(
@@ -67,14 +67,14 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
     }
 }
 
-/// Writes all shards, or none: a folder with some of them looks like the whole.
+/// Writes all shards, or none: a folder with only some of the shards would look complete.
 fn shard(dataset: &Dataset, shard_rows: usize, out: &Path) -> anyhow::Result<()> {
     let made = !out.exists();
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
-        // Shards of another split beside the new ones would be read as one data set.
+        // Shards of another split in the same folder would be read as one data set.
         let path = out.display();
         return Err(Error::Conflict(format!(
-            "{path} holds other files; give a new or empty --out"
+            "{path} holds other files; give a new or empty folder with --out"
         ))
         .into());
     }
@@ -85,7 +85,7 @@ fn shard(dataset: &Dataset, shard_rows: usize, out: &Path) -> anyhow::Result<()>
         let start = shard * shard_rows;
         let written = write_npy(dataset, start, shard_rows.min(rows - start), &path(shard));
         if let Err(error) = written {
-            // The first failure is what the user should see; a shard that stays is seen anyway.
+            // Errors of the clean-up are dropped: the user should see the first failure.
             (0..shard).for_each(|done| drop(std::fs::remove_file(path(done))));
             if made {
                 let _ = std::fs::remove_dir(out);
@@ -125,7 +125,7 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     let mut rows = vec![
         vec!["data".into(), dataset.source.name().to_owned()],
         vec!["rows".into(), s.rows.to_string()],
-        vec!["values in a row".into(), s.d_in.to_string()],
+        vec!["values per row".into(), s.d_in.to_string()],
         vec![
             "range".into(),
             format!("{} to {}", number(s.min.into()), number(s.max.into())),

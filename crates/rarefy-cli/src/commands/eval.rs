@@ -1,4 +1,4 @@
-//! `rarefy eval`.
+//! Command `rarefy eval`: metrics of a model on data.
 
 use rarefy::data;
 use rarefy::metrics::{self, Evaluation};
@@ -26,7 +26,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     output::print(&output::table(&["", ""], &rows, true))
 }
 
-/// The figures that people look at, as (name, value); `parts` are a crosscoder's inputs.
+/// Rows of the table of metrics, as (name, value); `parts` are the inputs of a crosscoder.
 pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
     let mut rows = vec![
         ("rows", e.rows.to_string()),
@@ -56,17 +56,14 @@ pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
         rows.push(("mean |rho_hat - rho|", of_rho(kl.rho_hat_mean_deviation)));
         rows.push(("worst |rho_hat - rho|", of_rho(kl.rho_hat_max_deviation)));
     }
-    rows.push(("latents active in a row", number(e.l0)));
+    rows.push(("active latents per row (L0)", number(e.l0)));
     let latents = e.latents.len();
     rows.push(("dead latents", format!("{} of {latents}", e.dead_latents)));
-    let always = e.always_on_latents;
-    if let Some(collapsed) = e.collapsed_latents {
-        rows.push(("always-on, collapsed", format!("{always}, {collapsed}")));
-    }
-    if let Some(frequent) = e.frequent_latents {
-        let figures = format!("{always}, {frequent}");
-        rows.push(("always-on, in over 10 % of rows", figures));
-    }
+    rows.push(("active on every row", e.always_on_latents.to_string()));
+    let collapsed = e.collapsed_latents.map(|count| count.to_string());
+    rows.extend(collapsed.map(|count| ("collapsed latents", count)));
+    let frequent = e.frequent_latents.map(|count| count.to_string());
+    rows.extend(frequent.map(|count| ("active on more than 10 % of rows", count)));
     rows.into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect()

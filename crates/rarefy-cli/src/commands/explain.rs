@@ -1,4 +1,4 @@
-//! `rarefy explain`: what a run minimises, and what its numbers are elsewhere.
+//! Command `rarefy explain`: objective of a run, and its coefficients in other libraries' conventions.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use serde_json::{Value, json};
 use crate::cli::{self, ExplainArgs, TrainArgs};
 use crate::{configuration, dataset, output};
 
-/// What is known of a run before it starts.
+/// Configuration, plan and row statistics of a run before it starts.
 struct Known {
     config: Config,
     setting: Setting,
-    /// The prepared rows' sizes, if the data is there.
+    /// Statistics of the prepared rows; `None` if the data is missing.
     rows: Option<RowStatistics>,
     warnings: Vec<String>,
 }
@@ -49,12 +49,12 @@ pub fn run(mut args: ExplainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     output::print(&as_text(&known, &lines, &coefficients, &from))
 }
 
-/// What `train` would make of the same words; a path to a configuration may stand where the data does.
+/// Configuration that `train` would use for the same flags; the data argument may also be a configuration file.
 fn configuration(args: &mut TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     if let Some(path) = args.data.as_deref().and_then(config_at) {
         if args.config.is_some() {
             let why = format!(
-                "{} and `--config` are two configurations; give one",
+                "{} and --config are two configurations; give one of them",
                 path.display()
             );
             return Err(Error::Conflict(why).into());
@@ -65,7 +65,7 @@ fn configuration(args: &mut TrainArgs, matches: &ArgMatches) -> anyhow::Result<C
     configuration::merge(args, matches)
 }
 
-/// The configuration that a path is, or that the run folder there has.
+/// Path of a configuration: the path itself if it ends in .toml, or the config.toml of a run folder.
 fn config_at(data: &str) -> Option<PathBuf> {
     let path = Path::new(data);
     let own = path.join("config.toml");
@@ -78,14 +78,14 @@ fn config_at(data: &str) -> Option<PathBuf> {
     toml.then(|| path.into())
 }
 
-/// As `train` prepares its rows and plans. Without them, what the configuration says by itself.
+/// Plan and statistics, from rows prepared as in `train`; without the data, the part that follows from the configuration.
 fn known(mut config: Config) -> anyhow::Result<Known> {
     let (dataset, raw) = match dataset::open(&mut config.data) {
         Ok(opened) => opened,
         Err(Error::Io { source, path }) if source.kind() == ErrorKind::NotFound => {
             let setting = Setting::without_data(&config)?;
             let missing = format!(
-                "{} is not there: what follows from the data is open",
+                "{} does not exist: values that depend on the data are unknown",
                 path.display()
             );
             return Ok(Known {
@@ -103,7 +103,7 @@ fn known(mut config: Config) -> anyhow::Result<Known> {
     let rows: &dyn Source = &Prepared::new(&training, &pipeline);
     let survey = survey(rows)?;
     let plan = Plan::bound(&config, &survey, fitted.io)?;
-    // Coefficients go with the scale of what is written.
+    // The scale of coefficients follows the scale of the outputs.
     let written = plan.io.target_start()..plan.io.row_width();
     Ok(Known {
         setting: Setting::of(&plan)?,
@@ -135,7 +135,7 @@ fn head(known: &Known) -> String {
     };
     let inputs = data.preprocess.as_deref();
     let io = &known.setting.io;
-    // What coefficients go with is what is written.
+    // The scale of coefficients follows the scale of the outputs.
     let (x, written) = if io.has_target() {
         let steps = data.preprocess_target.as_deref().or(inputs);
         let target = data.target.as_deref().unwrap_or_default();
@@ -160,9 +160,9 @@ fn head(known: &Known) -> String {
     format!("{arch} on {}{all}{rows}", data.path)
 }
 
-/// Each coefficient's other names and values.
+/// Table of each coefficient's names and values in other conventions.
 fn table(all: &[Coefficient]) -> String {
-    let number = |value: Option<f64>| value.map_or("open".into(), short);
+    let number = |value: Option<f64>| value.map_or("unknown".into(), short);
     let mut rows = Vec::new();
     for coefficient in all {
         let here = [coefficient.option.to_owned(), number(coefficient.value)];
@@ -183,7 +183,7 @@ fn table(all: &[Coefficient]) -> String {
     output::table(&["here", "", "there", "as", "in"], &rows, false)
 }
 
-/// What the conventions of the table do to rows, and what their coefficients do not say.
+/// Notes on the conventions in the table: scaling of rows and other differences.
 fn notes(known: &Known, all: &[Coefficient], from: &[Published]) -> Option<String> {
     let said = |name| {
         from.iter()
@@ -202,7 +202,7 @@ fn notes(known: &Known, all: &[Coefficient], from: &[Published]) -> Option<Strin
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-/// A line on what is done to the rows, if anything is.
+/// Line on the scaling of rows in a convention; `None` if rows are not scaled.
 fn scaled(scaling: Scaling, rows: Option<&RowStatistics>) -> Option<String> {
     let (formula, s) = match scaling {
         Scaling::None => return None,
@@ -223,7 +223,7 @@ fn of_published(published: &Published, known: &Known) -> String {
     let notes = convention.notes(known.setting.info.name);
     lines.extend(notes.map(|note| format!("  {note}")));
     for number in &published.numbers {
-        let here = number.here.map_or("open without the data".into(), short);
+        let here = number.here.map_or("unknown without the data".into(), short);
         let (theirs, there) = (number.theirs.name, short(number.there));
         lines.push(format!(
             "  {theirs} {there} is here {} {here}",
@@ -255,7 +255,7 @@ fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
     })
 }
 
-/// A number as a number.
+/// Option as JSON, with numbers as numbers.
 fn option((name, value): (&str, &str)) -> (String, Value) {
     let number = value
         .parse::<f64>()

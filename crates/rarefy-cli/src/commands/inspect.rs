@@ -1,4 +1,4 @@
-//! `rarefy inspect`: what a path is.
+//! Command `rarefy inspect`: format, architecture and shapes of a path.
 
 use std::path::Path;
 
@@ -80,7 +80,7 @@ fn preprocessing(model: &Model) -> String {
         names => names.join(", "),
     };
     match &model.target {
-        Some(target) => format!("{}; of the target {}", of(&model.pipeline), of(target)),
+        Some(target) => format!("{}; target: {}", of(&model.pipeline), of(target)),
         None => of(&model.pipeline),
     }
 }
@@ -88,11 +88,11 @@ fn preprocessing(model: &Model) -> String {
 fn architecture(model: &Model) -> String {
     match model.io.name() {
         "autoencoder" => model.info.name.to_owned(),
-        bound => format!("{} ({bound})", model.info.name),
+        layout => format!("{} ({layout})", model.info.name),
     }
 }
 
-/// What goes in, how many latents there are, what comes out if it is something else.
+/// Numbers of inputs and latents, and of outputs if the model has a target.
 fn sizes(model: &Model) -> String {
     let (io, latents) = (&model.io, model.d_sae);
     let inputs: Vec<String> = io.input_widths().iter().map(usize::to_string).collect();
@@ -115,7 +115,7 @@ fn rows(spec: &str) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     let table = vec![
         vec!["kind".into(), "data".into()],
         vec!["rows".into(), rows.to_string()],
-        vec!["values in a row".into(), d_in.to_string()],
+        vec!["values per row".into(), d_in.to_string()],
         vec!["labels".into(), labels.into()],
     ];
     Ok((value, table))

@@ -1,4 +1,4 @@
-//! One file per command.
+//! Commands of the program, one file each.
 
 mod bench;
 mod check;
@@ -22,7 +22,7 @@ use clap::ArgMatches;
 
 use crate::cli::{Cli, Commands};
 
-/// Runs the command that was given.
+/// Runs the command of the command line.
 pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match cli.command {
         Commands::Train(args) => {

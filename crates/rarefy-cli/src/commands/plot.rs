@@ -1,4 +1,4 @@
-//! `rarefy plot`.
+//! Command `rarefy plot`: the KL penalty as SVG.
 
 use rarefy::{Error, atomic};
 
@@ -8,7 +8,7 @@ use crate::{output, output_path};
 pub fn run(command: &PlotCommand) -> anyhow::Result<()> {
     let PlotCommand::Penalty { rho, out } = command;
     if !(*rho > 0.0 && *rho < 1.0) {
-        return Err(Error::hyper("rho", "a number in (0, 1)", rho).into());
+        return Err(Error::hyper("--rho", "a number in (0, 1)", rho).into());
     }
     output_path::check_file(out)?;
     let svg = rarefy_report::penalty_plot(*rho, &[]);

@@ -1,4 +1,4 @@
-//! `rarefy report`.
+//! Command `rarefy report`: writes the report of a run again.
 
 use rarefy::Error;
 use rarefy::config;

@@ -1,4 +1,4 @@
-//! `rarefy synth`: rows of a known dictionary.
+//! Command `rarefy synth`: rows from a known sparse dictionary.
 
 use std::path::{Path, PathBuf};
 
@@ -9,17 +9,18 @@ use rarefy::{Error, Result};
 use serde_json::json;
 
 use crate::cli::SynthArgs;
+use crate::configuration::parse_pair;
 use crate::output::{self, number};
 use crate::reading::style;
 use crate::{npy_file, output_path};
 
-/// Rows that are drawn and written together.
+/// Number of rows that are drawn and written together.
 const ROWS: usize = 8 * BLOCK;
 
 pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
     let out = &args.out;
     if out.extension().is_none_or(|e| e != "npy") {
-        return Err(Error::hyper("out", "a file that ends in .npy", out.display()).into());
+        return Err(Error::hyper("--out", "a file that ends in .npy", out.display()).into());
     }
     let beside = out.with_extension("truth.safetensors");
     if let Some(path) = &args.codes {
@@ -33,7 +34,7 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
         && !args.force
     {
         let why = format!(
-            "{} is there already, and models may have been trained on it; replace it by --force, or give another --out",
+            "{} exists, and models may have been trained on it; replace it with --force, or give another --out",
             path.display()
         );
         return Err(Error::Conflict(why).into());
@@ -43,12 +44,12 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
     if let (Some(path), Some(kept)) = (&args.codes, kept) {
         codes::write(path, &kept)?;
     }
-    // Last, so that there is no truth of rows that are not there.
+    // The dictionary is written last: it must not exist without its rows.
     truth.save(&beside, args.rows)?;
     done(args, &beside, entries as f64 / args.rows as f64)
 }
 
-/// Writes the rows; how many features fired in all, and which if someone wants to know.
+/// Writes the rows; returns the number of active features over all rows, and their codes if `--codes` is given.
 fn write_rows(truth: &Truth, args: &SynthArgs) -> Result<(usize, Option<Codes>)> {
     let looks = style("{bar:24} {human_pos}/{human_len} rows  {rate}  {eta} left");
     let bar = indicatif::ProgressBar::new(args.rows as u64).with_style(looks);
@@ -70,10 +71,8 @@ fn write_rows(truth: &Truth, args: &SynthArgs) -> Result<(usize, Option<Codes>)>
 
 fn spec(args: &SynthArgs) -> Result<Spec> {
     let hierarchy = args.hierarchy.as_deref().map(|text| -> Result<Hierarchy> {
-        let sides = text.split_once('x');
-        let sides = sides.and_then(|(d, b)| Some((d.parse().ok()?, b.parse().ok()?)));
-        let (depth, branch) =
-            sides.ok_or_else(|| Error::hyper("hierarchy", "DEPTHxBRANCH, such as 2x3", text))?;
+        let (depth, branch) = parse_pair(text)
+            .ok_or_else(|| Error::hyper("--hierarchy", "DEPTHxBRANCH, such as 2x3", text))?;
         Ok(Hierarchy {
             depth,
             branch,
@@ -121,11 +120,11 @@ fn done(args: &SynthArgs, beside: &Path, l0: f64) -> anyhow::Result<()> {
         }));
     }
     let mut text = format!(
-        "{rows} rows x {d_in} values, {} of {features} features in a row -> {out}\nthe truth -> {truth}",
+        "{rows} rows x {d_in} values, {} of {features} features active per row -> {out}\ndictionary -> {truth}",
         number(l0)
     );
     if let Some(path) = &args.codes {
-        text = format!("{text}\nwhat fires -> {}", path.display());
+        text = format!("{text}\ncodes -> {}", path.display());
     }
     output::print(&text)
 }

@@ -1,4 +1,4 @@
-//! `rarefy truth`: a model against the dictionary that its data came of.
+//! Command `rarefy truth`: scores a model against the known dictionary of synthetic data.
 
 use rarefy::data::{self, OpenOptions};
 use rarefy::metrics::truth::{self, Recovery, TruthEvaluation};
@@ -27,7 +27,7 @@ pub fn run(args: &TruthArgs) -> anyhow::Result<()> {
     show(rows)
 }
 
-/// Directions alone: nothing is known of when they fire.
+/// Scores the directions alone, for a dictionary without firing statistics.
 fn against_matrix(model: &Model, args: &TruthArgs) -> anyhow::Result<Recovery> {
     let path = args.truth.display().to_string();
     let source = data::open(&path, &OpenOptions::default())?.source;
@@ -44,7 +44,7 @@ fn directions(r: &Recovery) -> Vec<(&'static str, String)> {
             share(r.recall, r.features),
         ),
         (
-            "latents that are no feature",
+            "latents without a feature",
             share(r.latents_without_feature, r.latents),
         ),
         ("mean cosine, matched pairs", number(r.matched_cosine)),
@@ -67,8 +67,8 @@ fn firing(e: &TruthEvaluation) -> Vec<(&'static str, String)> {
         .collect();
     rows.extend([
         ("rows", e.rows.to_string()),
-        ("features that fire in a row", number(e.true_l0)),
-        ("latents active in a row", number(e.l0)),
+        ("active features per row", number(e.true_l0)),
+        ("active latents per row (L0)", number(e.l0)),
         ("firing: precision", number(e.firing_precision)),
         ("firing: recall", number(e.firing_recall)),
         ("firing: F1", number(e.firing_f1)),

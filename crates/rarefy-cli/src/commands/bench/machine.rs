@@ -1,4 +1,4 @@
-//! What the machine can do at best.
+//! Peak arithmetic and memory bandwidth of this machine.
 
 use std::time::Instant;
 
@@ -10,26 +10,26 @@ use serde::Serialize;
 
 use crate::output;
 
-/// Rounds of a peak loop: some tens of milliseconds.
+/// Rounds of a peak loop, which take some tens of milliseconds.
 const ROUNDS: usize = 10_000_000;
-/// Values that a thread copies: far more than its share of the caches.
+/// Number of values that a thread copies: far more than its share of the caches.
 const COPIED: usize = 1 << 24;
 
-/// Peaks on all threads, in 10^9 operations (or bytes) a second.
+/// Peaks on all threads, in 10^9 operations or bytes per second.
 #[derive(Debug, Clone, Serialize)]
 pub struct Machine {
     pub threads: usize,
     pub path: String,
-    /// The instructions that multiply bytes.
+    /// Instruction set for products of bytes.
     pub byte_engine: String,
     pub peak_f32_gflops: f64,
-    /// Dot products of bf16 pairs.
+    /// Peak of dot products of bf16 pairs; `None` without such instructions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_bf16_gflops: Option<f64>,
-    /// Dot products of bytes.
+    /// Peak of dot products of bytes; `None` without such instructions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub peak_int8_gops: Option<f64>,
-    /// Read and written, by a copy.
+    /// Bytes read and written by a copy.
     pub memory_gb_per_second: f64,
 }
 
@@ -77,7 +77,7 @@ impl Machine {
     }
 }
 
-/// The f32 peak alone, which every measurement prints beside itself.
+/// Peak of f32 multiply-adds alone, which every measurement prints for comparison.
 pub fn peak_f32() -> f64 {
     best_of_three(|| on_every_thread(|rounds| Some(multiply_adds(rounds))))
 }
@@ -100,7 +100,7 @@ fn copy() -> f64 {
     let threads = rayon::current_num_threads();
     let from = vec![1.0f32; threads * COPIED];
     let mut to = vec![0.0f32; threads * COPIED];
-    // Once before the clock starts: fresh pages cost more than the copy.
+    // The first copy is not timed: fresh pages cost more than the copy itself.
     to.copy_from_slice(&from);
     let start = Instant::now();
     to.par_chunks_mut(COPIED)
@@ -111,28 +111,28 @@ fn copy() -> f64 {
     (2 * size_of_val(&from[..])) as f64 / seconds / 1e9
 }
 
-/// Bytes that a measurement may take where the system does not say how much is free.
+/// Bytes that a measurement may use if the free memory is unknown.
 const MOST_BYTES: f64 = (16u64 << 30) as f64;
 
-/// Refuses what takes more memory than is free: it would end this program or another one.
+/// Refuses a measurement that needs more memory than is free; the system would end this program or another.
 ///
 /// # Errors
 /// [`Error::Conflict`] with both sizes.
-pub fn refuse_beyond_memory(what: &str, bytes: f64) -> Result<()> {
+pub fn refuse_beyond_memory(measurement: &str, bytes: f64) -> Result<()> {
     let (most, whose) = match free_memory() {
         Some(free) => (free, "are free on this machine"),
-        None => (MOST_BYTES, "are what a measurement may take"),
+        None => (MOST_BYTES, "is the limit"),
     };
     if bytes <= most {
         return Ok(());
     }
     let (bytes, most) = (bytes / 1e9, most / 1e9);
     Err(Error::Conflict(format!(
-        "{what} takes about {bytes:.1} GB of memory, and {most:.1} GB {whose}"
+        "{measurement} takes about {bytes:.1} GB of memory, but {most:.1} GB {whose}"
     )))
 }
 
-/// Bytes that the system could still give away, if it says so as Linux does.
+/// Free memory in bytes, from Linux's /proc/meminfo; `None` on other systems.
 fn free_memory() -> Option<f64> {
     available(&std::fs::read_to_string("/proc/meminfo").ok()?)
 }
@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn free_memory_is_read_as_linux_says_it() {
+    fn available_memory_is_parsed_from_meminfo() {
         let text = "MemTotal:       24689764 kB\nMemAvailable:   13000000 kB\nBuffers: 1 kB\n";
         assert_eq!(available(text), Some(1024.0 * 13e6));
         assert_eq!(available("MemTotal: 1 kB\n"), None);
@@ -158,12 +158,12 @@ mod tests {
     }
 
     #[test]
-    fn more_than_there_is_is_refused() {
+    fn memory_beyond_free_memory_is_refused() {
         assert!(refuse_beyond_memory("nothing", 0.0).is_ok());
         let why = refuse_beyond_memory("a step", 1e18).unwrap_err();
         let why = why.to_string();
         assert!(
-            why.starts_with("a step takes about 1000000000.0 GB of memory, and "),
+            why.starts_with("a step takes about 1000000000.0 GB of memory, but "),
             "{why}"
         );
     }

@@ -1,4 +1,4 @@
-//! `rarefy bench`: what this machine does.
+//! Command `rarefy bench`: speed of this machine and of training steps.
 
 mod machine;
 mod objective;
@@ -14,7 +14,7 @@ use crate::output;
 use machine::Machine;
 use shape::Shape;
 
-/// Shapes that `rarefy bench` alone goes through: inputs, latents, active latents, dead ones.
+/// Shapes of `rarefy bench` without a subcommand: inputs, latents, active latents, dead latents.
 const GRID: [(usize, usize, usize, usize); 13] = [
     (256, 4096, 32, 0),
     (256, 16_384, 32, 0),
@@ -41,11 +41,11 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
     }
 }
 
-/// The machine's limits, and a training step at several shapes, each printed when it is done.
+/// Measures the machine's peaks, then training steps at all shapes; prints each result when it is done.
 fn grid(args: &BenchArgs) -> anyhow::Result<()> {
     set_threads(args.threads)?;
     let bar = step::bar(GRID.len() * (step::WARM_UP + GRID_STEPS));
-    bar.set_message("the machine's limits");
+    bar.set_message("peaks of the machine");
     let machine = Machine::measure();
     let say = |text: &str| bar.suspend(|| output::print(text));
     if !args.json {

@@ -1,4 +1,4 @@
-//! `rarefy bench objective`: value and gradient of the kl objective.
+//! Command `rarefy bench objective`: time of the kl objective's value and gradient.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use crate::cli::BenchObjectiveArgs;
 use crate::commands::train::set_threads;
 use crate::output;
 
-/// Evaluations before the measured ones go on at least so long: threads start, clocks rise, pages fill.
+/// Seconds of evaluations before the timed ones: threads start, clock rates rise, pages fill.
 const WARM_UP_SECONDS: f64 = 0.3;
 
 pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
@@ -43,7 +43,7 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
     let hyper = Hyper::check(info.options(), given)?;
     let architecture = info.build(&hyper)?;
     let variant = architecture.dense().expect("kl is a dense architecture");
-    // Fixed made-up numbers: time does not depend on values. benches/peers makes the same ones.
+    // Fixed numbers: the time does not depend on the values. benches/peers makes the same ones.
     let x = (0..rows * d_in)
         .map(|i| 0.5 + 0.5 * (i as f32 * 0.37).sin())
         .collect();
@@ -105,10 +105,11 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
     output::print(&output::table(&["", ""], &table, true))
 }
 
-/// Memory that a measurement takes at least, as a float, which does not overflow: what it takes
-/// beside that is bounded by the library.
+/// Least memory of a measurement in bytes, as a float so that it cannot overflow.
+///
+/// Memory beyond rows, weights and gradients is bounded by the library.
 fn bytes(rows: usize, d_in: usize, latents: usize) -> f64 {
-    /// Gradients of so many shares of the rows are kept apart.
+    /// Parts of the rows with separate gradients.
     const LANES: f64 = 16.0;
     let [rows, d_in, latents] = [rows, d_in, latents].map(|size| size as f64);
     4.0 * (rows * d_in + (2.0 + 3.0 * LANES) * d_in * latents)
@@ -119,7 +120,7 @@ mod tests {
     use super::bytes;
 
     #[test]
-    fn memory_is_counted_by_hand() {
+    fn bytes_match_a_count_by_hand() {
         // Six values of rows, and fifty times two weights.
         assert_eq!(bytes(3, 2, 1), 4.0 * (6.0 + 100.0));
     }

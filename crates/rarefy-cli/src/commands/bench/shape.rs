@@ -1,33 +1,33 @@
-//! What `rarefy bench step` measures on: sizes that this machine can hold, and rows made up for them.
+//! Shapes and synthetic rows of `rarefy bench step`.
 
 use rand::RngExt;
 use rarefy::{Error, Result, Rng};
 
 use super::machine::refuse_beyond_memory;
 
-/// Batches that are gone through in turn.
+/// Number of batches, used in turn.
 const BATCHES: usize = 4;
 
-/// The sizes of a step.
+/// Sizes of a training step.
 #[derive(Debug, Clone, Copy)]
 pub struct Shape {
     pub rows: usize,
     pub d_in: usize,
     pub latents: usize,
     pub k: usize,
-    /// Latents that start dead.
+    /// Number of latents that are dead from the start.
     pub dead: usize,
 }
 
 impl Shape {
-    /// Refuses what makes no sense, and what this machine has no memory for.
+    /// Refuses inconsistent sizes, and sizes beyond this machine's memory.
     pub fn check(&self) -> Result<()> {
         let Self {
             latents, k, dead, ..
         } = *self;
         if k > latents {
             return Err(Error::hyper(
-                "k",
+                "--k",
                 &format!("at most the {latents} latents"),
                 k,
             ));
@@ -37,12 +37,12 @@ impl Shape {
                 "at most {}, so that k of the {latents} latents are alive",
                 latents - k
             );
-            return Err(Error::hyper("dead", &most, dead));
+            return Err(Error::hyper("--dead", &most, dead));
         }
-        refuse_beyond_memory(&self.words(), self.bytes())
+        refuse_beyond_memory(&self.describe(), self.bytes())
     }
 
-    pub fn words(&self) -> String {
+    pub fn describe(&self) -> String {
         let Self {
             rows,
             d_in,
@@ -52,23 +52,25 @@ impl Shape {
         format!("a step on {rows} rows of {d_in} with {latents} latents")
     }
 
-    /// Memory that a measurement takes, less what is small. As a float, which does not overflow.
+    /// Memory of a measurement in bytes, without small buffers; a float, so that it cannot overflow.
     fn bytes(&self) -> f64 {
         let [rows, d_in, latents, k] =
             [self.rows, self.d_in, self.latents, self.k].map(|size| size as f64);
         // Both matrices: weights, two moments, gradient; and the encoder as bytes.
         let model = (2.0 * 4.0 * 4.0 + 1.0) * latents * d_in;
-        // The batches, one of them twice; centred rows and residuals.
+        // All batches, one of them twice; centred rows and residuals.
         let data = 4.0 * (BATCHES as f64 + 3.0) * rows * d_in;
         // An entry is an index and a value, by row and by latent.
         let codes = 2.0 * 8.0 * rows * k;
-        // What rows are made of.
+        // Directions that rows are sums of.
         let directions = 4.0 * 4.0 * d_in * d_in;
         model + data + codes + directions
     }
 
-    /// Batches of rows as a language model's: sums of some of many directions, a few of them common,
-    /// around a centre far from 0. `benches/peers/topk.py` makes the same kind.
+    /// Batches of synthetic rows that resemble a language model's activations.
+    ///
+    /// Each row is a centre far from 0 plus 24 of `4 d_in` directions, a few of which are common.
+    /// `benches/peers/topk.py` makes the same kind of rows.
     pub fn made_up(&self, rng: &mut Rng) -> Vec<Vec<f32>> {
         let d_in = self.d_in;
         let mut normals = |count: usize, scale: f32| -> Vec<f32> {
@@ -117,25 +119,25 @@ mod tests {
     };
 
     #[test]
-    fn memory_is_counted_by_hand() {
+    fn bytes_match_a_count_by_hand() {
         // 33 bytes a weight of 16, seven copies of 8 values, 12 entries twice, four directions of 2.
         let bytes = 33.0 * 16.0 + 4.0 * 7.0 * 8.0 + 16.0 * 12.0 + 16.0 * 4.0;
         assert_eq!(SHAPE.bytes(), bytes);
     }
 
     #[test]
-    fn sizes_without_sense_are_refused() {
+    fn inconsistent_sizes_are_refused() {
         assert!(SHAPE.check().is_ok());
         let refusal = |shape: Shape| shape.check().unwrap_err().to_string();
         assert_eq!(
             refusal(Shape { k: 9, ..SHAPE }),
-            "k must be at most the 8 latents, got 9"
+            "--k must be at most the 8 latents, got 9"
         );
         assert_eq!(
             refusal(Shape { dead: 6, ..SHAPE }),
-            "dead must be at most 5, so that k of the 8 latents are alive, got 6"
+            "--dead must be at most 5, so that k of the 8 latents are alive, got 6"
         );
-        // Sizes whose product no integer holds.
+        // The product of these sizes overflows every integer type.
         let most = u32::MAX as usize;
         let huge = Shape {
             rows: most,
@@ -144,6 +146,6 @@ mod tests {
             ..SHAPE
         };
         let why = refusal(huge);
-        assert!(why.contains("of memory, and"), "{why}");
+        assert!(why.contains("of memory, but"), "{why}");
     }
 }

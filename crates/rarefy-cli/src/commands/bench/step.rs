@@ -1,4 +1,4 @@
-//! `rarefy bench step`: the time of a training step of the sparse engine, stage by stage.
+//! Command `rarefy bench step`: time of a training step of the sparse engine, stage by stage.
 
 use std::time::Instant;
 
@@ -24,19 +24,21 @@ use crate::commands::train::set_threads;
 use crate::output;
 use crate::reading::style;
 
-/// Steps before the measured ones: pages fill, clocks rise, and the search for the largest latents
-/// learns where they are.
+/// Number of steps before the timed ones: pages fill, clock rates rise, and the selection adapts its thresholds.
 pub const WARM_UP: usize = 2;
-/// What the encoder rows of latents that start dead are multiplied by. Their pre-activations are still
-/// positive on every other row, as the auxiliary loss wants them, but never among the largest.
+/// Factor on the encoder rows of latents that are dead from the start.
+///
+/// Their pre-activations stay positive on every other row, as the auxiliary loss needs, but are never among the largest.
 const FAINT: f32 = 1.0 / 64.0;
 
-/// Rows without firing after which a latent is dead.
+/// Number of silent rows after which a latent is dead.
 const DEAD_AFTER: usize = 10_000_000;
-/// The window around jumprelu's thresholds, over the rows' deviation along a direction: `SAELens`'s default, for rows
-/// that it brings to a deviation of 1. What lies in a window has a derivative, so a wide one costs more.
+/// Width of the window around jumprelu's thresholds, over the rows' standard deviation along a direction.
+///
+/// This is `SAELens`'s default for rows with standard deviation 1. A wider window costs more, because every
+/// pre-activation inside has a derivative.
 const BANDWIDTH: f64 = 0.05;
-/// Rows by which biases are set.
+/// Number of rows from which biases are set.
 const LOOKED_AT: usize = 64;
 
 /// Median seconds of a step and of its stages.
@@ -46,9 +48,9 @@ pub struct Timed {
     step: f64,
     stages: Vec<(Stage, f64)>,
     reconstruction: f64,
-    /// Dead latents at the last step.
+    /// Number of dead latents at the last step.
     dead: usize,
-    /// Active latents of a row at the last step.
+    /// Active latents per row at the last step.
     l0: f64,
 }
 
@@ -84,7 +86,7 @@ pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
     bar.finish_and_clear();
     let mut machine = Machine::measure();
     if args.json {
-        // Of the two the lower: a machine that was busy at one end was busy in between.
+        // The lower of two measurements: a machine that was busy before or after was busy in between.
         machine.peak_f32_gflops = machine.peak_f32_gflops.min(before);
         let mut answer = timed.json(&machine);
         answer["machine"] = json!(machine);
@@ -94,14 +96,14 @@ pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
     output::print(&machine.table())?;
     let (rows, screen) = (shape.rows, screen(shape.d_in));
     output::print(&format!(
-        "\n{} with {:.1} of its latents on in a row; {rows} rows, times in ms; the encoder searches in {screen}:\n",
+        "\n{} with {:.1} active latents per row; {rows} rows, times in ms; the encoder selects by {screen}:\n",
         timed.arch, timed.l0
     ))?;
     output::print(&table::header(&HEADER))?;
     output::print(&table::line(&HEADER, &timed.row(&machine)))
 }
 
-/// A bar on stderr for so many steps; where that is no terminal, nothing is shown.
+/// Progress bar on stderr over a number of steps; hidden if stderr is no terminal.
 pub fn bar(steps: usize) -> ProgressBar {
     let bar = ProgressBar::new(steps as u64);
     bar.set_style(style("{bar:24} step {pos}/{len}  {msg}"));
@@ -109,7 +111,7 @@ pub fn bar(steps: usize) -> ProgressBar {
     bar
 }
 
-/// How pre-activations are found roughly: what the encoder decides for rows of this width.
+/// Arithmetic of the encoder's approximate selection for rows of this width.
 pub fn screen(d_in: usize) -> String {
     match int8::engine() {
         Engine::Portable => "f32 products (this machine has no instructions for bytes)".into(),
@@ -118,9 +120,9 @@ pub fn screen(d_in: usize) -> String {
     }
 }
 
-/// Times steps of a fresh model on made-up activations; `bar` goes on with each.
+/// Times steps of a fresh model on synthetic rows; advances `bar` with each step.
 pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow::Result<Timed> {
-    bar.set_message(shape.words());
+    bar.set_message(shape.describe());
     let mut rng = Rng::seed_from_u64(0);
     let batches = shape.made_up(&mut rng);
     let rows = Memory::new("bench", shape.d_in, batches[0].clone());
@@ -136,7 +138,7 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
     let mut step = Step::new(sparse, &plan.io, plan.decoder_norm, &params);
     let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = StepSettings {
-        // Where nothing counts latents, a few of Adam's first steps would turn on hundreds.
+        // Without a k, Adam's first steps would activate hundreds of latents per row.
         lr: if counts(&plan) { plan.lr } else { 1e-9 },
         clip: plan.clip,
         schedule: StepSchedule::default(),
@@ -173,7 +175,7 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
     })
 }
 
-/// A model of these sizes with an architecture's own settings. No latent dies in the course of a measurement.
+/// Plan of a model with these sizes and the architecture's defaults; no latent dies during a measurement.
 fn plan(arch: &str, shape: &Shape, rows: &Memory) -> Result<Plan> {
     let info = variants::find(arch)?;
     let survey = survey(rows)?;
@@ -200,12 +202,12 @@ fn plan(arch: &str, shape: &Shape, rows: &Memory) -> Result<Plan> {
     Plan::new(&config::merge(&[layer])?, &survey)
 }
 
-/// Whether the architecture counts a row's latents.
+/// True if the architecture has an option k.
 fn counts(plan: &Plan) -> bool {
     plan.hyper.find("k").is_some()
 }
 
-/// Parameters of which about k latents of a row are on.
+/// Initial parameters with about k active latents per row.
 fn fresh(plan: &Plan, shape: &Shape, rows: &Memory, rng: &mut Rng) -> Result<Params> {
     let start = (&plan.io, BiasStart::Median);
     let mut params = plan.architecture.init(start, shape.latents, rows, rng)?;
@@ -215,7 +217,7 @@ fn fresh(plan: &Plan, shape: &Shape, rows: &Memory, rng: &mut Rng) -> Result<Par
     Ok(params)
 }
 
-/// Lowers the encoder's biases until about k latents of a row are on.
+/// Lowers the encoder biases until about k latents per row are active.
 fn quieten(shape: &Shape, params: &mut Params, x: &[f32]) {
     let Shape { d_in, latents, .. } = *shape;
     let rows = LOOKED_AT.min(shape.rows);
@@ -238,8 +240,9 @@ fn quieten(shape: &Shape, params: &mut Params, x: &[f32]) {
     params.get_mut("b_enc").iter_mut().for_each(|b| *b -= down);
 }
 
-/// Makes the first latents so faint that no row selects them, and says for how many rows each latent
-/// has not fired: these for longer than any limit.
+/// Scales the encoder rows of the first latents down so that no row selects them.
+///
+/// Returns the number of silent rows of each latent, which is beyond any limit for these latents.
 fn kill(shape: &Shape, params: &mut Params) -> Vec<u64> {
     let faint = &mut params.get_mut("w_enc")[..shape.dead * shape.d_in];
     faint.iter_mut().for_each(|w| *w *= FAINT);
@@ -259,7 +262,7 @@ impl Timed {
         found.map_or(0.0, |(_, seconds)| *seconds)
     }
 
-    /// What the encoder's dense product comes to, in f32 operations a second.
+    /// Speed of the encoder in 10^9 f32 operations per second, counted as one dense product.
     fn encode_gflops(&self) -> f64 {
         let Shape {
             rows,

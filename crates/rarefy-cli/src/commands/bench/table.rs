@@ -1,15 +1,15 @@
-//! A table that is printed line by line, as its numbers come.
+//! Table that is printed line by line, while its numbers are measured.
 
-/// No column is narrower: room for most numbers under a short name.
+/// Least width of a column.
 const NARROWEST: usize = 7;
 
-/// The line of names.
+/// Header line of the column names.
 pub fn header(names: &[&str]) -> String {
     let cells: Vec<String> = names.iter().map(|&name| name.to_owned()).collect();
     line(names, &cells)
 }
 
-/// One line of cells under these names, each to the right.
+/// Line of cells, right-aligned under the column names.
 pub fn line(names: &[&str], cells: &[String]) -> String {
     let cells = names.iter().zip(cells).map(|(name, cell)| {
         let width = name.len().max(NARROWEST);
@@ -23,7 +23,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_under_the_end_of_their_names() {
+    fn cells_are_right_aligned_under_names() {
         let names = ["k", "encode GFLOP/s"];
         assert_eq!(header(&names), "      k  encode GFLOP/s");
         let cells = ["128".to_owned(), "423".to_owned()];
