@@ -16,7 +16,7 @@ enum Setter {
     Argument(&'static str),
     /// Flag, without the two dashes.
     Flag(&'static str),
-    /// No flag of its own, only `--set`.
+    /// `--set FIELD=VALUE`, for fields without a flag.
     Set,
 }
 
@@ -76,7 +76,7 @@ const OPTIONS: &str = "model.options.";
 /// Hints for an error: advice for its kind, then the flags of the fields that its message names.
 pub fn for_error(error: Option<&Error>, message: &str, command: &Command) -> Vec<String> {
     let advice = error.and_then(advice);
-    // The names in this message are the names that the user typed, and the nearest one.
+    // This message holds a misspelt name and the nearest known one, not a field to set.
     let misspelt = matches!(error, Some(Error::Unknown { .. }));
     let flags = if misspelt {
         None
@@ -110,7 +110,7 @@ fn flags(message: &str, command: &Command) -> Option<String> {
 /// Setter of a dotted field, or `None` for other words.
 fn setter(field: &str) -> Option<Setter> {
     if let Some(option) = field.strip_prefix(OPTIONS) {
-        let mut all = VARIANTS.iter().flat_map(|info| info.options);
+        let mut all = VARIANTS.iter().flat_map(|info| info.options());
         return all
             .find(|info| info.name == option)
             .map(|info| Flag(info.name));

@@ -1,51 +1,44 @@
-//! Normalised rows, and models for other programs.
+//! `convert`: preprocessing folded into weights, models that SAELens can load.
 
 mod common;
 
-use common::{Place, all_fail, noise, npy, text};
+use common::{TestDir, all_fail, noise, npy, text};
 
-fn place() -> Place {
-    let place = Place::new();
+fn dir_with_data() -> TestDir {
+    let dir = TestDir::new();
     let x: Vec<f32> = noise(1800).iter().map(|v| 3.0 * v + 1.0).collect();
-    place.write("x.npy", npy(6, &x));
-    place
+    dir.write("x.npy", npy(6, &x));
+    dir
 }
 
 const TRAIN: &str = "train x.npy --latents 16 --batch 100 --steps 30 -q";
 
 #[test]
-fn preprocessing_is_worked_into_the_weights() {
-    let place = place();
+fn convert_folds_preprocessing_into_weights() {
+    let dir = dir_with_data();
     for steps in ["norm-average", "norm-square", "standardise,zca"] {
-        place.ok(&format!(
+        dir.ok(&format!(
             "{TRAIN} --arch relu --preprocess {steps} --out run --force"
         ));
-        // The run's own model goes through its preprocessing, and another program is told so.
-        let config = text(&place.read("run/model/cfg.json"));
+        // The run's cfg.json names the preprocessing, so that another library does not load it unprepared.
+        let config = text(&dir.read("run/model/cfg.json"));
         assert!(
             config.contains("\"normalize_activations\": \"preprocess.safetensors\""),
             "{config}"
         );
         let out = format!("folded-{}", steps.len());
-        let told = place.json(&format!("convert run --out {out} --json"));
+        let told = dir.json(&format!("convert run --out {out} --json"));
         assert_eq!(told["folded"], steps.replace(',', ", "));
-        let config = text(&place.read(&format!("{out}/cfg.json")));
+        let config = text(&dir.read(&format!("{out}/cfg.json")));
         assert!(
             config.contains("\"normalize_activations\": \"none\""),
             "{config}"
         );
-        assert!(
-            !place
-                .path(&format!("{out}/preprocess.safetensors"))
-                .exists()
-        );
+        assert!(!dir.path(&format!("{out}/preprocess.safetensors")).exists());
         for model in ["run", &out] {
-            place.ok(&format!("encode {model} x.npy --out {model}.npy"));
+            dir.ok(&format!("encode {model} x.npy --out {model}.npy"));
         }
-        let (before, after) = (
-            place.read_npy("run.npy"),
-            place.read_npy(&format!("{out}.npy")),
-        );
+        let (before, after) = (dir.read_npy("run.npy"), dir.read_npy(&format!("{out}.npy")));
         let apart = before.iter().zip(&after).map(|(a, b)| (a - b).abs());
         let size = before.iter().fold(0.0f32, |size, v| size.max(v.abs()));
         assert!(
@@ -53,28 +46,27 @@ fn preprocessing_is_worked_into_the_weights() {
             "{steps}"
         );
     }
-    // What each row is divided by cannot be a weight, but has a name.
-    place.ok(&format!(
+    // The norm of each row cannot be folded, but SAELens has a name for this normalisation.
+    dir.ok(&format!(
         "{TRAIN} --arch topk --k 2 --preprocess layer-norm --out rows"
     ));
-    place.ok("convert rows --out rows-out");
-    let config = text(&place.read("rows-out/cfg.json"));
+    dir.ok("convert rows --out rows-out");
+    let config = text(&dir.read("rows-out/cfg.json"));
     assert!(
         config.contains("\"normalize_activations\": \"layer_norm\""),
         "{config}"
     );
-    // The other way round its own scale and mean come back from the codes.
-    place.ok("encode rows x.npy --out codes.parquet");
-    place.ok("decode rows codes.parquet --out back.npy");
-    let said = place.run("decode rows codes.npz --out back.npy");
+    // Codes that hold the mean and scale of each row decode; other codes are refused.
+    dir.ok("encode rows x.npy --out codes.parquet");
+    dir.ok("decode rows codes.parquet --out back.npy");
+    let said = dir.run("decode rows codes.npz --out back.npy");
     assert!(!said.status.success());
 }
 
-/// What another program cannot open says so.
 #[test]
-fn it_is_said_who_can_open_it() {
-    let place = place();
-    place.write("y.npy", npy(3, &noise(900)));
+fn convert_names_models_that_saelens_cannot_load() {
+    let dir = dir_with_data();
+    dir.write("y.npy", npy(3, &noise(900)));
     for (arch, known_as) in [
         ("relu", Some("standard")),
         ("batch-topk --k 2", Some("jumprelu")),
@@ -82,40 +74,40 @@ fn it_is_said_who_can_open_it() {
         ("groupmax --k 2", None),
         ("topk --k 2 --target y.npy", None),
     ] {
-        place.ok(&format!("{TRAIN} --arch {arch} --out run --force"));
-        let told = place.json("convert run --out out --json");
+        dir.ok(&format!("{TRAIN} --arch {arch} --out run --force"));
+        let told = dir.json("convert run --out out --json");
         assert_eq!(told["known_as"].as_str(), known_as, "{arch}");
-        std::fs::remove_dir_all(place.path("out")).unwrap();
-        let said = place.run("convert run --out out");
+        std::fs::remove_dir_all(dir.path("out")).unwrap();
+        let said = dir.run("convert run --out out");
         let said = text(&said.stderr);
         assert_eq!(
-            said.contains("cannot open it"),
+            said.contains("cannot load this model"),
             known_as.is_none(),
             "{arch}: {said}"
         );
-        std::fs::remove_dir_all(place.path("out")).unwrap();
+        std::fs::remove_dir_all(dir.path("out")).unwrap();
     }
 }
 
 #[test]
-fn what_cannot_be_is_refused() {
-    let place = place();
-    place.ok(&format!(
+fn convert_of_nonlinear_preprocessing_is_refused() {
+    let dir = dir_with_data();
+    dir.ok(&format!(
         "{TRAIN} --arch relu --preprocess clip-sd:2 --out clipped"
     ));
-    place.ok(&format!(
+    dir.ok(&format!(
         "{TRAIN} --arch matching-pursuit --k 2 --preprocess scale --out pursuit"
     ));
-    place.ok(&format!("{TRAIN} --arch relu --out plain"));
-    place.ok(&format!(
+    dir.ok(&format!("{TRAIN} --arch relu --out plain"));
+    dir.ok(&format!(
         "{TRAIN} --arch topk --k 2 --preprocess row-mean --out means"
     ));
-    place.write("y.npy", npy(6, &noise(1800)));
-    place.ok(&format!(
+    dir.write("y.npy", npy(6, &noise(1800)));
+    dir.ok(&format!(
         "{TRAIN} --arch topk --k 2 --target y.npy --preprocess layer-norm --preprocess-target scale --out trans"
     ));
-    place.write("full/notes.txt", "mine");
-    all_fail(&place, REFUSED);
+    dir.write("full/notes.txt", "mine");
+    all_fail(&dir, REFUSED);
 }
 
 const REFUSED: &str = "$ convert clipped --out new
@@ -127,7 +119,7 @@ $ convert means --out new
 $ convert trans --out new
 2 error: preprocessing (layer-norm | scale) is no one matrix for all rows and cannot be worked into weights
 $ convert plain --out full
-2 error: full holds other files; give a new or empty --out
+2 error: full holds other files; give a new or empty folder with --out
 $ convert missing --out new
 1 error: missing/cfg.json: No such file or directory (os error 2)
 hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors

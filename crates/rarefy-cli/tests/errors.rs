@@ -1,12 +1,12 @@
-//! Every failure ends with one readable message, exit code 1 or 2, and nothing half-written.
+//! Every failure: one readable message, exit code 1 or 2, no file half-written.
 
 mod common;
 
-use common::{Place, all_fail, noise, npy, text};
+use common::{TestDir, all_fail, noise, npy, text};
 
 #[test]
-fn data_that_cannot_be_read() {
-    let place = Place::new();
+fn unreadable_data_is_refused() {
+    let dir = TestDir::new();
     let rows = noise(60);
     let with = |value: f32| {
         let mut rows = noise(60);
@@ -14,113 +14,113 @@ fn data_that_cannot_be_read() {
         npy(3, &rows)
     };
     let whole = npy(3, &rows);
-    place.write("empty.npy", "");
-    place.write("empty.csv", "");
-    place.write("short.npy", &whole[..whole.len() - 7]);
-    place.write("header.npy", &whole[..40]);
-    place.write("nan.npy", with(f32::NAN));
-    place.write("inf.npy", with(f32::INFINITY));
-    place.write("ragged.csv", "1,2,3\n4,5,6\n7,8\n");
-    place.write("word.csv", "a,b,c\n1,2,3\n4,five,6\n");
-    place.write("nan.csv", "1,2,3\n4,nan,6\n");
-    place.write("inf.csv", "1,2,3\n4,5,-inf\n");
-    place.write("blank.csv", "1,2,3\n4,,6\n");
-    place.write("notes.txt", "hello");
+    dir.write("empty.npy", "");
+    dir.write("empty.csv", "");
+    dir.write("short.npy", &whole[..whole.len() - 7]);
+    dir.write("header.npy", &whole[..40]);
+    dir.write("nan.npy", with(f32::NAN));
+    dir.write("inf.npy", with(f32::INFINITY));
+    dir.write("ragged.csv", "1,2,3\n4,5,6\n7,8\n");
+    dir.write("word.csv", "a,b,c\n1,2,3\n4,five,6\n");
+    dir.write("nan.csv", "1,2,3\n4,nan,6\n");
+    dir.write("inf.csv", "1,2,3\n4,5,-inf\n");
+    dir.write("blank.csv", "1,2,3\n4,,6\n");
+    dir.write("notes.txt", "hello");
     let pickled = text(&rarefy::data::npy::f32_header(1, 2)[10..]).replace("'<f4'", "'|O'");
     let header = [
         b"\x93NUMPY\x01\x00".as_slice(),
         &(pickled.len() as u16).to_le_bytes(),
     ]
     .concat();
-    place.write(
+    dir.write(
         "pickled.npy",
         [header, pickled.into_bytes(), b"cos\nsystem\n".to_vec()].concat(),
     );
-    std::fs::create_dir(place.path("nothing")).unwrap();
-    all_fail(&place, UNREADABLE);
+    std::fs::create_dir(dir.path("nothing")).unwrap();
+    all_fail(&dir, UNREADABLE);
 }
 
 #[test]
-fn settings_that_make_no_sense() {
-    let place = Place::new();
+fn settings_out_of_range_are_refused() {
+    let dir = TestDir::new();
     let mut rows = noise(60);
     rows[7] = -0.25;
     rows[9] = 1.5;
-    place.write_npy("signed.npy", 3, &rows);
-    all_fail(&place, SENSELESS);
+    dir.write_npy("signed.npy", 3, &rows);
+    all_fail(&dir, SENSELESS);
 }
 
 #[test]
-fn flags_that_do_not_exist() {
-    let place = Place::new();
-    all_fail(&place, FLAGS);
+fn unknown_flags_are_refused_with_a_suggestion() {
+    let dir = TestDir::new();
+    all_fail(&dir, FLAGS);
 }
 
 #[test]
-fn configurations() {
-    let place = Place::new();
-    place.write("syntax.toml", "[model]\nlatents = = 3\n");
-    place.write("key.toml", "[model]\nlatents = 9\n\n[train]\nsede = 3\n");
-    place.write("option.toml", "[model.options]\nrhoo = 0.1\n");
-    place.write("section.toml", "[modle]\nlatents = 9\n");
-    place.write("type.toml", "[model]\nlatents = \"many\"\n");
-    place.write("value.toml", "[model.options]\nrho = 2\n");
-    place.write("word.toml", "[train]\noptimizer = \"adm\"\n");
-    place.write("bytes.toml", b"\xff\xfe");
-    std::fs::create_dir(place.path("folder")).unwrap();
-    all_fail(&place, CONFIGURATIONS);
+fn invalid_configurations_are_refused_with_line_and_column() {
+    let dir = TestDir::new();
+    dir.write("syntax.toml", "[model]\nlatents = = 3\n");
+    dir.write("key.toml", "[model]\nlatents = 9\n\n[train]\nsede = 3\n");
+    dir.write("option.toml", "[model.options]\nrhoo = 0.1\n");
+    dir.write("section.toml", "[modle]\nlatents = 9\n");
+    dir.write("type.toml", "[model]\nlatents = \"many\"\n");
+    dir.write("value.toml", "[model.options]\nrho = 2\n");
+    dir.write("word.toml", "[train]\noptimizer = \"adm\"\n");
+    dir.write("bytes.toml", b"\xff\xfe");
+    std::fs::create_dir(dir.path("folder")).unwrap();
+    all_fail(&dir, CONFIGURATIONS);
 }
 
 #[test]
-fn places_that_cannot_be_written_to() {
-    let place = Place::new();
-    place.write("file", "in the way");
-    place.write("full/notes.txt", "not a run");
-    place.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
-    all_fail(&place, PLACES);
-    assert_eq!(place.read("file"), b"in the way");
+fn unwritable_output_paths_are_refused() {
+    let dir = TestDir::new();
+    dir.write("file", "in the way");
+    dir.write("full/notes.txt", "not a run");
+    dir.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
+    all_fail(&dir, PLACES);
+    assert_eq!(dir.read("file"), b"in the way");
 }
 
 #[test]
-fn runs_that_cannot_be_resumed() {
-    let place = Place::new();
-    place.write("empty/notes.txt", "not a run");
-    place.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
-    place.ok("train --rows 100 --steps 1 --latents 4 --out bare -q");
+fn invalid_resumes_are_refused_and_leave_config_unchanged() {
+    let dir = TestDir::new();
+    dir.write("empty/notes.txt", "not a run");
+    dir.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
+    dir.ok("train --rows 100 --steps 1 --latents 4 --out bare -q");
     let checkpoint = "checkpoints/step-000000000001.safetensors";
-    std::fs::remove_file(place.path(&format!("bare/{checkpoint}"))).unwrap();
+    std::fs::remove_file(dir.path(&format!("bare/{checkpoint}"))).unwrap();
     // A checkpoint in the folder of another run.
-    place.ok("train --rows 100 --steps 1 --latents 4 --out other -q");
+    dir.ok("train --rows 100 --steps 1 --latents 4 --out other -q");
     let patched = patch(
-        &place.read(&format!("other/{checkpoint}")),
+        &dir.read(&format!("other/{checkpoint}")),
         r#"\"arch\":\"kl\""#,
         r#"\"arch\":\"xx\""#,
     );
-    place.write(&format!("other/{checkpoint}"), patched);
-    place.ok("train --rows 100 --steps 1 --latents 4 --out damaged -q");
-    let whole = place.read(&format!("damaged/{checkpoint}"));
-    place.write(&format!("damaged/{checkpoint}"), &whole[..whole.len() / 2]);
+    dir.write(&format!("other/{checkpoint}"), patched);
+    dir.ok("train --rows 100 --steps 1 --latents 4 --out damaged -q");
+    let whole = dir.read(&format!("damaged/{checkpoint}"));
+    dir.write(&format!("damaged/{checkpoint}"), &whole[..whole.len() / 2]);
     let before =
-        ["run", "bare", "other", "damaged"].map(|run| place.read(&format!("{run}/config.toml")));
-    all_fail(&place, RESUMED);
+        ["run", "bare", "other", "damaged"].map(|run| dir.read(&format!("{run}/config.toml")));
+    all_fail(&dir, RESUMED);
     let after =
-        ["run", "bare", "other", "damaged"].map(|run| place.read(&format!("{run}/config.toml")));
+        ["run", "bare", "other", "damaged"].map(|run| dir.read(&format!("{run}/config.toml")));
     assert!(before == after, "a refused resume changed config.toml");
 }
 
 #[test]
-fn models_that_are_damaged() {
-    let place = Place::new();
-    place.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
-    place.ok("encode run sample:digits --rows 10 --out codes.npz");
-    place.ok("encode run sample:digits --rows 10 --out codes.npy");
-    place.write_npy("narrow.npy", 3, &noise(60));
-    place.write("pickle.npz", "not a zip");
-    let config = place.read("run/model/cfg.json");
-    let weights = place.read("run/model/sae_weights.safetensors");
+fn damaged_models_and_codes_are_refused() {
+    let dir = TestDir::new();
+    dir.ok("train --rows 100 --steps 1 --latents 4 --out run -q");
+    dir.ok("encode run sample:digits --rows 10 --out codes.npz");
+    dir.ok("encode run sample:digits --rows 10 --out codes.npy");
+    dir.write_npy("narrow.npy", 3, &noise(60));
+    dir.write("pickle.npz", "not a zip");
+    let config = dir.read("run/model/cfg.json");
+    let weights = dir.read("run/model/sae_weights.safetensors");
     let model = |name: &str, config: &[u8], weights: &[u8]| {
-        place.write(&format!("{name}/cfg.json"), config);
-        place.write(&format!("{name}/sae_weights.safetensors"), weights);
+        dir.write(&format!("{name}/cfg.json"), config);
+        dir.write(&format!("{name}/sae_weights.safetensors"), weights);
     };
     model("json", b"{\"architecture\": ", &weights);
     model("key", b"{\"architecture\": \"kl\", \"d_in\": 64}", &weights);
@@ -151,23 +151,23 @@ fn models_that_are_damaged() {
     let end = nan.len();
     nan[end - 4..].copy_from_slice(&f32::NAN.to_le_bytes());
     model("nan", &config, &nan);
-    place.write("half/cfg.json", &config);
-    all_fail(&place, DAMAGED);
+    dir.write("half/cfg.json", &config);
+    all_fail(&dir, DAMAGED);
 }
 
-/// Data whose fault lies beyond the first rows: encoding has begun when it is met.
+/// The value lies beyond the first piece of rows, so encoding has begun when it is read.
 #[test]
-fn a_fault_far_into_the_data_leaves_nothing() {
-    let place = Place::new();
-    place.write_npy("good.npy", 2, &noise(200));
-    place.ok("train good.npy --steps 1 --latents 2 --out run -q");
+fn nonfinite_value_in_row_39000_leaves_no_output() {
+    let dir = TestDir::new();
+    dir.write_npy("good.npy", 2, &noise(200));
+    dir.ok("train good.npy --steps 1 --latents 2 --out run -q");
     let mut rows = noise(2 * 40_000);
     rows[2 * 39_000 + 1] = f32::NEG_INFINITY;
-    place.write_npy("late.npy", 2, &rows);
-    all_fail(&place, LATE);
+    dir.write_npy("late.npy", 2, &rows);
+    all_fail(&dir, LATE);
 }
 
-/// Replaces the only occurrence of some text by another of any length.
+/// Replaces the only occurrence of a text by another of any length.
 #[track_caller]
 fn patch(bytes: &[u8], from: &str, to: &str) -> Vec<u8> {
     let mut places = bytes
@@ -183,7 +183,7 @@ const UNREADABLE: &str = "$ train missing.npy --out run
 1 error: missing.npy: No such file or directory (os error 2)
 $ train digits --out run
 1 error: digits: No such file or directory (os error 2)
-hint: the embedded sample is written sample:digits
+hint: write sample:digits for the embedded sample
 $ train empty.npy --out run
 1 error: empty.npy: expected data, got an empty file
 $ train empty.csv --out run
@@ -241,7 +241,7 @@ $ train --rho nan --out run
 $ train --rho 1.5 --out run
 2 error: rho must be a number in (0, 1), got 1.5
 $ plot penalty --rho 1 --out p.svg
-2 error: rho must be a number in (0, 1), got 1
+2 error: --rho must be a number in (0, 1), got 1
 $ train --latents 0 --out run
 2 error: latents must be at least 1, got 0
 $ train --rows 5000 --out run
@@ -271,7 +271,7 @@ $ train --preprocess zca:x --out run
 $ check gradients --arch k1
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ data shard sample:digits --shard-rows 0 --out shards
-2 error: shard-rows must be at least 1, got 0
+2 error: --shard-rows must be at least 1, got 0
 ";
 
 const FLAGS: &str = "$ train --latnets 3
@@ -314,13 +314,13 @@ const CONFIGURATIONS: &str = r#"$ train --out run --config syntax.toml
 1 error: syntax.toml: line 2, column 11: extra `=`, expected nothing
 $ train --out run --config key.toml
 2 error: key.toml: line 5, column 1: unknown config key `train.sede`, did you mean `train.seed`?
-hint: a run's config.toml shows every key
+hint: the config.toml of any run shows every key
 $ train --out run --config option.toml
 2 error: option.toml: line 2, column 1: unknown config key `model.options.rhoo`, did you mean `model.options.rho`?
-hint: a run's config.toml shows every key
+hint: the config.toml of any run shows every key
 $ train --out run --config section.toml
 2 error: section.toml: line 1, column 2: unknown config section `modle`, did you mean `model`? (known: data, model, train)
-hint: a run's config.toml shows every key
+hint: the config.toml of any run shows every key
 $ train --out run --config type.toml
 1 error: type.toml: line 2, column 11: invalid type: string "many", expected a whole number not below 0
 $ train --out run --config word.toml
@@ -335,10 +335,10 @@ $ train --out run --config folder
 1 error: folder: expected a configuration file, got a folder
 $ train --out run --set latnets=3
 2 error: unknown config key `latnets`, did you mean `latents`?
-hint: a run's config.toml shows every key
+hint: the config.toml of any run shows every key
 $ train --out run --set model.latnets=3
 2 error: unknown config key `model.latnets`, did you mean `model.latents`?
-hint: a run's config.toml shows every key
+hint: the config.toml of any run shows every key
 $ train --out run --set rho
 2 error: --set must be KEY=VALUE, got rho
 $ train --out run --set latents=many
@@ -356,9 +356,9 @@ const PLACES: &str = "$ train --out file
 $ train --out file/deep/run
 1 error: file: expected a folder to write to, got a file
 $ train --out full
-2 error: full holds other files and is no run; give another --out
+2 error: full holds other files and is not a run folder; give another --out
 $ train --out run
-2 error: run holds a run already; go on with it by --resume, replace it by --force, or give another --out
+2 error: run holds a run already; continue it with --resume, replace it with --force, or give another --out
 $ encode run sample:digits --out file/codes.npy
 1 error: file: expected a folder to write to, got a file
 $ encode run sample:digits --out full/.npz
@@ -370,7 +370,7 @@ $ plot penalty --rho 0.2 --out full
 $ data shard sample:digits --shard-rows 900 --out file
 1 error: file: expected a folder to write to, got a file
 $ data shard sample:digits --shard-rows 900 --out full
-2 error: full holds other files; give a new or empty --out
+2 error: full holds other files; give a new or empty folder with --out
 ";
 
 const RESUMED: &str = "$ train --resume --out none
@@ -439,7 +439,7 @@ $ decode run pickle.npz --out x.npy
 $ decode run narrow.npy --out x.npy
 1 error: narrow.npy: latents: expected 4, got 3
 $ decode run codes.npz --out x.csv
-2 error: out must be a file that ends in .npy, got x.csv
+2 error: --out must be a file that ends in .npy, got x.csv
 $ report run --data narrow.npy
 1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
 $ inspect nothing

@@ -1,15 +1,15 @@
-//! `rarefy explain`: what `docs/loss.md` shows is what it prints; configurations, runs, missing data, refusals.
+//! `rarefy explain`: output in `docs/loss.md`, configurations, runs, missing data, refusals.
 
 mod common;
 
-use common::{Place, all_fail, noise, text};
+use common::{TestDir, all_fail, noise, text};
 use serde_json::Value;
 
-/// Each block of the page that begins with a call is that call's output, to the letter.
+/// Each block of the page that begins with a call must equal that call's output.
 #[test]
-fn the_page_shows_what_the_program_prints() {
+fn outputs_in_loss_md_equal_the_program() {
     let page = include_str!("../../../docs/loss.md");
-    let place = Place::new();
+    let dir = TestDir::new();
     let mut calls = 0;
     for block in page.split("```").skip(1).step_by(2) {
         let Some(call) = block.strip_prefix("text\n$ rarefy ") else {
@@ -17,7 +17,7 @@ fn the_page_shows_what_the_program_prints() {
         };
         let (words, expected) = call.split_once('\n').expect("an output below the call");
         assert_eq!(
-            place.ok(words).trim_end(),
+            dir.ok(words).trim_end(),
             expected.trim_end(),
             "rarefy {words}"
         );
@@ -26,26 +26,25 @@ fn the_page_shows_what_the_program_prints() {
     assert!(calls >= 3, "{calls} calls on the page");
 }
 
-/// What is read and what is written, and what changes in the course of a run.
 #[test]
-fn targets_and_courses_are_told() {
-    let place = Place::new();
-    place.write_npy("x.npy", 5, &noise(1000));
-    place.write_npy("y.npy", 4, &noise(800));
+fn explain_names_target_and_schedules() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 5, &noise(1000));
+    dir.write_npy("y.npy", 4, &noise(800));
     let short = "--latents 16 --steps 100 --batch 50";
-    let said = place.ok(&format!(
+    let said = dir.ok(&format!(
         "explain x.npy --target y.npy --arch relu {short} --preprocess layer-norm --preprocess-target scale"
     ));
     let head = "relu on x.npy: 200 rows of 5, after layer-norm to 4 of y.npy, after scale\nE|y| = ";
     assert!(said.starts_with(head), "{said}");
-    let said = place.ok(&format!(
+    let said = dir.ok(&format!(
         "explain x.npy --arch relu {short} --p-end 0.5 --p-from 40"
     ));
     assert!(
         said.contains("from step 40 on p comes down to 0.5"),
         "{said}"
     );
-    let said = place.ok(&format!(
+    let said = dir.ok(&format!(
         "explain x.npy --arch topk --k 2 --k-start 8 {short}"
     ));
     assert!(
@@ -54,27 +53,27 @@ fn targets_and_courses_are_told() {
     );
 }
 
-/// What a run did is what `explain` says of its folder, of its `config.toml`, and of the words that started it.
+/// Run folder, `config.toml` and the flags that started the run give the same output.
 #[test]
-fn a_run_is_explained_as_it_was_trained() {
-    let place = Place::new();
-    place.write_npy("x.npy", 5, &noise(1000));
+fn explain_of_a_run_equals_explain_of_its_flags() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 5, &noise(1000));
     let words = "x.npy --arch relu --l1 0.25 --latents 12 --steps 20 --batch 50";
-    place.ok(&format!("train {words} --out run -q"));
-    let said = place.json(&format!("explain {words} --json"));
+    dir.ok(&format!("train {words} --out run -q"));
+    let said = dir.json(&format!("explain {words} --json"));
     for call in [
         "explain run --json",
         "explain run/config.toml --json",
         "explain --config run/config.toml --json",
     ] {
-        assert_eq!(place.json(call), said, "{call}");
+        assert_eq!(dir.json(call), said, "{call}");
     }
-    // With train's flags that only a run has; and a flag beside a configuration wins.
+    // Flags of a run folder are accepted, and flags win over a configuration.
     assert_eq!(
-        place.json(&format!("explain {words} --out run --force -q --json")),
+        dir.json(&format!("explain {words} --out run --force -q --json")),
         said
     );
-    let other = place.json("explain run --l1 0.5 --json");
+    let other = dir.json("explain run --l1 0.5 --json");
     assert_eq!(coefficient(&other, "l1")["value"], 0.5);
     assert_eq!(
         (&said["batch"], &said["sparsity_warmup"]),
@@ -84,7 +83,7 @@ fn a_run_is_explained_as_it_was_trained() {
         (&said["options"]["l1"], &said["latents"]),
         (&0.25.into(), &12.into())
     );
-    assert!(!place.path("run-2").exists());
+    assert!(!dir.path("run-2").exists());
 }
 
 fn coefficient<'a>(said: &'a Value, option: &str) -> &'a Value {
@@ -98,12 +97,12 @@ fn elsewhere(said: &Value, option: &str, convention: &str) -> Value {
     other.map_or(Value::Null, |e| e["value"].clone())
 }
 
-/// By hand: rows (3, 4) and (0, 1) have a mean length of 3 and a mean square of 13.
+/// Rows (3, 4) and (0, 1) have mean norm 3 and mean square 13.
 #[test]
-fn numbers_follow_from_the_rows() {
-    let place = Place::new();
-    place.write_npy("two.npy", 2, &[3.0, 4.0, 0.0, 1.0]);
-    let said = place
+fn converted_coefficients_match_a_calculation_by_hand() {
+    let dir = TestDir::new();
+    dir.write_npy("two.npy", 2, &[3.0, 4.0, 0.0, 1.0]);
+    let said = dir
         .json("explain two.npy --arch relu --l1 0.3 --latents 4 --from saelens-scaled:l1=5 --json");
     let near = |value: &Value, expected: f64| (value.as_f64().unwrap() - expected).abs() < 1e-12;
     assert!(
@@ -128,49 +127,48 @@ fn numbers_follow_from_the_rows() {
     assert_eq!(from["flags"], "--l1 10.6066");
 }
 
-/// A configuration whose data is elsewhere: what it says by itself is explained, the rest is open and said to be.
 #[test]
-fn without_its_data_a_configuration_is_explained_as_far_as_it_goes() {
-    let place = Place::new();
-    place.write(
+fn explain_without_data_leaves_data_dependent_values_unknown() {
+    let dir = TestDir::new();
+    dir.write(
         "relu.toml",
         "[data]\npath = 'gone.npy'\n[model]\narch = 'relu'\n",
     );
-    let output = place
-        .run("explain relu.toml --from april-2024 --from batchtopk:l1=0.5 --from saelens:l1=2");
+    let output =
+        dir.run("explain relu.toml --from april-2024 --from batchtopk:l1=0.5 --from saelens:l1=2");
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{err}");
     assert_eq!(
         err,
-        "warning: gone.npy is not there: what follows from the data is open\n"
+        "warning: gone.npy does not exist: values that depend on the data are unknown\n"
     );
     assert!(out.contains("+ l1/m sum_i sum_j f_ij |w_j|"), "{out}");
     assert!(
-        out.contains("lambda 5 is here l1 open without the data"),
+        out.contains("lambda 5 is here l1 unknown without the data"),
         "{out}"
     );
     assert!(out.contains("  --l1 2\n"), "{out}");
-    let said = place.json("explain relu.toml --json");
+    let said = dir.json("explain relu.toml --json");
     assert_eq!(
         (&said["rows"], &said["open"]),
         (&Value::Null, &vec!["l1"].into())
     );
 
-    place.write(
+    dir.write(
         "levels.toml",
         "[data]\npath = 'gone.npy'\n[model]\narch = 'matryoshka'\n",
     );
-    let out = place.ok("explain levels.toml");
+    let out = dir.ok("explain levels.toml");
     assert!(
         out.contains("+ 0.2/m sum_i |x_i - x_hat_i(level 5)|^2"),
         "{out}"
     );
 
-    place.write_npy("x.npy", 5, &noise(1000));
-    place.ok("train x.npy --arch batch-topk --k 2 --latents 12 --steps 5 --out run -q");
-    let with = place.json("explain run --json");
-    std::fs::remove_file(place.path("x.npy")).unwrap();
-    let without = place.json("explain run --json");
+    dir.write_npy("x.npy", 5, &noise(1000));
+    dir.ok("train x.npy --arch batch-topk --k 2 --latents 12 --steps 5 --out run -q");
+    let with = dir.json("explain run --json");
+    std::fs::remove_file(dir.path("x.npy")).unwrap();
+    let without = dir.json("explain run --json");
     assert_eq!(with["options"], without["options"]);
     assert_eq!(with["objective"][3], without["objective"][3]);
     assert_eq!(elsewhere(&without, "k", "dictionary-learning-scaled"), 2.0);
@@ -181,9 +179,9 @@ fn without_its_data_a_configuration_is_explained_as_far_as_it_goes() {
 }
 
 #[test]
-fn latex_is_an_environment_and_nothing_else() {
-    let place = Place::new();
-    let out = place.ok("explain --arch gated --l1 0.3 --latex");
+fn latex_prints_one_align_environment() {
+    let dir = TestDir::new();
+    let out = dir.ok("explain --arch gated --l1 0.3 --latex");
     assert!(
         out.starts_with("\\begin{align*}\n") && out.ends_with("\\end{align*}\n"),
         "{out}"
@@ -195,10 +193,10 @@ fn latex_is_an_environment_and_nothing_else() {
 }
 
 #[test]
-fn refusals() {
-    let place = Place::new();
-    place.write("kl.toml", "[model]\narch = 'kl'\n");
-    all_fail(&place, REFUSALS);
+fn invalid_conversions_are_refused() {
+    let dir = TestDir::new();
+    dir.write("kl.toml", "[model]\narch = 'kl'\n");
+    all_fail(&dir, REFUSALS);
 }
 
 const REFUSALS: &str = "\
@@ -215,7 +213,7 @@ $ explain --arch relu --from saelens:l1=five
 $ explain --arch relu --from saelens
 2 error: --from must be saelens:COEFFICIENT=NUMBER for relu, got saelens
 $ explain kl.toml --config kl.toml
-2 error: kl.toml and `--config` are two configurations; give one
+2 error: kl.toml and --config are two configurations; give one of them
 $ explain --arch topk --k 0
 2 error: k must be auto or a whole number not below 1, got 0
 ";

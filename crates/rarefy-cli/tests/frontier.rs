@@ -1,21 +1,21 @@
-//! `frontier`: points that `train` gives too, results that can be gone on with, refusals.
+//! `frontier`: points equal to `train`, resuming, refusals.
 
 mod common;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Place, all_fail, noise, text};
+use common::{TestDir, all_fail, noise, text};
 use serde_json::Value;
 
-/// What every model of these tests has in common.
+/// Flags that all models of these tests share.
 const COMMON: &str = "sample:words --rows 1200 --latents 40 --batch 128 --steps 8 --seed 3";
 
 fn points(frontier: &Value) -> &Vec<Value> {
     frontier["points"].as_array().unwrap()
 }
 
-/// Architecture, setting.
+/// Architecture and setting of each entry of a list.
 fn places(of: &Value, list: &str) -> Vec<(String, String)> {
     let text = |entry: &Value, key: &str| entry[key].as_str().unwrap().to_owned();
     let entries = of[list].as_array().unwrap().iter();
@@ -25,9 +25,9 @@ fn places(of: &Value, list: &str) -> Vec<(String, String)> {
 }
 
 #[test]
-fn a_point_is_what_train_gives() {
-    let place = Place::new();
-    let found = place.json(&format!(
+fn frontier_point_equals_train_with_the_same_settings() {
+    let dir = TestDir::new();
+    let found = dir.json(&format!(
         "frontier {COMMON} --arch topk,relu,batch-topk --set p=0.8 --set aux-coefficient=0 --out f --json"
     ));
     let ks = |arch: &str, ks: &[&str]| -> Vec<(String, String)> {
@@ -46,14 +46,14 @@ fn a_point_is_what_train_gives() {
     let skipped = [ks("topk", &["64", "128"]), ks("batch-topk", &["64", "128"])].concat();
     assert_eq!(places(&found, "skipped"), skipped);
     for (index, point) in points(&found).iter().enumerate() {
-        // Some of each: the ends, the middle.
+        // Only some points of each architecture are trained again: the ends and the middle.
         if ![0, 2, 4, 6, 10].contains(&index) {
             continue;
         }
         let word = |key: &str| point[key].as_str().unwrap();
         let (arch, option, setting) = (word("arch"), word("option"), word("setting"));
         let p = if arch == "relu" { "--p 0.8" } else { "" };
-        let trained = place.json(&format!(
+        let trained = dir.json(&format!(
             "train {COMMON} --arch {arch} --{option} {setting} {p} --aux-coefficient 0 --holdout 240 --out {arch}{index} --json"
         ));
         assert_eq!(point["l0"], trained["holdout_l0"], "{point}");
@@ -64,11 +64,11 @@ fn a_point_is_what_train_gives() {
             "{point}"
         );
     }
-    // A dial of multiples is turned around what the plan takes.
-    place.ok(&format!(
+    // The settings of l1 are multiples of the default of `train`.
+    dir.ok(&format!(
         "train {COMMON} --arch relu --holdout 240 --out middle -q"
     ));
-    let config: toml::Table = text(&place.read("middle/config.toml")).parse().unwrap();
+    let config: toml::Table = text(&dir.read("middle/config.toml")).parse().unwrap();
     let taken = config["model"]["options"]["l1"].as_float().unwrap();
     for (index, factor) in [2.0, 1.4, 1.0, 0.5, 0.25].into_iter().enumerate() {
         let setting: f64 = there[index].1.parse().unwrap();
@@ -79,12 +79,12 @@ fn a_point_is_what_train_gives() {
     }
 }
 
-/// What a model reads and writes is said as to `train`, and need not be said again to go on.
+/// Target and further inputs are given as to `train`, and need not be repeated with --resume.
 #[test]
-fn transcoders_and_crosscoders_have_a_frontier() {
-    let place = Place::new();
-    place.write_npy("x.npy", 6, &noise(2400));
-    place.write_npy("y.npy", 4, &noise(1600));
+fn frontier_of_transcoder_and_crosscoder_equals_train() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 6, &noise(2400));
+    dir.write_npy("y.npy", 4, &noise(1600));
     let common = "x.npy --latents 40 --batch 128 --steps 8 --seed 3 --holdout 80";
     for (name, flags, of) in [
         (
@@ -94,15 +94,15 @@ fn transcoders_and_crosscoders_have_a_frontier() {
         ),
         ("c", "--with y.npy --with x.npy --centre true", "crosscoder"),
     ] {
-        place.ok(&format!(
+        dir.ok(&format!(
             "frontier {common} {flags} --arch topk --out {name} -q"
         ));
-        let went_on = place.json(&format!(
+        let went_on = dir.json(&format!(
             "frontier --out {name} --resume --arch gated --json"
         ));
         let there = points(&went_on);
         assert_eq!(there.len(), 3 + 5, "{went_on}");
-        let trained = place.json(&format!(
+        let trained = dir.json(&format!(
             "train {common} {flags} --arch topk --k 16 --out {name}-k --json"
         ));
         let point = there.iter().find(|p| p["setting"] == "16").unwrap();
@@ -112,19 +112,19 @@ fn transcoders_and_crosscoders_have_a_frontier() {
         let gated = there.iter().find(|p| p["arch"] == "gated").unwrap();
         let word = |key: &str| gated[key].as_str().unwrap();
         let (option, setting) = (word("option"), word("setting"));
-        let trained = place.json(&format!(
+        let trained = dir.json(&format!(
             "train {common} {flags} --arch gated --{option} {setting} --out {name}-g --json"
         ));
         assert_eq!(gated["l0"], trained["holdout_l0"], "{of} gated");
-        assert_eq!(place.json(&format!("inspect {name}-g --json"))["io"], of);
+        assert_eq!(dir.json(&format!("inspect {name}-g --json"))["io"], of);
     }
 }
 
 #[test]
-fn files_table_and_json_say_the_same() {
-    let place = Place::new();
+fn frontier_files_table_and_json_agree() {
+    let dir = TestDir::new();
     let run = format!("frontier {COMMON} --arch topk,relu --at 20");
-    let output = place.run(&format!("{run} --out f"));
+    let output = dir.run(&format!("{run} --out f"));
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{err}");
     assert!(!err.contains(['\r', '\u{1b}']), "{err}");
@@ -135,16 +135,13 @@ fn files_table_and_json_say_the_same() {
     ] {
         assert!(err.contains(said), "{said}: {err}");
     }
-    let kept: Value = serde_json::from_slice(&place.read("f/frontier.json")).unwrap();
-    assert_eq!(
-        place.everything(),
-        ["f", "f/frontier.json", "f/frontier.svg"]
-    );
+    let kept: Value = serde_json::from_slice(&dir.read("f/frontier.json")).unwrap();
+    assert_eq!(dir.everything(), ["f", "f/frontier.json", "f/frontier.svg"]);
     assert!(
         out.ends_with("\nresults  f/frontier.json\nplot     f/frontier.svg\n"),
         "{out}"
     );
-    // Topk's L0 at k = 16 and 32 lies on both sides of 20, so there is a number to compare.
+    // topk's L0 at k = 16 is below 20 and at k = 32 above it, so the value at 20 is interpolated.
     let of = |arch: &str| {
         let points = points(&kept).iter().filter(|p| p["arch"] == arch);
         let number = |p: &Value, key: &str| p[key].as_f64().unwrap();
@@ -168,7 +165,7 @@ fn files_table_and_json_say_the_same() {
     );
     let got = compared[1]["explained_variance_at"].as_f64().unwrap();
     assert!((got - expected).abs() < 1e-12, "{got} {expected}");
-    // The table has it beside topk's first point, and every number of every point.
+    // The table shows the interpolated value beside topk's first point, and all numbers of all points.
     let line = out
         .lines()
         .find(|line| line.trim_start().starts_with("topk "))
@@ -196,10 +193,10 @@ fn files_table_and_json_say_the_same() {
             "no clock in the file: {point}"
         );
     }
-    let svg = text(&place.read("f/frontier.svg"));
+    let svg = text(&dir.read("f/frontier.svg"));
     assert!(svg.starts_with("<svg") && svg.contains(">relu</text>") && svg.contains("L0 = 20"));
-    // On stdout the same, with what only this call knows.
-    let mut told = place.json(&format!("{run} --out g --json -q"));
+    // --json prints the same object, plus paths and seconds.
+    let mut told = dir.json(&format!("{run} --out g --json -q"));
     assert_eq!(
         (&told["out"], &told["plot"]),
         (&"g".into(), &"g/frontier.svg".into())
@@ -211,23 +208,23 @@ fn files_table_and_json_say_the_same() {
         assert!(point.as_object_mut().unwrap().remove("seconds").is_some());
     }
     assert_eq!(told, kept);
-    assert_eq!(text(&place.run(&format!("{run} --out h -q")).stdout), "");
+    assert_eq!(text(&dir.run(&format!("{run} --out h -q")).stdout), "");
 }
 
 #[test]
-fn a_frontier_that_is_gone_on_with_is_the_whole_one() {
-    let place = Place::new();
+fn resumed_frontier_equals_uninterrupted_frontier() {
+    let dir = TestDir::new();
     let run = format!("frontier {COMMON} -q --set p=0.8");
-    place.ok(&format!("{run} --arch relu,topk --threads 1 --out whole"));
+    dir.ok(&format!("{run} --arch relu,topk --threads 1 --out whole"));
     let both = |folder: &str| {
-        ["frontier.json", "frontier.svg"].map(|file| text(&place.read(&format!("{folder}/{file}"))))
+        ["frontier.json", "frontier.svg"].map(|file| text(&dir.read(&format!("{folder}/{file}"))))
     };
     let whole = both("whole");
-    // Some architectures first; nothing else need be said again.
-    place.ok(&format!("{run} --arch relu --threads 2 --out later"));
-    place.ok("frontier --arch topk --out later --resume -q");
+    // One architecture first; --resume adds another without repeating the flags.
+    dir.ok(&format!("{run} --arch relu --threads 2 --out later"));
+    dir.ok("frontier --arch topk --out later --resume -q");
     assert!(both("later") == whole, "{}", both("later")[0]);
-    // Any part of the points, and no picture.
+    // Missing points are trained, and the plot is drawn again.
     let kept: Value = serde_json::from_str(&whole[0]).unwrap();
     for (name, missing) in [
         ("none", 0..8),
@@ -238,45 +235,45 @@ fn a_frontier_that_is_gone_on_with_is_the_whole_one() {
         let mut part = kept.clone();
         part["points"].as_array_mut().unwrap().drain(missing);
         part["architectures"][0]["explained_variance_at"] = Value::Null;
-        place.write(&format!("{name}/frontier.json"), part.to_string());
-        place.ok(&format!("frontier --out {name} --resume -q"));
+        dir.write(&format!("{name}/frontier.json"), part.to_string());
+        dir.ok(&format!("frontier --out {name} --resume -q"));
         assert!(both(name) == whole, "{name}");
     }
-    // Nothing is trained twice: a number that was there is believed.
+    // Existing points are kept as they are, not trained again.
     let mut odd = kept.clone();
     odd["points"][3]["dead_latents"] = 39.into();
-    place.write("odd/frontier.json", odd.to_string());
-    place.ok("frontier --out odd --resume -q");
-    let again: Value = serde_json::from_slice(&place.read("odd/frontier.json")).unwrap();
+    dir.write("odd/frontier.json", odd.to_string());
+    dir.ok("frontier --out odd --resume -q");
+    let again: Value = serde_json::from_slice(&dir.read("odd/frontier.json")).unwrap();
     assert_eq!(again, odd);
-    // Another L0 to compare at is no other frontier.
-    place.ok("frontier --out odd --resume --at 11 -q");
-    let again: Value = serde_json::from_slice(&place.read("odd/frontier.json")).unwrap();
+    // --at may change with --resume: the points stay the same.
+    dir.ok("frontier --out odd --resume --at 11 -q");
+    let again: Value = serde_json::from_slice(&dir.read("odd/frontier.json")).unwrap();
     assert_eq!(
         (&again["at_l0"], &again["points"]),
         (&11.0.into(), &odd["points"])
     );
     assert!(again["architectures"][1]["explained_variance_at"].is_f64());
-    // And other seeds are others.
-    place.ok(&format!("{run} --arch relu,topk --seed 4 --out odd --force").replace("--seed 3", ""));
+    // Another seed gives other points.
+    dir.ok(&format!("{run} --arch relu,topk --seed 4 --out odd --force").replace("--seed 3", ""));
     assert!(both("odd")[1] != whole[1]);
 }
 
-/// Ctrl-C in the middle keeps what is finished.
+/// Ctrl-C keeps the finished points.
 #[test]
-fn an_interrupted_frontier_goes_on() {
-    let place = Place::new();
+fn interrupted_frontier_resumes_byte_equal() {
+    let dir = TestDir::new();
     let run =
         "frontier sample:words --rows 2000 --latents 64 --batch 256 --steps 150 --arch topk,gated";
-    place.ok(&format!("{run} --out whole -q"));
-    let command = place
+    dir.ok(&format!("{run} --out whole -q"));
+    let command = dir
         .command(&format!("{run} --out parted"))
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn();
     let child = command.unwrap();
     let finished = || {
-        let file = std::fs::read(place.path("parted/frontier.json")).unwrap_or_default();
+        let file = std::fs::read(dir.path("parted/frontier.json")).unwrap_or_default();
         let there: Option<Value> = serde_json::from_slice(&file).ok();
         there.map_or(0, |there| points(&there).len())
     };
@@ -301,22 +298,22 @@ fn an_interrupted_frontier_goes_on() {
         "interrupted; {there} of 9 points are there, go on with: rarefy frontier --out parted --resume\n"
     );
     assert!((2..9).contains(&there) && err.ends_with(&note), "{err}");
-    let output = place.run("frontier --out parted --resume");
+    let output = dir.run("frontier --out parted --resume");
     let err = text(&output.stderr);
     let first = err.lines().find(|line| line.contains(": L0 ")).unwrap();
     assert!(first.starts_with(&format!("{}/9 ", there + 1)), "{err}");
     for file in ["frontier.json", "frontier.svg"] {
-        let of = |folder: &str| place.read(&format!("{folder}/{file}"));
+        let of = |folder: &str| dir.read(&format!("{folder}/{file}"));
         assert!(of("whole") == of("parted"), "{file}");
     }
 }
 
-/// A model that runs away is told of, and the others are there.
+/// All points beside the diverged one are trained.
 #[test]
-fn a_model_that_runs_away_is_skipped() {
-    let place = Place::new();
-    place.ok("frontier sample:words --rows 300 --latents 8 --batch 100 --steps 40 --arch relu --set lr=1e30 --out wild -q");
-    let wild: Value = serde_json::from_slice(&place.read("wild/frontier.json")).unwrap();
+fn diverged_model_of_a_frontier_is_skipped() {
+    let dir = TestDir::new();
+    dir.ok("frontier sample:words --rows 300 --latents 8 --batch 100 --steps 40 --arch relu --set lr=1e30 --out wild -q");
+    let wild: Value = serde_json::from_slice(&dir.read("wild/frontier.json")).unwrap();
     assert_eq!(
         points(&wild).len() + wild["skipped"].as_array().unwrap().len(),
         5
@@ -326,21 +323,21 @@ fn a_model_that_runs_away_is_skipped() {
         why.contains("expected a finite objective and gradient"),
         "{why}"
     );
-    let before = place.read("wild/frontier.json");
-    place.ok("frontier --out wild --resume -q");
-    assert!(place.read("wild/frontier.json") == before);
+    let before = dir.read("wild/frontier.json");
+    dir.ok("frontier --out wild --resume -q");
+    assert!(dir.read("wild/frontier.json") == before);
 }
 
 #[test]
-fn all_architectures_but_the_slow_one() {
-    let place = Place::new();
+fn frontier_without_arch_leaves_out_matching_pursuit_and_kl() {
+    let dir = TestDir::new();
     let output =
-        place.run("frontier sample:words --rows 300 --latents 8 --batch 100 --steps 1 --out all");
+        dir.run("frontier sample:words --rows 300 --latents 8 --batch 100 --steps 1 --out all");
     let err = text(&output.stderr);
     assert!(output.status.success(), "{err}");
     let slow = "without matching-pursuit, which takes many times as long; --arch names it\n";
     assert!(err.starts_with(slow), "{err}");
-    let all: Value = serde_json::from_slice(&place.read("all/frontier.json")).unwrap();
+    let all: Value = serde_json::from_slice(&dir.read("all/frontier.json")).unwrap();
     let names: Vec<&str> = all["architectures"]
         .as_array()
         .unwrap()
@@ -365,29 +362,29 @@ fn all_architectures_but_the_slow_one() {
         !names.contains(&"matching-pursuit") && !names.contains(&"kl"),
         "{names:?}"
     );
-    // Every setting is either a point or skipped.
+    // Each architecture has five settings, either trained or skipped.
     let settled = points(&all).len() + all["skipped"].as_array().unwrap().len();
     assert_eq!(settled, 5 * names.len());
 }
 
 #[test]
-fn failures() {
-    let place = Place::new();
-    place.write("file", "in the way");
-    place.write("broken/frontier.json", "{\"version\": 1,");
-    place.write("empty/notes.txt", "no frontier");
-    place.ok("frontier sample:words --rows 300 --latents 12 --batch 100 --steps 2 --arch topk --set lr=0.001 --out there -q");
-    let kept: Value = serde_json::from_slice(&place.read("there/frontier.json")).unwrap();
+fn invalid_frontiers_are_refused() {
+    let dir = TestDir::new();
+    dir.write("file", "in the way");
+    dir.write("broken/frontier.json", "{\"version\": 1,");
+    dir.write("empty/notes.txt", "no frontier");
+    dir.ok("frontier sample:words --rows 300 --latents 12 --batch 100 --steps 2 --arch topk --set lr=0.001 --out there -q");
+    let kept: Value = serde_json::from_slice(&dir.read("there/frontier.json")).unwrap();
     let changed = |name: &str, change: &dyn Fn(&mut Value)| {
         let mut other = kept.clone();
         change(&mut other);
-        place.write(&format!("{name}/frontier.json"), other.to_string());
+        dir.write(&format!("{name}/frontier.json"), other.to_string());
     };
     changed("newer", &|of| of["version"] = 2.into());
     changed("odd", &|of| of["points"][0]["setting"] = "9".into());
     changed("data", &|of| of["data"] = "other rows".into());
     changed("config", &|of| of["config"]["train"]["sede"] = 3.into());
-    all_fail(&place, FAILURES);
+    all_fail(&dir, FAILURES);
 }
 
 const FAILURES: &str = "$ frontier sample:words --arch topk,kl --out f

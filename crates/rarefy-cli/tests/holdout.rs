@@ -1,15 +1,15 @@
-//! `--holdout`: rows that training never sees, through the program.
+//! `--holdout`: rows excluded from training, through the program.
 
 mod common;
 
-use common::{Place, all_fail, text};
+use common::{TestDir, all_fail, text};
 use rarefy::data::OpenOptions;
 use rarefy::model::Model;
 
 const RUN: &str = "train sample:words --rows 2000 --arch batch-topk --latents 300 --k 3.5 --batch 256 --steps 45 --dead-after 300";
 
-/// The first 2000 words as two files: every tenth row, and the others.
-fn two_files(place: &Place) {
+/// Writes the first 2000 words as two files: every tenth row, and all further rows.
+fn two_files(dir: &TestDir) {
     let words = rarefy::data::open("sample:words", &OpenOptions::default()).unwrap();
     let mut rows = vec![0.0; 2000 * 50];
     words.source.read(0, &mut rows).unwrap();
@@ -18,15 +18,15 @@ fn two_files(place: &Place) {
         let chosen = rows.filter(|(row, _)| row.is_multiple_of(10) == tenth);
         chosen.flat_map(|(_, row)| row.to_vec()).collect::<Vec<_>>()
     };
-    place.write_npy("held.npy", 50, &of(true));
-    place.write_npy("others.npy", 50, &of(false));
+    dir.write_npy("held.npy", 50, &of(true));
+    dir.write_npy("others.npy", 50, &of(false));
 }
 
 #[test]
-fn batch_topk_has_exactly_k_latents_a_row_on_the_held_out_rows() {
-    let place = Place::new();
-    two_files(&place);
-    let output = place.run(&format!(
+fn batch_topk_has_l0_exactly_k_on_held_out_rows() {
+    let dir = TestDir::new();
+    two_files(&dir);
+    let output = dir.run(&format!(
         "{RUN} --preprocess standardise --holdout 200 --out run --json"
     ));
     let said = text(&output.stderr);
@@ -37,23 +37,23 @@ fn batch_topk_has_exactly_k_latents_a_row_on_the_held_out_rows() {
     );
     let trained: serde_json::Value = serde_json::from_str(&text(&output.stdout)).unwrap();
     assert_eq!(trained["holdout_l0"], 3.5);
-    let held = place.json("eval run held.npy --json");
+    let held = dir.json("eval run held.npy --json");
     assert_eq!((&held["rows"], &held["l0"]), (&200.into(), &3.5.into()));
     assert_eq!(
         held["explained_variance"],
         trained["holdout_explained_variance"]
     );
-    // The other figures are those of all rows.
-    let all = place.json("eval run sample:words --rows 2000 --json");
+    // The further metrics are of all rows.
+    let all = dir.json("eval run sample:words --rows 2000 --json");
     for field in common::SPARSE_FIELDS {
         assert_eq!(all[field], trained[field], "{field}");
     }
-    // It is the run on the others alone, down to what the preprocessing was fitted on.
+    // The run equals a run on the training rows alone, including the fitted preprocessing.
     let alone = RUN.replace("sample:words --rows 2000", "others.npy");
-    place.ok(&format!("{alone} --preprocess standardise --out alone -q"));
-    let file = |run: &str| place.read(&format!("{run}/model/preprocess.safetensors"));
+    dir.ok(&format!("{alone} --preprocess standardise --out alone -q"));
+    let file = |run: &str| dir.read(&format!("{run}/model/preprocess.safetensors"));
     assert!(file("run") == file("alone"));
-    let params = |run: &str| Model::load(&place.path(run)).unwrap().params().clone();
+    let params = |run: &str| Model::load(&dir.path(run)).unwrap().params().clone();
     let (run, alone) = (params("run"), params("alone"));
     assert!(run.get("threshold") != alone.get("threshold"));
     for block in ["w_enc", "b_enc", "w_dec", "b_dec"] {
@@ -62,40 +62,40 @@ fn batch_topk_has_exactly_k_latents_a_row_on_the_held_out_rows() {
 }
 
 #[test]
-fn every_architecture_tells_its_held_out_figures() {
-    let place = Place::new();
-    two_files(&place);
+fn held_out_metrics_equal_eval_on_the_held_out_rows() {
+    let dir = TestDir::new();
+    two_files(&dir);
     for arch in ["kl", "topk --k 4", "batch-topk --k 4"] {
         let run = format!(
             "train sample:words --rows 2000 --arch {arch} --latents 20 --batch 256 --steps 9"
         );
-        let trained = place.json(&format!("{run} --holdout 200 --json --out run --force"));
-        let held = place.json("eval run held.npy --json");
+        let trained = dir.json(&format!("{run} --holdout 200 --json --out run --force"));
+        let held = dir.json("eval run held.npy --json");
         assert_eq!(trained["holdout_l0"], held["l0"], "{arch}");
         let (told, found) = (
             &trained["holdout_explained_variance"],
             &held["explained_variance"],
         );
         assert!(told.is_f64() && told == found, "{arch}: {told} {found}");
-        let table = place.ok(&format!("{run} --holdout 200 --out run --force"));
+        let table = dir.ok(&format!("{run} --holdout 200 --out run --force"));
         for line in ["held out: explained variance", "held out: latents active"] {
             assert!(table.contains(line), "{table}");
         }
-        let without = place.json(&format!("{run} --json --out run --force"));
+        let without = dir.json(&format!("{run} --json --out run --force"));
         assert!(without.get("holdout_l0").is_none(), "{without}");
     }
 }
 
 #[test]
-fn a_run_is_resumed_and_given_again_with_its_holdout() {
-    let place = Place::new();
-    place.ok(&format!("{RUN} --holdout 200 --out whole -q"));
-    let config = text(&place.read("whole/config.toml"));
+fn run_with_holdout_resumes_and_repeats_byte_equal() {
+    let dir = TestDir::new();
+    dir.ok(&format!("{RUN} --holdout 200 --out whole -q"));
+    let config = text(&dir.read("whole/config.toml"));
     assert!(config.contains("\nholdout = 200\n"), "{config}");
-    place.ok("train --config whole/config.toml --out again -q");
+    dir.ok("train --config whole/config.toml --out again -q");
     let short = RUN.replace("--steps 45", "--steps 7");
-    place.ok(&format!("{short} --holdout 200 --out parts -q"));
-    place.ok("train --out parts --resume --steps 45 -q");
+    dir.ok(&format!("{short} --holdout 200 --out parts -q"));
+    dir.ok("train --out parts --resume --steps 45 -q");
     for other in ["again", "parts"] {
         for file in [
             "model/sae_weights.safetensors",
@@ -104,7 +104,7 @@ fn a_run_is_resumed_and_given_again_with_its_holdout() {
             "checkpoints/step-000000000045.safetensors",
         ] {
             assert!(
-                place.read(&format!("whole/{file}")) == place.read(&format!("{other}/{file}")),
+                dir.read(&format!("whole/{file}")) == dir.read(&format!("{other}/{file}")),
                 "{other}: {file}"
             );
         }
@@ -112,15 +112,15 @@ fn a_run_is_resumed_and_given_again_with_its_holdout() {
 }
 
 #[test]
-fn a_run_is_not_resumed_with_another_holdout() {
-    let place = Place::new();
-    place.ok("train --rows 400 --holdout 100 --latents 4 --steps 2 --out run -q");
-    all_fail(&place, RESUMED);
+fn resume_with_other_holdout_is_refused() {
+    let dir = TestDir::new();
+    dir.ok("train --rows 400 --holdout 100 --latents 4 --steps 2 --out run -q");
+    all_fail(&dir, RESUMED);
 }
 
 #[test]
-fn settings_that_make_no_sense() {
-    all_fail(&Place::new(), SENSELESS);
+fn holdout_out_of_range_is_refused() {
+    all_fail(&TestDir::new(), SENSELESS);
 }
 
 const RESUMED: &str = "$ train --out run --resume --holdout 0

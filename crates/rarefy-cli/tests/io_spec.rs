@@ -2,74 +2,73 @@
 
 mod common;
 
-use common::{Place, all_fail, noise, npy, text};
+use common::{TestDir, all_fail, noise, npy, text};
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
 
-/// 400 rows of six values, and for each four others that follow from them.
-fn place() -> Place {
-    let place = Place::new();
+/// Folder with `x.npy`, 400 rows of six values, and `y.npy`, four functions of each row.
+fn dir_with_data() -> TestDir {
+    let dir = TestDir::new();
     let x = noise(2400);
     let y = x.chunks_exact(6).flat_map(|row| {
         let sum: f32 = row.iter().sum();
         [sum, row[0] * row[1], row[2].max(0.0), 3.0]
     });
-    place.write("y.npy", npy(4, &y.collect::<Vec<f32>>()));
-    place.write("x.npy", npy(6, &x));
-    place
+    dir.write("y.npy", npy(4, &y.collect::<Vec<f32>>()));
+    dir.write("x.npy", npy(6, &x));
+    dir
 }
 
 #[test]
-fn a_transcoder_is_trained_measured_and_used() {
-    let place = place();
+fn transcoder_trains_evaluates_encodes_and_decodes() {
+    let dir = dir_with_data();
     let train = "train x.npy --target y.npy --arch topk --k 2 --latents 16 --batch 100 --steps 40";
-    let whole = place.json(&format!(
+    let whole = dir.json(&format!(
         "{train} --preprocess standardise --out run --json -q"
     ));
     assert_eq!((&whole["rows"], &whole["steps"]), (&400.into(), &40.into()));
-    let inspected = place.json("inspect run --json");
+    let inspected = dir.json("inspect run --json");
     assert_eq!(inspected["io"], "transcoder");
     assert_eq!(
         (&inspected["d_in"], &inspected["d_out"]),
         (&6.into(), &4.into())
     );
-    let again = place.json("eval run x.npy --target y.npy --json");
+    let again = dir.json("eval run x.npy --target y.npy --json");
     assert_eq!(again["mse"], whole["mse"]);
-    // Its codes need the inputs alone; what they decode to is as wide as the target.
-    place.ok("encode run x.npy --out codes.npz");
-    let decoded = place.json("decode run codes.npz --out y_hat.npy --json");
+    // Encoding needs the inputs alone; decoded rows are as wide as the target.
+    dir.ok("encode run x.npy --out codes.npz");
+    let decoded = dir.json("decode run codes.npz --out y_hat.npy --json");
     assert_eq!(decoded["values"], 4);
-    place.ok("report run");
-    let report = text(&place.read("run/report.html"));
+    dir.ok("report run");
+    let report = text(&dir.read("run/report.html"));
     let words = "topk transcoder from x.npy to y.npy";
     assert!(report.contains(words) && report.contains("400 rows of 6 to 4"));
     assert!(!report.contains("Latents by input"));
     assert!(
-        place
-            .ok("inspect run")
-            .contains("standardise; of the target standardise")
+        dir.ok("inspect run")
+            .contains("standardise; target: standardise")
     );
 
-    place.ok(&format!("{train} --skip --out skip -q"));
-    assert_eq!(place.json("inspect skip --json")["io"], "skip transcoder");
-    place.ok("encode skip x.npy --out skip.npz");
+    dir.ok(&format!("{train} --skip --out skip -q"));
+    assert_eq!(dir.json("inspect skip --json")["io"], "skip transcoder");
+    dir.ok("encode skip x.npy --out skip.npz");
 }
 
 #[test]
-fn a_crosscoder_is_trained_measured_and_used() {
-    let place = place();
+fn crosscoder_trains_evaluates_encodes_and_decodes() {
+    let dir = dir_with_data();
     let train =
         "train x.npy --with y.npy --with x.npy --arch relu --latents 16 --batch 100 --steps 40";
-    place.ok(&format!("{train} --out run -q"));
-    let inspected = place.json("inspect run --json");
+    dir.ok(&format!("{train} --out run -q"));
+    let inspected = dir.json("inspect run --json");
     assert_eq!(inspected["inputs"], serde_json::json!([6, 4, 6]));
-    let evaluated = place.json("eval run x.npy --with y.npy --with x.npy --json");
+    let evaluated = dir.json("eval run x.npy --with y.npy --with x.npy --json");
     let by_input = evaluated["explained_variance_by_input"].as_array().unwrap();
     assert_eq!(by_input.len(), 3);
-    let table = place.ok("eval run x.npy --with y.npy --with x.npy");
+    let table = dir.ok("eval run x.npy --with y.npy --with x.npy");
     assert_eq!(table.matches("  of x.npy").count(), 2, "{table}");
     assert_eq!(table.matches("  of y.npy").count(), 1, "{table}");
-    let report = text(&place.read("run/report.html"));
+    let report = text(&dir.read("run/report.html"));
     for words in [
         "relu crosscoder of x.npy and y.npy and x.npy",
         "400 rows of 6 + 4 + 6, 16 latents",
@@ -79,58 +78,57 @@ fn a_crosscoder_is_trained_measured_and_used() {
     ] {
         assert!(report.contains(words), "{words}");
     }
-    place.ok("encode run x.npy --with y.npy --with x.npy --out codes.npz");
-    let decoded = place.json("decode run codes.npz --out rows.npy --json");
+    dir.ok("encode run x.npy --with y.npy --with x.npy --out codes.npz");
+    let decoded = dir.json("decode run codes.npz --out rows.npy --json");
     assert_eq!(decoded["values"], 16);
-    // Each input is prepared by itself: the third comes out as the first.
-    place.ok(&format!("{train} --preprocess scale --out scaled -q"));
-    let scaled = place.json("inspect scaled --json");
+    // The preprocessing is fitted to each input separately.
+    dir.ok(&format!("{train} --preprocess scale --out scaled -q"));
+    let scaled = dir.json("inspect scaled --json");
     assert_eq!(scaled["preprocess"][0], "(scale | scale | scale)");
-    place.ok("eval scaled x.npy --with y.npy --with x.npy");
+    dir.ok("eval scaled x.npy --with y.npy --with x.npy");
 }
 
-/// Members of one file, one each.
 #[test]
-fn input_and_target_may_be_members_of_one_file() {
-    let place = place();
+fn input_and_target_from_members_of_one_file_train_alike() {
+    let dir = dir_with_data();
     let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q --json";
-    let apart = place.json(&format!("train x.npy --target y.npy {train} --out apart"));
+    let apart = dir.json(&format!("train x.npy --target y.npy {train} --out apart"));
     let header = r#"{"x":{"dtype":"F32","shape":[400,6],"data_offsets":[0,9600]},"y":{"dtype":"F32","shape":[400,4],"data_offsets":[9600,16000]}}"#;
     let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
     bytes.extend(header.bytes());
     for name in ["x.npy", "y.npy"] {
-        let values = place.read_npy(name);
+        let values = dir.read_npy(name);
         bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
     }
-    place.write("both.safetensors", bytes);
+    dir.write("both.safetensors", bytes);
     let file = "both.safetensors";
-    let together = place.json(&format!(
+    let together = dir.json(&format!(
         "train {file}::x --target {file}::y {train} --out together"
     ));
     assert_eq!(together["mse"], apart["mse"]);
-    let evaluated = place.json(&format!(
+    let evaluated = dir.json(&format!(
         "eval together {file} --member x --target {file}::y --json"
     ));
     assert_eq!(evaluated["mse"], apart["mse"]);
-    all_fail(&place, MEMBERS);
+    all_fail(&dir, MEMBERS);
 }
 
 const MEMBERS: &str = "$ train both.safetensors --member x --target both.safetensors --arch topk --k 2
-2 error: the target both.safetensors is the data itself, and a transcoder predicts other rows; of a file with several members name one each, as FILE::MEMBER
+2 error: `data.target` must differ from `data.path`, got both.safetensors for both; name two members of one file as FILE::MEMBER
+hint: set `data.target` with --target, `data.path` with the argument DATA
 $ train both.safetensors::x --target both.safetensors::z --arch topk --k 2
 2 error: unknown tensor of both.safetensors `z` (known: x, y)
 ";
 
-/// A report of other rows, and of rows of another kind.
 #[test]
-fn a_report_may_be_of_other_data() {
-    let place = place();
+fn report_on_other_data_needs_all_inputs_and_the_target() {
+    let dir = dir_with_data();
     let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q";
-    place.ok(&format!("train x.npy --target y.npy {train} --out trans"));
-    place.ok(&format!("train x.npy --with y.npy {train} --out cross"));
-    place.ok("report trans --data x.npy --target y.npy");
-    place.ok("report cross --data x.npy --with y.npy");
-    all_fail(&place, REPORTS);
+    dir.ok(&format!("train x.npy --target y.npy {train} --out trans"));
+    dir.ok(&format!("train x.npy --with y.npy {train} --out cross"));
+    dir.ok("report trans --data x.npy --target y.npy");
+    dir.ok("report cross --data x.npy --with y.npy");
+    all_fail(&dir, REPORTS);
 }
 
 const REPORTS: &str = "$ report trans --data x.npy
@@ -139,24 +137,24 @@ $ report cross --data x.npy
 1 error: x.npy: values in a row: expected 6 + 4 as the model was trained on; a crosscoder's further inputs are given by `--with DATA`, got 6
 ";
 
-/// What a transcoder decodes to needs nothing of its input's rows.
+/// The output of a transcoder needs no mean or scale of the input rows.
 #[test]
-fn decoding_warns_of_what_is_missing_and_of_nothing_else() {
-    let place = place();
+fn decode_warns_only_if_codes_lack_row_means() {
+    let dir = dir_with_data();
     let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q";
-    place.ok(&format!(
+    dir.ok(&format!(
         "train x.npy --target y.npy {train} --preprocess layer-norm --preprocess-target scale --out trans"
     ));
-    place.ok(&format!(
+    dir.ok(&format!(
         "train x.npy {train} --preprocess layer-norm --out auto"
     ));
     for (run, warned) in [("trans", false), ("auto", true)] {
-        place.ok(&format!("encode {run} x.npy --out {run}.npy"));
-        let said = place.run(&format!("decode {run} {run}.npy --out {run}-rows.npy"));
+        dir.ok(&format!("encode {run} x.npy --out {run}.npy"));
+        let said = dir.run(&format!("decode {run} {run}.npy --out {run}-rows.npy"));
         assert!(said.status.success());
         let said = text(&said.stderr);
         assert_eq!(
-            said.contains("rows come back without"),
+            said.contains("the decoded rows lack them"),
             warned,
             "{run}: {said}"
         );
@@ -164,51 +162,51 @@ fn decoding_warns_of_what_is_missing_and_of_nothing_else() {
 }
 
 #[test]
-fn threads_and_interruptions_change_nothing() {
-    let place = place();
+fn transcoder_and_crosscoder_are_byte_equal_over_threads_and_resume() {
+    let dir = dir_with_data();
     for (name, more) in [
         ("skip", "--target y.npy --skip --arch batch-topk --k 2.5"),
         ("cross", "--with y.npy --arch jumprelu"),
     ] {
         let train = format!("train x.npy {more} --latents 16 --batch 64 -q");
-        let weights = |out: &str| place.read(&format!("{out}/{WEIGHTS}"));
+        let weights = |out: &str| dir.read(&format!("{out}/{WEIGHTS}"));
         for threads in [1, 2, 3] {
-            place.ok(&format!(
+            dir.ok(&format!(
                 "{train} --steps 20 --threads {threads} --out {name}{threads}"
             ));
             assert!(weights(&format!("{name}{threads}")) == weights(&format!("{name}1")));
         }
         let out = format!("{name}-parts");
-        // The sparsity's warm-up is a share of the run unless it is said.
+        // The default warm-up is a share of the run, which differs between the two calls.
         let told = "--set train.sparsity_warmup=5 --dead-after 400";
-        place.ok(&format!("{train} {told} --steps 20 --out {name}-whole"));
-        place.ok(&format!("{train} {told} --steps 7 --out {out}"));
-        place.ok(&format!("train --out {out} --resume --steps 20 -q"));
+        dir.ok(&format!("{train} {told} --steps 20 --out {name}-whole"));
+        dir.ok(&format!("{train} {told} --steps 7 --out {out}"));
+        dir.ok(&format!("train --out {out} --resume --steps 20 -q"));
         assert!(weights(&out) == weights(&format!("{name}-whole")), "{name}");
     }
 }
 
 #[test]
-fn other_data_than_the_model_was_trained_on_is_refused() {
-    let place = place();
-    place.write("few.npy", npy(4, &noise(40)));
+fn data_of_other_widths_than_the_model_is_refused() {
+    let dir = dir_with_data();
+    dir.write("few.npy", npy(4, &noise(40)));
     let train = "--arch topk --k 2 --latents 16 --batch 100 --steps 3 -q";
-    place.ok(&format!(
+    dir.ok(&format!(
         "train x.npy --target y.npy --skip {train} --out skip"
     ));
-    place.ok(&format!("train x.npy --with y.npy {train} --out cross"));
-    place.ok(&format!("train x.npy {train} --out plain"));
-    place.ok("encode skip x.npy --out codes.npz");
-    all_fail(&place, OTHERS);
+    dir.ok(&format!("train x.npy --with y.npy {train} --out cross"));
+    dir.ok(&format!("train x.npy {train} --out plain"));
+    dir.ok("encode skip x.npy --out codes.npz");
+    all_fail(&dir, OTHERS);
 }
 
-/// The data is not there, or holds a NaN, and the refusal is of something else: nothing was read.
+/// The data is missing or holds a NaN; the error names the combination, so no data was read.
 #[test]
-fn wrong_combinations_are_refused_before_data_is_read() {
-    let place = Place::new();
-    place.write("nan.npy", npy(6, &[f32::NAN; 60]));
-    place.write("y.npy", npy(4, &noise(40)));
-    all_fail(&place, WRONG);
+fn invalid_option_combinations_are_refused_before_data_is_read() {
+    let dir = TestDir::new();
+    dir.write("nan.npy", npy(6, &[f32::NAN; 60]));
+    dir.write("y.npy", npy(4, &noise(40)));
+    all_fail(&dir, WRONG);
 }
 
 const OTHERS: &str = "$ train x.npy --target few.npy --arch topk --k 2 --out new
@@ -224,7 +222,7 @@ $ eval cross x.npy
 $ encode cross y.npy --with x.npy --out new.npz
 1 error: y.npy + x.npy: values in a row: expected 6 + 4 as the model was trained on, got 4 + 6
 $ decode skip codes.npz --out new.npy
-2 error: a skip transcoder's output is its latents' and that of W_skip, which needs the rows that the codes came of
+2 error: a skip transcoder cannot be decoded from codes alone: its output also depends on the input rows
 $ train x.npy --with y.npy --arch relu --preprocess row-mean --out new
 2 error: preprocessing row-mean takes something off each row that the decoded row would need back, and a crosscoder has no place to keep it
 ";

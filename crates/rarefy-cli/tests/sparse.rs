@@ -1,41 +1,41 @@
-//! `TopK` and `BatchTopK` through the program: what it promises of runs, on small ones.
+//! `TopK` and `BatchTopK` runs through the program: bytes, records, resuming, thresholds.
 
 mod common;
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{Place, SPARSE_FIELDS, all_fail, text};
+use common::{SPARSE_FIELDS, TestDir, all_fail, text};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
 
-/// Runs with dead latents soon, so that every part of a step has something to do.
+/// Runs whose latents die early, so that every part of a step is exercised.
 const RUNS: [&str; 2] = [
     "train sample:words --rows 2000 --arch topk --latents 300 --k 4 --batch 256 --steps 45 --dead-after 300",
     "train sample:words --rows 2000 --arch batch-topk --latents 300 --k 3.5 --batch 256 --steps 45 --dead-after 300",
 ];
 
-fn records(place: &Place, run: &str) -> Vec<Value> {
-    let text = text(&place.read(&format!("{run}/metrics.jsonl")));
+fn records(dir: &TestDir, run: &str) -> Vec<Value> {
+    let text = text(&dir.read(&format!("{run}/metrics.jsonl")));
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect()
 }
 
 #[test]
-fn a_seed_fixes_every_byte_whatever_the_threads() {
+fn sparse_run_is_byte_equal_over_threads_and_differs_by_seed() {
     for run in RUNS {
-        let place = Place::new();
+        let dir = TestDir::new();
         let outcome = |name: &str, more: &str| {
-            place.ok(&format!("{run} --out {name} -q {more}"));
+            dir.ok(&format!("{run} --out {name} -q {more}"));
             [
                 WEIGHTS,
                 "metrics.jsonl",
                 "checkpoints/step-000000000045.safetensors",
                 "model/cfg.json",
             ]
-            .map(|file| place.read(&format!("{name}/{file}")))
+            .map(|file| dir.read(&format!("{name}/{file}")))
         };
         let first = outcome("first", "--threads 1");
         assert!(
@@ -60,11 +60,11 @@ fn a_seed_fixes_every_byte_whatever_the_threads() {
 }
 
 #[test]
-fn records_are_of_every_tenth_step_and_the_last() {
+fn records_have_every_tenth_step_and_the_last() {
     for run in RUNS {
-        let place = Place::new();
-        place.ok(&format!("{run} --out run -q"));
-        let records = records(&place, "run");
+        let dir = TestDir::new();
+        dir.ok(&format!("{run} --out run -q"));
+        let records = records(&dir, "run");
         let steps: Vec<u64> = records
             .iter()
             .map(|r| r["step"].as_u64().unwrap())
@@ -90,32 +90,32 @@ fn records_are_of_every_tenth_step_and_the_last() {
 }
 
 #[test]
-fn a_recorded_configuration_gives_the_run_again() {
+fn sparse_run_from_recorded_configuration_is_byte_equal() {
     for run in RUNS {
-        let place = Place::new();
-        place.ok(&format!("{run} --out first -q --lr 0.003 --set aux_k=7"));
-        place.ok("train --config first/config.toml --out again -q");
+        let dir = TestDir::new();
+        dir.ok(&format!("{run} --out first -q --lr 0.003 --set aux_k=7"));
+        dir.ok("train --config first/config.toml --out again -q");
         for file in [WEIGHTS, "metrics.jsonl", "config.toml"] {
             assert!(
-                place.read(&format!("first/{file}")) == place.read(&format!("again/{file}")),
+                dir.read(&format!("first/{file}")) == dir.read(&format!("again/{file}")),
                 "{file}: {run}"
             );
         }
     }
 }
 
-/// Stopped at any step and resumed with more: nothing differs from a run that was never stopped.
+/// A run stopped at any step and resumed equals a run that was never stopped.
 #[test]
 fn a_resumed_run_is_byte_equal() {
-    // With the moving threshold, the average over the steps before is in the weights too.
+    // With the moving threshold, the weights also hold an average over all earlier steps.
     let moving = format!("{} --threshold-from moving", RUNS[1]);
     for run in [RUNS[0], RUNS[1], &moving] {
-        let place = Place::new();
-        place.ok(&format!("{run} --out whole -q"));
+        let dir = TestDir::new();
+        dir.ok(&format!("{run} --out whole -q"));
         for stop in [7, 20, 44] {
             let short = run.replace("--steps 45", &format!("--steps {stop}"));
-            place.ok(&format!("{short} --out parts{stop} -q"));
-            place.ok(&format!("train --out parts{stop} --resume --steps 45 -q"));
+            dir.ok(&format!("{short} --out parts{stop} -q"));
+            dir.ok(&format!("train --out parts{stop} --resume --steps 45 -q"));
             for file in [
                 WEIGHTS,
                 "metrics.jsonl",
@@ -123,8 +123,7 @@ fn a_resumed_run_is_byte_equal() {
                 "checkpoints/step-000000000045.safetensors",
             ] {
                 assert!(
-                    place.read(&format!("whole/{file}"))
-                        == place.read(&format!("parts{stop}/{file}")),
+                    dir.read(&format!("whole/{file}")) == dir.read(&format!("parts{stop}/{file}")),
                     "stopped at {stop}: {file}: {run}"
                 );
             }
@@ -135,36 +134,36 @@ fn a_resumed_run_is_byte_equal() {
 #[test]
 fn an_interrupted_run_resumes_byte_equal() {
     for run in RUNS {
-        let place = Place::new();
+        let dir = TestDir::new();
         let run = run.replace("--steps 45", "--steps 4000 --set train.checkpoint_every=0");
-        place.ok(&format!("{run} --out whole -q"));
-        let err = interrupt(&place, &format!("{run} --out parted"));
+        dir.ok(&format!("{run} --out whole -q"));
+        let err = interrupt(&dir, &format!("{run} --out parted"));
         assert!(err.contains("--out parted --resume"), "{err}");
-        assert!(!place.path("parted/model").exists());
-        let stopped = records(&place, "parted").len();
+        assert!(!dir.path("parted/model").exists());
+        let stopped = records(&dir, "parted").len();
         assert!(
             (3..400).contains(&stopped),
             "stopped after {stopped} records"
         );
-        place.ok("train --out parted --resume -q");
+        dir.ok("train --out parted --resume -q");
         for file in [WEIGHTS, "metrics.jsonl", "config.toml"] {
             assert!(
-                place.read(&format!("whole/{file}")) == place.read(&format!("parted/{file}")),
+                dir.read(&format!("whole/{file}")) == dir.read(&format!("parted/{file}")),
                 "{file}: {run}"
             );
         }
     }
 }
 
-/// Starts a run, sends it Ctrl-C once it has some records, and gives its stderr.
-fn interrupt(place: &Place, words: &str) -> String {
-    let mut command = place.command(words);
+/// Starts a run, sends Ctrl-C after some records, and returns stderr.
+fn interrupt(dir: &TestDir, words: &str) -> String {
+    let mut command = dir.command(words);
     let child = command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let path = place.path("parted/metrics.jsonl");
+    let path = dir.path("parted/metrics.jsonl");
     let started = (0..60_000).any(|_| {
         std::thread::sleep(Duration::from_millis(1));
         let text = std::fs::read_to_string(&path).unwrap_or_default();
@@ -180,41 +179,40 @@ fn interrupt(place: &Place, words: &str) -> String {
     text(&output.stderr)
 }
 
-/// The calibrated threshold keeps exactly k a row of the rows that it was calibrated on.
+/// The calibrated threshold keeps exactly k latents per row, on average, on the rows of the calibration.
 #[test]
-fn batch_topk_has_exactly_k_latents_a_row_on_its_own_data() {
-    let place = Place::new();
-    let output = place.run(&format!("{} --out run", RUNS[1]));
+fn batch_topk_has_l0_exactly_k_on_training_rows() {
+    let dir = TestDir::new();
+    let output = dir.run(&format!("{} --out run", RUNS[1]));
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(
         said.contains("(L0 3.500), moving average") && said.contains("on 2000 training rows"),
         "{said}"
     );
-    assert!(text(&place.read("run/report.html")).contains("<dt>threshold</dt>"));
-    let evaluated = place.json("eval run sample:words --rows 2000 --json");
+    assert!(text(&dir.read("run/report.html")).contains("<dt>threshold</dt>"));
+    let evaluated = dir.json("eval run sample:words --rows 2000 --json");
     assert_eq!(evaluated["l0"].as_f64(), Some(3.5));
     for field in SPARSE_FIELDS {
         assert!(!evaluated[field].is_null(), "no {field} in {evaluated}");
     }
-    // The moving average is another threshold, and near.
-    place.ok(&format!(
+    // The moving average gives another threshold, near the calibrated one.
+    dir.ok(&format!(
         "{} --threshold-from moving --out moving -q",
         RUNS[1]
     ));
-    let l0 = place.json("eval moving sample:words --rows 2000 --json")["l0"]
+    let l0 = dir.json("eval moving sample:words --rows 2000 --json")["l0"]
         .as_f64()
         .unwrap();
     assert!(l0 != 3.5 && (1.0..6.0).contains(&l0), "{l0}");
 }
 
-/// Encode and decode through every format give the model's reconstruction.
 #[test]
-fn codes_decode_to_the_reconstruction() {
+fn codes_of_topk_decode_to_the_reconstruction_in_every_format() {
     for run in RUNS {
-        let place = Place::new();
-        place.ok(&format!("{run} --out run -q"));
-        let model = rarefy::model::Model::load(&place.path("run")).unwrap();
+        let dir = TestDir::new();
+        dir.ok(&format!("{run} --out run -q"));
+        let model = rarefy::model::Model::load(&dir.path("run")).unwrap();
         let words = rarefy::data::open("sample:words", &rarefy::data::OpenOptions::default());
         let mut raw = vec![0.0; 300 * 50];
         words.unwrap().source.read(0, &mut raw).unwrap();
@@ -227,102 +225,96 @@ fn codes_decode_to_the_reconstruction() {
                 .all(|ends| ends[1] - ends[0] <= most)
         );
         for format in ["npy", "npz", "safetensors", "parquet"] {
-            place.ok(&format!(
+            dir.ok(&format!(
                 "encode run sample:words --rows 300 --out codes.{format}"
             ));
-            let read = rarefy::formats::codes::read(&place.path(&format!("codes.{format}")));
+            let read = rarefy::formats::codes::read(&dir.path(&format!("codes.{format}")));
             assert_eq!(read.unwrap(), codes, "{format}");
-            place.ok(&format!("decode run codes.{format} --out {format}-x.npy"));
-            assert_eq!(
-                place.read_npy(&format!("{format}-x.npy")),
-                whole,
-                "{format}"
-            );
+            dir.ok(&format!("decode run codes.{format} --out {format}-x.npy"));
+            assert_eq!(dir.read_npy(&format!("{format}-x.npy")), whole, "{format}");
         }
-        place.ok("encode run sample:words --rows 300 --out some.npz --threshold 3");
-        let some = rarefy::formats::codes::read(&place.path("some.npz")).unwrap();
+        dir.ok("encode run sample:words --rows 300 --out some.npz --threshold 3");
+        let some = rarefy::formats::codes::read(&dir.path("some.npz")).unwrap();
         let above = codes.values.iter().filter(|v| **v > 3.0).count();
         assert_eq!((some.rows(), some.values.len()), (300, above));
         assert!((1..codes.values.len()).contains(&above), "{above}");
     }
 }
 
-/// Words: what a short run must reach, a report without the lecture's charts, a model that says what it is.
+/// The report of a sparse model has no charts of the KL penalty.
 #[test]
-fn words_are_explained_and_reported() {
-    let place = Place::new();
+fn topk_on_words_reaches_explained_variance_and_reports_top_words() {
+    let dir = TestDir::new();
     let run = "train sample:words --arch topk --latents 512 --k 8 --batch 1024 --steps 200 --out run --json";
-    let trained = place.json(run);
+    let trained = dir.json(run);
     let number = |key: &str| trained[key].as_f64().unwrap();
     assert_eq!((number("rows"), number("l0")), (10_000.0, 8.0));
-    // Measured: see below; the two limits leave room for another kind of processor.
+    // The two limits leave room for other processors.
     assert!(number("explained_variance") > 0.75, "{trained}");
     assert!(number("dead_fraction") < 0.05, "{trained}");
     assert_eq!(number("loss"), number("mse"));
 
-    let page = text(&place.read("run/report.html"));
+    let page = text(&dir.read("run/report.html"));
     assert!(page.contains("Explained variance over the steps"));
-    // Eight of every row at every step.
+    // L0 is 8 at every step, so there is no chart of it.
     assert!(!page.contains("Active latents in a row over the steps"));
     assert!(page.contains("squared error"));
     assert!(!page.contains("rho_hat") && !page.contains("<section id=\"penalty\">"));
-    // Words that a latent likes are what a reader looks for.
+    // The report lists the most active words of each latent.
     assert!(page.contains("most active on"));
-    let inspected = place.json("inspect run --json");
+    let inspected = dir.json("inspect run --json");
     assert_eq!(
         (&inspected["architecture"], &inspected["options"]["k"]),
         (&"topk".into(), &"8".into())
     );
 }
 
-/// A trained model of one run starts another.
 #[test]
-fn init_starts_from_given_weights() {
+fn init_of_sparse_model_starts_from_its_weights() {
     for run in RUNS {
-        let place = Place::new();
-        place.ok(&format!("{run} --out first -q"));
+        let dir = TestDir::new();
+        dir.ok(&format!("{run} --out first -q"));
         let one = run.replace("--steps 45", "--steps 1");
-        place.ok(&format!("{one} --out next -q --init first"));
-        place.ok(&format!("{one} --out fresh -q"));
-        let loss = |run: &str| records(&place, run)[0]["loss"].as_f64().unwrap();
+        dir.ok(&format!("{one} --out next -q --init first"));
+        dir.ok(&format!("{one} --out fresh -q"));
+        let loss = |run: &str| records(&dir, run)[0]["loss"].as_f64().unwrap();
         assert!(loss("next") < 0.8 * loss("fresh"));
     }
 }
 
-/// Weights that would mean something else are no start.
 #[test]
-fn init_is_a_model_of_the_same_kind() {
-    let place = Place::new();
-    place.write_npy("x.npy", 6, &common::noise(1200));
-    place.write_npy("y.npy", 6, &common::noise(1200));
+fn init_from_model_of_other_kind_is_refused() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 6, &common::noise(1200));
+    dir.write_npy("y.npy", 6, &common::noise(1200));
     let train = "--arch topk --k 2 --latents 16 --batch 50 --steps 3";
-    place.ok(&format!(
+    dir.ok(&format!(
         "train x.npy --target y.npy {train} --out trans -q"
     ));
-    place.ok(&format!(
+    dir.ok(&format!(
         "train x.npy --preprocess standardise {train} --out scaled -q"
     ));
     let call = format!("train x.npy {train} --init trans --out new");
     let error = "2 error: trans is a model of the kind transcoder with centre false, and this run is of autoencoder with centre true";
-    all_fail(&place, &format!("$ {call}\n{error}\n"));
-    let said = place.run(&format!("train x.npy {train} --init scaled --out other"));
+    all_fail(&dir, &format!("$ {call}\n{error}\n"));
+    let said = dir.run(&format!("train x.npy {train} --init scaled --out other"));
     assert!(said.status.success());
     let said = text(&said.stderr);
     assert!(
         said.contains("scaled was trained on rows that were prepared in another way"),
         "{said}"
     );
-    let said = place.run(&format!(
+    let said = dir.run(&format!(
         "train x.npy --preprocess standardise {train} --init scaled --out same"
     ));
     assert!(!text(&said.stderr).contains("another way"));
 }
 
 #[test]
-fn settings_that_make_no_sense() {
-    let place = Place::new();
-    place.write_npy("narrow.npy", 3, &common::noise(60));
-    all_fail(&place, SENSELESS);
+fn sparse_settings_out_of_range_are_refused() {
+    let dir = TestDir::new();
+    dir.write_npy("narrow.npy", 3, &common::noise(60));
+    all_fail(&dir, SENSELESS);
 }
 
 const SENSELESS: &str = "$ train --arch topk --k 0 --out run

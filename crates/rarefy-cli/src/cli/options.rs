@@ -161,7 +161,7 @@ mod tests {
             assert_eq!(parse(&both, &["--k", word]).as_deref(), Some(word));
         }
         assert_eq!(parse(&both, &["--k", "four"]), None);
-        // A count beside a number is a number; a count alone takes no sign.
+        // Count and number together accept a sign; a count alone does not.
         let mixed = [("a", &EACH), ("b", &MEAN)];
         assert_eq!(parse(&mixed, &["--k", "-1"]).as_deref(), Some("-1"));
         assert_eq!(parse(&mixed[..1], &["--k", "-1"]), None);

@@ -1,10 +1,10 @@
-//! A temporary folder in which the program runs, and small files to feed it.
+//! Temporary folder in which the program runs, with helpers for input files.
 #![allow(dead_code, reason = "each test file uses its own share")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-/// What `eval --json` has of a sparse architecture.
+/// Fields of `eval --json` for a sparse architecture.
 pub const SPARSE_FIELDS: [&str; 12] = [
     "rows",
     "mse",
@@ -20,7 +20,7 @@ pub const SPARSE_FIELDS: [&str; 12] = [
     "reconstruction",
 ];
 
-/// What `eval --json` has of a KL autoencoder; `train --json` has the same and the four of the run.
+/// Fields of `eval --json` for kl; `train --json` has four more.
 pub const EVAL_FIELDS: [&str; 19] = [
     "rows",
     "mse",
@@ -46,10 +46,10 @@ pub const EVAL_FIELDS: [&str; 19] = [
 use rarefy::data::OpenOptions;
 use tempfile::TempDir;
 
-/// A folder that goes away with the test.
-pub struct Place(TempDir);
+/// Temporary folder, removed at the end of the test.
+pub struct TestDir(TempDir);
 
-impl Place {
+impl TestDir {
     pub fn new() -> Self {
         Self(tempfile::tempdir().expect("the system has room for a folder"))
     }
@@ -58,7 +58,7 @@ impl Place {
         self.0.path().join(name)
     }
 
-    /// The program with some words as arguments, to run in this folder.
+    /// Command of the program with arguments from `words`, to run in this folder.
     pub fn command(&self, words: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_rarefy"));
         command
@@ -73,7 +73,7 @@ impl Place {
         self.command(words).output().expect("the program starts")
     }
 
-    /// Standard output of a call that must succeed.
+    /// Standard output of a call, which must succeed.
     #[track_caller]
     pub fn ok(&self, words: &str) -> String {
         let output = self.run(words);
@@ -82,7 +82,7 @@ impl Place {
         out
     }
 
-    /// The JSON object that is all of standard output.
+    /// JSON object on standard output, which must hold nothing else.
     #[track_caller]
     pub fn json(&self, words: &str) -> serde_json::Value {
         let out = self.ok(words);
@@ -106,7 +106,7 @@ impl Place {
         self.write(name, npy(width, values));
     }
 
-    /// The values of an npy file that the program wrote.
+    /// Values of an npy file that the program wrote.
     pub fn read_npy(&self, name: &str) -> Vec<f32> {
         let path = self.path(name);
         let data = rarefy::data::open(path.to_str().unwrap(), &OpenOptions::default()).unwrap();
@@ -115,7 +115,7 @@ impl Place {
         values
     }
 
-    /// Every file and folder below, sorted.
+    /// Paths of all files and folders below, sorted.
     pub fn everything(&self) -> Vec<String> {
         let mut found = Vec::new();
         collect(self.0.path(), self.0.path(), &mut found);
@@ -134,36 +134,43 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<String>) {
     }
 }
 
-/// Runs the calls of a table in a folder that must look afterwards as it did before.
+/// Runs the calls of a table, which must all fail as the table says and leave the folder unchanged.
 ///
-/// A call begins with `$ `; below it stand the exit code and all that stderr says.
+/// A call begins with `$ `; the lines below are the exit code and the text of stderr.
 #[track_caller]
-pub fn all_fail(place: &Place, table: &str) {
-    let before = place.everything();
+pub fn all_fail(dir: &TestDir, table: &str) {
+    let before = dir.everything();
     let cases = table.strip_prefix("$ ").expect("a call begins the table");
+    let mut wrong = Vec::new();
     for case in cases.split("\n$ ") {
         let (words, expected) = case.split_once('\n').expect("a result below the call");
-        let output = place.run(words);
+        let output = dir.run(words);
         let code = output.status.code().expect("no signal ended it");
         let got = format!("{code} {}", text(&output.stderr).trim_end());
-        assert_eq!(got, expected.trim_end(), "rarefy {words}");
+        if got != expected.trim_end() {
+            wrong.push(format!(
+                "$ {words}\n{got}\n--- expected\n{}",
+                expected.trim_end()
+            ));
+        }
         assert_eq!(text(&output.stdout), "", "rarefy {words}");
-        assert_eq!(place.everything(), before, "rarefy {words}");
+        assert_eq!(dir.everything(), before, "rarefy {words}");
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// A C-order f32 matrix as `NumPy` saves it.
+/// Bytes of an npy file with a C-order f32 matrix.
 pub fn npy(width: usize, values: &[f32]) -> Vec<u8> {
     let mut bytes = rarefy::data::npy::f32_header(values.len() / width, width);
     bytes.extend(values.iter().flat_map(|v| v.to_le_bytes()));
     bytes
 }
 
-/// Numbers in [0, 1) that look like noise: a linear congruential generator's upper bits.
+/// Pseudo-random numbers in [0, 1): upper bits of a linear congruential generator.
 pub fn noise(count: usize) -> Vec<f32> {
     let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
     std::iter::successors(Some(1), next)

@@ -62,7 +62,7 @@ impl Shape {
         let data = 4.0 * (BATCHES as f64 + 3.0) * rows * d_in;
         // An entry is an index and a value, by row and by latent.
         let codes = 2.0 * 8.0 * rows * k;
-        // Directions that rows are sums of.
+        // Directions that the rows are made of.
         let directions = 4.0 * 4.0 * d_in * d_in;
         model + data + codes + directions
     }
@@ -74,7 +74,7 @@ impl Shape {
     pub fn made_up(&self, rng: &mut Rng) -> Vec<Vec<f32>> {
         let d_in = self.d_in;
         let mut normals = |count: usize, scale: f32| -> Vec<f32> {
-            // A sum of uniform numbers is near enough to a normal one.
+            // A sum of four uniform numbers is close to normal.
             let mut normal = || (0..4).map(|_| rng.random::<f32>() - 0.5).sum::<f32>() * 1.732;
             (0..count).map(|_| scale * normal()).collect()
         };
@@ -88,8 +88,7 @@ impl Shape {
                 let mut row = centre.clone();
                 add(&mut row, 1.0, &noise[i % 64 * d_in..][..d_in]);
                 for _ in 0..24 {
-                    // The logarithm of a uniform number's inverse is exponential; the power makes few
-                    // directions common.
+                    // -ln of a uniform number is exponential; the power makes few directions common.
                     let much = -(1.0 - rng.random::<f32>()).ln();
                     let which = rng.random::<f32>().powi(3) * (4 * d_in) as f32;
                     add(&mut row, much, &directions[which as usize * d_in..][..d_in]);

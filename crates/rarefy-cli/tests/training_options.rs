@@ -1,15 +1,15 @@
-//! What changes in the course of a run and helps it along, through the program.
+//! Schedules, averaging, resampling and optimisers, through the program.
 
 mod common;
 
-use common::{Place, all_fail};
+use common::{TestDir, all_fail};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
 const TRAIN: &str = "train sample:words --rows 2000 --latents 200 --batch 128 -q";
 
-/// Each aid alone: architecture, and what turns it on.
-const AIDS: &[(&str, &str)] = &[
+/// Training options, each alone: architecture and flags.
+const OPTIONS: &[(&str, &str)] = &[
     ("topk --k 4", "--lr-warmup 5 --lr-decay 6"),
     ("topk --k 4", "--lr-schedule cosine --lr-end 0.0001"),
     ("batch-topk --k 3.5", "--k-start 20 --k-anneal 12"),
@@ -36,44 +36,43 @@ const AIDS: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_aid_changes_the_model_and_keeps_its_promises() {
-    for (arch, aid) in AIDS {
-        let place = Place::new();
+fn each_training_option_changes_weights_and_is_independent_of_threads_and_resume() {
+    for (arch, flags) in OPTIONS {
+        let dir = TestDir::new();
         let train = format!("{TRAIN} --arch {arch} --sparsity-warmup 4 --dead-after 300");
-        // What an architecture does not pay for cannot rise.
-        let weights = |out: &str| place.read(&format!("{out}/{WEIGHTS}"));
-        place.ok(&format!("{train} --steps 20 --out plain"));
-        place.ok(&format!("{train} {aid} --steps 20 --threads 1 --out whole"));
+        let weights = |out: &str| dir.read(&format!("{out}/{WEIGHTS}"));
+        dir.ok(&format!("{train} --steps 20 --out plain"));
+        dir.ok(&format!(
+            "{train} {flags} --steps 20 --threads 1 --out whole"
+        ));
         assert!(
             weights("whole") != weights("plain"),
-            "{arch} {aid} changes nothing"
+            "{arch} {flags} changes nothing"
         );
-        place.ok(&format!(
-            "{train} {aid} --steps 20 --threads 3 --out threads"
+        dir.ok(&format!(
+            "{train} {flags} --steps 20 --threads 3 --out threads"
         ));
         assert!(
             weights("whole") == weights("threads"),
-            "{arch} {aid}: threads"
+            "{arch} {flags}: threads"
         );
-        // A run that was told 20 steps from the start, and is taken up at the eleventh.
+        // A run of 20 steps, resumed from its checkpoint of step 11.
         let keep = "--set checkpoint_every=11";
-        place.ok(&format!("{train} {aid} --steps 20 {keep} --out parts"));
-        std::fs::remove_file(place.path("parts/checkpoints/step-000000000020.safetensors"))
-            .unwrap();
-        std::fs::remove_dir_all(place.path("parts/model")).unwrap();
-        place.ok("train --out parts --resume -q");
+        dir.ok(&format!("{train} {flags} --steps 20 {keep} --out parts"));
+        std::fs::remove_file(dir.path("parts/checkpoints/step-000000000020.safetensors")).unwrap();
+        std::fs::remove_dir_all(dir.path("parts/model")).unwrap();
+        dir.ok("train --out parts --resume -q");
         assert!(
             weights("whole") == weights("parts"),
-            "{arch} {aid}: resumed"
+            "{arch} {flags}: resumed"
         );
     }
 }
 
-/// Where many fall silent, fewer are in the end if they are given new starts, and more is explained. (A penalty and
-/// a rate as no one would take them: at sensible ones few fall silent here.)
+/// Penalty and learning rate are extreme, so that many latents die without resampling.
 #[test]
-fn resampling_revives() {
-    let place = Place::new();
+fn resampling_lowers_dead_latents_and_raises_explained_variance() {
+    let dir = TestDir::new();
     for (run, recipe, most) in [
         (
             "relu --latents 400 --l1 8 --lr 0.01 --sparsity-warmup 1",
@@ -90,7 +89,7 @@ fn resampling_revives() {
             "train sample:words --rows 4000 --batch 512 --steps 1500 --aux-coefficient 0 -q --json --arch {run}"
         );
         let figures = |name: &str, more: &str| {
-            let value: Value = place.json(&format!("{train} --out {recipe}-{name} {more}"));
+            let value: Value = dir.json(&format!("{train} --out {recipe}-{name} {more}"));
             ["dead_latents", "explained_variance"].map(|key| value[key].as_f64().unwrap())
         };
         let [dead, explained] = figures("without", "");
@@ -103,12 +102,11 @@ fn resampling_revives() {
     }
 }
 
-/// What does nothing is said, and only that.
 #[test]
-fn aids_without_effect_are_warned_about() {
-    let place = Place::new();
+fn settings_without_effect_are_warned_about() {
+    let dir = TestDir::new();
     let warnings = |call: &str| -> Vec<String> {
-        let said = place.run(&format!(
+        let said = dir.run(&format!(
             "train sample:digits --rows 200 {call} --out run --force"
         ));
         assert!(
@@ -164,17 +162,16 @@ fn aids_without_effect_are_warned_about() {
     }
 }
 
-/// A run goes on as what it was begun as, and not before where it stands.
 #[test]
-fn a_run_is_not_taken_up_as_another() {
-    let place = Place::new();
+fn resume_with_other_settings_is_refused() {
+    let dir = TestDir::new();
     let train = "train sample:words --rows 500 --latents 60 --batch 50 --steps 12 -q";
-    place.ok(&format!("{train} --arch topk --k 4 --out topk"));
-    place.ok(&format!("{train} --arch relu --out relu"));
+    dir.ok(&format!("{train} --arch topk --k 4 --out topk"));
+    dir.ok(&format!("{train} --arch relu --out relu"));
     let table = RESUMED
         .replace("{topk}", &newest("topk"))
         .replace("{relu}", &newest("relu"));
-    all_fail(&place, &table);
+    all_fail(&dir, &table);
 }
 
 fn newest(run: &str) -> String {
@@ -193,35 +190,34 @@ $ train --out relu --resume --p-end 0.5 --steps 40
 2 error: the run was begun without p_end and cannot take it up now: leave it out, or begin a new run
 ";
 
-/// What a run's configuration resolved gives way to what is said on top of it.
 #[test]
-fn a_runs_own_defaults_are_not_what_somebody_said() {
-    let place = Place::new();
-    place.write_npy("x.npy", 6, &common::noise(1200));
-    place.write_npy("y.npy", 4, &common::noise(800));
+fn flags_replace_resolved_values_of_a_recorded_configuration() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 6, &common::noise(1200));
+    dir.write_npy("y.npy", 4, &common::noise(800));
     let short = "--latents 16 --batch 50 --steps 4 -q";
-    place.ok(&format!("train x.npy --arch topk --k 2 {short} --out auto"));
+    dir.ok(&format!("train x.npy --arch topk --k 2 {short} --out auto"));
     let config = "--config auto/config.toml -q";
-    place.ok(&format!("train {config} --target y.npy --out transcoder"));
-    place.ok(&format!("train {config} --with y.npy --out cross"));
+    dir.ok(&format!("train {config} --target y.npy --out transcoder"));
+    dir.ok(&format!("train {config} --with y.npy --out cross"));
     for (run, centre) in [("auto", true), ("transcoder", false), ("cross", false)] {
-        let config: toml::Table = common::text(&place.read(&format!("{run}/config.toml")))
+        let config: toml::Table = common::text(&dir.read(&format!("{run}/config.toml")))
             .parse()
             .unwrap();
         assert_eq!(config["model"]["centre"].as_bool(), Some(centre), "{run}");
     }
-    place.ok(&format!(
+    dir.ok(&format!(
         "train x.npy --arch topk --k 2 {short} --lr-schedule cosine --out cosine"
     ));
-    place.ok("train --config cosine/config.toml --lr-schedule constant --out constant -q");
-    // And a target may stand in the configuration.
-    place.ok("train --config transcoder/config.toml --skip --preprocess-target none --out skip -q");
-    assert_eq!(place.json("inspect skip --json")["io"], "skip transcoder");
+    dir.ok("train --config cosine/config.toml --lr-schedule constant --out constant -q");
+    // The target may be set in the configuration instead of by a flag.
+    dir.ok("train --config transcoder/config.toml --skip --preprocess-target none --out skip -q");
+    assert_eq!(dir.json("inspect skip --json")["io"], "skip transcoder");
 }
 
 #[test]
-fn aids_without_a_meaning_are_refused_before_data_is_read() {
-    all_fail(&Place::new(), REFUSED);
+fn invalid_training_options_are_refused_before_data_is_read() {
+    all_fail(&TestDir::new(), REFUSED);
 }
 
 const REFUSED: &str = "$ train missing.npy --arch relu --k-start 40 --latents 64
