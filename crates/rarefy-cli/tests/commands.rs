@@ -276,11 +276,11 @@ fn bench_sizes_beyond_memory_are_refused() {
     for (words, reason) in [
         (
             "bench step --latents 8 --k 9",
-            "error: --k must be at most the 8 latents, got 9",
+            "error: `--k` must be at most the 8 latents, got 9",
         ),
         (
             "bench step --latents 40 --k 32 --dead 9",
-            "error: --dead must be at most 8, so that k of the 40 latents are alive, got 9",
+            "error: `--dead` must be at most 8, so that k of the 40 latents are alive, got 9",
         ),
         (
             "bench step --rows 4294967295 --d-in 4294967295 --latents 4294967295",

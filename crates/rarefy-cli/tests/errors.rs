@@ -241,7 +241,7 @@ $ train --rho nan --out run
 $ train --rho 1.5 --out run
 2 error: rho must be a number in (0, 1), got 1.5
 $ plot penalty --rho 1 --out p.svg
-2 error: --rho must be a number in (0, 1), got 1
+2 error: `--rho` must be a number in (0, 1), got 1
 $ train --latents 0 --out run
 2 error: latents must be at least 1, got 0
 $ train --rows 5000 --out run
@@ -271,7 +271,7 @@ $ train --preprocess zca:x --out run
 $ check gradients --arch k1
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ data shard sample:digits --shard-rows 0 --out shards
-2 error: --shard-rows must be at least 1, got 0
+2 error: `--shard-rows` must be at least 1, got 0
 ";
 
 const FLAGS: &str = "$ train --latnets 3
@@ -439,7 +439,7 @@ $ decode run pickle.npz --out x.npy
 $ decode run narrow.npy --out x.npy
 1 error: narrow.npy: latents: expected 4, got 3
 $ decode run codes.npz --out x.csv
-2 error: --out must be a file that ends in .npy, got x.csv
+2 error: `--out` must be a file that ends in .npy, got x.csv
 $ report run --data narrow.npy
 1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
 $ inspect nothing

@@ -134,7 +134,7 @@ $ truth rows.npy rows.truth.safetensors
 1 error: rows.npy/cfg.json: Not a directory (os error 20)
 hint: rows.npy is a file; give the folder of a model first, then the data
 $ synth --out rows.txt
-2 error: --out must be a file that ends in .npy, got rows.txt
+2 error: `--out` must be a file that ends in .npy, got rows.txt
 $ synth --out folder.npy
 1 error: folder.npy: expected a file to write, got a folder
 $ synth --out x.npy --codes x.txt
@@ -144,7 +144,7 @@ $ synth --out x.npy --l0 200
 $ synth --out x.npy --noise -1
 2 error: noise must be a finite number not below 0, got -1
 $ synth --out x.npy --hierarchy 2
-2 error: --hierarchy must be DEPTHxBRANCH, such as 2x3, got 2
+2 error: `--hierarchy` must be DEPTHxBRANCH, such as 2x3, got 2
 $ synth --out x.npy --hierarchy 9x9
 2 error: features must be at least one tree of depth 9 and branch 9, got 256
 $ synth --out x.npy --hierarchy 1x3 --exclusive --children 1.5

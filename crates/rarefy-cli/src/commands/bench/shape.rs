@@ -130,11 +130,11 @@ mod tests {
         let refusal = |shape: Shape| shape.check().unwrap_err().to_string();
         assert_eq!(
             refusal(Shape { k: 9, ..SHAPE }),
-            "--k must be at most the 8 latents, got 9"
+            "`--k` must be at most the 8 latents, got 9"
         );
         assert_eq!(
             refusal(Shape { dead: 6, ..SHAPE }),
-            "--dead must be at most 5, so that k of the 8 latents are alive, got 6"
+            "`--dead` must be at most 5, so that k of the 8 latents are alive, got 6"
         );
         // The product of these sizes overflows every integer type.
         let most = u32::MAX as usize;
