@@ -305,6 +305,16 @@ impl Batch {
                 number("weight") * off.powi(2)
             }
             "pre_activation" => number("weight") * self.lift(),
+            "frequency" => {
+                let on = |j: usize| {
+                    self.kept
+                        .iter()
+                        .flatten()
+                        .filter(move |(l, f)| *l == j && *f != 0.0)
+                };
+                let squares = (0..D_SAE).map(|j| (on(j).count() as f64 / self.n()).powi(2));
+                number("weight") * squares.sum::<f64>() / number("scale")
+            }
             "aux_k" => self.aux_k(term, setting),
             other => panic!("{other} is none of a sparse architecture"),
         }

@@ -3,11 +3,13 @@
 //! An add-on has options of its own, which by their defaults do nothing. They appear with every architecture that the
 //! add-on applies to: flags, configuration keys, lists, gradient checks.
 
+mod frequency;
+
 use super::Objective;
 use crate::options::{Hyper, OptionInfo};
 
 /// Optional parts of an objective, in the order in which they are added.
-pub const ADD_ONS: &[AddOn] = &[];
+pub const ADD_ONS: &[AddOn] = &[frequency::ADD_ON];
 
 /// Optional part of an objective, added to every architecture that it applies to.
 pub struct AddOn {
