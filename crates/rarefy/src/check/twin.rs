@@ -374,11 +374,15 @@ impl<'a> Problem<'a> {
         });
         let rows = rows.collect();
         let w_dec = w_dec.chunks_exact(self.d_out);
+        let held = self.weights(&wide(self.like));
+        let held = held.block("w_dec");
+        let plain = |row: &[Dual]| row.iter().map(|w| w.value).collect();
         TwinBatch {
             rows,
             pre,
             decoder_norms: w_dec.clone().map(|row| self.length(row)).collect(),
             w_dec: w_dec.map(<[Dual]>::to_vec).collect(),
+            held_w_dec: held.chunks_exact(self.d_out).map(plain).collect(),
             per_latent,
             dead: self.dead.clone(),
         }

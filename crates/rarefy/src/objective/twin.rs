@@ -12,6 +12,9 @@ pub struct TwinBatch {
     pub decoder_norms: Vec<Dual>,
     /// Decoder rows, `[d_sae][d_out]`.
     pub w_dec: Vec<Vec<Dual>>,
+    /// Decoder rows at the point where the selection was made, `[d_sae][d_out]`: a term that chooses by them holds its
+    /// choice still, as the selection is.
+    pub held_w_dec: Vec<Vec<f64>>,
     /// Per-latent parameters, `[d_sae]` by the objective's order.
     pub per_latent: Vec<Vec<Dual>>,
     /// True for each dead latent.
