@@ -315,6 +315,20 @@ impl Batch {
                 let squares = (0..D_SAE).map(|j| (on(j).count() as f64 / self.n()).powi(2));
                 number("weight") * squares.sum::<f64>() / number("scale")
             }
+            // Chunks are drawn by the term, so only a chunk of all latents can be worked out here.
+            "orthogonality" if number("chunk") < D_SAE as f64 => return f64::NAN,
+            "orthogonality" => {
+                let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+                let cos = |j: usize, k: usize| {
+                    dot(&self.w_dec[j], &self.w_dec[k]) / (self.norm(j) * self.norm(k))
+                };
+                let largest = |j: usize| {
+                    let others = (0..D_SAE).filter(move |k| *k != j);
+                    others.map(|k| cos(j, k)).fold(f64::MIN, f64::max)
+                };
+                let squares = (0..D_SAE).map(|j| largest(j).powi(2));
+                number("weight") * squares.sum::<f64>() / D_SAE as f64
+            }
             "aux_k" => self.aux_k(term, setting),
             other => panic!("{other} is none of a sparse architecture"),
         }

@@ -4,12 +4,13 @@
 //! add-on applies to: flags, configuration keys, lists, gradient checks.
 
 mod frequency;
+mod orthogonality;
 
 use super::Objective;
 use crate::options::{Hyper, OptionInfo};
 
 /// Optional parts of an objective, in the order in which they are added.
-pub const ADD_ONS: &[AddOn] = &[frequency::ADD_ON];
+pub const ADD_ONS: &[AddOn] = &[frequency::ADD_ON, orthogonality::ADD_ON];
 
 /// Optional part of an objective, added to every architecture that it applies to.
 pub struct AddOn {
