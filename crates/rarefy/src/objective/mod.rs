@@ -35,7 +35,7 @@ pub use add_ons::{ADD_ONS, AddOn};
 pub use aux_k::{AuxK, AuxUnit, Rank};
 pub use batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared, StepSchedule};
 pub use dual::Dual;
-pub use errors::{ReconstructionError, Squares};
+pub use errors::{ERRORS, ErrorInfo, ReconstructionError, Squares};
 pub use formula::{LossPart, Maths, Number, Sizes, TermFormula, short};
 pub use levels::{Level, Levels};
 pub use select::{
@@ -126,8 +126,8 @@ impl Objective {
 
     /// Replaces the distance of a row and its reconstruction.
     #[must_use]
-    pub fn with_error(mut self, error: impl ReconstructionError + 'static) -> Self {
-        self.error = Box::new(error);
+    pub fn with_error(mut self, error: Box<dyn ReconstructionError>) -> Self {
+        self.error = error;
         self
     }
 

@@ -10,7 +10,11 @@ use super::Objective;
 use crate::options::{Hyper, OptionInfo};
 
 /// Optional parts of an objective, in the order in which they are added.
-pub const ADD_ONS: &[AddOn] = &[frequency::ADD_ON, orthogonality::ADD_ON];
+pub const ADD_ONS: &[AddOn] = &[
+    super::errors::ADD_ON,
+    frequency::ADD_ON,
+    orthogonality::ADD_ON,
+];
 
 /// Optional part of an objective, added to every architecture that it applies to.
 pub struct AddOn {

@@ -1,4 +1,4 @@
-//! Distances of a row and its reconstruction.
+//! Distances of a row and its reconstruction: one file and one line in [`ERRORS`] each.
 
 mod squares;
 
@@ -6,8 +6,23 @@ pub use squares::Squares;
 
 use std::fmt::Debug;
 
+use super::add_ons::AddOn;
 use super::dual::Dual;
 use super::formula::Maths;
+use crate::options::{Kind, OptionInfo, Unit};
+
+/// Every error, the default first.
+pub const ERRORS: &[ErrorInfo] = &[squares::INFO];
+
+/// Table line of an error.
+pub struct ErrorInfo {
+    /// Word for the option `error`.
+    pub name: &'static str,
+    /// Setting under which gradients are checked.
+    pub check: &'static [(&'static str, &'static str)],
+    /// Makes the error.
+    pub build: fn() -> Box<dyn ReconstructionError>,
+}
 
 /// Distance E of a row x and its reconstruction `x_hat`, whose mean over rows is the loss.
 pub trait ReconstructionError: Debug + Send + Sync {
@@ -31,3 +46,48 @@ pub trait ReconstructionError: Debug + Send + Sync {
     /// Formula of `weight/m sum_i E(x_i, x_hat_i)`, with a mark behind `x_hat`.
     fn maths(&self, weight: f64, mark: &(String, String)) -> Maths;
 }
+
+/// Words of the option `error`.
+const NAMES: &[&str] = &{
+    let mut words = [""; ERRORS.len()];
+    let mut at = 0;
+    while at < ERRORS.len() {
+        words[at] = ERRORS[at].name;
+        at += 1;
+    }
+    words
+};
+
+/// Settings under which gradients are checked.
+const CHECKS: &[&[(&str, &str)]] = &{
+    let mut settings: [&[(&str, &str)]; ERRORS.len()] = [&[]; ERRORS.len()];
+    let mut at = 0;
+    while at < ERRORS.len() {
+        settings[at] = ERRORS[at].check;
+        at += 1;
+    }
+    settings
+};
+
+/// Add-on with the option `error`. A pursuit follows the squared error, so it takes no other.
+pub(super) const ADD_ON: AddOn = AddOn {
+    name: "error",
+    summary: "Distance of a row and its reconstruction",
+    source: "squared error: all papers; cosine error: arXiv:2505.11388",
+    options: &[OptionInfo {
+        name: "error",
+        help: "Reconstruction error of a row: squared error, or one minus the cosine of row and reconstruction, for embeddings that are compared by their cosine",
+        kind: Kind::Choice(NAMES),
+        default: ERRORS[0].name,
+        unit: Unit::number,
+    }],
+    checks: CHECKS,
+    applies: |objective| !objective.pursues(),
+    add: |hyper, objective| {
+        let found = ERRORS.iter().find(|e| e.name == hyper.text("error"));
+        match found {
+            Some(error) => objective.with_error((error.build)()),
+            None => objective,
+        }
+    },
+};

@@ -1,8 +1,15 @@
 //! Squared error `|x - x_hat|^2`, summed over outputs.
 
-use super::ReconstructionError;
+use super::{ErrorInfo, ReconstructionError};
 use crate::objective::Dual;
 use crate::objective::formula::{Maths, mean, times};
+
+/// Table line of the error.
+pub const INFO: ErrorInfo = ErrorInfo {
+    name: "squares",
+    check: &[("error", "squares")],
+    build: || Box::new(Squares),
+};
 
 /// Squared error of a row, summed over outputs.
 #[derive(Debug, Clone, Copy)]
