@@ -78,13 +78,15 @@ impl Levels {
         let levels = self.of(sizes.d_sae.unwrap_or(1 << 20));
         let formula = |(at, level): (usize, &Level)| {
             let end = sizes.d_sae.map_or(f64::NAN, |_| level.end as f64);
+            let (mark, latex) = self.mark(at, sizes);
+            let (x_hat, latex) = (format!("x_hat_i{mark}"), format!(r"\hat x_i{latex}"));
             TermFormula {
                 name: error.name(),
                 numbers: vec![
                     ("weight", Number::Known(level.weight)),
                     ("end", Number::Known(end)),
                 ],
-                maths: error.maths(level.weight, &self.mark(at, sizes)),
+                maths: error.maths(level.weight, (&x_hat, &latex)),
                 note: String::new(),
                 part: LossPart::Reconstruction,
                 warms_up: false,

@@ -293,7 +293,10 @@ impl Objective {
     /// Formulas of all loss terms, in the order in which `explain` prints them.
     pub fn formulas(&self, sizes: &Sizes) -> Vec<TermFormula> {
         let mut all = self.levels.formulas(self.error(), sizes);
-        all.extend(self.pre_reconstruction.map(|gate| gate.formula()));
+        all.extend(
+            self.pre_reconstruction
+                .map(|gate| gate.formula(self.error())),
+        );
         all.extend(self.terms.iter().map(|term| term.formula()));
         all.extend(self.aux_k.formulas(&self.levels, sizes));
         all

@@ -267,10 +267,15 @@ impl Batch {
                 let end = number("end") as usize;
                 number("weight") * self.mean(|i| square(&self.left(i, end)))
             }
+            "cosine" => {
+                let end = number("end") as usize;
+                number("weight") * self.mean(|i| self.error(setting, i, &self.left(i, end)))
+            }
             "gate_reconstruction" => {
                 let of_row = |i: usize| {
                     let out = self.decode(&self.gate(i), D_SAE);
-                    square(&minus(&minus(&self.x[i], &self.b_dec), &out))
+                    let left = minus(&minus(&self.x[i], &self.b_dec), &out);
+                    self.error(setting, i, &left)
                 };
                 number("weight") * self.mean(of_row)
             }
@@ -343,6 +348,16 @@ impl Batch {
                 .map(|j| below(i, j))
                 .sum()
         })
+    }
+
+    /// Error of row i from its residual `x - x_hat`.
+    fn error(&self, setting: &Setting, i: usize, left: &[f64]) -> f64 {
+        if setting.sparse().unwrap().error().is_squared() {
+            return square(left);
+        }
+        let x_hat = minus(&self.x[i], left);
+        let product: f64 = x_hat.iter().zip(&self.x[i]).map(|(a, b)| a * b).sum();
+        1.0 - product / (square(&x_hat) * square(&self.x[i])).sqrt()
     }
 
     fn aux_k(&self, term: &TermFormula, setting: &Setting) -> f64 {

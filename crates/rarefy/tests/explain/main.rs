@@ -173,7 +173,10 @@ fn converted(info: &Info, hyper: &Hyper, frame: &Frame) -> Hyper {
 /// matrices, by s for what is itself s times as large. So are its values.
 #[test]
 fn a_converted_objective_has_the_same_gradient() {
-    for (name, theirs) in settings() {
+    // The rules of conversion are those of the squared error.
+    let squared = |setting: &Setting| setting.sparse().unwrap().error().is_squared();
+    let settings = settings().into_iter().filter(|(_, s)| squared(s));
+    for (name, theirs) in settings {
         for (scale, room) in [(4.0, 1e-5), (0.25, 1e-5), (3.0, 3e-4)] {
             let frame = Frame { scale, factor: 1.0 };
             let ours = setting(theirs.info, converted(theirs.info, &theirs.hyper, &frame));

@@ -43,8 +43,8 @@ pub trait ReconstructionError: Debug + Send + Sync {
     /// Value for one row in the f64 twin.
     fn twin(&self, x: &[f64], x_hat: &[Dual]) -> Dual;
 
-    /// Formula of `weight/m sum_i E(x_i, x_hat_i)`, with a mark behind `x_hat`.
-    fn maths(&self, weight: f64, mark: &(String, String)) -> Maths;
+    /// Formula of `weight/m sum_i E(x_i, x_hat_i)`; `x_hat` is the reconstruction in plain text and in LaTeX.
+    fn maths(&self, weight: f64, x_hat: (&str, &str)) -> Maths;
 }
 
 /// Words of the option `error`.

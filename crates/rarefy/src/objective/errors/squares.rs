@@ -33,11 +33,11 @@ impl ReconstructionError for Squares {
         pairs.map(|(out, x)| (Dual::from(*x) - *out).square()).sum()
     }
 
-    fn maths(&self, weight: f64, (text, latex): &(String, String)) -> Maths {
+    fn maths(&self, weight: f64, (text, latex): (&str, &str)) -> Maths {
         times(
             &mean(weight),
-            &format!("sum_i |x_i - x_hat_i{text}|^2"),
-            &format!(r"\sum_i \lVert x_i - \hat x_i{latex} \rVert^2"),
+            &format!("sum_i |x_i - {text}|^2"),
+            &format!(r"\sum_i \lVert x_i - {latex} \rVert^2"),
         )
     }
 }

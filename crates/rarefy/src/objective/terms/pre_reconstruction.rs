@@ -7,7 +7,8 @@
 //! It teaches the entries that have no value: a gate that is a step (Rajamanoharan et al. 2024, arXiv:2404.16014), or
 //! latents beyond the k largest. The decoder learns from it too, or is a copy that does not.
 
-use crate::objective::formula::{LossPart, TermFormula, mean, times};
+use crate::objective::ReconstructionError;
+use crate::objective::formula::{LossPart, TermFormula};
 
 /// Second reconstruction, from the pre-activations of the selected entries.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,8 +19,8 @@ pub struct PreReconstruction {
     pub weight: f64,
     /// True if the decoder learns from it, false for a constant copy of the decoder.
     pub decoder_learns: bool,
-    /// Formula behind `weight/m`, in plain text and in LaTeX.
-    pub maths: (&'static str, &'static str),
+    /// Reconstruction in plain text and in LaTeX.
+    pub x_hat: (&'static str, &'static str),
     /// Remark for `explain`.
     pub note: &'static str,
 }
@@ -31,9 +32,9 @@ impl PreReconstruction {
             name: "gate_reconstruction",
             weight: 1.0,
             decoder_learns,
-            maths: (
-                "sum_i |x_i - (W_dec^T max(0, pre_i) + b_dec)|^2",
-                r"\sum_i \lVert x_i - (W_\mathrm{dec}^\top \max(0, p_i) + b_\mathrm{dec}) \rVert^2",
+            x_hat: (
+                "(W_dec^T max(0, pre_i) + b_dec)",
+                r"(W_\mathrm{dec}^\top \max(0, p_i) + b_\mathrm{dec})",
             ),
             note: if decoder_learns {
                 "teaches the gate; the decoder learns from it too"
@@ -44,12 +45,11 @@ impl PreReconstruction {
     }
 
     /// Formula of the loss.
-    pub(in crate::objective) fn formula(self) -> TermFormula {
-        let (text, latex) = self.maths;
+    pub(in crate::objective) fn formula(self, error: &dyn ReconstructionError) -> TermFormula {
         TermFormula {
             name: self.name,
             numbers: vec![("weight", self.weight.into())],
-            maths: times(&mean(self.weight), text, latex),
+            maths: error.maths(self.weight, self.x_hat),
             note: self.note.into(),
             part: LossPart::Auxiliary,
             warms_up: false,
