@@ -1,5 +1,6 @@
 //! Distances of a row and its reconstruction: one file and one line in [`ERRORS`] each.
 
+mod cosine;
 mod squares;
 
 pub use squares::Squares;
@@ -12,7 +13,7 @@ use super::formula::Maths;
 use crate::options::{Kind, OptionInfo, Unit};
 
 /// Every error, the default first.
-pub const ERRORS: &[ErrorInfo] = &[squares::INFO];
+pub const ERRORS: &[ErrorInfo] = &[squares::INFO, cosine::INFO];
 
 /// Table line of an error.
 pub struct ErrorInfo {
