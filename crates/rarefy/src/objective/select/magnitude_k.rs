@@ -46,6 +46,10 @@ impl Select for MagnitudeK {
         Some(self.k as f64)
     }
 
+    fn k(&self) -> usize {
+        self.k
+    }
+
     fn widened(&self, times: usize) -> Option<Box<dyn Select>> {
         Some(Box::new(MagnitudeK { k: self.k * times }))
     }

@@ -58,6 +58,11 @@ pub trait Select: Debug + Send + Sync {
         None
     }
 
+    /// Latents that a row keeps, of a selection that can be widened; 0 for all others.
+    fn k(&self) -> usize {
+        0
+    }
+
     /// Selection that keeps `times` as many entries of each row; `None` where that has no meaning.
     fn widened(&self, _times: usize) -> Option<Box<dyn Select>> {
         None

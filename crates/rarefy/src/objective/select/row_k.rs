@@ -45,6 +45,10 @@ impl Select for RowK {
         Some(self.k as f64)
     }
 
+    fn k(&self) -> usize {
+        self.k
+    }
+
     fn widened(&self, times: usize) -> Option<Box<dyn Select>> {
         Some(Box::new(RowK { k: self.k * times }))
     }
