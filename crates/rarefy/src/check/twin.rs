@@ -25,6 +25,8 @@ pub(super) struct Problem<'a> {
     /// Entries that each row has.
     pub(super) kept: Vec<Vec<usize>>,
     pub(super) dead: Vec<bool>,
+    /// Pre-activations at which entries were selected.
+    held_pre: Vec<Vec<f64>>,
     /// By level of the auxiliary loss: dead latents that each row uses, what is left over, and the
     /// loss over the sum of its squared errors.
     helping: Vec<Helping>,
@@ -94,6 +96,7 @@ impl<'a> Problem<'a> {
             rescaled,
             kept: Vec::new(),
             dead: vec![false; d_sae],
+            held_pre: Vec::new(),
             helping: Vec::new(),
         };
         let weights = problem.weights(&wide(like));
@@ -109,6 +112,7 @@ impl<'a> Problem<'a> {
         } else {
             objective.selection().twin(&pre, &plain(per_latent))
         };
+        problem.held_pre.clone_from(&pre);
         problem.bury(&weights, since_fired);
         problem.helping = problem.helpers(&weights, &pre);
         problem
@@ -282,6 +286,7 @@ impl<'a> Problem<'a> {
                     .map(|&latent| TwinEntry {
                         latent,
                         pre: batch.pre[i][latent],
+                        held_pre: self.held_pre[i][latent],
                         value: batch.pre[i][latent],
                         step: Dual::constant(1.0),
                     })
@@ -364,6 +369,7 @@ impl<'a> Problem<'a> {
             let entry = |&latent: &usize| TwinEntry {
                 latent,
                 pre: pre[latent],
+                held_pre: self.held_pre[i][latent],
                 value: pre[latent],
                 step: Dual::constant(1.0),
             };
@@ -418,6 +424,7 @@ impl<'a> Problem<'a> {
                 TwinEntry {
                     latent,
                     pre: value,
+                    held_pre: value.value,
                     value,
                     step: Dual::constant(1.0),
                 }

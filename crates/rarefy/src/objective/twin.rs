@@ -41,6 +41,9 @@ pub struct TwinEntry {
     pub latent: usize,
     /// Pre-activation.
     pub pre: Dual,
+    /// Pre-activation at the point where the selection was made: an activation that chooses by it holds its choice
+    /// still.
+    pub held_pre: f64,
     /// Value.
     pub value: Dual,
     /// Step: 1 if the entry is on, with its pseudo-derivative.
