@@ -271,6 +271,18 @@ impl Batch {
                 let end = number("end") as usize;
                 number("weight") * self.mean(|i| self.error(setting, i, &self.left(i, end)))
             }
+            "multi_topk" => {
+                let of_row = |i: usize| {
+                    let all: Vec<(usize, f64)> = self.kept[i]
+                        .iter()
+                        .map(|(j, _)| (*j, self.pre[i][*j]))
+                        .collect();
+                    let out = self.decode(&all, D_SAE);
+                    let left = minus(&minus(&self.x[i], &self.b_dec), &out);
+                    self.error(setting, i, &left)
+                };
+                number("weight") * self.mean(of_row)
+            }
             "gate_reconstruction" => {
                 let of_row = |i: usize| {
                     let out = self.decode(&self.gate(i), D_SAE);

@@ -4,6 +4,7 @@
 //! add-on applies to: flags, configuration keys, lists, gradient checks.
 
 mod frequency;
+mod multi_topk;
 mod orthogonality;
 
 use super::Objective;
@@ -13,6 +14,7 @@ use crate::options::{Hyper, OptionInfo};
 pub const ADD_ONS: &[AddOn] = &[
     super::errors::ADD_ON,
     frequency::ADD_ON,
+    multi_topk::ADD_ON,
     orthogonality::ADD_ON,
 ];
 
