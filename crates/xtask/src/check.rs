@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what CI runs, and what a developer runs before a commit.
+//! `cargo xtask check`: all checks of CI, also for developers before a commit.
 
 use std::process::Command;
 use std::time::Instant;
@@ -27,7 +27,7 @@ pub fn run() -> Result<()> {
     step("tests and examples in the docs", || {
         cargo(&["test", "--workspace", "--quiet"], &[])
     })?;
-    // The kernels' own tests run every path of this machine; these hold the whole library to it.
+    // The kernels' tests cover all CPU paths of this machine; these steps cover the library.
     for path in ["portable", "avx2"] {
         step(&format!("the library on the {path} path"), || {
             cargo(
@@ -41,7 +41,7 @@ pub fn run() -> Result<()> {
         cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &flags)
     })?;
     step("generated docs", || docs::run(true))?;
-    println!("all good");
+    println!("all checks passed");
     Ok(())
 }
 
@@ -53,14 +53,14 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     Ok(())
 }
 
-/// Runs cargo in the workspace; its output goes where ours goes.
+/// Runs cargo in the workspace with inherited output.
 pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
     let status = Command::new(env!("CARGO"))
         .args(arguments)
         .envs(environment.iter().copied())
         .current_dir(root())
         .status()
-        .context("cargo cannot be started")?;
+        .context("cargo could not be started")?;
     if !status.success() {
         bail!("cargo {} failed", arguments.join(" "));
     }

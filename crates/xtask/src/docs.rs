@@ -1,4 +1,4 @@
-//! `docs/reference.md`: the program's help and the library's tables, as the program prints them.
+//! `cargo xtask docs`: writes `docs/reference.md` from the program's help texts and tables.
 
 use std::fmt::Write;
 use std::fs;
@@ -53,7 +53,7 @@ pub fn run(check: bool) -> Result<()> {
     if fs::read_to_string(&path).is_ok_and(|there| there == text) {
         return Ok(());
     }
-    bail!("{TARGET} is not what the program says; run `cargo xtask docs`")
+    bail!("{TARGET} is out of date; run `cargo xtask docs`")
 }
 
 fn reference() -> Result<String> {
@@ -82,7 +82,7 @@ fn reference() -> Result<String> {
     Ok(text)
 }
 
-/// What the program prints on stdout, with trailing spaces taken off.
+/// Output of the program on stdout, without trailing spaces.
 fn rarefy(arguments: &[&str]) -> Result<String> {
     let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
     let program = root()

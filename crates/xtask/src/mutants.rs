@@ -1,4 +1,4 @@
-//! Planted errors: each is put into a copy of the tree alone, and some test must fail.
+//! Planted errors: each is applied to a copy of the tree, and at least one test must fail.
 
 mod list;
 
@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use self::list::{MUTANTS, Mutant, ON_AVX512};
 use crate::root;
 
-/// The tests, the quickest to build first: most errors are caught before the rest is built.
+/// Test commands, fastest build first: most errors are caught before the slower builds.
 const STAGES: &[&[&str]] = &[
     &["--package", "rarefy-kernels", "--lib"],
     &["--package", "rarefy", "--lib"],
@@ -56,14 +56,15 @@ pub fn applies() -> Result<()> {
 }
 
 impl Mutant {
-    /// Whether one of the words is in its name or file, or there are none.
+    /// True if the name or file contains one of the words, or without words.
     fn is_meant(&self, words: &[String]) -> bool {
         let has = |word: &String| self.name.contains(word) || self.file.contains(word);
         words.is_empty() || words.iter().any(has)
     }
 }
 
-/// The errors that cannot be planted in these files: a rewritten line disables its mutant in silence.
+/// Faults of errors that do not match the source: without this check, a changed line would disable its
+/// error silently.
 ///
 /// `text_of` gives the content of a file of the workspace.
 pub fn stale(text_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
@@ -91,7 +92,7 @@ fn for_this_machine() -> &'static [Mutant] {
     &[]
 }
 
-/// Plants an error, runs the tests and puts the sound file back.
+/// Plants an error, runs the tests and restores the file. True if all tests pass.
 fn survives(mutant: &Mutant, tree: &Path) -> Result<bool> {
     let path = tree.join(mutant.file);
     let sound = fs::read_to_string(&path)?;
@@ -104,7 +105,7 @@ fn survives(mutant: &Mutant, tree: &Path) -> Result<bool> {
     survived
 }
 
-/// The tracked files as they are now, in a folder of their own.
+/// Copies the files that git does not ignore to a separate folder.
 fn copy_tree(tree: &Path) -> Result<()> {
     let listed = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
@@ -115,18 +116,20 @@ fn copy_tree(tree: &Path) -> Result<()> {
         let Ok(content) = fs::read(&from) else {
             continue;
         };
-        // An equal file keeps its time, so that cargo does not build it again.
+        // An unchanged file keeps its time, so that cargo does not rebuild it.
         if fs::read(&to).is_ok_and(|there| there == content) {
             continue;
         }
-        fs::create_dir_all(to.parent().context("a file has a folder")?)?;
+        fs::create_dir_all(to.parent().context("file without a folder")?)?;
         fs::write(&to, content)?;
     }
     Ok(())
 }
 
-/// Whether every test of the kernels and the library passes; a tree that does not build passes none,
-/// and is an error, because then nothing was tested.
+/// True if all tests of the kernels and the library pass.
+///
+/// # Errors
+/// Fails if the tree does not build, because then nothing is tested.
 fn tests_pass(tree: &Path) -> Result<bool> {
     for stage in STAGES {
         let cargo = |more: &[&str]| {
@@ -155,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_error_has_its_one_place_and_a_rewritten_or_doubled_line_is_told() {
+    fn each_error_matches_one_place_and_changed_or_doubled_lines_are_faults() {
         let read = |name: &str| fs::read_to_string(root().join(name)).ok();
         assert_eq!(stale(read), [""; 0]);
         let all = MUTANTS.len() + ON_AVX512.len();

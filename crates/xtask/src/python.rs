@@ -1,4 +1,4 @@
-//! Chores that need the peers' packages: each runs a Python program in an environment of its own.
+//! Commands that run Python programs, each in a separate virtual environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::root;
 
-/// `data/` from its pinned packages.
+/// Regenerates `data/` from pinned packages.
 pub fn samples() -> Result<()> {
     let python = environment(
         "samples",
@@ -20,9 +20,9 @@ pub fn samples() -> Result<()> {
         .arg(work("samples-work")))
 }
 
-/// The fixtures and golden numbers that stand beside the tests.
+/// Regenerates the test fixtures and golden numbers.
 pub fn golden() -> Result<()> {
-    // The versions that the files in the tree were made with: others may write other bytes.
+    // Versions that wrote the files in the tree; other versions may write other bytes.
     let packages = [
         "numpy==2.4.6",
         "scipy==1.17.1",
@@ -38,7 +38,7 @@ pub fn golden() -> Result<()> {
     run(Command::new(&python).arg(tests.join("golden/scipy_lbfgs.py")))
 }
 
-/// What the peers' own packages train and compute, in the environment of the benchmarks against them.
+/// Regenerates golden numbers of the peer libraries, in the environment of the benchmarks.
 pub fn peers() -> Result<()> {
     let list = std::fs::read_to_string(root().join("benches/peers/requirements.txt"))?;
     let lines = list.lines().map(str::trim);
@@ -53,7 +53,7 @@ pub fn peers() -> Result<()> {
     Ok(())
 }
 
-/// Programs beside the numbers that they make.
+/// Programs that compute golden numbers, relative to the golden folder.
 const PEERS: &[&str] = &[
     "dictionary_learning_topk.py",
     "dictionary_learning_batch_topk.py",
@@ -65,7 +65,7 @@ const PEERS: &[&str] = &[
     "transcoders.py",
 ];
 
-/// Data that is fetched and never vendored.
+/// Downloads data that is never committed.
 pub fn fetch(what: &str) -> Result<()> {
     let program = root().join("crates/xtask/python/fetch.py");
     run(Command::new("python3")
@@ -74,7 +74,7 @@ pub fn fetch(what: &str) -> Result<()> {
         .arg(root().join("data/fetched")))
 }
 
-/// The interpreter of a virtual environment with these packages, made once.
+/// Interpreter of a virtual environment with these packages; creates it if necessary.
 fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = work(&format!("venv-{name}"));
     let python = folder.join(if cfg!(windows) {
@@ -97,7 +97,7 @@ fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// A scratch folder that git ignores.
+/// Scratch folder that git ignores.
 fn work(name: &str) -> PathBuf {
     root().join("target/xtask").join(name)
 }
@@ -107,7 +107,7 @@ fn run(command: &mut Command) -> Result<()> {
     let status = command
         .current_dir(root())
         .status()
-        .with_context(|| format!("{program} cannot be started"))?;
+        .with_context(|| format!("{program} could not be started"))?;
     if !status.success() {
         bail!("{command:?} failed");
     }

@@ -1,4 +1,4 @@
-//! The rules that no other tool checks. ARCHITECTURE.md says what they are for.
+//! Project rules that no other tool checks. ARCHITECTURE.md has the reasons.
 
 mod dependencies;
 pub mod language;
@@ -13,11 +13,11 @@ use anyhow::{Context, Result, bail};
 
 use crate::{mutants, root};
 
-/// A tracked file that is text.
+/// Tracked text file.
 struct Text {
     /// Path from the workspace's root.
     path: PathBuf,
-    /// Its content.
+    /// Content of the file.
     text: String,
 }
 
@@ -46,13 +46,13 @@ pub fn run() -> Result<()> {
     bail!("tidy found {} faults", faults.len())
 }
 
-/// Every text file that git tracks, or would track if it were added.
+/// All text files that git tracks or does not ignore.
 fn texts() -> Result<Vec<Text>> {
     let listed = Command::new("git")
         .args(["ls-files", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output()
-        .context("git cannot be started")?;
+        .context("git could not be started")?;
     if !listed.status.success() {
         bail!(
             "git ls-files failed: {}",

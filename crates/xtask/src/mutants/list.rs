@@ -1,13 +1,13 @@
-//! The planted errors: those that public code of this model really has (docs/common-errors.md), and
-//! slips that a change to the kernels could make.
+//! List of planted errors: errors of public code (docs/common-errors.md), and mistakes that a change of
+//! this code could introduce.
 
-/// A place in the source and what to write there instead.
+/// Planted error: a line of the source and its replacement.
 pub(super) struct Mutant {
-    /// What is wrong with it.
+    /// Description of the error.
     pub(super) name: &'static str,
     /// Path from the workspace's root.
     pub(super) file: &'static str,
-    /// Stands in the file exactly once; tidy holds that.
+    /// Text that occurs exactly once in the file (checked by tidy).
     pub(super) from: &'static str,
     pub(super) to: &'static str,
 }
@@ -31,7 +31,7 @@ const SPARSE_RUN: &str = "crates/rarefy/src/train/sparse.rs";
 const TWIN: &str = "crates/rarefy/src/check/twin.rs";
 const STATE: &str = "crates/rarefy/src/train/state.rs";
 
-/// Errors that every machine can notice.
+/// Errors that tests catch on each machine.
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the gradient's 1/m is dropped",

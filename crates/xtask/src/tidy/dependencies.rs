@@ -1,4 +1,4 @@
-//! Dependencies: each has its reason in Cargo.toml, and a licence that ours can live with.
+//! Dependencies: each needs a reason in Cargo.toml and an allowed licence.
 
 use std::process::Command;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::root;
 
-/// Licences of which one must cover each dependency.
+/// Allowed licences of dependencies; `deny.toml` has the same list.
 const ALLOWED: &[&str] = &[
     "MIT",
     "Apache-2.0",
@@ -29,7 +29,7 @@ pub(super) fn check(faults: &mut Vec<String>) -> Result<()> {
     licences(faults)
 }
 
-/// Every line of `[workspace.dependencies]` that names a foreign crate ends in a comment.
+/// Checks that each external crate in `[workspace.dependencies]` has a comment with its reason.
 fn reasons(faults: &mut Vec<String>) -> Result<()> {
     let path = root().join("Cargo.toml");
     let text = std::fs::read_to_string(&path)?;
@@ -46,7 +46,7 @@ fn reasons(faults: &mut Vec<String>) -> Result<()> {
             .find(|line| line.starts_with(&format!("{name} =")));
         if !line.is_some_and(|line| line.contains(" # ")) {
             faults.push(format!(
-                "Cargo.toml: `{name}` = {value} says nothing of why it is there"
+                "Cargo.toml: `{name}` = {value} needs a comment with the reason for this dependency"
             ));
         }
     }
@@ -67,10 +67,10 @@ fn licences(faults: &mut Vec<String>) -> Result<()> {
     }
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     for package in metadata["packages"].as_array().into_iter().flatten() {
-        let licence = package["license"].as_str().unwrap_or("none said");
+        let licence = package["license"].as_str().unwrap_or("none");
         if !allowed(licence) {
             faults.push(format!(
-                "{} {}: licence {licence} is not among those allowed",
+                "{} {}: licence {licence} is not allowed",
                 package["name"], package["version"]
             ));
         }
@@ -78,8 +78,9 @@ fn licences(faults: &mut Vec<String>) -> Result<()> {
     Ok(())
 }
 
-/// Whether an SPDX expression is met: one side of each OR, both sides of each AND. Brackets only
-/// group ORs inside ANDs in practice, so AND binds last here.
+/// True if an SPDX expression is satisfied: one side of each OR, both sides of each AND.
+///
+/// In practice brackets only group ORs inside ANDs, so AND binds last here.
 fn allowed(expression: &str) -> bool {
     let side = |text: &str| {
         let bare = text.trim_matches(|c| c == '(' || c == ')' || c == ' ');
@@ -102,15 +103,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn expressions_are_met_by_one_side_of_or_and_both_of_and() {
+    fn expression_needs_one_side_of_or_and_both_sides_of_and() {
         assert!(
             allowed("MIT OR Apache-2.0") && allowed("GPL-3.0 OR MIT") && allowed("MIT/Apache-2.0")
         );
         assert!(allowed("(MIT OR Apache-2.0) AND Unicode-3.0"));
         assert!(
-            !allowed("(MIT OR Apache-2.0) AND GPL-3.0")
-                && !allowed("GPL-3.0")
-                && !allowed("none said")
+            !allowed("(MIT OR Apache-2.0) AND GPL-3.0") && !allowed("GPL-3.0") && !allowed("none")
         );
     }
 }

@@ -1,8 +1,8 @@
-//! Shape of the code: what may use what, how long a file may be, that each says what it is.
+//! Code structure: allowed uses between modules, length of files, module docs.
 
 use super::Text;
 
-/// The library's modules, lowest first: each may use only those above it in this list.
+/// Modules of the library, lowest layer first; a module may use only modules above it in this list.
 const LAYERS: &[&str] = &[
     "error",
     "atomic",
@@ -27,26 +27,26 @@ const LAYERS: &[&str] = &[
     "check",
 ];
 
-/// A crate's folder and what its source must not mention, with the reason.
+/// Folder of a crate, with words that its source must not contain and the reason.
 const BARRED: &[(&str, &[&str], &str)] = &[
     (
         "crates/rarefy-kernels/src",
         &["std::fs", "std::io", "std::time", "rand::", "serde"],
-        "kernels know slices and numbers only",
+        "kernels only work on slices and numbers",
     ),
     (
         "crates/rarefy-report/src",
         &["rarefy::", "rarefy_kernels", "std::fs"],
-        "the report knows plain records only",
+        "the report only uses plain records",
     ),
     (
         "crates/rarefy/src",
         &["println!", "eprintln!", "std::time", "process::exit"],
-        "the library neither speaks nor looks at the clock",
+        "the library prints nothing and reads no clock",
     ),
 ];
 
-/// Lines above which a file of code wants to be two.
+/// Largest number of lines of a source file.
 const LONGEST: usize = 500;
 
 pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
@@ -54,7 +54,7 @@ pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
         let path = file.path.display();
         if !file.text.starts_with("//!") {
             faults.push(format!(
-                "{path}: expected a first line `//! what this module is for`"
+                "{path}: expected a first line with the module's docs, `//! ...`"
             ));
         }
         let lines = file.text.lines().count();
@@ -78,14 +78,14 @@ pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
     }
 }
 
-/// Lines of code: without comments and without the tests at the end.
+/// Lines of code without comments and without the tests at the end.
 fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .take_while(|line| *line != "mod tests {")
         .filter(|line| !line.trim_start().starts_with("//"))
 }
 
-/// Uses of `crate::MODULE` in the library may only point to lower layers.
+/// Checks that uses of `crate::MODULE` in the library name lower layers only.
 fn layers(file: &Text, faults: &mut Vec<String>) {
     let Ok(inside) = file.path.strip_prefix("crates/rarefy/src") else {
         return;
@@ -100,7 +100,7 @@ fn layers(file: &Text, faults: &mut Vec<String>) {
     let rank = |name: &str| LAYERS.iter().position(|layer| *layer == name);
     let Some(own) = rank(module) else {
         faults.push(format!(
-            "{}: module `{module}` has no place among the layers in tidy",
+            "{}: module `{module}` is missing in the layers of tidy",
             file.path.display()
         ));
         return;
@@ -115,7 +115,7 @@ fn layers(file: &Text, faults: &mut Vec<String>) {
     }
 }
 
-/// Names after `crate::`, also inside `use crate::{a, b::c}`.
+/// Module names after `crate::`, also in `use crate::{a, b::c}`.
 fn used_modules(code: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (_, after) in code
@@ -137,7 +137,7 @@ fn used_modules(code: &str) -> Vec<String> {
     names
 }
 
-/// Items of a braced list, split at commas outside inner braces.
+/// Items of a list in braces, split at commas outside of inner braces.
 fn top_level(inside: &str) -> Vec<&str> {
     let (mut depth, mut start, mut items) = (0, 0, Vec::new());
     for (at, c) in inside.char_indices() {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn a_lower_layer_may_not_use_a_higher_one() {
+    fn use_of_a_higher_layer_is_a_fault() {
         let upward = "//! x\nuse crate::{Error, data::{Source, Memory}, train::State};\n";
         assert_eq!(
             faults("crates/rarefy/src/data/npy.rs", upward),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn barred_words_count_in_code_alone() {
+    fn barred_words_count_in_code_only() {
         let text = "//! x\n// std::time is not used\nfn f() {}\nmod tests {\nuse std::time;\n}\n";
         assert!(faults("crates/rarefy-kernels/src/a.rs", text).is_empty());
         assert_eq!(
@@ -199,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_says_what_it_is_and_stays_short() {
+    fn missing_docs_and_long_files_are_faults() {
         let long = "fn f() {}\n".repeat(501);
         assert_eq!(faults("crates/rarefy-cli/src/a.rs", &long).len(), 2);
     }

@@ -1,19 +1,19 @@
-//! What the texts say: links that lead somewhere, errors that have a guard, no machine's own paths.
+//! Texts: links must have targets, listed errors need guards, absolute paths of a machine are faults.
 
 use std::path::Path;
 
 use super::Text;
 use crate::root;
 
-/// Beginnings of absolute paths that only one machine has. Put together here so that this file
-/// does not name them itself.
+/// Absolute paths that exist on one machine only. They are concatenated so that this file does not
+/// contain them.
 const MACHINE_PATHS: [&str; 3] = [
     concat!("/wo", "rk/"),
     concat!("/ro", "ot/"),
     concat!("/ho", "me/"),
 ];
 
-/// The list of common errors in public code, each with the test that keeps it out.
+/// Page with common errors in public code, each with a test that guards against it.
 const ERRORS: &str = "docs/common-errors.md";
 const ERROR_COUNT: usize = 35;
 
@@ -22,7 +22,7 @@ pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
         for (number, line) in file.text.lines().enumerate() {
             for path in MACHINE_PATHS.iter().filter(|path| line.contains(**path)) {
                 faults.push(format!(
-                    "{}:{}: `{path}` is one machine's own path",
+                    "{}:{}: `{path}` is a path of one machine",
                     file.path.display(),
                     number + 1
                 ));
@@ -38,7 +38,7 @@ pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
     }
 }
 
-/// Relative links in Markdown point to files that are there.
+/// Checks that relative links in Markdown point to existing files.
 fn links(file: &Text, faults: &mut Vec<String>) {
     let folder = root().join(file.path.parent().unwrap_or(Path::new("")));
     for (_, after) in file
@@ -49,14 +49,14 @@ fn links(file: &Text, faults: &mut Vec<String>) {
         let target = after.split([')', '#', '\n']).next().unwrap_or_default();
         if !target.is_empty() && !target.contains("://") && !folder.join(target).exists() {
             faults.push(format!(
-                "{}: link to `{target}`, which is not there",
+                "{}: link to `{target}`, which does not exist",
                 file.path.display()
             ));
         }
     }
 }
 
-/// Each of E1 to the last has a row, and each row names a function of the code that guards against it.
+/// Checks that each error has a row, and that the row names a function that guards against it.
 fn guards(errors: &Text, files: &[Text], faults: &mut Vec<String>) {
     let defined = |name: &str| {
         let signature = format!("fn {name}");

@@ -1,4 +1,4 @@
-//! Vendored data: small, under terms that stand beside it, and byte for byte what it was.
+//! Data in the repository: must be small, unchanged, and beside its licence.
 
 use std::fmt::Write;
 use std::fs;
@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-/// Largest sum of all vendored data.
+/// Largest total size of the data in the repository.
 const MOST_BYTES: u64 = 2_000_000;
 
 pub(super) fn check(data: &Path, faults: &mut Vec<String>) -> Result<()> {
