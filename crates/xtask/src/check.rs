@@ -10,6 +10,9 @@ use crate::{docs, root, tidy};
 pub fn run() -> Result<()> {
     step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
     step("tidy", tidy::run)?;
+    // Spelling and advisories need tools that not everybody has; CI may install them.
+    optional("spelling", "typos", &[])?;
+    optional("dependencies", "cargo-deny", &["check"])?;
     step("clippy", || {
         cargo(
             &[
@@ -23,6 +26,11 @@ pub fn run() -> Result<()> {
             ],
             &[],
         )
+    })?;
+    step("library without optional formats", || {
+        let light = ["--package", "rarefy", "--lib", "--no-default-features"];
+        let strict = ["--quiet", "--", "--deny", "warnings"];
+        cargo(&[&["clippy"][..], &light, &strict].concat(), &[])
     })?;
     step("tests and examples in the docs", || {
         cargo(&["test", "--workspace", "--quiet"], &[])
@@ -40,9 +48,50 @@ pub fn run() -> Result<()> {
         let flags = [("RUSTDOCFLAGS", "--deny warnings")];
         cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &flags)
     })?;
+    step("packages", packages)?;
     step("generated docs", || docs::run(true))?;
     println!("all checks passed");
     Ok(())
+}
+
+/// Lists the files of each package, which fails for incomplete manifests.
+fn packages() -> Result<()> {
+    for name in ["rarefy-kernels", "rarefy-report", "rarefy", "rarefy-cli"] {
+        let output = Command::new(env!("CARGO"))
+            .args(["package", "--list", "--allow-dirty", "--package", name])
+            .current_dir(root())
+            .output()
+            .context("cargo could not be started")?;
+        if !output.status.success() {
+            bail!(
+                "cargo package --list: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Runs a tool if it is installed.
+fn optional(name: &str, tool: &str, arguments: &[&str]) -> Result<()> {
+    let is_there = Command::new(tool)
+        .arg("--version")
+        .output()
+        .is_ok_and(|o| o.status.success());
+    if !is_there {
+        println!("== {name}: left out, {tool} is not installed");
+        return Ok(());
+    }
+    step(name, || {
+        let status = Command::new(tool)
+            .args(arguments)
+            .current_dir(root())
+            .status()?;
+        if !status.success() {
+            bail!("{tool} failed");
+        }
+        Ok(())
+    })
 }
 
 fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {

@@ -6,7 +6,9 @@
 )]
 
 mod check;
+mod dist;
 mod docs;
+mod metadata;
 mod mutants;
 mod python;
 mod tidy;
@@ -36,7 +38,9 @@ enum Chore {
         #[arg(long)]
         check: bool,
     },
-    /// Regenerate the embedded samples in data/ from pinned Python packages.
+    /// Build a stripped program, with checksum and licences, in target/dist/.
+    Dist,
+    /// Regenerate the embedded samples in crates/rarefy/data/ from pinned Python packages.
     Samples,
     /// Regenerate the golden numbers of the tests with the Python packages they come from.
     Golden {
@@ -76,6 +80,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Tidy => tidy::run(),
         Chore::Language { paths } => tidy::language::list(&paths),
         Chore::Docs { check } => docs::run(check),
+        Chore::Dist => dist::run(),
         Chore::Samples => python::samples(),
         Chore::Golden { peers: false } => python::golden(),
         Chore::Golden { peers: true } => python::peers(),

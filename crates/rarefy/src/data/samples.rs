@@ -108,7 +108,7 @@ pub(super) fn load(name: &str) -> Result<Dataset> {
 const VENDORED: &str = "embedded samples are valid, as their checksums are tested";
 
 fn digits() -> Dataset {
-    let packed = include_bytes!("../../../../data/digits/digits.csv.gz");
+    let packed = include_bytes!("../../data/digits/digits.csv.gz");
     let table = csv::read(
         Path::new("sample:digits"),
         GzDecoder::new(&packed[..]),
@@ -130,8 +130,8 @@ fn digits() -> Dataset {
 
 fn words() -> Dataset {
     const D_IN: usize = 50;
-    let bytes = include_bytes!("../../../../data/words/vectors.i8");
-    let scales = include_bytes!("../../../../data/words/scales.f32");
+    let bytes = include_bytes!("../../data/words/vectors.i8");
+    let scales = include_bytes!("../../data/words/scales.f32");
     let mut values = vec![0.0; bytes.len()];
     Element::I8.convert(bytes, false, &mut values);
     let mut scale = vec![0.0; scales.len() / 4];
@@ -141,7 +141,7 @@ fn words() -> Dataset {
     }
     let mut dataset = Dataset::new(Memory::new("sample:words", D_IN, values));
     dataset.labels = Some(
-        include_str!("../../../../data/words/words.txt")
+        include_str!("../../data/words/words.txt")
             .lines()
             .map(str::to_owned)
             .collect(),
@@ -151,7 +151,7 @@ fn words() -> Dataset {
 }
 
 fn patches() -> Dataset {
-    let packed = include_bytes!("../../../../data/patches/patches.u8.gz");
+    let packed = include_bytes!("../../data/patches/patches.u8.gz");
     let mut bytes = Vec::new();
     GzDecoder::new(&packed[..])
         .read_to_end(&mut bytes)

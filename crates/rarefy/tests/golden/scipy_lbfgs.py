@@ -25,7 +25,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 HERE = pathlib.Path(__file__).resolve().parent
-DATA = HERE.parents[3] / "data"
+DATA = HERE.parents[1] / "data"
 MNIST_SHA256 = "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db"
 BLOCKS = ("W_enc", "b_enc", "W_dec", "b_dec")
 ITERATIONS = 400

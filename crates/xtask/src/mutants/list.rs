@@ -22,10 +22,11 @@ const LBFGS: &str = "crates/rarefy/src/optim/lbfgs.rs";
 const NAIVE: &str = "crates/rarefy-kernels/src/naive.rs";
 const KEEP: &str = "crates/rarefy/src/engine/keep.rs";
 const STEP: &str = "crates/rarefy/src/train/sparse/step.rs";
-const JUMPRELU: &str = "crates/rarefy/src/variants/jumprelu.rs";
 const BACKWARD: &str = "crates/rarefy/src/train/sparse/backward.rs";
-const DEAD: &str = "crates/rarefy/src/train/sparse/dead.rs";
-const READING: &str = "crates/rarefy/src/train/sparse/reading.rs";
+const AUXILIARY: &str = "crates/rarefy/src/train/sparse/auxiliary.rs";
+const RECONSTRUCTION: &str = "crates/rarefy/src/train/sparse/reconstruction.rs";
+const PARAMETRISATION: &str = "crates/rarefy/src/train/sparse/parametrisation.rs";
+const JUMP: &str = "crates/rarefy/src/objective/activate/jump.rs";
 const UPDATE: &str = "crates/rarefy/src/train/sparse/update.rs";
 const SPARSE_RUN: &str = "crates/rarefy/src/train/sparse.rs";
 const TWIN: &str = "crates/rarefy/src/check/twin.rs";
@@ -58,13 +59,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "sum_on[0] += L::sums(on)[..count].iter().sum::<f64>();",
     },
     Mutant {
-        name: "1 - h is a difference and vanishes where h rounds to 1 (E9)",
+        name: "1 - h is computed as a difference, which is 0 if h rounds to 1 (E9)",
         file: ENCODER,
         from: "off = L::add_to_sums(off, rest.0);",
         to: "off = L::add_to_sums(off, (V::<L>::splat(1.0) - h).0);",
     },
     Mutant {
-        name: "the logarithm's bracket slips (E6)",
+        name: "the bracket of the logarithm is misplaced (E6)",
         file: PENALTY,
         from: "rho * (rho.ln() - ln_on)",
         to: "rho * rho.ln() - ln_on",
@@ -76,19 +77,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "*slope = -rho / on;",
     },
     Mutant {
-        name: "the decay reaches the biases (E20)",
+        name: "weight decay applies to biases (E20)",
         file: KL,
         from: "if block.name.starts_with('w') {",
         to: "if !block.name.is_empty() {",
     },
     Mutant {
-        name: "saturated latents are left without a gradient (E10)",
+        name: "saturated latents have no gradient (E10)",
         file: SATURATED,
         from: "d_b[at] += d;",
         to: "d_b[at] += 0.0 * d;",
     },
     Mutant {
-        name: "the running mean is not corrected for its start (E15)",
+        name: "the running mean has no bias correction (E15)",
         file: "crates/rarefy/src/train/moving.rs",
         from: "*sum = average / self.weight * rows;",
         to: "*sum = average * rows;",
@@ -118,7 +119,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "c(0.166_675_2)",
     },
     Mutant {
-        name: "the twin takes the lecture's last line literally: one x_i, no mean (E23)",
+        name: "the twin implements the lecture's last line literally: one x_i, no mean (E23)",
         file: NAIVE,
         from: "let d = d_pre(i, l, k);",
         to: "let m = problem.x.len() / d_in;\
@@ -137,7 +138,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "(alpha + beta) as f32",
     },
     Mutant {
-        name: "a resumed L-BFGS takes its pairs in the wrong order",
+        name: "a resumed L-BFGS has its pairs in the wrong order",
         file: LBFGS,
         from: "pairs: pairs.into(),",
         to: "pairs: pairs.into_iter().rev().collect(),",
@@ -150,7 +151,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a trained BatchTopK selects over its batch",
-        file: "crates/rarefy/src/variants/batch_topk.rs",
+        file: "crates/rarefy/src/objective/select/batch_k.rs",
         from: "encoder.encode_centred(rows, Selection::Above(above), codes);",
         to: "let _ = above; encoder.encode_centred(rows, Selection::Batch(self.threshold.k), codes);",
     },
@@ -161,19 +162,19 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "params.get_mut(\"w_enc\").iter_mut().for_each(|w| *w *= 0.0 * scale);",
     },
     Mutant {
-        name: "a crosscoder's decoder row is as long as its first part",
+        name: "the norm of a crosscoder's decoder row counts its first part only",
         file: "crates/rarefy/src/io_spec.rs",
         from: "self.decoder_parts(decoder_row)",
         to: "self.decoder_parts(decoder_row).take(1)",
     },
     Mutant {
-        name: "a transcoder decodes for the first columns of its rows",
-        file: "crates/rarefy/src/train/sparse/step.rs",
-        from: "(&x[i * wide + start..(i + 1) * wide], base)",
-        to: "(&x[i * wide..(i + 1) * wide - start], base)",
+        name: "a transcoder's target is the first columns of its rows",
+        file: STEP,
+        from: "&x[i * wide + start..(i + 1) * wide]",
+        to: "&x[i * wide..(i + 1) * wide - start]",
     },
     Mutant {
-        name: "W_skip gets the gradient of the widest level alone",
+        name: "W_skip gets the gradient of the widest level only",
         file: "crates/rarefy/src/train/sparse/backward.rs",
         from: ".flat_map(|levels| &levels[..d_out])",
         to: ".flat_map(|levels| &levels[levels.len() - d_out..])",
@@ -185,31 +186,31 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "engine::skip(&self.params, &vec![0.0; rows.len()], &mut base);",
     },
     Mutant {
-        name: "a resampled latent's encoder is as long as the others'",
+        name: "a resampled latent's encoder row has the mean norm of the other rows",
         file: "crates/rarefy/src/train/sparse/resample.rs",
         from: "const SHARE: f64 = 0.2;",
         to: "const SHARE: f64 = 1.0;",
     },
     Mutant {
-        name: "a resampled latent keeps its optimiser's memory",
+        name: "a resampled latent keeps its optimiser state",
         file: "crates/rarefy/src/train/sparse/resample.rs",
         from: "blocks.w_enc[j * d_in..(j + 1) * d_in].fill(0.0);",
         to: "blocks.w_enc[j * d_in..j * d_in].fill(0.0);",
     },
     Mutant {
-        name: "an average of weights is not corrected for its start",
+        name: "the average of weights has no bias correction",
         file: "crates/rarefy/src/train/sparse/average.rs",
         from: "((1.0 - decay) / (1.0 - decay.powi(t))) as f32",
         to: "(1.0 - decay + 0.0 * decay.powi(t)) as f32",
     },
     Mutant {
-        name: "the point without a schedule forgets its average on resuming",
+        name: "a resumed schedule-free run loses its averaged weights",
         file: STATE,
         from: "descent.averaged = values",
         to: "let _: [f64; 2] = values",
     },
     Mutant {
-        name: "k stays where it starts",
+        name: "k is not annealed",
         file: "crates/rarefy/src/plan/schedules.rs",
         from: "self.k_start * (1.0 - at) + at",
         to: "self.k_start * (1.0 - at) + self.k_start * at",
@@ -221,7 +222,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "(wanted + 0.5) / n",
     },
     Mutant {
-        name: "the threshold is calibrated on training rows though others are held out",
+        name: "the threshold is calibrated on training rows instead of held-out rows",
         file: SPARSE_RUN,
         from: "Some(held_out) => (held_out, \"held-out\")",
         to: "Some(_) => (rows.data, \"held-out\")",
@@ -233,7 +234,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "((row + 1) * count) / (n - count)",
     },
     Mutant {
-        name: "a row equal to the median's guess is divided by its distance of 0",
+        name: "a row equal to the current median is divided by its distance of 0",
         file: "crates/rarefy/src/variants/median.rs",
         from: "if away > 0.0 {",
         to: "if away >= 0.0 {",
@@ -251,13 +252,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "f32::write(&piece, out)?;",
     },
     Mutant {
-        name: "of many rows the first are taken, not some of everywhere",
+        name: "of many rows the first are taken, not evenly spaced ones",
         file: "crates/rarefy/src/data/spread.rs",
         from: "map(move |i| i * all / count)",
         to: "map(move |i| i + 0 * all)",
     },
     Mutant {
-        name: "the auxiliary loss is of twice the weight (in the twin, so that the step differs)",
+        name: "the auxiliary loss has twice its weight in the twin",
         file: TWIN,
         from: "aux.coefficient / unit",
         to: "2.0 * aux.coefficient / unit",
@@ -269,7 +270,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "x.zip(w.block(\"b_dec\")).map(|(x, b)| x - b.value.into()).collect()",
     },
     Mutant {
-        name: "a resumed run forgets how long latents have been silent",
+        name: "a resumed run loses the silent rows of each latent",
         file: STATE,
         from: "state.since_fired = values;",
         to: "let _: Vec<u64> = values;",
@@ -281,13 +282,13 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "let _ = k;",
     },
     Mutant {
-        name: "the screen's bound forgets what the weights' bytes are off by",
+        name: "the screening bound leaves out the quantisation error of the weights",
         file: "crates/rarefy-kernels/src/screen.rs",
         from: ".mul_add(V::splat(samples.norm[row]), with_own_error);",
         to: ".mul_add(V::splat(0.0), with_own_error);",
     },
     Mutant {
-        name: "a row of nothing but NaN is quantised without an error",
+        name: "a row of NaN is quantised with an error of 0",
         file: "crates/rarefy-kernels/src/int8/mod.rs",
         from: "if x.iter().any(|x| x.is_nan()) {",
         to: "if x.iter().any(|x| x.is_infinite()) {",
@@ -306,21 +307,21 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the dead latents' reconstruction has the decoder bias",
-        file: DEAD,
+        file: AUXILIARY,
         from: "let zeros = vec![0.0; d_out];",
-        to: "let zeros: Vec<f32> = params.get(\"b_dec\").iter().map(|b| -b).collect();",
+        to: "let zeros = params.get(\"b_dec\").to_vec(); let _ = d_out;",
     },
     Mutant {
         name: "the dead latents' loss is over the residual's square, not its variance",
-        file: READING,
+        file: RECONSTRUCTION,
         from: "self.square - of_mean / n as f64",
         to: "self.square - 0.0 * of_mean / n as f64",
     },
     Mutant {
         name: "the squared error's derivative has no 2",
-        file: STEP,
-        from: "self.main.scale = 2.0 / n as f64;",
-        to: "self.main.scale = 1.0 / n as f64;",
+        file: "crates/rarefy/src/train/sparse/forward.rs",
+        from: "self.main.scale = 2.0 / n;",
+        to: "self.main.scale = 1.0 / n;",
     },
     Mutant {
         name: "a step's decoder bias has no gradient through the encoder",
@@ -329,20 +330,20 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "*sum -= 0.0 * f64::from(*t)",
     },
     Mutant {
-        name: "the decoder's gradient keeps its part along each latent",
-        file: BACKWARD,
-        from: "project_row(one.d_dec, w_dec)",
-        to: "project_row(&mut one.d_dec.to_vec(), w_dec)",
+        name: "the decoder's gradient keeps its component along each row",
+        file: PARAMETRISATION,
+        from: "project_row(d_dec, w_dec)",
+        to: "rarefy_kernels::vector::dot(d_dec, d_dec)",
     },
     Mutant {
         name: "the decoder's rows do not stay at length 1",
-        file: UPDATE,
+        file: PARAMETRISATION,
         from: ".for_each(normalise_row);",
-        to: ".for_each(|row| normalise_row(&mut row.to_vec()));",
+        to: ".for_each(|_| ());",
     },
     Mutant {
-        name: "a latent that fires stays as dead as it was",
-        file: STEP,
+        name: "an active latent does not reset its count of silent rows",
+        file: AUXILIARY,
         from: "_ => 0,",
         to: "_ => *since,",
     },
@@ -359,55 +360,55 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "let scale = clipping(norm, clip.map(|_| f64::INFINITY));",
     },
     Mutant {
-        name: "a jumprelu's threshold learns from values alone",
-        file: JUMPRELU,
-        from: "let pseudo = window * (theta * by_f + by_step);",
-        to: "let pseudo = window * theta * by_f;",
+        name: "a jumprelu's threshold gets no gradient from the penalty",
+        file: JUMP,
+        from: "* (theta * d_f + of(d_step));",
+        to: "* theta * d_f;",
     },
     Mutant {
-        name: "the relu's penalty does not see the decoder",
-        file: "crates/rarefy/src/variants/relu.rs",
-        from: "by_norm += by_u * f;",
-        to: "by_norm += 0.0 * by_u * f;",
+        name: "the relu's penalty has no gradient for decoder norms",
+        file: "crates/rarefy/src/objective/terms/l1_norm.rs",
+        from: "sums.d_norm += d_u * f;",
+        to: "sums.d_norm += 0.0 * d_u * f;",
     },
     Mutant {
         name: "the gate's bias gets the magnitude's gradient",
-        file: "crates/rarefy/src/variants/gated.rs",
-        from: "terms.beside_bias += of_magnitude * scale;",
-        to: "terms.beside_bias += 0.0 * of_magnitude * scale;",
+        file: "crates/rarefy/src/objective/activate/gate.rs",
+        from: "sums.beside_bias += d_magnitude * scale;",
+        to: "sums.beside_bias += 0.0 * d_magnitude * scale;",
     },
     Mutant {
-        name: "a matryoshka's inner latents answer for their own level alone",
-        file: READING,
+        name: "a matryoshka's inner latents get the residual of their level only",
+        file: RECONSTRUCTION,
         from: "*r = weight * *r + w)",
         to: "*r = weight * *r + 0.0 * w)",
     },
     Mutant {
-        name: "a pursuit's entry answers for the last residual",
+        name: "a pursuit's entry gets the derivative of the last residual",
         file: "crates/rarefy/src/train/sparse/unroll.rs",
-        from: "add_scaled(&mut by, -slope, w);",
-        to: "add_scaled(&mut by, -0.0 * slope, w);",
+        from: "add_scaled(&mut d_x_hat, -slope, w);",
+        to: "add_scaled(&mut d_x_hat, -0.0 * slope, w);",
     },
     Mutant {
-        name: "a negative threshold stays",
-        file: JUMPRELU,
+        name: "a negative threshold is not clipped to 0",
+        file: JUMP,
         from: "*theta = theta.max(0.0)",
         to: "*theta = theta.max(-1.0)",
     },
     Mutant {
-        name: "the length of a decoder row learns nothing from pre-activations measured in it",
+        name: "the norm of a decoder row gets no gradient through rescaled pre-activations",
         file: "crates/rarefy/src/variants/sparse/rescale.rs",
         from: "add_scaled(d_dec, by_length as f32, w_dec);",
         to: "add_scaled(d_dec, 0.0 * by_length as f32, w_dec);",
     },
     Mutant {
-        name: "a model is saved as the parameters that stand for it",
+        name: "a model is saved with its parameters before rescaling",
         file: "crates/rarefy/src/train/sparse/average.rs",
         from: "return Some(rescaled(averaged.as_ref().unwrap_or(&state.params)));",
         to: "let _ = rescaled;",
     },
     Mutant {
-        name: "a weight published for scaled rows is taken as it is",
+        name: "a coefficient published for scaled rows is not converted",
         file: "crates/rarefy/src/explain/units.rs",
         from: "self.scale.powf(degree - 2.0) / self.factor",
         to: "self.scale.powf(0.0 * degree) / self.factor",
@@ -419,22 +420,22 @@ pub(super) const MUTANTS: &[Mutant] = &[
         to: "Loss::Mean => rows.map(|_| 1.0)?,",
     },
     Mutant {
-        name: "a loss divided by the variance of unscaled rows",
+        name: "a loss is divided by the variance of unscaled rows",
         file: "crates/rarefy/src/explain/conventions.rs",
         from: "1.0 / (scale * scale * r.variance)",
         to: "1.0 / r.variance",
     },
     Mutant {
-        name: "an explanation leaves out what revives dead latents",
-        file: "crates/rarefy/src/explain/objective.rs",
-        from: "terms.extend(rest(setting, sparse.as_ref()));",
-        to: "let _ = rest(setting, sparse.as_ref());",
+        name: "an explanation leaves out the auxiliary loss",
+        file: "crates/rarefy/src/objective/mod.rs",
+        from: "all.extend(self.aux_k.formulas(&self.levels, sizes));",
+        to: "let _ = self.aux_k.formulas(&self.levels, sizes);",
     },
 ];
 
 /// Errors that only a machine with AVX-512 can notice.
 pub(super) const ON_AVX512: &[Mutant] = &[Mutant {
-    name: "AVX-512's reciprocal goes without its Newton step",
+    name: "AVX-512's reciprocal lacks its Newton step",
     file: "crates/rarefy-kernels/src/lanes.rs",
     from: "_mm512_fmadd_ps(guess, rest, guess)",
     to: "{ let _ = rest; guess }",

@@ -7,6 +7,7 @@ const LAYERS: &[&str] = &[
     "error",
     "atomic",
     "io_spec",
+    "options",
     "tensors",
     "data",
     "params",
@@ -14,6 +15,7 @@ const LAYERS: &[&str] = &[
     "codes",
     "synth",
     "engine",
+    "objective",
     "optim",
     "variants",
     "config",
@@ -23,6 +25,9 @@ const LAYERS: &[&str] = &[
     "model",
     "formats",
     "train",
+    "trainer",
+    "recipe",
+    "builder",
     "metrics",
     "check",
 ];
@@ -50,6 +55,7 @@ const BARRED: &[(&str, &[&str], &str)] = &[
 const LONGEST: usize = 500;
 
 pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
+    merged_tests(files, faults);
     for file in files.iter().filter(|file| file.is("rs")) {
         let path = file.path.display();
         if !file.text.starts_with("//!") {
@@ -75,6 +81,26 @@ pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
             });
         }
         layers(file, faults);
+    }
+}
+
+/// Checks that `tests/main.rs` of a crate lists each file beside it. A file that is not listed would never
+/// run.
+fn merged_tests(files: &[Text], faults: &mut Vec<String>) {
+    let mains = files
+        .iter()
+        .filter(|file| file.path.ends_with("tests/main.rs"));
+    for main in mains {
+        let folder = main.path.parent().expect("a folder of tests");
+        let beside = files
+            .iter()
+            .filter(|file| file.is("rs") && file.path.parent() == Some(folder));
+        for file in beside.filter(|file| file.path != main.path) {
+            let name = file.path.file_stem().unwrap_or_default().to_string_lossy();
+            if !main.text.contains(&format!("mod {name};")) {
+                faults.push(format!("{}: add `mod {name};`", main.path.display()));
+            }
+        }
     }
 }
 
@@ -182,6 +208,23 @@ mod tests {
             ["crates/rarefy/src/data/npy.rs: `data` is below `train` and must not use it"]
         );
         assert!(faults("crates/rarefy/src/train/mod.rs", upward).is_empty());
+    }
+
+    #[test]
+    fn test_file_that_main_does_not_list_is_a_fault() {
+        let file = |path: &str, text: &str| Text {
+            path: path.into(),
+            text: text.into(),
+        };
+        let files = [
+            file("crates/a/tests/main.rs", "//! x\nmod one;\n"),
+            file("crates/a/tests/one.rs", "//! x\n"),
+            file("crates/a/tests/two.rs", "//! x\n"),
+            file("crates/a/tests/one/part.rs", "//! x\n"),
+        ];
+        let mut faults = Vec::new();
+        check(&files, &mut faults);
+        assert_eq!(faults, ["crates/a/tests/main.rs: add `mod two;`"]);
     }
 
     #[test]

@@ -1,11 +1,12 @@
 //! Data in the repository: must be small, unchanged, and beside its licence.
 
-use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
+
+use crate::dist::hexadecimal;
 
 /// Largest total size of the data in the repository.
 const MOST_BYTES: u64 = 2_000_000;
@@ -34,10 +35,7 @@ pub(super) fn check(data: &Path, faults: &mut Vec<String>) -> Result<()> {
             "data: {bytes} bytes vendored, expected {MOST_BYTES} at most"
         ));
     }
-    for folder in entries(data)?
-        .into_iter()
-        .filter(|path| path.is_dir() && !path.ends_with("fetched"))
-    {
+    for folder in entries(data)?.into_iter().filter(|path| path.is_dir()) {
         if !folder.join("LICENCE.md").exists() {
             faults.push(format!(
                 "{}: expected a LICENCE.md beside vendored data",
@@ -51,13 +49,6 @@ pub(super) fn check(data: &Path, faults: &mut Vec<String>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>> {

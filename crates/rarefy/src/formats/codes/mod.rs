@@ -2,7 +2,24 @@
 
 mod npy;
 mod npz;
+#[cfg(feature = "parquet")]
 mod parquet;
+#[cfg(not(feature = "parquet"))]
+mod parquet {
+    use std::path::Path;
+
+    use crate::Result;
+    use crate::codes::Codes;
+    use crate::data::missing_feature;
+
+    pub(super) fn write(path: &Path, _: &Codes) -> Result<()> {
+        Err(missing_feature(path, "parquet"))
+    }
+
+    pub(super) fn read(path: &Path) -> Result<Codes> {
+        Err(missing_feature(path, "parquet"))
+    }
+}
 mod safetensors;
 
 use std::path::Path;
