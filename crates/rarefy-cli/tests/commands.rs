@@ -1,10 +1,8 @@
 //! Every command except `train`: files written, output printed, files read back.
 
-mod common;
-
 use std::process::Stdio;
 
-use common::{EVAL_FIELDS, SPARSE_FIELDS, TestDir, noise, text};
+use crate::common::{EVAL_FIELDS, SPARSE_FIELDS, TestDir, noise, text};
 use rarefy::data::OpenOptions;
 use rarefy::preprocess::RowContext;
 use serde_json::Value;

@@ -1,8 +1,6 @@
 //! `convert`: preprocessing folded into weights, models that SAELens can load.
 
-mod common;
-
-use common::{TestDir, all_fail, noise, npy, text};
+use crate::common::{TestDir, all_fail, noise, npy, text};
 
 fn dir_with_data() -> TestDir {
     let dir = TestDir::new();

@@ -1,8 +1,6 @@
 //! Every failure: one readable message, exit code 1 or 2, no file half-written.
 
-mod common;
-
-use common::{TestDir, all_fail, noise, npy, text};
+use crate::common::{TestDir, all_fail, noise, npy, text};
 
 #[test]
 fn unreadable_data_is_refused() {

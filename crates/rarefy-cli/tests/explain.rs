@@ -1,8 +1,6 @@
 //! `rarefy explain`: output in `docs/loss.md`, configurations, runs, missing data, refusals.
 
-mod common;
-
-use common::{TestDir, all_fail, noise, text};
+use crate::common::{TestDir, all_fail, noise, text};
 use serde_json::Value;
 
 /// Each block of the page that begins with a call must equal that call's output.

@@ -1,11 +1,9 @@
 //! `frontier`: points equal to `train`, resuming, refusals.
 
-mod common;
-
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{TestDir, all_fail, noise, text};
+use crate::common::{TestDir, all_fail, noise, text};
 use serde_json::Value;
 
 /// Flags that all models of these tests share.

@@ -1,8 +1,6 @@
 //! `--holdout`: rows excluded from training, through the program.
 
-mod common;
-
-use common::{TestDir, all_fail, text};
+use crate::common::{TestDir, all_fail, text};
 use rarefy::data::OpenOptions;
 use rarefy::model::Model;
 
@@ -45,7 +43,7 @@ fn batch_topk_has_l0_exactly_k_on_held_out_rows() {
     );
     // The further metrics are of all rows.
     let all = dir.json("eval run sample:words --rows 2000 --json");
-    for field in common::SPARSE_FIELDS {
+    for field in crate::common::SPARSE_FIELDS {
         assert_eq!(all[field], trained[field], "{field}");
     }
     // The run equals a run on the training rows alone, including the fitted preprocessing.

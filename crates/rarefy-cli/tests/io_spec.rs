@@ -1,8 +1,6 @@
 //! Transcoders and crosscoders through the program, and combinations that are refused before a row is read.
 
-mod common;
-
-use common::{TestDir, all_fail, noise, npy, text};
+use crate::common::{TestDir, all_fail, noise, npy, text};
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
 

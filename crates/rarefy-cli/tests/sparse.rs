@@ -1,11 +1,9 @@
 //! `TopK` and `BatchTopK` runs through the program: bytes, records, resuming, thresholds.
 
-mod common;
-
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{SPARSE_FIELDS, TestDir, all_fail, text};
+use crate::common::{SPARSE_FIELDS, TestDir, all_fail, text};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
@@ -285,8 +283,8 @@ fn init_of_sparse_model_starts_from_its_weights() {
 #[test]
 fn init_from_model_of_other_kind_is_refused() {
     let dir = TestDir::new();
-    dir.write_npy("x.npy", 6, &common::noise(1200));
-    dir.write_npy("y.npy", 6, &common::noise(1200));
+    dir.write_npy("x.npy", 6, &crate::common::noise(1200));
+    dir.write_npy("y.npy", 6, &crate::common::noise(1200));
     let train = "--arch topk --k 2 --latents 16 --batch 50 --steps 3";
     dir.ok(&format!(
         "train x.npy --target y.npy {train} --out trans -q"
@@ -313,7 +311,7 @@ fn init_from_model_of_other_kind_is_refused() {
 #[test]
 fn sparse_settings_out_of_range_are_refused() {
     let dir = TestDir::new();
-    dir.write_npy("narrow.npy", 3, &common::noise(60));
+    dir.write_npy("narrow.npy", 3, &crate::common::noise(60));
     all_fail(&dir, SENSELESS);
 }
 

@@ -1,8 +1,6 @@
 //! `synth` and `truth`: rows from a dictionary, and the score of a model against it.
 
-mod common;
-
-use common::{TestDir, all_fail, text};
+use crate::common::{TestDir, all_fail, text};
 use rarefy::formats::codes;
 use rarefy::metrics;
 use rarefy::model::Model;

@@ -1,11 +1,9 @@
 //! Runs of kl through the program: files, bytes, resuming, convergence.
 
-mod common;
-
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use common::{EVAL_FIELDS, TestDir, text};
+use crate::common::{EVAL_FIELDS, TestDir, text};
 use serde_json::Value;
 
 /// Fields of `train --json` beyond the fields of `eval --json`.

@@ -1,8 +1,6 @@
 //! Schedules, averaging, resampling and optimisers, through the program.
 
-mod common;
-
-use common::{TestDir, all_fail};
+use crate::common::{TestDir, all_fail};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
@@ -112,9 +110,9 @@ fn settings_without_effect_are_warned_about() {
         assert!(
             said.status.success(),
             "{call}: {}",
-            common::text(&said.stderr)
+            crate::common::text(&said.stderr)
         );
-        let text = common::text(&said.stderr);
+        let text = crate::common::text(&said.stderr);
         let lines = text
             .lines()
             .filter_map(|line| line.strip_prefix("warning: "));
@@ -193,15 +191,15 @@ $ train --out relu --resume --p-end 0.5 --steps 40
 #[test]
 fn flags_replace_resolved_values_of_a_recorded_configuration() {
     let dir = TestDir::new();
-    dir.write_npy("x.npy", 6, &common::noise(1200));
-    dir.write_npy("y.npy", 4, &common::noise(800));
+    dir.write_npy("x.npy", 6, &crate::common::noise(1200));
+    dir.write_npy("y.npy", 4, &crate::common::noise(800));
     let short = "--latents 16 --batch 50 --steps 4 -q";
     dir.ok(&format!("train x.npy --arch topk --k 2 {short} --out auto"));
     let config = "--config auto/config.toml -q";
     dir.ok(&format!("train {config} --target y.npy --out transcoder"));
     dir.ok(&format!("train {config} --with y.npy --out cross"));
     for (run, centre) in [("auto", true), ("transcoder", false), ("cross", false)] {
-        let config: toml::Table = common::text(&dir.read(&format!("{run}/config.toml")))
+        let config: toml::Table = crate::common::text(&dir.read(&format!("{run}/config.toml")))
             .parse()
             .unwrap();
         assert_eq!(config["model"]["centre"].as_bool(), Some(centre), "{run}");

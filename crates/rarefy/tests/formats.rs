@@ -1,8 +1,6 @@
 //! Laws of the formats of codes and models: round trips, and files that the peers' own packages wrote.
 
-mod fixtures;
-
-use fixtures::{expected, folder};
+use crate::fixtures::{expected, folder};
 use rarefy::codes::Codes;
 use rarefy::formats::codes::{self, FORMATS};
 use rarefy::formats::saelens;

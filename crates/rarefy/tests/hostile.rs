@@ -3,8 +3,6 @@
 //! Every valid file is cut short at many lengths and changed at many places; the generator's seed
 //! is fixed, so a failure comes again.
 
-mod fixtures;
-
 use rarefy::io_spec::IoSpec;
 use rarefy::variants::BiasStart;
 use std::collections::BTreeMap;
@@ -12,7 +10,7 @@ use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use fixtures::{Options, folder};
+use crate::fixtures::{Options, folder};
 use rand::{RngExt, SeedableRng};
 use rarefy::config::Config;
 use rarefy::data::{self, Memory, OpenOptions, survey};

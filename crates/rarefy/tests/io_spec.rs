@@ -1,8 +1,6 @@
 //! Transcoders and crosscoders: against SAELens's own, against the truth of made-up data, and against themselves.
 
-mod kept;
-
-use kept::Kept;
+use crate::kept::Kept;
 use std::path::Path;
 
 use rand::{RngExt, SeedableRng};

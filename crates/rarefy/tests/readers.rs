@@ -2,9 +2,7 @@
 //!
 //! `data/make.py` made the files; `data/expected.json` holds what the packages say is in them.
 
-mod fixtures;
-
-use fixtures::{Fixture, Refusal, expected, folder};
+use crate::fixtures::{Fixture, Refusal, expected, folder};
 use rarefy::data;
 
 #[test]

@@ -1,8 +1,6 @@
 //! Descent without a schedule, against the package that its authors released and against sparsify's signum.
 
-mod kept;
-
-use kept::Kept;
+use crate::kept::Kept;
 use rarefy::config;
 use rarefy::data::{Memory, survey};
 use rarefy::optim::Descent;

@@ -1,8 +1,6 @@
 //! The sparse architectures by hand: selections, codes, figures, the start of a run.
 
-mod kept;
-
-use kept::Kept;
+use crate::kept::Kept;
 use rarefy::codes::Codes;
 use rarefy::config;
 use rarefy::data::{Memory, Source, survey};

@@ -6,7 +6,7 @@
 mod batch;
 mod theirs;
 
-use batch::Made;
+use self::batch::Made;
 use rarefy::config::{self, DecoderNorm};
 use rarefy::data::{Memory, survey};
 use rarefy::explain::{Frame, LossPart, Setting, Unit, terms, unit_of};

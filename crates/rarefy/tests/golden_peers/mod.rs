@@ -28,7 +28,7 @@ use rarefy::train::sparse::step::{Report, Step, StepSettings};
 use rarefy::variants::{self, Architecture, Hyper, StepSchedule};
 use safetensors::SafeTensors;
 
-use cases::{CASES, Case};
+use self::cases::{CASES, Case};
 
 const STEPS: usize = 5;
 const ROOM: f64 = 1e-5;

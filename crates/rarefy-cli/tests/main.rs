@@ -1,0 +1,14 @@
+//! Integration tests, merged into one binary: each binary costs a link of the whole library.
+
+mod commands;
+mod common;
+mod convert;
+mod errors;
+mod explain;
+mod frontier;
+mod holdout;
+mod io_spec;
+mod sparse;
+mod synth;
+mod train;
+mod training_options;

@@ -1,0 +1,20 @@
+//! Integration tests, merged into one binary: each binary costs a link of the whole library.
+
+mod common_errors;
+mod explain;
+mod fixtures;
+mod formats;
+mod golden;
+mod golden_peers;
+mod golden_topk;
+mod holdout;
+mod hostile;
+mod io_spec;
+mod kept;
+mod lbfgs;
+mod normalise;
+mod readers;
+mod schedule_free;
+mod sparse;
+mod synth;
+mod upstream;
