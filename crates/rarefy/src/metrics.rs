@@ -1,4 +1,4 @@
-//! How good a model is on some rows: sums first, one division at the end.
+//! Metrics of a model on a data set. Sums over rows are accumulated first and divided once at the end.
 
 use serde::Serialize;
 
@@ -12,14 +12,14 @@ mod dense;
 mod sparse;
 pub mod truth;
 
-/// A latent counts as active above this (the lecture: "activated when its output is close to 1").
+/// Activation above which a sigmoid latent counts as active (the lecture: "activated when its output is close to
+/// 1").
 pub const ACTIVE: f32 = 0.5;
 
-/// Bins of the histograms over [0, 1].
+/// Number of bins of the histograms over [0, 1].
 pub const BINS: usize = 50;
 
-/// The metrics that `eval` reports, for `rarefy list metrics`: name and definition, in the order
-/// of `eval --json`.
+/// Table of all metrics of [`Evaluation`]: name and definition, in the order of the JSON output.
 pub const METRICS: &[(&str, &str)] = &[
     ("rows", "m: rows evaluated"),
     (
@@ -32,53 +32,53 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "explained_variance_by_input",
-        "of a crosscoder (not of kl): the same of each of its inputs",
+        "explained_variance of each input of a crosscoder (not of kl)",
     ),
     (
         "l0",
-        "mean over rows of the number of active latents: above 0.5 for sigmoid latents, above 0 for selected ones",
+        "mean over rows of the number of active latents: above 0.5 for sigmoid latents, other than 0 for sparse ones",
     ),
     (
         "lifetime_sparsity",
-        "mean over latents of (sqrt m - L1 / L2) / (sqrt m - 1), Hoyer's, norms over rows: 0 of one size everywhere, 1 a single row",
+        "mean over latents of the Hoyer sparsity (sqrt m - L1 / L2) / (sqrt m - 1), norms over rows: 0 if all activations are equal, 1 if active on a single row",
     ),
     (
         "population_sparsity",
-        "mean over rows of (sqrt d_sae - L1 / L2) / (sqrt d_sae - 1), Hoyer's, norms over latents: 0 all alike, 1 a single latent",
+        "mean over rows of the Hoyer sparsity (sqrt d_sae - L1 / L2) / (sqrt d_sae - 1), norms over latents: 0 if all activations are equal, 1 for a single active latent",
     ),
     (
         "dead_latents",
-        "latents that never reach rho / 2; of selected ones those that are active on none of these rows",
+        "sigmoid latents that never reach rho / 2, or sparse latents that are active on no row",
     ),
     ("dead_fraction", "dead_latents / d_sae"),
     ("always_on_latents", "latents that are active on every row"),
     (
         "frequent_latents",
-        "selected latents that are active on more than a tenth of the rows",
+        "sparse latents that are active on more than a tenth of the rows",
     ),
     (
         "collapsed_latents",
-        "other latents with variance over rows < 0.001 rho_hat (1 - rho_hat): the same answer to every row",
+        "sigmoid latents, not dead or always on, with variance over rows < 0.001 rho_hat (1 - rho_hat): nearly constant",
     ),
     (
         "loss",
-        "the objective: reconstruction + penalty + weight_decay; of a sparse architecture the reconstruction alone, \
-         as its auxiliary loss is about latents that are dead in training",
+        "objective: reconstruction + penalty + weight_decay; for a sparse architecture the reconstruction alone, \
+         because its auxiliary loss depends on the dead latents of training",
     ),
     (
         "reconstruction",
         "1/m sum over rows of the loss: 1/2 sum over inputs of (x - x_hat)^2, or cross-entropy summed over inputs; \
-         of a sparse architecture the mse",
+         for a sparse architecture the mse",
     ),
     ("penalty", "beta omega"),
     (
         "weight_decay",
-        "lambda / 2 times the sum of squared weights, biases left out",
+        "lambda / 2 times the sum of squared weights, without biases",
     ),
-    ("rho", "the target"),
+    ("rho", "target of the mean activation"),
     (
         "rho_hat_mean",
-        "mean over latents of rho_hat, a latent's mean over all rows",
+        "mean over latents of rho_hat, the mean activation of a latent over all rows",
     ),
     (
         "rho_hat_mean_deviation",
@@ -94,83 +94,83 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Everything that `rarefy eval` reports.
+/// Metrics of a model on a data set.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
-    /// Rows evaluated.
+    /// Number of evaluated rows.
     pub rows: usize,
     /// Mean over rows of the sum over inputs of the squared error, after preprocessing.
     pub mse: f64,
     /// `1 - sum |x - x_hat|^2 / sum |x - mean|^2` over all rows; 0 if the data is constant.
     pub explained_variance: f64,
-    /// The same of each of a crosscoder's inputs.
+    /// Explained variance of each input of a crosscoder; empty for other models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub explained_variance_by_input: Vec<f64>,
-    /// Mean number of active latents in a row: sigmoid latents above 0.5, selected ones above 0.
+    /// Mean number of active latents in a row: sigmoid latents above 0.5, sparse latents other than 0.
     pub l0: f64,
     /// Mean over latents of [`LatentSummary::lifetime_sparsity`].
     pub lifetime_sparsity: f64,
-    /// Mean over rows of the Hoyer sparsity over latents: 0 for a row of equal latents, 1 for a
-    /// row of a single one.
+    /// Mean over rows of the Hoyer sparsity over latents: 0 for a row of equal latents, 1 for a row with a
+    /// single active latent.
     pub population_sparsity: f64,
-    /// Latents that never reach half of their target mean; selected ones that are never active.
+    /// Number of dead latents: sigmoid latents that never reach half of rho, sparse latents that are never
+    /// active.
     pub dead_latents: usize,
-    /// `dead_latents / d_sae`.
+    /// Share of dead latents, `dead_latents / d_sae`.
     pub dead_fraction: f64,
-    /// Latents that are active on every row.
+    /// Number of latents that are active on every row.
     pub always_on_latents: usize,
-    /// Selected latents that are active on more than a tenth of the rows.
+    /// Number of sparse latents that are active on more than a tenth of the rows; `None` for sigmoid latents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequent_latents: Option<usize>,
-    /// Sigmoid latents that hardly depend on the input.
+    /// Number of sigmoid latents that are nearly constant; `None` for sparse latents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collapsed_latents: Option<usize>,
-    /// The objective.
+    /// Value of the objective.
     pub loss: f64,
-    /// Its reconstruction part.
+    /// Reconstruction part of the objective.
     pub reconstruction: f64,
-    /// Its penalty part, with the coefficient, if it has one.
+    /// Penalty part of the objective, with its coefficient; `None` for sparse architectures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub penalty: Option<f64>,
-    /// Its weight decay part, with the coefficient, if it has one.
+    /// Weight decay part of the objective, with its coefficient; `None` for sparse architectures.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub weight_decay: Option<f64>,
-    /// What only the KL architecture has.
+    /// Metrics of the KL penalty; `None` for architectures without rho.
     #[serde(flatten)]
     pub kl: Option<KlEvaluation>,
-    /// One entry a latent (not in `--json`).
+    /// Summary of each latent, `[d_sae]` (not serialised).
     #[serde(skip)]
     pub latents: Vec<LatentSummary>,
-    /// Counts of sigmoid latents' values over [`BINS`] equal bins of [0, 1] (not in `--json`).
+    /// Histogram of the activations of sigmoid latents, over [`BINS`] equal bins of [0, 1] (not serialised).
     #[serde(skip)]
     pub activation_histogram: Vec<u64>,
-    /// Counts of rows over [`BINS`] equal bins of [0, 1] of population sparsity (not in `--json`).
+    /// Histogram of the population sparsity of rows, over [`BINS`] equal bins of [0, 1] (not serialised).
     #[serde(skip)]
     pub population_histogram: Vec<u64>,
 }
 
-/// The KL penalty's own figures.
+/// Metrics of the KL penalty.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KlEvaluation {
-    /// The target.
+    /// Target rho of the mean activation.
     pub rho: f64,
-    /// Mean over latents of the exact mean activation.
+    /// Mean over latents of the exact mean activation `rho_hat_l`.
     pub rho_hat_mean: f64,
-    /// Mean over latents of `|rho_hat_l - rho| / rho`. Latents above and below the target do not
-    /// cancel here, as they do in `rho_hat_mean`.
+    /// Mean over latents of `|rho_hat_l - rho| / rho`. Deviations above and below the target do not cancel.
     pub rho_hat_mean_deviation: f64,
-    /// Largest `|rho_hat_l - rho| / rho` over latents.
+    /// Maximum over latents of `|rho_hat_l - rho| / rho`.
     pub rho_hat_max_deviation: f64,
-    /// `sum_l KL(rho || rho_hat_l)`, without beta.
+    /// KL penalty without its coefficient beta, `sum_l KL(rho || rho_hat_l)`, in nats.
     pub omega: f64,
 }
 
-/// One latent over all rows.
+/// Statistics of one latent over all rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LatentSummary {
     /// Mean activation.
     pub rho_hat: f64,
-    /// Fraction of rows on which it is active.
+    /// Fraction of rows on which the latent is active.
     pub firing_rate: f64,
     /// Variance of the activation over rows.
     pub variance: f64,
@@ -178,28 +178,30 @@ pub struct LatentSummary {
     pub min: f64,
     /// Largest activation.
     pub max: f64,
-    /// Hoyer sparsity of the activation over rows: 0 for a constant, 1 for a single row.
+    /// Hoyer sparsity of the activation over rows: 0 for a constant, 1 for activity on a single row.
     pub lifetime_sparsity: f64,
-    /// What kind of latent that makes it.
+    /// Status of the latent: alive, dead, always on or collapsed.
     pub status: LatentStatus,
 }
 
-/// Whether a latent says anything.
+/// Status of a latent over a data set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LatentStatus {
-    /// It varies with the input.
+    /// The activation varies with the input.
     Alive,
-    /// It never reaches half of its target mean; a selected one is active on no row.
+    /// A sigmoid latent never reaches half of rho; a sparse latent is active on no row.
     Dead,
-    /// It is active on every row.
+    /// The latent is active on every row.
     AlwaysOn,
-    /// It hardly depends on the input: variance below a thousandth of `rho_hat (1 - rho_hat)`.
-    /// A latent that answers rho to everything costs no penalty and says nothing.
+    /// The activation is nearly constant: its variance is below a thousandth of `rho_hat (1 - rho_hat)`. A latent
+    /// that always equals rho costs no penalty and carries no information.
     Collapsed,
 }
 
-/// Hoyer sparsity of n non-negative values from their two norms: `(sqrt n - L1 / L2) / (sqrt n - 1)`.
+/// Hoyer sparsity of n non-negative values, from their L1 and L2 norms: `(sqrt n - L1 / L2) / (sqrt n - 1)`.
+///
+/// The result is 0 for equal values and 1 for a single value other than 0. For n < 2 or L2 = 0 the result is 0.
 ///
 /// # Source
 /// Hoyer, *Non-negative matrix factorization with sparseness constraints*, JMLR 2004.
@@ -219,11 +221,10 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
     }
 }
 
-/// Evaluates a model on raw rows (its own preprocessing is applied): inputs side by side, then what a
-/// transcoder is to predict.
+/// Evaluates a model on raw rows `[inputs | target]`; the preprocessing of the model is applied here.
 ///
 /// # Errors
-/// [`Error::Shape`] if the rows have another width; what the source returns.
+/// [`Error::Shape`] if the rows have another number of columns than the model's; errors of [`Source::read`].
 pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     check_width(model, data)?;
     let pipeline = model.rows();
@@ -234,13 +235,13 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     }
 }
 
-/// The share of some columns' variance that a mean squared error leaves explained; 0 if there is none to
-/// explain.
+/// Explained variance `1 - mse / sum variance` of some columns; 0 if their variance is 0.
 fn explained_variance(variance: &[f64], mse: f64) -> f64 {
     let total = variance.iter().sum::<f64>();
     if total > 0.0 { 1.0 - mse / total } else { 0.0 }
 }
 
+/// Number of latents with a status.
 fn count(latents: &[LatentSummary], status: LatentStatus) -> usize {
     latents.iter().filter(|l| l.status == status).count()
 }
@@ -250,6 +251,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
     values.sum::<f64>() / count
 }
 
+/// Checks that the data has the columns of the model's raw rows.
 fn check_width(model: &Model, data: &dyn Source) -> Result<()> {
     let width = model.rows().d_in();
     if data.d_in() == width {
@@ -262,15 +264,20 @@ fn check_width(model: &Model, data: &dyn Source) -> Result<()> {
     })
 }
 
+/// Histogram bin of a value in [0, 1].
 fn bin(value: f64) -> usize {
     ((value * BINS as f64) as usize).min(BINS - 1)
 }
 
-/// The rows on which each latent is most active: `[d_sae][up to count]` of (row, activation),
-/// strongest first, ties by lower row. A selected latent has no rows but those on which it is active.
+/// Finds the rows on which each latent is most active.
 ///
+/// Returns up to `count` pairs (row, activation) for each latent, with the largest absolute activation first; ties
+/// go to lower rows. A sparse latent has only rows on which it is active.
+///
+/// # Shapes
+/// The result: `[d_sae][at most count]`.
 /// # Errors
-/// As [`evaluate`].
+/// Same as [`evaluate`].
 pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
     check_width(model, data)?;
     let pipeline = model.rows();
@@ -284,7 +291,7 @@ pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Ve
     Ok(all)
 }
 
-/// Puts a row among the strongest of a latent, and drops weak ones now and then.
+/// Adds a row to the candidates of a latent, and removes weak candidates if there are many.
 fn offer(best: &mut Vec<(usize, f32)>, row: (usize, f32), count: usize) {
     best.push(row);
     if best.len() > 4 * count {
@@ -292,8 +299,9 @@ fn offer(best: &mut Vec<(usize, f32)>, row: (usize, f32), count: usize) {
     }
 }
 
+/// Keeps the `count` strongest rows, strongest first.
 fn keep_strongest(rows: &mut Vec<(usize, f32)>, count: usize) {
-    // Of architectures with both signs, what is strong has either.
+    // Some architectures have negative activations, which count by absolute value.
     rows.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
     rows.truncate(count);
 }

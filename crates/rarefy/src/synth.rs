@@ -1,17 +1,16 @@
-//! Data whose answer is known: rows made of a sparse dictionary, to hold trained models against.
+//! Synthetic data with a known sparse dictionary, for testing what trained models recover.
 //!
 //! ```text
 //! x_i = b + sum_f c_if d_f + noise e_i          |d_f| = 1, |b| = centre, e_i normal
 //! c_if = a magnitude of mean 1 if feature f fires in row i, else 0
 //! ```
 //!
-//! A *feature* is a direction of the truth; what a model has learned is a *latent*. Each feature
-//! fires with a probability of its own ([`Truth::probabilities`]), and which fire together is known:
-//! clusters ([`Spec::correlation`]) and trees ([`Hierarchy`]).
+//! A *feature* is a direction of the known dictionary; a *latent* is learned by a model. Each feature fires with
+//! its own probability ([`Truth::probabilities`]). Features fire together in clusters ([`Spec::correlation`]) and
+//! trees ([`Hierarchy`]).
 //!
-//! Row i depends on the seed and i alone: not on the number of threads, not on which rows were drawn
-//! before, not on how many there will be. So the rows behind those that a model was trained on are
-//! fresh rows of the same truth, and no file of them is needed.
+//! Row i depends on the seed and i only: not on the number of threads, on earlier draws or on the number of rows.
+//! So the rows after the training rows are fresh test rows of the same dictionary, and need no file.
 
 mod draw;
 mod file;
@@ -26,42 +25,42 @@ use structure::Structure;
 pub use draw::{BLOCK, Sample};
 pub use file::is_truth;
 
-/// Values of all directions together, at most: 16 GiB of f32.
+/// Maximum number of values of all directions: 16 GiB of `f32`.
 const MOST_VALUES: usize = 1 << 32;
 
-/// What a truth is made of.
+/// Specification of synthetic data: dictionary, firing and noise.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Spec {
-    /// Values in a row.
+    /// Number of values in a row.
     pub d_in: usize,
-    /// Directions of the dictionary.
+    /// Number of features (directions of the dictionary).
     pub features: usize,
     /// Mean number of features that fire in a row.
     pub l0: f64,
-    /// Exponent s of a power law: of the features that are nobody's child the r-th, from 1, fires in
-    /// proportion to `r^-s`, at most in every second row. 0 for all alike.
+    /// Exponent s of a power law of firing rates, from 0 to 4. Of the features without a parent, the r-th (from 1)
+    /// fires in proportion to `r^-s`, in every second row at most. With 0 all rates are equal.
     pub zipf: f64,
-    /// How much the features of a cluster fire together, from 0 to 1:
+    /// Correlation of firing within a cluster, from 0 to 1:
     ///
     /// ```text
     /// cov(f fires, g fires) = correlation (min(p_f, p_g) - p_f p_g)
     /// ```
     ///
-    /// which is that share of the most that their probabilities allow. Between features of equal
-    /// probability it is their coefficient of correlation. How often each fires does not change.
+    /// The value is the share of the largest possible covariance. For features of equal probability it is the
+    /// correlation coefficient. The firing rate of each feature does not change.
     pub correlation: f64,
-    /// Features of a cluster: neighbours among those that are nobody's child.
+    /// Number of features in a cluster. Clusters consist of neighbours among the features without a parent.
     pub cluster: usize,
-    /// Features that fire only where another does.
+    /// Trees of features in which a child fires only if its parent fires; `None` for independent features.
     pub hierarchy: Option<Hierarchy>,
-    /// How the directions lie.
+    /// Arrangement of the directions.
     pub directions: Directions,
-    /// How strongly a feature fires.
+    /// Distribution of the magnitude of a firing feature.
     pub magnitudes: Magnitudes,
     /// Standard deviation of the noise on each value.
     pub noise: f64,
-    /// Length of the constant `b` that every row has, in a random direction.
+    /// Length of the constant offset `b` of all rows, whose direction is random.
     pub centre: f64,
     /// Seed of the directions and the rows.
     pub seed: u64,
@@ -69,47 +68,50 @@ pub struct Spec {
 
 /// Trees of features: a child fires only in rows in which its parent does.
 ///
-/// The first features are trees one after the other, each from the top level by level, so that the
-/// children of a feature are neighbours. What is left over, less than a tree, is single features.
+/// The first features form complete trees, one after the other. Within a tree, features are numbered level by level
+/// from the top, so that the children of a feature are neighbours. The remaining features, fewer than a tree, are
+/// single.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Hierarchy {
-    /// Levels below the top.
+    /// Number of levels below the top.
     pub depth: usize,
-    /// Children of each feature that is not on the lowest level.
+    /// Number of children of each feature above the lowest level.
     pub branch: usize,
-    /// Mean number of children that fire where their parent does: each with `children / branch`.
+    /// Mean number of children that fire when their parent fires. Each child fires with probability
+    /// `children / branch`.
     pub children: f64,
-    /// Whether at most one child of a feature fires at a time.
+    /// True if at most one child of a feature fires in a row.
     pub exclusive: bool,
 }
 
-/// How the directions of a dictionary lie to each other.
+/// Arrangement of the directions of a dictionary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Directions {
-    /// Each by itself, evenly over the sphere.
+    /// Independent directions, uniform on the unit sphere.
     Random,
-    /// At right angles; no more of them than values in a row.
+    /// Pairwise orthogonal directions; requires `features <= d_in`.
     Orthogonal,
 }
 
-/// How strongly a feature fires where it fires; always 1 on average.
+/// Distribution of the magnitude of a firing feature; the mean is 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Magnitudes {
-    /// Always 1.
+    /// Constant magnitude 1.
     Constant,
-    /// Evenly between 1/2 and 3/2.
+    /// Uniform distribution on [1/2, 3/2].
     Uniform,
-    /// The size of a normal number, `sqrt(pi / 2) |e|`: often weak, seldom strong.
+    /// Half-normal distribution: `sqrt(pi / 2) |e|` with a standard normal e.
     HalfNormal,
-    /// `-ln(1 - u)`: weaker more often, strong more often.
+    /// Exponential distribution: `-ln(1 - u)` with a uniform u.
     Exponential,
 }
 
 impl Default for Spec {
-    /// 256 features in 64 dimensions, 8 of them in a row, all alike and independent, no noise.
+    /// Specification of 256 independent features in 64 dimensions with equal rates, of which 8 fire in a row on
+    /// average, without noise.
     fn default() -> Self {
         Self {
             d_in: 64,
@@ -129,7 +131,7 @@ impl Default for Spec {
 }
 
 impl Spec {
-    /// Refuses numbers that are no dictionary.
+    /// Checks the ranges of all fields.
     fn check(&self) -> Result<()> {
         count("d_in", self.d_in, 1)?;
         count("features", self.features, 1)?;
@@ -141,12 +143,12 @@ impl Spec {
         }
         if self.directions == Directions::Orthogonal && self.features > self.d_in {
             return Err(Error::Conflict(format!(
-                "{} features cannot be orthogonal in {} dimensions; take random directions",
+                "`features` = {} cannot be orthogonal in `d_in` = {} dimensions; use random `directions`",
                 self.features, self.d_in
             )));
         }
-        // With 4, the second feature fires in a 16th as many rows as the first: that is enough, and
-        // far from where the last of a million would have no probability at all.
+        // With 4, the second feature fires 16 times less often than the first. The last of a million features still
+        // has a probability above 0.
         within("zipf", self.zipf, 4.0)?;
         within("correlation", self.correlation, 1.0)?;
         within("noise", self.noise, f64::MAX)?;
@@ -156,22 +158,24 @@ impl Spec {
 }
 
 impl Hierarchy {
+    /// Checks the ranges of all fields.
     fn check(&self) -> Result<()> {
-        count("depth", self.depth, 1)?;
-        count("branch", self.branch, 1)?;
+        count("hierarchy.depth", self.depth, 1)?;
+        count("hierarchy.branch", self.branch, 1)?;
         let (most, of) = if self.exclusive {
-            (1, "that fires at a time")
+            (1, "child that fires at a time")
         } else {
-            (self.branch, "that there are")
+            (self.branch, "children of a feature")
         };
         if self.children > 0.0 && self.children <= most as f64 {
             return Ok(());
         }
         let expected = format!("above 0 and at most the {most} {of}");
-        Err(Error::hyper("children", &expected, self.children))
+        Err(Error::hyper("hierarchy.children", &expected, self.children))
     }
 }
 
+/// Checks that a count is at least `least`.
 fn count(name: &str, got: usize, least: usize) -> Result<()> {
     if got >= least {
         return Ok(());
@@ -179,7 +183,7 @@ fn count(name: &str, got: usize, least: usize) -> Result<()> {
     Err(Error::hyper(name, &format!("at least {least}"), got))
 }
 
-/// A number from 0 to `most`, which may be all that there are.
+/// Checks that a number is in [0, most]; `f64::MAX` for no upper limit.
 fn within(name: &str, got: f64, most: f64) -> Result<()> {
     if (0.0..=most).contains(&got) {
         return Ok(());
@@ -192,7 +196,7 @@ fn within(name: &str, got: f64, most: f64) -> Result<()> {
     Err(Error::hyper(name, &expected, got))
 }
 
-/// A dictionary, and how rows come of it.
+/// Known dictionary (ground truth) of synthetic data, from which rows are drawn.
 ///
 /// # Example
 /// ```
@@ -223,10 +227,11 @@ pub struct Truth {
 }
 
 impl Truth {
-    /// The truth of a specification.
+    /// Creates the dictionary of a specification.
     ///
     /// # Errors
-    /// [`Error::Hyper`] or [`Error::Conflict`] for numbers that are no dictionary.
+    /// [`Error::Hyper`] for a field outside its range; [`Error::Conflict`] for more orthogonal directions than
+    /// dimensions.
     pub fn new(spec: &Spec) -> Result<Self> {
         let structure = Structure::new(spec)?;
         let mut rng = random::dictionary(spec.seed);
@@ -240,56 +245,56 @@ impl Truth {
         })
     }
 
-    /// What it is made of.
+    /// Specification of the data.
     pub fn spec(&self) -> &Spec {
         &self.spec
     }
 
-    /// One unit vector a feature, `[features, d_in]`.
+    /// Unit vector of each feature, `[features, d_in]`.
     pub fn directions(&self) -> &[f32] {
         &self.directions
     }
 
-    /// What every row has, `[d_in]`.
+    /// Constant offset `b` of all rows, `[d_in]`.
     pub fn bias(&self) -> &[f32] {
         &self.bias
     }
 
-    /// The share of rows in which each feature fires, `[features]`; their sum is the specification's
-    /// `l0`.
+    /// Firing probability of each feature, `[features]`; the sum is [`Spec::l0`].
     pub fn probabilities(&self) -> &[f64] {
         &self.structure.probabilities
     }
 
-    /// The feature without which each does not fire, if there is one; always an earlier one.
+    /// Parent of each feature, `[features]`: a feature with a lower number; `None` for features without a parent.
     pub fn parents(&self) -> &[Option<usize>] {
         &self.structure.parents
     }
 
-    /// The number of the cluster of each feature, if it is in one.
+    /// Number of the cluster of each feature, `[features]`; `None` for features outside clusters.
     pub fn clusters(&self) -> &[Option<usize>] {
         &self.structure.clusters
     }
 
-    /// The features that fire with feature f more often than by chance, for which a model may take
-    /// their sum: the others of its cluster, and its children.
+    /// Partners of feature f: the other features of its cluster and its children.
+    ///
+    /// Partners fire together with f more often than by chance, so a model may learn their sum.
     pub fn partners(&self, f: usize) -> impl Iterator<Item = usize> {
         let same = self.structure.cluster_of(f).iter().copied();
         same.filter(move |g| *g != f)
             .chain(self.structure.children(f))
     }
 
-    /// A feature's direction.
+    /// Direction of a feature, `[d_in]`.
     fn direction(&self, f: usize) -> &[f32] {
         &self.directions[f * self.spec.d_in..][..self.spec.d_in]
     }
 }
 
-/// A dictionary that every architecture should find, for tests: 32 features in 24 dimensions, of
-/// which 2 fire in a row, independently and about equally strongly, without noise.
+/// Easy dictionary for tests, which every architecture should recover: 32 features in 24 dimensions.
 ///
-/// Half again as many latents help: with 32 of them one or two of `TopK`'s come to lie between two
-/// features, as they do with 3 features in a row.
+/// On average 2 features fire in a row, independently, with similar magnitudes and without noise. Models with 48
+/// latents recover all features. With 32 latents, or with 3 features in a row, one or two latents of a `TopK`
+/// model end between two features.
 ///
 /// # Example
 /// ```
@@ -306,7 +311,7 @@ pub fn easy(seed: u64) -> Truth {
         seed,
         ..Spec::default()
     };
-    Truth::new(&spec).expect("these numbers are a dictionary")
+    Truth::new(&spec).expect("the specification is valid")
 }
 
 #[cfg(test)]

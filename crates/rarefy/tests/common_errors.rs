@@ -1,7 +1,6 @@
-//! Guards against errors seen in public code, by the numbers of `docs/common-errors.md`.
+//! Tests for errors seen in public code, numbered as in `docs/common-errors.md`.
 //!
-//! Those that are guarded beside the code (the twin's golden values, the plan's refusals) are not
-//! repeated here.
+//! Errors that unit tests cover (golden values of the twin, refusals of the plan) are not repeated here.
 
 use std::sync::Arc;
 
@@ -19,7 +18,7 @@ use rarefy::variants::{self, Architecture, Batch, Hyper, Parts, Variant};
 
 const FORMS: [Form; 3] = [Form::Cached, Form::Recomputed, Form::Deferred];
 
-/// The architecture with a linear decoder, so that `w_dec = 0` makes the loss a constant.
+/// KL architecture with a linear decoder, for which `w_dec = 0` makes the reconstruction loss constant.
 fn kl(options: &[(&str, &str)]) -> Arc<dyn Variant> {
     let given = [("decoder", "linear"), ("rho", "0.05"), ("beta", "3")]
         .iter()
@@ -35,7 +34,7 @@ fn kl(options: &[(&str, &str)]) -> Arc<dyn Variant> {
     }
 }
 
-/// 50 rows of 8 and 5 latents from sines: the golden case of the twin's tests.
+/// Golden case of the twin's tests: 50 rows of 8 inputs and 5 latents, made of sines.
 fn golden() -> (Memory, Params) {
     let f = |i: usize| i as f64;
     let x = (0..50 * 8).map(|t| 0.5 + 0.4 * (0.7 * f(t / 8 + 1) * f(t % 8 + 1)).sin());
@@ -71,7 +70,7 @@ fn wide(values: &[f32]) -> impl Iterator<Item = f64> {
     values.iter().map(|&v| f64::from(v))
 }
 
-/// The gradient of the penalty alone by the encoder's weights: with beta minus without.
+/// Gradient of the penalty by the encoder weights: gradient with beta minus gradient without.
 fn penalty_gradient(params: &Params, rows: &Memory, form: Form) -> Vec<f64> {
     let gradient = |beta| evaluate(kl(&[("beta", beta)]).as_ref(), params, rows, form).1;
     let (with, without) = (gradient("1"), gradient("0"));
@@ -80,8 +79,8 @@ fn penalty_gradient(params: &Params, rows: &Memory, form: Form) -> Vec<f64> {
 }
 
 #[test]
-fn e1_a_latent_that_fires_on_a_share_rho_of_the_rows_costs_nothing() {
-    // KL of each activation, averaged, would charge every 0 and every 1: about 0.05 * 15 nats here.
+fn e1_latent_with_mean_activation_rho_has_no_penalty() {
+    // The mean of the KL of each activation would charge every 0 and every 1: about 0.05 * 15 nats here.
     let rows = Memory::new(
         "one in twenty",
         1,
@@ -98,7 +97,7 @@ fn e1_a_latent_that_fires_on_a_share_rho_of_the_rows_costs_nothing() {
 }
 
 #[test]
-fn e3_rho_hat_is_the_mean_of_what_encode_gives() {
+fn e3_rho_hat_equals_mean_of_encoded_latents() {
     let (rows, params) = golden();
     let variant = kl(&[]);
     let mut latents = Vec::new();
@@ -124,7 +123,7 @@ fn e3_rho_hat_is_the_mean_of_what_encode_gives() {
 }
 
 #[test]
-fn e4_e5_the_penalty_is_zero_on_target_and_above_zero_elsewhere() {
+fn e4_e5_penalty_is_zero_on_target_and_positive_elsewhere() {
     for rho in [0.005, 0.05, 0.2, 0.9] {
         for step in 1..1000 {
             let on = f64::from(step) / 1000.0;
@@ -137,14 +136,14 @@ fn e4_e5_the_penalty_is_zero_on_target_and_above_zero_elsewhere() {
                 );
             } else {
                 assert!(omega > 1e-8, "KL({rho}||{on}) = {omega}");
-                assert_eq!(slope[0] > 0.0, on > rho, "the slope leads to the target");
+                assert_eq!(slope[0] > 0.0, on > rho, "descent must lead to the target");
             }
         }
     }
 }
 
 #[test]
-fn e6_the_penalty_gives_the_golden_table() {
+fn e6_penalty_matches_golden_table() {
     for (rho, on, want) in [
         (0.2, 0.5, 0.192_745),
         (0.2, 0.1, 0.044_403),
@@ -159,8 +158,8 @@ fn e6_the_penalty_gives_the_golden_table() {
 }
 
 #[test]
-fn e7_the_gradient_goes_through_rho_hat() {
-    // Loss off, no weight decay, large beta: nothing else can give these differences.
+fn e7_penalty_gradient_matches_differences_through_rho_hat() {
+    // The loss is constant, there is no weight decay, and beta is large, so only the penalty has a gradient.
     let (rows, mut params) = golden();
     params.get_mut("w_dec").fill(0.0);
     let variant = kl(&[("beta", "100")]);
@@ -184,7 +183,7 @@ fn e7_the_gradient_goes_through_rho_hat() {
 }
 
 #[test]
-fn e8_every_epoch_tells_the_exact_rho_hat() {
+fn e8_every_epoch_reports_exact_rho_hat() {
     let run = |estimate: &str| {
         let text = format!(
             "[model]\nlatents = 4\n[model.options]\nrho_estimate = '{estimate}'\n[train]\nbatch = 32\nepochs = 3"
@@ -199,8 +198,8 @@ fn e8_every_epoch_tells_the_exact_rho_hat() {
 }
 
 #[test]
-fn e10_a_silent_latent_comes_back_and_one_that_is_always_on_too() {
-    // No f32 sum tells +-120 from 0 or 1; +-40 is 1 or 0 in f32 after one subtraction.
+fn e10_silent_and_saturated_latents_recover() {
+    // The sigmoid of +-120 is exactly 0 or 1 in f32 sums; that of +-40 is 0 or 1 after one subtraction.
     for bias in [-120.0, -40.0, 40.0, 120.0] {
         let text =
             "[model]\nlatents = 3\n[model.options]\nrho = 0.1\nbeta = 3\n[train]\nsteps = 60";
@@ -217,7 +216,7 @@ fn e10_a_silent_latent_comes_back_and_one_that_is_always_on_too() {
 }
 
 #[test]
-fn e12_e13_latents_are_probabilities_whatever_the_weights() {
+fn e12_e13_latents_stay_in_0_to_1_with_large_weights() {
     let (rows, mut params) = golden();
     params.values_mut().iter_mut().for_each(|w| *w *= 500.0);
     params.get_mut("b_enc").fill(0.0);
@@ -226,20 +225,20 @@ fn e12_e13_latents_are_probabilities_whatever_the_weights() {
     variant.encode(&params, rows.as_slice().unwrap(), &mut latents);
     assert!(latents.iter().all(|h| (0.0..=1.0).contains(h)));
     let reached = |end: f32| latents.iter().any(|h| (h - end).abs() < 1e-6);
-    assert!(reached(0.0) && reached(1.0), "the weights are too tame");
+    assert!(reached(0.0) && reached(1.0), "the weights are too small");
     let sums = Pass::new(variant.as_ref(), 8, 5)
         .statistics(&params, &rows)
         .unwrap()
         .statistics;
     for l in 0..5 {
-        // Mean and rest add up to one, so the logarithms' arguments are never negative.
+        // The means of h and 1 - h add up to one, so the arguments of the logarithms are never negative.
         assert!((sums[l] + sums[l + 5] - 50.0).abs() < 1e-4, "{sums:?}");
         assert!(sums[l] >= 0.0 && sums[l + 5] >= 0.0);
     }
 }
 
 #[test]
-fn e15_the_first_moving_estimate_is_the_batch() {
+fn e15_first_moving_estimate_equals_batch_mean() {
     let step = |steps: usize, options: &str| {
         let text = format!(
             "[model]\nlatents = 4\n[model.options]\nbeta = 5.0\nbias_start = 'zero'\n{options}\n\
@@ -257,7 +256,7 @@ fn e15_the_first_moving_estimate_is_the_batch() {
         let off = apart(&step(1, batch), &step(1, &format!("{moving} {decay}")));
         assert!(off < 1e-6, "decay {decay}: {off}");
     }
-    // The same of the average itself: kl forgives a common factor of on and off, others may not.
+    // The average itself is compared too, because the KL gradient does not depend on a common factor of on and off.
     let seen = Batch {
         rows: 10,
         statistics: vec![4.0, 6.0],
@@ -269,8 +268,8 @@ fn e15_the_first_moving_estimate_is_the_batch() {
 }
 
 #[test]
-fn e16_the_gradient_does_not_depend_on_the_decay() {
-    // A running mean that has only ever seen this batch: any decay must give the exact gradient.
+fn e16_gradient_does_not_depend_on_rho_decay() {
+    // For a running mean of equal batches, every decay must give the exact gradient.
     let (rows, params) = golden();
     let exact = evaluate(kl(&[]).as_ref(), &params, &rows, Form::Cached).1;
     for (decay, text) in [(0.1, "0.1"), (0.9, "0.9"), (0.999, "0.999")] {
@@ -289,7 +288,7 @@ fn e16_the_gradient_does_not_depend_on_the_decay() {
 }
 
 #[test]
-fn e17_the_penaltys_weight_does_not_depend_on_the_number_of_rows() {
+fn e17_penalty_gradient_does_not_depend_on_number_of_rows() {
     let (rows, params) = golden();
     let thrice = Memory::new("thrice", 8, rows.as_slice().unwrap().repeat(3));
     for form in FORMS {
@@ -304,19 +303,19 @@ fn e17_the_penaltys_weight_does_not_depend_on_the_number_of_rows() {
 }
 
 #[test]
-fn e18_the_number_of_rows_is_told() {
+fn e18_evaluation_and_outcome_report_number_of_rows() {
     let text = "[model]\nlatents = 3\n[train]\nsteps = 4";
     let trained = train_digits(text, 123, |_| ());
     assert_eq!(trained.evaluation.rows, 123);
     let seen = trained.outcome.rows_seen;
     assert!(
         seen >= 4 * 123 && seen.is_multiple_of(123),
-        "each evaluation sees all: {seen}"
+        "each evaluation must read all 123 rows, got {seen} rows in total"
     );
 }
 
 #[test]
-fn e19_the_penalty_leaves_the_decoder_alone() {
+fn e19_penalty_does_not_change_decoder_gradient() {
     let (rows, params) = golden();
     for form in FORMS {
         let of = |beta| evaluate(kl(&[("beta", beta)]).as_ref(), &params, &rows, form).1;
@@ -328,7 +327,7 @@ fn e19_the_penalty_leaves_the_decoder_alone() {
 }
 
 #[test]
-fn e20_weight_decay_leaves_biases_alone() {
+fn e20_weight_decay_does_not_change_bias_gradient() {
     let (rows, params) = golden();
     let of = |decay| {
         evaluate(
@@ -353,14 +352,14 @@ fn e20_weight_decay_leaves_biases_alone() {
             squares += w * w;
         }
     }
-    // lambda/2, not lambda, and no bias in it.
+    // The factor is lambda/2, not lambda, and biases are left out.
     assert!((after.weight_decay - 0.25 * squares).abs() < 1e-6);
     assert_eq!(before.weight_decay, 0.0);
 }
 
 #[test]
-fn e21_the_loss_is_half_the_squares_summed_over_inputs_and_averaged_over_rows() {
-    // Every input is off by 1, so d_in inputs cost d_in / 2 whatever the number of rows.
+fn e21_loss_is_half_squared_error_summed_over_inputs_averaged_over_rows() {
+    // Every input has an error of 1, so the loss is d_in / 2 for every number of rows.
     for (n, d_in) in [(1, 1), (7, 3), (70, 12)] {
         let variant = kl(&[]);
         let mut params = Params::zeros(&variant.layout(d_in, 2));
@@ -391,7 +390,7 @@ fn e21_the_loss_is_half_the_squares_summed_over_inputs_and_averaged_over_rows() 
 }
 
 #[test]
-fn e22_a_sigmoid_decoder_warns_about_data_that_it_cannot_reach() {
+fn e22_sigmoid_decoder_with_data_outside_0_to_1_warns() {
     let warnings = |high: f32| {
         let rows = Memory::new("rows", 1, vec![0.0, high]);
         let config = merge("[model.options]\ndecoder = 'sigmoid'");
@@ -408,8 +407,8 @@ fn e22_a_sigmoid_decoder_warns_about_data_that_it_cannot_reach() {
 }
 
 #[test]
-fn e23_the_gradient_is_the_derivations_and_not_the_last_lines() {
-    // The norm of dOmega/dW; the last line, one example and no mean, would give 0.531376.
+fn e23_gradient_norm_matches_the_derivation_of_the_lecture() {
+    // Norm of dOmega/dW. The last line of the lecture (one example, no mean) would give 0.531376.
     let (rows, params) = golden();
     for form in FORMS {
         let gradient = penalty_gradient(&params, &rows, form);
@@ -455,7 +454,7 @@ fn train_digits(text: &str, rows: usize, change: impl Fn(&mut Params)) -> Traine
     }
 }
 
-/// Keeps what training says.
+/// Observer that stores the messages of training.
 struct Notes(Vec<String>);
 
 impl Observer for Notes {

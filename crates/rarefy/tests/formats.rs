@@ -1,4 +1,4 @@
-//! Laws of the formats of codes and models: round trips, and files that the peers' own packages wrote.
+//! File formats of codes and models: round trips, and files written by other packages.
 
 use crate::fixtures::{expected, folder};
 use rarefy::codes::Codes;
@@ -19,7 +19,7 @@ fn sample(row_means: bool) -> Codes {
 }
 
 #[test]
-fn every_format_reads_back_what_it_wrote() {
+fn every_format_of_codes_round_trips() {
     let folder = tempfile::tempdir().unwrap();
     for format in FORMATS {
         let path = folder.path().join(format!("codes.{}", format.extension));
@@ -39,7 +39,7 @@ fn every_format_reads_back_what_it_wrote() {
 }
 
 #[test]
-fn codes_of_other_packages_read_as_they_say() {
+fn codes_written_by_other_packages_have_expected_values() {
     let all = expected().codes;
     assert_eq!(all.len(), 6);
     for fixture in all {
@@ -55,7 +55,7 @@ fn codes_of_other_packages_read_as_they_say() {
 }
 
 #[test]
-fn a_matrix_in_columns_is_refused() {
+fn csc_matrix_is_refused() {
     let error = codes::read(&folder().join("codes/csc.npz")).unwrap_err();
     assert!(
         error
@@ -65,9 +65,9 @@ fn a_matrix_in_columns_is_refused() {
     );
 }
 
-/// SAEs of every architecture as SAELens saves them, for use and while it trains; `golden/saved.py` made them.
+/// Models of every architecture in both forms of SAELens, inference and training; made by `golden/saved.py`.
 #[test]
-fn models_that_saelens_saved_give_what_they_give_there() {
+fn models_saved_by_saelens_give_equal_latents_and_reconstructions() {
     let golden = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/saved");
     for (abroad, in_training) in [
         ("standard", "relu"),
@@ -106,7 +106,7 @@ fn models_that_saelens_saved_give_what_they_give_there() {
                 &values("x_hat"),
                 &format!("{name}, x_hat"),
             );
-            // And there and back.
+            // Saving and loading keeps the parameters.
             let again = tempfile::tempdir().unwrap();
             model.save(again.path()).unwrap();
             let again = saelens::load(again.path()).unwrap();

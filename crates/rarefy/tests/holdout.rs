@@ -1,4 +1,4 @@
-//! Rows that are held out: training never sees them, and the threshold is theirs.
+//! Held-out rows: training never reads them, and the threshold is calibrated on them.
 
 use std::sync::Mutex;
 
@@ -16,7 +16,7 @@ const ROWS: usize = 300;
 const WIDTH: usize = 4;
 const HELD: usize = 70;
 
-/// Rows that remember which of them were read.
+/// Source that records which rows were read.
 struct Recording {
     rows: Memory,
     read: Mutex<Vec<usize>>,
@@ -29,7 +29,7 @@ impl Recording {
         Self { rows, read }
     }
 
-    /// Every row that was read since the last call, in order, once.
+    /// Sorted numbers of all rows read since the last call, without duplicates.
     fn take(&self) -> Vec<usize> {
         let mut read = std::mem::take(&mut *self.read.lock().unwrap());
         read.sort_unstable();
@@ -67,7 +67,7 @@ fn plan(settings: &str, rows: &dyn Source) -> Plan {
     Plan::new(&config, &survey(rows).unwrap()).unwrap()
 }
 
-/// A whole run, from fitting to the threshold.
+/// Runs training from fitting the preprocessing to the calibrated threshold.
 fn run(settings: &str, training: &dyn Source, held_out: &dyn Source) -> (Plan, Pipeline, Params) {
     let pipeline = Pipeline::fit(&["standardise".into()], training).unwrap();
     let (rows, others) = (
@@ -81,7 +81,7 @@ fn run(settings: &str, training: &dyn Source, held_out: &dyn Source) -> (Plan, P
     (plan, pipeline, params)
 }
 
-/// The held-out rows, by the formula of the documentation.
+/// Numbers of the held-out rows, by the documented formula.
 fn held() -> Vec<usize> {
     (0..HELD).map(|i| i * ROWS / HELD).collect()
 }
@@ -94,7 +94,7 @@ fn copy(part: &HoldoutPart) -> Memory {
 
 const BATCH_TOPK: &str = "[model]\narch = 'batch-topk'\nlatents = 24\n[model.options]\nk = 2.3\n[train]\nbatch = 64\nsteps = 20";
 
-/// An optimiser of each kind, with shuffled rows and without, and full batches.
+/// Settings with each kind of optimiser, with and without shuffling, and with full batches.
 const RUNS: [&str; 5] = [
     BATCH_TOPK,
     "[model]\narch = 'topk'\nlatents = 24\n[model.options]\nk = 2\n[train]\nbatch = 64\nsteps = 20\nshuffle = false",
@@ -104,7 +104,7 @@ const RUNS: [&str; 5] = [
 ];
 
 #[test]
-fn training_reads_every_training_row_and_no_held_out_one() {
+fn training_reads_all_training_rows_and_no_held_out_row() {
     let data = Recording::new(noise());
     let (training, held_out) = hold_out(&data, HELD).unwrap();
     let elsewhere = copy(&held_out.unwrap());
@@ -114,16 +114,16 @@ fn training_reads_every_training_row_and_no_held_out_one() {
         let (plan, _, params) = run(settings, &training, &elsewhere);
         assert_eq!(data.take(), others, "{settings}");
         assert_eq!(plan.rows, ROWS - HELD);
-        // It is the run on those rows alone.
+        // Training on a copy of the training rows gives equal parameters.
         let alone = run(settings, &copy(&training), &elsewhere).2;
         assert!(params == alone, "{settings}");
         data.take();
     }
 }
 
-/// What the held-out rows are decides the threshold and nothing else.
+/// Changed held-out rows change the threshold and no other parameter.
 #[test]
-fn the_threshold_is_the_held_out_rows() {
+fn threshold_is_calibrated_on_held_out_rows() {
     let mut values = noise();
     let with = |values: &[f32]| {
         let data = Memory::new("rows", WIDTH, values.to_vec());
@@ -154,9 +154,9 @@ fn the_threshold_is_the_held_out_rows() {
     }
 }
 
-/// Other held-out rows leave other training rows, and a run is not resumed on those.
+/// A different holdout changes the training rows, so the run cannot be resumed.
 #[test]
-fn a_checkpoint_is_refused_on_another_holdout() {
+fn resume_with_other_holdout_is_refused() {
     let data = Memory::new("rows", WIDTH, noise());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");

@@ -1,7 +1,7 @@
-//! Damaged and malicious files: an error that names the file, never a panic, never absurd memory.
+//! Damaged and malicious files give an error that names the file, no panic, and no excessive memory.
 //!
-//! Every valid file is cut short at many lengths and changed at many places; the generator's seed
-//! is fixed, so a failure comes again.
+//! Each valid file is truncated at many lengths and changed at many positions. The random seed is fixed, so that
+//! failures are reproducible.
 
 use rarefy::io_spec::IoSpec;
 use rarefy::variants::BiasStart;
@@ -22,19 +22,20 @@ use rarefy::train::State;
 use rarefy::variants::{self, Hyper};
 use rarefy::{Error, Result};
 
-/// Lengths at which a file is cut, and places at which one is changed.
+/// Number of truncated and of changed copies of each file.
 const TRIALS: usize = 150;
-/// What all trials of a test may add to the address space: stacks and pools, but no promises.
+/// Maximum growth of the address space in bytes over all trials of a test. Stacks and pools fit; memory for the sizes
+/// that a hostile header claims does not.
 const MOST_MEMORY: u64 = 1 << 30;
 
-/// Whether a file that is cut short can still be one of its kind.
+/// Expected outcome for a truncated file.
 #[derive(Clone, Copy, PartialEq)]
 enum Cut {
     Refused,
     MayPass,
 }
 
-/// Opens the file at `path` in every damaged form of what lies there now.
+/// Opens many damaged copies of the file at `path`.
 fn batter(path: &Path, cut: Cut, open: &dyn Fn() -> Result<()>) {
     let whole = std::fs::read(path).unwrap();
     open().unwrap_or_else(|e| panic!("whole file: {e}"));
@@ -52,13 +53,13 @@ fn batter(path: &Path, cut: Cut, open: &dyn Fn() -> Result<()>) {
     let mut rng = rarefy::Rng::seed_from_u64(1);
     for trial in 0..TRIALS {
         let mut bytes = whole.clone();
-        // Headers are where the damage is done: every other change is near an end.
+        // Half of the changes are near an end of the file, where headers are.
         let at = match trial % 4 {
             0 => rng.random_range(0..whole.len().min(64)),
             1 => whole.len() - 1 - rng.random_range(0..whole.len().min(64)),
             _ => rng.random_range(0..whole.len()),
         };
-        // One byte, or several that make a large number.
+        // One byte, or eight bytes that form a large number.
         let value = rng.random_range(0..=255);
         let count = if trial % 3 == 0 { 8 } else { 1 };
         let fill = if count == 1 {
@@ -72,7 +73,7 @@ fn batter(path: &Path, cut: Cut, open: &dyn Fn() -> Result<()>) {
             .take(count)
             .for_each(|b| *b = fill);
         let what = format!("{count} x {fill:#x} at {at}");
-        // A changed value may be a value.
+        // The changed file may still be valid.
         let _ = attempt(path, &bytes, open, &what);
     }
     let grown = address_space().saturating_sub(before);
@@ -80,7 +81,7 @@ fn batter(path: &Path, cut: Cut, open: &dyn Fn() -> Result<()>) {
     std::fs::write(path, whole).unwrap();
 }
 
-/// Puts `bytes` into the file and opens it: no panic, and an error has the file's name.
+/// Writes `bytes` to the file and opens it. Asserts that there is no panic and that an error names the file.
 fn attempt(path: &Path, bytes: &[u8], open: &dyn Fn() -> Result<()>, what: &str) -> Result<()> {
     std::fs::write(path, bytes).unwrap();
     let name = path.file_name().unwrap().to_str().unwrap();
@@ -99,7 +100,7 @@ fn attempt(path: &Path, bytes: &[u8], open: &dyn Fn() -> Result<()>, what: &str)
     outcome
 }
 
-/// A model's `cfg.json` says architecture and options as a user's own configuration does.
+/// True for errors about settings: `cfg.json` of a model holds architecture and options like a configuration.
 fn names_a_setting(error: &Error) -> bool {
     matches!(
         error,
@@ -107,7 +108,7 @@ fn names_a_setting(error: &Error) -> bool {
     )
 }
 
-/// The most address space that this process ever had, where the system says.
+/// Peak address space of this process in bytes; 0 if the system does not report it.
 fn address_space() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
@@ -115,7 +116,7 @@ fn address_space() -> u64 {
     kilobytes.map_or(0, |n: u64| n * 1024)
 }
 
-/// Copies a fixture, with its neighbours, to where it may be damaged.
+/// Copies a fixture and the other files of its folder to a temporary folder.
 fn copy(file: &str) -> (tempfile::TempDir, PathBuf) {
     let from = folder().join(file);
     let into = tempfile::tempdir().unwrap();
@@ -142,7 +143,7 @@ fn batter_data(file: &str, member: Option<&str>, cut: Cut) {
 }
 
 #[test]
-fn npy_and_npz() {
+fn damaged_npy_and_npz_files_give_errors() {
     for file in ["f4", "fortran", "version2", "three-axes"] {
         batter_data(&format!("npy/{file}.npy"), None, Cut::Refused);
     }
@@ -151,7 +152,7 @@ fn npy_and_npz() {
 }
 
 #[test]
-fn csv() {
+fn damaged_csv_files_give_errors() {
     for file in ["labels.csv", "savetxt.csv", "labels.tsv"] {
         batter_data(&format!("csv/{file}"), None, Cut::MayPass);
     }
@@ -159,7 +160,7 @@ fn csv() {
 }
 
 #[test]
-fn idx() {
+fn damaged_idx_files_give_errors() {
     for file in [
         "idx/train-images-idx3-ubyte",
         "idx-gz/train-images-idx3-ubyte.gz",
@@ -167,7 +168,7 @@ fn idx() {
         batter_data(file, None, Cut::Refused);
     }
     batter_data("idx-other/f8.idx", None, Cut::Refused);
-    // The labels beside are opened with the images.
+    // The labels file is opened together with the images.
     let (_keep, images) = copy("idx/train-images-idx3-ubyte");
     let labels = images.with_file_name("train-labels-idx1-ubyte");
     batter(&labels, Cut::Refused, &|| {
@@ -176,7 +177,7 @@ fn idx() {
 }
 
 #[test]
-fn safetensors() {
+fn damaged_safetensors_files_give_errors() {
     batter_data("safetensors/float32.safetensors", None, Cut::Refused);
     batter_data(
         "safetensors/several.safetensors",
@@ -186,7 +187,7 @@ fn safetensors() {
 }
 
 #[test]
-fn parquet() {
+fn damaged_parquet_files_give_errors() {
     for file in [
         "fixed",
         "variable",
@@ -200,14 +201,14 @@ fn parquet() {
 }
 
 #[test]
-fn images() {
+fn damaged_images_give_errors() {
     for file in ["grey.png", "colour.png", "smooth.jpg"] {
         batter_data(&format!("images/{file}"), None, Cut::MayPass);
     }
 }
 
 #[test]
-fn codes_of_every_format() {
+fn damaged_codes_of_every_format_give_errors() {
     for file in [
         "csr.npz",
         "unsorted.npz",
@@ -218,7 +219,7 @@ fn codes_of_every_format() {
         let (_keep, path) = copy(&format!("codes/{file}"));
         batter(&path, Cut::Refused, &|| {
             let codes = codes::read(&path)?;
-            // What the program does with them, if they fit its model.
+            // The program uses codes that fit its model like this.
             if codes.d_sae == 4 {
                 assert_eq!(codes.to_dense().len(), 4 * codes.rows());
             }
@@ -227,7 +228,7 @@ fn codes_of_every_format() {
     }
 }
 
-/// Rows that every preprocessing step has something to do with.
+/// Rows that every preprocessing step changes.
 fn rows() -> Memory {
     let values = (0..60).map(|i| ((i * i) % 17) as f32 + (i % 4) as f32);
     Memory::new("rows", 4, values.collect())
@@ -245,13 +246,13 @@ fn pipeline() -> Pipeline {
 }
 
 #[test]
-fn a_model_folder() {
+fn damaged_model_folders_give_errors() {
     for arch in ["kl", "batch-topk"] {
-        a_folder_of(arch);
+        batter_model_folder(arch);
     }
 }
 
-fn a_folder_of(arch: &str) {
+fn batter_model_folder(arch: &str) {
     let folder = tempfile::tempdir().unwrap();
     let info = variants::find(arch).unwrap();
     let hyper = Hyper::check(info.options(), BTreeMap::<&str, String>::new()).unwrap();
@@ -284,7 +285,7 @@ fn a_folder_of(arch: &str) {
 }
 
 #[test]
-fn preprocessing() {
+fn damaged_preprocessing_files_give_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("preprocess.safetensors");
     pipeline().save(&path).unwrap();
@@ -299,7 +300,7 @@ fn preprocessing() {
 }
 
 #[test]
-fn a_checkpoint() {
+fn damaged_checkpoints_give_errors() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.safetensors");
     let survey = survey(&rows()).unwrap();
@@ -322,9 +323,9 @@ fn a_checkpoint() {
     }
 }
 
-/// Headers that promise what no file holds, and small files that unpack into large ones.
+/// Headers that claim impossible sizes, and small files that decompress to large ones.
 #[test]
-fn promises_and_bombs() {
+fn impossible_sizes_and_decompression_bombs_give_errors() {
     let folder = tempfile::tempdir().unwrap();
     let before = address_space();
     let zeros = vec![0; 64 << 20];
@@ -386,7 +387,7 @@ fn promises_and_bombs() {
         ),
     ];
     for (name, bytes) in files {
-        assert!(bytes.len() < 1 << 20, "{name} is no small file");
+        assert!(bytes.len() < 1 << 20, "{name} is not a small file");
         let path = folder.path().join(name);
         let open = || read_all(&path, &OpenOptions::default());
         let outcome = attempt(&path, &bytes, &open, "whole");
@@ -397,7 +398,7 @@ fn promises_and_bombs() {
 }
 
 #[test]
-fn a_model_that_promises_too_much() {
+fn model_with_impossible_sizes_gives_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("sae_weights.safetensors"), b"").unwrap();
     for (d_in, d_sae) in [(1 << 30, 1 << 30), (usize::MAX, 2), (0, 4), (4, 0)] {

@@ -1,10 +1,10 @@
-//! L-BFGS from outside: an optimiser that goes on with another's pairs takes the very same steps.
+//! L-BFGS through the public interface: a resumed optimiser takes bit-equal steps.
 
 use rarefy::optim::Lbfgs;
 use rarefy::optim::lbfgs::CurvaturePair;
 
-/// `sum_i (i + 1) (x_i - 1)^2 + x_i^4`: curvature that differs by coordinate and by place, so that the
-/// order of the pairs matters.
+/// Objective `sum_i (i + 1) (x_i - 1)^2 + x_i^4`. Its curvature differs by coordinate and by point, so that the
+/// order of the curvature pairs matters.
 fn bowl(x: &[f32], gradient: &mut [f32]) -> f64 {
     let mut value = 0.0;
     for (i, (&x, gradient)) in x.iter().zip(gradient).enumerate() {
@@ -16,7 +16,7 @@ fn bowl(x: &[f32], gradient: &mut [f32]) -> f64 {
 }
 
 #[test]
-fn a_resumed_optimiser_takes_the_same_step_bit_for_bit() {
+fn resumed_lbfgs_takes_bit_equal_step() {
     let mut function = |x: &[f32], g: &mut [f32]| Ok(bowl(x, g));
     let (mut x, mut gradient) = (vec![-2.0f32, 3.0, 0.5, -1.0, 2.0], vec![0.0; 5]);
     let mut value = bowl(&x, &mut gradient);
@@ -29,7 +29,7 @@ fn a_resumed_optimiser_takes_the_same_step_bit_for_bit() {
     let pairs: Vec<CurvaturePair> = first.pairs().cloned().collect();
     assert!(
         pairs.len() > 2,
-        "{} pairs do not show an order",
+        "expected at least 3 pairs to test their order, got {}",
         pairs.len()
     );
     let mut second = Lbfgs::resume(4, pairs);

@@ -1,4 +1,4 @@
-//! Rows brought to a common scale, against SAELens and `dictionary_learning`; preprocessing worked into the weights.
+//! Normalisation of rows compared with SAELens and `dictionary_learning`, and preprocessing folded into the weights.
 
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use safetensors::SafeTensors;
 const D_IN: usize = 6;
 const D_SAE: usize = 10;
 
-/// `golden/normalise.py` made it.
+/// Path of a golden file, made by `golden/normalise.py`.
 fn golden(name: &str) -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/normalise");
     folder.join(name)
@@ -57,7 +57,7 @@ fn pipeline(step: &str, rows: &Memory) -> Pipeline {
 }
 
 #[test]
-fn factors_are_the_packages() {
+fn norm_factors_match_saelens_and_dictionary_learning() {
     let file = File::open(&golden("rows.safetensors"));
     let rows = Memory::new("rows", D_IN, file.f32("x"));
     for (step, factor) in [
@@ -77,16 +77,16 @@ fn factors_are_the_packages() {
     }
 }
 
-/// Models that the package saved with a normalisation of each row give what they give there.
+/// Models saved by SAELens with a normalisation of each row give the outputs of SAELens.
 #[test]
-fn rows_normalised_one_by_one_are_the_packages() {
+fn models_with_row_normalisation_match_saelens() {
     for kind in ["constant_norm_rescale", "layer_norm"] {
         let model = Model::load(&golden(kind)).unwrap();
         let file = File::open(&golden(kind).join("outputs.safetensors"));
         let x = file.f32("x");
         near(&model.encode(&x).0, &file.f32("latents"), 1e-5, kind);
         near(&model.reconstruct(&x), &file.f32("x_hat"), 2e-5, kind);
-        // And it is written as it was read.
+        // Saving writes the same configuration.
         let folder = tempfile::tempdir().unwrap();
         model.save(folder.path()).unwrap();
         let text = std::fs::read_to_string(folder.path().join("cfg.json")).unwrap();
@@ -102,9 +102,9 @@ fn rows_normalised_one_by_one_are_the_packages() {
     }
 }
 
-/// SAELens's own fold of its factor.
+/// SAELens folds its scaling factor into the weights too.
 #[test]
-fn folded_weights_are_the_packages() {
+fn folded_weights_match_saelens() {
     let file = File::open(&golden("rows.safetensors"));
     let rows = Memory::new("rows", D_IN, file.f32("x"));
     let info = variants::find("relu").unwrap();
@@ -138,7 +138,7 @@ fn folded_weights_are_the_packages() {
     );
 }
 
-/// A model of rows of this width as it starts from the seed, with biases that matter and whatever it has of its own.
+/// Options and initial parameters of a model, with non-zero biases, skip weights and thresholds.
 fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Hyper, Params) {
     let given = info
         .dial
@@ -162,9 +162,9 @@ fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Hyper, Params) {
     (hyper, params)
 }
 
-/// Whatever the architecture, the binding and the steps: the same latents and outputs from raw rows.
+/// For all architectures, input and output layouts, and steps: equal latents and outputs from raw rows.
 #[test]
-fn a_folded_model_computes_the_same() {
+fn folded_model_gives_equal_latents_and_outputs() {
     let x = File::open(&golden("rows.safetensors")).f32("x");
     let rows = Memory::new("rows", D_IN, x.clone());
     let transcoder = IoSpec::new(&[4], Some(2)).unwrap();
@@ -226,7 +226,7 @@ fn a_folded_model_computes_the_same() {
                     2e-4,
                     &what,
                 );
-                // And it lies on disk as a model without preprocessing.
+                // A folded model is saved without preprocessing.
                 let folder = tempfile::tempdir().unwrap();
                 saelens::save(&plain, folder.path()).unwrap();
                 assert!(!folder.path().join("preprocess.safetensors").exists());
@@ -237,9 +237,9 @@ fn a_folded_model_computes_the_same() {
     assert!(folded > 200, "{folded}");
 }
 
-/// The lecture's model with a linear decoder takes nothing off its rows.
+/// The lecture's model with a linear decoder does not subtract `b_dec` from its input.
 #[test]
-fn a_linear_sigmoid_autoencoder_is_folded() {
+fn folded_kl_model_with_linear_decoder_gives_equal_outputs() {
     let x = File::open(&golden("rows.safetensors")).f32("x");
     let rows = Memory::new("rows", D_IN, x.clone());
     let info = variants::find("kl").unwrap();
@@ -262,9 +262,9 @@ fn a_linear_sigmoid_autoencoder_is_folded() {
     assert!(error.contains("with a tied decoder"), "{error}");
 }
 
-/// A column's mean takes nothing of a direction's digits.
+/// A large mean of a column costs no digits of a direction.
 #[test]
-fn large_means_cost_no_digits() {
+fn inverted_directions_are_exact_with_large_means() {
     let x = File::open(&golden("rows.safetensors")).f32("x");
     let far: Vec<f32> = x.iter().map(|x| x + 1e5).collect();
     let rows = Memory::new("rows", D_IN, far);
@@ -275,7 +275,7 @@ fn large_means_cost_no_digits() {
             let there = pipeline.invert_directions(direction);
             there.iter().map(|v| f64::from(*v)).collect()
         };
-        // Linear to the last digits: what is inverted in parts adds up.
+        // The inverse is linear to the last digits: inverted parts add up to the inverted whole.
         let direction: Vec<f32> = (0..width).map(|i| (i as f32 + 1.0).sin()).collect();
         let mut sum = vec![0.0; D_IN];
         for j in 0..width {
@@ -288,7 +288,7 @@ fn large_means_cost_no_digits() {
         for (whole, sum) in whole.iter().zip(&sum) {
             assert!((whole - sum).abs() < 1e-6 * size, "{step}: {whole} {sum}");
         }
-        // And the folded decoder is that.
+        // The folded decoder has the inverted directions.
         let info = variants::find("topk").unwrap();
         let prepared = Memory::new(
             "prepared",
@@ -305,7 +305,7 @@ fn large_means_cost_no_digits() {
 }
 
 #[test]
-fn what_cannot_be_folded_says_why() {
+fn models_that_cannot_be_folded_give_the_reason() {
     let rows = Memory::new(
         "rows",
         D_IN,
@@ -324,9 +324,9 @@ fn what_cannot_be_folded_says_why() {
     assert!(error("matching-pursuit", "scale").contains("encodes by its decoder"));
 }
 
-/// Rows come back as they were, and what they were divided by travels with their codes.
+/// Rows are restored exactly, because codes store the mean and divisor of each row.
 #[test]
-fn rows_normalised_one_by_one_come_back() {
+fn row_normalisation_round_trips_through_codes() {
     let x = File::open(&golden("rows.safetensors")).f32("x");
     let rows = Memory::new("rows", D_IN, x.clone());
     for step in ["norm-row", "layer-norm", "row-mean"] {

@@ -1,12 +1,12 @@
-//! Every reader of data against files that the peers' own packages wrote, value for value.
+//! Data readers compared with the packages that wrote the files, value by value.
 //!
-//! `data/make.py` made the files; `data/expected.json` holds what the packages say is in them.
+//! `data/make.py` made the files. `data/expected.json` holds their content as read by those packages.
 
 use crate::fixtures::{Fixture, Refusal, expected, folder};
 use rarefy::data;
 
 #[test]
-fn every_file_reads_as_its_own_package_says() {
+fn every_fixture_reads_as_by_its_own_package() {
     let all = expected().readable;
     assert!(all.len() > 70, "only {} fixtures", all.len());
     for fixture in all {
@@ -33,7 +33,7 @@ fn every_file_reads_as_its_own_package_says() {
         );
         assert_eq!(&dataset.labels, labels, "{file}");
         assert_eq!(&dataset.image_shape, image_shape, "{file}");
-        // Any order, any part: the same rows.
+        // Rows gathered in reverse order are equal.
         let order: Vec<usize> = (0..*rows).rev().collect();
         let mut turned = vec![0.0; rows * d_in];
         source.gather(&order, &mut turned).unwrap();
@@ -45,7 +45,7 @@ fn every_file_reads_as_its_own_package_says() {
 }
 
 #[test]
-fn what_cannot_be_used_is_refused_with_file_and_place() {
+fn unusable_files_are_refused_with_file_and_position() {
     for Refusal {
         file,
         words,
@@ -67,7 +67,7 @@ fn what_cannot_be_used_is_refused_with_file_and_place() {
 }
 
 #[test]
-fn the_first_rows_keep_their_labels() {
+fn first_rows_keep_their_labels() {
     let path = folder().join("csv/labels.csv");
     let options = data::OpenOptions {
         rows: Some(2),

@@ -1,4 +1,4 @@
-//! Models trained on rows of a known dictionary, held against it.
+//! Models trained on synthetic rows, compared with the known dictionary.
 
 use rarefy::config;
 use rarefy::data::{Memory, survey};
@@ -12,17 +12,18 @@ use rarefy::variants::{self, Hyper, Info, VARIANTS};
 
 const ROWS: usize = 10 * synth::BLOCK;
 
-/// What an architecture has to be told to keep the two latents a row that [`synth::easy`] has. One that is
-/// not here is told k, if it has one.
+/// Options with which an architecture keeps two latents per row, as the data of [`synth::easy`] has. Other
+/// architectures get k, if they have that option.
 const TOLD: &[(&str, &str)] = &[
-    // Prefixes must explain the rows alone, and of features that fire alike none comes first.
+    // Each prefix must reconstruct the rows alone, but features of equal rates have no order. So there is one long
+    // prefix only.
     ("matryoshka", "k = 2\nlevels = '0.75'"),
-    // What is taken by default leaves ten latents a row and is right for thousands of latents.
+    // The default suits thousands of latents and leaves ten active latents per row here.
     ("jumprelu", "l0 = 0.065"),
     ("gated", "l1 = 0.57"),
 ];
 
-/// A run on a truth's first rows; everything that is not said is the architecture's own.
+/// Trains an architecture on the first rows of synthetic data, with its default settings.
 fn trained(info: &'static Info, truth: &Truth, latents: usize, k: f64, steps: usize) -> Model {
     let spec = truth.spec();
     let rows = Memory::new("rows", spec.d_in, truth.draw(0..ROWS).x);
@@ -54,7 +55,7 @@ fn trained(info: &'static Info, truth: &Truth, latents: usize, k: f64, steps: us
 }
 
 #[test]
-fn every_sparse_architecture_finds_an_easy_dictionary() {
+fn every_sparse_architecture_recovers_easy_dictionary() {
     let truth = synth::easy(1);
     let (mut tried, mut missed) = (0, Vec::new());
     for info in VARIANTS {
@@ -67,8 +68,8 @@ fn every_sparse_architecture_finds_an_easy_dictionary() {
         let e = truth::evaluate(&model, &truth, ROWS..2 * ROWS).unwrap();
         let r = &e.recovery;
         let directions = r.recall > 0.9 && r.matched_cosine > 0.95;
-        // Who keeps at most k a row misses what a row has more, groupmax also two of one group: that is
-        // how they are, and costs up to four tenths of the firing.
+        // Architectures with at most k latents per row miss further firing features, and groupmax also misses the
+        // second feature of a group. Both cost up to 40 % of the firing.
         if !(directions && e.firing_recall > 0.55 && e.firing_correlation > 0.75) {
             missed.push(format!(
                 "{}: recall {}, cosine {}, firing {}, correlation {}",
@@ -80,9 +81,9 @@ fn every_sparse_architecture_finds_an_easy_dictionary() {
     assert!(tried >= 2, "topk and batch-topk at least");
 }
 
-/// The figures are low where nothing was learned, or the test above could not fail.
+/// The metrics of an untrained model are low, so the test above can fail.
 #[test]
-fn a_run_of_no_length_finds_nothing() {
+fn untrained_model_recovers_nothing() {
     let truth = synth::easy(1);
     let model = trained(variants::find("topk").unwrap(), &truth, 48, 2.0, 1);
     let e = truth::evaluate(&model, &truth, ROWS..ROWS + 2000).unwrap();
@@ -93,10 +94,10 @@ fn a_run_of_no_length_finds_nothing() {
     assert!(e.firing_correlation < 0.5, "{}", e.firing_correlation);
 }
 
-/// Chanin et al. 2025: of features that fire together a model with too few latents learns the sum, of
-/// independent ones it learns some.
+/// Chanin et al. 2025: with too few latents, a model learns sums of correlated features, but single independent
+/// features.
 #[test]
-fn narrow_models_hedge_between_features_that_fire_together() {
+fn narrow_model_hedges_between_correlated_features() {
     let hedging = |correlation| {
         let truth = Truth::new(&Spec {
             d_in: 24,
@@ -116,10 +117,10 @@ fn narrow_models_hedge_between_features_that_fire_together() {
     assert!(together > 0.4 && apart < 0.25, "{together}, {apart}");
 }
 
-/// Chanin et al. 2024: a model that may keep fewer latents than there are features saves those of
-/// parents, whose children say it for them.
+/// Chanin et al. 2024: with fewer active latents than firing features, a model drops the latents of parents, which
+/// the latents of their children then contain.
 #[test]
-fn models_that_are_too_sparse_absorb_parents() {
+fn too_sparse_model_absorbs_parents() {
     let truth = Truth::new(&Spec {
         d_in: 24,
         features: 24,
@@ -140,7 +141,7 @@ fn models_that_are_too_sparse_absorb_parents() {
         let e = truth::evaluate(&model, &truth, ROWS..ROWS + 2000).unwrap();
         e.absorption.unwrap()
     };
-    // Of a parent's rows 0.8 have a child that could say it.
+    // In 80 % of the rows of a parent, a child fires that can absorb the parent.
     let (sparse, right) = (absorption(1.0), absorption(1.5));
     assert!(
         sparse > 0.4 && sparse < 0.85 && right < 0.25,

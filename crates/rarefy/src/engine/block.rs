@@ -1,20 +1,20 @@
-//! One task of the encoder: a block of rows against all latents, some panels at a time.
+//! Search of one block of rows over all latents, a few panels of 64 latents at a time.
 //!
 //! Measured on 2 cores of Zen 4 (int8 peak 934, f32 peak 234 GFLOP/s), 4096 rows, 768 -> 16384, k = 32: 208 ms,
-//! of them about 130 in products of bytes (111 at their peak), 50 in exact pre-activations, 18 in comparing.
+//! of which about 130 are products of bytes (111 at peak speed), 50 exact pre-activations, 18 comparisons.
 //!
 //! | tried | encoder |
 //! |---|---|
-//! | the search of each row begins at the bottom: 532 candidates a row, 398 of them computed | 231 ms |
-//! | it begins near the last batch's ends (`select.rs`) | 202 ms |
-//! | 2, 4, 8, 16 panels between two looks | 236, 231, 239, 236 (from the bottom) |
-//! | a row waits for 1, 4, 8, 16, 32 candidates | 218, 216, 213, 215, 215 |
-//! | 64 and more, the most promising first | 222 to 234 |
-//! | exact pre-activations row by row without fetching ahead | the same: it is the last cache that limits them |
-//! | panels of 768 inputs in two parts that fit the nearest cache | 219 for 208: sums come and go once more |
+//! | the search of each row starts from 0: 532 candidates per row, 398 of them computed exactly | 231 ms |
+//! | the search starts near the smallest kept value of the last batch (`select.rs`) | 202 ms |
+//! | 2, 4, 8, 16 panels before candidates are computed | 236, 231, 239, 236 (search from 0) |
+//! | 1, 4, 8, 16, 32 waiting candidates per row | 218, 216, 213, 215, 215 |
+//! | 64 and more waiting candidates, the largest bounds first | 222 to 234 |
+//! | exact pre-activations row by row without prefetching | equal: the last-level cache is the limit |
+//! | panels of 768 inputs in two parts that fit the first-level cache | 219 instead of 208: partial sums are stored once more |
 //!
-//! A second stage in bf16 was not built: it would halve the traffic of the exact part at best, and could
-//! not spare the f32 rows of what is kept.
+//! A second screening stage in bf16 was not built. It would halve the memory traffic of the exact part at
+//! best, and the kept latents would still need their f32 weights.
 
 use std::borrow::Cow;
 
@@ -27,15 +27,15 @@ use super::encoder::{Centred, Encoder, Screen};
 use super::keep::{KeepRule, KeptRow, RowProgress, RowSearch, Wanted};
 use super::scratch::{PANELS, ROOM, Scratch, WAIT};
 
-/// Candidates as a share of the latents looked at, beyond which f32 products are faster: an exact
-/// pre-activation takes seven times as long as one of a product, one of bytes a quarter.
+/// Share of candidates among the screened latents above which `f32` products are faster. Relative to one
+/// pre-activation by an `f32` product, an exact one takes 7 times as long, and one by bytes a quarter.
 const TOO_MANY: f64 = 0.1;
 
-/// Rows that one task encodes, at most. More rows share a panel's way through the caches; fewer leave
-/// more room beside it.
+/// Maximum number of rows in one task. With more rows, each panel is loaded less often; with fewer, the rows
+/// leave more room in the caches.
 const MOST_ROWS: usize = 512;
 
-/// What every row keeps, sorted by latent.
+/// Finds the entries that each row keeps, sorted by latent.
 pub(super) fn search(encoder: &Encoder, rows: &Centred, keep: KeepRule) -> Vec<KeptRow> {
     let n = rows.x.len() / encoder.d_in;
     if keep.most == 0 || n == 0 {
@@ -64,7 +64,7 @@ pub(super) fn search(encoder: &Encoder, rows: &Centred, keep: KeepRule) -> Vec<K
     blocks.into_iter().flatten().collect()
 }
 
-/// Rows and what has been found of each so far.
+/// Search state of a block of rows.
 pub(super) struct BlockSearch<'a> {
     encoder: &'a Encoder,
     rows: &'a Centred<'a>,
@@ -75,7 +75,7 @@ pub(super) struct BlockSearch<'a> {
 }
 
 impl<'a> BlockSearch<'a> {
-    /// A block with buffers that may hold anything.
+    /// Search of the rows `rows` with reused buffers, whose content does not matter.
     pub(super) fn new(
         encoder: &'a Encoder,
         rows: &'a Centred<'a>,
@@ -100,7 +100,7 @@ impl<'a> BlockSearch<'a> {
         block
     }
 
-    /// All panels, then each row's entries in the order of their latents; and the buffers.
+    /// Searches all panels. Returns the kept entries of each row, sorted by latent, and the buffers.
     pub(super) fn run(mut self) -> (Vec<KeptRow>, Scratch) {
         let all = self.encoder.panels.len();
         for first in (0..all).step_by(PANELS) {
@@ -125,8 +125,8 @@ impl<'a> BlockSearch<'a> {
         (kept.collect(), self.scratch)
     }
 
-    /// Whether as many candidates as now are to be expected further on. At the start of a search from
-    /// the bottom nearly everything is one; in a batch, floors rise with the block.
+    /// True if the share of candidates in later panels will be like the present one. At the start of a search
+    /// from 0 nearly every latent is a candidate; in a batch selection, floors rise during the block.
     fn settled(&self, panel: usize) -> bool {
         let (keep, looked_at) = (&self.keep, panel * PANEL);
         if keep.most == usize::MAX {
@@ -138,7 +138,7 @@ impl<'a> BlockSearch<'a> {
         }
     }
 
-    /// Sizes the buffers, and rotates and quantises the rows into them.
+    /// Resizes the buffers and fills them with the rotated and quantised rows.
     fn prepare(&mut self) {
         let (d_in, width) = (self.encoder.d_in, padded(self.encoder.d_in));
         let whole = self.progress.len().next_multiple_of(int8::ROWS);
@@ -172,14 +172,14 @@ impl<'a> BlockSearch<'a> {
             *progress = RowProgress::at(self.keep.bottom(norm));
             s.floor.push(progress.floor);
         }
-        // Rows that only fill up the last tile have no candidates.
+        // Rows that only pad the last tile have no candidates.
         s.floor.resize(whole, f32::INFINITY);
         if self.screen == Screen::Products {
             self.as_products();
         }
     }
 
-    /// Products are off by rounding alone.
+    /// Switches to `f32` products, whose only error is rounding.
     fn as_products(&mut self) {
         let rounding = rounding(self.encoder.d_in);
         self.screen = Screen::Products;
@@ -189,6 +189,7 @@ impl<'a> BlockSearch<'a> {
         }
     }
 
+    /// Finds the candidates of some panels by products of bytes.
     fn screen_bytes(&mut self, engine: Engine, first: usize, panels: usize) {
         let (encoder, bytes) = (self.encoder, PANEL * padded(self.encoder.d_in));
         for at in first..first + panels {
@@ -204,6 +205,7 @@ impl<'a> BlockSearch<'a> {
         }
     }
 
+    /// Finds the candidates of some panels by `f32` products.
     fn screen_products(&mut self, first: usize, panels: usize) {
         let (encoder, d_in) = (self.encoder, self.encoder.d_in);
         let latents = (panels * PANEL).min(encoder.d_sae - first * PANEL);
@@ -231,13 +233,12 @@ impl<'a> BlockSearch<'a> {
         self.scratch.pre = pre;
     }
 
-    /// What the screen needs to know of a panel. Where latents have their own bounds these are taken off
-    /// the biases, and what exceeds its bound exceeds 0.
+    /// Scales, norms and biases of a panel for the screen. With one threshold per latent, the threshold is
+    /// subtracted from the bias, so that a candidate is a latent above 0.
     ///
-    /// The difference is rounded, but no latent is lost to that: where `bias - bound` is near enough to
-    /// `x . w` to matter it is not larger than `|x| |w|`, a few roundings of which the screen's bound has
-    /// room for; where it is not near, rounding does not make it so. And of two f32 numbers the larger one
-    /// is the larger also before it was rounded.
+    /// The difference is rounded, but no latent is lost. If `bias - threshold` is near enough to `-x . w` to
+    /// matter, it is at most `|x| |w|`, and the error bound of the screen covers a few roundings of that size.
+    /// If it is not near, rounding cannot make it near. Rounding also preserves the order of two numbers.
     fn panel(&self, at: usize) -> Cow<'a, Panel> {
         let panel = &self.encoder.panels[at];
         let Wanted::Each(bounds) = self.keep.wanted else {
@@ -250,8 +251,8 @@ impl<'a> BlockSearch<'a> {
         Cow::Owned(panel)
     }
 
-    /// With several groups, the rows' floors for a panel: that of its group where the row has come so far,
-    /// and the lowest of its groups', which is the bottom, where there are more than one.
+    /// Sets the floors of all rows for a panel, if latents have groups. A panel inside one group uses the floor
+    /// of that group, if the row has reached it. A panel across groups uses the bottom, the lowest floor.
     fn set_floors(&mut self, panel: usize) {
         let Some(size) = self.keep.group else {
             return;
@@ -268,8 +269,8 @@ impl<'a> BlockSearch<'a> {
         }
     }
 
-    /// What is below the `together`-th largest of this block alone cannot be among those of all blocks:
-    /// however low the search began, a block keeps no more than a few times what is wanted.
+    /// Removes entries of a batch selection that cannot be kept: those below the `together`-th largest of this
+    /// block. So a block stores at most a few times the wanted number, however low the search started.
     fn cap(&mut self) {
         let (together, rows) = (self.keep.together, &mut self.progress);
         let count: usize = rows.iter().map(|row| row.kept.len()).sum();
@@ -288,7 +289,8 @@ impl<'a> BlockSearch<'a> {
         }
     }
 
-    /// Computes the candidates of rows that have so many, and raises their floors; how many it computed.
+    /// Computes the exact pre-activations of rows with at least `enough` waiting candidates and raises the floors
+    /// of these rows. Returns the number of exact pre-activations.
     fn refine(&mut self, enough: usize) -> usize {
         let (d_in, s) = (self.encoder.d_in, &mut self.scratch);
         let mut values = [0.0; ROOM];
@@ -315,7 +317,7 @@ impl<'a> BlockSearch<'a> {
     }
 }
 
-/// More than f32 arithmetic can round away of a product of rows, over both norms: see `screen.rs`.
+/// Upper bound of the rounding error of an `f32` product of two rows, divided by both norms; see `screen.rs`.
 fn rounding(d_in: usize) -> f32 {
     (d_in + 128) as f32 / (1 << 24) as f32
 }

@@ -1,4 +1,4 @@
-//! From codes back to rows.
+//! Sparse decoding: reconstructions from codes.
 
 use std::ops::Range;
 
@@ -8,14 +8,14 @@ use rayon::prelude::*;
 use crate::codes::Codes;
 use crate::params::Params;
 
-/// Reconstructions of some rows: `x_hat_i = sum_j f_ij w_dec[j] + b_dec`.
+/// Decodes a range of rows of the codes: `x_hat_i = sum_j f_ij w_dec[j] + b_dec`.
 ///
 /// # Shapes
-/// `w_dec`: `[d_sae, d_out]`; `b_dec`: `[d_out]`, the rows' own width unless the model predicts another
-/// layer's; `x_hat` becomes `[rows, d_out]`.
+/// `w_dec`: `[d_sae, d_out]`; `b_dec`: `[d_out]`, where `d_out = d_in` except for transcoders; `x_hat` is resized
+/// to `[rows, d_out]` and overwritten.
 /// # Panics
-/// If the parameters have no such blocks, `w_dec` is not of the codes' latents, or the codes have not so
-/// many rows.
+/// If `params` has no `w_dec` or `b_dec`, `w_dec` has another number of latents than the codes, or `rows` exceeds
+/// the rows of the codes.
 /// # Example
 /// ```
 /// use rarefy::codes::Codes;
@@ -35,7 +35,8 @@ pub fn decode(params: &Params, codes: &Codes, rows: Range<usize>, x_hat: &mut Ve
     decode_on(params, codes, rows, &[], x_hat);
 }
 
-/// [`decode`] on top of `base`, `[rows, d_out]`, or, if it is empty, of `b_dec`.
+/// Same as [`decode`], but adds the latents to `base`, `[rows, d_out]`, instead of `b_dec`. An empty `base` means
+/// `b_dec`.
 #[track_caller]
 pub(crate) fn decode_on(
     params: &Params,
@@ -73,10 +74,10 @@ pub(crate) fn decode_on(
         });
 }
 
-/// Rows that one task multiplies; fixed, so that results do not depend on threads.
+/// Number of rows in one task. The number is fixed, so that results do not depend on the number of threads.
 const ROWS: usize = 256;
 
-/// What a skip transcoder decodes on top of: `base_i = b_dec + w_skip x_i`, `[n, d_out]`.
+/// Part of a skip transcoder's output that does not depend on latents: `base_i = b_dec + w_skip x_i`, `[n, d_out]`.
 pub(crate) fn skip(params: &Params, x: &[f32], base: &mut Vec<f32>) {
     let (w_skip, b_dec) = (params.get("w_skip"), params.get("b_dec"));
     let (d_out, d_in) = (b_dec.len(), w_skip.len() / b_dec.len());

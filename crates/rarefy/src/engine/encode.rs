@@ -10,13 +10,13 @@ use crate::codes::Codes;
 use crate::params::Params;
 
 impl Encoder {
-    /// Appends the codes of rows from which `b_dec` is to be taken: `pre = w_enc (x - b_dec) + b_enc`.
+    /// Encodes rows after subtracting `b_dec` and appends their codes: `pre = w_enc (x - b_dec) + b_enc`.
     ///
     /// # Shapes
-    /// `x`: `[n, d_in]`; `codes` are over the same latents.
+    /// `x`: `[n, d_in]`; `codes` has the same `d_sae` as the encoder.
     /// # Panics
-    /// If the parameters, the codes or the rows are of other sizes than the encoder, or `selection` does
-    /// not fit its latents: see [`Selection`].
+    /// If the sizes of the parameters, the codes or the rows differ from the encoder's, or `selection` does not
+    /// fit its latents (see [`Selection`]).
     #[track_caller]
     pub fn encode(&self, params: &Params, x: &[f32], selection: Selection, codes: &mut Codes) {
         let b_dec = params.get("b_dec");
@@ -32,12 +32,12 @@ impl Encoder {
         self.encode_as_is(params, &centred, selection, codes);
     }
 
-    /// Appends the codes of rows from which nothing is to be taken: `pre = w_enc x + b_enc`.
+    /// Encodes rows without subtracting `b_dec` and appends their codes: `pre = w_enc x + b_enc`.
     ///
     /// # Shapes
-    /// As [`Encoder::encode`]; `params` need no `b_dec`.
+    /// Same as [`Encoder::encode`]; `params` needs no `b_dec`.
     /// # Panics
-    /// As [`Encoder::encode`].
+    /// Same as [`Encoder::encode`].
     #[track_caller]
     pub fn encode_as_is(
         &self,
@@ -60,7 +60,12 @@ impl Encoder {
         self.encode_centred(&rows, selection, codes);
     }
 
-    /// As [`Encoder::encode_as_is`], with whatever stands for the weights; `codes` may be over more latents.
+    /// Encodes rows with the encoder weights and biases in `rows`, and appends their codes.
+    ///
+    /// # Shapes
+    /// `codes` may have more latents than the encoder.
+    /// # Panics
+    /// Same as [`Encoder::encode`].
     #[track_caller]
     pub fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
         self.check(rows);
@@ -76,13 +81,13 @@ impl Encoder {
         }
     }
 
-    /// Weights of another size would be read at the wrong places.
+    /// Panics if the sizes of rows or weights differ from the encoder's, as they would be read at wrong positions.
     #[track_caller]
     fn check(&self, rows: &Centred) {
         let (d_in, d_sae) = (self.d_in, self.d_sae);
         assert!(
             rows.w_enc.len() == d_in * d_sae && rows.b_enc.len() == d_sae,
-            "the encoder was made of {d_sae} latents of {d_in} inputs, got w_enc of {} values and b_enc of {}",
+            "the encoder was made of {d_sae} latents of {d_in} inputs, got {} values of w_enc and {} of b_enc",
             rows.w_enc.len(),
             rows.b_enc.len()
         );
@@ -94,7 +99,7 @@ impl Encoder {
     }
 }
 
-/// `centred = x - b_dec`, row by row.
+/// Subtracts `b_dec` from each row: `centred = x - b_dec`.
 pub(crate) fn centre(x: &[f32], b_dec: &[f32], centred: &mut [f32]) {
     let d_in = b_dec.len();
     let piece = d_in * int8::ROWS * 8;

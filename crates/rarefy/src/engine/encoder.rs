@@ -1,4 +1,4 @@
-//! An encoder made ready for many rows.
+//! Encoder weights, quantised for the encoding of many rows.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -10,17 +10,17 @@ use rayon::prelude::*;
 use super::scratch::Scratch;
 use crate::params::Params;
 
-/// How pre-activations are found roughly.
+/// Method that computes approximate pre-activations.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Screen {
-    /// As products of bytes.
+    /// Products of 8-bit integers.
     Bytes(Engine),
-    /// As f32 products of a library.
+    /// Products of `f32` by the matrix library.
     Products,
 }
 
 impl Screen {
-    /// What is fastest here. Bytes gain nothing without instructions for them.
+    /// Fastest method on this machine. Products of bytes need special instructions to be faster.
     pub(super) fn best(d_in: usize) -> Self {
         match int8::engine() {
             Engine::Portable => Self::Products,
@@ -30,16 +30,16 @@ impl Screen {
     }
 }
 
-/// A snapshot of encoder weights, quantised, that finds the active latents of rows.
+/// Encoder with quantised weights, which finds the active latents of rows.
 ///
 /// ```text
 /// pre = w_enc (x - b_dec) + b_enc        encode
 /// pre = w_enc x + b_enc                  encode_as_is
 /// ```
 ///
-/// The snapshot decides which pre-activations are computed; these are computed from the weights themselves,
-/// in one order of f32 operations on every machine. So each call is given the parameters that the encoder
-/// was made from.
+/// The quantised weights only decide which pre-activations are computed exactly. The exact values come from the
+/// parameters, in the same order of `f32` operations on every machine. So each call takes the parameters from
+/// which the encoder was made.
 ///
 /// # Example
 /// ```
@@ -64,20 +64,22 @@ pub struct Encoder {
     pub(super) d_in: usize,
     pub(super) d_sae: usize,
     pub(super) screen: Screen,
-    /// `[panels, padded / 4, 64, 4]`; empty where products need none.
+    /// Quantised weights, `[panels, padded / 4, 64, 4]`; empty for [`Screen::Products`].
     pub(super) weights: Vec<i8>,
+    /// Scales, norms and biases of each panel of 64 latents.
     pub(super) panels: Vec<Panel>,
+    /// Starting bounds for the next search.
     pub(super) hints: Hints,
-    /// Buffers of blocks that are done.
+    /// Buffers of finished blocks, for reuse.
     pub(super) scratch: Mutex<Vec<Scratch>>,
 }
 
-/// Where the last rows' smallest kept values were, so that the search begins near the next ones'.
+/// Smallest kept value of recent rows, from which the next search starts.
 ///
-/// It saves time and never changes a result: what a wrong hint hides is searched for again.
+/// A hint saves time and never changes a result: rows for which the hint was too high are searched again.
 #[derive(Default)]
 pub(super) struct Hint {
-    /// Bits of the f32; 0 for none.
+    /// Bits of an `f32`; 0 for no hint.
     bits: AtomicU32,
 }
 
@@ -92,44 +94,47 @@ impl Hint {
     }
 }
 
-/// One for each kind of selection that searches: an encoder may be asked in several ways by turns.
+/// Hints, one for each kind of selection, because calls with different selections may alternate.
 #[derive(Default)]
 pub(super) struct Hints {
-    /// Of the smallest kept value over the row's norm, where rows are alone.
+    /// Smallest kept value divided by the norm of its row, for [`Selection::Row`](super::Selection::Row).
     pub(super) row: Hint,
+    /// Same for [`Selection::Groups`](super::Selection::Groups).
     pub(super) groups: Hint,
+    /// Same for [`Selection::Magnitude`](super::Selection::Magnitude).
     pub(super) magnitude: Hint,
-    /// Of the smallest kept value, where they are together.
+    /// Smallest kept value of a batch, for [`Selection::Batch`](super::Selection::Batch).
     pub(super) batch: Hint,
 }
 
-/// Rows as the encoder takes them, `[n, d_in]`: with `b_dec` taken off, if it is.
+/// Centred input rows (with `b_dec` already subtracted, if the model does that) and the encoder's exact weights.
 pub struct Centred<'a> {
-    /// The rows.
+    /// Input rows, `[n, d_in]`.
     pub x: &'a [f32],
-    /// `[d_sae, d_in]`.
+    /// Encoder weights, `[d_sae, d_in]`.
     pub w_enc: &'a [f32],
-    /// `[d_sae]`.
+    /// Encoder biases, `[d_sae]`.
     pub b_enc: &'a [f32],
 }
 
 impl Encoder {
-    /// Quantises the encoder of these parameters.
+    /// Creates an encoder by quantising `w_enc` and `b_enc` of the parameters.
     ///
     /// # Panics
-    /// If there is no `w_enc` of `[d_sae, d_in]` and `b_enc` of `[d_sae]`, or one of them is empty.
+    /// If `params` has no `w_enc` of `[d_sae, d_in]` and `b_enc` of `[d_sae]`, or one of them is empty.
     pub fn new(params: &Params) -> Self {
         let (w_enc, b_enc) = (params.get("w_enc"), params.get("b_enc"));
         let d_sae = b_enc.len();
         assert!(
             d_sae > 0 && !w_enc.is_empty() && w_enc.len().is_multiple_of(d_sae),
-            "w_enc must have a row for each of the {d_sae} values of b_enc, got {} values",
+            "w_enc must have a row for each of the {d_sae} latents of b_enc, got {} values",
             w_enc.len()
         );
         let d_in = w_enc.len() / d_sae;
         Self::with_screen(w_enc, b_enc, Screen::best(d_in), d_in, d_sae)
     }
 
+    /// Creates an encoder that uses the method `screen`.
     pub(crate) fn with_screen(
         w_enc: &[f32],
         b_enc: &[f32],
@@ -155,7 +160,7 @@ impl Encoder {
         encoder
     }
 
-    /// Makes bytes of weights anew.
+    /// Quantises all weights again, after they changed.
     pub(crate) fn quantise(&mut self, w_enc: &[f32], b_enc: &[f32]) {
         let wide = PANEL * self.d_in;
         self.panels_mut()
@@ -164,7 +169,7 @@ impl Encoder {
             .for_each(|((mut panel, w_enc), b_enc)| panel.quantise(w_enc, b_enc));
     }
 
-    /// The panels, to quantise anew what has changed.
+    /// Mutable panels, to quantise changed weights again.
     pub(crate) fn panels_mut(&mut self) -> impl IndexedParallelIterator<Item = PanelMut<'_>> {
         let (d_in, screen) = (self.d_in, self.screen);
         let bytes = match screen {
@@ -188,7 +193,7 @@ impl Encoder {
     }
 }
 
-/// A slice cut into equal pieces, which may be empty ones.
+/// Slice that is split into pieces of equal size, possibly 0.
 struct Pieces<'a> {
     all: &'a mut [i8],
     bytes: usize,
@@ -207,7 +212,7 @@ impl<'a> Pieces<'a> {
     }
 }
 
-/// One panel of 64 latents (the last may have fewer).
+/// Mutable panel of 64 latents (the last panel may have fewer).
 pub(crate) struct PanelMut<'a> {
     d_in: usize,
     screen: Screen,
@@ -216,7 +221,7 @@ pub(crate) struct PanelMut<'a> {
 }
 
 impl PanelMut<'_> {
-    /// Takes on new weights, `[latents, d_in]`, and biases.
+    /// Quantises new weights `[latents, d_in]` and biases `[latents]` of this panel.
     pub(crate) fn quantise(&mut self, w_enc: &[f32], b_enc: &[f32]) {
         let (mut q, mut rotated) = (vec![0; self.d_in], vec![0.0; self.d_in]);
         for (j, (w, bias)) in w_enc.chunks_exact(self.d_in).zip(b_enc).enumerate() {
@@ -227,7 +232,7 @@ impl PanelMut<'_> {
             facts.scale[j] = row.scale;
             facts.norm[j] = row.norm;
             facts.error[j] = row.error;
-            // Adding the bias rounds once more, by less than this.
+            // Adding the bias rounds once more, by less than this bound.
             let room = bias.abs() * f32::EPSILON * 8.0;
             facts.bias[j] = (bias + room).next_up();
             facts.minus_bias[j] = (room - bias).next_up();

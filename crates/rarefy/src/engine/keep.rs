@@ -1,4 +1,4 @@
-//! What a row keeps of the latents that its candidates turn out to be.
+//! Exact pre-activations of a row's candidates, and the entries that the row keeps.
 
 use std::num::NonZeroUsize;
 
@@ -6,7 +6,7 @@ use rarefy_kernels::screen::pre_activations;
 
 use super::encoder::Centred;
 
-/// One active latent of a row.
+/// Entry of a row: an active latent and its exact pre-activation.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Entry {
     pub(super) value: f32,
@@ -14,40 +14,42 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    /// What entries are compared by. Where there is something to compare, values are positive or wanted
-    /// for their size.
+    /// Absolute value, by which entries are compared. Selections that compare entries have positive values or
+    /// want absolute values.
     pub(super) fn size(self) -> f32 {
         self.value.abs()
     }
 }
 
-/// Which pre-activations a row wants, before it is asked how many.
+/// Condition on single pre-activations, before the largest of them are selected.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Wanted<'a> {
-    /// All above one value.
+    /// Pre-activations above one threshold.
     Above(f32),
-    /// All above the latent's own value, `[d_sae]`.
+    /// Pre-activations above the threshold of their latent, `[d_sae]`.
     Each(&'a [f32]),
-    /// All but zeros, compared by their size.
+    /// Pre-activations other than 0, compared by absolute value.
     EitherSign,
 }
 
-/// What a row keeps: of each group the `most` largest of those that it wants.
+/// Rule for the entries that a row keeps: of each group, the `most` largest that are wanted.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct KeepRule<'a> {
+    /// Condition on single pre-activations.
     pub(super) wanted: Wanted<'a>,
+    /// Maximum number of entries in each group of each row.
     pub(super) most: usize,
-    /// Neighbouring latents of a group; none if all latents are one.
+    /// Number of neighbouring latents in a group; `None` if all latents are one group.
     pub(super) group: Option<NonZeroUsize>,
-    /// The largest of all rows together that can matter.
+    /// Number of entries that a batch selection keeps of all rows together.
     pub(super) together: usize,
-    /// A guess at the smallest that will be kept, over the row's norm: the search begins there, and a
-    /// row that ends with fewer than it could keep may have lost some.
+    /// Guess of the smallest kept value divided by the norm of its row, from which the search starts. A row with
+    /// fewer than the maximum number of entries may have lost some, and must be searched again.
     pub(super) at_norm: f32,
 }
 
 impl<'a> KeepRule<'a> {
-    /// Everything that is wanted.
+    /// Rule that keeps all wanted entries.
     pub(super) const fn all(wanted: Wanted<'a>) -> Self {
         Self {
             wanted,
@@ -63,8 +65,8 @@ impl<'a> KeepRule<'a> {
         matches!(self.wanted, Wanted::EitherSign)
     }
 
-    /// What a latent of a row of this norm must exceed to matter, at the start. The bounds of
-    /// [`Wanted::Each`] are taken off the biases, so that latents have this in common.
+    /// Value that a latent must exceed at the start of the search of a row of norm `norm`. The thresholds of
+    /// [`Wanted::Each`] are subtracted from the biases, so one value is enough.
     pub(super) fn bottom(&self, norm: f32) -> f32 {
         let above = match self.wanted {
             Wanted::Above(above) => above,
@@ -77,15 +79,15 @@ impl<'a> KeepRule<'a> {
         }
     }
 
-    /// The most that a row can keep, of all groups.
+    /// Maximum number of entries of a row, over all groups.
     pub(super) fn of_row(&self, d_sae: usize) -> usize {
         let groups = self.group.map_or(1, |size| d_sae / size);
         self.most.saturating_mul(groups)
     }
 
-    /// Whether a row with this floor takes an exact pre-activation.
+    /// True if a row with this floor keeps the entry.
     fn takes(&self, entry: Entry, floor: f32) -> bool {
-        // Equal to the floor can still win by a lower latent.
+        // An entry equal to the floor can still win a tie by its lower latent.
         match self.wanted {
             Wanted::Above(above) => entry.value > above && entry.value >= floor,
             Wanted::Each(bounds) => entry.value > bounds[entry.latent as usize],
@@ -94,29 +96,30 @@ impl<'a> KeepRule<'a> {
     }
 }
 
-/// What a row has kept.
+/// Result of the search of one row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct KeptRow {
+    /// Kept entries, sorted by latent.
     pub(super) entries: Vec<Entry>,
-    /// Norm of the row.
+    /// Upper bound of the norm of the row.
     pub(super) norm: f32,
 }
 
-/// What a row has found so far.
+/// Entries found so far in one row.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RowProgress {
-    /// The group that the row is in: its candidates come in the order of their latents.
+    /// Current group; candidates arrive in the order of their latents.
     pub(super) group: usize,
-    /// What a latent of this group must exceed to matter.
+    /// Value that a latent of the current group must exceed.
     pub(super) floor: f32,
-    /// Of this group.
+    /// Entries of the current group.
     pub(super) kept: Vec<Entry>,
-    /// Of the groups before it.
+    /// Final entries of the earlier groups.
     done: Vec<Entry>,
 }
 
 impl RowProgress {
-    /// Before the first candidate.
+    /// Progress before the first candidate.
     pub(super) fn at(floor: f32) -> Self {
         Self {
             floor,
@@ -124,14 +127,14 @@ impl RowProgress {
         }
     }
 
-    /// What the row keeps, in the order of the latents.
+    /// Ends the search and returns the kept entries, sorted by latent.
     pub(super) fn finish(mut self, keep: &KeepRule) -> Vec<Entry> {
         self.close(keep);
         self.done.sort_unstable_by_key(|entry| entry.latent);
         self.done
     }
 
-    /// The group has no more candidates.
+    /// Ends the current group.
     fn close(&mut self, keep: &KeepRule) {
         largest(&mut self.kept, keep.most);
         if self.done.is_empty() {
@@ -142,21 +145,21 @@ impl RowProgress {
     }
 }
 
-/// One row while its candidates are computed.
+/// Search of one row: computes exact pre-activations of candidates.
 pub(super) struct RowSearch<'a> {
     pub(super) x: &'a [f32],
     pub(super) rows: &'a Centred<'a>,
     pub(super) keep: &'a KeepRule<'a>,
-    /// Where each group begins.
+    /// Floor at the start of each group.
     pub(super) bottom: f32,
     pub(super) progress: &'a mut RowProgress,
 }
 
 impl RowSearch<'_> {
-    /// Computes what can matter of some candidates; how many that are.
+    /// Computes the exact pre-activations of candidates that can still be kept. Returns their number.
     ///
     /// # Shapes
-    /// `latents`, rising, and what they are `most`; `values` is room for as many.
+    /// `latents` (ascending), `most` (upper bound of each pre-activation) and the buffer `values`: equal lengths.
     pub(super) fn look(&mut self, latents: &[u32], most: &[f32], values: &mut [f32]) -> usize {
         let Some(size) = self.keep.group else {
             return self.look_at_one_group(latents, most, values);
@@ -172,7 +175,7 @@ impl RowSearch<'_> {
                 self.progress.floor = self.bottom;
             }
             let floor = self.progress.floor;
-            // Their panel's floor may have been another group's.
+            // The screen may have used the lower floor of another group.
             if !most.iter().all(|most| hopeless(*most, floor)) {
                 computed += self.look_at_one_group(latents, most, values);
             }
@@ -206,7 +209,8 @@ impl RowSearch<'_> {
         }
     }
 
-    /// The most promising first: what they turn out to be spares most of the others.
+    /// Computes the k candidates with the largest bounds first. Their exact values raise the floor, so that most
+    /// other candidates need no exact value.
     fn take_best_first(&mut self, latents: &[u32], most: &[f32], values: &mut [f32]) -> usize {
         let k = self.keep.most;
         let mut order: Vec<(f32, u32)> =
@@ -222,7 +226,7 @@ impl RowSearch<'_> {
         k + others.len()
     }
 
-    /// Lets go of what cannot be among the largest any more.
+    /// Removes entries that cannot be among the largest, and raises the floor.
     fn raise(&mut self) {
         let RowProgress { kept, floor, .. } = &mut *self.progress;
         if kept.len() >= self.keep.most {
@@ -231,12 +235,12 @@ impl RowSearch<'_> {
     }
 }
 
-/// Whether what is at most so much cannot matter; NaN says nothing.
+/// True if a candidate with upper bound `most` cannot be kept. False for a NaN.
 fn hopeless(most: f32, floor: f32) -> bool {
     most <= floor
 }
 
-/// Cuts to the `most` largest, of equal ones the lower latents; the smallest of them.
+/// Keeps the `most` largest entries (ties go to lower latents) and returns the smallest kept size.
 fn largest(entries: &mut Vec<Entry>, most: usize) -> f32 {
     if entries.len() <= most {
         return entries

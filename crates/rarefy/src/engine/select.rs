@@ -1,4 +1,4 @@
-//! Where the search for the largest begins, and when it has to begin again.
+//! Starting bounds of the search for the largest pre-activations, and repeated searches after a wrong bound.
 
 use std::num::NonZeroUsize;
 
@@ -8,17 +8,17 @@ use super::keep::{Entry, KeepRule, KeptRow, Wanted};
 use super::selection::Selection;
 use crate::data::spread::even_positions;
 
-/// Rows that give a first idea of the smallest value that will be kept.
+/// Number of sampled rows that give a first guess of the smallest kept value.
 const SAMPLE: usize = 96;
-/// Fewer rows are not worth a sample.
+/// Minimum number of rows for which a sample saves time.
 const WORTH_A_SAMPLE: usize = 10 * SAMPLE;
-/// Share of the rows whose smallest kept value is expected below the guess: they are searched again,
-/// but the lower the guess, the more candidates all the others have.
+/// Expected share of rows whose smallest kept value is below the guess. These rows are searched twice, but a
+/// lower guess gives all other rows more candidates.
 const SURPRISED: f64 = 0.02;
-/// How far below the last batch's smallest kept value the search in a whole batch begins.
+/// Factor from the smallest kept value of the last batch to the starting bound of the next batch selection.
 const MARGIN: f32 = 0.9;
 
-/// What every row keeps.
+/// Finds the entries that each row keeps under a selection.
 pub(super) fn select(encoder: &Encoder, rows: &Centred, selection: Selection) -> Vec<KeptRow> {
     let (d_sae, hints) = (encoder.d_sae, &encoder.hints);
     let most = |k, wanted| KeepRule {
@@ -51,7 +51,7 @@ pub(super) fn select(encoder: &Encoder, rows: &Centred, selection: Selection) ->
 
 const POSITIVE: Wanted = Wanted::Above(0.0);
 
-/// The largest of every row.
+/// Finds the largest entries of each row.
 fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, keep: KeepRule) -> Vec<KeptRow> {
     let n = rows.x.len() / encoder.d_in;
     let k = keep.of_row(encoder.d_sae);
@@ -78,9 +78,10 @@ fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, keep: KeepRule) -> V
     found
 }
 
-/// The `floor(n k)` largest positive values of all rows.
+/// Finds the `floor(n k)` largest positive values of all rows.
 ///
-/// All values above a guess are found; if there are too few, it was too high and is lowered.
+/// The search finds all values above a guess. If these are too few, the guess is lowered and the search
+/// repeated.
 fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<KeptRow> {
     let n = rows.x.len() / encoder.d_in;
     let wanted = (n as f64 * k) as usize;
@@ -98,11 +99,11 @@ fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<KeptRow>
         let count: usize = found.iter().map(|kept| kept.entries.len()).sum();
         if count >= wanted || above <= 0.0 {
             let smallest = cut(&mut found, wanted).unwrap_or(0.0);
-            // A batch without enough positive values says nothing about the next one.
+            // A batch with too few positive values gives no hint for the next one.
             hint.set(if count < wanted { 0.0 } else { smallest });
             return found;
         }
-        // Far too few: perhaps the batch has not so many positive values at all.
+        // Far too few: the batch may have fewer positive values than wanted.
         above = if count * 2 < wanted || attempt == 3 {
             0.0
         } else {
@@ -112,10 +113,10 @@ fn batch(encoder: &Encoder, hint: &Hint, rows: &Centred, k: f64) -> Vec<KeptRow>
     unreachable!("the last attempt takes every positive value")
 }
 
-/// Where the smallest kept value of a few rows lies.
+/// Guess of the smallest kept value of a batch, from a sample of rows.
 fn guess_for_batch(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
     let x = sample(encoder, rows);
-    // A row may have several times its share.
+    // A row may have several times its mean number of entries.
     let keep = KeepRule {
         most: ((4.0 * k) as usize + 1).min(encoder.d_sae),
         ..KeepRule::all(POSITIVE)
@@ -130,8 +131,8 @@ fn guess_for_batch(encoder: &Encoder, rows: &Centred, k: f64) -> f32 {
     }
 }
 
-/// Cuts to the wanted number of entries, of equal values those of earlier rows and lower latents; the
-/// smallest that is left.
+/// Keeps the `wanted` largest entries of all rows (ties go to earlier rows and lower latents). Returns the
+/// smallest kept value; `None` if no entry is kept.
 fn cut(rows: &mut [KeptRow], wanted: usize) -> Option<f32> {
     let mut values: Vec<f32> = entries(rows).map(|entry| entry.value).collect();
     let last = values.len().min(wanted).checked_sub(1)?;
@@ -148,12 +149,13 @@ fn cut(rows: &mut [KeptRow], wanted: usize) -> Option<f32> {
     Some(smallest)
 }
 
+/// Entries of all rows.
 fn entries(rows: &[KeptRow]) -> impl Iterator<Item = &Entry> {
     rows.iter().flat_map(|kept| &kept.entries)
 }
 
-/// Smallest kept size over the row's norm, such that only a few rows' is lower; 0 if more than a few
-/// have fewer than k values at all.
+/// Quantile [`SURPRISED`] over rows of the smallest kept size divided by the norm of the row. A row with fewer
+/// than k entries counts as 0.
 fn low_ratio(rows: &[KeptRow], k: usize) -> f32 {
     let smallest = |kept: &KeptRow| {
         let sizes = kept.entries.iter().map(|entry| entry.size());
@@ -172,12 +174,13 @@ fn low_ratio(rows: &[KeptRow], k: usize) -> f32 {
     if low.is_finite() { *low } else { 0.0 }
 }
 
-/// Some rows, evenly spread.
+/// Evenly spaced sample of the rows, [`SAMPLE`] at most.
 fn sample(encoder: &Encoder, rows: &Centred) -> Vec<f32> {
     let n = rows.x.len() / encoder.d_in;
     gather(encoder, rows, even_positions(n, SAMPLE))
 }
 
+/// Copies the rows with the given numbers.
 fn gather(encoder: &Encoder, rows: &Centred, which: impl Iterator<Item = usize>) -> Vec<f32> {
     let d_in = encoder.d_in;
     which

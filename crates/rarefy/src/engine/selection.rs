@@ -1,13 +1,13 @@
 //! Rules that decide which latents of a row are active.
 
-/// Which latents of a row are active, by its pre-activations.
+/// Rule that selects the active latents of each row by their pre-activations.
 ///
-/// The others are 0. Every selection is exact: it is that of computing all pre-activations, in f32 in the
-/// order of [`pre_activations`](rarefy_kernels::screen::pre_activations), and sorting them.
+/// All other latents are 0. Every selection is exact: the result equals computing all pre-activations in `f32`, in
+/// the order of [`pre_activations`](rarefy_kernels::screen::pre_activations), and sorting them.
 ///
 /// # Panics
-/// [`Encoder::encode`] panics if there are not as many bounds as latents, or they cannot be cut into so many
-/// groups.
+/// [`Encoder::encode`](super::Encoder::encode) panics if the number of thresholds is not the number of latents, or
+/// the number of latents is not a multiple of the number of groups.
 /// # Example
 /// ```
 /// use rarefy::codes::Codes;
@@ -31,38 +31,39 @@
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Selection<'a> {
-    /// The k largest positive pre-activations of each row; of equal ones the lower latents.
+    /// The k largest positive pre-activations of each row (`TopK`). Ties go to lower latents.
     Row(usize),
-    /// The k largest positive ones of each group of each row; of equal ones the lower latents.
+    /// The k largest positive pre-activations of each group of latents, in each row. Ties go to lower latents.
     Groups {
-        /// Equal groups of neighbouring latents; the number of latents is a multiple of it.
+        /// Number of groups, each of equally many neighbouring latents. Must divide the number of latents.
         groups: usize,
-        /// Latents that a group keeps, at most.
+        /// Maximum number of active latents in a group.
         k: usize,
     },
-    /// The k of each row that are largest by absolute value, with their signs, zeros never; of equal ones
-    /// the lower latents.
+    /// The k pre-activations of each row with the largest absolute values, with their signs and without zeros.
+    /// Ties go to lower latents.
     Magnitude(usize),
-    /// The `floor(n k)` largest positive ones of all n rows together; of equal ones the earlier rows,
-    /// in them the lower latents.
+    /// The `floor(n k)` largest positive pre-activations of all n rows together (`BatchTopK`). Ties go to earlier
+    /// rows, then to lower latents.
     Batch(f64),
-    /// All strictly above a threshold, of any sign.
+    /// All pre-activations strictly above one threshold, which may be negative.
     Above(f32),
-    /// All strictly above the latent's own threshold, of any sign, `[d_sae]`.
+    /// All pre-activations strictly above the threshold of their latent, `[d_sae]`; thresholds may be negative.
     Each(&'a [f32]),
 }
 
 impl Selection<'_> {
+    /// Panics if the selection does not fit `d_sae` latents.
     #[track_caller]
     pub(super) fn check(self, d_sae: usize) {
         match self {
             Self::Groups { groups, .. } => assert!(
                 groups > 0 && d_sae.is_multiple_of(groups),
-                "{d_sae} latents cannot be cut into {groups} equal groups"
+                "{d_sae} latents cannot be split into {groups} equal groups"
             ),
             Self::Each(bounds) => assert!(
                 bounds.len() == d_sae,
-                "each of the {d_sae} latents needs its own bound, got {} bounds",
+                "expected one threshold for each of the {d_sae} latents, got {} thresholds",
                 bounds.len()
             ),
             Self::Row(_) | Self::Magnitude(_) | Self::Batch(_) | Self::Above(_) => {}

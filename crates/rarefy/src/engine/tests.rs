@@ -1,4 +1,4 @@
-//! The screened selection against computing every pre-activation, on data that makes it hard.
+//! Screened selection compared with computing every pre-activation, on difficult data.
 
 mod panics;
 mod selections;
@@ -16,7 +16,7 @@ use super::{Centred, Encoder, Screen, Selection};
 use crate::codes::Codes;
 use crate::data;
 
-/// Numbers of a seed: standard normal, near enough.
+/// Generator of approximately standard normal numbers.
 struct Numbers(u64);
 
 impl Numbers {
@@ -37,7 +37,7 @@ impl Numbers {
     }
 }
 
-/// What makes selection hard.
+/// Kinds of data that make selection difficult.
 const KINDS: [&str; 9] = [
     "gaussian",
     "heavy tails",
@@ -120,7 +120,7 @@ impl Case {
         case
     }
 
-    /// Encoder rows drawn from the data's own directions.
+    /// Case whose encoder rows are directions of data rows, plus noise.
     fn of_rows(x: Vec<f32>, d_in: usize, d_sae: usize) -> Self {
         let mut numbers = Numbers(5);
         let n = x.len() / d_in;
@@ -147,7 +147,7 @@ impl Case {
         }
     }
 
-    /// Every pre-activation of every row, with its latent.
+    /// All pre-activations of each row, with their latents.
     fn pre(&self) -> Vec<Vec<(u32, f32)>> {
         let all: Vec<u32> = (0..self.d_sae as u32).collect();
         let row = |x: &[f32]| {
@@ -158,7 +158,7 @@ impl Case {
         self.x.chunks(self.d_in).map(row).collect()
     }
 
-    /// Every pre-activation, then everything sorted.
+    /// Reference selection: computes all pre-activations and sorts them.
     fn plain(&self, selection: Selection) -> Vec<Vec<(u32, f32)>> {
         let mut rows = self.pre();
         for row in &mut rows {
@@ -196,7 +196,7 @@ impl Case {
         let want = self.plain(selection);
         for screen in screens() {
             let encoder = Encoder::with_screen(&self.w, &self.b, screen, self.d_in, self.d_sae);
-            // The second time it knows where to begin.
+            // The second search starts from a hint.
             for time in ["first", "second"] {
                 let name = format!("{name}, {screen:?}, {time} time");
                 self.check_with(&encoder, &name, selection, &want);
@@ -223,7 +223,7 @@ impl Case {
     }
 }
 
-/// Every way to screen that this machine has.
+/// All screening methods that this machine supports.
 fn screens() -> Vec<Screen> {
     let bytes = Engine::available().iter().copied().map(Screen::Bytes);
     bytes.chain([Screen::Products]).collect()
@@ -233,7 +233,7 @@ fn positive(row: &[(u32, f32)]) -> Vec<(u32, f32)> {
     row.iter().copied().filter(|entry| entry.1 > 0.0).collect()
 }
 
-/// The k largest by size, in the order of their latents; the sort keeps the order of equal ones.
+/// The k largest entries by absolute value, sorted by latent. The stable sort keeps the order of ties.
 fn largest(row: &[(u32, f32)], k: usize) -> Vec<(u32, f32)> {
     let mut row = row.to_vec();
     row.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()));
@@ -251,7 +251,7 @@ proptest! {
     })]
 
     #[test]
-    fn screened_selection_is_selection(
+    fn screened_selection_matches_reference(
         kind in 0usize..KINDS.len(),
         n in prop_oneof![1usize..=7, Just(40)],
         d_in in prop_oneof![1usize..=9, 30usize..=35, Just(130)],
@@ -268,7 +268,7 @@ proptest! {
 }
 
 #[test]
-fn every_kind_of_data_at_a_size_with_many_panels() {
+fn screened_selection_matches_reference_with_many_panels() {
     for kind in KINDS {
         let case = Case::made(kind, [97, 101, 1500], 3);
         case.check(kind, Selection::Row(20));
@@ -276,10 +276,10 @@ fn every_kind_of_data_at_a_size_with_many_panels() {
     }
 }
 
-/// The candidates that promise most are not all positive, and some that promise less are: a row may let
-/// go of these only when it has k.
+/// Some candidates with the largest bounds are negative, and some with smaller bounds are positive. A row may
+/// drop candidates only after it has k entries.
 #[test]
-fn about_as_many_positive_values_as_wanted() {
+fn selection_is_exact_with_about_k_positive_values_per_row() {
     let mut case = Case::made("gaussian", [400, 130, 256], 6);
     case.b.fill(-13.4);
     let positive: usize = case.plain(Selection::Above(0.0)).iter().map(Vec::len).sum();
@@ -289,14 +289,14 @@ fn about_as_many_positive_values_as_wanted() {
 }
 
 #[test]
-fn rows_enough_for_a_sample_and_more_than_one_block() {
+fn selection_is_exact_with_sampled_guess_and_several_blocks() {
     let case = Case::made("gaussian", [1300, 19, 300], 8);
     case.check("many rows", Selection::Row(5));
     case.check("many rows", Selection::Batch(5.0));
 }
 
 #[test]
-fn real_activations() {
+fn selection_is_exact_on_real_activations() {
     let words = data::open("sample:words", &data::OpenOptions::default()).unwrap();
     let mut x = vec![0.0; 400 * 50];
     words.source.read(0, &mut x).unwrap();
@@ -316,7 +316,7 @@ fn real_activations() {
 }
 
 #[test]
-fn the_hand_worked_cases_of_batch_topk() {
+fn batch_selection_matches_saelens_test_cases() {
     let identity = |x: [f32; 8]| Case {
         x: x.to_vec(),
         w: (0..16).map(|i| f32::from(u8::from(i % 5 == 0))).collect(),
@@ -343,7 +343,7 @@ fn the_hand_worked_cases_of_batch_topk() {
 }
 
 #[test]
-fn a_bias_too_small_for_its_own_rounding_still_ties() {
+fn subnormal_biases_tie() {
     let mut case = Case::made("gaussian", [6, 5, 1024], 1);
     case.x.fill(0.0);
     for bias in [1e-40, 1e-44] {
@@ -354,7 +354,7 @@ fn a_bias_too_small_for_its_own_rounding_still_ties() {
 }
 
 #[test]
-fn a_batch_searched_from_far_too_low_keeps_few_times_what_is_wanted() {
+fn batch_search_from_0_stores_at_most_twice_the_wanted_entries_per_task() {
     let mut case = Case::made("gaussian", [60, 16, 4096], 2);
     case.b.fill(500.0);
     case.check("a common offset", Selection::Batch(4.0));
@@ -367,7 +367,7 @@ fn a_batch_searched_from_far_too_low_keeps_few_times_what_is_wanted() {
     };
     let kept = search(&encoder, &case.rows(), keep);
     let count: usize = kept.iter().map(|kept| kept.entries.len()).sum();
-    // Each task cuts for itself, when it has twice that.
+    // Each task removes entries when it has twice the wanted number.
     let most = 2 * wanted * rayon::current_num_threads();
     assert!((wanted..=most).contains(&count), "{count}");
 }

@@ -1,4 +1,4 @@
-//! Figures of dense architectures: every latent of every row.
+//! Metrics of dense architectures, from every latent of every row.
 
 use super::{
     ACTIVE, BINS, Evaluation, KlEvaluation, LatentStatus, LatentSummary, bin, count,
@@ -11,8 +11,8 @@ use crate::preprocess::Prepared;
 use crate::train::pass::Pass;
 use crate::variants::{Parts, Variant};
 
-/// Below this share of `rho_hat (1 - rho_hat)`, the largest variance that a latent of its mean can
-/// have, it hardly depends on the input.
+/// Share of `rho_hat (1 - rho_hat)` (the largest possible variance of a latent with this mean) below which a latent
+/// counts as collapsed.
 const COLLAPSED_VARIANCE: f64 = 1e-3;
 
 pub(super) fn evaluate(
@@ -25,7 +25,7 @@ pub(super) fn evaluate(
     let rows = prepared.rows();
     let m = rows as f64;
     let rho = rho(model);
-    // Without a rho of its own an architecture is dead where it never exceeds the active level.
+    // In an architecture without rho, a latent is dead if it never exceeds the active level.
     let target = rho.unwrap_or(2.0 * f64::from(ACTIVE));
     let latents: Vec<LatentSummary> = sums
         .latents
@@ -58,20 +58,20 @@ pub(super) fn evaluate(
     })
 }
 
-/// The target mean, if the architecture has one.
+/// Target rho of the mean activation, if the architecture has one.
 fn rho(model: &Model) -> Option<f64> {
     model.hyper.find("rho").and_then(|rho| rho.parse().ok())
 }
 
-/// The objective by part, and the penalty without its coefficient (0 if there is no penalty).
+/// Parts of the objective, and the penalty without its coefficient (0 if there is no penalty).
 ///
-/// The pass computes a whole gradient for the sake of its loss: a loss alone would be another
-/// method of every architecture and another form of the pass, for a command that runs once.
+/// The pass computes the whole gradient although only the loss is needed. A loss without gradient would need
+/// another method in every architecture, for a command that runs once.
 fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
     let mut hyper = model.hyper.clone();
     let beta = hyper.find("beta").and_then(|beta| beta.parse::<f64>().ok());
-    // With a beta of 1 the penalty is Omega itself, exact for saturated latents too. With the
-    // model's own it could not be had back where that is 0.
+    // With beta = 1 the penalty is Omega itself, exact for saturated latents too. Dividing the penalty by the
+    // model's beta would fail for beta = 0.
     if beta.is_some() {
         hyper.set("beta", 1);
     }
@@ -98,7 +98,7 @@ fn kl_evaluation(rho: f64, omega: f64, latents: &[LatentSummary]) -> KlEvaluatio
     }
 }
 
-/// Sums over rows of one lane.
+/// Sums over the rows of one lane.
 pub(super) struct Sums {
     pub(super) squared_error: f64,
     pub(super) population_sparsity: f64,

@@ -1,4 +1,4 @@
-//! Figures of sparse architectures, from codes alone.
+//! Metrics of sparse architectures, from the sparse codes alone.
 
 use super::{
     BINS, Evaluation, LatentStatus, LatentSummary, bin, count, explained_variance, hoyer, mean,
@@ -14,11 +14,10 @@ use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::variants::Objective;
 
-/// Rows that are encoded together. The engine shares them out by itself, and no sum depends on how
-/// many there are.
+/// Number of rows encoded at a time. The engine splits them into tasks, and no sum depends on the number.
 const ROWS: usize = 4096;
 
-/// A latent that is active on more than this share of the rows is frequent.
+/// Share of the rows above which a latent counts as frequent.
 const FREQUENT: f64 = 0.1;
 
 pub(super) fn evaluate(
@@ -84,7 +83,7 @@ pub(super) fn top_rows(
     Ok(best)
 }
 
-/// Calls `work(first row, rows, codes)` piece by piece, in order.
+/// Calls `work(first_row, rows, codes)` for consecutive pieces of [`ROWS`] rows, in order.
 fn each_piece(
     model: &Model,
     sparse: &Objective,
@@ -106,8 +105,9 @@ fn each_piece(
     Ok(())
 }
 
+/// Sums over all rows.
 struct Sums {
-    /// Of each part of the output.
+    /// Sum of squared errors of each part of the output.
     squared_error: Vec<f64>,
     population_sparsity: f64,
     latents: Vec<LatentSums>,
@@ -118,7 +118,7 @@ struct Sums {
 #[derive(Clone)]
 struct LatentSums {
     sum: f64,
-    /// Of absolute values.
+    /// Sum of absolute values.
     sizes: f64,
     squares: f64,
     min: f32,
@@ -149,7 +149,7 @@ impl Sums {
         let (inputs, targets) = io.split(x);
         let x_hat = model.decode_sparse(codes, &inputs);
         let width = io.d_out();
-        // One row after the other, so that the sum does not depend on the pieces.
+        // Row by row, so that the order of the sum does not depend on the pieces.
         for (x, x_hat) in targets.chunks_exact(width).zip(x_hat.chunks_exact(width)) {
             let parts = io.decoder_parts(x).zip(io.decoder_parts(x_hat));
             for (sum, (x, x_hat)) in self.squared_error.iter_mut().zip(parts) {
@@ -174,7 +174,7 @@ impl Sums {
 }
 
 impl Sums {
-    /// The explained variance of each input, from the variances of all of them.
+    /// Explained variance of each input. `variance` holds the variances of the columns of all inputs.
     fn by_input(&self, io: &IoSpec, variance: &[f64], m: f64) -> Vec<f64> {
         let mut rest = variance;
         let inputs = io.input_widths().iter().zip(&self.squared_error);
@@ -207,7 +207,7 @@ impl LatentSums {
             rho_hat: mean,
             firing_rate: self.active as f64 / m,
             variance: (self.squares / m - mean * mean).max(0.0),
-            // On the other rows it is 0.
+            // On all other rows the activation is 0.
             min: f64::from(if always { self.min } else { self.min.min(0.0) }),
             max: f64::from(if always { self.max } else { self.max.max(0.0) }),
             lifetime_sparsity: hoyer(rows, self.sizes, self.squares.sqrt()),

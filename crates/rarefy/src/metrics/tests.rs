@@ -1,4 +1,4 @@
-//! The figures against numbers worked by hand.
+//! Metrics compared with numbers worked by hand.
 
 use super::dense::{LatentSums, Sums};
 use super::*;
@@ -11,7 +11,7 @@ use crate::variants::{self, Hyper};
 /// Five rows of two inputs.
 const ROWS: [[f32; 2]; 5] = [[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [-1.0, 0.0]];
 
-/// What the latents of [`by_hand`] are on [`ROWS`]: alive, dead, always on, collapsed.
+/// Latents of the model [`by_hand`] on [`ROWS`]: alive, dead, always on, collapsed.
 ///
 /// ```text
 /// alive      sigma(x_1 ln 9)                    0.1, 0.5, 0.9 for x_1 = -1, 0, 1
@@ -29,12 +29,12 @@ const LATENTS: [[f64; 4]; 5] = [
 
 const RHO: f64 = 0.2;
 
-/// `x_hat = (2 alive - 1, 2 always_on - collapsed - 1.3)`.
+/// Hand-made model with `x_hat = (2 alive - 1, 2 always_on - collapsed - 1.3)`.
 fn by_hand(options: &[(&str, &str)]) -> Model {
     changed(options, |_| {})
 }
 
-/// [`by_hand`] with other parameters.
+/// Model [`by_hand`] with changed parameters.
 fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
     let info = variants::find("kl").unwrap();
     let own = [
@@ -67,7 +67,7 @@ fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
     Model::new(info, hyper, params, Pipeline::identity(2), None).unwrap()
 }
 
-/// [`ROWS`] so many times over.
+/// Data of [`ROWS`], repeated `copies` times.
 fn rows(copies: usize) -> Memory {
     Memory::new("rows", 2, ROWS.as_flattened().repeat(copies))
 }
@@ -84,9 +84,9 @@ fn kl(rho_hat: f64) -> f64 {
     RHO * (RHO / rho_hat).ln() + (1.0 - RHO) * ((1.0 - RHO) / (1.0 - rho_hat)).ln()
 }
 
-/// Once in one chunk, and 600 times over in many: no mean over rows may notice the copies.
+/// One copy of the rows fits one chunk; 600 copies need many. Means over rows must be equal.
 #[test]
-fn every_figure_is_the_one_worked_by_hand() {
+fn metrics_match_hand_worked_values() {
     for copies in [1, 600] {
         let e = evaluate(&by_hand(&[]), &rows(copies)).unwrap();
         assert_eq!(e.rows, 5 * copies);
@@ -128,7 +128,7 @@ fn every_figure_is_the_one_worked_by_hand() {
 }
 
 #[test]
-fn every_latent_is_the_one_worked_by_hand() {
+fn latent_summaries_match_hand_worked_values() {
     for copies in [1, 600] {
         let e = evaluate(&by_hand(&[]), &rows(copies)).unwrap();
         // Mean, firing rate, variance, smallest, largest.
@@ -157,7 +157,7 @@ fn every_latent_is_the_one_worked_by_hand() {
 }
 
 #[test]
-fn rows_are_as_sparse_as_worked_by_hand() {
+fn population_sparsity_and_histograms_match_hand_worked_values() {
     for copies in [1, 600] {
         let e = evaluate(&by_hand(&[]), &rows(copies)).unwrap();
         // sqrt 4 is 2, so Hoyer's measure is 2 - L1 / L2; rows 0 and 4 are alike.
@@ -186,13 +186,13 @@ fn rows_are_as_sparse_as_worked_by_hand() {
 }
 
 #[test]
-fn bins_are_half_open_and_the_last_takes_one() {
+fn bins_are_half_open_except_the_last() {
     let values = [0.0, 0.0199, 0.0201, 0.5, 0.9799, 0.9801, 1.0];
     assert_eq!(values.map(bin), [0, 0, 1, 25, 48, 49, 49]);
 }
 
 #[test]
-fn strongest_rows_come_first_and_ties_by_lower_row() {
+fn top_rows_are_sorted_by_activation_then_row() {
     let model = by_hand(&[]);
     let order = |copies, count| -> Vec<Vec<usize>> {
         let top = top_rows(&model, &rows(copies), count).unwrap();
@@ -221,7 +221,7 @@ fn strongest_rows_come_first_and_ties_by_lower_row() {
     );
 }
 
-/// A source that cannot be borrowed, as a file that is streamed.
+/// Source that cannot be borrowed, like a streamed file.
 struct Streamed(Memory);
 
 impl Source for Streamed {
@@ -242,13 +242,13 @@ impl Source for Streamed {
     }
 }
 
-/// Rows that all differ, so that a row read twice or left out shows.
+/// Rows that all differ, so that a repeated or missing row changes the metrics.
 fn many_rows() -> Vec<f32> {
     (0..6000).map(|i| (i as f32 * 0.37).sin()).collect()
 }
 
 #[test]
-fn where_the_rows_lie_changes_nothing() {
+fn memory_stream_and_shards_give_equal_metrics() {
     let model = by_hand(&[]);
     let whole = Memory::new("whole", 2, many_rows());
     let streamed = Streamed(Memory::new("whole", 2, many_rows()));
@@ -274,7 +274,7 @@ fn where_the_rows_lie_changes_nothing() {
 }
 
 #[test]
-fn sums_of_pieces_merge_to_the_sums_of_all() {
+fn merged_sums_of_pieces_equal_sums_of_all_rows() {
     let (model, x) = (by_hand(&[]), many_rows());
     let variant = model.architecture.dense().unwrap();
     let mut all = Sums::new(4);
@@ -300,7 +300,7 @@ fn sums_of_pieces_merge_to_the_sums_of_all() {
     assert_eq!(total(&merged.populations), 3000);
 }
 
-/// Two rows at these activations, for a target of rho.
+/// Status of a latent with these activations on two rows, for the target rho.
 fn status(rho: f64, values: [f64; 2]) -> LatentStatus {
     let values = values.map(|v| v as f32);
     let wide = values.map(f64::from);
@@ -315,7 +315,7 @@ fn status(rho: f64, values: [f64; 2]) -> LatentStatus {
 }
 
 #[test]
-fn a_latent_has_one_status_and_the_limits_are_where_they_should_be() {
+fn latent_status_changes_at_documented_limits() {
     // Half of rho is reached, not passed.
     assert_eq!(status(0.5, [0.0, 0.25]), LatentStatus::Alive);
     assert_eq!(status(0.5, [0.0, 0.2499]), LatentStatus::Dead);
@@ -337,7 +337,7 @@ fn a_latent_has_one_status_and_the_limits_are_where_they_should_be() {
 }
 
 #[test]
-fn omega_is_the_same_whatever_beta() {
+fn omega_does_not_depend_on_beta() {
     let own = evaluate(&by_hand(&[]), &rows(1)).unwrap();
     let free = evaluate(&by_hand(&[("beta", "0")]), &rows(1)).unwrap();
     assert_eq!(free.penalty, Some(0.0));
@@ -345,9 +345,9 @@ fn omega_is_the_same_whatever_beta() {
     near(free.loss, own.loss - own.penalty.unwrap());
 }
 
-/// The mean of a latent at a pre-activation of -120 rounds to 0 in f32, and its KL to infinity.
+/// At a pre-activation of -120 the mean of a latent rounds to 0 in `f32`, for which KL would be infinite.
 #[test]
-fn omega_is_finite_for_a_silent_latent_even_without_a_penalty() {
+fn omega_is_finite_for_silent_latent_with_and_without_penalty() {
     for beta in ["3", "0"] {
         let model = changed(&[("beta", beta)], |params| {
             params.get_mut("w_enc")[3] = 0.0;
@@ -361,7 +361,7 @@ fn omega_is_finite_for_a_silent_latent_even_without_a_penalty() {
 }
 
 #[test]
-fn constant_data_has_no_variance_to_explain() {
+fn constant_data_has_explained_variance_0() {
     let e = evaluate(&by_hand(&[]), &Memory::new("same", 2, [1.0, 0.0].repeat(9))).unwrap();
     assert_eq!(e.explained_variance, 0.0);
     near(e.mse, 0.04);

@@ -1,7 +1,7 @@
-//! How much of a known dictionary a model has found: its directions, and when they fire.
+//! Metrics of a model against the known dictionary of synthetic data: recovered directions and firing.
 //!
-//! Features are the truth's, latents the model's. Both are compared in the space in which the model
-//! works, behind its preprocessing.
+//! *Features* belong to the known dictionary, *latents* to the model. Their directions are compared in the space of
+//! preprocessed rows.
 
 use std::ops::Range;
 
@@ -20,33 +20,36 @@ mod firing;
 pub use assign::assign;
 pub use firing::MatchedPair;
 
-/// A latent whose cosine with a feature is above this has found it.
+/// Cosine of latent and feature above which the feature counts as found.
 pub const FOUND: f32 = 0.9;
 
-/// A latent whose cosine with its feature is not above this is about something else, and what else is
-/// mixed into it says nothing. Half of the feature and half of another make 0.71.
+/// Cosine of latent and feature above which the latent is about the feature. Mixing ([`mixing`]) is measured for
+/// these pairs only. An equal mix of two orthogonal features has a cosine of 0.71 with both.
 pub const ABOUT: f32 = 0.5;
 
-/// A child's latent with more of the parent than this has taken the parent in ([`mixing`]). One that
-/// has all of both has 0.71; one that is as far off as [`FOUND`] allows, in any direction of 16
-/// dimensions, has 0.1.
+/// Share of the parent in a child's latent ([`mixing`]) above which the latent counts as having absorbed the
+/// parent. An equal mix has a share of 0.71. A latent with a random error of the size that [`FOUND`] allows, in 16
+/// dimensions, has a share of 0.1.
 pub const TAKEN_IN: f64 = 0.2;
 
-/// The figures of `rarefy truth`, name and definition, in the order of its `--json`.
+/// Table of all metrics of [`TruthEvaluation`]: name and definition, in the order of the JSON output.
 pub const METRICS: &[(&str, &str)] = &[
-    ("features", "directions of the truth"),
-    ("latents", "d_sae: decoder rows that they are compared with"),
+    (
+        "features",
+        "number of features: directions of the known dictionary",
+    ),
+    ("latents", "d_sae, the number of decoder rows"),
     (
         "matched_cosine",
-        "mean cosine of the pairs of feature and latent, one latent a feature, whose cosines have the largest sum",
+        "mean cosine over the pairs of feature and latent (each in one pair at most) whose cosines have the largest sum",
     ),
     (
         "feature_cosine",
-        "mean over features of the largest cosine that any latent has with it",
+        "mean over features of the largest cosine with any latent",
     ),
     (
         "latent_cosine",
-        "mean over latents of the largest cosine that it has with any feature",
+        "mean over latents of the largest cosine with any feature",
     ),
     (
         "recall",
@@ -54,57 +57,60 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
     (
         "latents_without_feature",
-        "share of the latents that have a cosine above 0.9 with no feature",
+        "share of the latents whose cosines with all features are at most 0.9",
     ),
     (
         "hedging",
-        "mean over pairs with a cosine above 0.5 of the largest |b| / sqrt(a^2 + b^2) of a partner of the feature, with \
-         a feature + b partner nearest to the latent; partners are the other features of its cluster, and its children",
+        "mean over pairs with a cosine above 0.5 of the largest |b| / sqrt(a^2 + b^2) over the partners of the feature, \
+         where a feature + b partner is nearest to the latent; partners are the features of the same cluster and the \
+         children of the feature",
     ),
-    ("rows", "rows of the truth on which the others are measured"),
+    (
+        "rows",
+        "number of synthetic rows on which the following metrics are measured",
+    ),
     ("true_l0", "mean number of features that fire in a row"),
     ("l0", "mean number of latents that are active in a row"),
     (
         "firing_precision",
-        "mean over pairs: of the rows in which the latent is active, the share in which the feature fires; 0 if there are none",
+        "mean over pairs: share of the rows with the latent active in which the feature fires; 0 if there are none",
     ),
     (
         "firing_recall",
-        "mean over pairs: of the rows in which the feature fires, the share in which the latent is active",
+        "mean over pairs: share of the rows with the feature firing in which the latent is active",
     ),
     (
         "firing_f1",
-        "mean over pairs of the harmonic mean of both: 2 rows with both / (rows with the one + rows with the other)",
+        "mean over pairs of the harmonic mean of precision and recall: 2 rows with both / (rows with the feature + rows with the latent)",
     ),
     (
         "firing_correlation",
-        "mean over pairs of the correlation over rows of the feature's and the latent's strength",
+        "mean over pairs of the correlation over rows between the strength of the feature and the activation of the latent",
     ),
     (
         "absorption",
-        "mean over parents: of the rows in which the parent fires, the share in which its own latent is silent and the \
-         active latent of a child that fires has more than 0.2 of the parent in it (|b| as for hedging, cosine above 0.5)",
+        "mean over parents: share of the rows with the parent firing in which its latent is silent while the latent of \
+         a firing child is active and contains a share of more than 0.2 of the parent (measured as for hedging)",
     ),
 ];
 
-/// Which latents can stand for a feature.
+/// Treatment of negative cosines between latents and features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sign {
-    /// Those that point its way.
+    /// Cosines count with their signs: a latent must point in the direction of the feature.
     Same,
-    /// Those that point the other way too, as where latents may be negative.
+    /// Cosines count by absolute value, for architectures with negative latents.
     Either,
 }
 
-/// How near a model's directions are to those of the truth.
+/// Recovery of the known directions by the decoder rows of a model.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Recovery {
-    /// Directions of the truth.
+    /// Number of features.
     pub features: usize,
-    /// Decoder rows.
+    /// Number of latents (decoder rows).
     pub latents: usize,
-    /// Mean cosine of the best assignment of latents to features, over its `min(features, latents)`
-    /// pairs.
+    /// Mean cosine over the `min(features, latents)` pairs of the best assignment of latents to features.
     pub matched_cosine: f64,
     /// Mean over features of the largest cosine with a latent.
     pub feature_cosine: f64,
@@ -112,36 +118,34 @@ pub struct Recovery {
     pub latent_cosine: f64,
     /// Share of the features with which some latent has a cosine above [`FOUND`].
     pub recall: f64,
-    /// Share of the latents that have a cosine above [`FOUND`] with no feature.
+    /// Share of the latents whose cosines with all features are at most [`FOUND`].
     pub latents_without_feature: f64,
-    /// The assignment, in the order of the features (not in `--json`).
+    /// Pairs of the best assignment, in the order of the features (not serialised).
     #[serde(skip)]
     pub matches: Vec<Match>,
 }
 
-/// A feature and the latent that the assignment gave it.
+/// Pair of a feature and its assigned latent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Match {
-    /// The feature.
+    /// Number of the feature.
     pub feature: usize,
-    /// Its latent.
+    /// Number of the latent.
     pub latent: usize,
-    /// Their cosine; below 0 where the latent stands for the feature by [`Sign::Either`] and points
-    /// the other way.
+    /// Cosine of feature and latent; with [`Sign::Either`] possibly negative.
     pub cosine: f32,
 }
 
-/// Everything that can be said of a model whose data came of a [`Truth`].
+/// Metrics of a model whose data was drawn from a known dictionary ([`Truth`]).
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct TruthEvaluation {
-    /// Directions.
+    /// Recovery of the known directions.
     #[serde(flatten)]
     pub recovery: Recovery,
-    /// How much of their partners latents have in them; absent where no feature has a partner, or no
-    /// latent is about one that has.
+    /// Mean share of partners mixed into latents; `None` if no pair above [`ABOUT`] has a feature with partners.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hedging: Option<f64>,
-    /// Rows on which the rest was measured.
+    /// Number of rows on which the following metrics were measured.
     pub rows: usize,
     /// Mean number of features that fire in a row.
     pub true_l0: f64,
@@ -155,27 +159,27 @@ pub struct TruthEvaluation {
     pub firing_f1: f64,
     /// Mean over pairs of [`MatchedPair::correlation`].
     pub firing_correlation: f64,
-    /// Mean over parents of [`MatchedPair::absorbed`]; absent where no feature has children.
+    /// Mean over parents of [`MatchedPair::absorbed`]; `None` if no feature has children.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absorption: Option<f64>,
-    /// One entry for each of `recovery.matches` whose feature fires in these rows (not in `--json`).
+    /// Firing statistics of each pair of `recovery.matches` whose feature fires in these rows (not serialised).
     #[serde(skip)]
     pub pairs: Vec<MatchedPair>,
 }
 
-/// Holds decoder rows against directions, whatever their lengths.
+/// Compares decoder rows with known directions by their cosines.
 ///
 /// ```text
 /// cos(f, j) = d_f . w_j / (|d_f| |w_j|), 0 where one of them is 0
 /// ```
 ///
-/// With [`Sign::Either`] it is |cos| that is compared and averaged.
+/// With [`Sign::Either`], |cos| is compared and averaged.
 ///
 /// # Shapes
 /// `w_dec`: `[latents, d_in]`; `directions`: `[features, d_in]`.
 ///
 /// # Panics
-/// If one of them is no whole number of rows, or has none.
+/// If `w_dec` or `directions` is empty, or its length is not a multiple of `d_in`.
 ///
 /// # Source
 /// The mean of the largest cosines: Sharkey, Braun and Millidge 2022, *Taking features out of
@@ -251,26 +255,28 @@ pub fn compare(w_dec: &[f32], directions: &[f32], d_in: usize, sign: Sign) -> Re
     }
 }
 
-/// Holds a model's dictionary against directions in the space of raw rows, `[features, raw_width]`.
+/// Compares the decoder rows of a model with directions in the space of raw rows.
 ///
-/// They are pushed through the linear part of the model's preprocessing: behind `standardise` a
-/// feature points where the divided columns point.
+/// The directions are first transformed by the linear part of the model's preprocessing. For example, `standardise`
+/// divides each column of a direction by the deviation of the column.
 ///
+/// # Shapes
+/// `directions`: `[features, width]`.
 /// # Errors
-/// [`Error::Shape`] if the directions have another width than the model's rows, or the model gives
-/// back other values than it takes; [`Error::Conflict`] if the preprocessing has a step under which a
-/// direction is none any more.
+/// [`Error::Shape`] if `width` differs from the columns of the model's raw rows; [`Error::Conflict`] if the model is
+/// a transcoder, or its preprocessing has a step that is not affine.
 pub fn dictionary(model: &Model, directions: &[f32], width: usize) -> Result<Recovery> {
     let directions = prepared(model, directions, width)?;
     let w_dec = decoder(model)?;
     Ok(compare(w_dec, &directions, model.io.d_in(), sign(model)))
 }
 
-/// Holds a model against the truth of its data: its dictionary, and its codes of some of the truth's
-/// rows. Rows that were never written as data are rows that it has not seen.
+/// Evaluates a model against the known dictionary of its data: directions, and firing on the synthetic rows `rows`.
+///
+/// Rows beyond the ones written as training data are fresh test rows.
 ///
 /// # Errors
-/// As [`dictionary`].
+/// Same as [`dictionary`].
 pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<TruthEvaluation> {
     let width = truth.spec().d_in;
     let directions = prepared(model, truth.directions(), width)?;
@@ -306,25 +312,26 @@ pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<Trut
     })
 }
 
-/// How much of a feature and of a partner is in a latent: `a feature + b partner` is the point of
-/// their plane that is nearest to it. Unlike a cosine, b is 0 for the feature itself even if its
-/// partner points half the same way.
+/// Coefficients `[a, b]` of a feature and a partner in a latent: `a feature + b partner` is the nearest point to the
+/// latent in their plane.
+///
+/// Unlike the cosine with the partner, b is 0 for a latent that equals the feature, even if feature and partner are
+/// not orthogonal.
 ///
 /// ```text
 /// g = feature . partner      p = latent . feature      q = latent . partner
 /// a = (p - g q) / (1 - g^2)  b = (q - g p) / (1 - g^2)
 /// ```
 ///
-/// The share of the partner is `|b| / sqrt(a^2 + b^2)`: 0 for none of it, 0.71 for as much of it as of
-/// the feature, 1 for nothing else. Hedging (Chanin et al. 2025, arXiv:2505.11756) and absorption
-/// (Chanin et al. 2024, arXiv:2409.14507) both leave such a share; which of them it is says whether
-/// the feature's own latent keeps silent.
+/// The share of the partner is `|b| / sqrt(a^2 + b^2)`: 0 without the partner, 0.71 for equal parts, 1 without the
+/// feature. Hedging (Chanin et al. 2025, arXiv:2505.11756) and absorption (Chanin et al. 2024, arXiv:2409.14507)
+/// both give such a share. With absorption, the latent of the feature is also silent in those rows.
 ///
 /// # Shapes
-/// All three: `[d_in]`, of any length but 0. a and b are those of the unit vectors.
+/// `latent`, `feature`, `partner`: `[d_in]`. The vectors are normalised first, so their lengths do not matter.
 ///
 /// # Numerics
-/// `[p, 0]` if feature and partner are the same direction to within 1e-6, where no plane is.
+/// The result is `[p, 0]` if feature and partner are parallel to within 1e-6 (`1 - g^2`).
 ///
 /// # Example
 /// ```
@@ -357,7 +364,7 @@ pub fn mixing(latent: &[f32], feature: &[f32], partner: &[f32]) -> [f64; 2] {
     [(p - g * q) / rest, (q - g * p) / rest]
 }
 
-/// Decoder rows and directions in one space.
+/// Decoder rows and feature directions in the space of preprocessed rows.
 struct Mixed<'a> {
     w_dec: &'a [f32],
     directions: &'a [f32],
@@ -365,7 +372,7 @@ struct Mixed<'a> {
 }
 
 impl Mixed<'_> {
-    /// The share of a partner in a feature's latent.
+    /// Share of a partner in the latent of a pair, by [`mixing`].
     fn share(&self, pair: &Match, partner: usize) -> f64 {
         let direction = |f: usize| &self.directions[f * self.d_in..][..self.d_in];
         let latent = &self.w_dec[pair.latent * self.d_in..][..self.d_in];
@@ -374,7 +381,7 @@ impl Mixed<'_> {
         if both > 0.0 { b.abs() / both } else { 0.0 }
     }
 
-    /// The largest share of a partner, if the latent is about the feature and there are partners.
+    /// Largest share of any partner; `None` if the feature has no partner or the cosine is at most [`ABOUT`].
     fn hedging(&self, truth: &Truth, pair: &Match) -> Option<f64> {
         let shares = truth
             .partners(pair.feature)
@@ -383,23 +390,25 @@ impl Mixed<'_> {
     }
 }
 
+/// True if the latent of the pair is about its feature.
 fn is_about(pair: &Match) -> bool {
     pair.cosine.abs() > ABOUT
 }
 
-/// The rows of the decoder, each latent's direction.
+/// Decoder rows of a model, one direction per latent.
 fn decoder(model: &Model) -> Result<&[f32]> {
     let params = model.params();
     // A tied decoder is the encoder.
     let w_dec = params.find("w_dec").unwrap_or_else(|| params.get("w_enc"));
     if model.io.has_target() {
-        let why = "a transcoder's latents give back something else than they are found in, so there is no dictionary of its rows in it";
+        let why = "a transcoder cannot be compared with a known dictionary: its decoder rows are directions of the \
+                   target, not of the input; use an autoencoder";
         return Err(Error::Conflict(why.into()));
     }
     Ok(w_dec)
 }
 
-/// An architecture whose latents can be negative shows it in its worked example.
+/// Treatment of signs for a model. Architectures with negative latents have one in their worked example.
 fn sign(model: &Model) -> Sign {
     if model.info.example.latents.iter().any(|l| *l < 0.0) {
         Sign::Either
@@ -408,16 +417,16 @@ fn sign(model: &Model) -> Sign {
     }
 }
 
-/// Steps that add a constant to what is linear in the row.
+/// Names of preprocessing steps that are affine in the row.
 const AFFINE: [&str; 5] = ["scale", "standardise", "row-mean", "pca", "zca"];
 
-/// Directions as the encoder sees them.
+/// Directions transformed by the linear part of the model's preprocessing.
 fn prepared(model: &Model, directions: &[f32], width: usize) -> Result<Vec<f32>> {
     let pipeline = &model.pipeline;
     if width != model.raw_width() {
         return Err(Error::Shape {
-            what: "values of a true direction".into(),
-            expected: format!("{} as the model was trained on", model.raw_width()),
+            what: "values of a direction of the known dictionary".into(),
+            expected: format!("{}, the columns of the model's data", model.raw_width()),
             got: width.to_string(),
         });
     }
@@ -428,8 +437,8 @@ fn prepared(model: &Model, directions: &[f32], width: usize) -> Result<Vec<f32>>
         .find(|name| !AFFINE.contains(&kind(name).as_str()));
     if let Some(name) = bent {
         return Err(Error::Conflict(format!(
-            "the model's preprocessing {name} is not linear: behind it a direction has no place; \
-             train without it to hold the model against a truth"
+            "preprocessing {name} of the model is not linear, so directions cannot be transformed by it; \
+             train without it to compare the model with a known dictionary"
         )));
     }
     if pipeline.is_identity() {
@@ -444,9 +453,9 @@ fn prepared(model: &Model, directions: &[f32], width: usize) -> Result<Vec<f32>>
         .collect())
 }
 
-/// Cosines of all rows of `a` with all rows of `b`, `[rows of a, rows of b]`.
+/// Cosines between all rows of `a` and all rows of `b`, `[rows of a, rows of b]`.
 fn cosines(a: &[f32], b: &[f32], width: usize) -> Vec<f32> {
-    /// Rows that one task takes; fixed, as it is part of how products round.
+    /// Number of rows in one task; fixed, because the rounding of products depends on the number.
     const ROWS: usize = 64;
     let (a, b) = (unit_rows(a, width), unit_rows(b, width));
     let columns = b.len() / width;
@@ -460,6 +469,7 @@ fn cosines(a: &[f32], b: &[f32], width: usize) -> Vec<f32> {
     out
 }
 
+/// Rows scaled to length 1; rows of zeros stay.
 fn unit_rows(values: &[f32], width: usize) -> Vec<f32> {
     let mut unit = values.to_vec();
     for row in unit.chunks_exact_mut(width) {
@@ -472,6 +482,7 @@ fn unit_rows(values: &[f32], width: usize) -> Vec<f32> {
     unit
 }
 
+/// Mean of the values; `None` if there are none.
 fn mean(values: impl Iterator<Item = f64>) -> Option<f64> {
     let (mut sum, mut count) = (0.0, 0.0);
     for value in values {

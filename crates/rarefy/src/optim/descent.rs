@@ -1,68 +1,73 @@
-//! Adam, SGD with momentum and schedule-free descent: one pass over the parameters a step.
+//! First-order optimisers: Adam, SGD with momentum and schedule-free descent, one pass over the parameters per step.
 
 use rarefy_kernels::vector::{self, dot};
 
-/// Which rule turns gradients into steps.
+/// Update rule of a first-order optimiser.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Rule {
-    /// Adam with the paper's epsilon 1e-8 and these decays of mean and square.
+    /// Adam with epsilon 1e-8.
     Adam {
-        /// Of the mean.
+        /// Decay of the mean of the gradient.
         beta1: f64,
-        /// Of the square.
+        /// Decay of the mean of the squared gradient.
         beta2: f64,
     },
     /// Gradient descent with heavy-ball momentum.
     Momentum(f64),
-    /// Adam without a schedule: the model is the average of the points that it goes through.
+    /// Schedule-free Adam: the model is a weighted average of the iterates, in place of a decaying learning rate.
     FreeAdam {
-        /// How much of the average the point has where the gradient is taken.
+        /// Weight of the average in the point at which the gradient is taken.
         beta1: f64,
-        /// Decay of the square.
+        /// Decay of the mean of the squared gradient.
         beta2: f64,
     },
-    /// Steps of equal length in every direction, averaged in the same way.
+    /// Schedule-free sign descent (signum): each parameter moves by the learning rate, against the sign of its
+    /// gradient.
     FreeSign {
-        /// As of [`Rule::FreeAdam`].
+        /// Weight of the average in the point at which the gradient is taken.
         beta1: f64,
     },
 }
 
 impl Rule {
-    /// Adam with the paper's decays.
+    /// Adam with the decays of the paper, 0.9 and 0.999.
     pub const ADAM: Self = Self::Adam {
         beta1: 0.9,
         beta2: 0.999,
     };
 }
 
-/// The state of a first-order optimiser: step count and one or two vectors.
+/// First-order optimiser: update rule, step count and moment vectors.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Descent {
-    /// The rule.
+    /// Update rule.
     pub rule: Rule,
-    /// Steps done.
+    /// Number of steps done.
     pub steps: usize,
-    /// Adam's mean and square, the momentum's velocity, or the point that moves without a schedule and, of
-    /// Adam, the square.
+    /// State vectors, each as long as the parameters. Adam: mean and mean square of the gradient. Momentum: the
+    /// velocity. Schedule-free rules: the iterate z and the mean square of the gradient (unused by signum).
     pub moments: Vec<Vec<f32>>,
-    /// Sum of the steps' weights in the average and the largest learning rate so far; 0 where nothing is averaged.
+    /// Sum of the weights of all steps in the average, and the largest learning rate so far. Both are 0 for rules
+    /// without an average.
     pub averaged: [f64; 2],
 }
 
-/// One step of a rule, ready to be taken on any part of the parameters.
+/// Update of one step, which can be applied to any part of the parameters.
 #[derive(Debug, Clone, Copy)]
 pub enum Move {
-    /// [`Rule::Adam`].
+    /// Update by [`Rule::Adam`].
     Adam(vector::Adam),
-    /// [`Rule::FreeAdam`].
+    /// Update by [`Rule::FreeAdam`].
     FreeAdam(vector::ScheduleFree),
-    /// [`Rule::FreeSign`].
+    /// Update by [`Rule::FreeSign`].
     FreeSign(vector::ScheduleFree),
 }
 
 impl Move {
-    /// Moves parameters by their gradient; `first` and `second` are their part of [`Descent::moments`].
+    /// Updates parameters by their gradient. `first` and `second` are the same part of [`Descent::moments`].
+    ///
+    /// # Shapes
+    /// All four slices have the same length.
     pub fn take(
         &self,
         params: &mut [f32],
@@ -79,7 +84,7 @@ impl Move {
 }
 
 impl Descent {
-    /// A fresh state for these parameters.
+    /// Optimiser before its first step, for these initial parameters.
     pub fn new(rule: Rule, params: &[f32]) -> Self {
         let zeros = || vec![0.0; params.len()];
         Self {
@@ -88,16 +93,16 @@ impl Descent {
             moments: match rule {
                 Rule::Adam { .. } => vec![zeros(), zeros()],
                 Rule::Momentum(_) => vec![zeros()],
-                // The second of signs is never looked at; a part of it stands for each part of the parameters.
+                // Signum does not use the second vector; it exists so that all updates have the same arguments.
                 Rule::FreeAdam { .. } | Rule::FreeSign { .. } => vec![params.to_vec(), zeros()],
             },
             averaged: [0.0; 2],
         }
     }
 
-    /// One step; the gradient is first scaled down to norm `clip` if it is longer.
+    /// Performs one step and returns the norm of the gradient before clipping.
     ///
-    /// Returns the norm of the gradient before clipping.
+    /// If the norm exceeds `clip`, the gradient is scaled to that norm first.
     ///
     /// # Example
     /// ```
@@ -126,11 +131,10 @@ impl Descent {
         norm
     }
 
-    /// Counts a step on a gradient of this norm: what to do, and the two vectors that change with the
-    /// parameters.
+    /// Starts a step on a gradient of norm `norm`: returns the update to apply and both moment vectors.
     ///
     /// # Panics
-    /// If the rule is that of momentum, which has one vector.
+    /// If the rule is [`Rule::Momentum`], which has one moment vector only.
     pub fn next(&mut self, lr: f64, norm: f64, clip: Option<f64>) -> (Move, [&mut Vec<f32>; 2]) {
         self.steps += 1;
         let t = i32::try_from(self.steps).unwrap_or(i32::MAX);
@@ -150,16 +154,16 @@ impl Descent {
                 Move::FreeAdam(self.free(lr, [beta1, beta2], correction(beta2), scale))
             }
             Rule::FreeSign { beta1 } => Move::FreeSign(self.free(lr, [beta1, 0.0], 1.0, scale)),
-            Rule::Momentum(_) => panic!("momentum has one vector"),
+            Rule::Momentum(_) => panic!("momentum has one moment vector, expected a rule with two"),
         };
         let [first, second] = self.moments.as_mut_slice() else {
-            panic!("two vectors of moments were made")
+            panic!("expected two moment vectors")
         };
         (step, [first, second])
     }
 
-    /// A step counts in the average by the square of the largest learning rate so far, so that a warm-up's
-    /// steps count little.
+    /// Schedule-free update of one step. The weight of a step in the average is the square of the largest learning
+    /// rate so far, so that steps of a warm-up count little.
     fn free(
         &mut self,
         lr: f64,
@@ -186,7 +190,7 @@ impl Descent {
         }
     }
 
-    /// The average of the points gone through, if the rule trains towards that: `(y - (1 - beta1) z) / beta1`.
+    /// Average of the iterates for a schedule-free rule, `(y - (1 - beta1) z) / beta1`; `None` for other rules.
     pub fn average(&self, params: &[f32]) -> Option<Vec<f32>> {
         let (Rule::FreeAdam { beta1, .. } | Rule::FreeSign { beta1 }) = self.rule else {
             return None;
@@ -201,7 +205,7 @@ impl Descent {
     }
 }
 
-/// What a gradient is multiplied by.
+/// Factor that scales a gradient of norm `norm` down to `clip`; 1 if the gradient is not longer.
 fn clipping(norm: f64, clip: Option<f64>) -> f32 {
     let longer = clip.filter(|most| norm > *most);
     longer.map_or(1.0, |most| most / norm) as f32
@@ -212,7 +216,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn adam_follows_the_papers_recursion() {
+    fn adam_matches_f64_recursion_of_the_paper() {
         let gradients = [[0.5, -2.0], [0.1, -1.0], [-0.7, 0.0]];
         let mut x = [1.0f32, -1.0];
         let mut adam = Descent::new(Rule::ADAM, &x);
@@ -234,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clipped_gradient_keeps_its_direction() {
+    fn clipped_gradient_keeps_its_direction() {
         let mut x = [0.0f32, 0.0];
         let mut descent = Descent::new(Rule::Momentum(0.0), &x);
         let norm = descent.step(&mut x, &[3.0, 4.0], 1.0, Some(1.0));

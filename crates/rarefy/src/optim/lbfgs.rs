@@ -1,6 +1,6 @@
 //! Limited-memory BFGS: the two-loop recursion with a strong Wolfe line search.
 //!
-//! Vectors are f32 (they are as long as the parameters), every inner product is f64.
+//! Vectors are `f32`, because each is as long as the parameters; inner products are `f64`.
 //!
 //! Source: Nocedal and Wright, *Numerical Optimization*, 2nd edition, algorithms 7.4, 7.5 and 3.5.
 
@@ -12,43 +12,43 @@ use super::function::Function;
 use super::wolfe::{self, Trial};
 use crate::Result;
 
-/// The state between two iterations: enough to go on bit-equal.
+/// L-BFGS optimiser. Its state is complete: an optimiser resumed from the pairs takes bit-equal steps.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Lbfgs {
+    /// Maximum number of pairs.
     memory: usize,
-    /// Last steps and changes of the gradient, oldest first.
+    /// Curvature pairs of the last iterations, oldest first.
     pairs: VecDeque<CurvaturePair>,
 }
 
-/// One remembered iteration.
+/// Curvature pair of one iteration: the step and the change of the gradient.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CurvaturePair {
     /// Step `x_{k+1} - x_k`.
     pub s: Vec<f32>,
-    /// Change of the gradient.
+    /// Change of the gradient `g_{k+1} - g_k`.
     pub y: Vec<f32>,
 }
 
-/// What an iteration did.
+/// Outcome of one L-BFGS iteration.
 #[derive(Debug, Clone, PartialEq)]
 pub enum LbfgsStep {
-    /// The point moved.
+    /// The point moved to a lower value.
     Moved {
-        /// Evaluations of the function.
+        /// Number of evaluations of the function.
         evaluations: usize,
-        /// What the user may want to know (a restarted memory), if anything.
+        /// Message for the user, if the memory was restarted.
         message: Option<String>,
     },
-    /// No step along the steepest descent lowers the value any more: as far as f32 goes, this is
-    /// the minimum.
+    /// No step along the steepest descent lowers the value: the minimum within the precision of `f32`.
     Stuck {
-        /// Evaluations of the function.
+        /// Number of evaluations of the function.
         evaluations: usize,
     },
 }
 
 impl Lbfgs {
-    /// An optimiser that remembers `memory` pairs.
+    /// Optimiser that remembers `memory` curvature pairs.
     pub fn new(memory: usize) -> Self {
         Self {
             memory: memory.max(1),
@@ -56,7 +56,7 @@ impl Lbfgs {
         }
     }
 
-    /// An optimiser that goes on with the pairs of another, oldest first.
+    /// Optimiser that continues with the curvature pairs of another, oldest first.
     pub fn resume(memory: usize, pairs: Vec<CurvaturePair>) -> Self {
         Self {
             memory: memory.max(1),
@@ -64,15 +64,18 @@ impl Lbfgs {
         }
     }
 
-    /// The remembered pairs, oldest first.
+    /// Remembered curvature pairs, oldest first.
     pub fn pairs(&self) -> impl Iterator<Item = &CurvaturePair> {
         self.pairs.iter()
     }
 
-    /// One iteration from `x` with value and gradient there; all three move to the new point.
+    /// Performs one iteration from the point `x`, given the value and gradient there. All three are updated to
+    /// the new point.
     ///
+    /// # Shapes
+    /// `x`, `gradient`: one entry per parameter.
     /// # Errors
-    /// What `function` returns.
+    /// Errors of `function`.
     ///
     /// # Example
     /// ```
@@ -121,16 +124,16 @@ impl Lbfgs {
             if self.pairs.is_empty() {
                 return Ok(LbfgsStep::Stuck { evaluations });
             }
-            // The curvature that was learnt no longer fits (or rounding ate it): start afresh.
+            // The remembered curvature no longer fits, or rounding spoiled it: restart without pairs.
             self.pairs.clear();
             message = Some(
-                "line search found no step along the quasi-Newton direction; memory restarted"
+                "line search found no lower value along the quasi-Newton direction; L-BFGS memory restarted"
                     .into(),
             );
         }
     }
 
-    /// `-H g` by the two-loop recursion.
+    /// Search direction `-H g` by the two-loop recursion.
     fn direction(&self, gradient: &[f32]) -> Vec<f32> {
         let mut q = gradient.to_vec();
         let mut alphas = Vec::with_capacity(self.pairs.len());
@@ -151,7 +154,7 @@ impl Lbfgs {
         q
     }
 
-    /// A quasi-Newton step wants length 1; without curvature the first step has norm 1 at most.
+    /// First step length to try: 1 for a quasi-Newton direction; without curvature, a step of norm at most 1.
     fn first_length(&self, gradient: &[f32]) -> f64 {
         if self.pairs.is_empty() {
             1.0f64.min(1.0 / dot(gradient, gradient).sqrt())
@@ -160,6 +163,7 @@ impl Lbfgs {
         }
     }
 
+    /// Stores the curvature pair of an accepted step, unless its curvature is not positive.
     fn remember(&mut self, x: &[f32], gradient: &[f32], trial: &Trial) {
         let difference =
             |new: &[f32], old: &[f32]| new.iter().zip(old).map(|(n, o)| n - o).collect();
@@ -167,7 +171,7 @@ impl Lbfgs {
             s: difference(&trial.x, x),
             y: difference(&trial.gradient, gradient),
         };
-        // Strong Wolfe gives positive curvature in exact arithmetic; rounding may not.
+        // The strong Wolfe conditions give positive curvature in exact arithmetic, but not with rounding.
         if dot(&pair.s, &pair.y) > f64::EPSILON * dot(&pair.y, &pair.y) {
             if self.pairs.len() == self.memory {
                 self.pairs.pop_front();
@@ -197,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn rosenbrocks_valley_in_ten_dimensions_is_walked_to_its_end() {
+    fn lbfgs_minimises_rosenbrock_in_ten_dimensions() {
         let mut x: Vec<f32> = (0..10)
             .map(|i| if i % 2 == 0 { -1.2 } else { 1.0 })
             .collect();
@@ -215,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn every_step_lowers_the_value() {
+    fn no_step_raises_the_value() {
         let mut x = vec![-1.2f32, 1.0, 0.3];
         let mut g = vec![0.0; 3];
         let mut value = rosenbrock(&x, &mut g).unwrap();
@@ -233,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_minimum_is_reported_as_stuck() {
+    fn step_from_a_minimum_is_stuck() {
         let mut square = |x: &[f32], g: &mut [f32]| {
             g[0] = 2.0 * x[0];
             Ok(f64::from(x[0] * x[0]))

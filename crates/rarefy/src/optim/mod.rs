@@ -1,4 +1,4 @@
-//! Optimisers over one flat vector of parameters.
+//! Optimisers of one flat vector of parameters, and learning rate schedules.
 
 pub mod descent;
 mod function;

@@ -1,23 +1,25 @@
-//! The learning rate over the steps of a run.
+//! Learning rate schedule: warm-up, constant or cosine part, and decay.
 
 use std::f64::consts::PI;
 
-/// How the learning rate goes between warm-up and decay.
+/// Shape of the learning rate between warm-up and decay.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LrShape {
-    /// It stays.
+    /// Constant learning rate.
     Constant,
-    /// It falls along half a cosine.
+    /// Half a cosine, falling from 1 to [`Schedule::end`].
     Cosine,
 }
 
-/// The learning rate, over that which was asked for, at each step: a linear rise, a middle part, a linear fall
-/// over the last steps that would reach 0 after the end.
+/// Learning rate schedule: a factor of the base learning rate for each step.
+///
+/// The factor rises linearly over the first `warmup` steps, follows `shape`, and falls linearly over the last `decay`
+/// steps. The fall would reach 0 one step after the end.
 ///
 /// # Source
-/// `SAELens` 6.54, `training/optim.py`: its `constant` and `cosineannealing` give the same numbers where warm-up and
-/// decay do not overlap; where they do, the smaller counts here.
+/// `SAELens` 6.54, `training/optim.py`. Its `constant` and `cosineannealing` give the same numbers if warm-up and
+/// decay do not overlap. If they overlap, the smaller factor is used here.
 ///
 /// # Example
 /// ```
@@ -31,20 +33,20 @@ pub enum LrShape {
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedule {
-    /// Steps of the run.
+    /// Number of steps of the run.
     pub steps: usize,
-    /// Steps of the rise.
+    /// Number of steps of the linear warm-up.
     pub warmup: usize,
-    /// Steps of the fall.
+    /// Number of steps of the linear decay.
     pub decay: usize,
-    /// The middle part.
+    /// Shape between warm-up and decay.
     pub shape: LrShape,
-    /// Where it ends, over where it begins; of a constant one 1.
+    /// Last factor of the middle part divided by its first; 1 for [`LrShape::Constant`].
     pub end: f64,
 }
 
 impl Schedule {
-    /// The factor of a step, counted from 0.
+    /// Factor of the base learning rate at a step, counted from 0.
     pub fn factor(&self, step: usize) -> f64 {
         let rise = match self.warmup {
             0 => 1.0,
@@ -59,7 +61,7 @@ impl Schedule {
         rise.min(self.middle(step)).min(fall)
     }
 
-    /// The middle part, held at its ends before and after.
+    /// Factor of the middle part, extended as a constant before its first and after its last step.
     fn middle(&self, step: usize) -> f64 {
         match self.shape {
             LrShape::Constant => 1.0,
@@ -83,9 +85,9 @@ mod tests {
         }
     }
 
-    /// What SAELens 6.54 gives for a learning rate of 0.1 and 14 steps: warm-up 2, decay 4, with a cosine to 0.01.
+    /// Learning rates of SAELens 6.54 for a base rate of 0.1 and 14 steps: warm-up 2, decay 4, cosine to 0.01.
     #[test]
-    fn it_is_that_of_saelens() {
+    fn schedule_matches_saelens() {
         let rates = |shape: LrShape, end: f64| -> Vec<f64> {
             let schedule = Schedule {
                 steps: 14,
@@ -100,7 +102,7 @@ mod tests {
         near(&rates(LrShape::Cosine, 0.1), COSINE);
     }
 
-    // From `get_lr_scheduler(name, Adam at 0.1, 14, 0.1, 2, 4, 0.01, 1)`, the rate at each step.
+    // Learning rate at each step, from `get_lr_scheduler(name, Adam at 0.1, 14, 0.1, 2, 4, 0.01, 1)`.
     const CONSTANT: &[f64] = &[
         0.05, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1, 0.075, 0.05, 0.025,
     ];

@@ -5,16 +5,16 @@ use rarefy_kernels::vector::dot;
 use super::function::Function;
 use crate::Result;
 
-/// Sufficient decrease: `phi(a) <= phi(0) + C1 a phi'(0)`.
+/// Constant of the sufficient decrease condition `phi(a) <= phi(0) + C1 a phi'(0)`.
 const C1: f64 = 1e-4;
-/// Curvature: `|phi'(a)| <= C2 |phi'(0)|`.
+/// Constant of the curvature condition `|phi'(a)| <= C2 |phi'(0)|`.
 const C2: f64 = 0.9;
-/// Evaluations after which the best decrease so far is taken.
+/// Maximum number of evaluations; then the best point so far is accepted.
 const MOST_EVALUATIONS: usize = 20;
-/// Values closer than this (relative) cannot be told apart: activations are f32, sums f64.
+/// Relative difference below which two values count as equal: activations are `f32`, sums `f64`.
 const NOISE: f64 = 1e-9;
 
-/// A point on the line with everything known there.
+/// Point on the search line with its value, gradient and slope.
 #[derive(Debug, Clone)]
 pub(super) struct Trial {
     pub(super) x: Vec<f32>,
@@ -24,16 +24,16 @@ pub(super) struct Trial {
     slope: f64,
 }
 
-/// End of a search.
+/// Result of a line search.
 pub(super) struct Found {
     pub(super) accepted: Option<Trial>,
     pub(super) evaluations: usize,
 }
 
-/// Searches `x + a direction`, a > 0, for a point that satisfies both conditions.
+/// Searches the points `x + a direction`, a > 0, for one that satisfies both Wolfe conditions.
 ///
-/// If the evaluations run out, the lowest point with sufficient decrease is taken; `None` if
-/// there is no such point.
+/// After [`MOST_EVALUATIONS`] evaluations the lowest point with sufficient decrease is accepted; `None` if there
+/// is no such point.
 pub(super) fn search(
     x: &[f32],
     value: f64,
@@ -59,6 +59,7 @@ pub(super) fn search(
     })
 }
 
+/// Search line from `x` along `direction`, with the function to minimise and the best point so far.
 struct Line<'a, 'f> {
     x: &'a [f32],
     value: f64,
@@ -69,7 +70,7 @@ struct Line<'a, 'f> {
     best: Option<Trial>,
 }
 
-/// Length, value and slope at one end of a bracket.
+/// Step length, value and slope at one end of a bracket.
 #[derive(Clone, Copy)]
 struct End {
     length: f64,
@@ -78,6 +79,7 @@ struct End {
 }
 
 impl Line<'_, '_> {
+    /// Evaluates the function at step length `length`.
     fn at(&mut self, length: f64) -> Result<Trial> {
         let x: Vec<f32> = self
             .x
@@ -106,14 +108,17 @@ impl Line<'_, '_> {
         Ok(trial)
     }
 
+    /// True if the point satisfies the sufficient decrease condition, within [`NOISE`].
     fn decreases(&self, trial: &Trial) -> bool {
         trial.value <= self.value + C1 * trial.length * self.slope + NOISE * self.value.abs()
     }
 
+    /// True if the point satisfies the curvature condition.
     fn flat_enough(&self, trial: &Trial) -> bool {
         trial.slope.abs() <= C2 * self.slope.abs()
     }
 
+    /// Extends the step length until a bracket contains a minimum, then zooms into the bracket.
     fn bracket(&mut self, first: f64) -> Result<Option<Trial>> {
         let mut low = End {
             length: 0.0,
@@ -129,7 +134,7 @@ impl Line<'_, '_> {
                 slope: trial.slope,
             };
             if !trial.value.is_finite() || !trial.slope.is_finite() {
-                // Too far: the function overflowed. Come back without trusting its numbers.
+                // The function overflowed: reduce the step length and ignore these values.
                 length = low.length + (length - low.length) / 10.0;
                 continue;
             }
@@ -142,7 +147,7 @@ impl Line<'_, '_> {
             if trial.slope >= 0.0 {
                 return self.zoom(here, low);
             }
-            // Still falling steeply: extrapolate, at least doubling and at most tenfold.
+            // The slope is still steep: extrapolate to between 2 and 10 times the length.
             let guess = cubic_minimum(low, here).unwrap_or(2.0 * length);
             length = guess.clamp(2.0 * length, 10.0 * length);
             low = here;
@@ -150,8 +155,8 @@ impl Line<'_, '_> {
         Ok(None)
     }
 
-    /// Shrinks a bracket: `low` has the lowest value with sufficient decrease, and the minimum
-    /// lies between it and `high`.
+    /// Shrinks a bracket. `low` has the lowest value with sufficient decrease, and the minimum lies between `low`
+    /// and `high`.
     fn zoom(&mut self, mut low: End, mut high: End) -> Result<Option<Trial>> {
         while self.evaluations < MOST_EVALUATIONS {
             let (left, right) = (low.length.min(high.length), low.length.max(high.length));
@@ -200,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_minimum_of_a_cubic_is_found_exactly() {
+    fn cubic_minimum_is_exact_for_a_cubic() {
         // f(t) = t^3 - 3 t has its minimum at 1; value and slope at 0 and 2.
         let end = |t: f64| End {
             length: t,
@@ -212,8 +217,8 @@ mod tests {
     }
 
     #[test]
-    fn both_conditions_hold_where_the_search_ends() {
-        // A function that a unit step overshoots wildly and one that it hardly moves on.
+    fn accepted_point_satisfies_both_wolfe_conditions() {
+        // A unit step is far too long for the largest stiffness and far too short for the smallest.
         for stiffness in [1e-4, 1.0, 1e4] {
             let mut f = |x: &[f32], g: &mut [f32]| {
                 let x = f64::from(x[0]);
@@ -237,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn an_overflow_is_walked_back_from() {
+    fn search_recovers_from_overflow() {
         let mut f = |x: &[f32], g: &mut [f32]| {
             let x = f64::from(x[0]);
             g[0] = if x > 3.0 {

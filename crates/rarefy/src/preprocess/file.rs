@@ -1,8 +1,8 @@
-//! A pipeline as a file beside the model: `preprocess.safetensors`.
+//! File format of a pipeline: `preprocess.safetensors` in the folder of the model.
 //!
-//! The metadata holds `d_in` and the steps' names, one a line; step i's numbers are the tensors
-//! `i.NAME` (f64 for scales and means, f32 for matrices). The p-th of several pipelines side by side is all
-//! that with `i.p.` before each name.
+//! The metadata holds `d_in` and the names of the steps, one per line. The numbers of step i are the tensors
+//! `i.NAME` (f64 for scales and means, f32 for matrices). For joined pipelines, part p of step i has the prefix
+//! `i.p.` before each name.
 
 use std::path::Path;
 
@@ -12,16 +12,17 @@ use super::{Error, Pipeline, Result};
 use crate::tensors::{Number, Reader, Writer};
 
 impl Pipeline {
-    /// Writes the pipeline, atomically.
+    /// Writes the pipeline to a file, atomically.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<()> {
         let mut file = Writer::default();
         self.write(&mut file, "");
         file.write(path)
     }
 
+    /// Adds the tensors and texts of this pipeline, with the prefix `before` in their names.
     fn write<'a>(&'a self, file: &mut Writer<'a>, before: &str) {
         for (i, step) in self.steps.iter().enumerate() {
             let name = |of: &str| format!("{before}{i}.{of}");
@@ -51,16 +52,17 @@ impl Pipeline {
         file.text(&format!("{before}steps"), &self.names.join("\n"));
     }
 
-    /// Reads what [`Pipeline::save`] wrote.
+    /// Reads a pipeline that [`Pipeline::save`] wrote.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] for a damaged file.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] for a damaged file.
     pub fn load(path: &Path) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
         Self::read(&file, "")
     }
 
+    /// Reads a pipeline whose names have the prefix `before`.
     fn read(file: &Reader, before: &str) -> Result<Self> {
         let key = format!("{before}d_in");
         let d_in = file.text(&key)?;
@@ -72,9 +74,12 @@ impl Pipeline {
         let mut pipeline = Self::identity(d_in);
         for (i, name) in file.text(&format!("{before}steps"))?.lines().enumerate() {
             let step = if name.starts_with('(') {
-                // One nesting is all that is ever written; a file that nests itself would never end.
+                // Writers nest one level at most. Without this check a hostile file could recurse for ever.
                 if !before.is_empty() {
-                    return Err(file.bad("expected steps, got pipelines side by side in another"));
+                    let why = format!(
+                        "`{before}steps`: expected plain steps, got joined pipelines inside joined pipelines"
+                    );
+                    return Err(file.bad(why));
                 }
                 side_by_side(file, i, pipeline.d_out())?
             } else {
@@ -87,7 +92,7 @@ impl Pipeline {
     }
 }
 
-/// Reads pipelines side by side, which together get rows of `width` values.
+/// Reads joined pipelines, whose input rows have `width` values in total.
 fn side_by_side(file: &Reader, i: usize, width: usize) -> Result<FittedStep> {
     let mut parts = Vec::new();
     while parts.is_empty() || file.text(&format!("{i}.{}.d_in", parts.len())).is_ok() {
@@ -99,24 +104,24 @@ fn side_by_side(file: &Reader, i: usize, width: usize) -> Result<FittedStep> {
         .fold(0, usize::saturating_add);
     if together != width {
         return Err(file.bad(format!(
-            "step {i}: expected parts of {width} values together, got {together}"
+            "step {i}: expected parts with {width} columns in total, got {together}"
         )));
     }
     Ok(FittedStep::SideBySide(parts))
 }
 
-/// Reads the numbers of step `i`, which gets rows of `width` values.
+/// Reads the numbers of step `i`, whose input rows have `width` values.
 fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<FittedStep> {
     let misfit = |what: &str| {
         file.bad(format!(
-            "step {i} (`{name}`): {what} does not fit rows of {width} values"
+            "step {i} (`{name}`): expected {what} for rows of {width} values, got other sizes"
         ))
     };
     Ok(match name.split(':').next().unwrap_or_default() {
         "scale" | "norm-average" | "norm-square" => {
             let [factor, shift] = pair(file, &format!("{i}.affine"))?;
             if factor == 0.0 {
-                return Err(file.bad(format!("{i}.affine: expected a factor, got 0")));
+                return Err(file.bad(format!("{i}.affine: expected a factor other than 0, got 0")));
             }
             FittedStep::Scale { factor, shift }
         }
@@ -124,10 +129,11 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<FittedStep> 
             let mean: Vec<f64> = finite(file, &format!("{i}.mean"))?;
             let deviation: Vec<f64> = finite(file, &format!("{i}.deviation"))?;
             if mean.len() != width || deviation.len() != width {
-                return Err(misfit("the mean or deviation"));
+                return Err(misfit("a mean and a deviation"));
             }
             if deviation.iter().any(|d| *d <= 0.0) {
-                let why = format!("{i}.deviation: expected positive numbers, got another");
+                let why =
+                    format!("{i}.deviation: expected positive numbers, got a number not above 0");
                 return Err(file.bad(why));
             }
             FittedStep::Standardise { mean, deviation }
@@ -139,7 +145,7 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<FittedStep> 
             let [low, high] = pair(file, &format!("{i}.range"))?;
             if low > high {
                 return Err(file.bad(format!(
-                    "{i}.range: expected low to high, got {low} to {high}"
+                    "{i}.range: expected a lower and an upper bound, got {low} and {high}"
                 )));
             }
             FittedStep::Clip { low, high }
@@ -153,14 +159,19 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<FittedStep> 
             let values = whiten.forward.len();
             let whole = values > 0 && values.is_multiple_of(width);
             if whiten.mean.len() != width || !whole || whiten.backward.len() != values {
-                return Err(misfit("the whitening"));
+                return Err(misfit("a mean and whitening matrices"));
             }
             FittedStep::Whiten(whiten)
         }
-        other => return Err(file.bad(format!("expected a known step, got `{other}`"))),
+        other => {
+            return Err(file.bad(format!(
+                "step {i}: expected a known preprocessing step, got `{other}`; the file may be from a newer version"
+            )));
+        }
     })
 }
 
+/// Reads a tensor of two finite numbers.
 fn pair(file: &Reader, name: &str) -> Result<[f64; 2]> {
     let values: Vec<f64> = finite(file, name)?;
     <[f64; 2]>::try_from(values).map_err(|values| {
@@ -169,6 +180,7 @@ fn pair(file: &Reader, name: &str) -> Result<[f64; 2]> {
     })
 }
 
+/// Reads a vector of finite numbers.
 fn finite<T: Number + Into<f64>>(file: &Reader, name: &str) -> Result<Vec<T>> {
     let values: Vec<T> = file.vector(name)?;
     match values.iter().position(|v| !(*v).into().is_finite()) {

@@ -1,4 +1,4 @@
-//! The pipelines of a model: of each input by itself, and of a transcoder's target.
+//! Fitted pipelines of a model: one for each input, and one for the target of a transcoder.
 
 use std::ops::Range;
 
@@ -7,26 +7,27 @@ use crate::data::{Columns, Source};
 use crate::io_spec::IoSpec;
 use crate::{Error, Result};
 
-/// Pipelines fitted to the rows of a binding, and what the binding is of prepared rows.
+/// Fitted preprocessing of inputs and target, and the input and output columns after preprocessing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct FittedPipelines {
-    /// Of the inputs, side by side where there are several.
+    /// Pipeline of the inputs; for several inputs their pipelines joined column by column.
     pub inputs: Pipeline,
-    /// Of a transcoder's target.
+    /// Pipeline of the target; `Some` only for a transcoder.
     pub target: Option<Pipeline>,
-    /// What a model of prepared rows reads and writes.
+    /// Input and output columns of prepared rows.
     pub io: IoSpec,
 }
 
 impl FittedPipelines {
-    /// Fits the named steps to each input by itself, and others (or the same) to the target.
+    /// Fits the named steps to each input separately, and the steps `of_target` to the target. If `of_target` is
+    /// `None`, the target gets the steps of the inputs.
     ///
     /// # Errors
-    /// As [`Pipeline::fit`]; [`Error::Conflict`] for a step that takes something off each row to give it back
-    /// behind the decoder, where several inputs or another target leave it no place.
+    /// Same as [`Pipeline::fit`]; [`Error::Conflict`] for a step that removes the mean or scale of each output
+    /// row of a crosscoder or transcoder, because their codes store no row context.
     ///
     /// # Panics
-    /// If the source is not of the binding's rows.
+    /// If the rows of `source` do not have the columns of `raw`.
     ///
     /// # Example
     /// ```
@@ -54,7 +55,11 @@ impl FittedPipelines {
                 io,
             });
         }
-        assert_eq!(source.d_in(), raw.row_width(), "rows of another io");
+        assert_eq!(
+            source.d_in(),
+            raw.row_width(),
+            "rows must have the columns of raw"
+        );
         let fit = |steps: &[String], columns: Range<usize>| {
             Pipeline::fit(steps, &Columns::new(source, columns))
         };
@@ -74,13 +79,13 @@ impl FittedPipelines {
             .map_or(parts.as_slice(), std::slice::from_ref);
         if let Some(step) = written.iter().find_map(Pipeline::keeps_context) {
             let way_out = if raw.has_target() {
-                "; the target has steps of its own by `--preprocess-target`, such as none"
+                "; set `data.preprocess_target` to other steps, such as none"
             } else {
                 ""
             };
             return Err(Error::Conflict(format!(
-                "preprocessing {step} takes something off each row that the decoded row would need back, and \
-                 a {} has no place to keep it{way_out}",
+                "preprocessing {step} cannot be inverted for a {}, whose codes store no mean or scale of each \
+                 row{way_out}",
                 raw.name()
             )));
         }
@@ -95,10 +100,10 @@ impl FittedPipelines {
         })
     }
 
-    /// What a model reads and writes behind steps that are not fitted yet.
+    /// Input and output columns after preprocessing by steps that are not fitted yet.
     ///
     /// # Errors
-    /// None that fitting would not meet.
+    /// Same as [`IoSpec::new`].
     pub fn io(steps: &[String], of_target: Option<&[String]>, raw: &IoSpec) -> Result<IoSpec> {
         let behind = |steps: &[String], width: usize| {
             let cut = steps
@@ -120,7 +125,7 @@ impl FittedPipelines {
         )
     }
 
-    /// What whole rows go through: inputs side by side, then the target.
+    /// Pipeline applied to complete rows, `[inputs | target]`.
     pub fn rows(&self) -> Pipeline {
         match &self.target {
             None => self.inputs.clone(),

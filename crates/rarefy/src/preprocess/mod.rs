@@ -1,7 +1,6 @@
-//! Named, fitted, saved and invertible steps between raw rows and the encoder.
+//! Preprocessing pipelines: named, fitted, saved and invertible steps between raw rows and the encoder.
 //!
-//! A pipeline travels with its model, so `eval`, `encode` and `decode` prepare rows exactly as
-//! training did.
+//! A pipeline is saved with its model, so `eval`, `encode` and `decode` prepare rows exactly as training did.
 
 mod file;
 mod fitted;
@@ -26,17 +25,17 @@ pub struct Pipeline {
     steps: Vec<FittedStep>,
 }
 
-/// What steps take from a row and their inverse needs.
+/// Per-row means and divisors that a pipeline removed from the rows; the inverse puts them back.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RowContext {
-    /// One mean a row, if a step removes it, or empty.
+    /// Mean subtracted from each row, `[n]`; empty if no step subtracts row means.
     pub means: Vec<f32>,
-    /// What each row was divided by, if a step does that, or empty.
+    /// Divisor of each row, `[n]`; empty if no step divides rows.
     pub scales: Vec<f32>,
 }
 
 impl RowContext {
-    /// That of some rows.
+    /// Context of a range of rows.
     #[must_use]
     pub fn of(&self, rows: std::ops::Range<usize>) -> Self {
         let some = |values: &[f32]| values.get(rows.clone()).unwrap_or_default().to_vec();
@@ -46,7 +45,7 @@ impl RowContext {
         }
     }
 
-    /// Appends that of further rows.
+    /// Appends the context of further rows.
     pub fn append(&mut self, other: Self) {
         self.means.extend(other.means);
         self.scales.extend(other.scales);
@@ -54,7 +53,7 @@ impl RowContext {
 }
 
 impl Pipeline {
-    /// No steps: rows of `d_in` values stay as they are.
+    /// Pipeline without steps: rows of `d_in` values stay unchanged.
     pub fn identity(d_in: usize) -> Self {
         Self {
             d_in,
@@ -63,11 +62,11 @@ impl Pipeline {
         }
     }
 
-    /// Fits the named steps, each on what the ones before it make of the data.
+    /// Fits the named steps to the data, each step to the output of the steps before it.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for a name that is not in [`STEPS`]; [`Error::Hyper`] for its argument;
-    /// what reading the data returns.
+    /// [`Error::Unknown`] for a name that is not in [`STEPS`]; [`Error::Hyper`] for an invalid argument;
+    /// the errors of [`Source::read`].
     ///
     /// # Example
     /// ```
@@ -94,16 +93,16 @@ impl Pipeline {
         Ok(pipeline)
     }
 
-    /// A pipeline of one step that needs no fitting.
+    /// Pipeline of one step that needs no data: `row-mean`, `norm-row` or `layer-norm`.
     ///
     /// # Panics
-    /// If the step is another.
+    /// If `name` is a different step.
     pub fn of_rows(name: &str, d_in: usize) -> Self {
         let step = match name {
             "row-mean" => FittedStep::RowMean,
             "norm-row" => FittedStep::NormRow,
             "layer-norm" => FittedStep::LayerNorm,
-            other => panic!("{other} is fitted to data"),
+            other => panic!("preprocessing step {other} must be fitted to data"),
         };
         Self {
             d_in,
@@ -112,10 +111,10 @@ impl Pipeline {
         }
     }
 
-    /// Pipelines side by side, each for columns of its own: rows of several sources, each prepared by itself.
+    /// Joins pipelines column by column: each pipeline prepares the columns of one source.
     ///
     /// # Panics
-    /// If there is none.
+    /// If `parts` is empty.
     ///
     /// # Example
     /// ```
@@ -129,7 +128,7 @@ impl Pipeline {
     /// ```
     pub fn side_by_side(parts: Vec<Self>) -> Self {
         let d_in = parts.iter().map(Self::d_in).sum();
-        assert!(d_in > 0, "no pipelines");
+        assert!(d_in > 0, "expected at least one pipeline");
         if parts.iter().all(Self::is_identity) {
             return Self::identity(d_in);
         }
@@ -145,7 +144,7 @@ impl Pipeline {
         }
     }
 
-    /// The name of a step that is not one affine map for all rows, if there is one.
+    /// Name of the first step that is not the same affine map for all rows; `None` if all steps are affine.
     pub fn not_affine(&self) -> Option<&str> {
         let mut steps = self.names.iter().zip(&self.steps);
         steps
@@ -153,7 +152,7 @@ impl Pipeline {
             .map(|(name, _)| name.as_str())
     }
 
-    /// Values in a raw row of each of the pipelines side by side; of one pipeline its own.
+    /// Number of values in a raw row of each joined pipeline; one entry for a single pipeline.
     pub fn widths(&self) -> Vec<usize> {
         match self.steps.as_slice() {
             [FittedStep::SideBySide(parts)] => parts.iter().map(Self::d_in).collect(),
@@ -161,7 +160,7 @@ impl Pipeline {
         }
     }
 
-    /// The name of a step that keeps something of each row which its inverse needs, if there is one.
+    /// Name of the first step whose inverse needs a [`RowContext`]; `None` if no step does.
     pub fn keeps_context(&self) -> Option<&str> {
         let mut steps = self.names.iter().zip(&self.steps);
         steps
@@ -169,12 +168,12 @@ impl Pipeline {
             .map(|(name, _)| name.as_str())
     }
 
-    /// Values in a raw row.
+    /// Number of values in a raw row.
     pub fn d_in(&self) -> usize {
         self.d_in
     }
 
-    /// Values in a prepared row.
+    /// Number of values in a prepared row.
     pub fn d_out(&self) -> usize {
         self.steps
             .iter()
@@ -183,17 +182,17 @@ impl Pipeline {
             .unwrap_or(self.d_in)
     }
 
-    /// The steps as they were named.
+    /// Names of the steps with their arguments, such as `scale:0.1:0.9`.
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// Whether rows stay as they are.
+    /// True if the pipeline has no steps.
     pub fn is_identity(&self) -> bool {
         self.steps.is_empty()
     }
 
-    /// Prepares raw rows.
+    /// Prepares raw rows `[n, d_in]`. Returns the prepared rows `[n, d_out]` and the context for the inverse.
     pub fn apply(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
         let mut context = RowContext::default();
         let mut rows = raw.to_vec();
@@ -204,8 +203,9 @@ impl Pipeline {
         (rows, context)
     }
 
-    /// Raw rows back from prepared ones. A clipped value stays clipped; row means come back only
-    /// from their context.
+    /// Converts prepared rows `[n, d_out]` back to raw rows `[n, d_in]`.
+    ///
+    /// Clipped values stay clipped. Row means and divisors are restored from `context`.
     pub fn invert(&self, prepared: &[f32], context: &RowContext) -> Vec<f32> {
         let mut rows = prepared.to_vec();
         let mut width = self.d_out();
@@ -215,8 +215,10 @@ impl Pipeline {
         rows
     }
 
-    /// What [`Pipeline::invert`] makes of directions (differences of rows) where every step is affine: its linear part
-    /// alone, so that no mean takes a direction's digits.
+    /// Applies the linear part of the inverse to directions (differences of prepared rows).
+    ///
+    /// Offsets are left out, so that a large mean costs no digits of a direction. Steps that are not affine leave
+    /// the directions unchanged.
     pub fn invert_directions(&self, prepared: &[f32]) -> Vec<f32> {
         let mut directions = prepared.to_vec();
         let mut width = self.d_out();
@@ -226,8 +228,10 @@ impl Pipeline {
         directions
     }
 
-    /// The raw-space direction in which a linear function of the prepared row grows: weights
-    /// pulled back through the linear part of every step, for pictures (with ZCA, `W * ZCA`).
+    /// Gradient by the raw row of the linear function `weights . prepared_row`.
+    ///
+    /// The weights pass backwards through the linear part of every step (with ZCA: `W * ZCA`). Pictures of
+    /// filters show this direction.
     pub fn pull_back(&self, weights: &[f32]) -> Vec<f32> {
         let mut weights = weights.to_vec();
         for step in self.steps.iter().rev() {
@@ -237,11 +241,11 @@ impl Pipeline {
     }
 }
 
-/// Refuses names of steps that there are not, and steps that cannot follow one another, before any data is read.
+/// Checks names and arguments of preprocessing steps, and their combination, before any data is read.
 ///
 /// # Errors
-/// [`Error::Unknown`] for a name that is not in [`STEPS`]; [`Error::Hyper`] for its argument, or for two steps
-/// that keep the same of each row.
+/// [`Error::Unknown`] for a name that is not in [`STEPS`]; [`Error::Hyper`] for an invalid argument, or for two
+/// steps that both remove the mean or the scale of each row.
 pub fn check(names: &[String]) -> Result<()> {
     for name in names.iter().filter(|name| *name != "none") {
         steps::parse(name)?;
@@ -257,16 +261,16 @@ pub fn check(names: &[String]) -> Result<()> {
             > 1
         {
             let why = format!(
-                "at most one of {}: a row's codes carry one {kept}, which `decode` puts back",
+                "at most one of {}, because the codes of a row store one {kept} for decoding",
                 by.join(" and ")
             );
-            return Err(Error::hyper("preprocess", &why, names.join(",")));
+            return Err(Error::hyper("data.preprocess", &why, names.join(",")));
         }
     }
     Ok(())
 }
 
-/// A source seen through a pipeline.
+/// Source whose rows are prepared by a pipeline as they are read.
 pub struct Prepared<'a> {
     source: &'a dyn Source,
     pipeline: &'a Pipeline,
@@ -274,7 +278,7 @@ pub struct Prepared<'a> {
 }
 
 impl<'a> Prepared<'a> {
-    /// The source's rows, prepared as they are read.
+    /// Prepared view of `source`.
     pub fn new(source: &'a dyn Source, pipeline: &'a Pipeline) -> Self {
         Self {
             source,
@@ -283,10 +287,10 @@ impl<'a> Prepared<'a> {
         }
     }
 
-    /// All rows prepared once and kept, if they fit in `bytes`.
+    /// Prepares all rows once and returns them in memory; `None` if they need more than `bytes` bytes.
     ///
     /// # Errors
-    /// What reading returns.
+    /// Same as [`Source::read`].
     pub fn in_memory(&self, bytes: usize) -> Result<Option<Memory>> {
         let Some(values) = self
             .rows()
@@ -342,7 +346,7 @@ impl Source for Prepared<'_> {
     }
 }
 
-/// `rows matrix^T`, for rows of `width` values and a matrix `[height, width]`.
+/// Product `rows matrix^T`, for rows of `width` values and a matrix `[height, width]`.
 fn times(rows: &[f32], matrix: &[f32], width: usize) -> Vec<f32> {
     let (n, height) = (rows.len() / width, matrix.len() / width);
     let mut out = vec![0.0; n * height];

@@ -1,16 +1,17 @@
-//! Pipelines side by side: each prepares columns of its own.
+//! Pipelines joined column by column: each prepares a range of columns.
 //!
-//! What a step keeps of a row has no place here (a row has one mean, not one for each part), so a pipeline with
-//! such a step comes back without it; whoever puts sources side by side refuses those steps where it matters.
+//! A row context has no place here: it stores one mean per row, not one for each part. The inverse of a
+//! step such as `row-mean` therefore restores no means. [`super::FittedPipelines::fit`] refuses such steps
+//! if the means are needed.
 
 use super::{Pipeline, RowContext};
 
-/// Raw rows prepared part by part.
+/// Prepares raw rows, part by part.
 pub(super) fn apply(parts: &[Pipeline], rows: &[f32]) -> Vec<f32> {
     each(parts, rows, Pipeline::d_in, |part, rows| part.apply(rows).0)
 }
 
-/// Raw rows back from prepared ones.
+/// Converts prepared rows back to raw rows, part by part.
 pub(super) fn invert(parts: &[Pipeline], rows: &[f32]) -> Vec<f32> {
     let none = RowContext::default();
     each(parts, rows, Pipeline::d_out, |part, rows| {
@@ -18,19 +19,20 @@ pub(super) fn invert(parts: &[Pipeline], rows: &[f32]) -> Vec<f32> {
     })
 }
 
-/// Raw directions of prepared ones.
+/// Converts prepared directions to raw directions, part by part.
 pub(super) fn invert_directions(parts: &[Pipeline], rows: &[f32]) -> Vec<f32> {
     each(parts, rows, Pipeline::d_out, Pipeline::invert_directions)
 }
 
-/// The raw-space direction of one prepared direction.
+/// Pulls the weights of a linear function back to raw rows, part by part.
 pub(super) fn pull_back(parts: &[Pipeline], weights: &[f32]) -> Vec<f32> {
     each(parts, weights, Pipeline::d_out, |part, weights| {
         part.pull_back(weights)
     })
 }
 
-/// Cuts rows into parts of these widths, lets each part do its work, and puts the results side by side.
+/// Splits rows into parts of the widths that `width` returns, applies `work` to each part, and joins the
+/// results column by column.
 fn each(
     parts: &[Pipeline],
     rows: &[f32],

@@ -1,102 +1,104 @@
-//! The steps themselves: one table line and one arm each.
+//! Preprocessing steps: one entry of [`STEPS`] and one variant of [`FittedStep`] each.
 
 use super::whiten::{Kind, Whiten};
 use super::{Error, Pipeline, Result, RowContext, Source, side_by_side, survey};
 use crate::data::chunks;
 
-/// Every step, in the order that lists show them.
+/// Table of all preprocessing steps, in the order that lists show them.
 pub const STEPS: &[StepInfo] = &[
     StepInfo {
         name: "scale",
         syntax: "scale or scale:LOW:HIGH",
-        summary: "all values linearly to [0, 1] or [LOW, HIGH]",
+        summary: "map all values linearly to [0, 1] or [LOW, HIGH]",
     },
     StepInfo {
         name: "standardise",
         syntax: "standardise",
-        summary: "each column to mean 0 and variance 1 (constant columns to 0)",
+        summary: "scale each column to mean 0 and variance 1 (constant columns become 0)",
     },
     StepInfo {
         name: "row-mean",
         syntax: "row-mean",
-        summary: "each row's mean removed (a patch's brightness)",
+        summary: "subtract the mean of each row (the brightness of a patch)",
     },
     StepInfo {
         name: "norm-average",
         syntax: "norm-average",
-        summary: "one factor for all, so that rows are sqrt(inputs) long on average (SAELens's expected_average_only_in)",
+        summary: "multiply all values by one factor, so that the mean length of rows is sqrt(inputs) (SAELens's expected_average_only_in)",
     },
     StepInfo {
         name: "norm-square",
         syntax: "norm-square",
-        summary: "one factor for all, so that rows have a mean squared length of 1 (dictionary_learning's normalize_activations)",
+        summary: "multiply all values by one factor, so that the mean squared length of rows is 1 (dictionary_learning's normalize_activations)",
     },
     StepInfo {
         name: "norm-row",
         syntax: "norm-row",
-        summary: "each row to the length sqrt(inputs) (SAELens's constant_norm_rescale)",
+        summary: "scale each row to the length sqrt(inputs) (SAELens's constant_norm_rescale)",
     },
     StepInfo {
         name: "layer-norm",
         syntax: "layer-norm",
-        summary: "each row to mean 0 and standard deviation 1, of inputs - 1, plus 1e-5 (SAELens's layer_norm)",
+        summary: "subtract the mean of each row and divide by its standard deviation (over inputs - 1) plus 1e-5 (SAELens's layer_norm)",
     },
     StepInfo {
         name: "clip-sd",
         syntax: "clip-sd:K",
-        summary: "values cut at K standard deviations (of all values) from their mean; what is cut is lost",
+        summary: "clip values at K standard deviations (of all values) from their mean; decoding does not undo the clipping",
     },
     StepInfo {
         name: "pca",
         syntax: "pca, pca:K or pca:K:EPS",
-        summary: "the first K principal components at variance 1; EPS times the mean variance is added (SAELens's covariance_whitening: all K, EPS 0.001 over that mean)",
+        summary: "project onto the first K principal components, scaled to variance 1; EPS times the mean variance is added to each variance (SAELens's covariance_whitening: all K, EPS 0.001 over that mean)",
     },
     StepInfo {
         name: "zca",
         syntax: "zca or zca:EPS",
-        summary: "columns decorrelated at variance 1, turned back to look like the input; EPS (default 0.01) times the mean variance is added",
+        summary: "decorrelate columns, scale them to variance 1 and rotate back to the axes of the input; EPS (default 0.01) times the mean variance is added to each variance",
     },
 ];
 
-/// One line of the table of preprocessing steps.
+/// Preprocessing step: one entry of [`STEPS`].
 pub struct StepInfo {
-    /// Name before the first colon.
+    /// Name of the step, before the first colon.
     pub name: &'static str,
-    /// How it is typed.
+    /// Syntax with arguments, such as `clip-sd:K`.
     pub syntax: &'static str,
-    /// What it does.
+    /// One-sentence description for lists.
     pub summary: &'static str,
 }
 
-/// A fitted step. Means and scales are f64 so that fitting loses nothing; rows are f32.
+/// Fitted preprocessing step. Means and scales are `f64` to keep the precision of the fit; rows are `f32`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FittedStep {
-    /// `x factor + shift`.
+    /// `x * factor + shift`.
     Scale {
         factor: f64,
         shift: f64,
     },
-    /// `(x_j - mean_j) / deviation_j`.
+    /// `(x_j - mean_j) / deviation_j`, with statistics of column j.
     Standardise {
         mean: Vec<f64>,
         deviation: Vec<f64>,
     },
+    /// `x - mean(x)`, with the mean of the row.
     RowMean,
-    /// `x sqrt(d) / |x|`.
+    /// `x sqrt(d) / |x|`, with the length of the row.
     NormRow,
-    /// `(x - mean) / (deviation + 1e-5)`.
+    /// `(x - mean(x)) / (deviation(x) + 1e-5)`, with statistics of the row.
     LayerNorm,
+    /// `x` clamped to `low..=high`.
     Clip {
         low: f64,
         high: f64,
     },
     Whiten(Whiten),
-    /// Columns of several sources, each with steps of its own.
+    /// Joined pipelines, each for a range of columns.
     SideBySide(Vec<Pipeline>),
 }
 
 impl FittedStep {
-    /// Fits the step that a text names to the data.
+    /// Fits the step named by `text` (with arguments) to the data.
     pub(super) fn fit(text: &str, data: &dyn Source) -> Result<Self> {
         let (name, numbers) = parse(text)?;
         let d = data.d_in();
@@ -130,8 +132,8 @@ impl FittedStep {
             ("pca", numbers) => {
                 let k = numbers.first().map_or(d, |k| *k as usize);
                 if k > d {
-                    let expected = format!("at most {d} components of rows of {d}");
-                    return Err(Error::hyper("preprocess", &expected, text));
+                    let expected = format!("at most {d} components for rows of {d} values");
+                    return Err(Error::hyper("data.preprocess", &expected, text));
                 }
                 let epsilon = numbers.get(1).copied().unwrap_or(0.0);
                 Ok(Self::Whiten(Whiten::fit(data, Kind::Pca(k), epsilon)?))
@@ -143,7 +145,7 @@ impl FittedStep {
         }
     }
 
-    /// Width of the rows after this step, if it is one that may change it.
+    /// Number of values in a row after this step; `None` if the step cannot change the number.
     pub(super) fn d_out(&self) -> Option<usize> {
         match self {
             Self::Whiten(whiten) => Some(whiten.d_out()),
@@ -152,7 +154,7 @@ impl FittedStep {
         }
     }
 
-    /// Whether it keeps something of each row that its inverse needs.
+    /// True if the inverse of the step needs a [`RowContext`].
     pub(super) fn keeps_context(&self) -> bool {
         match self {
             Self::RowMean | Self::NormRow | Self::LayerNorm => true,
@@ -161,7 +163,7 @@ impl FittedStep {
         }
     }
 
-    /// Whether it is one affine map for all rows.
+    /// True if the step is the same affine map for all rows.
     pub(super) fn is_affine(&self) -> bool {
         match self {
             Self::Scale { .. } | Self::Standardise { .. } | Self::Whiten(_) => true,
@@ -170,6 +172,7 @@ impl FittedStep {
         }
     }
 
+    /// Applies the step to rows of `width` values in place, and appends to the context.
     pub(super) fn apply(&self, rows: &mut Vec<f32>, width: &mut usize, context: &mut RowContext) {
         match self {
             Self::Scale { factor, shift } => each(rows, |x| x * factor + shift),
@@ -196,7 +199,7 @@ impl FittedStep {
                         .map(|x| f64::from(*x).powi(2))
                         .sum::<f64>()
                         .sqrt();
-                    // A row of zeros has no direction and stays.
+                    // A row of zeros has no direction and stays unchanged.
                     let scale = if norm > 0.0 {
                         (norm / wanted) as f32
                     } else {
@@ -227,6 +230,7 @@ impl FittedStep {
         }
     }
 
+    /// Inverts the step on rows of `width` values, in place.
     pub(super) fn invert(&self, rows: &mut Vec<f32>, width: &mut usize, context: &RowContext) {
         match self {
             Self::Scale { factor, shift } => each(rows, |x| (x - shift) / factor),
@@ -265,7 +269,7 @@ impl FittedStep {
         }
     }
 
-    /// The linear part of the inverse, of a step that is affine.
+    /// Applies the linear part of the inverse of an affine step; other steps leave directions unchanged.
     pub(super) fn invert_directions(&self, directions: &mut Vec<f32>, width: &mut usize) {
         match self {
             Self::Scale { factor, .. } => each(directions, |x| x / factor),
@@ -287,6 +291,7 @@ impl FittedStep {
         }
     }
 
+    /// Pulls the weights of a linear function back through the linear part of the step.
     pub(super) fn pull_back(&self, weights: &mut Vec<f32>) {
         match self {
             Self::Scale { factor, .. } => each(weights, |w| w * factor),
@@ -296,8 +301,8 @@ impl FittedStep {
                     .zip(deviation)
                     .for_each(|(w, d)| *w = (f64::from(*w) / d) as f32);
             }
-            // The derivative of x - mean(x) is symmetric: it removes the mean of the weights. What a row is
-            // divided by changes no direction to speak of.
+            // The derivative of x - mean(x) is symmetric: it removes the mean of the weights. The divisor of a
+            // row scales the direction and is left out.
             Self::RowMean | Self::LayerNorm => {
                 let mean = weights.iter().sum::<f32>() / weights.len() as f32;
                 weights.iter_mut().for_each(|w| *w -= mean);
@@ -309,7 +314,7 @@ impl FittedStep {
     }
 }
 
-/// A step's name and its numbers, checked as far as that goes without data.
+/// Parses a step into its name and arguments, and checks the arguments as far as possible without data.
 pub(super) fn parse(text: &str) -> Result<(&'static str, Vec<f64>)> {
     let mut parts = text.split(':');
     let name = parts.next().unwrap_or_default();
@@ -317,7 +322,7 @@ pub(super) fn parse(text: &str) -> Result<(&'static str, Vec<f64>)> {
         .iter()
         .find(|s| s.name == name)
         .ok_or_else(|| Error::unknown("preprocessing step", name, STEPS.iter().map(|s| s.name)))?;
-    let bad = || Error::hyper("preprocess", info.syntax, text);
+    let bad = || Error::hyper("data.preprocess", info.syntax, text);
     let numbers: Vec<f64> = parts
         .map(|p| p.parse().ok().filter(|v: &f64| v.is_finite()))
         .collect::<Option<_>>()
@@ -339,10 +344,10 @@ pub(super) fn parse(text: &str) -> Result<(&'static str, Vec<f64>)> {
     }
 }
 
-/// What `SAELens` adds to a row's standard deviation.
+/// Number that `SAELens` adds to the standard deviation of a row.
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
-/// Mean and standard deviation (of n - 1) of a row.
+/// Mean and standard deviation (divided by n - 1) of a row.
 fn moments(row: &[f32]) -> (f32, f64) {
     let n = row.len() as f64;
     let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
@@ -350,7 +355,7 @@ fn moments(row: &[f32]) -> (f32, f64) {
     (mean as f32, (squares / (n - 1.0).max(1.0)).sqrt())
 }
 
-/// One factor for all values, so that rows are of a certain length on average.
+/// Fits one factor for all values that normalises the mean length (or mean squared length) of rows.
 fn norm(name: &str, data: &dyn Source) -> Result<FittedStep> {
     let d = data.d_in();
     let lanes = chunks::fold(
@@ -373,16 +378,17 @@ fn norm(name: &str, data: &dyn Source) -> Result<FittedStep> {
         _ => 1.0 / square.sqrt(),
     };
     Ok(FittedStep::Scale {
-        // Rows of zeros alone have no length to bring anywhere.
+        // If all rows are zero, the factor would be infinite.
         factor: if factor.is_finite() { factor } else { 1.0 },
         shift: 0.0,
     })
 }
 
+/// Fits the linear map of all values to `low..=high`.
 fn scale(data: &dyn Source, low: f64, high: f64) -> Result<FittedStep> {
     let s = survey(data)?;
     let (min, max) = (f64::from(s.min), f64::from(s.max));
-    // Constant data has no range: it goes to `low`.
+    // Constant data has no range and is mapped to `low`.
     let factor = if max > min {
         (high - low) / (max - min)
     } else {
@@ -394,6 +400,7 @@ fn scale(data: &dyn Source, low: f64, high: f64) -> Result<FittedStep> {
     })
 }
 
+/// Applies `f` to each value, in `f64`.
 fn each(values: &mut [f32], f: impl Fn(f64) -> f64) {
     values.iter_mut().for_each(|v| *v = f(f64::from(*v)) as f32);
 }

@@ -1,4 +1,4 @@
-//! Round trips and the textbook properties of each step.
+//! Round trips and textbook properties of each preprocessing step.
 
 use super::*;
 use crate::data::{self, OpenOptions};
@@ -15,7 +15,7 @@ fn close(a: &[f32], b: &[f32], tolerance: f32) -> bool {
 }
 
 #[test]
-fn every_invertible_chain_round_trips_also_through_its_file() {
+fn invertible_pipelines_round_trip_in_memory_and_through_a_file() {
     let folder = tempfile::tempdir().unwrap();
     let patches = data::open("sample:patches", &OpenOptions::default()).unwrap();
     let raw = patches.source.as_slice().unwrap();
@@ -65,7 +65,7 @@ fn whitened_columns_are_uncorrelated_with_variance_one() {
 }
 
 #[test]
-fn the_stanford_exercises_preparation_ends_in_a_tenth_to_nine_tenths() {
+fn stanford_preprocessing_scales_to_0_1_to_0_9() {
     let patches = data::open("sample:patches", &OpenOptions::default()).unwrap();
     let pipeline = Pipeline::fit(
         &names("row-mean,clip-sd:3,scale:0.1:0.9"),
@@ -74,12 +74,12 @@ fn the_stanford_exercises_preparation_ends_in_a_tenth_to_nine_tenths() {
     .unwrap();
     let s = survey(&Prepared::new(patches.source.as_ref(), &pipeline)).unwrap();
     assert!((s.min - 0.1).abs() < 1e-5 && (s.max - 0.9).abs() < 1e-5);
-    // Three standard deviations either side of the middle: 0.5 is the patch's own mean.
+    // The range is three standard deviations to both sides of the mean, which becomes 0.5.
     assert!((s.grand_mean() - 0.5).abs() < 5e-3);
 }
 
 #[test]
-fn a_pulled_back_direction_is_the_gradient_in_raw_space() {
+fn pulled_back_direction_equals_numerical_gradient_by_raw_row() {
     let patches = data::open(
         "sample:patches",
         &OpenOptions {
@@ -120,11 +120,14 @@ fn a_pulled_back_direction_is_the_gradient_in_raw_space() {
 }
 
 #[test]
-fn bad_names_and_arguments_are_refused() {
+fn invalid_step_names_and_arguments_are_refused() {
     let data = Memory::new("d", 2, vec![1.0, 2.0, 3.0, 5.0]);
-    for (text, words) in [
+    for (text, expected) in [
         ("standardize", "did you mean `standardise`?"),
-        ("scale:1:0", "preprocess must be scale or scale:LOW:HIGH"),
+        (
+            "scale:1:0",
+            "`data.preprocess` must be scale or scale:LOW:HIGH",
+        ),
         ("pca:3", "at most 2 components"),
         ("pca:1.5", "pca:K"),
         (
@@ -139,6 +142,6 @@ fn bad_names_and_arguments_are_refused() {
         ),
     ] {
         let error = Pipeline::fit(&names(text), &data).unwrap_err().to_string();
-        assert!(error.contains(words), "{text}: {error}");
+        assert!(error.contains(expected), "{text}: {error}");
     }
 }

@@ -6,36 +6,39 @@ use super::{Source, survey, times};
 use crate::Result;
 use crate::data::chunks;
 
-/// Directions with less than this share of the largest variance are rounding noise.
+/// Share of the largest variance below which a direction is rounding noise.
 const NEGLIGIBLE: f64 = 1e-10;
 
-/// Which rotation follows the scaling.
+/// Kind of whitening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// None: the first so many components.
+    /// PCA: the first k principal components.
     Pca(usize),
-    /// Back to the input's axes.
+    /// ZCA: all components, rotated back to the axes of the input.
     Zca,
 }
 
-/// A fitted whitening: `(x - mean) forward^T`, and its (pseudo-)inverse.
+/// Fitted whitening `(x - mean) forward^T` and its (pseudo-)inverse.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Whiten {
-    /// `[d_in]`.
+    /// Mean of each column, `[d_in]`.
     pub(super) mean: Vec<f32>,
-    /// `[d_out, d_in]`.
+    /// Whitening matrix, `[d_out, d_in]`.
     pub(super) forward: Vec<f32>,
-    /// `[d_in, d_out]`.
+    /// Inverse of the whitening matrix, `[d_in, d_out]`.
     pub(super) backward: Vec<f32>,
 }
 
 impl Whiten {
+    /// Fits a whitening to the data.
+    ///
     /// ```text
     /// C = 1/m sum (x - mean)(x - mean)^T = U diag(v) U^T
     /// PCA  forward = diag(1 / sqrt(v + e)) U^T        ZCA  forward = U diag(1 / sqrt(v + e)) U^T
     /// ```
-    /// with `e = epsilon * mean(v)`; components in order of falling variance, the largest entry of
-    /// each positive so that the sign does not depend on the solver.
+    ///
+    /// Here `e = epsilon * mean(v)`. Components are in order of descending variance. The entry of largest
+    /// absolute value of each is positive, so that the sign does not depend on the solver.
     pub(super) fn fit(data: &dyn Source, kind: Kind, epsilon: f64) -> Result<Self> {
         let d = data.d_in();
         let (mean, covariance) = covariance(data)?;
@@ -125,7 +128,7 @@ impl Whiten {
     }
 }
 
-/// Mean and covariance (divided by the number of rows), in f64.
+/// Mean `[d]` and covariance `[d, d]` of the rows (divided by the number of rows), in `f64`.
 fn covariance(data: &dyn Source) -> Result<(Vec<f64>, Vec<f64>)> {
     let d = data.d_in();
     let mean = survey(data)?.mean;

@@ -1,4 +1,4 @@
-//! Rows of a truth: which features fire, how strongly, and what that adds up to.
+//! Drawing of synthetic rows: firing features, their magnitudes, and the sums of their directions.
 
 use std::ops::Range;
 
@@ -10,23 +10,23 @@ use super::random::{self, add_noise, magnitude, successes};
 use crate::Rng;
 use crate::codes::Codes;
 
-/// Rows whose random numbers come from one generator. Part of what a seed means: never to change.
+/// Number of rows drawn from one random generator. Changing it would change the rows of every seed.
 pub const BLOCK: usize = 2048;
 
-/// Rows, and what they are made of.
+/// Synthetic rows with their true codes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
-    /// The rows, `[n, d_in]`.
+    /// Rows, `[n, d_in]`.
     pub x: Vec<f32>,
-    /// The features that fire in them and how strongly, `[n, features]`.
+    /// Firing features of each row and their magnitudes, `[n, features]`.
     pub codes: Codes,
 }
 
 impl Truth {
-    /// Some of the truth's rows, of which there is no end.
+    /// Draws a range of rows; the number of rows is unlimited.
     ///
-    /// Blocks of [`BLOCK`] rows are drawn whole, on all threads; ranges that begin and end with one
-    /// waste nothing.
+    /// Rows are drawn in whole blocks of [`BLOCK`] rows, on all threads. Ranges that start and end at multiples of
+    /// [`BLOCK`] draw no superfluous rows.
     ///
     /// # Example
     /// ```
@@ -57,7 +57,7 @@ impl Truth {
         all
     }
 
-    /// A whole block. The order in which it takes random numbers is part of what a seed means.
+    /// Draws a whole block. Changing the order of its random numbers would change the rows of every seed.
     fn block(&self, number: usize) -> Sample {
         let mut rng = random::block(self.spec.seed, number);
         let fired = self.fired(&mut rng);
@@ -79,7 +79,7 @@ impl Truth {
         Sample { x, codes }
     }
 
-    /// The rows of a block in which each feature fires.
+    /// Draws the rows of a block in which each feature fires, `[features][rows]`.
     fn fired(&self, rng: &mut Rng) -> Vec<Vec<u32>> {
         let mut fired = vec![Vec::new(); self.spec.features];
         for group in self.structure.groups() {
@@ -97,7 +97,7 @@ impl Truth {
             let rows = std::mem::take(&mut fired[parent]);
             if hierarchy.exclusive && !children.is_empty() {
                 for &row in &rows {
-                    // Child j has the j-th piece of [0, 1), of length `share`.
+                    // Child j fires if the number is in the j-th interval of length `share` of [0, 1).
                     let child = (rng.random::<f64>() / share) as usize;
                     if child < children.len() {
                         fired[children.start + child].push(row);
@@ -114,11 +114,11 @@ impl Truth {
         fired
     }
 
-    /// Features that fire together: in each row the cluster has a number u, even over [0, 1), and a
-    /// feature asks it with probability `sqrt(correlation)`, else one of its own, whether u < p.
+    /// Draws the firing of a cluster of correlated features.
     ///
-    /// Rows in which nobody fires cost nothing: u is drawn where it is below the largest p, and a
-    /// feature's own number where that makes it fire.
+    /// In each row the cluster has a shared number u, uniform on [0, 1). A feature fires if u < p. It uses the
+    /// shared u with probability `sqrt(correlation)`, otherwise an independent one. Rows without firing cost
+    /// nothing: the shared u is drawn only if it is below the largest p, an independent one only if it is below p.
     fn cluster(&self, members: &[usize], fired: &mut [Vec<u32>], rng: &mut Rng) {
         let asks = self.spec.correlation.sqrt();
         let p = |f: usize| self.probabilities()[f];
@@ -130,7 +130,7 @@ impl Truth {
         for &f in members {
             let alone = (1.0 - asks) * p(f);
             let mut rows = successes(alone, BLOCK, rng);
-            // It asks the cluster, given that it has not fired alone.
+            // Probability of using the shared number, given that the feature has not fired by an independent one.
             let asks = asks / (1.0 - alone);
             let asked = shared
                 .iter()
@@ -142,7 +142,7 @@ impl Truth {
         }
     }
 
-    /// Codes from the rows of each feature, feature by feature.
+    /// Builds codes from the firing rows of each feature; magnitudes are drawn feature by feature.
     fn codes(&self, fired: &[Vec<u32>], rng: &mut Rng) -> Codes {
         let mut offsets = vec![0usize; BLOCK + 1];
         for row in fired.iter().flatten() {
@@ -172,7 +172,7 @@ impl Truth {
 }
 
 impl Sample {
-    /// Some of the rows.
+    /// Sample of a range of the rows.
     fn part(self, rows: Range<usize>) -> Self {
         if rows.len() == self.codes.rows() {
             return self;

@@ -1,9 +1,9 @@
-//! A truth on disk, `.safetensors`: what it is made of, and what came of that.
+//! File format of a known dictionary, `.safetensors`.
 //!
-//! Tensors `directions` (f32, `[features, d_in]`), `bias` (f32, `[d_in]`), `probabilities` (f64),
-//! `parents` and `clusters` (i64, -1 for none). The header's texts hold `version`, `spec` as JSON and
-//! `rows`, the number of rows that were written as data. The directions and the bias are the file's:
-//! whoever wants others puts them there. All else follows from `spec`, and must.
+//! The tensors are `directions` (f32, `[features, d_in]`), `bias` (f32, `[d_in]`), `probabilities` (f64),
+//! `parents` and `clusters` (i64, -1 for none). The texts of the header are `version`, `spec` (JSON) and `rows`, the
+//! number of rows written as data. Directions and bias are read from the file, so that users can replace them. All
+//! other tensors must equal the values derived from `spec`.
 
 use std::path::Path;
 
@@ -11,14 +11,14 @@ use super::{Spec, Structure, Truth};
 use crate::tensors::{Reader, Writer};
 use crate::{Error, Result};
 
-/// Raised when the same settings come to mean other rows.
+/// Version of the format. It increases if equal settings give other rows.
 const VERSION: &str = "1";
 
 impl Truth {
-    /// Writes the truth, atomically; `rows` is how many of its rows were written as data.
+    /// Writes the dictionary to a file, atomically. `rows` is the number of rows that were written as data.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`] if the file cannot be written.
     pub fn save(&self, path: &Path, rows: usize) -> Result<()> {
         let (features, d_in) = (self.spec.features, self.spec.d_in);
         let spec = serde_json::to_string(&self.spec).expect("a specification is JSON");
@@ -35,29 +35,37 @@ impl Truth {
         file.write(path)
     }
 
-    /// Reads what [`Truth::save`] wrote, and how many rows it was told of: the rows from there on
-    /// are in no data.
+    /// Reads a dictionary that [`Truth::save`] wrote, and the number of rows written as data. Later rows are fresh.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] for a damaged file, or one of another version.
+    /// [`Error::Io`] if the file cannot be read; [`Error::Format`] for a damaged file or another version.
     pub fn load(path: &Path) -> Result<(Self, usize)> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
         let version = file.text("version")?;
         if version != VERSION {
-            return Err(file.bad(format!("expected version {VERSION}, got {version}")));
+            return Err(file.bad(format!(
+                "expected `version` {VERSION} in the header, got {version}; create the file again with this version"
+            )));
         }
         let rows = file.text("rows")?;
-        let rows = rows
-            .parse()
-            .map_err(|_| file.bad(format!("expected a number as `rows`, got `{rows}`")))?;
-        let spec: Spec = serde_json::from_str(file.text("spec")?)
-            .map_err(|e| file.bad(format!("expected a specification as `spec`: {e}")))?;
-        // The file has as many values as it says; before anything is made of the numbers in `spec`.
+        let rows = rows.parse().map_err(|_| {
+            file.bad(format!(
+                "expected a number as `rows` in the header, got `{rows}`"
+            ))
+        })?;
+        let spec: Spec = serde_json::from_str(file.text("spec")?).map_err(|e| {
+            file.bad(format!(
+                "expected a specification of synthetic data as `spec` in the header: {e}"
+            ))
+        })?;
+        // The shape of the tensor is checked before memory is allocated by the numbers in `spec`.
         let shape = file.view("directions")?.shape().to_vec();
         if shape != [spec.features, spec.d_in] {
             let expected = [spec.features, spec.d_in];
-            return Err(file.bad(format!("directions: expected {expected:?}, got {shape:?}")));
+            return Err(file.bad(format!(
+                "tensor directions: expected shape {expected:?}, got {shape:?}"
+            )));
         }
         let structure = Structure::new(&spec).map_err(|e| file.bad(e.to_string()))?;
         check(&file, &structure)?;
@@ -71,7 +79,7 @@ impl Truth {
     }
 }
 
-/// Whether a file is one that [`Truth::save`] wrote, and not rows or weights in the same format.
+/// True if [`Truth::save`] wrote the file; false for data or weights in safetensors files.
 pub fn is_truth(path: &Path) -> bool {
     let ending = path.extension().is_some_and(|e| e == "safetensors");
     ending
@@ -80,11 +88,11 @@ pub fn is_truth(path: &Path) -> bool {
         })
 }
 
-/// The structure that the file tells must be the one that its specification has here.
+/// Checks that parents, clusters and probabilities in the file equal the values derived from its specification.
 fn check(file: &Reader, structure: &Structure) -> Result<()> {
     let other = |name: &str| {
         file.bad(format!(
-            "{name}: expected what follows from `spec`, got other values"
+            "tensor {name}: expected the values that follow from `spec`, got other values"
         ))
     };
     for (name, ours) in [
@@ -97,7 +105,7 @@ fn check(file: &Reader, structure: &Structure) -> Result<()> {
     }
     let told: Vec<f64> = file.vector("probabilities")?;
     let ours = &structure.probabilities;
-    // Powers differ in the last place from machine to machine.
+    // Results of `powf` differ in the last bit between machines.
     let near = |(a, b): (&f64, &f64)| (a - b).abs() <= 1e-9 * b;
     if told.len() != ours.len() || !told.iter().zip(ours).all(near) {
         return Err(other("probabilities"));
@@ -105,21 +113,23 @@ fn check(file: &Reader, structure: &Structure) -> Result<()> {
     Ok(())
 }
 
+/// Reads a tensor of `count` finite values.
 fn finite(file: &Reader, name: &str, count: usize) -> Result<Vec<f32>> {
     let values: Vec<f32> = file.vector(name)?;
     if values.len() != count {
         let got = values.len();
-        return Err(file.bad(format!("{name}: expected {count} values, got {got}")));
+        return Err(file.bad(format!("tensor {name}: expected {count} values, got {got}")));
     }
     match values.iter().position(|v| !v.is_finite()) {
         None => Ok(values),
         Some(at) => Err(file.bad(format!(
-            "{name}: expected finite numbers, got {} at index {at}",
+            "tensor {name}: expected finite numbers, got {} at index {at}",
             values[at]
         ))),
     }
 }
 
+/// Numbers as `i64`, -1 for `None`.
 fn signed(numbers: &[Option<usize>]) -> Vec<i64> {
     numbers.iter().map(|n| n.map_or(-1, |n| n as i64)).collect()
 }

@@ -1,4 +1,4 @@
-//! Random numbers of a truth: generators by (seed, block), normal numbers, directions, rare events.
+//! Random numbers of synthetic data: generators by (seed, block), normal numbers, directions, rare events.
 
 use std::f64::consts::{FRAC_PI_2, TAU};
 
@@ -7,33 +7,33 @@ use rand::{RngExt, SeedableRng};
 use super::{Directions, Magnitudes, Spec};
 use crate::{Error, Result, Rng};
 
-/// Keeps these streams apart from those of training. A run starts its weights from its own seed, 0
-/// unless told otherwise, as is the seed of a truth: without this both would draw the same numbers,
-/// and the weights would know the answer.
+/// Salt that makes these random streams different from the streams of training. Both seeds are 0 by default. Without
+/// the salt, the initial weights would be drawn from the same numbers as the directions of the dictionary.
 const SALT: u64 = u64::from_be_bytes(*b"rf-synth");
 
-/// The generator of the directions and the centre.
+/// Random generator of the directions and the centre.
 pub(super) fn dictionary(seed: u64) -> Rng {
     stream(seed, 0)
 }
 
-/// The generator of a block of rows.
+/// Random generator of a block of rows.
 pub(super) fn block(seed: u64, block: usize) -> Rng {
     stream(seed, block as u64 + 1)
 }
 
+/// Random generator number `number` of a seed.
 fn stream(seed: u64, number: u64) -> Rng {
     Rng::seed_from_u64(seed ^ SALT ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-/// Two independent normal numbers (Box and Muller 1958).
+/// Draws two independent standard normal numbers (Box and Muller 1958).
 pub(super) fn normals(rng: &mut Rng) -> [f64; 2] {
     let radius = (-2.0 * (1.0 - rng.random::<f64>()).ln()).sqrt();
     let (sine, cosine) = (TAU * rng.random::<f64>()).sin_cos();
     [radius * cosine, radius * sine]
 }
 
-/// Adds normal numbers of this standard deviation.
+/// Adds normal noise of this standard deviation.
 pub(super) fn add_noise(values: &mut [f32], deviation: f64, rng: &mut Rng) {
     for pair in values.chunks_mut(2) {
         let noise = normals(rng);
@@ -43,7 +43,7 @@ pub(super) fn add_noise(values: &mut [f32], deviation: f64, rng: &mut Rng) {
     }
 }
 
-/// How strongly a feature fires. Never 0: that would be a feature which fires and does not.
+/// Draws the magnitude of a firing feature. The result is never 0, because 0 means that the feature does not fire.
 pub(super) fn magnitude(kind: Magnitudes, rng: &mut Rng) -> f32 {
     let size = match kind {
         Magnitudes::Constant => 1.0,
@@ -54,10 +54,11 @@ pub(super) fn magnitude(kind: Magnitudes, rng: &mut Rng) -> f32 {
     (size as f32).max(f32::MIN_POSITIVE)
 }
 
-/// Which of `count` trials succeed, each with probability p, in rising order.
+/// Draws the successful ones of `count` trials, each with success probability p. Returns their numbers in ascending
+/// order.
 ///
-/// The number of failures before a success is drawn at once, `floor(ln(1 - u) / ln(1 - p))`, so that
-/// the cost goes with the successes and not with the trials.
+/// The number of failures before each success is drawn at once, as `floor(ln(1 - u) / ln(1 - p))`. So the cost is
+/// proportional to the number of successes, not of trials.
 pub(super) fn successes(p: f64, count: usize, rng: &mut Rng) -> Vec<u32> {
     let mut found = Vec::new();
     if p <= 0.0 {
@@ -76,7 +77,7 @@ pub(super) fn successes(p: f64, count: usize, rng: &mut Rng) -> Vec<u32> {
     }
 }
 
-/// A unit vector, evenly over the sphere.
+/// Draws a unit vector, uniform on the sphere.
 pub(super) fn unit(d: usize, rng: &mut Rng) -> Vec<f64> {
     let mut vector = Vec::with_capacity(d + 1);
     while vector.len() < d {
@@ -87,7 +88,7 @@ pub(super) fn unit(d: usize, rng: &mut Rng) -> Vec<f64> {
     vector
 }
 
-/// The directions of a dictionary, `[features, d_in]`.
+/// Draws the directions of a dictionary, `[features, d_in]`.
 pub(super) fn directions(spec: &Spec, rng: &mut Rng) -> Result<Vec<f32>> {
     let random = (0..spec.features).map(|_| unit(spec.d_in, rng));
     match spec.directions {
@@ -96,7 +97,8 @@ pub(super) fn directions(spec: &Spec, rng: &mut Rng) -> Result<Vec<f32>> {
     }
 }
 
-/// Gram and Schmidt's process, twice over, since once leaves what the first subtraction rounded away.
+/// Orthonormal vectors by the Gram-Schmidt process. Each subtraction is done twice, because the first leaves a
+/// rounding error along the other vectors.
 fn orthogonal(random: impl Iterator<Item = Vec<f64>>) -> Result<Vec<f32>> {
     let mut done: Vec<Vec<f64>> = Vec::new();
     for mut vector in random {
@@ -109,7 +111,8 @@ fn orthogonal(random: impl Iterator<Item = Vec<f64>>) -> Result<Vec<f32>> {
                     .for_each(|(v, o)| *v -= along * o);
             }
             if normalise(&mut vector) < 1e-9 {
-                let why = "the random directions of this seed lie in a plane; take another seed";
+                let why =
+                    "the random directions of this `seed` are linearly dependent; use another seed";
                 return Err(Error::Conflict(why.into()));
             }
         }
@@ -118,7 +121,7 @@ fn orthogonal(random: impl Iterator<Item = Vec<f64>>) -> Result<Vec<f32>> {
     Ok(done.into_iter().flatten().map(|d| d as f32).collect())
 }
 
-/// Brings a vector to length 1; the length that it had.
+/// Scales a vector to length 1 and returns its former length.
 fn normalise(vector: &mut [f64]) -> f64 {
     let length = dot(vector, vector).sqrt();
     vector.iter_mut().for_each(|v| *v /= length);

@@ -1,28 +1,29 @@
-//! Which features hang together, and how often each fires.
+//! Structure of a dictionary: clusters, trees and firing probabilities of the features.
 
 use std::ops::Range;
 
 use super::{Hierarchy, Spec};
 use crate::{Error, Result};
 
-/// A feature fires at most in every second row: one that always does is a bias.
+/// Maximum firing probability of a feature. A feature that fires in every row would be a bias.
 const MOST: f64 = 0.5;
 
-/// What a specification says of each feature.
+/// Probabilities, parents and clusters of all features.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Structure {
-    /// The share of rows in which each fires.
+    /// Firing probability of each feature.
     pub(super) probabilities: Vec<f64>,
-    /// The parent of each, if it is a child.
+    /// Parent of each feature; `None` for features without a parent.
     pub(super) parents: Vec<Option<usize>>,
-    /// The number of each one's cluster, if it is in one.
+    /// Number of the cluster of each feature; `None` for features outside clusters.
     pub(super) clusters: Vec<Option<usize>>,
-    /// The features that are nobody's child, cut into clusters; of 1 where there are none.
+    /// Features without a parent, split into clusters; clusters of one feature if there is no correlation.
     groups: Vec<Vec<usize>>,
     trees: Trees,
 }
 
 impl Structure {
+    /// Checks a specification and derives the structure.
     pub(super) fn new(spec: &Spec) -> Result<Self> {
         spec.check()?;
         let trees = Trees::new(spec)?;
@@ -49,30 +50,32 @@ impl Structure {
         })
     }
 
-    /// The features that are nobody's child, cluster by cluster.
+    /// Features without a parent, cluster by cluster.
     pub(super) fn groups(&self) -> &[Vec<usize>] {
         &self.groups
     }
 
-    /// The features of f's cluster, f among them; none if it is in none.
+    /// Features of the cluster of f, including f; empty if f is in no cluster.
     pub(super) fn cluster_of(&self, f: usize) -> &[usize] {
         self.clusters[f].map_or(&[][..], |number| self.groups[number].as_slice())
     }
 
-    /// The features that fire only where f does.
+    /// Children of feature f.
     pub(super) fn children(&self, f: usize) -> Range<usize> {
         self.trees.children(f)
     }
 }
 
-/// Equal trees one after the other, each level by level as in a heap.
+/// Equal trees, one after the other, with features numbered level by level as in a heap.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Trees {
+    /// Number of children of a feature.
     branch: usize,
-    /// Features of a tree; 1 where there is no hierarchy.
+    /// Number of features in a tree; 1 without a hierarchy.
     size: usize,
+    /// Number of trees.
     count: usize,
-    /// Features of a tree that fire where its top does, on average, the top with them.
+    /// Mean number of features of a tree that fire when its top feature fires, including the top.
     active: f64,
 }
 
@@ -88,7 +91,9 @@ impl Trees {
         };
         let size = size(hierarchy, spec.features).ok_or_else(|| {
             let Hierarchy { depth, branch, .. } = hierarchy;
-            let expected = format!("at least one tree of depth {depth} and branch {branch}");
+            let expected = format!(
+                "at least the size of one tree of `hierarchy.depth` {depth} and `hierarchy.branch` {branch}"
+            );
             Error::hyper("features", &expected, spec.features)
         })?;
         Ok(Self {
@@ -117,7 +122,8 @@ impl Trees {
     }
 }
 
-/// Features of a tree, `1 + branch + branch^2 + ...` down to the lowest level, if there are so many.
+/// Number of features in a tree, `1 + branch + branch^2 + ...` down to the lowest level; `None` if it exceeds
+/// `features`.
 fn size(hierarchy: &Hierarchy, features: usize) -> Option<usize> {
     let (mut size, mut level) = (1usize, 1usize);
     for _ in 0..hierarchy.depth {
@@ -130,8 +136,10 @@ fn size(hierarchy: &Hierarchy, features: usize) -> Option<usize> {
     Some(size)
 }
 
-/// Rates of the tops by the power law, scaled so that all features together come to `l0`; a child's
-/// is its parent's times `children / branch`.
+/// Firing probabilities of all features, with the sum `l0`.
+///
+/// Features without a parent follow the power law. The probability of a child is its parent's times
+/// `children / branch`.
 fn probabilities(
     spec: &Spec,
     trees: &Trees,
@@ -148,7 +156,9 @@ fn probabilities(
         .collect();
     let most = MOST * masses.iter().sum::<f64>();
     if !(spec.l0 > 0.0 && spec.l0 <= most) {
-        let expected = format!("above 0 and at most {most}, where every second row has each");
+        let expected = format!(
+            "above 0 and at most {most}, the sum if each feature fires in every second row"
+        );
         return Err(Error::hyper("l0", &expected, spec.l0));
     }
     let rates = rates(&weights, &masses, spec.l0);
@@ -166,11 +176,11 @@ fn probabilities(
     Ok(probabilities)
 }
 
-/// Rates in proportion to falling weights, none above [`MOST`], with `sum_r mass_r rate_r = total`.
+/// Rates in proportion to descending weights, limited to [`MOST`], with `sum_r mass_r rate_r = total`.
 ///
-/// Those that the proportion would put above it are at it, and the others share what is left.
+/// Rates that would exceed the limit are set to it, and the other rates share the remaining total in proportion.
 fn rates(weights: &[f64], masses: &[f64], total: f64) -> Vec<f64> {
-    // What the weights from each one on would come to.
+    // Sum of weight times mass from each position to the end.
     let mut behind: Vec<f64> = weights.iter().zip(masses).map(|(w, m)| w * m).collect();
     for r in (1..behind.len()).rev() {
         behind[r - 1] += behind[r];
@@ -195,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rates_by_hand() {
+    fn rates_match_hand_worked_values() {
         // 1, 1/2, 1/4 of a total of 0.7: nothing is full.
         let rates_of = |total| rates(&[1.0, 0.5, 0.25], &[1.0, 1.0, 1.0], total);
         for (got, expected) in rates_of(0.7).iter().zip([0.4, 0.2, 0.1]) {
@@ -213,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn trees_are_heaps_one_after_the_other() {
+    fn trees_are_consecutive_and_numbered_level_by_level() {
         let spec = Spec {
             features: 16,
             l0: 1.0,

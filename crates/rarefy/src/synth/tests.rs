@@ -1,4 +1,4 @@
-//! Rows against what their specification says of them.
+//! Synthetic rows compared with their specification.
 
 use rand::{RngExt, SeedableRng};
 
@@ -29,7 +29,7 @@ fn trees(exclusive: bool) -> Hierarchy {
     }
 }
 
-/// Whether each feature fires, `[features][rows]`.
+/// Firing of each feature, true if it fires, `[features][rows]`.
 fn firing(codes: &Codes) -> Vec<Vec<bool>> {
     let mut fires = vec![vec![false; codes.rows()]; codes.d_sae];
     for (row, ends) in codes.offsets.windows(2).enumerate() {
@@ -49,7 +49,7 @@ fn both(a: &[bool], b: &[bool]) -> Vec<bool> {
     a.iter().zip(b).map(|(a, b)| *a && *b).collect()
 }
 
-/// Within five standard errors of a share of so many trials.
+/// Asserts that an observed share is within five standard errors of p.
 #[track_caller]
 fn near(got: f64, p: f64, trials: f64) {
     let error = (p * (1.0 - p) / trials).sqrt();
@@ -57,7 +57,7 @@ fn near(got: f64, p: f64, trials: f64) {
 }
 
 #[test]
-fn features_fire_as_often_as_told() {
+fn firing_rates_match_probabilities() {
     for change in [
         (|_| ()) as fn(&mut Spec),
         |s| s.zipf = 1.0,
@@ -78,7 +78,7 @@ fn features_fire_as_often_as_told() {
 }
 
 #[test]
-fn a_power_law_is_one() {
+fn zipf_probabilities_follow_power_law() {
     let p = truth(|s| (s.zipf, s.l0) = (1.0, 1.0))
         .probabilities()
         .to_vec();
@@ -86,7 +86,7 @@ fn a_power_law_is_one() {
 }
 
 #[test]
-fn clusters_fire_together_as_told() {
+fn features_of_a_cluster_have_specified_covariance() {
     let correlation = 0.4;
     let truth = truth(|s| (s.correlation, s.cluster, s.zipf) = (correlation, 4, 0.5));
     let fires = firing(&truth.draw(0..ROWS).codes);
@@ -108,7 +108,7 @@ fn clusters_fire_together_as_told() {
 }
 
 #[test]
-fn children_fire_with_their_parents_alone() {
+fn children_fire_only_with_their_parents() {
     for exclusive in [false, true] {
         let truth = truth(|s| s.hierarchy = Some(trees(exclusive)));
         let fires = firing(&truth.draw(0..ROWS).codes);
@@ -119,8 +119,8 @@ fn children_fire_with_their_parents_alone() {
             let rows = share(&fires[parent]) * ROWS as f64;
             near(share(&fires[child]) * ROWS as f64 / rows, 0.3, rows);
         }
-        // 1, 2, 3 are the first tree's children; by themselves two of them meet in 0.3 0.3 of the
-        // rows of their parent.
+        // 1, 2 and 3 are children of 0. If they are not exclusive, two of them fire together in 0.3 * 0.3 of the rows
+        // of their parent.
         let rows = share(&fires[0]) * ROWS as f64;
         let meet = share(&both(&fires[1], &fires[3])) * ROWS as f64 / rows;
         if exclusive {
@@ -134,7 +134,7 @@ fn children_fire_with_their_parents_alone() {
 }
 
 #[test]
-fn a_row_is_what_its_codes_add_up_to() {
+fn row_equals_bias_plus_sum_of_firing_directions() {
     let truth = truth(|s| s.centre = 3.0);
     let length: f32 = truth.bias().iter().map(|b| b * b).sum();
     assert!((length.sqrt() - 3.0).abs() < 1e-5);
@@ -150,7 +150,7 @@ fn a_row_is_what_its_codes_add_up_to() {
     }
 }
 
-/// The same truth with and without noise differs by the noise.
+/// The difference between rows with and without noise has the moments of normal noise.
 #[test]
 fn noise_is_normal() {
     let (clean, noisy) = (truth(|_| ()), truth(|s| s.noise = 0.25));
@@ -198,7 +198,7 @@ fn magnitudes_have_mean_1() {
 }
 
 #[test]
-fn directions_have_length_1_and_right_angles_if_told() {
+fn directions_have_length_1_and_are_orthogonal_if_specified() {
     for (directions, features) in [(Directions::Random, 30), (Directions::Orthogonal, 10)] {
         let truth = truth(|s| (s.directions, s.features) = (directions, features));
         let rows: Vec<&[f32]> = truth.directions().chunks_exact(10).collect();
@@ -220,7 +220,7 @@ fn directions_have_length_1_and_right_angles_if_told() {
 }
 
 #[test]
-fn a_row_depends_on_seed_and_number_alone() {
+fn row_depends_only_on_seed_and_row_number() {
     let all = |s: &mut Spec| (s.hierarchy, s.correlation, s.noise) = (Some(trees(true)), 0.5, 0.1);
     let one = truth(all);
     let whole = one.draw(0..3 * BLOCK + 100);
@@ -247,9 +247,9 @@ fn a_row_depends_on_seed_and_number_alone() {
     assert!(other.directions() != one.directions());
 }
 
-/// Seed 0 of a truth and seed 0 of a run, which starts its weights from it, share no number.
+/// Seed 0 of synthetic data and seed 0 of a training run give no common random number.
 #[test]
-fn a_truth_and_a_run_draw_different_numbers() {
+fn synthetic_data_and_training_draw_different_numbers() {
     let mut run = Rng::seed_from_u64(0);
     let runs: Vec<u64> = (0..1000).map(|_| run.random()).collect();
     for mut ours in [
@@ -262,7 +262,7 @@ fn a_truth_and_a_run_draw_different_numbers() {
 }
 
 #[test]
-fn successes_by_hand() {
+fn successes_have_specified_rate_and_are_independent() {
     let mut rng = Rng::seed_from_u64(5);
     assert_eq!(successes(1.0, 4, &mut rng), [0, 1, 2, 3]);
     assert_eq!(successes(0.0, 4, &mut rng), [0u32; 0]);
@@ -280,7 +280,7 @@ fn successes_by_hand() {
 }
 
 #[test]
-fn a_file_gives_the_truth_back() {
+fn file_round_trips_and_damaged_files_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("truth.safetensors");
     let before = truth(|s| {
@@ -299,7 +299,7 @@ fn a_file_gives_the_truth_back() {
     let (after, rows) = Truth::load(&path).unwrap();
     assert_eq!((&after, rows), (&before, 12_345));
     assert_eq!(after.draw(0..50), before.draw(0..50));
-    // Whatever is cut off or changed, there is an error and no panic, or a whole truth.
+    // Truncated and changed files give an error and no panic.
     let whole = std::fs::read(&path).unwrap();
     for length in (0..whole.len()).step_by(97) {
         std::fs::write(&path, &whole[..length]).unwrap();
@@ -320,7 +320,7 @@ fn a_file_gives_the_truth_back() {
     }
 }
 
-/// The bytes with what stands first behind a word replaced.
+/// Copy of the bytes in which the first `from` after the first `key` is replaced by `to`.
 fn changed(bytes: &[u8], key: &str, from: &str, to: &str) -> Vec<u8> {
     let find = |start: usize, word: &str| {
         let mut places = bytes[start..].windows(word.len());
@@ -333,7 +333,7 @@ fn changed(bytes: &[u8], key: &str, from: &str, to: &str) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_no_dictionary_is_refused() {
+fn invalid_specifications_are_refused() {
     type Change = fn(&mut Spec);
     let deep = |depth, branch, children, exclusive| {
         Some(Hierarchy {
@@ -349,63 +349,70 @@ fn what_is_no_dictionary_is_refused() {
         Truth::new(&spec).unwrap_err().to_string()
     };
     let cases: [(Change, &str); 11] = [
-        (|s| s.d_in = 0, "d_in must be at least 1, got 0"),
+        (|s| s.d_in = 0, "`d_in` must be at least 1, got 0"),
         (
             |s| s.features = 1 << 40,
-            "features must be at most 67108864 for rows of 64, got 1099511627776",
+            "`features` must be at most 67108864 for rows of 64, got 1099511627776",
         ),
         (
             |s| s.l0 = 129.0,
-            "l0 must be above 0 and at most 128, where every second row has each, got 129",
+            "`l0` must be above 0 and at most 128, the sum if each feature fires in every second row, got 129",
         ),
         (
             |s| s.l0 = f64::NAN,
-            "l0 must be above 0 and at most 128, where every second row has each, got NaN",
+            "`l0` must be above 0 and at most 128, the sum if each feature fires in every second row, got NaN",
         ),
-        (|s| s.zipf = -0.5, "zipf must be in [0, 4], got -0.5"),
+        (|s| s.zipf = -0.5, "`zipf` must be in [0, 4], got -0.5"),
         (
             |s| s.correlation = 1.5,
-            "correlation must be in [0, 1], got 1.5",
+            "`correlation` must be in [0, 1], got 1.5",
         ),
-        (|s| s.cluster = 1, "cluster must be at least 2, got 1"),
+        (|s| s.cluster = 1, "`cluster` must be at least 2, got 1"),
         (
             |s| s.noise = f64::INFINITY,
-            "noise must be a finite number not below 0, got inf",
+            "`noise` must be a finite number not below 0, got inf",
         ),
         (
             |s| s.directions = Directions::Orthogonal,
-            "256 features cannot be orthogonal in 64 dimensions; take random directions",
+            "`features` = 256 cannot be orthogonal in `d_in` = 64 dimensions; use random `directions`",
         ),
         (
             |s| s.centre = -1.0,
-            "centre must be a finite number not below 0, got -1",
+            "`centre` must be a finite number not below 0, got -1",
         ),
         (
             |s| s.l0 = 0.0,
-            "l0 must be above 0 and at most 128, where every second row has each, got 0",
+            "`l0` must be above 0 and at most 128, the sum if each feature fires in every second row, got 0",
         ),
     ];
     for (change, message) in cases {
         assert_eq!(refusal(change), message);
     }
     for (hierarchy, message) in [
-        (deep(0, 2, 1.0, false), "depth must be at least 1, got 0"),
-        (deep(1, 0, 1.0, false), "branch must be at least 1, got 0"),
+        (
+            deep(0, 2, 1.0, false),
+            "`hierarchy.depth` must be at least 1, got 0",
+        ),
+        (
+            deep(1, 0, 1.0, false),
+            "`hierarchy.branch` must be at least 1, got 0",
+        ),
         (
             deep(2, 2, 2.5, false),
-            "children must be above 0 and at most the 2 that there are, got 2.5",
+            "`hierarchy.children` must be above 0 and at most the 2 children of a feature, got 2.5",
         ),
         (
             deep(2, 2, 1.5, true),
-            "children must be above 0 and at most the 1 that fires at a time, got 1.5",
+            "`hierarchy.children` must be above 0 and at most the 1 child that fires at a time, got 1.5",
         ),
         (
             deep(8, 2, 1.0, false),
-            "features must be at least one tree of depth 8 and branch 2, got 256",
+            "`features` must be at least the size of one tree of `hierarchy.depth` 8 and `hierarchy.branch` 2, got 256",
         ),
         (
             deep(usize::MAX, 9, 1.0, false),
-            "features must be at least one tree of depth 18446744073709551615 and branch 9, got 256",
+            "`features` must be at least the size of one tree of `hierarchy.depth` 18446744073709551615 and \
+             `hierarchy.branch` 9, got 256",
         ),
     ] {
         let spec = Spec {

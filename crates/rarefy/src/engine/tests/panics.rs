@@ -1,4 +1,4 @@
-//! What does not fit an encoder is told, and not computed.
+//! Panics of the engine on sizes that do not fit the encoder.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -23,12 +23,12 @@ fn panics(with: &str, act: impl FnOnce()) {
 }
 
 #[test]
-fn sizes_that_do_not_fit_the_encoder() {
+fn encode_panics_on_parameters_rows_or_codes_of_other_sizes() {
     let (own, row) = (params(3, 6), [0.0; 6]);
     let encoder = Encoder::new(&own);
     let row_2 = Selection::Row(2);
     let mut codes = Codes::new(6);
-    // Another shape with as many values.
+    // The first has another shape with the same number of values.
     for other in [params(6, 3), params(3, 5)] {
         panics("made of 6 latents of 3 inputs", || {
             encoder.encode_as_is(&other, &row, row_2, &mut codes);
@@ -54,7 +54,7 @@ fn sizes_that_do_not_fit_the_encoder() {
 }
 
 #[test]
-fn selections_that_do_not_fit_the_latents() {
+fn encode_panics_on_wrong_number_of_groups_or_thresholds() {
     let own = params(3, 6);
     let encoder = Encoder::new(&own);
     let encode = |selection| {
@@ -62,18 +62,18 @@ fn selections_that_do_not_fit_the_latents() {
     };
     for groups in [0, 4, 12] {
         let selection = Selection::Groups { groups, k: 1 };
-        panics("cannot be cut into", || encode(selection));
+        panics("cannot be split into", || encode(selection));
     }
     for count in [0, 5, 7] {
         let selection = Selection::Each(&[0.0; 7][..count]);
-        panics("its own bound", || encode(selection));
+        panics("expected one threshold for each", || encode(selection));
     }
     encode(Selection::Groups { groups: 6, k: 9 });
     encode(Selection::Each(&[0.0; 6]));
 }
 
 #[test]
-fn parameters_that_are_no_encoder_and_codes_of_another_decoder() {
+fn encoder_and_decode_panic_on_parameters_of_wrong_sizes() {
     let blocks = |w_enc: usize, b_enc: usize| {
         let layout = Layout::new(&[("w_enc", 1, w_enc), ("b_enc", 1, b_enc)]);
         Params::zeros(&layout)
@@ -96,9 +96,9 @@ fn parameters_that_are_no_encoder_and_codes_of_another_decoder() {
     assert_eq!(x_hat, [0.0; 3]);
 }
 
-/// What a model that predicts another layer's rows needs: fewer outputs than inputs, nothing taken off.
+/// A transcoder may have fewer outputs than inputs, and does not subtract `b_dec` from its input.
 #[test]
-fn outputs_need_not_be_as_many_as_inputs() {
+fn decode_writes_fewer_outputs_than_inputs() {
     let mut params = Params::zeros(&Layout::new(&[
         ("w_enc", 2, 3),
         ("b_enc", 1, 2),

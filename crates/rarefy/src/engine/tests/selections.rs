@@ -1,4 +1,4 @@
-//! Bounds of each latent's own, groups, either sign; hints and threads, which change nothing.
+//! Selections with per-latent thresholds, groups and absolute values; hints and threads change no result.
 
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
@@ -7,8 +7,8 @@ use super::{Case, KINDS, Numbers, screens};
 use crate::codes::Codes;
 use crate::engine::{Encoder, Screen, Selection};
 
-/// Bounds that make it hard: some are the very pre-activation of a row (which is not above it), some the
-/// number just below that, the others of any sign.
+/// Difficult thresholds: some equal the pre-activation of a row (which is then not above), some are the next lower
+/// number, the others have any sign.
 fn bounds(case: &Case, seed: u64) -> Vec<f32> {
     let (rows, mut numbers) = (case.pre(), Numbers(seed));
     (0..case.d_sae)
@@ -30,7 +30,7 @@ proptest! {
     })]
 
     #[test]
-    fn screened_selection_is_selection(
+    fn screened_selection_matches_reference(
         kind in 0usize..KINDS.len(),
         n in prop_oneof![1usize..=7, Just(40)],
         d_in in prop_oneof![1usize..=9, 30usize..=35, Just(130)],
@@ -49,21 +49,21 @@ proptest! {
 }
 
 #[test]
-fn every_kind_of_data_at_a_size_with_many_panels() {
+fn screened_selection_matches_reference_with_many_panels() {
     for kind in KINDS {
         let case = Case::made(kind, [97, 101, 1500], 3);
         case.check(kind, Selection::Magnitude(20));
         case.check(kind, Selection::Each(&bounds(&case, 1)));
-        // Groups within panels, across them, and of several.
+        // Groups inside a panel, across panels, and of several panels.
         for (groups, k) in [(500, 1), (60, 2), (15, 3), (5, 1), (1, 20)] {
             case.check(kind, Selection::Groups { groups, k });
         }
     }
 }
 
-/// A threshold may be below zero, where most latents are active or all.
+/// With thresholds below zero most or all latents are active.
 #[test]
-fn bounds_below_zero() {
+fn selection_is_exact_with_negative_thresholds() {
     for kind in KINDS {
         let case = Case::made(kind, [13, 33, 450], 7);
         for above in [-0.5, -1e30, f32::NEG_INFINITY] {
@@ -73,9 +73,9 @@ fn bounds_below_zero() {
     }
 }
 
-/// The largest of a latent's own bias and bound are far larger than what decides between them.
+/// Biases and thresholds are far larger than the differences that decide the selection.
 #[test]
-fn large_biases_that_bounds_take_back() {
+fn selection_is_exact_with_large_biases_and_thresholds() {
     for size in [1.0, 1e3, 1e7, 1e30] {
         let mut case = Case::made("gaussian", [40, 33, 450], 9);
         let mut numbers = Numbers(3);
@@ -83,7 +83,7 @@ fn large_biases_that_bounds_take_back() {
         let bounds = bounds(&case, 2);
         case.check("large biases", Selection::Each(&bounds));
         case.check("large biases", Selection::Each(&case.b));
-        // A row of zeros: only the bias is left, and only what it rounds to.
+        // For a row of zeros the pre-activation is the rounded bias alone.
         case.x.fill(0.0);
         let below: Vec<f32> = case.b.iter().map(|b| b.next_down()).collect();
         case.check("nothing but biases", Selection::Each(&below));
@@ -92,7 +92,7 @@ fn large_biases_that_bounds_take_back() {
 }
 
 #[test]
-fn a_bias_too_small_for_its_own_rounding_is_above_the_number_below_it() {
+fn subnormal_bias_is_above_the_next_lower_threshold() {
     let mut case = Case::made("gaussian", [6, 5, 256], 1);
     case.x.fill(0.0);
     for bias in [1e-40, 1e-44, -1e-44] {
@@ -107,16 +107,16 @@ fn a_bias_too_small_for_its_own_rounding_is_above_the_number_below_it() {
 }
 
 #[test]
-fn rows_enough_for_a_sample_and_more_than_one_block() {
+fn selection_is_exact_with_sampled_guess_and_several_blocks() {
     let case = Case::made("gaussian", [1300, 19, 300], 8);
     case.check("many rows", Selection::Magnitude(5));
     case.check("many rows", Selection::Groups { groups: 3, k: 2 });
     case.check("many rows", Selection::Each(&bounds(&case, 5)));
 }
 
-/// Some rows have a group without anything positive, so that the search from a guess is repeated.
+/// Some rows have a group without positive values, so the search from a guess is repeated.
 #[test]
-fn groups_with_too_few_positive_values() {
+fn group_selection_is_exact_with_too_few_positive_values() {
     let mut case = Case::made("gaussian", [1000, 17, 640], 6);
     case.b.fill(-9.0);
     for groups in [5, 20] {
@@ -127,9 +127,9 @@ fn groups_with_too_few_positive_values() {
     }
 }
 
-/// Rows along the latents' own directions are followed by rows that no latent answers to as well.
+/// Rows with large pre-activations (the directions of latents) alternate with rows of small ones.
 #[test]
-fn a_hint_that_other_rows_left_changes_nothing() {
+fn hints_of_earlier_rows_do_not_change_results() {
     let (d_in, d_sae) = (64, 512);
     let plain = Case::made("gaussian", [200, d_in, d_sae], 2);
     let along = Case {
@@ -160,7 +160,7 @@ fn a_hint_that_other_rows_left_changes_nothing() {
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn number_of_threads_does_not_change_results() {
     let case = Case::made("gaussian", [700, 33, 500], 4);
     let bounds = bounds(&case, 4);
     let with = |threads: usize| {
@@ -187,10 +187,10 @@ fn the_number_of_threads_changes_nothing() {
     assert_eq!(one, with(5));
 }
 
-/// Three rows of two groups: the largest of each group that is positive, of equal ones the first; by size
-/// the signs stay, and zeros are nothing.
+/// Three rows with two groups, worked by hand. `Groups` keeps the largest positive value of each group, the first of
+/// ties. `Magnitude` keeps signs and drops zeros.
 #[test]
-fn by_hand() {
+fn selections_match_hand_worked_rows() {
     let rows = [
         [1.0, 3.0, 2.0, -4.0],
         [2.0, 2.0, -2.0, 2.0],
@@ -222,7 +222,7 @@ fn by_hand() {
     assert_eq!(each[..4], [0.0, 3.0, 2.0, 0.0]);
     assert_eq!(each[4..8], [2.0, 2.0, -2.0, 2.0]);
     assert_eq!(each[8..], [0.0; 4]);
-    // The last row's third latent is 0, which is above its bound and written down.
+    // The third latent of the last row is 0. It is above its threshold, so it has an entry.
     let mut codes = Codes::new(4);
     let encoder = Encoder::with_screen(&case.w, &case.b, Screen::Products, 4, 4);
     let selection = Selection::Each(&[1.0, 1.5, -2.5, -3.0]);

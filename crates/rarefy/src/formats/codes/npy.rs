@@ -21,7 +21,7 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     let mut values = vec![0.0; rows.rows() * rows.d_in()];
     rows.read(0, &mut values)?;
     let mut codes = Codes::new(rows.d_in());
-    // Zeros are left out; negative activations of other architectures are not.
+    // Zeros get no entry. Negative activations are kept, as some architectures have them.
     codes.push_nonzero(&values);
     Ok(codes)
 }

@@ -1,5 +1,5 @@
-//! Codes as `scipy.sparse.save_npz` writes a CSR matrix, with `row_means` and `row_scales` beside if there are
-//! any.
+//! Codes in the format of `scipy.sparse.save_npz` for CSR matrices, with optional members `row_means` and
+//! `row_scales`.
 
 use std::io::{Cursor, Write};
 use std::path::Path;
@@ -50,7 +50,7 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     atomic::write(path, |out| out.write_all(&packed))
 }
 
-/// An `.npy` file with one vector.
+/// Content of an `.npy` file with one vector.
 fn vector<T: Number>(descr: &str, values: &[T]) -> Vec<u8> {
     let header = npy::header(descr, &format!("({},)", values.len()));
     [header, T::to_bytes(values)].concat()
@@ -61,7 +61,7 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     if archive.member("format")?.text()? != b"csr" {
         return Err(Error::format(
             path,
-            "expected a scipy.sparse matrix in CSR format",
+            "expected a scipy.sparse matrix in CSR format, got another format; convert it with .tocsr()",
         ));
     }
     let mut integers = |name: &str| archive.member(name)?.integers();

@@ -1,5 +1,4 @@
-//! Codes as parquet: columns `indices` and `values`, a list of each in every row, and perhaps
-//! `row_mean`.
+//! Codes as parquet: columns of lists `indices` and `values`, and optional columns `row_mean` and `row_scale`.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,11 +18,11 @@ const INDICES: &str =
     "REQUIRED GROUP indices (LIST) { REPEATED GROUP list { REQUIRED INT32 element; } }";
 const VALUES: &str =
     "REQUIRED GROUP values (LIST) { REPEATED GROUP list { REQUIRED FLOAT element; } }";
-/// A column that is there if the preprocessing removes each row's mean.
+/// Name of the column of row means, present if preprocessing subtracts them.
 const ROW_MEAN: &str = "row_mean";
-/// A column that is there if the preprocessing divides each row by a number of its own.
+/// Name of the column of row divisors, present if preprocessing divides rows.
 const ROW_SCALE: &str = "row_scale";
-/// Key of the file's metadata that holds the number of latents.
+/// Key of the number of latents in the metadata of the file.
 const D_SAE: &str = "d_sae";
 
 pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
@@ -31,6 +30,7 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
     atomic::write(path, |out| out.write_all(&bytes))
 }
 
+/// Content of a parquet file with these codes.
 fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
     let d_sae = KeyValue::new(D_SAE.to_owned(), codes.d_sae.to_string());
     let properties = WriterProperties::builder()
@@ -54,7 +54,8 @@ fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
         Arc::new(parse_message_type(&schema)?),
         Arc::new(properties),
     )?;
-    // An empty row is one level of definition 0; an entry is definition 1, its row's first repetition 0.
+    // An empty row has one level with definition 0. Each entry has definition 1; the first of a row has
+    // repetition 0, the others 1.
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
     for ends in codes.offsets.windows(2) {
         let entries = ends[1] - ends[0];
@@ -72,6 +73,7 @@ fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
     writer.into_inner()
 }
 
+/// Writes one column.
 fn column<T: DataType>(
     group: &mut SerializedRowGroupWriter<Vec<u8>>,
     values: &[T::T],
@@ -80,14 +82,14 @@ fn column<T: DataType>(
 ) -> std::result::Result<(), ParquetError> {
     let mut column = group
         .next_column()?
-        .ok_or_else(|| ParquetError::General("the schema has two columns".into()))?;
+        .ok_or_else(|| ParquetError::General("more columns than in the schema".into()))?;
     column
         .typed::<T>()
         .write_batch(values, levels(definition), levels(repetition))?;
     column.close()
 }
 
-/// A flat column has no levels.
+/// Levels of a column; `None` for a flat column, which has none.
 fn levels(levels: &[i16]) -> Option<&[i16]> {
     (!levels.is_empty()).then_some(levels)
 }
@@ -99,13 +101,18 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     let d_sae = d_sae
         .and_then(|text| text.value.as_ref()?.parse().ok())
         .ok_or_else(|| {
-            let why = format!("expected a number `{D_SAE}` in the file's metadata, got none");
+            let why = format!(
+                "expected the number of latents as `{D_SAE}` in the metadata of the file, got no number"
+            );
             Error::format(path, why)
         })?;
     let indices = table.integers(table.find("indices")?)?;
     let values = table.floats(table.find("values")?)?;
     if let Some(row) = (0..indices.ends.len()).find(|&row| indices.ends[row] != values.ends[row]) {
-        let why = format!("row {row}: expected as many values as indices, got another number");
+        let why = format!(
+            "row {row}: expected as many values as indices, got {} values and {} indices up to this row",
+            values.ends[row], indices.ends[row]
+        );
         return Err(Error::format(path, why));
     }
     let mut offsets = vec![0];

@@ -1,4 +1,4 @@
-//! Codes as safetensors: `indptr` and `indices` (i64), `data` (f32), `shape`, perhaps `row_means` and
+//! Codes as safetensors: `indptr` and `indices` (i64), `data` (f32), `shape`, and optional `row_means` and
 //! `row_scales`.
 
 use std::path::Path;
@@ -28,7 +28,7 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
     let file = Reader::new(path, &bytes)?;
     let shape: Vec<i64> = file.vector("shape")?;
     let &[rows, d_sae] = shape.as_slice() else {
-        return Err(file.bad(format!("shape: expected two numbers, got {shape:?}")));
+        return Err(file.bad(format!("tensor shape: expected two numbers, got {shape:?}")));
     };
     let of_rows = |name: &str| {
         if file.has(name) {

@@ -1,4 +1,4 @@
-//! When a feature fires, and when its latent does.
+//! Firing statistics: rows in which a feature fires and rows in which its latent is active.
 
 use std::ops::Range;
 
@@ -8,34 +8,34 @@ use crate::metrics::ACTIVE;
 use crate::model::Model;
 use crate::synth::{BLOCK, Truth};
 
-/// Rows that are drawn and encoded together.
+/// Number of rows drawn and encoded at a time.
 const ROWS: usize = 4 * BLOCK;
 
-/// A feature and its latent over the rows.
+/// Firing statistics of a feature and its assigned latent.
 #[derive(Debug, Clone, PartialEq)]
 pub struct MatchedPair {
-    /// Which they are.
+    /// Feature and latent of the pair.
     pub matched: Match,
-    /// Rows in which the feature fires.
+    /// Number of rows in which the feature fires.
     pub fired: u64,
-    /// Rows in which the latent is active.
+    /// Number of rows in which the latent is active.
     pub active: u64,
-    /// Rows in which both are.
+    /// Number of rows in which the feature fires and the latent is active.
     pub both: u64,
-    /// Of the rows in which the feature fires, the share in which its latent is silent and that of a
-    /// child stands in for it; absent if it has no children.
+    /// Share of the rows with the feature firing in which its latent is silent, while the active latent of a firing
+    /// child contains the feature. `None` if the feature has no children.
     pub absorbed: Option<f64>,
     moments: Moments,
 }
 
 impl MatchedPair {
-    /// Of the rows in which the latent is active, the share in which the feature fires; 0 if the
-    /// latent never is.
+    /// Precision: share of the rows with the latent active in which the feature fires; 0 if there are no such
+    /// rows.
     pub fn precision(&self) -> f64 {
         share(self.both, self.active)
     }
 
-    /// Of the rows in which the feature fires, the share in which the latent is active.
+    /// Recall: share of the rows with the feature firing in which the latent is active.
     pub fn recall(&self) -> f64 {
         share(self.both, self.fired)
     }
@@ -45,14 +45,16 @@ impl MatchedPair {
         share(2 * self.both, self.fired + self.active)
     }
 
-    /// Correlation over rows of the feature's and the latent's strength, 0 where they are silent; 0 if
-    /// one of them is the same in every row. A latent that points the other way counts as its
-    /// negative.
+    /// Correlation over rows between the strength of the feature and the activation of the latent.
+    ///
+    /// Both are 0 in rows without firing. The result is 0 if one of them is constant. A latent with a negative cosine
+    /// counts with the opposite sign.
     pub fn correlation(&self) -> f64 {
         self.moments.correlation() * f64::from(self.matched.cosine.signum())
     }
 }
 
+/// Ratio of two counts; 0 for an empty whole.
 fn share(part: u64, whole: u64) -> f64 {
     if whole == 0 {
         return 0.0;
@@ -60,14 +62,17 @@ fn share(part: u64, whole: u64) -> f64 {
     part as f64 / whole as f64
 }
 
-/// What [`measure`] found.
+/// Result of [`measure`].
 pub(super) struct Firing {
+    /// Mean number of features that fire in a row.
     pub(super) true_l0: f64,
+    /// Mean number of latents that are active in a row.
     pub(super) l0: f64,
+    /// Statistics of each pair whose feature fires.
     pub(super) pairs: Vec<MatchedPair>,
 }
 
-/// Draws rows of the truth, encodes them, and compares.
+/// Draws synthetic rows, encodes them, and compares firing features with active latents.
 pub(super) fn measure(
     model: &Model,
     truth: &Truth,
@@ -89,20 +94,21 @@ pub(super) fn measure(
     sums.finish(count)
 }
 
-/// Sums over rows, by feature.
+/// Sums over rows for each feature.
 struct Sums<'a> {
     parents: &'a [Option<usize>],
     matches: &'a [Match],
-    /// The feature of each latent.
+    /// Feature assigned to each latent.
     feature_of: Vec<Option<usize>>,
-    /// Whether a child's latent has its parent in it.
+    /// True for each child feature whose latent contains a share of its parent above [`TAKEN_IN`].
     takes_in: Vec<bool>,
+    /// True for each feature with children.
     has_children: Vec<bool>,
     features: Vec<FeatureSums>,
     fired: u64,
     active: u64,
-    /// Of the row at hand, what the latent of each feature says.
-    says: Vec<f32>,
+    /// Activation of each feature's latent in the current row.
+    activations: Vec<f32>,
 }
 
 #[derive(Clone, Default)]
@@ -138,7 +144,7 @@ impl<'a> Sums<'a> {
             features: vec![FeatureSums::default(); features],
             fired: 0,
             active: 0,
-            says: vec![0.0; features],
+            activations: vec![0.0; features],
         }
     }
 
@@ -153,27 +159,27 @@ impl<'a> Sums<'a> {
         }
     }
 
-    /// One row: the features that fire and the latents that are active, each with how strongly.
+    /// Adds one row, given the firing features with their strengths and the active latents with their activations.
     fn add_row(&mut self, fires: (&[u32], &[f32]), latents: (&[u32], &[f32])) {
         self.fired += fires.0.len() as u64;
         self.active += latents.0.len() as u64;
         for (latent, &value) in latents.0.iter().zip(latents.1) {
             if let Some(f) = self.feature_of[*latent as usize] {
-                self.says[f] = value;
+                self.activations[f] = value;
                 self.features[f].active += 1;
                 self.features[f].moments.add_y(value);
             }
         }
-        // A feature stands before its children, so what it is in this row is known when they come.
+        // Features come before their children, so the parent of a child has already been counted.
         let mut absorbed = Vec::new();
         for (&f, &value) in fires.0.iter().zip(fires.1) {
-            let (f, says) = (f as usize, self.says[f as usize]);
+            let (f, activation) = (f as usize, self.activations[f as usize]);
             let sums = &mut self.features[f];
             sums.fired += 1;
-            sums.both += u64::from(says != 0.0);
-            sums.moments.add_x(value, says);
-            if let Some(parent) = self.parents[f].filter(|_| self.takes_in[f] && says != 0.0)
-                && self.says[parent] == 0.0
+            sums.both += u64::from(activation != 0.0);
+            sums.moments.add_x(value, activation);
+            if let Some(parent) = self.parents[f].filter(|_| self.takes_in[f] && activation != 0.0)
+                && self.activations[parent] == 0.0
                 && !absorbed.contains(&parent)
             {
                 absorbed.push(parent);
@@ -184,7 +190,7 @@ impl<'a> Sums<'a> {
             .for_each(|parent| self.features[*parent].absorbed += 1);
         for latent in latents.0 {
             if let Some(f) = self.feature_of[*latent as usize] {
-                self.says[f] = 0.0;
+                self.activations[f] = 0.0;
             }
         }
     }
@@ -214,7 +220,7 @@ impl<'a> Sums<'a> {
     }
 }
 
-/// Sums of two strengths over rows, from the rows in which one of them is not 0.
+/// Moments over rows of the strength x of a feature and the activation y of its latent.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 struct Moments {
     rows: f64,
@@ -226,7 +232,7 @@ struct Moments {
 }
 
 impl Moments {
-    /// The feature's strength, with what the latent says in the same row.
+    /// Adds a row with strength x other than 0; y is the activation in the same row.
     fn add_x(&mut self, x: f32, y: f32) {
         let (x, y) = (f64::from(x), f64::from(y));
         self.x += x;
@@ -244,7 +250,7 @@ impl Moments {
         let n = self.rows;
         let spread = |sum: f64, square: f64| square - sum * sum / n;
         let (x, y) = (spread(self.x, self.xx), spread(self.y, self.yy));
-        // What is left of a constant by rounding is no spread.
+        // A constant may have a spread other than 0 by rounding alone.
         if x <= 1e-12 * self.xx || y <= 1e-12 * self.yy {
             return 0.0;
         }
@@ -258,7 +264,8 @@ mod tests {
     use crate::metrics::truth::{Sign, compare};
     use crate::synth::{Directions, Hierarchy, Spec};
 
-    /// A parent and two children at right angles; the latent of the first child has the parent in it.
+    /// Dictionary of a parent and two orthogonal children, and decoder rows in which the latent of the first child
+    /// contains the parent.
     fn family() -> (Truth, Vec<f32>) {
         let truth = Truth::new(&Spec {
             d_in: 3,
@@ -286,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn five_rows_by_hand() {
+    fn firing_statistics_match_five_hand_worked_rows() {
         let (truth, w_dec) = family();
         let matches = compare(&w_dec, truth.directions(), 3, Sign::Same).matches;
         assert!(matches.iter().all(|m| m.feature == m.latent));
@@ -297,8 +304,8 @@ mod tests {
         };
         let mut sums = Sums::new(3, &truth, &matches, &mixed);
         let (mut fires, mut active) = (Codes::new(3), Codes::new(3));
-        // The parent alone; its latent is silent, and that of the first child stands in for it; beside
-        // the second child nobody stands in for it; all are there; a false alarm.
+        // Row by row: the parent alone; its latent silent and absorbed by the first child's latent; its latent
+        // silent and not absorbed, beside the second child; all features fire; a latent active without its feature.
         fires.push_nonzero(&[1.0, 0.0, 0.0]);
         active.push_nonzero(&[1.0, 0.0, 0.0]);
         fires.push_nonzero(&[1.0, 2.0, 0.0]);
@@ -327,9 +334,9 @@ mod tests {
         near(second.correlation(), 0.0);
     }
 
-    /// Two children in one row absorb their parent once.
+    /// Two children that absorb their parent in one row count once.
     #[test]
-    fn a_row_is_absorbed_once() {
+    fn row_with_two_absorbing_children_counts_once() {
         let (truth, _) = family();
         let d = truth.directions();
         let with_parent = |child: usize| (0..3).map(move |t| d[3 * child + t] + 0.5 * d[t]);

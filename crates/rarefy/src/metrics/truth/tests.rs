@@ -1,4 +1,4 @@
-//! Models put together by hand, held against truths that they know.
+//! Models built by hand from the known dictionary of their data, with known metrics.
 
 use super::*;
 use crate::data::Memory;
@@ -6,7 +6,7 @@ use crate::preprocess::Pipeline;
 use crate::synth::{Directions, Hierarchy, Magnitudes, Spec};
 use crate::variants::{self, Hyper};
 
-/// A model that keeps every positive pre-activation, with these decoder rows.
+/// Model that keeps every positive pre-activation, with given encoder and decoder rows.
 fn model(w_enc: &[f32], w_dec: &[f32], b: (f32, &[f32]), pipeline: Pipeline) -> Model {
     let d_in = b.1.len();
     let d_sae = w_dec.len() / d_in;
@@ -46,8 +46,8 @@ const TREES: Option<Hierarchy> = Some(Hierarchy {
     exclusive: true,
 });
 
-/// At right angles and always of strength 1, features are read off their own directions.
-fn knows_all(truth: &Truth) -> Model {
+/// Model whose encoder and decoder rows are the features, which are orthogonal and have strength 1.
+fn perfect_model(truth: &Truth) -> Model {
     let d = truth.directions();
     model(d, d, (-0.5, truth.bias()), Pipeline::identity(12))
 }
@@ -58,9 +58,9 @@ fn near(got: f64, expected: f64) {
 }
 
 #[test]
-fn a_model_that_knows_the_truth_has_full_marks() {
+fn perfect_model_has_perfect_metrics() {
     for (truth, parents) in [(family(0.0, TREES), true), (family(0.5, None), false)] {
-        let e = evaluate(&knows_all(&truth), &truth, 0..10_000).unwrap();
+        let e = evaluate(&perfect_model(&truth), &truth, 0..10_000).unwrap();
         let r = &e.recovery;
         for full in [
             r.matched_cosine,
@@ -81,15 +81,15 @@ fn a_model_that_knows_the_truth_has_full_marks() {
         assert_eq!(e.l0, e.true_l0);
         assert!((e.l0 - 1.5).abs() < 0.1, "{}", e.l0);
     }
-    // Nobody has a partner, nobody a child.
+    // No feature has a partner or a child.
     let truth = family(0.0, None);
-    let e = evaluate(&knows_all(&truth), &truth, 0..10).unwrap();
+    let e = evaluate(&perfect_model(&truth), &truth, 0..10).unwrap();
     assert_eq!((e.hedging, e.absorption), (None, None));
 }
 
-/// Parents that are silent beside a child whose latent has them in it: absorbed in just those rows.
+/// The latent of a parent is silent in rows with a child, whose latent contains the parent.
 #[test]
-fn absorption_is_the_share_of_rows_with_a_child() {
+fn absorption_equals_share_of_rows_with_a_child() {
     let truth = family(0.0, TREES);
     let d = truth.directions();
     let (mut w_enc, mut w_dec) = (d.to_vec(), d.to_vec());
@@ -102,22 +102,22 @@ fn absorption_is_the_share_of_rows_with_a_child() {
     }
     let absorbing = model(&w_enc, &w_dec, (-0.5, truth.bias()), Pipeline::identity(12));
     let e = evaluate(&absorbing, &truth, 0..40_000).unwrap();
-    // Of the rows of a parent 0.8 have one of its two children, never both.
+    // In 80 % of the rows of a parent one of its two children fires, never both.
     let absorption = e.absorption.unwrap();
     assert!((absorption - 0.8).abs() < 0.02, "{absorption}");
     assert_eq!(e.pairs.iter().filter(|p| p.absorbed.is_some()).count(), 3);
-    // The parents' own directions are clean: it is no hedging.
+    // The decoder rows of parents contain no child, so there is no hedging.
     near(e.hedging.unwrap(), 0.0);
-    // A parent's latent that is silent while no child's has it in it is a miss, and no absorption.
+    // If no child's latent contains the parent, a silent parent is a miss and not absorption.
     let missing = model(&w_enc, d, (-0.5, truth.bias()), Pipeline::identity(12));
     let e = evaluate(&missing, &truth, 0..10_000).unwrap();
     assert_eq!(e.absorption, Some(0.0));
     assert!(e.firing_recall < 0.8, "{}", e.firing_recall);
 }
 
-/// Latents that have three quarters of the next feature of their cluster in them.
+/// Each latent contains 0.75 times the next feature of its cluster.
 #[test]
-fn hedging_is_the_share_of_a_partner() {
+fn hedging_equals_share_of_mixed_in_partner() {
     let truth = family(0.5, None);
     let d = truth.directions();
     let mut w_dec = d.to_vec();
@@ -133,7 +133,7 @@ fn hedging_is_the_share_of_a_partner() {
         (e.recovery.recall, e.recovery.latents_without_feature),
         (0.0, 1.0)
     );
-    // One that is about no feature of the truth has nothing to say about partners.
+    // A model of zeros is about no feature, so hedging is not defined.
     let zeros = vec![0.0; 9 * 12];
     let silent = model(&zeros, &zeros, (0.0, truth.bias()), Pipeline::identity(12));
     let e = evaluate(&silent, &truth, 0..100).unwrap();
@@ -142,7 +142,7 @@ fn hedging_is_the_share_of_a_partner() {
 }
 
 #[test]
-fn fewer_latents_than_features_and_more() {
+fn recovery_is_correct_with_fewer_and_more_latents_than_features() {
     let truth = family(0.0, None);
     let d = truth.directions();
     let some = compare(&d[..4 * 12], d, 12, Sign::Same);
@@ -158,9 +158,9 @@ fn fewer_latents_than_features_and_more() {
     );
 }
 
-/// Columns of deviation 1 and 4: behind `standardise` the direction (0.6, 0.8) is that of (0.6, 0.2).
+/// For columns of deviation 1 and 4, `standardise` maps the direction (0.6, 0.8) to that of (0.6, 0.2).
 #[test]
-fn directions_go_through_the_preprocessing() {
+fn directions_are_transformed_by_preprocessing() {
     let data = Memory::new("rows", 2, vec![0.0, 100.0, 2.0, 108.0]);
     let fit = |step: &str| Pipeline::fit(&[step.into()], &data).unwrap();
     let w = [1.0, 0.0, 0.6, 0.2];
@@ -176,7 +176,7 @@ fn directions_go_through_the_preprocessing() {
     );
     let error = of("clip-sd:3").unwrap_err().to_string();
     assert!(
-        error.contains("preprocessing clip-sd:3 is not linear"),
+        error.contains("preprocessing clip-sd:3 of the model is not linear"),
         "{error}"
     );
     let model = model(&w, &w, (0.0, &[0.0, 0.0]), Pipeline::identity(2));
@@ -185,15 +185,15 @@ fn directions_go_through_the_preprocessing() {
         .to_string();
     assert_eq!(
         error,
-        "values of a true direction: expected 2 as the model was trained on, got 3"
+        "values of a direction of the known dictionary: expected 2, the columns of the model's data, got 3"
     );
 }
 
-/// `--json` has what the table says, in its order.
+/// The JSON output has the metrics of the table, in the same order.
 #[test]
-fn the_table_is_what_is_told() {
+fn json_has_all_metrics_of_the_table_in_order() {
     let truth = family(0.5, TREES);
-    let e = evaluate(&knows_all(&truth), &truth, 0..100).unwrap();
+    let e = evaluate(&perfect_model(&truth), &truth, 0..100).unwrap();
     let text = serde_json::to_string(&e).unwrap();
     let at = |name: &str| {
         text.find(&format!("\"{name}\":"))
