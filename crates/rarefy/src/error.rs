@@ -47,7 +47,7 @@ pub enum Error {
     Format {
         /// Path of the file.
         path: PathBuf,
-        /// Description of the fault: what is wrong, where, what was expected.
+        /// Description of the fault, with its position and the expected content.
         why: String,
     },
     /// A value in the data is NaN or infinite.

@@ -35,8 +35,8 @@ pub fn decode(params: &Params, codes: &Codes, rows: Range<usize>, x_hat: &mut Ve
     decode_on(params, codes, rows, &[], x_hat);
 }
 
-/// Same as [`decode`], but adds the latents to `base`, `[rows, d_out]`, instead of `b_dec`. An empty `base` means
-/// `b_dec`.
+/// Decodes like [`decode`], but adds the latents to `base`, `[rows, d_out]`, instead of `b_dec`. An empty `base`
+/// means `b_dec`.
 #[track_caller]
 pub(crate) fn decode_on(
     params: &Params,

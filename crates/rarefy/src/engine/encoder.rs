@@ -99,9 +99,11 @@ impl Hint {
 pub(super) struct Hints {
     /// Smallest kept value divided by the norm of its row, for [`Selection::Row`](super::Selection::Row).
     pub(super) row: Hint,
-    /// Same for [`Selection::Groups`](super::Selection::Groups).
+    /// Smallest kept value of a group divided by the norm of its row, for
+    /// [`Selection::Groups`](super::Selection::Groups).
     pub(super) groups: Hint,
-    /// Same for [`Selection::Magnitude`](super::Selection::Magnitude).
+    /// Smallest kept absolute value divided by the norm of its row, for
+    /// [`Selection::Magnitude`](super::Selection::Magnitude).
     pub(super) magnitude: Hint,
     /// Smallest kept value of a batch, for [`Selection::Batch`](super::Selection::Batch).
     pub(super) batch: Hint,

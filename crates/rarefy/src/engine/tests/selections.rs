@@ -7,8 +7,8 @@ use super::{Case, KINDS, Numbers, screens};
 use crate::codes::Codes;
 use crate::engine::{Encoder, Screen, Selection};
 
-/// Difficult thresholds: some equal the pre-activation of a row (which is then not above), some are the next lower
-/// number, the others have any sign.
+/// Difficult thresholds: a quarter equal the pre-activation of a row (which is then not above), a quarter are the
+/// next lower number, and the remaining ones have any sign.
 fn bounds(case: &Case, seed: u64) -> Vec<f32> {
     let (rows, mut numbers) = (case.pre(), Numbers(seed));
     (0..case.d_sae)
@@ -61,7 +61,7 @@ fn screened_selection_matches_reference_with_many_panels() {
     }
 }
 
-/// With thresholds below zero most or all latents are active.
+/// Most or all latents are active with thresholds below zero.
 #[test]
 fn selection_is_exact_with_negative_thresholds() {
     for kind in KINDS {
