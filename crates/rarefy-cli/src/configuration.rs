@@ -87,7 +87,12 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     put("data.member", text(&args.source.member));
     put("data.header", args.source.header.map(Value::Boolean));
     put("data.preprocess", args.preprocess.as_deref().map(step_list));
-    if let Some((height, width)) = args.image_shape.as_deref().map(parse_size).transpose()? {
+    if let Some((height, width)) = args
+        .image_shape
+        .as_deref()
+        .map(|text| parse_size("data.image_shape", text))
+        .transpose()?
+    {
         put(
             "data.image_shape",
             Some(Value::Array(vec![
@@ -125,11 +130,11 @@ pub fn step_list(list: &str) -> Value {
     Value::Array(names.map(|s| Value::String(s.into())).collect())
 }
 
-/// Height and width of a text such as `28x28`.
-pub fn parse_size(text: &str) -> rarefy::Result<(usize, usize)> {
+/// Height and width of a text such as `28x28`; `name` is the field or flag that errors name.
+pub fn parse_size(name: &str, text: &str) -> rarefy::Result<(usize, usize)> {
     parse_pair(text)
         .filter(|(height, width)| height * width > 0)
-        .ok_or_else(|| Error::hyper("size", "HEIGHTxWIDTH, such as 28x28", text))
+        .ok_or_else(|| Error::hyper(name, "HEIGHTxWIDTH, such as 28x28", text))
 }
 
 /// Two whole numbers of a text such as `2x3`.

@@ -76,13 +76,7 @@ const OPTIONS: &str = "model.options.";
 /// Hints for an error: advice for its kind, then the flags of the fields that its message names.
 pub fn for_error(error: Option<&Error>, message: &str, command: &Command) -> Vec<String> {
     let advice = error.and_then(advice);
-    // This message holds a misspelt name and the nearest known one, not a field to set.
-    let misspelt = matches!(error, Some(Error::Unknown { .. }));
-    let flags = if misspelt {
-        None
-    } else {
-        flags(message, command)
-    };
+    let flags = flags(message, command);
     advice
         .into_iter()
         .chain(flags.map(|flags| format!("set {flags}")))
@@ -97,7 +91,9 @@ pub fn for_warning(warning: &str, command: &Command) -> Option<String> {
 /// Each field in a message with its flag: "`train.k_start` with --k-start, ...".
 fn flags(message: &str, command: &Command) -> Option<String> {
     let mut known: Vec<String> = Vec::new();
-    for quoted in message.split('`').skip(1).step_by(2) {
+    // A name after "did you mean" corrects a misspelt one, and is not a field to set.
+    let facts = message.split("did you mean").next().unwrap_or_default();
+    for quoted in facts.split('`').skip(1).step_by(2) {
         let field = quoted.split([' ', '=']).next().unwrap_or_default();
         let hint = setter(field).and_then(|setter| written(field, setter, command));
         if let Some(hint) = hint.filter(|hint| !known.contains(hint)) {
@@ -268,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn misspelt_key_gets_advice_only() {
+    fn misspelt_key_gets_advice_without_flags() {
         let error = Error::unknown("config key", "train.sede", ["train.seed"]);
         let hints = for_error(Some(&error), &error.to_string(), &command("train"));
         assert_eq!(hints, ["the config.toml of any run shows every key"]);

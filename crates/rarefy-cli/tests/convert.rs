@@ -124,9 +124,9 @@ hint: a model is a run folder, or a folder with cfg.json and sae_weights.safeten
 $ train missing.npy --arch topk --preprocess layer-norm --aux-unit absolute
 2 error: aux_unit absolute cannot be combined with preprocessing layer-norm: the auxiliary loss would be measured in units that each row has for itself; take `--aux-unit residual` or `--aux-coefficient 0`
 $ train missing.npy --arch topk --preprocess norm-row,layer-norm
-2 error: preprocess must be at most one of norm-row and layer-norm: a row's codes carry one scale, which `decode` puts back, got norm-row,layer-norm
+2 error: `preprocess` must be at most one of norm-row and layer-norm: a row's codes carry one scale, which `decode` puts back, got norm-row,layer-norm
 $ train missing.npy --arch topk --preprocess pca:0
-2 error: preprocess must be pca, pca:K or pca:K:EPS, got pca:0
+2 error: `preprocess` must be pca, pca:K or pca:K:EPS, got pca:0
 $ train missing.npy --arch topk --preprocess layernorm
 2 error: unknown preprocessing step `layernorm`, did you mean `layer-norm`? (known: scale, standardise, row-mean, norm-average, norm-square, norm-row, layer-norm, clip-sd, pca, zca)
 $ train x.npy --with x.npy --arch topk --preprocess layer-norm --out new

@@ -191,7 +191,7 @@ $ train short.npy --out run
 $ train header.npy --out run
 1 error: header.npy: truncated: expected a header of 118 bytes, got 30
 $ train pickled.npy --out run
-1 error: pickled.npy: it holds pickled Python objects, which are never unpickled here because that can run code; save numbers with x.astype('float32')
+1 error: pickled.npy: expected numbers, got pickled Python objects, which are never loaded because unpickling can run code; save numbers with x.astype('float32')
 $ train nan.npy --out run
 1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
 hint: replace or drop such rows before training
@@ -213,7 +213,7 @@ hint: replace or drop such rows before training
 $ train notes.txt --out run
 2 error: unknown file name ending of `notes.txt` (known: .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
 $ train nothing --out run
-1 error: nothing: expected files that end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg, got none
+1 error: nothing: expected files whose names end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg, got none
 $ train sample:digit --out run
 2 error: unknown sample `digit`, did you mean `digits`? (known: digits, words, patches)
 $ data info nan.npy
@@ -229,43 +229,47 @@ $ data patches notes.txt --out p.npy
 const SENSELESS: &str = "$ train signed.npy --loss cross-entropy --out run
 2 error: loss cross-entropy needs data in [0, 1], but the data spans [-0.25, 1.5]; add `--preprocess scale` or use `--loss squared`
 $ train --rho 0 --out run
-2 error: rho must be a number in (0, 1), got 0
+2 error: `rho` must be a number in (0, 1), got 0
 $ train --rho 1 --out run
-2 error: rho must be a number in (0, 1), got 1
+2 error: `rho` must be a number in (0, 1), got 1
 $ train --rho -1 --out run
-2 error: rho must be a number in (0, 1), got -1
+2 error: `rho` must be a number in (0, 1), got -1
 $ train --rho nan --out run
-2 error: rho must be a number in (0, 1), got nan
+2 error: `rho` must be a number in (0, 1), got nan
 $ train --rho 1.5 --out run
-2 error: rho must be a number in (0, 1), got 1.5
+2 error: `rho` must be a number in (0, 1), got 1.5
 $ plot penalty --rho 1 --out p.svg
 2 error: `--rho` must be a number in (0, 1), got 1
 $ train --latents 0 --out run
-2 error: latents must be at least 1, got 0
+2 error: `latents` must be at least 1, got 0
 $ train --rows 5000 --out run
-2 error: rows must be between 1 and the 1797 rows of sample:digits, got 5000
+2 error: `data.rows` must be between 1 and the 1797 rows of sample:digits, got 5000
+hint: set `data.rows` with --rows
 $ train --rows 0 --out run
-2 error: rows must be between 1 and the 1797 rows of sample:digits, got 0
+2 error: `data.rows` must be between 1 and the 1797 rows of sample:digits, got 0
+hint: set `data.rows` with --rows
 $ train --batch 5000 --out run
-2 error: batch must be at most the data's 1797 rows, got 5000
+2 error: `batch` must be at most the data's 1797 rows, got 5000
 $ train --steps 0 --out run
-2 error: steps must be at least 1, got 0
+2 error: `steps` must be at least 1, got 0
 $ train --threads 0 --out run
-2 error: threads must be between 1 and 1024, got 0
+2 error: `threads` must be between 1 and 1024, got 0
 $ train --lr nan --out run
-2 error: lr must be a finite number above 0, got NaN
+2 error: `lr` must be a finite number above 0, got NaN
 $ train --clip tight --out run
-2 error: clip must be a number or none, got tight
+2 error: `train.clip` must be a number or none, got tight
+hint: set `train.clip` with --clip
 $ train --image-shape 3x3 --out run
 1 error: image shape: expected height x width = 64 values in a row, got 3 x 3
 $ train --image-shape 8 --out run
-2 error: size must be HEIGHTxWIDTH, such as 28x28, got 8
+2 error: `data.image_shape` must be HEIGHTxWIDTH, such as 28x28, got 8
+hint: set `data.image_shape` with --image-shape
 $ train --arch k1 --out run
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ train --preprocess scael --out run
 2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, norm-average, norm-square, norm-row, layer-norm, clip-sd, pca, zca)
 $ train --preprocess zca:x --out run
-2 error: preprocess must be zca or zca:EPS, got zca:x
+2 error: `preprocess` must be zca or zca:EPS, got zca:x
 $ check gradients --arch k1
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ data shard sample:digits --shard-rows 0 --out shards
@@ -324,7 +328,7 @@ $ train --out run --config type.toml
 $ train --out run --config word.toml
 1 error: word.toml: line 2, column 13: unknown variant `adm`, expected one of `lbfgs`, `adam`, `sgd`, `schedule-free`, `signum`
 $ train --out run --config value.toml
-2 error: rho must be a number in (0, 1), got 2
+2 error: `rho` must be a number in (0, 1), got 2
 $ train --out run --config bytes.toml
 1 error: bytes.toml: stream did not contain valid UTF-8
 $ train --out run --config missing.toml
@@ -338,7 +342,7 @@ $ train --out run --set model.latnets=3
 2 error: unknown config key `model.latnets`, did you mean `model.latents`?
 hint: the config.toml of any run shows every key
 $ train --out run --set rho
-2 error: --set must be KEY=VALUE, got rho
+2 error: `--set` must be KEY=VALUE, got rho
 $ train --out run --set latents=many
 2 error: --set latents=many: invalid type: string "many", expected a whole number not below 0
 $ train --out run --set clip=tight
@@ -346,7 +350,7 @@ $ train --out run --set clip=tight
 $ train --out run --set train.seed=-1
 2 error: --set train.seed=-1: invalid value: integer `-1`, expected a whole number not below 0
 $ train --out run --set rho=2
-2 error: rho must be a number in (0, 1), got 2
+2 error: `rho` must be a number in (0, 1), got 2
 "#;
 
 const PLACES: &str = "$ train --out file
@@ -392,7 +396,7 @@ $ train --resume --out run --rows 99
 $ train --resume --out other
 2 error: other/checkpoints/step-000000000001.safetensors: the checkpoint is of architecture xx, this run is of kl
 $ train --resume --out damaged
-1 error: damaged/checkpoints/step-000000000001.safetensors: damaged file: incomplete metadata, file not fully covered
+1 error: damaged/checkpoints/step-000000000001.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 ";
 
 const DAMAGED: &str = "$ eval nothing sample:digits
@@ -411,9 +415,9 @@ $ eval huge sample:digits
 $ eval zero sample:digits
 1 error: zero/cfg.json: expected d_in and d_sae of a real model, got 64 and 0
 $ eval option sample:digits
-2 error: rho must be a number in (0, 1), got 1.1
+2 error: `rho` must be a number in (0, 1), got 1.1
 $ eval short sample:digits --json
-1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+1 error: short/sae_weights.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 $ eval tensor sample:digits
 1 error: tensor/sae_weights.safetensors: expected a tensor `W_dec`, got none
 $ eval nan sample:digits
@@ -423,13 +427,14 @@ $ eval half sample:digits
 $ eval run narrow.npy
 1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
 $ eval run sample:digits --rows 1798
-2 error: rows must be between 1 and the 1797 rows of sample:digits, got 1798
+2 error: `data.rows` must be between 1 and the 1797 rows of sample:digits, got 1798
+hint: set `data.rows` with --rows
 $ encode short sample:digits --out new/codes.npy
-1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+1 error: short/sae_weights.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 $ encode run narrow.npy --out codes.parquet
 1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
 $ decode short codes.npz --out x.npy
-1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+1 error: short/sae_weights.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 $ decode run missing.npz --out x.npy
 1 error: missing.npz: No such file or directory (os error 2)
 $ decode run pickle.npz --out x.npy
@@ -443,7 +448,7 @@ $ report run --data narrow.npy
 $ inspect nothing
 1 error: nothing: No such file or directory (os error 2)
 $ train --init short --latents 4 --out new
-1 error: short/sae_weights.safetensors: damaged file: incomplete metadata, file not fully covered
+1 error: short/sae_weights.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 $ train --init run --latents 5 --out new
 1 error: initial weights: expected w_enc 5x64, b_enc 1x5, w_dec 5x64, b_dec 1x64, got w_enc 4x64, b_enc 1x4, w_dec 4x64, b_dec 1x64
 ";

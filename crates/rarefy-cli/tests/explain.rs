@@ -207,11 +207,11 @@ $ explain --from openai
 $ explain --arch relu --from saelens:l0_coefficient=5
 2 error: architecture relu has no option l0; it is one of jumprelu (`--arch`)
 $ explain --arch relu --from saelens:l1=five
-2 error: --from must be COEFFICIENT=NUMBER after the colon, got l1=five
+2 error: `--from` must be COEFFICIENT=NUMBER after the colon, got l1=five
 $ explain --arch relu --from saelens
-2 error: --from must be saelens:COEFFICIENT=NUMBER for relu, got saelens
+2 error: `--from` must be saelens:COEFFICIENT=NUMBER for relu, got saelens
 $ explain kl.toml --config kl.toml
 2 error: kl.toml and --config are two configurations; give one of them
 $ explain --arch topk --k 0
-2 error: k must be auto or a whole number not below 1, got 0
+2 error: `k` must be auto or a whole number not below 1, got 0
 ";

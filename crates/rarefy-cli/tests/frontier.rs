@@ -390,31 +390,32 @@ const FAILURES: &str = "$ frontier sample:words --arch topk,kl --out f
 $ frontier sample:words --arch topk,tpok --out f
 2 error: unknown architecture `tpok`, did you mean `topk`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ frontier sample:words --arch topk --rows 300 --latents 4 --out f
-2 error: nothing can be trained: k must be at most the 4 latents, got 8
+2 error: nothing can be trained: `k` must be at most the 4 latents, got 8
 $ frontier sample:words --arch topk --rows 300 --batch 241 --out f
-2 error: batch must be at most the 240 rows beside the 60 held out, got 241
+2 error: `batch` must be at most the 240 rows beside the 60 held out, got 241
 $ frontier sample:words --arch topk --steps 0 --out f
-2 error: steps must be at least 1, got 0
+2 error: `steps` must be at least 1, got 0
 $ frontier sample:words --arch topk --holdout 0 --out f
-2 error: holdout must be at least 1, as a frontier is of rows that no model was trained on, got 0
+2 error: `holdout` must be at least 1, as a frontier is of rows that no model was trained on, got 0
 $ frontier sample:words --arch topk --rows 300 --holdout 300 --out f
-2 error: holdout must be less than the 300 rows of sample:words, got 300
+2 error: `data.holdout` must be less than the 300 rows of sample:words, got 300
+hint: set `data.holdout` with --holdout
 $ frontier sample:words --arch topk --threads 0 --out f
-2 error: threads must be between 1 and 1024, got 0
+2 error: `threads` must be between 1 and 1024, got 0
 $ frontier sample:words --arch topk --at 0 --out f
-2 error: at must be a finite number above 0, got 0
+2 error: `at` must be a finite number above 0, got 0
 $ frontier sample:words --arch topk --at -3 --out f
-2 error: at must be a finite number above 0, got -3
+2 error: `at` must be a finite number above 0, got -3
 $ frontier sample:words --arch topk,relu --set k=16 --out f
 2 error: option k is what the frontier turns, to 8, 16, 32, 64, 128; leave it out
 $ frontier sample:words --arch topk,relu --set rho=0.1 --out f
 2 error: option rho is one of none of relu, topk
 $ frontier sample:words --arch relu --rows 300 --set l1=-1 --out f
-2 error: l1 must be auto or a number not below 0, got -1
+2 error: `l1` must be auto or a number not below 0, got -1
 $ frontier sample:words --arch relu --set model.arch=topk --out f
 2 error: --set model.arch has no place in a frontier: architectures are chosen by --arch
 $ frontier sample:words --arch relu --set steps --out f
-2 error: --set must be KEY=VALUE, got steps
+2 error: `--set` must be KEY=VALUE, got steps
 $ frontier sample:words --arch relu --set steps=many --out f
 2 error: --set steps=many: invalid type: string \"many\", expected a whole number not below 0
 $ frontier sample:words --arch topk --rows 300 --set optimizer=lbfgs --out f

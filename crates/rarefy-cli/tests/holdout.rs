@@ -128,11 +128,13 @@ $ train --out run --resume --holdout 99
 ";
 
 const SENSELESS: &str = "$ train --holdout 1797 --out run
-2 error: holdout must be less than the 1797 rows of sample:digits, got 1797
+2 error: `data.holdout` must be less than the 1797 rows of sample:digits, got 1797
+hint: set `data.holdout` with --holdout
 $ train --rows 100 --holdout 101 --out run
-2 error: holdout must be less than the 100 rows of sample:digits, got 101
+2 error: `data.holdout` must be less than the 100 rows of sample:digits, got 101
+hint: set `data.holdout` with --holdout
 $ train --holdout 1697 --batch 101 --out run
-2 error: batch must be at most the 100 rows beside the 1697 held out, got 101
+2 error: `batch` must be at most the 100 rows beside the 1697 held out, got 101
 $ train --arch batch-topk --k 0.25 --holdout 3 --out run
 2 error: k 0.25 keeps no latent at all in 3 held-out rows; take a larger k or holdout
 $ train --holdout -1 --out run

@@ -208,7 +208,7 @@ fn invalid_option_combinations_are_refused_before_data_is_read() {
 }
 
 const OTHERS: &str = "$ train x.npy --target few.npy --arch topk --k 2 --out new
-1 error: few.npy: rows: expected 400 as x.npy has: row i of both belong together, got 10
+1 error: few.npy: rows: expected 400, the number of rows of x.npy, because rows of equal number form one sample, got 10
 $ eval skip x.npy
 2 error: the model is a transcoder: say by `--target DATA` what it is to predict
 $ eval plain x.npy --target y.npy
@@ -226,13 +226,13 @@ $ train x.npy --with y.npy --arch relu --preprocess row-mean --out new
 ";
 
 const WRONG: &str = "$ train missing.npy --arch topk --latents 8 --k 9
-2 error: k must be at most the 8 latents, got 9
+2 error: `k` must be at most the 8 latents, got 9
 $ train nan.npy --arch topk --k 49
-2 error: k must be at most the 48 latents, got 49
+2 error: `k` must be at most the 48 latents, got 49
 $ train missing.npy --arch topk --k 2.5
-2 error: k must be auto or a whole number not below 1, got 2.5
+2 error: `k` must be auto or a whole number not below 1, got 2.5
 $ train missing.npy --arch matryoshka --latents 8 --k 9
-2 error: k must be at most the 8 latents, got 9
+2 error: `k` must be at most the 8 latents, got 9
 $ train missing.npy --arch relu --k 3
 2 error: architecture relu has no option k; it is one of topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
 $ train missing.npy --arch topk --optimizer lbfgs

@@ -316,27 +316,27 @@ fn sparse_settings_out_of_range_are_refused() {
 }
 
 const SENSELESS: &str = "$ train --arch topk --k 0 --out run
-2 error: k must be auto or a whole number not below 1, got 0
+2 error: `k` must be auto or a whole number not below 1, got 0
 $ train --arch topk --k 2.5 --out run
-2 error: k must be auto or a whole number not below 1, got 2.5
+2 error: `k` must be auto or a whole number not below 1, got 2.5
 $ train --arch topk --k 65 --latents 64 --out run
-2 error: k must be at most the 64 latents, got 65
+2 error: `k` must be at most the 64 latents, got 65
 $ train narrow.npy --arch topk --k 32 --out run
-2 error: k must be at most the 24 latents, got 32
+2 error: `k` must be at most the 24 latents, got 32
 $ train --arch batch-topk --k 64.5 --latents 64 --out run
-2 error: k must be at most the 64 latents, got 64.5
+2 error: `k` must be at most the 64 latents, got 64.5
 $ train --arch batch-topk --k 0 --out run
-2 error: k must be auto or a number above 0, got 0
+2 error: `k` must be auto or a number above 0, got 0
 $ train --arch batch-topk --k 0.1 --batch 9 --out run
 2 error: k 0.1 keeps no latent at all in a batch of 9; take a larger k or batch
 $ train --arch topk --aux-k none --out run
-2 error: aux_k must be auto or a whole number not below 1, got none
+2 error: `aux_k` must be auto or a whole number not below 1, got none
 $ train --arch topk --dead-after 0 --out run
-2 error: dead_after must be auto or a whole number not below 1, got 0
+2 error: `dead_after` must be auto or a whole number not below 1, got 0
 $ train --arch topk --aux-coefficient -1 --out run
-2 error: aux_coefficient must be a number not below 0, got -1
+2 error: `aux_coefficient` must be a number not below 0, got -1
 $ train --arch batch-topk --threshold-decay 1 --out run
-2 error: threshold_decay must be a number in (0, 1), got 1
+2 error: `threshold_decay` must be a number in (0, 1), got 1
 $ train --arch topk --rho 0.1 --out run
 2 error: architecture topk has no option rho; it is one of kl
 $ train --k 3 --out run
@@ -346,5 +346,5 @@ $ train --arch topk --optimizer lbfgs --out run
 $ train --arch batch-topk --optimizer sgd --out run
 2 error: optimizer sgd has one step length for all latents, and here some fire a thousand times as often as others; architecture batch-topk is trained by `--optimizer adam`
 $ train --arch topk --k 4 --clip 0 --out run
-2 error: clip must be a finite number above 0, got 0
+2 error: `clip` must be a finite number above 0, got 0
 ";

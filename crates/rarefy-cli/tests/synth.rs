@@ -138,15 +138,15 @@ $ synth --out folder.npy
 $ synth --out x.npy --codes x.txt
 2 error: unknown ending of a codes file `txt` (known: npy, npz, safetensors, parquet)
 $ synth --out x.npy --l0 200
-2 error: l0 must be above 0 and at most 128, where every second row has each, got 200
+2 error: `l0` must be above 0 and at most 128, where every second row has each, got 200
 $ synth --out x.npy --noise -1
-2 error: noise must be a finite number not below 0, got -1
+2 error: `noise` must be a finite number not below 0, got -1
 $ synth --out x.npy --hierarchy 2
 2 error: `--hierarchy` must be DEPTHxBRANCH, such as 2x3, got 2
 $ synth --out x.npy --hierarchy 9x9
-2 error: features must be at least one tree of depth 9 and branch 9, got 256
+2 error: `features` must be at least one tree of depth 9 and branch 9, got 256
 $ synth --out x.npy --hierarchy 1x3 --exclusive --children 1.5
-2 error: children must be above 0 and at most the 1 that fires at a time, got 1.5
+2 error: `children` must be above 0 and at most the 1 that fires at a time, got 1.5
 $ synth --out x.npy --directions orthogonal
 2 error: 256 features cannot be orthogonal in 64 dimensions; take random directions
 $ truth clipped rows.truth.safetensors

@@ -225,17 +225,17 @@ $ train missing.npy --arch groupmax --k 4 --k-start 8 --latents 64
 $ train missing.npy --arch topk --k 4 --k-anneal 8 --latents 64
 2 error: k_anneal wants the k that a run begins with: give `--k-start`
 $ train missing.npy --arch topk --k 4 --k-start 65 --latents 64
-2 error: k_start must be at most the 64 latents, got 65
+2 error: `k_start` must be at most the 64 latents, got 65
 $ train missing.npy --arch topk --k-start 0
-2 error: k_start must be a finite number above 0, got 0
+2 error: `k_start` must be a finite number above 0, got 0
 $ train missing.npy --arch topk --latents 64 --k 4 --p-end 0.5
 2 error: p_end is where the p of a norm ends, and this architecture's penalty has none
 $ train missing.npy --arch relu --latents 64 --p-from 5
 2 error: p_from wants the p that a run ends with: give `--p-end`
 $ train missing.npy --arch topk --ema 1
-2 error: ema must be at least 0 and below 1, got 1
+2 error: `ema` must be at least 0 and below 1, got 1
 $ train missing.npy --arch topk --beta1 -0.1
-2 error: beta1 must be at least 0 and below 1, got -0.1
+2 error: `beta1` must be at least 0 and below 1, got -0.1
 $ train missing.npy --arch topk --lr-end 0.1
 2 error: lr_end is where a cosine ends: give `--lr-schedule cosine` with it
 $ train missing.npy --arch topk --optimizer signum --lr-decay 10
@@ -253,13 +253,13 @@ $ train missing.npy --arch kl --ema 0.9 --optimizer adam
 $ train missing.npy --arch kl --optimizer signum
 2 error: optimizers schedule-free and signum are those of the sparse engine; architecture kl is trained by `--optimizer adam`
 $ train missing.npy --arch topk --latents 64 --k 4 --k-start 20 --k-anneal 101 --steps 100
-2 error: k_anneal must be at most the run's 100 steps, got 101
+2 error: `k_anneal` must be at most the run's 100 steps, got 101
 $ train missing.npy --arch relu --latents 64 --lr 0.001 --lr-schedule cosine --lr-end 0.1
-2 error: lr_end must be at most the learning rate that it falls from, 0.001, got 0.1
+2 error: `lr_end` must be at most the learning rate that it falls from, 0.001, got 0.1
 $ train missing.npy --arch topk --latents 64 --k 4 --resample-every 51 --steps 100
-2 error: resample_every must be at most half of the run's 100 steps, got 51
+2 error: `resample_every` must be at most half of the run's 100 steps, got 51
 $ train missing.npy --arch relu --latents 64 --p-end 1.5
-2 error: p_end must be at most the p that it comes down from, 1, got 1.5
+2 error: `p_end` must be at most the p that it comes down from, 1, got 1.5
 $ train missing.npy --arch relu --latents 64 --p-end 0.5 --p-from 95 --steps 100
 2 error: p comes down in 10 equal parts, so it must begin at least as many steps before the run's end; the run has 100 steps and p_from is 95
 ";

@@ -25,7 +25,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
         } => {
             output_path::check_file(&out)?;
             let patches = PatchOptions {
-                size: parse_size(&size)?,
+                size: parse_size("--size", &size)?,
                 count,
                 seed,
             };

@@ -21,7 +21,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         };
     }
     if let Some(shape) = &args.image_shape {
-        config.data.image_shape = Some(configuration::parse_size(shape)?);
+        config.data.image_shape = Some(configuration::parse_size("data.image_shape", shape)?);
     }
     let mut model = Model::load(&args.run)?;
     let (mut data, given) = dataset::open(&mut config.data)?;
