@@ -75,27 +75,24 @@ const OPTIONS: &str = "model.options.";
 
 /// Hints for an error: advice for its kind, then the flags of the fields that its message names.
 pub fn for_error(error: Option<&Error>, message: &str, command: &Command) -> Vec<String> {
-    let advice = error.and_then(advice);
-    let flags = flags(message, command);
-    advice
-        .into_iter()
-        .chain(flags.map(|flags| format!("set {flags}")))
-        .collect()
+    let set = fields_with_flags(message, command, "with").map(|flags| format!("set {flags}"));
+    error.and_then(advice).into_iter().chain(set).collect()
 }
 
 /// Hint for a warning: the flags of the fields that the warning names.
 pub fn for_warning(warning: &str, command: &Command) -> Option<String> {
-    flags(warning, command).map(|flags| format!("the flags are: {flags}"))
+    fields_with_flags(warning, command, "is set with")
 }
 
-/// Each field in a message with its flag: "`train.k_start` with --k-start, ...".
-fn flags(message: &str, command: &Command) -> Option<String> {
+/// Fields that a message names, each with its flag; `None` if it names no field.
+fn fields_with_flags(message: &str, command: &Command, verb: &str) -> Option<String> {
     let mut known: Vec<String> = Vec::new();
     // A name after "did you mean" corrects a misspelt one, and is not a field to set.
     let facts = message.split("did you mean").next().unwrap_or_default();
     for quoted in facts.split('`').skip(1).step_by(2) {
         let field = quoted.split([' ', '=']).next().unwrap_or_default();
-        let hint = setter(field).and_then(|setter| written(field, setter, command));
+        let flag = setter(field).and_then(|setter| flag(field, setter, command));
+        let hint = flag.map(|flag| format!("`{field}` {verb} {flag}"));
         if let Some(hint) = hint.filter(|hint| !known.contains(hint)) {
             known.push(hint);
         }
@@ -115,8 +112,8 @@ fn setter(field: &str) -> Option<Setter> {
     found.map(|(_, setter)| *setter)
 }
 
-/// Text such as "`train.lr` with --lr", or `None` if the command cannot set the field.
-fn written(field: &str, setter: Setter, command: &Command) -> Option<String> {
+/// Flag or argument as typed, such as `--lr`, or `None` if the command cannot set the field.
+fn flag(field: &str, setter: Setter, command: &Command) -> Option<String> {
     let has = |long: &str| {
         command
             .get_arguments()
@@ -124,15 +121,14 @@ fn written(field: &str, setter: Setter, command: &Command) -> Option<String> {
     };
     match setter {
         Argument(id) => {
-            let mut positionals = command.get_positionals();
-            let found = positionals.find(|arg| arg.get_id() == id)?;
-            let names = found.get_value_names()?;
-            Some(format!("`{field}` with the argument {}", names.first()?))
+            let found = command.get_positionals().find(|arg| arg.get_id() == id)?;
+            Some(format!(
+                "the argument {}",
+                found.get_value_names()?.first()?
+            ))
         }
-        Flag(flag) if has(&flag.replace('_', "-")) => {
-            Some(format!("`{field}` with --{}", flag.replace('_', "-")))
-        }
-        _ if has("set") => Some(format!("`{field}` with --set {field}=VALUE")),
+        Flag(name) if has(&name.replace('_', "-")) => Some(format!("--{}", name.replace('_', "-"))),
+        _ if has("set") => Some(format!("--set {field}=VALUE")),
         _ => None,
     }
 }
@@ -251,16 +247,25 @@ mod tests {
             ("eval", None),
         ] {
             assert_eq!(
-                flags(message, &command(name)).as_deref(),
+                fields_with_flags(message, &command(name), "with").as_deref(),
                 expected,
                 "{name}"
             );
         }
         let paths = "`data.path` and `data.target`, `data.target` again, `other.words` and `adam`";
         assert_eq!(
-            flags(paths, &command("eval")).as_deref(),
+            fields_with_flags(paths, &command("eval"), "with").as_deref(),
             Some("`data.path` with the argument DATA, `data.target` with --target")
         );
+    }
+
+    #[test]
+    fn warning_names_the_flag_of_its_field() {
+        let hint = for_warning(
+            "`train.beta2` has no effect with `signum`",
+            &command("train"),
+        );
+        assert_eq!(hint.as_deref(), Some("`train.beta2` is set with --beta2"));
     }
 
     #[test]
