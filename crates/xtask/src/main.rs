@@ -10,6 +10,7 @@ mod dist;
 mod docs;
 mod metadata;
 mod mutants;
+mod public;
 mod python;
 mod tidy;
 
@@ -34,6 +35,12 @@ enum Chore {
     },
     /// Write docs/reference.md from the program's tables and help texts.
     Docs {
+        /// Write nothing; fail if the file is out of date.
+        #[arg(long)]
+        check: bool,
+    },
+    /// Write docs/public-items.txt: the public items of the library.
+    Public {
         /// Write nothing; fail if the file is out of date.
         #[arg(long)]
         check: bool,
@@ -80,6 +87,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Tidy => tidy::run(),
         Chore::Language { paths } => tidy::language::list(&paths),
         Chore::Docs { check } => docs::run(check),
+        Chore::Public { check } => public::run(check),
         Chore::Dist => dist::run(),
         Chore::Samples => python::samples(),
         Chore::Golden { peers: false } => python::golden(),
