@@ -128,7 +128,7 @@ fn frontier_files_table_and_json_agree() {
     assert!(!err.contains(['\r', '\u{1b}']), "{err}");
     for said in [
         "8 models of 40 latents, 8 steps of 128 rows each: 960 rows to train on, 240 held out\n",
-        "skipped topk k 64: k must be at most the 40 latents, got 64\n",
+        "skipped topk k 64: `k` must be at most the 40 latents, got 64\n",
         "\n8/8 topk k 32: L0 ",
     ] {
         assert!(err.contains(said), "{said}: {err}");
