@@ -77,3 +77,24 @@ fn first_rows_keep_their_labels() {
     assert_eq!(dataset.source.rows(), 2);
     assert_eq!(dataset.labels.unwrap(), ["ant", "bee, the"]);
 }
+
+/// Three shards of one, two and three rows; the label of each row says its value.
+#[test]
+fn labels_of_several_shards_stay_with_their_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    for (shard, rows) in [("a", 10..11), ("b", 20..22), ("c", 30..33)] {
+        let lines: String = rows.map(|v| format!("{v},1,row{v}\n")).collect();
+        let text = format!("x,y,label\n{lines}");
+        std::fs::write(folder.path().join(format!("{shard}.csv")), text).unwrap();
+    }
+    let dataset = data::open(folder.path().to_str().unwrap(), &Default::default()).unwrap();
+    let labels = dataset.labels.unwrap();
+    let mut values = vec![0.0; 12];
+    dataset.source.read(0, &mut values).unwrap();
+    let of_values = values.chunks(2).map(|row| format!("row{}", row[0]));
+    assert_eq!(labels, of_values.collect::<Vec<_>>());
+    assert_eq!(
+        labels,
+        ["row10", "row20", "row21", "row30", "row31", "row32"]
+    );
+}

@@ -431,6 +431,48 @@ pub(super) const MUTANTS: &[Mutant] = &[
         from: "all.extend(self.aux_k.formulas(&self.levels, sizes));",
         to: "let _ = self.aux_k.formulas(&self.levels, sizes);",
     },
+    Mutant {
+        name: "the frequency penalty's derivative lacks its factor of 2",
+        file: "crates/rarefy/src/objective/add_ons/frequency.rs",
+        from: "let slope = 2.0 * weight * p / n;",
+        to: "let slope = weight * p / n;",
+    },
+    Mutant {
+        name: "the orthogonality penalty's gradient reaches one row of a pair alone",
+        file: "crates/rarefy/src/objective/add_ons/orthogonality.rs",
+        from: "for (one, other) in [(j, k), (k, j)] {",
+        to: "for (one, other) in [(j, k)] {",
+    },
+    Mutant {
+        name: "the wide reconstruction of Multi-TopK does not teach the encoder",
+        file: "crates/rarefy/src/objective/add_ons/multi_topk.rs",
+        from: "*d = through + entries.d_pre_reconstruction[at];",
+        to: "*d = through + 0.0 * entries.d_pre_reconstruction[at];",
+    },
+    Mutant {
+        name: "the cosine error's derivative is not perpendicular to the reconstruction",
+        file: "crates/rarefy/src/objective/errors/cosine.rs",
+        from: "(along * f64::from(*d) - towards * f64::from(*x))",
+        to: "(0.0 * along * f64::from(*d) - towards * f64::from(*x))",
+    },
+    Mutant {
+        name: "silent latents wait for a whole period to be resampled",
+        file: "crates/rarefy/src/train/sparse/resample.rs",
+        from: "(every / 2 * plan",
+        to: "(every * plan",
+    },
+    Mutant {
+        name: "latent 0 is never resampled",
+        file: "crates/rarefy/src/train/sparse/resample.rs",
+        from: "(0..dead.len()).filter(|&j| dead[j]).collect();",
+        to: "(1..dead.len()).filter(|&j| dead[j]).collect();",
+    },
+    Mutant {
+        name: "labels of several shards are joined in the wrong order",
+        file: "crates/rarefy/src/data/shards.rs",
+        from: "labels.extend(more);",
+        to: "labels.splice(0..0, more);",
+    },
 ];
 
 /// Errors that only a machine with AVX-512 can notice.
