@@ -19,18 +19,18 @@
 use std::path::Path;
 use std::time::Instant;
 
-use rarefy::config::Config;
 use rarefy::data::{self, Dataset, Memory, Source};
 use rarefy::model::Model;
 use rarefy::optim::{Lbfgs, LbfgsStep};
-use rarefy::plan::Plan;
-use rarefy::preprocess::{Pipeline, Prepared};
-use rarefy::train::{self, Observer, Progress, State};
+use rarefy::train::{Observer, Progress, State};
 use rarefy::{Error, Result, config};
 use rarefy_kernels::vector::{add, add_scaled, dot};
 use rayon::prelude::*;
 
 const SETTINGS: &str = "
+[data]
+preprocess = ['scale']
+image_shape = [28, 28]
 [model]
 latents = 200
 [model.options]
@@ -71,17 +71,16 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
         digits.len() - half
     );
 
-    let pixels = Pipeline::fit(&["scale".into()], &unlabelled)?;
     let started = Instant::now();
-    let model = learn_latents(&unlabelled, pixels.clone(), seed)?;
+    let model = learn_latents(&unlabelled, seed)?;
     let seconds_latents = started.elapsed().as_secs_f64();
 
     let labelled = labelled.as_slice().expect("rows in memory");
-    let (raw, _) = pixels.apply(labelled);
-    let (latents, _) = model.encode(labelled);
+    let (pixels, _) = model.rows().apply(labelled);
+    let latents = model.encode_dense((labelled, 784))?;
     println!("features       test accuracy   seconds");
     for (name, rows, before) in [
-        ("784 pixels", &raw, 0.0),
+        ("784 pixels", &pixels, 0.0),
         ("200 latents", &latents, seconds_latents),
     ] {
         let started = Instant::now();
@@ -105,23 +104,14 @@ fn select(mnist: &Dataset, wanted: impl Fn(usize) -> bool) -> Result<(Memory, Ve
     Ok((Memory::new("mnist", mnist.source.d_in(), values), digits))
 }
 
-/// The sparse autoencoder of the exercise, trained on raw rows.
-fn learn_latents(raw: &Memory, pipeline: Pipeline, seed: u64) -> Result<Model> {
-    let mut settings: Config = config::merge(&[SETTINGS.parse().expect("it is TOML")])?;
-    settings.train.seed = seed;
-    let rows = Prepared::new(raw, &pipeline)
-        .in_memory(usize::MAX)?
-        .expect("no limit was set");
-    let plan = Plan::new(&settings, &data::survey(&rows)?)?;
-    let start = State::new(&plan, &rows, None)?;
-    let outcome = train::train(&plan, &rows, start, &mut Printer)?;
-    Model::new(
-        plan.info,
-        plan.hyper,
-        outcome.params,
-        pipeline,
-        Some((28, 28)),
-    )
+/// The sparse autoencoder of the exercise, trained on raw rows in [0, 255].
+fn learn_latents(raw: &Memory, seed: u64) -> Result<Model> {
+    let settings = config::merge(&[SETTINGS.parse().expect("it is TOML")])?;
+    rarefy::kl()
+        .config(settings)
+        .seed(seed)
+        .observer(&mut Printer)
+        .fit(raw)
 }
 
 /// Shows a line now and then.

@@ -206,16 +206,17 @@ pub fn keys() -> Vec<String> {
 /// [`Error::Unknown`] with the nearest key.
 pub fn set(layer: &mut toml::Table, key: &str, value: &str) -> Result<()> {
     let path = full_key(key)?;
-    let parsed = format!("v = {value}")
+    insert(layer, &path, parse_value(value));
+    Ok(())
+}
+
+/// A value read as TOML or, where that fails, as a string.
+pub(crate) fn parse_value(text: &str) -> toml::Value {
+    let parsed = format!("v = {text}")
         .parse::<toml::Table>()
         .ok()
         .and_then(|mut t| t.remove("v"));
-    insert(
-        layer,
-        &path,
-        parsed.unwrap_or_else(|| toml::Value::String(value.into())),
-    );
-    Ok(())
+    parsed.unwrap_or_else(|| toml::Value::String(text.into()))
 }
 
 /// Puts a value at a dotted path, making the tables on the way.

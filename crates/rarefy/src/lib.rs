@@ -23,6 +23,7 @@
 #![forbid(unsafe_code)]
 
 pub mod atomic;
+pub mod builder;
 pub mod check;
 pub mod codes;
 pub mod config;
@@ -41,12 +42,20 @@ pub mod params;
 pub mod penalty;
 pub mod plan;
 pub mod preprocess;
+pub mod recipe;
 pub mod synth;
 mod tensors;
 pub mod train;
+pub mod trainer;
 pub mod variants;
 
+pub use builder::{
+    Builder, abs_topk, architecture, batch_topk, gated, groupmax, jumprelu, kl, matching_pursuit,
+    matryoshka, relu, topk,
+};
+pub use data::Rows;
 pub use error::{Error, Result, nearest};
+pub use trainer::{Trained, Trainer};
 
 /// The generator of every random number: seeded by the caller, its stream pinned for ever.
 pub type Rng = rand_xoshiro::Xoshiro256PlusPlus;

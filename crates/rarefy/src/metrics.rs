@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::data::Source;
+use crate::data::{Rows, Source};
 use crate::model::Model;
 use crate::preprocess::Prepared;
 use crate::variants::Architecture;
@@ -232,6 +232,16 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     match &model.architecture {
         Architecture::Dense(variant) => dense::evaluate(model, variant.as_ref(), &prepared),
         Architecture::Sparse(sparse) => sparse::evaluate(model, sparse.as_ref(), &prepared),
+    }
+}
+
+impl Model {
+    /// Explained variance, L0, dead latents and further metrics of raw rows.
+    ///
+    /// # Errors
+    /// As [`evaluate`].
+    pub fn evaluate<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Evaluation> {
+        evaluate(self, x.into().check()?.source())
     }
 }
 

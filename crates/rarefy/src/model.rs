@@ -1,5 +1,6 @@
 //! A trained model: architecture, parameters and the preprocessing that belongs to them.
 
+mod encode;
 mod fold;
 
 use std::borrow::Cow;
@@ -195,7 +196,7 @@ impl Model {
     pub fn codes(&self, raw: &[f32], threshold: f32) -> Codes {
         match &self.architecture {
             Architecture::Dense(variant) => {
-                let (latents, context) = self.encode_dense(variant.as_ref(), raw);
+                let (latents, context) = self.latents_dense(variant.as_ref(), raw);
                 let mut codes = Codes::new(self.d_sae);
                 codes.push_dense(&latents, threshold);
                 (codes.row_means, codes.row_scales) = (context.means, context.scales);
@@ -230,9 +231,9 @@ impl Model {
 
     /// Latents `[n, d_sae]` of raw rows `[n, raw_width]`, zeros and all, and what `decode` needs to
     /// restore row means that the preprocessing removes.
-    pub fn encode(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
+    pub fn latents(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
         match &self.architecture {
-            Architecture::Dense(variant) => self.encode_dense(variant.as_ref(), raw),
+            Architecture::Dense(variant) => self.latents_dense(variant.as_ref(), raw),
             Architecture::Sparse(_) => {
                 let codes = self.codes(raw, 0.0);
                 let dense = codes.to_dense();
@@ -265,7 +266,7 @@ impl Model {
     pub fn reconstruct(&self, raw: &[f32]) -> Vec<f32> {
         match &self.architecture {
             Architecture::Dense(variant) => {
-                let (latents, context) = self.encode_dense(variant.as_ref(), raw);
+                let (latents, context) = self.latents_dense(variant.as_ref(), raw);
                 self.decode_dense(variant.as_ref(), &latents, &context)
             }
             Architecture::Sparse(sparse) => {
@@ -326,7 +327,7 @@ impl Model {
         x_hat
     }
 
-    fn encode_dense(&self, variant: &dyn Variant, raw: &[f32]) -> (Vec<f32>, RowContext) {
+    fn latents_dense(&self, variant: &dyn Variant, raw: &[f32]) -> (Vec<f32>, RowContext) {
         let tasks: Vec<_> = raw
             .par_chunks(ROWS * self.raw_width())
             .map(|raw| {

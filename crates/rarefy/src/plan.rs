@@ -244,7 +244,7 @@ impl Plan {
         model.options = self
             .hyper
             .iter()
-            .map(|(k, v)| (k.to_owned(), as_toml(v)))
+            .map(|(k, v)| (k.to_owned(), crate::config::parse_value(v)))
             .collect();
         train.optimizer = Some(self.optimizer);
         train.steps = Some(self.steps);
@@ -402,14 +402,6 @@ pub(crate) fn option_texts(options: &toml::Table) -> impl Iterator<Item = (&str,
             .map_or_else(|| value.to_string(), str::to_owned);
         (key.as_str(), text)
     })
-}
-
-fn as_toml(text: &str) -> toml::Value {
-    let parsed = format!("v = {text}")
-        .parse::<toml::Table>()
-        .ok()
-        .and_then(|mut t| t.remove("v"));
-    parsed.unwrap_or_else(|| toml::Value::String(text.into()))
 }
 
 fn wanted_batching(train: &TrainConfig, optimizer: OptimizerKind, rows: usize) -> Result<Batching> {

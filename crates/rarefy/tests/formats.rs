@@ -99,7 +99,7 @@ fn models_saved_by_saelens_give_equal_latents_and_reconstructions() {
                 data.iter().map(|raw| f32::from_le_bytes(*raw)).collect()
             };
             let x = values("x");
-            let (codes, _) = model.encode(&x);
+            let (codes, _) = model.latents(&x);
             near(&codes, &values("latents"), &format!("{name}, latents"));
             near(
                 &model.reconstruct(&x),

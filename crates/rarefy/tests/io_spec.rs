@@ -38,7 +38,7 @@ fn transcoders_of_saelens_give_the_same_here() {
             raw.iter().map(|raw| f32::from_le_bytes(*raw)).collect()
         };
         let x = values("x");
-        near(&model.encode(&x).0, &values("latents"), architecture);
+        near(&model.latents(&x).0, &values("latents"), architecture);
         near(&model.reconstruct(&x), &values("y"), architecture);
     }
 }
@@ -225,7 +225,7 @@ fn where_b_dec_is_not_taken_off_the_bias_does_it() {
         let model = Model::bound(plan.info, plan.hyper, bound, Pipeline::identity(wide), None);
         model
             .unwrap()
-            .encode(&truth.rows.as_slice().unwrap()[..10 * wide])
+            .latents(&truth.rows.as_slice().unwrap()[..10 * wide])
             .0
     };
     near(&values(false), &values(true), "the start");

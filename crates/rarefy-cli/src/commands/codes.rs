@@ -36,7 +36,7 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         Ok(raw)
     });
     if format.extension == "npy" {
-        let dense = chunks.map(|raw| raw.map(|raw: Vec<f32>| model.encode(&raw).0));
+        let dense = chunks.map(|raw| raw.map(|raw: Vec<f32>| model.latents(&raw).0));
         npy_file::write_rows(&args.out, (source.rows(), model.d_sae), dense)?;
     } else {
         interrupt::watch();

@@ -15,6 +15,7 @@ pub(crate) mod parquet;
 mod parquet {
     pub(super) use super::without_parquet as open;
 }
+mod rows;
 mod safetensors;
 pub mod samples;
 mod shards;
@@ -31,10 +32,13 @@ pub use element::Element;
 pub use file_matrix::{FileMatrix, MatrixLayout};
 pub use holdout::{HoldoutPart, hold_out};
 pub use image::{PatchOptions, patches};
+pub use rows::Rows;
+pub(crate) use rows::{Slice, whole_rows};
 pub use samples::SAMPLES;
 pub use shards::Shards;
 pub use side_by_side::{Columns, SideBySide};
 pub use spread::evenly_spaced_rows;
+pub(crate) use survey::{ColumnSurvey, survey_with};
 pub use survey::{Survey, survey};
 
 /// Table of all readable data formats, in the order that lists show them.

@@ -60,31 +60,60 @@ impl Survey {
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 pub fn survey(source: &dyn Source) -> Result<Survey> {
+    let (columns, _) = survey_with(source, || (), |(), _| ())?;
+    Ok(columns.survey)
+}
+
+/// A survey with the extremes of each column.
+#[derive(Debug, Clone)]
+pub(crate) struct ColumnSurvey {
+    pub(crate) survey: Survey,
+    /// Smallest value of each column.
+    pub(crate) min: Vec<f32>,
+    /// Largest value of each column.
+    pub(crate) max: Vec<f32>,
+}
+
+/// A survey and other sums over the rows in the same pass: one `T` a lane, in order.
+pub(crate) fn survey_with<T: Send>(
+    source: &dyn Source,
+    make: impl Fn() -> T + Sync,
+    work: impl Fn(&mut T, &[f32]) + Sync,
+) -> Result<(ColumnSurvey, Vec<T>)> {
     let d_in = source.d_in();
     let lanes = chunks::fold(
         source,
         0,
-        || Moments::new(d_in),
-        |moments, _, x| moments.merge(&Moments::of(x, d_in)),
+        || (Moments::new(d_in), make()),
+        |(moments, sums), _, x| {
+            moments.merge(&Moments::of(x, d_in));
+            work(sums, x);
+        },
     )?;
     let mut all = Moments::new(d_in);
-    lanes.iter().for_each(|lane| all.merge(lane));
+    let mut sums = Vec::new();
+    for (lane, lane_sums) in lanes {
+        all.merge(&lane);
+        sums.push(lane_sums);
+    }
     let variance = all.squares.iter().map(|s| s / all.count.max(1.0)).collect();
-    Ok(Survey {
+    let survey = Survey {
         rows: source.rows(),
         d_in,
-        min: all.min,
-        max: all.max,
+        min: all.min.iter().copied().fold(f32::INFINITY, f32::min),
+        max: all.max.iter().copied().fold(f32::NEG_INFINITY, f32::max),
         mean: all.mean,
         variance,
-    })
+    };
+    let (min, max) = (all.min, all.max);
+    Ok((ColumnSurvey { survey, min, max }, sums))
 }
 
-/// Number of rows, and mean and sum of squared deviations of each column.
+/// Number of rows; extremes, mean and sum of squared deviations of each column.
 struct Moments {
     count: f64,
-    min: f32,
-    max: f32,
+    min: Vec<f32>,
+    max: Vec<f32>,
     mean: Vec<f64>,
     squares: Vec<f64>,
 }
@@ -93,8 +122,8 @@ impl Moments {
     fn new(d_in: usize) -> Self {
         Self {
             count: 0.0,
-            min: f32::INFINITY,
-            max: f32::NEG_INFINITY,
+            min: vec![f32::INFINITY; d_in],
+            max: vec![f32::NEG_INFINITY; d_in],
             mean: vec![0.0; d_in],
             squares: vec![0.0; d_in],
         }
@@ -116,9 +145,12 @@ impl Moments {
             for ((x, mean), square) in row.iter().zip(&moments.mean).zip(&mut moments.squares) {
                 *square += (f64::from(*x) - mean).powi(2);
             }
+            let extremes = moments.min.iter_mut().zip(&mut moments.max);
+            for (x, (min, max)) in row.iter().zip(extremes) {
+                *min = min.min(*x);
+                *max = max.max(*x);
+            }
         }
-        moments.min = x.iter().copied().fold(f32::INFINITY, f32::min);
-        moments.max = x.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         moments
     }
 
@@ -133,9 +165,9 @@ impl Moments {
             self.squares[j] +=
                 other.squares[j] + apart * apart * (self.count * other.count / count);
             self.mean[j] += apart * (other.count / count);
+            self.min[j] = self.min[j].min(other.min[j]);
+            self.max[j] = self.max[j].max(other.max[j]);
         }
         self.count = count;
-        self.min = self.min.min(other.min);
-        self.max = self.max.max(other.max);
     }
 }

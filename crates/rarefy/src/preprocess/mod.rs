@@ -6,6 +6,7 @@ mod file;
 mod fitted;
 mod side_by_side;
 mod steps;
+mod surveyed;
 mod whiten;
 
 use rarefy_kernels::matmul::{Op, matmul};

@@ -2,7 +2,7 @@
 
 use super::whiten::{Kind, Whiten};
 use super::{Error, Pipeline, Result, RowContext, Source, side_by_side, survey};
-use crate::data::chunks;
+use crate::data::{Survey, chunks};
 
 /// Table of all preprocessing steps, in the order that lists show them.
 pub const STEPS: &[StepInfo] = &[
@@ -100,11 +100,17 @@ pub(super) enum FittedStep {
 impl FittedStep {
     /// Fits the step named by `text` (with arguments) to the data.
     pub(super) fn fit(text: &str, data: &dyn Source) -> Result<Self> {
+        Self::fit_known(text, data, None)
+    }
+
+    /// Fits the step that a text names to the data, whose survey may be known already.
+    pub(super) fn fit_known(text: &str, data: &dyn Source, known: Option<&Survey>) -> Result<Self> {
+        let survey = |data| known.map_or_else(|| survey(data), |known| Ok(known.clone()));
         let (name, numbers) = parse(text)?;
         let d = data.d_in();
         match (name, numbers.as_slice()) {
-            ("scale", &[low, high]) => scale(data, low, high),
-            ("scale", _) => scale(data, 0.0, 1.0),
+            ("scale", &[low, high]) => Ok(scale(&survey(data)?, low, high)),
+            ("scale", _) => Ok(scale(&survey(data)?, 0.0, 1.0)),
             ("standardise", _) => {
                 let s = survey(data)?;
                 let deviation = s
@@ -358,35 +364,39 @@ fn moments(row: &[f32]) -> (f32, f64) {
 /// Fits one factor for all values that normalises the mean length (or mean squared length) of rows.
 fn norm(name: &str, data: &dyn Source) -> Result<FittedStep> {
     let d = data.d_in();
-    let lanes = chunks::fold(
-        data,
-        0,
-        || [0.0; 2],
-        |sums: &mut [f64; 2], _, x| {
-            for row in x.chunks_exact(d) {
-                let square: f64 = row.iter().map(|x| f64::from(*x).powi(2)).sum();
-                sums[0] += square.sqrt();
-                sums[1] += square;
-            }
-        },
-    )?;
-    let m = data.rows() as f64;
+    let lanes = chunks::fold(data, 0, <[f64; 2]>::default, |sums, _, x| {
+        add_lengths(sums, x, d);
+    })?;
+    Ok(norm_of(name, &lanes, data.rows(), d))
+}
+
+/// Adds the lengths of rows and their squares.
+pub(super) fn add_lengths(sums: &mut [f64; 2], x: &[f32], d: usize) {
+    for row in x.chunks_exact(d) {
+        let square: f64 = row.iter().map(|x| f64::from(*x).powi(2)).sum();
+        sums[0] += square.sqrt();
+        sums[1] += square;
+    }
+}
+
+/// The step `norm-average` or `norm-square` from the sums of [`add_lengths`], one a lane.
+pub(super) fn norm_of(name: &str, lanes: &[[f64; 2]], rows: usize, d: usize) -> FittedStep {
+    let m = rows as f64;
     let length = lanes.iter().map(|sums| sums[0]).sum::<f64>() / m;
     let square = lanes.iter().map(|sums| sums[1]).sum::<f64>() / m;
     let factor = match name {
         "norm-average" => (d as f64).sqrt() / length,
         _ => 1.0 / square.sqrt(),
     };
-    Ok(FittedStep::Scale {
+    FittedStep::Scale {
         // If all rows are zero, the factor would be infinite.
         factor: if factor.is_finite() { factor } else { 1.0 },
         shift: 0.0,
-    })
+    }
 }
 
-/// Fits the linear map of all values to `low..=high`.
-fn scale(data: &dyn Source, low: f64, high: f64) -> Result<FittedStep> {
-    let s = survey(data)?;
+/// Linear map of all values to `low..=high`, from the survey of the rows.
+fn scale(s: &Survey, low: f64, high: f64) -> FittedStep {
     let (min, max) = (f64::from(s.min), f64::from(s.max));
     // Constant data has no range and is mapped to `low`.
     let factor = if max > min {
@@ -394,10 +404,10 @@ fn scale(data: &dyn Source, low: f64, high: f64) -> Result<FittedStep> {
     } else {
         1.0
     };
-    Ok(FittedStep::Scale {
+    FittedStep::Scale {
         factor,
         shift: low - min * factor,
-    })
+    }
 }
 
 /// Applies `f` to each value, in `f64`.

@@ -1,39 +1,34 @@
-//! What every run over mini-batches does, whatever a step is: rows, records, checkpoints, the end.
+//! The loop over mini-batches: rows, records, checkpoints, the end.
 
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 
-use super::{Observer, Progress, State, after_step};
+use super::stepper::{Pool, Stepper};
+use super::{Observer, State, after_step};
 use crate::data::{Memory, Source};
 use crate::plan::Plan;
 use crate::{Result, Rng};
 
-/// One step on some rows.
-pub(super) type Advance<'a> =
-    dyn FnMut(&mut State, &dyn Source, &mut dyn Observer) -> Result<Progress> + 'a;
-
-/// Takes steps until they are done or the objective settles; the last state, and why it is that.
+/// Takes steps until all planned steps are done or the objective settles; returns the reason for
+/// the end.
 pub(super) fn descend(
     plan: &Plan,
     data: &dyn Source,
-    mut state: State,
+    state: &mut State,
+    stepper: &mut Stepper,
     observer: &mut dyn Observer,
-    advance: &mut Advance,
-) -> Result<(State, String)> {
-    let mut batches = Batches::new(plan, data);
+) -> Result<String> {
+    let mut batches = Batches::new(plan);
     while state.step < plan.steps {
-        let rows = batches.at(state.step)?;
-        let progress = advance(&mut state, rows, observer)?;
+        let rows = batches.at(data, state.step)?;
+        let progress = stepper.step(plan, state, rows, Pool::All(data), observer)?;
         observer.step(&progress)?;
-        let epoch_ends = state.step.is_multiple_of(batches.per_epoch);
-        if settled(plan, &mut state, progress.parts.total(), epoch_ends) {
-            let reason = format!("converged after {} steps", state.step);
-            return Ok((state, reason));
+        if stepper.converged() {
+            return Ok(format!("converged after {} steps", state.step));
         }
-        after_step(plan, &state, observer)?;
+        after_step(plan, state, observer)?;
     }
-    let reason = format!("all {} steps done", state.step);
-    Ok((state, reason))
+    Ok(format!("all {} steps done", state.step))
 }
 
 /// The learning rate of a step, counted from 0.
@@ -41,28 +36,44 @@ pub(super) fn rate(plan: &Plan, step: usize) -> f64 {
     plan.lr * plan.schedules.schedule.factor(step)
 }
 
-/// Whether an epoch's mean objective has fallen by less than the tolerance since the one before.
-/// `state.recent` holds the sum over this epoch so far and, from the second on, the mean of the last.
-fn settled(plan: &Plan, state: &mut State, objective: f64, epoch_ends: bool) -> bool {
+/// True if an epoch ends here and its mean objective fell by less than the tolerance since the
+/// epoch before. `state.recent` holds the sum over this epoch so far and, from the second epoch on,
+/// the mean of the last one.
+pub(super) fn settled(plan: &Plan, state: &mut State, objective: f64) -> bool {
+    let per_epoch = (plan.rows / plan.batch).max(1);
     if state.recent.is_empty() {
         state.recent.push(0.0);
     }
     state.recent[0] += objective;
-    if !epoch_ends {
+    if !state.step.is_multiple_of(per_epoch) {
         return false;
     }
-    let mean = state.recent[0] / (plan.rows / plan.batch).max(1) as f64;
+    let mean = state.recent[0] / per_epoch as f64;
     let before = state.recent.get(1).copied();
     state.recent = vec![0.0, mean];
     plan.tolerance > 0.0
         && before.is_some_and(|before| before - mean <= plan.tolerance * mean.abs())
 }
 
-/// The rows of each step. An epoch visits `rows / batch` whole batches in an order drawn from
-/// (seed, epoch) alone, so a resumed run needs no generator state; what is left over by an
-/// epoch's order comes up in another.
-struct Batches<'a> {
-    data: &'a dyn Source,
+/// The rows of each step of a run over random-access data.
+///
+/// An epoch visits `rows / batch` whole batches in an order drawn from (seed, epoch) alone, so a
+/// resumed run needs no generator state. Rows left over by the order of one epoch come up in another.
+///
+/// # Example
+/// The same batches, pushed by the caller, give the same weights as [`train`](super::train):
+/// ```
+/// use rarefy::train::Batches;
+/// use rarefy::{config, data, plan::Plan};
+/// let rows = data::Memory::new("three rows", 1, vec![0.0, 1.0, 2.0]);
+/// let text = "[model]\nlatents = 2\n[train]\nsteps = 3\nbatch = 2\nshuffle = false";
+/// let plan = Plan::new(&config::merge(&[text.parse().unwrap()])?, &data::survey(&rows)?)?;
+/// let mut batches = Batches::new(&plan);
+/// assert_eq!(batches.at(&rows, 0)?.as_slice(), Some(&[0.0, 1.0][..]));
+/// assert_eq!(batches.at(&rows, 1)?.as_slice(), Some(&[0.0, 1.0][..])); // the next epoch
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub struct Batches {
     batch: usize,
     per_epoch: usize,
     seed: u64,
@@ -73,11 +84,11 @@ struct Batches<'a> {
     gathered: Memory,
 }
 
-impl<'a> Batches<'a> {
-    fn new(plan: &Plan, data: &'a dyn Source) -> Self {
+impl Batches {
+    /// The batches of a plan, in its seeded order.
+    pub fn new(plan: &Plan) -> Self {
         let row = plan.io.row_width();
         Self {
-            data,
             batch: plan.batch,
             per_epoch: (plan.rows / plan.batch).max(1),
             seed: plan.config.train.seed,
@@ -88,13 +99,17 @@ impl<'a> Batches<'a> {
         }
     }
 
-    fn at(&mut self, step: usize) -> Result<&dyn Source> {
-        if self.batch == self.data.rows() {
-            return Ok(self.data);
+    /// The rows of a step, counted from 0, of the plan's data.
+    ///
+    /// # Errors
+    /// Errors of reading the rows.
+    pub fn at<'b>(&'b mut self, data: &'b dyn Source, step: usize) -> Result<&'b dyn Source> {
+        if self.batch == data.rows() {
+            return Ok(data);
         }
         let epoch = step / self.per_epoch;
         if self.epoch != Some(epoch) {
-            self.order = (0..self.data.rows()).collect();
+            self.order = (0..data.rows()).collect();
             if self.shuffle {
                 self.order.shuffle(&mut generator(self.seed, epoch));
             }
@@ -102,7 +117,7 @@ impl<'a> Batches<'a> {
         }
         let first = step % self.per_epoch * self.batch;
         let rows = &self.order[first..first + self.batch];
-        self.data.gather(rows, self.gathered.values_mut())?;
+        data.gather(rows, self.gathered.values_mut())?;
         Ok(&self.gathered)
     }
 }

@@ -106,7 +106,7 @@ fn iterate(
 struct Objective<'a> {
     variant: &'a dyn Variant,
     data: &'a dyn Source,
-    pass: Pass<'a>,
+    pass: Pass<&'a dyn Variant>,
     form: Form,
     params: Params,
     /// Parts and mean activation at every point of one iteration's line search.

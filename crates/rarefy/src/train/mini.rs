@@ -1,8 +1,10 @@
-//! Mini-batches (or full batches) with Adam or SGD.
+//! Mini-batches (or full batches) of a dense architecture with Adam or SGD.
 
-use super::descend::{descend, rate};
+use std::sync::Arc;
+
+use super::descend::rate;
 use super::pass::Pass;
-use super::{Observer, Outcome, Progress, State, finish, refuse_diverged};
+use super::{Observer, Progress, State, refuse_diverged};
 use crate::Result;
 use crate::config::DecoderNorm;
 use crate::data::Source;
@@ -10,33 +12,16 @@ use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::{Estimate, Variant};
 
-pub(super) fn train(
-    plan: &Plan,
-    variant: &dyn Variant,
-    data: &dyn Source,
-    state: State,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
-    let mut pass = Pass::new(variant, plan.io.d_in(), plan.d_sae);
-    let per_epoch = (plan.rows / plan.batch).max(1);
-    let (state, reason) = descend(plan, data, state, observer, &mut |state, rows, observer| {
-        let progress = step(plan, variant, rows, state, &mut pass)?;
-        let due = state.step.is_multiple_of(per_epoch) || state.step == plan.steps;
-        if due && variant.estimate() != Estimate::Exact {
-            audit(plan, variant, data, state, &progress, &mut pass, observer)?;
-        }
-        Ok(progress)
-    })?;
-    finish(state, reason, observer)
-}
+/// Buffers of the dense engine.
+pub(super) type DensePass = Pass<Arc<dyn Variant>>;
 
 /// One step on these rows.
-fn step(
+pub(super) fn step(
     plan: &Plan,
     variant: &dyn Variant,
     rows: &dyn Source,
     state: &mut State,
-    pass: &mut Pass,
+    pass: &mut DensePass,
 ) -> Result<Progress> {
     let mut rho_hat_mean = None;
     let moving = &mut state.moving;
@@ -69,16 +54,21 @@ fn step(
     })
 }
 
-/// Tells the exact mean activation over all rows beside the estimate that training uses.
-fn audit(
+/// Reports the exact mean activation over all rows beside the estimate that training uses, at the
+/// end of each epoch.
+pub(super) fn audit(
     plan: &Plan,
     variant: &dyn Variant,
     data: &dyn Source,
-    state: &State,
-    progress: &Progress,
-    pass: &mut Pass,
+    (state, progress): (&State, &Progress),
+    pass: &mut DensePass,
     observer: &mut dyn Observer,
 ) -> Result<()> {
+    let per_epoch = (plan.rows / plan.batch).max(1);
+    let due = state.step.is_multiple_of(per_epoch) || state.step == plan.steps;
+    if !due || variant.estimate() == Estimate::Exact {
+        return Ok(());
+    }
     let exact = pass.statistics(&state.params, data)?;
     let (Some(exact), Some(estimate)) = (variant.mean_activation(&exact), progress.rho_hat_mean)
     else {
@@ -88,7 +78,7 @@ fn audit(
         Estimate::Moving { .. } => "running estimate",
         Estimate::Batch | Estimate::Exact => "last batch",
     };
-    let epoch = state.step.div_ceil((plan.rows / plan.batch).max(1));
+    let epoch = state.step.div_ceil(per_epoch);
     observer.message(&format!(
         "epoch {epoch}: exact mean rho_hat {exact:.5}, {name} {estimate:.5}"
     ));

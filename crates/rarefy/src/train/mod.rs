@@ -5,8 +5,10 @@ mod full;
 mod mini;
 mod moving;
 pub mod pass;
+mod reservoir;
 pub mod sparse;
 mod state;
+mod stepper;
 
 use crate::Result;
 use crate::config::OptimizerKind;
@@ -15,8 +17,11 @@ use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::{Architecture, Parts};
 
+pub use descend::Batches;
 pub use moving::Moving;
+pub use reservoir::Reservoir;
 pub use state::{Optimizer, State};
+pub(crate) use stepper::{Pool, Stepper, lbfgs_needs_all_rows};
 
 /// Where a run stands after a step.
 #[derive(Debug, Clone)]
@@ -133,14 +138,37 @@ pub fn train_with_holdout(
     start: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
+    // Rows of a pushed run; all rows are at hand here.
+    let mut state = State {
+        reservoir: None,
+        ..start
+    };
+    if let (Architecture::Dense(variant), OptimizerKind::Lbfgs) =
+        (&plan.architecture, plan.optimizer)
+    {
+        return full::train(plan, variant.as_ref(), data, state, observer);
+    }
+    let mut stepper = Stepper::new(plan, &state.params)?;
+    let reason = descend::descend(plan, data, &mut state, &mut stepper, observer)?;
+    let rows = match held_out {
+        Some(held_out) => (Some(held_out), "held-out"),
+        None => (Some(data), "training"),
+    };
+    conclude(plan, state, reason, rows, observer)
+}
+
+/// Ends a run of mini-batches; a threshold is calibrated on `rows`, named as in messages.
+pub(crate) fn conclude(
+    plan: &Plan,
+    state: State,
+    reason: String,
+    rows: (Option<&dyn Source>, &str),
+    observer: &mut dyn Observer,
+) -> Result<Outcome> {
     match &plan.architecture {
-        Architecture::Dense(variant) => match plan.optimizer {
-            OptimizerKind::Lbfgs => full::train(plan, variant.as_ref(), data, start, observer),
-            _ => mini::train(plan, variant.as_ref(), data, start, observer),
-        },
+        Architecture::Dense(_) => finish(state, reason, observer),
         Architecture::Sparse(sparse) => {
-            let rows = sparse::Rows { data, held_out };
-            sparse::train(plan, sparse, &rows, start, observer)
+            sparse::conclude(plan, sparse.as_ref(), state, reason, rows, observer)
         }
     }
 }

@@ -11,6 +11,8 @@
 //! | recomputed | twice | twice | nothing |
 //! | deferred | once | once | one more accumulator of the encoder's size |
 
+use std::ops::Deref;
+
 use rayon::prelude::*;
 
 use crate::Result;
@@ -34,8 +36,10 @@ pub enum Form {
 }
 
 /// Buffers for evaluating one architecture at one size; reused from step to step.
-pub struct Pass<'a> {
-    variant: &'a dyn Variant,
+///
+/// `V` points to the architecture: a reference, or an `Arc` for a pass that lives as long as its owner wants.
+pub struct Pass<V> {
+    variant: V,
     d_in: usize,
     d_sae: usize,
     lanes: Vec<Lane>,
@@ -49,9 +53,13 @@ struct Lane {
     gradient: Gradient,
 }
 
-impl<'a> Pass<'a> {
+impl<V, T> Pass<V>
+where
+    V: Deref<Target = T> + Sync,
+    T: Variant + ?Sized,
+{
     /// Buffers for the architecture; nothing large is allocated before the first evaluation.
-    pub fn new(variant: &'a dyn Variant, d_in: usize, d_sae: usize) -> Self {
+    pub fn new(variant: V, d_in: usize, d_sae: usize) -> Self {
         Self {
             variant,
             d_in,
@@ -103,12 +111,13 @@ impl<'a> Pass<'a> {
         estimate: &mut dyn FnMut(Batch) -> Batch,
     ) -> Result<Parts> {
         self.prepare(params.layout(), cut.lanes, form);
-        let (variant, statistics) = (self.variant, self.variant.statistics_len(self.d_sae));
+        let statistics = self.variant.statistics_len(self.d_sae);
         let batch = match form {
             Form::Cached | Form::Recomputed => {
                 self.forward(params, rows, cut, form == Form::Cached)?;
                 let batch = estimate(self.reduce_statistics(rows.rows()));
-                self.each_chunk(rows, cut, |lane, at, x| {
+                let variant = &*self.variant;
+                each_chunk(&mut self.lanes, rows, cut, |lane, at, x| {
                     let Lane {
                         chunks,
                         scratch,
@@ -129,7 +138,8 @@ impl<'a> Pass<'a> {
                 batch
             }
             Form::Deferred => {
-                self.each_chunk(rows, cut, |lane, _, x| {
+                let variant = &*self.variant;
+                each_chunk(&mut self.lanes, rows, cut, |lane, _, x| {
                     let Lane {
                         statistics,
                         chunks,
@@ -145,7 +155,8 @@ impl<'a> Pass<'a> {
         };
         self.reduce_gradients();
         let visit = |f: &mut dyn FnMut(&[f32])| cut.visit(rows, f);
-        variant.finish(params, &batch, &visit, &mut self.lanes[0].gradient)
+        self.variant
+            .finish(params, &batch, &visit, &mut self.lanes[0].gradient)
     }
 
     /// The gradient of the last evaluation.
@@ -174,8 +185,8 @@ impl<'a> Pass<'a> {
         cut: Chunking,
         keep: bool,
     ) -> Result<()> {
-        let variant = self.variant;
-        self.each_chunk(rows, cut, |lane, at, x| {
+        let variant = &*self.variant;
+        each_chunk(&mut self.lanes, rows, cut, |lane, at, x| {
             let at = if keep { at } else { 0 };
             if lane.chunks.len() <= at {
                 lane.chunks.resize_with(at + 1, Chunk::default);
@@ -209,29 +220,6 @@ impl<'a> Pass<'a> {
         });
     }
 
-    /// Runs `work` on every chunk of every lane as (lane, chunk's place in the lane, rows).
-    fn each_chunk(
-        &mut self,
-        rows: &dyn Source,
-        cut: Chunking,
-        work: impl Fn(&mut Lane, usize, &[f32]) + Sync,
-    ) -> Result<()> {
-        let results: Vec<Result<()>> = self
-            .lanes
-            .par_iter_mut()
-            .enumerate()
-            .map(|(lane_index, lane)| {
-                let mut buffer = std::mem::take(&mut lane.x);
-                for (at, chunk) in (lane_index..cut.chunks).step_by(cut.lanes).enumerate() {
-                    work(lane, at, cut.rows_of(chunk, rows, &mut buffer)?);
-                }
-                lane.x = buffer;
-                Ok(())
-            })
-            .collect();
-        results.into_iter().collect()
-    }
-
     fn reduce_statistics(&self, rows: usize) -> Batch {
         let mut statistics = self.lanes[0].statistics.clone();
         for lane in &self.lanes[1..] {
@@ -263,6 +251,28 @@ impl<'a> Pass<'a> {
             add_lanes(deferred.values_mut(), &lanes);
         }
     }
+}
+
+/// Runs `work` on every chunk of every lane as (lane, index of the chunk in the lane, rows).
+fn each_chunk(
+    lanes: &mut [Lane],
+    rows: &dyn Source,
+    cut: Chunking,
+    work: impl Fn(&mut Lane, usize, &[f32]) + Sync,
+) -> Result<()> {
+    let results: Vec<Result<()>> = lanes
+        .par_iter_mut()
+        .enumerate()
+        .map(|(lane_index, lane)| {
+            let mut buffer = std::mem::take(&mut lane.x);
+            for (at, chunk) in (lane_index..cut.chunks).step_by(cut.lanes).enumerate() {
+                work(lane, at, cut.rows_of(chunk, rows, &mut buffer)?);
+            }
+            lane.x = buffer;
+            Ok(())
+        })
+        .collect();
+    results.into_iter().collect()
 }
 
 /// Adds lanes to the first, each value in the order of the lanes.

@@ -14,11 +14,8 @@ pub mod step;
 mod unroll;
 mod update;
 
-use std::sync::Arc;
-
-use super::descend::{descend, rate};
+use super::descend::rate;
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
-use crate::Result;
 use crate::codes::Codes;
 use crate::data::{Source, evenly_spaced_rows};
 use crate::engine::{Encoder, Selection};
@@ -27,6 +24,7 @@ use crate::objective::{Objective, StepSchedule, Threshold};
 use crate::params::Params;
 use crate::plan::{Plan, UPDATES};
 use crate::variants::{Batch, Parts};
+use crate::{Error, Result};
 
 use anneal::Updates;
 use step::{Report, Step, StepSettings};
@@ -34,35 +32,17 @@ use step::{Report, Step, StepSettings};
 /// Rows that a threshold is calibrated on, at most.
 const CALIBRATION_ROWS: usize = 1 << 16;
 
-/// The rows of a run.
-pub(super) struct Rows<'a> {
-    /// Those that it trains on.
-    pub(super) data: &'a dyn Source,
-    /// Those that it does not, if there are any.
-    pub(super) held_out: Option<&'a dyn Source>,
-}
-
-pub(super) fn train(
+/// Ends a run: averages the weights, calibrates the threshold, keeps the last checkpoint.
+///
+/// `rows` are those that a threshold is calibrated on, with the word that messages use for them.
+pub(super) fn conclude(
     plan: &Plan,
-    sparse: &Arc<Objective>,
-    rows: &Rows,
-    state: State,
+    sparse: &Objective,
+    mut state: State,
+    reason: String,
+    rows: (Option<&dyn Source>, &str),
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    let mut step = Step::new(sparse, &plan.io, plan.decoder_norm, &state.params);
-    let mut buffer = Vec::new();
-    let data = rows.data;
-    let (mut state, reason) =
-        descend(plan, data, state, observer, &mut |state, rows, observer| {
-            let x = in_memory(rows, &mut buffer)?;
-            let progress = advance(plan, x, state, &mut step)?;
-            let revived = resample::resample(plan, data, x, state, &mut step)?;
-            if revived > 0 {
-                let at = state.step;
-                observer.message(&format!("step {at}: {revived} silent latents resampled"));
-            }
-            Ok(progress)
-        })?;
     let mut model = average::model(plan, sparse, &mut state);
     if let Some(threshold) = &sparse.threshold() {
         let moving = state.moving.as_ref().and_then(super::Moving::estimate);
@@ -75,16 +55,6 @@ pub(super) fn train(
         params: model.unwrap_or(outcome.params),
         ..outcome
     })
-}
-
-/// The rows as one slice, read into `buffer` where they do not lie in memory.
-fn in_memory<'a>(rows: &'a dyn Source, buffer: &'a mut Vec<f32>) -> Result<&'a [f32]> {
-    if let Some(x) = rows.as_slice() {
-        return Ok(x);
-    }
-    buffer.resize(rows.rows() * rows.d_in(), 0.0);
-    rows.read(0, buffer)?;
-    Ok(buffer)
 }
 
 /// What the architecture is told at the next step.
@@ -101,7 +71,12 @@ fn now(plan: &Plan, state: &State) -> StepSchedule {
 }
 
 /// One step on the rows `x`.
-fn advance(plan: &Plan, x: &[f32], state: &mut State, step: &mut Step) -> Result<Progress> {
+pub(super) fn advance(
+    plan: &Plan,
+    x: &[f32],
+    state: &mut State,
+    step: &mut Step,
+) -> Result<Progress> {
     let settings = StepSettings {
         lr: rate(plan, state.step),
         clip: plan.clip,
@@ -165,14 +140,15 @@ fn progress(plan: &Plan, report: &Report) -> SparseProgress {
 fn set_threshold(
     plan: &Plan,
     (threshold, moving): (&Threshold, Option<f32>),
-    rows: &Rows,
+    (source, kind): (Option<&dyn Source>, &str),
     params: &mut Params,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let (source, kind) = match rows.held_out {
-        Some(held_out) => (held_out, "held-out"),
-        None => (rows.data, "training"),
-    };
+    let source = source.filter(|source| source.rows() > 0).ok_or_else(|| {
+        let why = "the threshold of the model is calibrated on rows, and none were pushed: \
+                   take a step first, or give held-out rows";
+        Error::Conflict(why.into())
+    })?;
     let rows = evenly_spaced_rows(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
     let calibrated = calibrate(&plan.io, params, &rows, threshold.k);

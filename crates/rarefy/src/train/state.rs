@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rand::SeedableRng;
 
-use super::Moving;
 use super::sparse::anneal::Annealing;
+use super::{Moving, Reservoir};
 use crate::config::{DecoderNorm, OptimizerKind};
 use crate::data::Source;
 use crate::optim::descent::Rule;
@@ -40,6 +40,8 @@ pub struct State {
     /// What the optimiser needs to see that it has converged: L-BFGS the objective's last values, Adam
     /// and SGD the sum over this epoch so far and the last epoch's mean.
     pub recent: Vec<f64>,
+    /// A sample of the pushed rows, in a run whose rows are pushed by the caller and that draws on them.
+    pub reservoir: Option<Reservoir>,
 }
 
 /// The optimiser's memory.
@@ -130,13 +132,14 @@ impl State {
             annealing: plan.schedules.p.map(|(start, ..)| Annealing::new(start)),
             ema: plan.config.train.ema.map(|_| vec![0.0; length]),
             recent: Vec::new(),
+            reservoir: None,
         }
     }
 
     /// Writes the state as one safetensors file, atomically.
     ///
     /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `ema`, `moving`,
-    /// `annealing`, `averaged` and `recent` (f64), `since_fired` (u64); the header holds `step`, `rows_seen`, `arch`, `computes` (what the
+    /// `annealing`, `averaged` and `recent` (f64), `since_fired` (u64), `reservoir` (of a run with pushed rows); the header holds `step`, `rows_seen`, `arch`, `computes` (what the
     /// weights mean), `optimizer` and `data`.
     ///
     /// # Errors
@@ -174,6 +177,10 @@ impl State {
         }
         if !self.recent.is_empty() {
             file.vector("recent", &self.recent);
+        }
+        if let Some(reservoir) = &self.reservoir {
+            file.vector("reservoir", reservoir.values());
+            file.text("pushed", &reservoir.pushed());
         }
         file.text("step", &self.step);
         file.text("rows_seen", &self.rows_seen);
@@ -267,6 +274,12 @@ impl State {
                 return Err(file.bad("tensor `since_fired` has another length"));
             }
             state.since_fired = values;
+        }
+        if file.has("reservoir") {
+            let empty = Reservoir::new(plan.io.row_width(), plan.config.train.seed);
+            let reservoir = empty.from_values(file.vector("reservoir")?, number("pushed")?);
+            let bad = || file.bad("tensor `reservoir` holds no whole rows, or too many");
+            state.reservoir = Some(reservoir.ok_or_else(bad)?);
         }
         if let Some(moving) = &mut state.moving {
             let values = file.vector("moving")?;

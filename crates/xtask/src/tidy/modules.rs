@@ -29,6 +29,9 @@ const LAYERS: &[&str] = &[
     "recipe",
     "builder",
     "metrics",
+    "trainer",
+    "recipe",
+    "builder",
     "check",
 ];
 

@@ -34,10 +34,13 @@ const ROWS: usize = 1 << 16;
 /// What an encoder row starts from, over the others' mean length.
 const SHARE: f64 = 0.2;
 
-/// Resamples where it is due, `batch` being the rows of the step that was just done. How many it revived.
-pub(super) fn resample(
+/// Resamples silent latents where it is due and returns their number.
+///
+/// `batch` holds the rows of the step that was just done; the recipe `anthropic` draws from `pool`, which is
+/// all rows of the run or a [`Reservoir`](crate::train::Reservoir) of the rows pushed so far.
+pub(in crate::train) fn resample(
     plan: &Plan,
-    data: &dyn Source,
+    pool: Option<&dyn Source>,
     batch: &[f32],
     state: &mut State,
     step: &mut Step,
@@ -68,6 +71,7 @@ pub(super) fn resample(
             )
         }
         Recipe::Anthropic => {
+            let data = pool.expect("the recipe `anthropic` keeps a pool of rows");
             let count = data.rows().min(ROWS);
             let mut all: Vec<usize> = (0..data.rows()).collect();
             let (places, _) = all.partial_shuffle(&mut rng, count);

@@ -1,0 +1,124 @@
+//! Rows in any form that a caller has: a source, a dataset, a slice with its width.
+
+use super::{Dataset, Source};
+use crate::{Error, Result};
+
+/// Rows to train on, encode or evaluate: a [`Source`], a [`Dataset`], or a slice with its width.
+///
+/// # Example
+/// ```
+/// use rarefy::Rows;
+/// let values = [0.0, 1.0, 2.0, 3.0];
+/// let rows = Rows::from((&values[..], 2));
+/// assert_eq!(rows.check()?.source().rows(), 2);
+/// assert!(Rows::from((&values[..], 3)).check().is_err());
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub struct Rows<'a>(Form<'a>);
+
+enum Form<'a> {
+    Source(&'a dyn Source),
+    Dataset(&'a Dataset),
+    Slice(Slice<'a>),
+}
+
+impl<'a> Rows<'a> {
+    /// The rows, if a slice holds whole ones.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a slice that is empty or ends within a row.
+    pub fn check(self) -> Result<Self> {
+        if let Form::Slice(Slice { values, width }) = &self.0 {
+            whole_rows("rows", values, *width)?;
+        }
+        Ok(self)
+    }
+
+    /// The rows as a source.
+    pub fn source(&self) -> &dyn Source {
+        match &self.0 {
+            Form::Source(source) => *source,
+            Form::Dataset(dataset) => dataset.source.as_ref(),
+            Form::Slice(slice) => slice,
+        }
+    }
+
+    /// The dataset that the rows were given as, if any.
+    pub(crate) fn dataset(&self) -> Option<&'a Dataset> {
+        match self.0 {
+            Form::Dataset(dataset) => Some(dataset),
+            Form::Source(_) | Form::Slice(_) => None,
+        }
+    }
+}
+
+impl<'a> From<&'a dyn Source> for Rows<'a> {
+    fn from(source: &'a dyn Source) -> Self {
+        Self(Form::Source(source))
+    }
+}
+
+impl<'a, S: Source> From<&'a S> for Rows<'a> {
+    fn from(source: &'a S) -> Self {
+        Self(Form::Source(source))
+    }
+}
+
+impl<'a> From<&'a Dataset> for Rows<'a> {
+    fn from(dataset: &'a Dataset) -> Self {
+        Self(Form::Dataset(dataset))
+    }
+}
+
+impl<'a> From<(&'a [f32], usize)> for Rows<'a> {
+    fn from((values, width): (&'a [f32], usize)) -> Self {
+        Self(Form::Slice(Slice { values, width }))
+    }
+}
+
+impl<'a> From<(&'a Vec<f32>, usize)> for Rows<'a> {
+    fn from((values, width): (&'a Vec<f32>, usize)) -> Self {
+        (values.as_slice(), width).into()
+    }
+}
+
+/// Refuses values that are no whole rows.
+pub(crate) fn whole_rows(what: &str, values: &[f32], width: usize) -> Result<()> {
+    if width > 0 && !values.is_empty() && values.len().is_multiple_of(width) {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: what.into(),
+        expected: format!("one or more rows of {width} values"),
+        got: format!("{} values", values.len()),
+    })
+}
+
+/// Borrowed rows in memory.
+pub(crate) struct Slice<'a> {
+    pub(crate) values: &'a [f32],
+    pub(crate) width: usize,
+}
+
+impl Source for Slice<'_> {
+    fn name(&self) -> &'static str {
+        "rows in memory"
+    }
+
+    fn rows(&self) -> usize {
+        self.values.len() / self.width
+    }
+
+    fn d_in(&self) -> usize {
+        self.width
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        out.copy_from_slice(&self.values[start * self.width..][..out.len()]);
+        Ok(())
+    }
+
+    fn as_slice(&self) -> Option<&[f32]> {
+        Some(self.values)
+    }
+}

@@ -1,0 +1,63 @@
+//! Encoding rows in any form that a caller has.
+
+use super::Model;
+use crate::codes::Codes;
+use crate::data::{Rows, Source};
+use crate::{Error, Result};
+
+/// Rows that are read and encoded at a time.
+const PIECE: usize = 1 << 14;
+
+impl Model {
+    /// Sparse codes (CSR) of raw rows: the active latents of each row.
+    ///
+    /// A sigmoid latent is never 0, so codes of `kl` hold all latents of all rows; [`Model::encode_dense`] gives the same
+    /// values as a matrix. [`Model::codes`] can drop values below a threshold.
+    ///
+    /// # Errors
+    /// [`Error::Shape`](crate::Error::Shape) for rows of another width than the model was trained on; errors of reading
+    /// the rows.
+    pub fn encode<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Codes> {
+        let x = x.into().check()?;
+        let mut codes = Codes::new(self.d_sae);
+        self.pieces(x.source(), &mut |raw| codes.append(self.codes(raw, 0.0)))?;
+        Ok(codes)
+    }
+
+    /// Latents of raw rows as a row-major matrix `[n, d_sae]`, zeros included.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    pub fn encode_dense<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f32>> {
+        let x = x.into().check()?;
+        let mut latents = Vec::new();
+        self.pieces(x.source(), &mut |raw| latents.extend(self.latents(raw).0))?;
+        Ok(latents)
+    }
+
+    /// Calls `f` with the raw rows, a piece at a time.
+    fn pieces(&self, source: &dyn Source, f: &mut dyn FnMut(&[f32])) -> Result<()> {
+        let width = source.d_in();
+        if width != self.raw_width() {
+            return Err(Error::Shape {
+                what: format!("{}: values in a row", source.name()),
+                expected: format!("{} as the model was trained on", self.raw_width()),
+                got: width.to_string(),
+            });
+        }
+        if let Some(all) = source.as_slice() {
+            all.chunks(PIECE * width).for_each(f);
+            return Ok(());
+        }
+        let mut buffer = vec![0.0; PIECE.min(source.rows()) * width];
+        let mut start = 0;
+        while start < source.rows() {
+            let count = PIECE.min(source.rows() - start);
+            let raw = &mut buffer[..count * width];
+            source.read(start, raw)?;
+            f(raw);
+            start += count;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,290 @@
+//! The recipe of a training run: open, hold out, fit preprocessing, survey, plan, train, model.
+//!
+//! ```text
+//! open            rows, side by side; settings that cannot work are refused before a row is read
+//! TrainingData    training and held-out rows, fitted preprocessing, survey of the prepared rows
+//! plan            every check and default
+//! trainer         initial weights, of the rows or of another model; or a checkpoint
+//! train           all steps, then the model
+//! ```
+//!
+//! # Passes over the rows
+//! Rows that fit in memory once prepared are read for fitting and once more to keep them. Larger data is read
+//! once for statistics and once an epoch, with these exceptions:
+//!
+//! - [`Pipeline::fit_surveyed`](crate::preprocess::Pipeline::fit_surveyed) says which preprocessing needs passes of its own.
+//! - Initial weights are drawn from up to 32,768 rows, and a threshold is calibrated on up to 65,536.
+//! - The architecture `kl` with a moving estimate reads all rows at the end of each epoch to report the exact
+//!   mean activation; L-BFGS reads all rows in each evaluation.
+
+mod open;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::{Config, DataConfig};
+use crate::data::{Dataset, HoldoutPart, Memory, Source, Survey, hold_out};
+use crate::io_spec::IoSpec;
+use crate::model::Model;
+use crate::plan::Plan;
+use crate::preprocess::{FittedPipelines, Pipeline, Prepared};
+use crate::train::Observer;
+use crate::trainer::{Trained, Trainer};
+use crate::{Error, Result};
+
+pub use open::{checked_shape, open, open_checked, side_by_side};
+
+/// Prepared rows are kept in memory up to this size; larger ones are read and prepared anew.
+pub const MEMORY_BYTES: usize = 512 << 20;
+
+/// Training and held-out rows with the fitted preprocessing and the survey of the prepared rows.
+///
+/// # Example
+/// ```
+/// use rarefy::recipe::TrainingData;
+/// use rarefy::{config, data, io_spec::IoSpec, train::Silent};
+/// let digits = data::open("sample:digits", &Default::default())?;
+/// let text = "[data]\nholdout = 97\npreprocess = ['scale']\n[model]\nlatents = 25\n[train]\nsteps = 5";
+/// let config = config::merge(&[text.parse().unwrap()])?;
+/// let data = TrainingData::new(&config.data, digits.source.as_ref(), &IoSpec::autoencoder(64))?;
+/// let trainer = data.trainer(data.plan(&config)?)?;
+/// let trained = data.train(trainer, &mut Silent)?;
+/// assert_eq!((trained.steps, data.held_out().unwrap().rows()), (5, 97));
+/// # use rarefy::data::Source;
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub struct TrainingData<'a> {
+    training: HoldoutPart<'a>,
+    held_out: Option<HoldoutPart<'a>>,
+    fitted: FittedPipelines,
+    /// The pipeline of complete rows.
+    pipeline: Pipeline,
+    survey: Survey,
+    /// The prepared training rows, if they fit in memory.
+    kept: Option<Memory>,
+    /// The raw held-out rows, if they are kept in memory.
+    kept_held_out: Option<Memory>,
+}
+
+impl<'a> TrainingData<'a> {
+    /// Holds out rows, fits the preprocessing to the others and surveys them.
+    ///
+    /// `raw` says which columns of a row are inputs and which are the target.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`] if no row is left to train on; errors of [`FittedPipelines::fit`] and of reading the rows.
+    pub fn new(config: &DataConfig, source: &'a dyn Source, raw: &IoSpec) -> Result<Self> {
+        Self::with_memory(config, source, raw, MEMORY_BYTES)
+    }
+
+    /// [`TrainingData::new`], with the largest size in bytes of prepared rows that are kept in memory.
+    ///
+    /// # Errors
+    /// As [`TrainingData::new`].
+    pub fn with_memory(
+        config: &DataConfig,
+        source: &'a dyn Source,
+        raw: &IoSpec,
+        bytes: usize,
+    ) -> Result<Self> {
+        let (training, held_out) = hold_out(source, config.holdout)?;
+        let steps = config.preprocess.as_deref().unwrap_or_default();
+        let of_target = config.preprocess_target.as_deref();
+        let (fitted, pipeline, survey, kept) = prepare(&training, (steps, of_target, raw), bytes)?;
+        Ok(Self {
+            training,
+            held_out,
+            fitted,
+            pipeline,
+            survey,
+            kept,
+            kept_held_out: None,
+        })
+    }
+
+    /// Reads the held-out rows into memory if they are smaller than [`MEMORY_BYTES`], for several models that
+    /// are measured on them.
+    ///
+    /// # Errors
+    /// Errors of reading the rows.
+    pub fn keep_held_out(&mut self) -> Result<()> {
+        if let Some(rows) = &self.held_out {
+            let raw = Pipeline::identity(rows.d_in());
+            self.kept_held_out = Prepared::new(rows, &raw).in_memory(MEMORY_BYTES)?;
+        }
+        Ok(())
+    }
+
+    /// The prepared training rows.
+    pub fn rows(&self) -> Box<dyn Source + '_> {
+        match &self.kept {
+            Some(kept) => Box::new(Kept(kept)),
+            None => Box::new(Prepared::new(&self.training, &self.pipeline)),
+        }
+    }
+
+    /// The raw held-out rows, if any are held out.
+    pub fn held_out(&self) -> Option<&dyn Source> {
+        match &self.kept_held_out {
+            Some(kept) => Some(kept),
+            None => self.held_out.as_ref().map(|rows| rows as &dyn Source),
+        }
+    }
+
+    /// The fitted preprocessing.
+    pub fn fitted(&self) -> &FittedPipelines {
+        &self.fitted
+    }
+
+    /// The survey of the prepared training rows.
+    pub fn survey(&self) -> &Survey {
+        &self.survey
+    }
+
+    /// The plan of a run over these rows.
+    ///
+    /// # Errors
+    /// As [`Plan::bound`].
+    pub fn plan(&self, config: &Config) -> Result<Plan> {
+        Plan::bound(config, &self.survey, self.fitted.io.clone())
+    }
+
+    /// A trainer at step 0, with weights that follow from the rows or are those of `model.init`.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the model of `model.init` reads or writes other rows; errors of loading it and of
+    /// reading the rows.
+    pub fn trainer(&self, plan: impl Into<Arc<Plan>>) -> Result<Trainer> {
+        let plan = plan.into();
+        let trainer = match initial_model(&plan)? {
+            Some(model) => Trainer::with_params(plan, model.params().clone())?,
+            None => Trainer::with_rows(plan, self.rows().as_ref())?,
+        };
+        Ok(self.complete(trainer))
+    }
+
+    /// A trainer that continues from a checkpoint.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume`].
+    pub fn resume(&self, plan: impl Into<Arc<Plan>>, checkpoint: &Path) -> Result<Trainer> {
+        Ok(self.complete(Trainer::resume(plan, checkpoint)?))
+    }
+
+    fn complete(&self, trainer: Trainer) -> Trainer {
+        let shape = trainer.plan().config.data.image_shape;
+        trainer.preprocess(self.fitted.clone()).image_shape(shape)
+    }
+
+    /// True if `model.init` is a model whose rows were prepared in another way, so that its weights mean something
+    /// else on these rows.
+    ///
+    /// # Errors
+    /// Errors of loading the model.
+    pub fn init_differs(&self, plan: &Plan) -> Result<bool> {
+        let model = initial_model(plan)?;
+        Ok(model.is_some_and(|model| {
+            model.pipeline != self.fitted.inputs || model.target != self.fitted.target
+        }))
+    }
+
+    /// Takes all remaining steps and makes the model. A threshold is calibrated on the held-out rows if there are
+    /// any, else on the training rows.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after the observer kept a checkpoint; [`Error::Diverged`]; errors of reading the
+    /// rows and of the observer.
+    pub fn train(&self, trainer: Trainer, observer: &mut dyn Observer) -> Result<Trained> {
+        let held_out = self.held_out();
+        let held_out = held_out.map(|rows| Prepared::new(rows, &self.pipeline));
+        let held_out = held_out.as_ref().map(|rows| rows as &dyn Source);
+        trainer.run(self.rows().as_ref(), held_out, observer)
+    }
+}
+
+/// The fitted preprocessing, its pipeline, and the survey of the prepared rows, which are kept if they fit.
+fn prepare(
+    training: &dyn Source,
+    (steps, of_target, raw): (&[String], Option<&[String]>, &IoSpec),
+    bytes: usize,
+) -> Result<(FittedPipelines, Pipeline, Survey, Option<Memory>)> {
+    let fits = |width: usize| {
+        let values = training.rows().checked_mul(width);
+        values.is_some_and(|values| values.saturating_mul(size_of::<f32>()) <= bytes)
+    };
+    let io = FittedPipelines::io(steps, of_target, raw)?;
+    if fits(io.row_width()) {
+        let fitted = FittedPipelines::fit(steps, of_target, training, raw)?;
+        let pipeline = fitted.rows();
+        let kept = Prepared::new(training, &pipeline).in_memory(bytes)?;
+        let survey = match &kept {
+            Some(kept) => crate::data::survey(kept)?,
+            None => crate::data::survey(&Prepared::new(training, &pipeline))?,
+        };
+        return Ok((fitted, pipeline, survey, kept));
+    }
+    let (fitted, survey) = FittedPipelines::fit_surveyed(steps, of_target, training, raw)?;
+    let pipeline = fitted.rows();
+    Ok((fitted, pipeline, survey, None))
+}
+
+/// The model of `model.init`, if it reads and writes the same as the plan's.
+fn initial_model(plan: &Plan) -> Result<Option<Model>> {
+    let Some(path) = &plan.config.model.init else {
+        return Ok(None);
+    };
+    let model = Model::load(path)?;
+    let is = |io: &IoSpec| format!("{} with centre {}", io.name(), io.centre);
+    let (there, here) = (is(&model.io), is(&plan.io));
+    if there == here {
+        return Ok(Some(model));
+    }
+    let path = path.display();
+    Err(Error::Conflict(format!(
+        "{path} is a model of the kind {there}, and this run is of {here}"
+    )))
+}
+
+/// Trains on all rows of a dataset: every part of the recipe in order.
+///
+/// # Errors
+/// As [`TrainingData::new`], [`TrainingData::plan`] and [`TrainingData::train`].
+pub fn train(
+    config: &Config,
+    dataset: &Dataset,
+    raw: &IoSpec,
+    observer: &mut dyn Observer,
+) -> Result<Trained> {
+    let data = TrainingData::new(&config.data, dataset.source.as_ref(), raw)?;
+    let trainer = data.trainer(data.plan(config)?)?;
+    data.train(trainer, observer)
+}
+
+/// Rows kept in memory, by reference.
+struct Kept<'a>(&'a Memory);
+
+impl Source for Kept<'_> {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    fn d_in(&self) -> usize {
+        self.0.d_in()
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        self.0.read(start, out)
+    }
+
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        self.0.gather(rows, out)
+    }
+
+    fn as_slice(&self) -> Option<&[f32]> {
+        self.0.as_slice()
+    }
+}

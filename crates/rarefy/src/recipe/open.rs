@@ -1,0 +1,109 @@
+//! Opening the rows of a run: inputs side by side and then the target.
+
+use crate::config::{Config, DataConfig};
+use crate::data::{self, Dataset, OpenOptions, SideBySide, Source, hold_out};
+use crate::io_spec::IoSpec;
+use crate::plan::Plan;
+use crate::preprocess::{self, FittedPipelines};
+use crate::{Error, Result};
+
+/// Opens the rows that a configuration names, and refuses settings that cannot work before a row is read.
+///
+/// # Errors
+/// As [`open`], [`Plan::check`] and [`preprocess::check`]; [`Error::Hyper`] if no row is left to train on.
+pub fn open_checked(config: &mut Config) -> Result<(Dataset, IoSpec)> {
+    Plan::check(config, None)?;
+    let named = [&config.data.preprocess, &config.data.preprocess_target];
+    named
+        .into_iter()
+        .flatten()
+        .try_for_each(|steps| preprocess::check(steps))?;
+    let (dataset, raw) = open(&mut config.data)?;
+    hold_out(dataset.source.as_ref(), config.data.holdout)?;
+    let steps = config.data.preprocess.as_deref().unwrap_or_default();
+    let of_target = config.data.preprocess_target.as_deref();
+    let prepared = FittedPipelines::io(steps, of_target, &raw)?;
+    let rows = dataset.source.rows() - config.data.holdout;
+    Plan::check(config, Some((rows, &prepared)))?;
+    config.data.image_shape = dataset.image_shape;
+    Ok((dataset, raw))
+}
+
+/// Opens the rows that a configuration names, inputs side by side and then the target, and says which
+/// columns are which. The preprocessing that the data asks for goes into the configuration unless another is named
+/// there.
+///
+/// # Errors
+/// As [`data::open`]; [`Error::Conflict`] if the target is the data itself; [`Error::Shape`] for an image shape
+/// that does not fit.
+pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
+    let options = OpenOptions {
+        member: config.member.clone(),
+        header: config.header,
+        rows: config.rows,
+        ..OpenOptions::default()
+    };
+    if config.target.as_ref() == Some(&config.path) {
+        let why = format!(
+            "the target {} is the data itself, and a transcoder predicts other rows; of a file with several members \
+             name one each, as FILE::MEMBER",
+            config.path
+        );
+        return Err(Error::Conflict(why));
+    }
+    let mut dataset = data::open(&config.path, &options)?;
+    if let Some(shape) = config.image_shape {
+        dataset.image_shape = Some(checked_shape(shape, dataset.source.as_ref())?);
+    }
+    let preprocess = &mut config.preprocess;
+    preprocess.get_or_insert_with(|| dataset.default_preprocess.clone());
+    let target = config.target.as_deref();
+    side_by_side(dataset, &config.with, target, &options)
+}
+
+/// Puts further inputs and a target beside a dataset. Labels of the first dataset stay; an image shape does not.
+///
+/// # Errors
+/// As [`data::open`] and [`SideBySide::new`]; [`Error::Conflict`] for several inputs with a target.
+pub fn side_by_side(
+    first: Dataset,
+    with: &[String],
+    target: Option<&str>,
+    options: &OpenOptions,
+) -> Result<(Dataset, IoSpec)> {
+    let mut inputs = vec![first.source.d_in()];
+    if with.is_empty() && target.is_none() {
+        return Ok((first, IoSpec::autoencoder(inputs[0])));
+    }
+    let mut sources = vec![first.source];
+    for path in with {
+        let source = data::open(path, options)?.source;
+        inputs.push(source.d_in());
+        sources.push(source);
+    }
+    let target = target.map(|path| data::open(path, options)).transpose()?;
+    let width = target.as_ref().map(|target| target.source.d_in());
+    sources.extend(target.map(|target| target.source));
+    let dataset = Dataset {
+        parts: sources.iter().map(|s| s.name().to_owned()).collect(),
+        source: Box::new(SideBySide::new(sources)?),
+        image_shape: None,
+        ..first
+    };
+    Ok((dataset, IoSpec::new(&inputs, width)?))
+}
+
+/// The image shape, if it fits the rows.
+///
+/// # Errors
+/// [`Error::Shape`] if height times width is not the number of values in a row.
+pub fn checked_shape(shape: (usize, usize), rows: &dyn Source) -> Result<(usize, usize)> {
+    if shape.0 * shape.1 == rows.d_in() {
+        return Ok(shape);
+    }
+    Err(Error::Shape {
+        what: "image shape".into(),
+        expected: format!("height x width = {} values in a row", rows.d_in()),
+        got: format!("{} x {}", shape.0, shape.1),
+    })
+}

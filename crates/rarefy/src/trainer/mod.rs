@@ -1,0 +1,369 @@
+//! The owned trainer: rows pushed by the caller, checkpoints, and the model at the end.
+//!
+//! [`Trainer`] takes one step for each batch that the caller pushes. Training on random-access rows
+//! ([`Builder::fit`](crate::Builder::fit), [`recipe::TrainingData::train`](crate::recipe::TrainingData::train)) takes the same steps in a loop.
+
+mod stream;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::config::OptimizerKind;
+use crate::data::{Rows, Slice, Source, check_finite, whole_rows};
+use crate::model::Model;
+use crate::params::Params;
+use crate::plan::Plan;
+use crate::preprocess::{FittedPipelines, Pipeline};
+use crate::train::{
+    self, Observer, Outcome, Pool, Progress, Reservoir, Silent, State, Stepper, conclude,
+};
+use crate::variants::{Architecture, Estimate};
+use crate::{Error, Result};
+
+/// Trains a model on batches that the caller pushes.
+///
+/// A trainer owns all that it needs, so it can be kept in a struct, moved to another thread and dropped
+/// at any time. Schedules, annealing, EMA, resampling, dead counts and checkpoints work as in a run
+/// over random-access rows. In place of all rows there is a [`Reservoir`] of recent rows: resampling
+/// draws from it, and without held-out rows the threshold is calibrated on it.
+///
+/// # Example
+/// ```
+/// use rarefy::Trainer;
+/// let batches: Vec<Vec<f32>> = (0..20)
+///     .map(|b| (0..64).map(|i| ((b * 64 + i) as f32 * 0.7).sin()).collect())
+///     .collect();
+/// let mut trainer: Trainer = rarefy::topk(2).latents(8).steps(20).batch(16).stream((&batches[0], 4))?;
+/// for batch in &batches {
+///     let progress = trainer.step(batch)?;
+///     assert!(progress.parts.total().is_finite());
+/// }
+/// let model = trainer.finish()?;
+/// assert_eq!(model.encode((&batches[0], 4))?.rows(), 16);
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+pub struct Trainer {
+    plan: Arc<Plan>,
+    prepare: Option<Preparation>,
+    image_shape: Option<(usize, usize)>,
+    /// None before the first rows are seen.
+    state: Option<State>,
+    /// None before the first step.
+    stepper: Option<Stepper>,
+}
+
+/// The preprocessing of pushed rows.
+struct Preparation {
+    fitted: FittedPipelines,
+    /// The pipeline of complete rows: inputs, then the target.
+    rows: Pipeline,
+}
+
+/// A trained model and the run that made it.
+pub struct Trained {
+    /// The model.
+    pub model: Model,
+    /// Steps done.
+    pub steps: usize,
+    /// Rows that went through a gradient.
+    pub rows_seen: u64,
+    /// Reason for the end of training, as a sentence.
+    pub reason: String,
+}
+
+impl Trainer {
+    /// A trainer whose initial weights follow from the first batch: the decoder bias starts at its
+    /// geometric median.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] if the plan cannot be trained at all.
+    pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self> {
+        Ok(Self::at(plan.into(), None))
+    }
+
+    /// A trainer whose initial weights follow from `rows`, prepared as the plan's rows are.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for rows of another width; errors of reading the rows.
+    pub fn with_rows(plan: impl Into<Arc<Plan>>, rows: &dyn Source) -> Result<Self> {
+        let plan = plan.into();
+        check_width(rows.name(), plan.io.row_width(), rows.d_in())?;
+        let state = State::new(&plan, rows, None)?;
+        Ok(Self::at(plan, Some(state)))
+    }
+
+    /// A trainer that starts from the weights of another model.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the parameters have other blocks than the plan's architecture.
+    pub fn with_params(plan: impl Into<Arc<Plan>>, params: Params) -> Result<Self> {
+        let plan = plan.into();
+        let none = Slice {
+            values: &[],
+            width: plan.io.row_width(),
+        };
+        let state = State::new(&plan, &none, Some(params))?;
+        Ok(Self::at(plan, Some(state)))
+    }
+
+    /// A trainer that continues from a checkpoint, bit-equal to a run that was never stopped.
+    ///
+    /// # Errors
+    /// As [`State::load`].
+    pub fn resume(plan: impl Into<Arc<Plan>>, path: &Path) -> Result<Self> {
+        let plan = plan.into();
+        let state = State::load(path, &plan)?;
+        Ok(Self::at(plan, Some(state)))
+    }
+
+    fn at(plan: Arc<Plan>, state: Option<State>) -> Self {
+        Self {
+            plan,
+            prepare: None,
+            image_shape: None,
+            state,
+            stepper: None,
+        }
+    }
+
+    /// Prepares each pushed row, and puts the preprocessing into the model. Without this, rows are
+    /// pushed as the plan's survey saw them, and the model has no preprocessing.
+    #[must_use]
+    pub fn preprocess(mut self, fitted: FittedPipelines) -> Self {
+        let rows = fitted.rows();
+        self.prepare = Some(Preparation { fitted, rows });
+        self
+    }
+
+    /// Sets height and width of the images that raw rows are, for the model.
+    #[must_use]
+    pub fn image_shape(mut self, shape: Option<(usize, usize)>) -> Self {
+        self.image_shape = shape;
+        self
+    }
+
+    /// The plan of the run.
+    pub fn plan(&self) -> &Arc<Plan> {
+        &self.plan
+    }
+
+    /// Steps done.
+    pub fn steps_done(&self) -> usize {
+        self.state.as_ref().map_or(0, |state| state.step)
+    }
+
+    /// Rows that went through a gradient so far.
+    pub fn rows_seen(&self) -> u64 {
+        self.state.as_ref().map_or(0, |state| state.rows_seen)
+    }
+
+    /// Parameters, optimiser and position; `None` before the first batch of a new trainer.
+    pub fn state(&self) -> Option<&State> {
+        self.state.as_ref()
+    }
+
+    /// True if all planned steps are done, or the objective fell by less than `train.tolerance` in
+    /// the last epoch.
+    pub fn is_done(&self) -> bool {
+        let converged = self.stepper.as_ref().is_some_and(Stepper::converged);
+        converged || self.steps_done() >= self.plan.steps
+    }
+
+    /// One training step on whole rows, `[n, row]`: the inputs, then a transcoder's target.
+    ///
+    /// A batch usually has the plan's `train.batch` rows; another number is allowed where the
+    /// architecture's estimates do not need all rows.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for values that are no whole rows; [`Error::NotFinite`] for NaN or infinities;
+    /// [`Error::Conflict`] after the last planned step, and for L-BFGS; [`Error::Diverged`].
+    pub fn step(&mut self, batch: &[f32]) -> Result<Progress> {
+        self.step_with(batch, &mut Silent)
+    }
+
+    /// [`Trainer::step`], with an observer that gets the step's progress and messages.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`]; errors of the observer.
+    pub fn step_with(&mut self, batch: &[f32], observer: &mut dyn Observer) -> Result<Progress> {
+        let plan = Arc::clone(&self.plan);
+        let width = match &self.prepare {
+            Some(prepare) => prepare.rows.d_in(),
+            None => plan.io.row_width(),
+        };
+        whole_rows("pushed batch", batch, width)?;
+        check_finite(Path::new("pushed batch"), 0, width, batch)?;
+        check_exact(&plan, batch.len() / width)?;
+        if self.steps_done() >= plan.steps {
+            let steps = plan.steps;
+            return Err(Error::Conflict(format!(
+                "all {steps} steps of `train.steps` are done: call `finish`, or plan more steps"
+            )));
+        }
+        let prepared;
+        let values = match &self.prepare {
+            Some(prepare) if !prepare.rows.is_identity() => {
+                prepared = prepare.rows.apply(batch).0;
+                &prepared
+            }
+            _ => batch,
+        };
+        let rows = Slice {
+            values,
+            width: plan.io.row_width(),
+        };
+        // L-BFGS is refused before any weights are drawn.
+        refuse_lbfgs(&plan)?;
+        let state = match &mut self.state {
+            Some(state) => state,
+            none => none.insert(State::new(&plan, &rows, None)?),
+        };
+        let stepper = match &mut self.stepper {
+            Some(stepper) => stepper,
+            none => none.insert(Stepper::new(&plan, &state.params)?),
+        };
+        if state.reservoir.is_none() {
+            state.reservoir = Reservoir::of(&plan);
+        }
+        // The reservoir is lent to the step, which changes the rest of the state.
+        let mut reservoir = state.reservoir.take();
+        if let Some(reservoir) = &mut reservoir {
+            reservoir.push(values);
+        }
+        let pool = reservoir.as_ref().map(|rows| rows as &dyn Source);
+        let progress = stepper.step(&plan, state, &rows, Pool::Recent(pool), observer);
+        state.reservoir = reservoir;
+        let progress = progress?;
+        observer.step(&progress)?;
+        Ok(progress)
+    }
+
+    /// Writes a checkpoint for [`Trainer::resume`], atomically.
+    ///
+    /// # Errors
+    /// [`Error::Io`]; [`Error::Conflict`] before the first step of a new trainer.
+    pub fn checkpoint(&self, path: &Path) -> Result<()> {
+        let state = self.state.as_ref().ok_or_else(|| nothing_pushed("save"))?;
+        state.save(path, &self.plan)
+    }
+
+    /// The trained model. A threshold is calibrated on the reservoir of recent rows.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] before the first step of a new trainer, or without a row to calibrate on.
+    pub fn finish(self) -> Result<Model> {
+        Ok(self.conclude(None, &mut Silent)?.model)
+    }
+
+    /// [`Trainer::finish`], with a threshold calibrated on rows that were never pushed.
+    ///
+    /// # Errors
+    /// As [`Trainer::finish`]; [`Error::Shape`] for rows of another width; errors of reading them.
+    pub fn finish_with<'a>(self, held_out: impl Into<Rows<'a>>) -> Result<Model> {
+        let held_out = held_out.into().check()?;
+        Ok(self.conclude(Some(held_out.source()), &mut Silent)?.model)
+    }
+
+    /// Ends a pushed run; `held_out` are raw rows.
+    fn conclude(
+        mut self,
+        held_out: Option<&dyn Source>,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained> {
+        let mut state = self.state.take().ok_or_else(|| nothing_pushed("train"))?;
+        let reservoir = state.reservoir.take();
+        let recent = reservoir.as_ref().map(|rows| rows as &dyn Source);
+        let identity = Pipeline::identity(self.plan.io.row_width());
+        let pipeline = self.prepare.as_ref().map_or(&identity, |p| &p.rows);
+        let held_out = held_out.map(|rows| crate::preprocess::Prepared::new(rows, pipeline));
+        let rows = match &held_out {
+            Some(held_out) => {
+                check_width("held-out rows", self.plan.io.row_width(), held_out.d_in())?;
+                (Some(held_out as &dyn Source), "held-out")
+            }
+            None => (recent, "recent"),
+        };
+        let reason = format!("all {} steps done", state.step);
+        let outcome = conclude(&self.plan, state, reason, rows, observer)?;
+        drop(held_out);
+        self.model(outcome)
+    }
+
+    /// Takes all remaining steps over prepared rows, and makes the model.
+    pub(crate) fn run(
+        mut self,
+        rows: &dyn Source,
+        held_out: Option<&dyn Source>,
+        observer: &mut dyn Observer,
+    ) -> Result<Trained> {
+        let start = match self.state.take() {
+            Some(state) => state,
+            None => State::new(&self.plan, rows, None)?,
+        };
+        let outcome = train::train_with_holdout(&self.plan, rows, held_out, start, observer)?;
+        self.model(outcome)
+    }
+
+    fn model(self, outcome: Outcome) -> Result<Trained> {
+        let plan = &self.plan;
+        let (inputs, target) = match self.prepare {
+            Some(Preparation { fitted, .. }) => (fitted.inputs, fitted.target),
+            None => {
+                let target = plan.io.target_width().map(Pipeline::identity);
+                (Pipeline::identity(plan.io.d_in()), target)
+            }
+        };
+        let bound = (plan.io.clone(), outcome.params);
+        let mut model = Model::bound(plan.info, plan.hyper.clone(), bound, inputs, target)?;
+        model.image_shape = self.image_shape;
+        Ok(Trained {
+            model,
+            steps: outcome.steps,
+            rows_seen: outcome.rows_seen,
+            reason: outcome.reason,
+        })
+    }
+}
+
+fn nothing_pushed(what: &str) -> Error {
+    Error::Conflict(format!(
+        "there is nothing to {what}: no batch was pushed, so the weights have no start yet"
+    ))
+}
+
+fn check_width(what: &str, expected: usize, got: usize) -> Result<()> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(Error::Shape {
+        what: format!("{what}: values in a prepared row"),
+        expected: format!("{expected} as in the plan"),
+        got: got.to_string(),
+    })
+}
+
+/// Refuses a part of the rows where the statistics are those of all rows.
+fn check_exact(plan: &Plan, n: usize) -> Result<()> {
+    let exact = match &plan.architecture {
+        Architecture::Dense(variant) => variant.estimate() == Estimate::Exact,
+        Architecture::Sparse(_) => false,
+    };
+    if !exact || n == plan.rows || plan.optimizer == OptimizerKind::Lbfgs {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "`model.options.rho_estimate` exact needs all {} rows in each step, got {n}: set it to moving, or push all \
+         rows",
+        plan.rows
+    )))
+}
+
+fn refuse_lbfgs(plan: &Plan) -> Result<()> {
+    if plan.optimizer == OptimizerKind::Lbfgs {
+        return Err(train::lbfgs_needs_all_rows());
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

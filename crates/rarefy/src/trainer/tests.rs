@@ -1,0 +1,330 @@
+//! Pushed mode against runs over random-access rows: the same bytes.
+
+use super::*;
+use crate::builder::{
+    Builder, abs_topk, batch_topk, gated, groupmax, jumprelu, kl, matching_pursuit, matryoshka, relu, topk,
+};
+use crate::config::{self, Config};
+use crate::data::{Memory, survey};
+use crate::train::Batches;
+
+const ROWS: usize = 900;
+const WIDTH: usize = 6;
+
+fn rows() -> Memory {
+    let values = (0..ROWS * WIDTH).map(|i| {
+        let (row, column) = (i / WIDTH, i % WIDTH);
+        let x =
+            (row as f32 * 0.37 + column as f32).sin() * ((row * (column + 1)) as f32 * 0.11).cos();
+        0.5 + 0.5 * x
+    });
+    Memory::new("rows", WIDTH, values.collect())
+}
+
+fn config(text: &str) -> Config {
+    config::merge(&[text.parse().unwrap()]).unwrap()
+}
+
+/// One architecture each with its engine's features that depend on the step.
+const RUNS: [(&str, &str); 5] = [
+    (
+        "topk",
+        "[model]\narch = 'topk'\nlatents = 24\noptions = { k = 4, dead_after = 400 }\n[train]\nk_start = 8\nema = 0.9",
+    ),
+    (
+        "jumprelu",
+        "[model]\narch = 'jumprelu'\nlatents = 24\n[train]\nlr_warmup = 5\nlr_decay = 9",
+    ),
+    (
+        "batch-topk",
+        "[model]\narch = 'batch-topk'\nlatents = 24\noptions = { k = 3 }\n[train]\n",
+    ),
+    (
+        "relu",
+        "[model]\narch = 'relu'\nlatents = 24\noptions = { p = 0.9 }\n[train]\np_end = 0.5\nresample = 'dictionary-learning'\nresample_every = 10",
+    ),
+    (
+        "kl",
+        "[model]\narch = 'kl'\nlatents = 8\n[train]\noptimizer = 'adam'",
+    ),
+];
+
+fn plan(text: &str, steps: usize) -> Plan {
+    let text = format!("{text}\nsteps = {steps}\nbatch = 64\nseed = 5");
+    Plan::new(&config(&text), &survey(&rows()).unwrap()).unwrap()
+}
+
+/// Pushes the batches that a run over all rows would draw, from the trainer's step on.
+fn push(trainer: &mut Trainer, steps: usize) {
+    let (data, plan) = (rows(), Arc::clone(trainer.plan()));
+    let mut batches = Batches::new(&plan);
+    for _ in 0..steps {
+        let batch = batches.at(&data, trainer.steps_done()).unwrap();
+        trainer.step(batch.as_slice().unwrap()).unwrap();
+    }
+}
+
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
+}
+
+#[test]
+fn trainer_is_send_and_static() {
+    fn check<T: Send + 'static>() {}
+    check::<Trainer>();
+}
+
+#[test]
+fn pushed_batches_give_the_weights_of_fit() {
+    let held_out = Memory::new(
+        "held out",
+        WIDTH,
+        rows().as_slice().unwrap()[..50 * WIDTH].to_vec(),
+    );
+    for (name, text) in RUNS {
+        let start = State::new(&plan(text, 50), &rows(), None).unwrap();
+        let fitted = train::train_with_holdout(
+            &plan(text, 50),
+            &rows(),
+            Some(&held_out),
+            start,
+            &mut Silent,
+        )
+        .unwrap();
+        let mut trainer = Trainer::with_rows(plan(text, 50), &rows()).unwrap();
+        push(&mut trainer, 50);
+        assert!(trainer.is_done(), "{name}");
+        let model = trainer.finish_with(&held_out).unwrap();
+        assert_eq!(
+            bits(model.params().values()),
+            bits(fitted.params.values()),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn resumed_trainer_equals_one_that_was_never_stopped() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.safetensors");
+    let anthropic = "[model]\narch = 'batch-topk'\nlatents = 40\noptions = { k = 2 }\n[train]\nresample_every = 8";
+    for (name, text) in RUNS
+        .into_iter()
+        .chain([("resampled from the reservoir", anthropic)])
+    {
+        let trainer = || Trainer::with_rows(plan(text, 40), &rows()).unwrap();
+        let mut whole = trainer();
+        push(&mut whole, 40);
+        let mut first = trainer();
+        push(&mut first, 17);
+        first.checkpoint(&file).unwrap();
+        drop(first);
+        let mut second = Trainer::resume(plan(text, 40), &file).unwrap();
+        push(&mut second, 23);
+        assert_eq!(second.state(), whole.state(), "{name}");
+        let (second, whole) = (second.finish().unwrap(), whole.finish().unwrap());
+        assert_eq!(
+            bits(second.params().values()),
+            bits(whole.params().values()),
+            "{name}"
+        );
+    }
+}
+
+/// Latents that never fire are resampled from the rows that were pushed, and only from these.
+#[test]
+fn silent_latents_are_resampled_from_pushed_rows() {
+    let text =
+        "[model]\narch = 'topk'\nlatents = 200\noptions = { k = 1 }\n[train]\nresample_every = 8";
+    struct Messages(Vec<String>);
+    impl Observer for Messages {
+        fn step(&mut self, _: &Progress) -> Result<()> {
+            Ok(())
+        }
+        fn message(&mut self, text: &str) {
+            self.0.push(text.into());
+        }
+        fn checkpoint(&mut self, _: &State) -> Result<()> {
+            Ok(())
+        }
+        fn interrupted(&self) -> bool {
+            false
+        }
+    }
+    let mut trainer = Trainer::with_rows(plan(text, 40), &rows()).unwrap();
+    let mut messages = Messages(Vec::new());
+    let data = rows();
+    let batch = &data.as_slice().unwrap()[..64 * WIDTH];
+    for _ in 0..8 {
+        trainer.step_with(batch, &mut messages).unwrap();
+    }
+    assert!(
+        messages.0.iter().any(|text| text.contains("resampled")),
+        "{:?}",
+        messages.0
+    );
+    // A resampled decoder row points from `b_dec` to a pushed row.
+    let state = trainer.state().unwrap();
+    let (w_dec, b_dec) = (state.params.get("w_dec"), state.params.get("b_dec"));
+    let points_to = |row: &[f32]| {
+        batch.chunks_exact(WIDTH).any(|x| {
+            let v: Vec<f32> = x.iter().zip(b_dec).map(|(x, b)| x - b).collect();
+            let norm = v.iter().map(|v| v * v).sum::<f32>().sqrt();
+            row.iter().zip(&v).all(|(w, v)| (w - v / norm).abs() < 1e-5)
+        })
+    };
+    let resampled = w_dec
+        .chunks_exact(WIDTH)
+        .filter(|row| points_to(row))
+        .count();
+    assert!(resampled >= 10, "{resampled} rows");
+}
+
+#[test]
+fn plan_of_a_stream_names_the_field_that_needs_a_total() {
+    let sample = rows();
+    for (text, field) in [
+        ("batch = 64", "`train.steps`"),
+        ("epochs = 3\nbatch = 64", "`train.epochs`"),
+        ("steps = 9", "`train.batch`"),
+        (
+            "steps = 9\nbatch = 64\ntolerance = 0.1",
+            "`train.tolerance`",
+        ),
+        (
+            "steps = 9\nbatch = 64\n[data]\nholdout = 9",
+            "`data.holdout`",
+        ),
+    ] {
+        let config = config(&format!(
+            "[model]\narch = 'topk'\nlatents = 9\noptions = {{ k = 2 }}\n[train]\n{text}"
+        ));
+        let error = Trainer::stream(&config, &sample).err().unwrap().to_string();
+        assert!(error.contains(field), "{error}");
+    }
+    let config =
+        config("[model]\nlatents = 9\n[train]\nsteps = 9\nbatch = 64\noptimizer = 'lbfgs'");
+    let error = Trainer::stream(&config, &sample).err().unwrap().to_string();
+    assert!(error.contains("`fit`"), "{error}");
+}
+
+#[test]
+fn lbfgs_step_is_refused_with_what_to_do() {
+    let plan = Plan::new(&config("[model]\nlatents = 4"), &survey(&rows()).unwrap()).unwrap();
+    let mut trainer = Trainer::new(plan).unwrap();
+    let error = trainer.step(&[0.5; WIDTH]).unwrap_err().to_string();
+    assert!(
+        error.contains("`train.optimizer` lbfgs") && error.contains("`fit`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn wrong_batches_are_refused() {
+    let mut trainer = Trainer::new(plan(RUNS[0].1, 50)).unwrap();
+    let error = |trainer: &mut Trainer, batch: &[f32]| trainer.step(batch).unwrap_err().to_string();
+    let text = error(&mut trainer, &[0.5; WIDTH + 1]);
+    assert!(text.contains("rows of 6 values, got 7 values"), "{text}");
+    let text = error(&mut trainer, &[]);
+    assert!(text.contains("got 0 values"), "{text}");
+    let mut batch = [0.5; 2 * WIDTH];
+    batch[WIDTH + 2] = f32::NAN;
+    let text = error(&mut trainer, &batch);
+    assert!(text.contains("row 1, column 2"), "{text}");
+    assert!(trainer.checkpoint(Path::new("nowhere")).is_err());
+    push(&mut trainer, 50);
+    let data = rows();
+    let text = error(&mut trainer, &data.as_slice().unwrap()[..64 * WIDTH]);
+    assert!(text.contains("`train.steps`"), "{text}");
+}
+
+#[test]
+fn stream_prepares_raw_rows_and_saves_the_preprocessing() {
+    let data = rows();
+    let values = data.as_slice().unwrap();
+    let mut trainer = topk(2)
+        .latents(12)
+        .steps(20)
+        .batch(90)
+        .preprocess(["standardise"])
+        .stream(&data)
+        .unwrap();
+    for step in 0..20 {
+        let first = step % 10 * 90 * WIDTH;
+        trainer.step(&values[first..first + 90 * WIDTH]).unwrap();
+    }
+    let model = trainer.finish().unwrap();
+    let evaluation = model.evaluate(&data).unwrap();
+    assert_eq!(evaluation.rows, ROWS);
+    assert!(evaluation.l0 <= 2.0 && !model.rows().is_identity());
+}
+
+#[test]
+fn every_architecture_has_a_builder() {
+    let builders: [(&str, Builder); 10] = [
+        ("kl", kl()),
+        ("relu", relu()),
+        ("topk", topk(2)),
+        ("batch-topk", batch_topk(2)),
+        ("abs-topk", abs_topk(2)),
+        ("groupmax", groupmax(2)),
+        ("jumprelu", jumprelu()),
+        ("gated", gated()),
+        ("matryoshka", matryoshka(2)),
+        ("matching-pursuit", matching_pursuit(2)),
+    ];
+    let lines = crate::variants::VARIANTS.iter().map(|info| info.name);
+    assert!(lines.eq(builders.iter().map(|(name, _)| *name)));
+    let data = rows();
+    for (name, builder) in builders {
+        let builder = builder.latents(8).batch(300).steps(6).lr(1e-3).seed(4);
+        let model = match name {
+            "kl" => builder.optimizer(OptimizerKind::Adam).fit(&data),
+            _ => builder.fit(&data),
+        };
+        let model = model.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(model.info.name, name);
+        let (codes, dense) = (
+            model.encode(&data).unwrap(),
+            model.encode_dense(&data).unwrap(),
+        );
+        assert_eq!(codes.to_dense(), dense, "{name}");
+        assert_eq!(dense.len(), ROWS * 8, "{name}");
+    }
+}
+
+#[test]
+fn builder_trains_as_the_recipe_does_on_any_form_of_rows() {
+    let data = rows();
+    let builder = || {
+        topk(3)
+            .latents(16)
+            .batch(100)
+            .epochs(2)
+            .holdout(100)
+            .preprocess(["scale"])
+    };
+    let model = builder().fit(&data).unwrap();
+    let slice = builder().fit((data.as_slice().unwrap(), WIDTH)).unwrap();
+    assert_eq!(bits(model.params().values()), bits(slice.params().values()));
+    let error = builder()
+        .fit((&[0.0; 7][..], WIDTH))
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("rows of 6 values, got 7"), "{error}");
+    let error = builder()
+        .option("kk", 3)
+        .fit(&data)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("kk"), "{error}");
+    let error = builder()
+        .set("train.emma", 0.9)
+        .fit(&data)
+        .err()
+        .unwrap()
+        .to_string();
+    assert!(error.contains("train.ema"), "{error}");
+}
