@@ -8,7 +8,6 @@
 mod cli;
 mod commands;
 mod configuration;
-mod dataset;
 mod hints;
 mod interrupt;
 mod npy_file;

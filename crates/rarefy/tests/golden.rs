@@ -14,13 +14,14 @@ use std::sync::Arc;
 
 use rarefy::Result;
 use rarefy::config::{Config, OptimizerKind};
-use rarefy::data::{self, Memory, OpenOptions, Source, survey};
+use rarefy::data::{self, Memory, OpenOptions};
+use rarefy::io_spec::IoSpec;
 use rarefy::model::Model;
 use rarefy::params::Params;
-use rarefy::plan::Plan;
-use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::preprocess::Pipeline;
+use rarefy::recipe::TrainingData;
 use rarefy::train::pass::{Form, Pass};
-use rarefy::train::{Observer, Progress, State, train};
+use rarefy::train::{Observer, Progress, State};
 use rarefy::variants::{self, Architecture, Hyper, Variant};
 
 fn golden(name: &str) -> PathBuf {
@@ -238,37 +239,35 @@ fn assert_as_low_as_scipy(
     };
     let dataset = data::open(data, &options).unwrap();
     let steps: Vec<String> = steps.iter().map(|&step| step.to_owned()).collect();
-    let pipeline = Pipeline::fit(&steps, dataset.source.as_ref()).unwrap();
-    let prepared = Prepared::new(dataset.source.as_ref(), &pipeline);
-    let rows = prepared.in_memory(usize::MAX).unwrap().unwrap();
+    let mut config = config(&record);
+    config.data.preprocess = Some(steps);
+    config.model.init = Some(init.into());
+    let raw = IoSpec::autoencoder(dataset.source.d_in());
+    let data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw).unwrap();
+    let rows = data.rows();
     assert_eq!((rows.rows(), rows.d_in()), (record.rows, record.d_in));
 
-    let plan = Plan::new(&config(&record), &survey(&rows).unwrap()).unwrap();
-    let start = State::new(
-        &plan,
-        &rows,
-        Some(Model::load(init).unwrap().params().clone()),
-    )
-    .unwrap();
+    let trainer = data.trainer(data.plan(&config).unwrap()).unwrap();
+    let (plan, start) = (Arc::clone(trainer.plan()), trainer.state().unwrap());
     let mut pass = Pass::new(
         plan.architecture.dense().unwrap(),
         plan.io.d_in(),
         record.latents,
     );
-    let form = pass.form(&rows);
+    let form = pass.form(rows.as_ref());
     let parts = pass
-        .evaluate(&start.params, &rows, form, &mut |batch| batch)
+        .evaluate(&start.params, rows.as_ref(), form, &mut |batch| batch)
         .unwrap();
     assert_close("cost at the start", parts.total(), record.start_cost, 1e-5);
 
     let mut last = Last::default();
-    let outcome = train(&plan, &rows, start, &mut last).unwrap();
+    let trained = data.train(trainer, &mut last).unwrap();
     let end = last.cost.unwrap();
     eprintln!(
         "{case}: {end:.6}, {:+.3} % from SciPy's {:.6}; {}",
         100.0 * (end / record.final_cost - 1.0),
         record.final_cost,
-        outcome.reason
+        trained.reason
     );
     assert_close("cost at the end", end, record.final_cost, 0.01);
 }

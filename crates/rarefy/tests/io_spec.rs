@@ -2,9 +2,9 @@
 
 use crate::kept::Kept;
 use std::path::Path;
+use std::sync::Arc;
 
 use rand::{RngExt, SeedableRng};
-use rarefy::Rng;
 use rarefy::config;
 use rarefy::data::{Memory, Source, survey};
 use rarefy::io_spec::IoSpec;
@@ -13,7 +13,8 @@ use rarefy::model::Model;
 use rarefy::params::Params;
 use rarefy::plan::Plan;
 use rarefy::preprocess::Pipeline;
-use rarefy::train::{self, Silent, State};
+use rarefy::train::{Silent, State};
+use rarefy::{Rng, Trainer};
 use safetensors::SafeTensors;
 
 /// What SAELens computes with the weights that it saved; `golden/transcoders.py` made them.
@@ -106,15 +107,16 @@ fn truth(linear: f32) -> Truth {
     }
 }
 
-fn plan(text: &str, rows: &Memory, io: IoSpec) -> Plan {
+fn plan(text: &str, rows: &Memory, io: IoSpec) -> Arc<Plan> {
     let text = format!("{text}\n[train]\nbatch = 512\nlr = 0.003\nsteps = 1500");
     let config = config::merge(&[text.parse().unwrap()]).unwrap();
-    Plan::bound(&config, &survey(rows).unwrap(), io).unwrap()
+    Arc::new(Plan::bound(&config, &survey(rows).unwrap(), io).unwrap())
 }
 
-fn trained(plan: &Plan, rows: &Memory) -> Params {
-    let start = State::new(plan, rows, None).unwrap();
-    train::train(plan, rows, start, &mut Silent).unwrap().params
+fn trained(plan: &Arc<Plan>, rows: &Memory) -> Params {
+    let trainer = Trainer::with_rows(Arc::clone(plan), rows).unwrap();
+    let trained = trainer.run(rows, None, &mut Silent).unwrap();
+    trained.model.params().clone()
 }
 
 /// The mean over features of the largest cosine with a latent's part of a decoder row.
@@ -252,16 +254,14 @@ fn resumed_runs_of_every_binding_are_bit_equal() {
             );
             let config = config::merge(&[text.parse().unwrap()]).unwrap();
             let known = survey(&truth.rows).unwrap();
-            let plan = Plan::bound(&config, &known, io.clone()).unwrap();
-            let start = match from {
-                Some(path) => State::load(path, &plan).unwrap(),
-                None => State::new(&plan, &truth.rows, None).unwrap(),
+            let plan = Arc::new(Plan::bound(&config, &known, io.clone()).unwrap());
+            let trainer = match from {
+                Some(path) => Trainer::resume(Arc::clone(&plan), path),
+                None => Trainer::with_rows(Arc::clone(&plan), &truth.rows),
             };
             let mut kept = Kept::default();
-            let params = train::train(&plan, &truth.rows, start, &mut kept)
-                .unwrap()
-                .params;
-            (params, kept.0.unwrap(), plan)
+            let trained = trainer.unwrap().run(&truth.rows, None, &mut kept).unwrap();
+            (trained.model.params().clone(), kept.0.unwrap(), plan)
         };
         let (whole, ..) = run(9, None);
         let (_, state, plan) = run(4, None);

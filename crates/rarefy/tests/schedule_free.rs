@@ -1,12 +1,15 @@
 //! Descent without a schedule, against the package that its authors released and against sparsify's signum.
 
+use std::sync::Arc;
+
 use crate::kept::Kept;
+use rarefy::Trainer;
 use rarefy::config;
 use rarefy::data::{Memory, survey};
 use rarefy::optim::Descent;
 use rarefy::optim::descent::Rule;
 use rarefy::plan::Plan;
-use rarefy::train::{self, State};
+use rarefy::train::State;
 
 /// `golden/schedule_free.py` made it.
 const GOLDEN: &str = include_str!("golden/schedule_free.json");
@@ -65,10 +68,10 @@ fn an_average_comes_back_from_its_file() {
             "[model]\narch = 'topk'\nlatents = 16\n[model.options]\nk = 2\n[train]\noptimizer = '{optimizer}'\nsteps = 7\nbatch = 50"
         );
         let config = config::merge(&[text.parse().unwrap()]).unwrap();
-        let plan = Plan::new(&config, &survey(&rows).unwrap()).unwrap();
-        let start = State::new(&plan, &rows, None).unwrap();
+        let plan = Arc::new(Plan::new(&config, &survey(&rows).unwrap()).unwrap());
+        let trainer = Trainer::with_rows(Arc::clone(&plan), &rows).unwrap();
         let mut last = Kept::default();
-        train::train(&plan, &rows, start, &mut last).unwrap();
+        trainer.run(&rows, None, &mut last).unwrap();
         let state = last.0.unwrap();
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("state.safetensors");

@@ -1,6 +1,9 @@
 //! The sparse architectures by hand: selections, codes, figures, the start of a run.
 
+use std::sync::Arc;
+
 use crate::kept::Kept;
+use rarefy::Trainer;
 use rarefy::codes::Codes;
 use rarefy::config;
 use rarefy::data::{Memory, Source, survey};
@@ -293,10 +296,11 @@ fn a_run_starts_with_unit_rows_and_the_encoder_a_copy() {
 fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
     let rows = Memory::new("rows", 4, noise(4000));
     let text = "[model]\narch = 'batch-topk'\ndecoder_norm = 'rescale'\n[model.options]\nk = 3\n[train]\nsteps = 30\nbatch = 100\nlr = 0.01";
-    let plan = plan(text, &rows);
+    let plan = Arc::new(plan(text, &rows));
     let mut last = Kept::default();
-    let state = State::new(&plan, &rows, None).unwrap();
-    let model = train::train(&plan, &rows, state, &mut last).unwrap().params;
+    let trainer = Trainer::with_rows(Arc::clone(&plan), &rows).unwrap();
+    let trained = trainer.run(&rows, None, &mut last).unwrap();
+    let model = trained.model.params().clone();
     let state = last.0.unwrap();
     let length = |row: &[f32]| row.iter().map(|w| w * w).sum::<f32>().sqrt();
     let lengths =

@@ -1,13 +1,11 @@
 //! Models trained on synthetic rows, compared with the known dictionary.
 
+use rarefy::architecture;
 use rarefy::config;
-use rarefy::data::{Memory, survey};
+use rarefy::data::Memory;
 use rarefy::metrics::truth;
 use rarefy::model::Model;
-use rarefy::plan::Plan;
-use rarefy::preprocess::Pipeline;
 use rarefy::synth::{self, Directions, Hierarchy, Magnitudes, Spec, Truth};
-use rarefy::train::{self, Silent, State};
 use rarefy::variants::{self, Hyper, Info, VARIANTS};
 
 const ROWS: usize = 10 * synth::BLOCK;
@@ -39,19 +37,7 @@ fn trained(info: &'static Info, truth: &Truth, latents: usize, k: f64, steps: us
         info.name
     );
     let config = config::merge(&[text.parse().unwrap()]).unwrap();
-    let plan = Plan::new(&config, &survey(&rows).unwrap()).unwrap();
-    let start = State::new(&plan, &rows, None).unwrap();
-    let params = train::train(&plan, &rows, start, &mut Silent)
-        .unwrap()
-        .params;
-    Model::new(
-        info,
-        plan.hyper,
-        params,
-        Pipeline::identity(spec.d_in),
-        None,
-    )
-    .unwrap()
+    architecture(info.name).config(config).fit(&rows).unwrap()
 }
 
 #[test]

@@ -7,12 +7,12 @@ use rarefy::codes::Codes;
 use rarefy::data;
 use rarefy::formats::codes;
 use rarefy::model::Model;
+use rarefy::recipe::side_by_side;
 use rarefy::{Error, Result};
 use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
 use crate::configuration::data_options;
-use crate::dataset::side_by_side;
 use crate::reading::style;
 use crate::{interrupt, npy_file, output, output_path};
 

@@ -3,10 +3,10 @@
 use rarefy::data;
 use rarefy::metrics::{self, Evaluation};
 use rarefy::model::Model;
+use rarefy::recipe::side_by_side;
 
 use crate::cli::EvalArgs;
 use crate::configuration::data_options;
-use crate::dataset::side_by_side;
 use crate::output::{self, number};
 use crate::reading;
 

@@ -5,17 +5,16 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use rarefy::config::Config;
-use rarefy::data::{Columns, Source, hold_out, survey};
+use rarefy::data::Columns;
 use rarefy::explain::{
     self, Coefficient, Line, Published, RowStatistics, Scaling, Setting, Unit, short,
 };
-use rarefy::plan::Plan;
-use rarefy::preprocess::Prepared;
+use rarefy::recipe::{self, TrainingData};
 use rarefy::{Error, Result};
 use serde_json::{Value, json};
 
 use crate::cli::{self, ExplainArgs, TrainArgs};
-use crate::{configuration, dataset, output};
+use crate::{configuration, output};
 
 /// Configuration, plan and row statistics of a run before it starts.
 struct Known {
@@ -80,7 +79,7 @@ fn config_at(data: &str) -> Option<PathBuf> {
 
 /// Plan and statistics, from rows prepared as in `train`; without the data, the part that follows from the configuration.
 fn known(mut config: Config) -> anyhow::Result<Known> {
-    let (dataset, raw) = match dataset::open(&mut config.data) {
+    let (dataset, raw) = match recipe::open(&mut config.data) {
         Ok(opened) => opened,
         Err(Error::Io { source, path }) if source.kind() == ErrorKind::NotFound => {
             let setting = Setting::without_data(&config)?;
@@ -97,19 +96,15 @@ fn known(mut config: Config) -> anyhow::Result<Known> {
         }
         Err(error) => return Err(error.into()),
     };
-    let (training, _) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
-    let fitted = dataset::fit(&config.data, &training, &raw)?;
-    let pipeline = fitted.rows();
-    let rows: &dyn Source = &Prepared::new(&training, &pipeline);
-    let survey = survey(rows)?;
-    let plan = Plan::bound(&config, &survey, fitted.io)?;
+    let data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
+    let plan = data.plan(&config)?;
     // The scale of coefficients follows the scale of the outputs.
     let written = plan.io.target_start()..plan.io.row_width();
     Ok(Known {
         setting: Setting::of(&plan)?,
         rows: Some(RowStatistics::measure(
-            &Columns::new(rows, written.clone()),
-            &survey.of(written),
+            &Columns::new(data.rows().as_ref(), written.clone()),
+            &data.survey().of(written),
         )?),
         config: plan.config.clone(),
         warnings: plan.warnings,

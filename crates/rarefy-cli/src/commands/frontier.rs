@@ -7,9 +7,9 @@ mod training;
 use std::path::{Path, PathBuf};
 
 use rarefy::config::Config;
-use rarefy::data::{Source, hold_out, survey};
+use rarefy::data::Source;
 use rarefy::plan::Plan;
-use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::recipe::{self, TrainingData};
 use rarefy::variants::VARIANTS;
 use rarefy::{Error, Result};
 use serde::Serialize;
@@ -18,13 +18,9 @@ use serde_json::Value;
 use super::train::set_threads;
 use crate::cli::FrontierArgs;
 use crate::run::Run;
-use crate::{dataset, output, output_path, reading};
+use crate::{output, output_path, reading};
 use points::{Candidate, Line};
 use results::Results;
-use training::Rows;
-
-/// Rows are kept in memory up to this size, prepared ones and held-out ones each.
-const MEMORY_BYTES: usize = 512 << 20;
 
 /// Where architectures are compared unless the user says otherwise: the field's usual k.
 const AT: f64 = 32.0;
@@ -50,42 +46,27 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let folder = folder(args, &config)?;
     set_threads(config.train.threads.take())?;
 
-    let (dataset, raw) = dataset::open(&mut config.data)?;
+    let (dataset, raw) = recipe::open(&mut config.data)?;
     let (dataset, reading) = reading::watch(dataset, args.quiet);
     if config.data.holdout == 0 {
         config.data.holdout = points::default_holdout(dataset.source.rows());
     }
-    let (training, held_out) = hold_out(dataset.source.as_ref(), config.data.holdout)?;
-    let held_out = held_out.expect("some rows are held out");
-    let fitted = dataset::fit(&config.data, &training, &raw)?;
-    let pipeline = fitted.rows();
-
-    let prepared = Prepared::new(&training, &pipeline);
-    let kept = prepared.in_memory(MEMORY_BYTES)?;
-    let as_it_is = Pipeline::identity(held_out.d_in());
-    let held = Prepared::new(&held_out, &as_it_is);
-    let held_kept = held.in_memory(MEMORY_BYTES)?;
-    let rows = Rows {
-        training: kept.as_ref().map_or(&prepared, |memory| memory),
-        held_out: held_kept.as_ref().map_or(&held, |memory| memory),
-        fitted: &fitted,
-        pipeline: &pipeline,
-    };
-    let candidates =
-        points::candidates(&mut config, &lines, (&survey(rows.training)?, &fitted.io))?;
+    let mut data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
+    data.keep_held_out()?;
+    let candidates = points::candidates(&mut config, &lines, &data)?;
     let mut results = begin(&candidates, &config, &lines, at)?;
     if let Some(before) = before {
         results.go_on(&folder, before, &points::order(&candidates))?;
     }
     if !args.quiet {
-        introduce(&candidates, &rows);
+        introduce(&candidates, &data);
     }
     skip_refused(&candidates, &mut results, args.quiet);
     clear_plot(&folder, args.resume)?;
     results.save(&folder)?;
     training::run(
         &candidates,
-        &rows,
+        &data,
         &mut results,
         &folder,
         (&reading, args.quiet),
@@ -154,15 +135,16 @@ fn begin(candidates: &[Candidate], config: &Config, lines: &[Line], at: f64) -> 
 }
 
 /// What will be done, on stderr.
-fn introduce(candidates: &[Candidate], rows: &Rows) {
+fn introduce(candidates: &[Candidate], data: &TrainingData) {
     let plans: Vec<&Plan> = candidates
         .iter()
-        .filter_map(|c| c.plan.as_ref().ok())
+        .filter_map(|c| c.plan.as_deref().ok())
         .collect();
     let Some(first) = plans.first() else {
         return;
     };
-    let (training, held_out) = (rows.training.rows(), rows.held_out.rows());
+    let training = data.survey().rows;
+    let held_out = data.held_out().map_or(0, Source::rows);
     output::note(&format!(
         "{} models of {} latents, {} steps of {} rows each: {training} rows to train on, {held_out} held out",
         plans.len(),

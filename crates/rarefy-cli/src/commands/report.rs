@@ -4,10 +4,11 @@ use rarefy::Error;
 use rarefy::config;
 use rarefy::metrics;
 use rarefy::model::Model;
+use rarefy::recipe;
 
 use crate::cli::ReportArgs;
 use crate::run::Run;
-use crate::{configuration, dataset, output, reading, report};
+use crate::{configuration, output, reading, report};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
@@ -24,7 +25,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         config.data.image_shape = Some(configuration::parse_size("data.image_shape", shape)?);
     }
     let mut model = Model::load(&args.run)?;
-    let (mut data, given) = dataset::open(&mut config.data)?;
+    let (mut data, given) = recipe::open(&mut config.data)?;
     model.check_given(data.source.name(), &given)?;
     if let Some(path) = &args.labels {
         let text = std::fs::read_to_string(path).map_err(Error::io(path))?;

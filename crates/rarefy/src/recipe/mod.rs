@@ -90,7 +90,9 @@ impl<'a> TrainingData<'a> {
         let (training, held_out) = hold_out(source, config.holdout)?;
         let steps = config.preprocess.as_deref().unwrap_or_default();
         let of_target = config.preprocess_target.as_deref();
-        let (fitted, pipeline, survey, kept) = prepare(&training, (steps, of_target, raw), bytes)?;
+        let in_memory = source.as_slice().is_some();
+        let names = (steps, of_target, raw);
+        let (fitted, pipeline, survey, kept) = prepare(&training, names, (bytes, in_memory))?;
         Ok(Self {
             training,
             held_out,
@@ -206,14 +208,14 @@ impl<'a> TrainingData<'a> {
 fn prepare(
     training: &dyn Source,
     (steps, of_target, raw): (&[String], Option<&[String]>, &IoSpec),
-    bytes: usize,
+    (bytes, in_memory): (usize, bool),
 ) -> Result<(FittedPipelines, Pipeline, Survey, Option<Memory>)> {
     let fits = |width: usize| {
         let values = training.rows().checked_mul(width);
         values.is_some_and(|values| values.saturating_mul(size_of::<f32>()) <= bytes)
     };
     let io = FittedPipelines::io(steps, of_target, raw)?;
-    if fits(io.row_width()) {
+    if in_memory || fits(io.row_width()) {
         let fitted = FittedPipelines::fit(steps, of_target, training, raw)?;
         let pipeline = fitted.rows();
         let kept = Prepared::new(training, &pipeline).in_memory(bytes)?;
@@ -288,3 +290,6 @@ impl Source for Kept<'_> {
         self.0.as_slice()
     }
 }
+
+#[cfg(test)]
+mod tests;

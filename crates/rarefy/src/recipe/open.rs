@@ -45,8 +45,7 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
     };
     if config.target.as_ref() == Some(&config.path) {
         let why = format!(
-            "the target {} is the data itself, and a transcoder predicts other rows; of a file with several members \
-             name one each, as FILE::MEMBER",
+            "`data.target` must differ from `data.path`, got {} for both; name two members of one file as FILE::MEMBER",
             config.path
         );
         return Err(Error::Conflict(why));

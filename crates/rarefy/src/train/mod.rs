@@ -168,7 +168,7 @@ pub(crate) fn conclude(
     match &plan.architecture {
         Architecture::Dense(_) => finish(state, reason, observer),
         Architecture::Sparse(sparse) => {
-            sparse::conclude(plan, sparse.as_ref(), state, reason, rows, observer)
+            sparse::conclude(plan, sparse, state, reason, rows, observer)
         }
     }
 }

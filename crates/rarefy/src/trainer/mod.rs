@@ -289,8 +289,16 @@ impl Trainer {
         self.model(outcome)
     }
 
-    /// Takes all remaining steps over prepared rows, and makes the model.
-    pub(crate) fn run(
+    /// Takes all remaining steps over prepared rows, as the plan's survey saw them, and makes the model.
+    ///
+    /// [`TrainingData::train`](crate::recipe::TrainingData::train) calls this with the rows that it prepared. Batches are drawn
+    /// in the seeded order of [`Batches`](crate::train::Batches). A threshold is calibrated on `held_out` if given, else on
+    /// `rows`.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`] after the observer kept a checkpoint; [`Error::Diverged`]; errors of reading the rows
+    /// and of the observer.
+    pub fn run(
         mut self,
         rows: &dyn Source,
         held_out: Option<&dyn Source>,

@@ -1,9 +1,10 @@
 //! Which models a frontier has: one configuration, and for each architecture the settings of its dial.
 
+use std::sync::Arc;
+
 use rarefy::config::{self, Config};
-use rarefy::data::Survey;
-use rarefy::io_spec::IoSpec;
 use rarefy::plan::Plan;
+use rarefy::recipe::TrainingData;
 use rarefy::variants::{self, Dial, DialSettings, Info, VARIANTS};
 use rarefy::{Error, Result};
 use toml::{Table, Value};
@@ -40,7 +41,7 @@ pub struct Candidate {
     pub option: &'static str,
     pub setting: String,
     /// How it is trained, or why it is not.
-    pub plan: std::result::Result<Plan, String>,
+    pub plan: std::result::Result<Arc<Plan>, String>,
 }
 
 impl Candidate {
@@ -154,9 +155,13 @@ pub fn default_holdout(rows: usize) -> usize {
 
 /// Every model, and in `config` what they have in common: where no number of latents or steps was
 /// given, all get those that the first one takes.
-pub fn candidates(config: &mut Config, lines: &[Line], rows: Surveyed) -> Result<Vec<Candidate>> {
+pub fn candidates(
+    config: &mut Config,
+    lines: &[Line],
+    data: &TrainingData,
+) -> Result<Vec<Candidate>> {
     check_options(config, lines)?;
-    let first = planned(config, lines, rows)?;
+    let first = planned(config, lines, data)?;
     let Some(plan) = first
         .iter()
         .find_map(|candidate| candidate.plan.as_ref().ok())
@@ -171,7 +176,7 @@ pub fn candidates(config: &mut Config, lines: &[Line], rows: Surveyed) -> Result
     config.train.steps = Some(plan.steps);
     config.train.epochs = None;
     config.train.batch = Some(plan.batch);
-    planned(config, lines, rows)
+    planned(config, lines, data)
 }
 
 /// An option that nobody has does nothing, and what the frontier turns cannot be held.
@@ -198,20 +203,13 @@ fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-/// What is known of the prepared rows, and what a model reads and writes of them.
-type Surveyed<'a> = (&'a Survey, &'a IoSpec);
-
-fn plan(config: &Config, (survey, io): Surveyed) -> Result<Plan> {
-    Plan::bound(config, survey, io.clone())
-}
-
-fn planned(config: &Config, lines: &[Line], rows: Surveyed) -> Result<Vec<Candidate>> {
+fn planned(config: &Config, lines: &[Line], data: &TrainingData) -> Result<Vec<Candidate>> {
     let mut all = Vec::new();
     for line in lines {
         let (arch, option) = (line.info.name, line.dial.option);
-        for setting in settings(config, line, rows)? {
-            let plan = match plan(&of(config, line, Some(&setting)), rows) {
-                Ok(plan) => Ok(plan),
+        for setting in settings(config, line, data)? {
+            let plan = match data.plan(&of(config, line, Some(&setting))) {
+                Ok(plan) => Ok(Arc::new(plan)),
                 // The data or the number of latents has no room for it, but perhaps for others.
                 Err(Error::Hyper {
                     name,
@@ -237,11 +235,12 @@ fn planned(config: &Config, lines: &[Line], rows: Surveyed) -> Result<Vec<Candid
 }
 
 /// The settings of a dial as one would type them.
-fn settings(config: &Config, line: &Line, rows: Surveyed) -> Result<Vec<String>> {
+fn settings(config: &Config, line: &Line, data: &TrainingData) -> Result<Vec<String>> {
     match line.dial.settings {
         DialSettings::These(settings) => Ok(settings.iter().map(ToString::to_string).collect()),
         DialSettings::Times(factors) => {
-            let middle = plan(&of(config, line, None), rows)?
+            let middle = data
+                .plan(&of(config, line, None))?
                 .hyper
                 .number(line.dial.option);
             Ok(factors

@@ -1,15 +1,13 @@
 //! Training a frontier's models, one after the other.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use indicatif::ProgressBar;
-use rarefy::data::Source;
-use rarefy::metrics;
-use rarefy::model::Model;
 use rarefy::plan::Plan;
-use rarefy::preprocess::{FittedPipelines, Pipeline, Prepared};
-use rarefy::train::{self, Observer, Progress, State};
+use rarefy::recipe::TrainingData;
+use rarefy::train::{Observer, Progress, State};
 use rarefy::{Error, Result};
 
 use super::points::{self, Candidate};
@@ -17,25 +15,17 @@ use super::results::{Point, Results};
 use crate::reading::{Reading, style};
 use crate::{interrupt, output};
 
-/// The rows of a frontier: prepared ones to train on, raw ones to measure on.
-pub struct Rows<'a> {
-    pub training: &'a dyn Source,
-    pub held_out: &'a dyn Source,
-    pub fitted: &'a FittedPipelines,
-    pub pipeline: &'a Pipeline,
-}
-
 /// Trains what is not there yet; Ctrl-C ends it between two steps, and what is finished stays.
 pub fn run(
     candidates: &[Candidate],
-    rows: &Rows,
+    data: &TrainingData,
     results: &mut Results,
     folder: &Path,
     (reading, quiet): (&Reading, bool),
 ) -> Result<()> {
     interrupt::watch();
     let mut watcher = Watcher::new(candidates, results, reading, quiet);
-    let ended = train_all(candidates, rows, results, folder, &mut watcher);
+    let ended = train_all(candidates, data, results, folder, &mut watcher);
     interrupt::release();
     watcher.bar.finish_and_clear();
     if let Err(Error::Interrupted) = ended {
@@ -50,7 +40,7 @@ pub fn run(
 
 fn train_all(
     candidates: &[Candidate],
-    rows: &Rows,
+    data: &TrainingData,
     results: &mut Results,
     folder: &Path,
     watcher: &mut Watcher,
@@ -64,7 +54,7 @@ fn train_all(
         }
         interrupt::check()?;
         watcher.begin(candidate);
-        match train_one(candidate, plan, rows, watcher) {
+        match train_one(candidate, plan, data, watcher) {
             Ok(point) if point.explained_variance.is_finite() => {
                 watcher.found(&point);
                 results.points.push(point);
@@ -91,19 +81,15 @@ fn train_all(
 /// A model, as `train` would train it, on the rows that it has not seen.
 fn train_one(
     candidate: &Candidate,
-    plan: &Plan,
-    rows: &Rows,
+    plan: &Arc<Plan>,
+    data: &TrainingData,
     watcher: &mut Watcher,
 ) -> Result<Point> {
     let started = Instant::now();
-    let start = State::new(plan, rows.training, None)?;
-    let held_out = Prepared::new(rows.held_out, rows.pipeline);
-    let outcome = train::train_with_holdout(plan, rows.training, Some(&held_out), start, watcher)?;
+    let trained = data.train(data.trainer(Arc::clone(plan))?, watcher)?;
     let seconds = started.elapsed().as_secs_f64();
-    let bound = (plan.io.clone(), outcome.params);
-    let (inputs, target) = (rows.fitted.inputs.clone(), rows.fitted.target.clone());
-    let model = Model::bound(plan.info, plan.hyper.clone(), bound, inputs, target)?;
-    let evaluation = metrics::evaluate(&model, rows.held_out)?;
+    let held_out = data.held_out().expect("a frontier holds out rows");
+    let evaluation = trained.model.evaluate(held_out)?;
     Ok(Point {
         arch: candidate.arch.into(),
         option: candidate.option.into(),
