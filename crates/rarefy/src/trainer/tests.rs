@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::builder::{
-    Builder, abs_topk, batch_topk, gated, groupmax, jumprelu, kl, matching_pursuit, matryoshka, relu, topk,
+    Builder, abs_topk, batch_topk, gated, groupmax, jumprelu, kl, matching_pursuit, matryoshka,
+    relu, topk,
 };
 use crate::config::{self, Config};
 use crate::data::{Memory, survey};
