@@ -16,7 +16,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::train::set_threads;
-use crate::cli::FrontierArgs;
+use crate::cli::{self, FrontierArgs};
 use crate::run::Run;
 use crate::{output, output_path, reading};
 use points::{Candidate, Line};
@@ -156,7 +156,7 @@ fn introduce(candidates: &[Candidate], data: &TrainingData) {
     for warning in plans.iter().flat_map(|plan| &plan.warnings) {
         if !said.contains(&warning) {
             said.push(warning);
-            output::note(&format!("warning: {warning}"));
+            output::warn(warning, &cli::named("frontier"));
         }
     }
 }

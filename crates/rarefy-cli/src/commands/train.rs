@@ -11,7 +11,7 @@ use rarefy::recipe::{self, TrainingData};
 use rarefy::train::Observer;
 use rarefy::{Error, Result, Trained, Trainer};
 
-use crate::cli::TrainArgs;
+use crate::cli::{self, TrainArgs};
 use crate::observer::Watcher;
 use crate::reading::Reading;
 use crate::run::Run;
@@ -35,8 +35,10 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
     let plan = Arc::new(data.plan(&config)?);
     if !args.quiet {
-        let warning = |text: &String| output::note(&format!("warning: {text}"));
-        plan.warnings.iter().for_each(warning);
+        let command = cli::named("train");
+        plan.warnings
+            .iter()
+            .for_each(|text| output::warn(text, &command));
     }
     let trainer = start(args, &run, &plan, &data)?;
     let (trained, speed) = train_watched(trainer, &data, &run, args, &reading)?;
