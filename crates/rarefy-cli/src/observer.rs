@@ -1,4 +1,4 @@
-//! What the user sees and what is recorded while a run trains.
+//! Progress bar, records and checkpoints of a training run.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;

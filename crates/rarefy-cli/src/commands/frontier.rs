@@ -22,7 +22,7 @@ use crate::{output, output_path, reading};
 use points::{Candidate, Line};
 use results::Results;
 
-/// Where architectures are compared unless the user says otherwise: the field's usual k.
+/// Default L0 at which architectures are compared: the field's usual k.
 const AT: f64 = 32.0;
 
 #[derive(Serialize)]
@@ -102,7 +102,7 @@ fn at(args: &FrontierArgs, before: Option<&Results>) -> Result<f64> {
     Err(Error::hyper("at", "a finite number above 0", at))
 }
 
-/// Where the results go; a frontier that is there is not replaced by accident.
+/// Folder of the results; an existing frontier is not replaced without `--force`.
 fn folder(args: &FrontierArgs, config: &Config) -> Result<PathBuf> {
     let Some(folder) = &args.out else {
         return Ok(Run::fresh("frontier", &config.data.path).folder().into());
@@ -134,7 +134,7 @@ fn begin(candidates: &[Candidate], config: &Config, lines: &[Line], at: f64) -> 
     Ok(Results::new(data, config, names, at))
 }
 
-/// What will be done, on stderr.
+/// Prints the number of models, steps and rows on stderr.
 fn introduce(candidates: &[Candidate], data: &TrainingData) {
     let plans: Vec<&Plan> = candidates
         .iter()

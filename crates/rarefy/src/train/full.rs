@@ -143,7 +143,7 @@ impl<'a> Objective<'a> {
         Ok(total)
     }
 
-    /// What was seen at the point whose value was accepted.
+    /// Loss parts and mean activation at the accepted point.
     fn accepted(&self, value: f64) -> (Parts, Option<f64>) {
         let found = self
             .evaluated
@@ -156,7 +156,7 @@ impl<'a> Objective<'a> {
     }
 }
 
-/// Whether the objective hardly fell over the window. It is part of the state: a run that is
+/// True if the objective hardly fell over the window. The window is part of the state: a run that is
 /// resumed must stop where one that was never interrupted stops.
 fn converged(recent: &[f64], tolerance: f64) -> bool {
     let (Some(before), Some(value)) = (recent.first(), recent.last()) else {

@@ -23,7 +23,7 @@ pub use reservoir::Reservoir;
 pub use state::{Optimizer, State};
 pub(crate) use stepper::{Pool, Stepper, lbfgs_needs_all_rows};
 
-/// Where a run stands after a step.
+/// Position and losses of a run after one step.
 #[derive(Debug, Clone)]
 pub struct Progress {
     /// Optimiser steps done.
@@ -38,11 +38,11 @@ pub struct Progress {
     pub gradient_norm: f64,
     /// Mean over latents of (the estimate of) the mean activation.
     pub rho_hat_mean: Option<f64>,
-    /// What only a sparse architecture has.
+    /// L0, dead latents and explained variance; only of sparse architectures.
     pub sparse: Option<SparseProgress>,
 }
 
-/// What a step of the sparse engine tells beside the objective.
+/// Statistics of one step of a sparse architecture, beside the objective.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct SparseProgress {
     /// Mean number of latents that a row of the batch kept.
@@ -53,7 +53,7 @@ pub struct SparseProgress {
     pub explained_variance: f64,
 }
 
-/// What training tells, and asks.
+/// Receiver of progress, messages and checkpoints of a run, which may also stop the run.
 pub trait Observer {
     /// After each step.
     ///
@@ -67,7 +67,7 @@ pub trait Observer {
     /// # Errors
     /// As [`Observer::step`].
     fn checkpoint(&mut self, state: &State) -> Result<()>;
-    /// Whether the user asked to stop (Ctrl-C).
+    /// True if the user asked to stop (Ctrl-C).
     fn interrupted(&self) -> bool;
 }
 
@@ -100,7 +100,7 @@ impl Observer for Silent {
     }
 }
 
-/// How a run ended.
+/// Parameters and counts at the end of a run.
 #[derive(Debug, Clone)]
 pub struct Outcome {
     /// The trained parameters.

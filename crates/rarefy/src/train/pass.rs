@@ -24,7 +24,7 @@ use crate::variants::{Batch, Chunk, Gradient, Parts, Scratch, Variant};
 /// Latents of all rows are kept between the two halves of a step up to this size.
 const CACHE_BYTES: usize = 512 << 20;
 
-/// How a full batch is evaluated; public so that tests can hold the three forms together.
+/// Evaluation form of a full batch; public so that tests can compare the three forms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
     /// Latents are computed once and kept.
@@ -90,7 +90,7 @@ where
     /// `estimate` may replace the batch's statistics (a running mean); it sees them once.
     ///
     /// # Errors
-    /// What reading the rows returns.
+    /// Errors of reading the rows.
     pub fn evaluate(
         &mut self,
         params: &Params,
@@ -170,7 +170,7 @@ where
     /// The exact statistics of all rows: the first half of a step alone.
     ///
     /// # Errors
-    /// What reading the rows returns.
+    /// Errors of reading the rows.
     pub fn statistics(&mut self, params: &Params, rows: &dyn Source) -> Result<Batch> {
         let cut = Chunking::new(rows.rows(), self.d_in, self.d_sae);
         self.prepare(params.layout(), cut.lanes, Form::Recomputed);

@@ -57,7 +57,7 @@ pub(super) fn conclude(
     })
 }
 
-/// What the architecture is told at the next step.
+/// Schedule values of the next step.
 fn now(plan: &Plan, state: &State) -> StepSchedule {
     let now = plan.schedules.now(state.step);
     match &state.annealing {
@@ -172,7 +172,7 @@ fn set_threshold(
     Ok(())
 }
 
-/// What the encoder sees of rows of training data: `x - b_dec`, or x.
+/// Encoder inputs of rows of training data: `x - b_dec`, or x.
 fn seen(io: &IoSpec, params: &Params, rows: &[f32]) -> Vec<f32> {
     let mut inputs = io.split(rows).0;
     if io.centre {

@@ -33,11 +33,11 @@ pub struct State {
     pub moving: Option<Moving>,
     /// Rows that each latent has not fired for; empty where nothing depends on it.
     pub since_fired: Vec<u64>,
-    /// Where a norm's p stands, if it is annealed.
+    /// Position of the annealed p, if p is annealed.
     pub annealing: Option<Annealing>,
     /// The moving average of the parameters, if the model is to be that.
     pub ema: Option<Vec<f32>>,
-    /// What the optimiser needs to see that it has converged: L-BFGS the objective's last values, Adam
+    /// Objective values for the convergence test: of L-BFGS the last values, of Adam
     /// and SGD the sum over this epoch so far and the last epoch's mean.
     pub recent: Vec<f64>,
     /// A sample of the pushed rows, in a run whose rows are pushed by the caller and that draws on them.
@@ -98,7 +98,7 @@ impl State {
         Ok(Self::at_start(plan, params))
     }
 
-    /// These parameters, and nothing remembered yet.
+    /// State at step 0 with these parameters.
     fn at_start(plan: &Plan, params: Params) -> Self {
         let length = params.values().len();
         let optimizer = match plan.optimizer {
@@ -291,7 +291,7 @@ impl State {
     }
 }
 
-/// What the weights mean: the same numbers would be another function otherwise.
+/// Kind of model that the weights belong to: the same numbers would be another function otherwise.
 fn computes(plan: &Plan) -> String {
     let io = &plan.io;
     let target = io

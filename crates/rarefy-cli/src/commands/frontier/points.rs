@@ -1,4 +1,4 @@
-//! Which models a frontier has: one configuration, and for each architecture the settings of its dial.
+//! Models of a frontier: one configuration, and for each architecture the settings of its dial.
 
 use std::sync::Arc;
 
@@ -40,12 +40,12 @@ pub struct Candidate {
     pub arch: &'static str,
     pub option: &'static str,
     pub setting: String,
-    /// How it is trained, or why it is not.
+    /// Plan of the model, or the reason why it cannot be trained.
     pub plan: std::result::Result<Arc<Plan>, String>,
 }
 
 impl Candidate {
-    /// What sets it apart, as a phrase.
+    /// Architecture and setting, as a phrase.
     pub fn name(&self) -> String {
         format!("{} {} {}", self.arch, self.option, self.setting)
     }
@@ -88,7 +88,7 @@ pub fn lines(asked: &[String], before: &[String]) -> Result<Vec<Line>> {
     Ok(VARIANTS.iter().filter(wanted).filter_map(line).collect())
 }
 
-/// What all models have in common, from a frontier that is gone on with, `--set` and flags.
+/// Configuration shared by all models, from the frontier to resume, `--set` and flags.
 ///
 /// Samples' own defaults have no part in it: they suit one architecture each.
 pub fn configuration(args: &FrontierArgs, before: Option<&Table>) -> anyhow::Result<Config> {

@@ -18,11 +18,11 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Results {
     pub version: u32,
-    /// What tells the rows that were trained on from others.
+    /// Fingerprint of the training rows.
     pub data: String,
-    /// What all models have in common, as keys of a configuration.
+    /// Settings shared by all models, as keys of a configuration.
     pub config: Value,
-    /// Where architectures are compared.
+    /// L0 at which architectures are compared.
     pub at_l0: f64,
     pub architectures: Vec<Architecture>,
     pub points: Vec<Point>,
@@ -49,7 +49,7 @@ pub struct Point {
     pub explained_variance: f64,
     /// Latents that none of the last `dead_after` rows of training kept.
     pub dead_latents: usize,
-    /// How long training took, if it was now. Never in the file.
+    /// Training time, if the model was trained in this call. Never in the file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seconds: Option<f64>,
 }
@@ -146,7 +146,7 @@ impl Results {
         self.architectures.iter().map(of).collect()
     }
 
-    /// Whether a setting needs no model any more.
+    /// True if a setting has a point or was skipped.
     pub fn has(&self, arch: &str, setting: &str) -> bool {
         self.settled().contains(&(arch, setting))
     }

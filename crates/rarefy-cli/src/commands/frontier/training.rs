@@ -181,7 +181,7 @@ impl Observer for Watcher {
         Ok(())
     }
 
-    /// What one run would say about itself is too much for many.
+    /// Messages of single runs are left out: a frontier has too many of them.
     fn message(&mut self, _: &str) {}
 
     /// A point is short enough to be trained again.

@@ -56,7 +56,7 @@ impl Holdout {
 pub fn warn_of_failure(args: &TrainArgs, evaluation: &Evaluation) {
     if !args.quiet && evaluation.explained_variance < 0.0 {
         output::note(
-            "warning: rows are farther from what the model makes of them than from their own mean; more --steps (or \
+            "warning: explained variance is negative: the model is worse than predicting the mean; more --steps (or \
              --epochs), another --lr or --preprocess standardise may help",
         );
     }

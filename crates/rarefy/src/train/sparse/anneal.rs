@@ -45,7 +45,7 @@ impl Updates {
     }
 }
 
-/// Where an annealed run stands.
+/// Annealing state: the current p, the next p and the factor of the penalty.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Annealing {
     p: f64,
@@ -78,7 +78,7 @@ impl Annealing {
         self.next
     }
 
-    /// What the coefficient is multiplied by.
+    /// Factor of the penalty's coefficient.
     pub fn factor(&self) -> f64 {
         self.factor
     }
@@ -112,7 +112,7 @@ impl Annealing {
         values
     }
 
-    /// What [`Annealing::to_values`] wrote.
+    /// Annealing state from the numbers of [`Annealing::to_values`].
     pub(crate) fn from_values(values: &[f64]) -> Option<Self> {
         let [p, next, factor, done, queue @ ..] = values else {
             return None;

@@ -26,7 +26,7 @@ pub(super) fn follow(ema: &mut [f32], params: &[f32], decay: f64, t: usize) {
         });
 }
 
-/// What the model takes in place of the last parameters, if it is another: their average, or what they stand for.
+/// Parameters of the model if they differ from the last ones: their average, or their rescaled form.
 pub(super) fn model(plan: &Plan, sparse: &Objective, state: &mut State) -> Option<Params> {
     let averaged = averaged(plan, sparse, state);
     if plan.decoder_norm == DecoderNorm::Rescale {

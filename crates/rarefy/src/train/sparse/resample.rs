@@ -31,7 +31,7 @@ use crate::{Result, Rng};
 /// Rows whose loss is looked at, at most. Bricken et al. took 819,200 and had 131,072 latents to revive.
 const ROWS: usize = 1 << 16;
 
-/// What an encoder row starts from, over the others' mean length.
+/// Length of a resampled encoder row, over the mean length of the active latents' rows.
 const SHARE: f64 = 0.2;
 
 /// Resamples silent latents where it is due and returns their number.
