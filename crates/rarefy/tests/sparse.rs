@@ -315,7 +315,14 @@ fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
     for block in ["w_enc", "b_enc", "w_dec", "b_dec"] {
         assert_eq!(model.get(block), stands_for.get(block), "{block}");
     }
-    let model = Model::new(plan.info, plan.hyper, model, Pipeline::identity(4), None).unwrap();
+    let model = Model::new(
+        plan.info,
+        plan.hyper.clone(),
+        model,
+        Pipeline::identity(4),
+        None,
+    )
+    .unwrap();
     let l0 = metrics::evaluate(&model, &rows).unwrap().l0;
     assert!((l0 - 3.0).abs() < 1e-9, "{l0}");
 }
