@@ -9,11 +9,33 @@ use anyhow::{Result, bail};
 use super::{Text, texts};
 use crate::root;
 
-/// Paths without offences, which `tidy` holds clean.
-const CLEAN: &[&str] = &[
-    "crates/rarefy-kernels",
-    "crates/rarefy-report",
-    "crates/xtask",
+/// Paths that `tidy` holds clean.
+const CLEAN: &[&str] = &["crates"];
+
+/// Paths with offences that are still to be rewritten; to be emptied.
+const UNFINISHED: &[&str] = &[
+    "crates/rarefy-cli/src/commands",
+    "crates/rarefy-cli/src/observer.rs",
+    "crates/rarefy-cli/src/reading.rs",
+    "crates/rarefy/examples",
+    "crates/rarefy/src/builder.rs",
+    "crates/rarefy/src/check",
+    "crates/rarefy/src/check.rs",
+    "crates/rarefy/src/config",
+    "crates/rarefy/src/config.rs",
+    "crates/rarefy/src/explain",
+    "crates/rarefy/src/formats",
+    "crates/rarefy/src/model",
+    "crates/rarefy/src/model.rs",
+    "crates/rarefy/src/objective",
+    "crates/rarefy/src/options.rs",
+    "crates/rarefy/src/plan",
+    "crates/rarefy/src/plan.rs",
+    "crates/rarefy/src/recipe",
+    "crates/rarefy/src/train",
+    "crates/rarefy/src/trainer",
+    "crates/rarefy/src/variants",
+    "crates/rarefy/tests",
 ];
 
 /// First words of a doc line that leave out its noun.
@@ -96,10 +118,14 @@ pub fn list(paths: &[PathBuf]) -> Result<()> {
 
 /// Adds the offences in the clean paths to the faults of `tidy`.
 pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
-    let clean = |file: &&Text| CLEAN.iter().any(|path| file.path.starts_with(path));
+    let clean = |file: &&Text| is_below(file, CLEAN) && !is_below(file, UNFINISHED);
     for file in files.iter().filter(clean) {
         report(file, faults);
     }
+}
+
+fn is_below(file: &Text, paths: &[&str]) -> bool {
+    paths.iter().any(|path| file.path.starts_with(path))
 }
 
 /// Path relative to the workspace's root, as `git ls-files` prints it.
