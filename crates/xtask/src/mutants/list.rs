@@ -223,9 +223,9 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the threshold is calibrated on training rows instead of held-out rows",
-        file: SPARSE_RUN,
-        from: "Some(held_out) => (held_out, \"held-out\")",
-        to: "Some(_) => (rows.data, \"held-out\")",
+        file: "crates/rarefy/src/train/mod.rs",
+        from: "Some(held_out) => (Some(held_out), \"held-out\"),",
+        to: "Some(_) => (Some(data), \"held-out\"),",
     },
     Mutant {
         name: "a training row before the first gap is a held-out one",
