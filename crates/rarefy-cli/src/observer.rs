@@ -65,7 +65,7 @@ impl Record {
 /// Steps from one record to the next. A step of the sparse engine is one small batch of very many,
 /// and a record takes longer to write than such a step on a few inputs.
 fn every(plan: &Plan) -> usize {
-    match plan.architecture {
+    match plan.architecture() {
         Architecture::Dense(_) => 1,
         Architecture::Sparse(_) => 10,
     }
@@ -103,7 +103,7 @@ impl<'a> Watcher<'a> {
         };
         // The last step of a run that ended is recorded whatever its number; one that went on from
         // there has no such record.
-        let ended = resumed_at == plan.steps;
+        let ended = resumed_at == plan.steps();
         let whole = |step: usize| step.is_multiple_of(every(plan)) || (ended && step == resumed_at);
         let lines: String = kept
             .iter()
@@ -116,7 +116,7 @@ impl<'a> Watcher<'a> {
             .open(&path)
             .map_err(Error::io(&path))?;
 
-        let bar = ProgressBar::new(plan.steps as u64).with_position(resumed_at as u64);
+        let bar = ProgressBar::new(plan.steps() as u64).with_position(resumed_at as u64);
         let bar = reading.above(bar);
         bar.set_style(style("{bar:24} step {pos}/{len}  {msg}  {eta} left"));
         bar.tick();

@@ -17,44 +17,129 @@ use refusals::{
 pub use schedules::{Schedules, UPDATES};
 use warnings::{ignored, odd_scale, too_long};
 
-/// A run in which nothing can be wrong any more; code below the plan takes it as it is.
+/// Checked settings of one training run, every value resolved.
+///
+/// The code below the plan takes these values without checking them again.
+#[non_exhaustive]
 pub struct Plan {
-    /// The configuration with every value resolved; written to `config.toml`.
-    pub config: Config,
-    /// The architecture's table line.
-    pub info: &'static Info,
-    /// Its options, resolved.
-    pub hyper: Hyper,
-    /// The architecture itself.
-    pub architecture: Architecture,
-    /// Rows to train on.
-    pub rows: usize,
-    /// What it reads and writes of a (preprocessed) row.
-    pub io: IoSpec,
-    /// Sum over outputs of their variance over rows.
-    pub variance: f64,
+    config: Config,
+    info: &'static Info,
+    hyper: Hyper,
+    architecture: Architecture,
+    n_rows: usize,
+    io: IoSpec,
+    variance: f64,
+    d_sae: usize,
+    batch: usize,
+    optimizer: OptimizerKind,
+    steps: usize,
+    lr: f64,
+    clip: Option<f64>,
+    decoder_norm: DecoderNorm,
+    schedules: Schedules,
+    tolerance: f64,
+    fingerprint: String,
+    warnings: Vec<String>,
+}
+
+impl Plan {
+    /// Configuration with every value resolved, as written to `config.toml`.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Table line of the architecture.
+    pub fn info(&self) -> &'static Info {
+        self.info
+    }
+
+    /// Options of the architecture, resolved.
+    pub fn hyper(&self) -> &Hyper {
+        &self.hyper
+    }
+
+    /// Architecture built from the options.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Number of training rows.
+    pub fn n_rows(&self) -> usize {
+        self.n_rows
+    }
+
+    /// Input and output columns of a preprocessed row.
+    pub fn io(&self) -> &IoSpec {
+        &self.io
+    }
+
+    /// Sum of the output columns' variances over all rows.
+    pub fn variance(&self) -> f64 {
+        self.variance
+    }
+
     /// Number of latents.
-    pub d_sae: usize,
-    /// Rows in a batch; equal to `rows` for full-batch training.
-    pub batch: usize,
-    /// The optimiser.
-    pub optimizer: OptimizerKind,
-    /// Optimiser steps.
-    pub steps: usize,
-    /// Learning rate of Adam and SGD.
-    pub lr: f64,
-    /// Largest norm of Adam's and SGD's gradient.
-    pub clip: Option<f64>,
-    /// What holds decoder rows.
-    pub decoder_norm: DecoderNorm,
-    /// What changes from step to step.
-    pub schedules: Schedules,
-    /// Relative fall of the objective below which training stops; 0 for never.
-    pub tolerance: f64,
-    /// What tells these rows from others: a run is only resumed on the same.
-    pub data: String,
-    /// What the user should know before the run starts.
-    pub warnings: Vec<String>,
+    pub fn d_sae(&self) -> usize {
+        self.d_sae
+    }
+
+    /// Rows in a batch; equal to [`n_rows`](Self::n_rows) for full-batch training.
+    pub fn batch(&self) -> usize {
+        self.batch
+    }
+
+    /// Kind of the optimiser.
+    pub fn optimizer(&self) -> OptimizerKind {
+        self.optimizer
+    }
+
+    /// Number of optimiser steps.
+    pub fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Base learning rate, before warm-up and decay; L-BFGS ignores this value.
+    pub fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    /// Largest global norm of the gradient, if gradients are clipped.
+    pub fn clip(&self) -> Option<f64> {
+        self.clip
+    }
+
+    /// Constraint on the norms of decoder rows.
+    pub fn decoder_norm(&self) -> DecoderNorm {
+        self.decoder_norm
+    }
+
+    /// Schedules of the learning rate, sparsity weight, k and p.
+    pub fn schedules(&self) -> &Schedules {
+        &self.schedules
+    }
+
+    /// Relative decrease of the objective below which training stops; 0 for never.
+    pub fn tolerance(&self) -> f64 {
+        self.tolerance
+    }
+
+    /// Short summary of the data, saved in checkpoints; resuming requires an equal one.
+    pub fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// Plan with another data fingerprint, for data that cannot be surveyed as a whole.
+    pub(crate) fn with_fingerprint(self, fingerprint: String) -> Self {
+        Self {
+            fingerprint,
+            ..self
+        }
+    }
+
+    /// Warnings to print before the run starts.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
 }
 
 /// What holds an architecture's decoder rows unless the user says otherwise.
@@ -131,7 +216,7 @@ impl Plan {
     /// use rarefy::plan::Plan;
     /// let survey = Survey { rows: 1000, d_in: 2, min: 0.0, max: 1.0, mean: vec![0.5; 2], variance: vec![0.1; 2] };
     /// let plan = Plan::new(&Config::default(), &survey)?;
-    /// assert_eq!((plan.batch, plan.hyper.text("rho_estimate")), (1000, "exact"));
+    /// assert_eq!((plan.batch(), plan.hyper().text("rho_estimate")), (1000, "exact"));
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn new(config: &Config, survey: &Survey) -> Result<Self> {
@@ -189,7 +274,7 @@ impl Plan {
             info,
             hyper,
             architecture,
-            rows: survey.rows,
+            n_rows: survey.rows,
             io,
             variance: survey.variance.iter().sum(),
             d_sae,
@@ -201,7 +286,7 @@ impl Plan {
             decoder_norm,
             schedules,
             tolerance: train.tolerance.unwrap_or(default_tolerance(optimizer)),
-            data: fingerprint(row),
+            fingerprint: fingerprint(row),
             warnings,
         };
         let target = plan.io.has_target().then_some(("target", survey));

@@ -396,7 +396,8 @@ fn e22_sigmoid_decoder_with_data_outside_0_to_1_warns() {
         let config = merge("[model.options]\ndecoder = 'sigmoid'");
         Plan::new(&config, &survey(&rows).unwrap())
             .unwrap()
-            .warnings
+            .warnings()
+            .to_vec()
     };
     assert!(warnings(1.0).is_empty());
     let warning = warnings(1.5).concat();
@@ -446,7 +447,7 @@ fn train_digits(text: &str, rows: usize, change: impl Fn(&mut Params)) -> Traine
     let outcome = train::train(&plan, &data, start, &mut notes).unwrap();
     let params = outcome.params.clone();
     let pipeline = Pipeline::identity(64);
-    let model = Model::new(plan.info, plan.hyper, params, pipeline, None).unwrap();
+    let model = Model::new(plan.info(), plan.hyper().clone(), params, pipeline, None).unwrap();
     Trained {
         evaluation: metrics::evaluate(&model, &data).unwrap(),
         outcome,

@@ -250,8 +250,8 @@ fn assert_as_low_as_scipy(
     let trainer = data.trainer(data.plan(&config).unwrap()).unwrap();
     let (plan, start) = (Arc::clone(trainer.plan()), trainer.state().unwrap());
     let mut pass = Pass::new(
-        plan.architecture.dense().unwrap(),
-        plan.io.d_in(),
+        plan.architecture().dense().unwrap(),
+        plan.io().d_in(),
         record.latents,
     );
     let form = pass.form(rows.as_ref());

@@ -113,7 +113,7 @@ fn training_reads_all_training_rows_and_no_held_out_row() {
     for settings in RUNS {
         let (plan, _, params) = run(settings, &training, &elsewhere);
         assert_eq!(data.take(), others, "{settings}");
-        assert_eq!(plan.rows, ROWS - HELD);
+        assert_eq!(plan.n_rows(), ROWS - HELD);
         // Training on a copy of the training rows gives equal parameters.
         let alone = run(settings, &copy(&training), &elsewhere).2;
         assert!(params == alone, "{settings}");

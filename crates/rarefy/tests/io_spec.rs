@@ -147,8 +147,8 @@ fn a_transcoder_finds_what_features_do_to_its_target() {
     let target = Some(Pipeline::identity(D_OUT));
     let bound = (io, params);
     let model = Model::bound(
-        plan.info,
-        plan.hyper.clone(),
+        plan.info(),
+        plan.hyper().clone(),
         bound,
         Pipeline::identity(D_IN),
         target,
@@ -168,7 +168,7 @@ fn a_skip_transcoder_finds_the_matrix() {
             "[model]\narch = 'relu'\nlatents = 48\nskip = {skip}\noptions = {{ l1 = 0.05 }}"
         );
         let plan = plan(&text, &truth.rows, io.clone());
-        assert_eq!(plan.io.skip, skip);
+        assert_eq!(plan.io().skip, skip);
         let params = trained(&plan, &truth.rows);
         if skip {
             let w_skip = params.get("w_skip");
@@ -177,9 +177,9 @@ fn a_skip_transcoder_finds_the_matrix() {
             assert!((dot / size - 1.0).abs() < 0.3, "{}", dot / size);
         }
         let target = Some(Pipeline::identity(D_OUT));
-        let bound = (plan.io.clone(), params);
+        let bound = (plan.io().clone(), params);
         let input = Pipeline::identity(D_IN);
-        let model = Model::bound(plan.info, plan.hyper.clone(), bound, input, target).unwrap();
+        let model = Model::bound(plan.info(), plan.hyper().clone(), bound, input, target).unwrap();
         metrics::evaluate(&model, &truth.rows).unwrap().mse
     };
     let (with, without) = (error(true), error(false));
@@ -198,7 +198,7 @@ fn a_crosscoder_finds_each_feature_in_both_inputs() {
     let second = found(&truth.second, D_OUT, params.get("w_dec"), (wide, D_IN));
     assert!(first > 0.97 && second > 0.97, "{first} {second}");
     let input = Pipeline::identity(wide);
-    let model = Model::bound(plan.info, plan.hyper.clone(), (io, params), input, None).unwrap();
+    let model = Model::bound(plan.info(), plan.hyper().clone(), (io, params), input, None).unwrap();
     let evaluation = metrics::evaluate(&model, &truth.rows).unwrap();
     let by_input = &evaluation.explained_variance_by_input;
     assert!(
@@ -221,12 +221,12 @@ fn where_b_dec_is_not_taken_off_the_bias_does_it() {
         let text = format!("[model]\narch = 'relu'\nlatents = 24\ncentre = {centre}");
         let wide = D_IN + D_OUT;
         let plan = plan(&text, &truth.rows, IoSpec::autoencoder(wide));
-        assert_eq!(plan.io.centre, centre);
+        assert_eq!(plan.io().centre, centre);
         let params = State::new(&plan, &truth.rows, None).unwrap().params;
-        let bound = (plan.io.clone(), params);
+        let bound = (plan.io().clone(), params);
         let model = Model::bound(
-            plan.info,
-            plan.hyper.clone(),
+            plan.info(),
+            plan.hyper().clone(),
             bound,
             Pipeline::identity(wide),
             None,

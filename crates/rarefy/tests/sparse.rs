@@ -316,8 +316,8 @@ fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
         assert_eq!(model.get(block), stands_for.get(block), "{block}");
     }
     let model = Model::new(
-        plan.info,
-        plan.hyper.clone(),
+        plan.info(),
+        plan.hyper().clone(),
         model,
         Pipeline::identity(4),
         None,

@@ -99,15 +99,15 @@ fn known(mut config: Config) -> anyhow::Result<Known> {
     let data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
     let plan = data.plan(&config)?;
     // The scale of coefficients follows the scale of the outputs.
-    let written = plan.io.target_start()..plan.io.row_width();
+    let written = plan.io().target_start()..plan.io().row_width();
     Ok(Known {
         setting: Setting::of(&plan)?,
         rows: Some(RowStatistics::measure(
             &Columns::new(data.rows().as_ref(), written.clone()),
             &data.survey().of(written),
         )?),
-        config: plan.config.clone(),
-        warnings: plan.warnings,
+        config: plan.config().clone(),
+        warnings: plan.warnings().to_vec(),
     })
 }
 

@@ -123,7 +123,10 @@ fn begin(candidates: &[Candidate], config: &Config, lines: &[Line], at: f64) -> 
     let mut plans = candidates
         .iter()
         .filter_map(|candidate| candidate.plan.as_ref().ok());
-    let data = &plans.next().expect("one at least can be trained").data;
+    let data = plans
+        .next()
+        .expect("one at least can be trained")
+        .fingerprint();
     let mut config = serde_json::to_value(config)
         .map_err(|e| Error::Conflict(format!("the configuration: {e}")))?;
     if let Some(model) = config.get_mut("model").and_then(Value::as_object_mut) {
@@ -148,12 +151,12 @@ fn introduce(candidates: &[Candidate], data: &TrainingData) {
     output::note(&format!(
         "{} models of {} latents, {} steps of {} rows each: {training} rows to train on, {held_out} held out",
         plans.len(),
-        first.d_sae,
-        first.steps,
-        first.batch
+        first.d_sae(),
+        first.steps(),
+        first.batch()
     ));
     let mut said: Vec<&String> = Vec::new();
-    for warning in plans.iter().flat_map(|plan| &plan.warnings) {
+    for warning in plans.iter().flat_map(|plan| plan.warnings()) {
         if !said.contains(&warning) {
             said.push(warning);
             output::warn(warning, &cli::named("frontier"));

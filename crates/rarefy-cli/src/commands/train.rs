@@ -36,7 +36,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let plan = Arc::new(data.plan(&config)?);
     if !args.quiet {
         let command = cli::named("train");
-        plan.warnings
+        plan.warnings()
             .iter()
             .for_each(|text| output::warn(text, &command));
     }
@@ -59,11 +59,11 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 fn start(args: &TrainArgs, run: &Run, plan: &Arc<Plan>, data: &TrainingData) -> Result<Trainer> {
     if args.resume {
         let trainer = data.resume(Arc::clone(plan), &run.newest_checkpoint()?)?;
-        run.write_config(&plan.config)?;
+        run.write_config(plan.config())?;
         return Ok(trainer);
     }
     let trainer = data.trainer(Arc::clone(plan))?;
-    if let Some(path) = &plan.config.model.init
+    if let Some(path) = &plan.config().model.init
         && !args.quiet
         && data.init_differs(plan)?
     {
@@ -72,7 +72,7 @@ fn start(args: &TrainArgs, run: &Run, plan: &Arc<Plan>, data: &TrainingData) -> 
             path.display()
         ));
     }
-    run.create(&plan.config)?;
+    run.create(plan.config())?;
     run.clear()?;
     Ok(trainer)
 }

@@ -43,21 +43,21 @@ impl Setting {
     /// None that the plan has not met before.
     pub fn of(plan: &Plan) -> Result<Self> {
         Ok(Self {
-            info: plan.info,
-            hyper: plan.hyper.clone(),
-            architecture: plan.info.build(&plan.hyper)?,
-            io: plan.io.clone(),
-            d_in: Some(plan.io.d_out()),
-            d_sae: Some(plan.d_sae),
-            batch: Some(plan.batch),
-            decoder_norm: plan.decoder_norm,
-            warmup: Some(plan.schedules.sparsity_warmup),
-            p_end: plan.schedules.p.map(|(_, end, from)| (end, Some(from))),
+            info: plan.info(),
+            hyper: plan.hyper().clone(),
+            architecture: plan.info().build(plan.hyper())?,
+            io: plan.io().clone(),
+            d_in: Some(plan.io().d_out()),
+            d_sae: Some(plan.d_sae()),
+            batch: Some(plan.batch()),
+            decoder_norm: plan.decoder_norm(),
+            warmup: Some(plan.schedules().sparsity_warmup),
+            p_end: plan.schedules().p.map(|(_, end, from)| (end, Some(from))),
             k_start: plan
-                .config
+                .config()
                 .train
                 .k_start
-                .map(|k| (k, Some(plan.schedules.k_anneal))),
+                .map(|k| (k, Some(plan.schedules().k_anneal))),
         })
     }
 

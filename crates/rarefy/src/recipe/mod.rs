@@ -174,7 +174,7 @@ impl<'a> TrainingData<'a> {
     }
 
     fn complete(&self, trainer: Trainer) -> Trainer {
-        let shape = trainer.plan().config.data.image_shape;
+        let shape = trainer.plan().config().data.image_shape;
         trainer.preprocess(self.fitted.clone()).image_shape(shape)
     }
 
@@ -232,12 +232,12 @@ fn prepare(
 
 /// The model of `model.init`, if it reads and writes the same as the plan's.
 fn initial_model(plan: &Plan) -> Result<Option<Model>> {
-    let Some(path) = &plan.config.model.init else {
+    let Some(path) = &plan.config().model.init else {
         return Ok(None);
     };
     let model = Model::load(path)?;
     let is = |io: &IoSpec| format!("{} with centre {}", io.name(), io.centre);
-    let (there, here) = (is(&model.io), is(&plan.io));
+    let (there, here) = (is(&model.io), is(plan.io()));
     if there == here {
         return Ok(Some(model));
     }

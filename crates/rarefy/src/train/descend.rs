@@ -19,7 +19,7 @@ pub(super) fn descend(
     observer: &mut dyn Observer,
 ) -> Result<String> {
     let mut batches = Batches::new(plan);
-    while state.step < plan.steps {
+    while state.step < plan.steps() {
         let rows = batches.at(data, state.step)?;
         let progress = stepper.step(plan, state, rows, Pool::All(data), observer)?;
         observer.step(&progress)?;
@@ -33,14 +33,14 @@ pub(super) fn descend(
 
 /// The learning rate of a step, counted from 0.
 pub(super) fn rate(plan: &Plan, step: usize) -> f64 {
-    plan.lr * plan.schedules.schedule.factor(step)
+    plan.lr() * plan.schedules().schedule.factor(step)
 }
 
 /// True if an epoch ends here and its mean objective fell by less than the tolerance since the
 /// epoch before. `state.recent` holds the sum over this epoch so far and, from the second epoch on,
 /// the mean of the last one.
 pub(super) fn settled(plan: &Plan, state: &mut State, objective: f64) -> bool {
-    let per_epoch = (plan.rows / plan.batch).max(1);
+    let per_epoch = (plan.n_rows() / plan.batch()).max(1);
     if state.recent.is_empty() {
         state.recent.push(0.0);
     }
@@ -51,8 +51,8 @@ pub(super) fn settled(plan: &Plan, state: &mut State, objective: f64) -> bool {
     let mean = state.recent[0] / per_epoch as f64;
     let before = state.recent.get(1).copied();
     state.recent = vec![0.0, mean];
-    plan.tolerance > 0.0
-        && before.is_some_and(|before| before - mean <= plan.tolerance * mean.abs())
+    plan.tolerance() > 0.0
+        && before.is_some_and(|before| before - mean <= plan.tolerance() * mean.abs())
 }
 
 /// The rows of each step of a run over random-access data.
@@ -87,15 +87,15 @@ pub struct Batches {
 impl Batches {
     /// The batches of a plan, in its seeded order.
     pub fn new(plan: &Plan) -> Self {
-        let row = plan.io.row_width();
+        let row = plan.io().row_width();
         Self {
-            batch: plan.batch,
-            per_epoch: (plan.rows / plan.batch).max(1),
-            seed: plan.config.train.seed,
-            shuffle: plan.config.train.shuffle,
+            batch: plan.batch(),
+            per_epoch: (plan.n_rows() / plan.batch()).max(1),
+            seed: plan.config().train.seed,
+            shuffle: plan.config().train.shuffle,
             epoch: None,
             order: Vec::new(),
-            gathered: Memory::new("mini-batch", row, vec![0.0; plan.batch * row]),
+            gathered: Memory::new("mini-batch", row, vec![0.0; plan.batch() * row]),
         }
     }
 

@@ -29,8 +29,8 @@ pub(super) fn train(
     if state.recent.is_empty() {
         state.recent.push(value);
     }
-    while state.step < plan.steps {
-        if converged(&state.recent, plan.tolerance) {
+    while state.step < plan.steps() {
+        if converged(&state.recent, plan.tolerance()) {
             let reason = format!("converged after {} iterations", state.step);
             return finish(state, reason, observer);
         }
@@ -63,7 +63,7 @@ pub(super) fn train(
         let (parts, rho_hat_mean) = objective.accepted(value);
         observer.step(&Progress {
             step: state.step,
-            steps: plan.steps,
+            steps: plan.steps(),
             rows_seen: state.rows_seen,
             parts,
             gradient_norm: dot(&gradient, &gradient).sqrt(),
@@ -115,7 +115,7 @@ struct Objective<'a> {
 
 impl<'a> Objective<'a> {
     fn new(plan: &Plan, variant: &'a dyn Variant, data: &'a dyn Source, params: &Params) -> Self {
-        let pass = Pass::new(variant, plan.io.d_in(), plan.d_sae);
+        let pass = Pass::new(variant, plan.io().d_in(), plan.d_sae());
         let form = pass.form(data);
         Self {
             variant,

@@ -36,16 +36,16 @@ pub(super) fn step(
     })?;
     let lr = rate(plan, state.step);
     let (descent, params) = (state.optimizer.descent(), state.params.values_mut());
-    let gradient_norm = descent.step(params, pass.gradient().values(), lr, plan.clip);
+    let gradient_norm = descent.step(params, pass.gradient().values(), lr, plan.clip());
     refuse_diverged(state.step + 1, parts.total(), gradient_norm)?;
-    if plan.decoder_norm == DecoderNorm::Unit {
-        normalise_rows(&mut state.params, "w_dec", plan.io.d_out());
+    if plan.decoder_norm() == DecoderNorm::Unit {
+        normalise_rows(&mut state.params, "w_dec", plan.io().d_out());
     }
     state.step += 1;
     state.rows_seen += rows.rows() as u64;
     Ok(Progress {
         step: state.step,
-        steps: plan.steps,
+        steps: plan.steps(),
         rows_seen: state.rows_seen,
         parts,
         gradient_norm,
@@ -64,8 +64,8 @@ pub(super) fn audit(
     pass: &mut DensePass,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let per_epoch = (plan.rows / plan.batch).max(1);
-    let due = state.step.is_multiple_of(per_epoch) || state.step == plan.steps;
+    let per_epoch = (plan.n_rows() / plan.batch()).max(1);
+    let due = state.step.is_multiple_of(per_epoch) || state.step == plan.steps();
     if !due || variant.estimate() == Estimate::Exact {
         return Ok(());
     }

@@ -144,7 +144,7 @@ pub fn train_with_holdout(
         ..start
     };
     if let (Architecture::Dense(variant), OptimizerKind::Lbfgs) =
-        (&plan.architecture, plan.optimizer)
+        (plan.architecture(), plan.optimizer())
     {
         return full::train(plan, variant.as_ref(), data, state, observer);
     }
@@ -165,7 +165,7 @@ pub(crate) fn conclude(
     rows: (Option<&dyn Source>, &str),
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    match &plan.architecture {
+    match plan.architecture() {
         Architecture::Dense(_) => finish(state, reason, observer),
         Architecture::Sparse(sparse) => {
             sparse::conclude(plan, sparse, state, reason, rows, observer)
@@ -179,8 +179,8 @@ fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer) -> Result
         observer.checkpoint(state)?;
         return Err(crate::Error::Interrupted);
     }
-    let every = plan.config.train.checkpoint_every;
-    if every > 0 && state.step.is_multiple_of(every) && state.step < plan.steps {
+    let every = plan.config().train.checkpoint_every;
+    if every > 0 && state.step.is_multiple_of(every) && state.step < plan.steps() {
         observer.checkpoint(state)?;
     }
     Ok(())

@@ -44,13 +44,13 @@ impl Reservoir {
 
     /// A reservoir if the plan resamples from all rows or calibrates a threshold; else `None`.
     pub(crate) fn of(plan: &Plan) -> Option<Self> {
-        let Architecture::Sparse(sparse) = &plan.architecture else {
+        let Architecture::Sparse(sparse) = plan.architecture() else {
             return None;
         };
-        let train = &plan.config.train;
+        let train = &plan.config().train;
         let resamples = train.resample_every > 0 && train.resample == Recipe::Anthropic;
         let wanted = resamples || sparse.threshold().is_some();
-        wanted.then(|| Self::new(plan.io.row_width(), train.seed))
+        wanted.then(|| Self::new(plan.io().row_width(), train.seed))
     }
 
     /// The reservoir of a checkpoint; `None` if the values are not whole rows or too many.

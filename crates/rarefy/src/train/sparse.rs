@@ -59,7 +59,7 @@ pub(super) fn conclude(
 
 /// Schedule values of the next step.
 fn now(plan: &Plan, state: &State) -> StepSchedule {
-    let now = plan.schedules.now(state.step);
+    let now = plan.schedules().now(state.step);
     match &state.annealing {
         None => now,
         Some(annealing) => StepSchedule {
@@ -79,7 +79,7 @@ pub(super) fn advance(
 ) -> Result<Progress> {
     let settings = StepSettings {
         lr: rate(plan, state.step),
-        clip: plan.clip,
+        clip: plan.clip(),
         schedule: now(plan, state),
     };
     let report = step.run(
@@ -102,20 +102,21 @@ pub(super) fn advance(
             statistics: vec![f64::from(smallest)],
         });
     }
-    if let (Some(annealing), Some((start, end, from))) = (&mut state.annealing, plan.schedules.p) {
+    if let (Some(annealing), Some((start, end, from))) = (&mut state.annealing, plan.schedules().p)
+    {
         // The last part is at the p of the end.
-        let last = from + (plan.steps - from) * (UPDATES - 1) / UPDATES;
+        let last = from + (plan.steps() - from) * (UPDATES - 1) / UPDATES;
         let updates = Updates::new(UPDATES, (from, last), (start, end));
         annealing.after(&updates, state.step, report.norms);
     }
     state.step += 1;
-    if let (Some(ema), Some(decay)) = (&mut state.ema, plan.config.train.ema) {
+    if let (Some(ema), Some(decay)) = (&mut state.ema, plan.config().train.ema) {
         average::follow(ema, state.params.values(), decay, state.step);
     }
-    state.rows_seen += (x.len() / plan.io.row_width()) as u64;
+    state.rows_seen += (x.len() / plan.io().row_width()) as u64;
     Ok(Progress {
         step: state.step,
-        steps: plan.steps,
+        steps: plan.steps(),
         rows_seen: state.rows_seen,
         parts,
         gradient_norm: report.gradient_norm,
@@ -127,9 +128,9 @@ pub(super) fn advance(
 fn progress(plan: &Plan, report: &Report) -> SparseProgress {
     SparseProgress {
         l0: report.l0,
-        dead_fraction: report.dead as f64 / plan.d_sae as f64,
-        explained_variance: if plan.variance > 0.0 {
-            1.0 - report.mse / plan.variance
+        dead_fraction: report.dead as f64 / plan.d_sae() as f64,
+        explained_variance: if plan.variance() > 0.0 {
+            1.0 - report.mse / plan.variance()
         } else {
             0.0
         },
@@ -151,8 +152,8 @@ fn set_threshold(
     })?;
     let rows = evenly_spaced_rows(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
-    let calibrated = calibrate(&plan.io, params, &rows, threshold.k);
-    let rows = seen(&plan.io, params, &rows);
+    let calibrated = calibrate(plan.io(), params, &rows, threshold.k);
+    let rows = seen(plan.io(), params, &rows);
     // A run in which no batch kept anything has no average; then nothing is above the other either.
     let moving = moving.unwrap_or(calibrated);
     let taken = if threshold.calibrated {

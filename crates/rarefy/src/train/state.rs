@@ -71,7 +71,7 @@ impl State {
     /// [`Error::Shape`] if `init` has other blocks than the plan's architecture; what reading the
     /// rows returns.
     pub fn new(plan: &Plan, rows: &dyn Source, init: Option<Params>) -> Result<Self> {
-        let layout = plan.architecture.layout(&plan.io, plan.d_sae);
+        let layout = plan.architecture().layout(plan.io(), plan.d_sae());
         let params = match init {
             Some(params) if *params.layout() == layout => params,
             Some(params) => {
@@ -89,10 +89,10 @@ impl State {
                 });
             }
             None => {
-                let mut rng = Rng::seed_from_u64(plan.config.train.seed);
-                let (io, d_sae) = (&plan.io, plan.d_sae);
+                let mut rng = Rng::seed_from_u64(plan.config().train.seed);
+                let (io, d_sae) = (plan.io(), plan.d_sae());
                 let bound = (io, plan.b_dec_start());
-                plan.architecture.init(bound, d_sae, rows, &mut rng)?
+                plan.architecture().init(bound, d_sae, rows, &mut rng)?
             }
         };
         Ok(Self::at_start(plan, params))
@@ -101,15 +101,15 @@ impl State {
     /// State at step 0 with these parameters.
     fn at_start(plan: &Plan, params: Params) -> Self {
         let length = params.values().len();
-        let optimizer = match plan.optimizer {
-            OptimizerKind::Lbfgs => Optimizer::Lbfgs(Lbfgs::new(plan.config.train.history)),
+        let optimizer = match plan.optimizer() {
+            OptimizerKind::Lbfgs => Optimizer::Lbfgs(Lbfgs::new(plan.config().train.history)),
             _ => Optimizer::Descent(Descent::new(rule(plan), params.values())),
         };
-        let (moving, since_fired) = match &plan.architecture {
+        let (moving, since_fired) = match plan.architecture() {
             Architecture::Dense(variant) => {
                 let moving = match variant.estimate() {
                     Estimate::Moving { decay } => {
-                        Some(Moving::new(decay, variant.statistics_len(plan.d_sae)))
+                        Some(Moving::new(decay, variant.statistics_len(plan.d_sae())))
                     }
                     Estimate::Exact | Estimate::Batch => None,
                 };
@@ -119,7 +119,7 @@ impl State {
                 let moving = sparse
                     .threshold()
                     .map(|threshold| Moving::new(threshold.decay, 1));
-                (moving, vec![0; plan.d_sae])
+                (moving, vec![0; plan.d_sae()])
             }
         };
         Self {
@@ -129,8 +129,8 @@ impl State {
             optimizer,
             moving,
             since_fired,
-            annealing: plan.schedules.p.map(|(start, ..)| Annealing::new(start)),
-            ema: plan.config.train.ema.map(|_| vec![0.0; length]),
+            annealing: plan.schedules().p.map(|(start, ..)| Annealing::new(start)),
+            ema: plan.config().train.ema.map(|_| vec![0.0; length]),
             recent: Vec::new(),
             reservoir: None,
         }
@@ -184,9 +184,9 @@ impl State {
         }
         file.text("step", &self.step);
         file.text("rows_seen", &self.rows_seen);
-        file.text("arch", &plan.info.name);
-        file.text("optimizer", &format!("{:?}", plan.optimizer));
-        file.text("data", &plan.data);
+        file.text("arch", &plan.info().name);
+        file.text("optimizer", &format!("{:?}", plan.optimizer()));
+        file.text("data", &plan.fingerprint());
         file.text("computes", &computes(plan));
         file.write(path)
     }
@@ -200,13 +200,13 @@ impl State {
     pub fn load(path: &Path, plan: &Plan) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
-        refuse_another(path, "architecture", file.text("arch")?, plan.info.name)?;
-        let optimizer = format!("{:?}", plan.optimizer);
+        refuse_another(path, "architecture", file.text("arch")?, plan.info().name)?;
+        let optimizer = format!("{:?}", plan.optimizer());
         refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
-        refuse_another(path, "data with", file.text("data")?, &plan.data)?;
+        refuse_another(path, "data with", file.text("data")?, plan.fingerprint())?;
         refuse_another(path, "the model", file.text("computes")?, &computes(plan))?;
 
-        let layout = plan.architecture.layout(&plan.io, plan.d_sae);
+        let layout = plan.architecture().layout(plan.io(), plan.d_sae());
         let mut state = Self::at_start(plan, Params::zeros(&layout));
         let length = state.params.values().len();
         let vector = |name: &str| fitting(path, &file, name, length);
@@ -228,7 +228,7 @@ impl State {
                     let y = vector(&format!("lbfgs.y.{}", pairs.len()))?;
                     pairs.push(CurvaturePair { s, y });
                 }
-                *lbfgs = Lbfgs::resume(plan.config.train.history, pairs);
+                *lbfgs = Lbfgs::resume(plan.config().train.history, pairs);
             }
             Optimizer::Descent(descent) => {
                 descent.steps = state.step;
@@ -243,8 +243,8 @@ impl State {
                 }
             }
         }
-        if state.step > plan.steps {
-            let (done, steps) = (state.step, plan.steps);
+        if state.step > plan.steps() {
+            let (done, steps) = (state.step, plan.steps());
             let why = format!("{done} steps are done already, so the run cannot end after {steps}");
             return Err(Error::Conflict(why));
         }
@@ -276,7 +276,7 @@ impl State {
             state.since_fired = values;
         }
         if file.has("reservoir") {
-            let empty = Reservoir::new(plan.io.row_width(), plan.config.train.seed);
+            let empty = Reservoir::new(plan.io().row_width(), plan.config().train.seed);
             let reservoir = empty.from_values(file.vector("reservoir")?, number("pushed")?);
             let bad = || file.bad("tensor `reservoir` holds no whole rows, or too many");
             state.reservoir = Some(reservoir.ok_or_else(bad)?);
@@ -293,11 +293,11 @@ impl State {
 
 /// Kind of model that the weights belong to: the same numbers would be another function otherwise.
 fn computes(plan: &Plan) -> String {
-    let io = &plan.io;
+    let io = plan.io();
     let target = io
         .target_width()
         .map_or(String::new(), |t| format!(" to {t}"));
-    let rescaled = plan.decoder_norm == DecoderNorm::Rescale;
+    let rescaled = plan.decoder_norm() == DecoderNorm::Rescale;
     format!(
         "{} of {:?}{target} with centre {}{}",
         io.name(),
@@ -335,8 +335,8 @@ fn fitting(path: &Path, file: &Reader, name: &str, length: usize) -> Result<Vec<
 
 fn rule(plan: &Plan) -> Rule {
     let (beta1, beta2) = plan.betas();
-    match plan.optimizer {
-        OptimizerKind::Sgd => Rule::Momentum(plan.config.train.momentum),
+    match plan.optimizer() {
+        OptimizerKind::Sgd => Rule::Momentum(plan.config().train.momentum),
         OptimizerKind::ScheduleFree => Rule::FreeAdam { beta1, beta2 },
         OptimizerKind::Signum => Rule::FreeSign { beta1 },
         OptimizerKind::Adam | OptimizerKind::Lbfgs => Rule::Adam { beta1, beta2 },

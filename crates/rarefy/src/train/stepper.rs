@@ -53,16 +53,16 @@ impl Stepper {
     /// # Errors
     /// [`Error::Conflict`] for L-BFGS, which has no step on a part of the rows.
     pub(crate) fn new(plan: &Plan, params: &Params) -> Result<Self> {
-        if plan.optimizer == OptimizerKind::Lbfgs {
+        if plan.optimizer() == OptimizerKind::Lbfgs {
             return Err(lbfgs_needs_all_rows());
         }
-        let engine = match &plan.architecture {
+        let engine = match plan.architecture() {
             Architecture::Dense(variant) => {
-                let pass = Pass::new(Arc::clone(variant), plan.io.d_in(), plan.d_sae);
+                let pass = Pass::new(Arc::clone(variant), plan.io().d_in(), plan.d_sae());
                 Engine::Dense(Box::new(pass))
             }
             Architecture::Sparse(sparse) => {
-                let step = Step::new(sparse, &plan.io, plan.decoder_norm, params);
+                let step = Step::new(sparse, plan.io(), plan.decoder_norm(), params);
                 Engine::Sparse(Box::new(step))
             }
         };
@@ -82,7 +82,7 @@ impl Stepper {
         pool: Pool,
         observer: &mut dyn Observer,
     ) -> Result<Progress> {
-        let progress = match (&mut self.engine, &plan.architecture) {
+        let progress = match (&mut self.engine, plan.architecture()) {
             (Engine::Dense(pass), Architecture::Dense(variant)) => {
                 let progress = mini::step(plan, variant.as_ref(), rows, state, pass)?;
                 if let Pool::All(data) = pool {

@@ -87,7 +87,7 @@ impl Trainer {
     /// [`Error::Shape`] for rows of another width; errors of reading the rows.
     pub fn with_rows(plan: impl Into<Arc<Plan>>, rows: &dyn Source) -> Result<Self> {
         let plan = plan.into();
-        check_width(rows.name(), plan.io.row_width(), rows.d_in())?;
+        check_width(rows.name(), plan.io().row_width(), rows.d_in())?;
         let state = State::new(&plan, rows, None)?;
         Ok(Self::at(plan, Some(state)))
     }
@@ -100,7 +100,7 @@ impl Trainer {
         let plan = plan.into();
         let none = Slice {
             values: &[],
-            width: plan.io.row_width(),
+            width: plan.io().row_width(),
         };
         let state = State::new(&plan, &none, Some(params))?;
         Ok(Self::at(plan, Some(state)))
@@ -166,7 +166,7 @@ impl Trainer {
     /// the last epoch.
     pub fn is_done(&self) -> bool {
         let converged = self.stepper.as_ref().is_some_and(Stepper::converged);
-        converged || self.steps_done() >= self.plan.steps
+        converged || self.steps_done() >= self.plan.steps()
     }
 
     /// One training step on whole rows, `[n, row]`: the inputs, then a transcoder's target.
@@ -189,13 +189,13 @@ impl Trainer {
         let plan = Arc::clone(&self.plan);
         let width = match &self.prepare {
             Some(prepare) => prepare.rows.d_in(),
-            None => plan.io.row_width(),
+            None => plan.io().row_width(),
         };
         whole_rows("pushed batch", batch, width)?;
         check_finite(Path::new("pushed batch"), 0, width, batch)?;
         check_exact(&plan, batch.len() / width)?;
-        if self.steps_done() >= plan.steps {
-            let steps = plan.steps;
+        if self.steps_done() >= plan.steps() {
+            let steps = plan.steps();
             return Err(Error::Conflict(format!(
                 "all {steps} steps of `train.steps` are done: call `finish`, or plan more steps"
             )));
@@ -210,7 +210,7 @@ impl Trainer {
         };
         let rows = Slice {
             values,
-            width: plan.io.row_width(),
+            width: plan.io().row_width(),
         };
         // L-BFGS is refused before any weights are drawn.
         refuse_lbfgs(&plan)?;
@@ -273,12 +273,12 @@ impl Trainer {
         let mut state = self.state.take().ok_or_else(|| nothing_pushed("train"))?;
         let reservoir = state.reservoir.take();
         let recent = reservoir.as_ref().map(|rows| rows as &dyn Source);
-        let identity = Pipeline::identity(self.plan.io.row_width());
+        let identity = Pipeline::identity(self.plan.io().row_width());
         let pipeline = self.prepare.as_ref().map_or(&identity, |p| &p.rows);
         let held_out = held_out.map(|rows| crate::preprocess::Prepared::new(rows, pipeline));
         let rows = match &held_out {
             Some(held_out) => {
-                check_width("held-out rows", self.plan.io.row_width(), held_out.d_in())?;
+                check_width("held-out rows", self.plan.io().row_width(), held_out.d_in())?;
                 (Some(held_out as &dyn Source), "held-out")
             }
             None => (recent, "recent"),
@@ -317,12 +317,12 @@ impl Trainer {
         let (inputs, target) = match self.prepare {
             Some(Preparation { fitted, .. }) => (fitted.inputs, fitted.target),
             None => {
-                let target = plan.io.target_width().map(Pipeline::identity);
-                (Pipeline::identity(plan.io.d_in()), target)
+                let target = plan.io().target_width().map(Pipeline::identity);
+                (Pipeline::identity(plan.io().d_in()), target)
             }
         };
-        let bound = (plan.io.clone(), outcome.params);
-        let mut model = Model::bound(plan.info, plan.hyper.clone(), bound, inputs, target)?;
+        let bound = (plan.io().clone(), outcome.params);
+        let mut model = Model::bound(plan.info(), plan.hyper().clone(), bound, inputs, target)?;
         model.image_shape = self.image_shape;
         Ok(Trained {
             model,
@@ -352,22 +352,22 @@ fn check_width(what: &str, expected: usize, got: usize) -> Result<()> {
 
 /// Refuses a part of the rows where the statistics are those of all rows.
 fn check_exact(plan: &Plan, n: usize) -> Result<()> {
-    let exact = match &plan.architecture {
+    let exact = match plan.architecture() {
         Architecture::Dense(variant) => variant.estimate() == Estimate::Exact,
         Architecture::Sparse(_) => false,
     };
-    if !exact || n == plan.rows || plan.optimizer == OptimizerKind::Lbfgs {
+    if !exact || n == plan.n_rows() || plan.optimizer() == OptimizerKind::Lbfgs {
         return Ok(());
     }
     Err(Error::Conflict(format!(
         "`model.options.rho_estimate` exact needs all {} rows in each step, got {n}: set it to moving, or push all \
          rows",
-        plan.rows
+        plan.n_rows()
     )))
 }
 
 fn refuse_lbfgs(plan: &Plan) -> Result<()> {
-    if plan.optimizer == OptimizerKind::Lbfgs {
+    if plan.optimizer() == OptimizerKind::Lbfgs {
         return Err(train::lbfgs_needs_all_rows());
     }
     Ok(())

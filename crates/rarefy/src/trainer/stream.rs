@@ -37,12 +37,11 @@ impl Plan {
             rows: ENDLESS,
             ..survey(sample)?
         };
-        let mut plan = Self::bound(config, &survey, io)?;
-        if plan.optimizer == OptimizerKind::Lbfgs {
+        let plan = Self::bound(config, &survey, io)?;
+        if plan.optimizer() == OptimizerKind::Lbfgs {
             return Err(train::lbfgs_needs_all_rows());
         }
-        plan.data = format!("a stream of rows of {}", survey.d_in);
-        Ok(plan)
+        Ok(plan.with_fingerprint(format!("a stream of rows of {}", survey.d_in)))
     }
 }
 

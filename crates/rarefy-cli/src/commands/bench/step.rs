@@ -127,7 +127,7 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
     let batches = shape.made_up(&mut rng);
     let rows = Memory::new("bench", shape.d_in, batches[0].clone());
     let plan = plan(arch, &shape, &rows)?;
-    let Architecture::Sparse(sparse) = &plan.architecture else {
+    let Architecture::Sparse(sparse) = plan.architecture() else {
         let why = format!(
             "architecture {arch} has no step of the sparse engine; `rarefy bench objective` times kl"
         );
@@ -135,12 +135,12 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
     };
     let mut params = fresh(&plan, &shape, &rows, &mut rng)?;
     let mut since_fired = kill(&shape, &mut params);
-    let mut step = Step::new(sparse, &plan.io, plan.decoder_norm, &params);
+    let mut step = Step::new(sparse, plan.io(), plan.decoder_norm(), &params);
     let mut descent = Descent::new(Rule::ADAM, params.values());
     let settings = StepSettings {
         // Without a k, Adam's first steps would activate hundreds of latents per row.
-        lr: if counts(&plan) { plan.lr } else { 1e-9 },
-        clip: plan.clip,
+        lr: if counts(&plan) { plan.lr() } else { 1e-9 },
+        clip: plan.clip(),
         schedule: StepSchedule::default(),
     };
     let (mut of_steps, mut of_stages, mut last) = (Vec::new(), Vec::new(), None);
@@ -165,7 +165,7 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
         (of_stages[0][i].0, median(times))
     };
     Ok(Timed {
-        arch: plan.info.name,
+        arch: plan.info().name,
         shape,
         step: median(of_steps),
         stages: (0..of_stages[0].len()).map(stage).collect(),
@@ -204,13 +204,13 @@ fn plan(arch: &str, shape: &Shape, rows: &Memory) -> Result<Plan> {
 
 /// True if the architecture has an option k.
 fn counts(plan: &Plan) -> bool {
-    plan.hyper.find("k").is_some()
+    plan.hyper().find("k").is_some()
 }
 
 /// Initial parameters with about k active latents per row.
 fn fresh(plan: &Plan, shape: &Shape, rows: &Memory, rng: &mut Rng) -> Result<Params> {
-    let start = (&plan.io, BiasStart::Median);
-    let mut params = plan.architecture.init(start, shape.latents, rows, rng)?;
+    let start = (plan.io(), BiasStart::Median);
+    let mut params = plan.architecture().init(start, shape.latents, rows, rng)?;
     if !counts(plan) {
         quieten(shape, &mut params, rows.as_slice().unwrap_or_default());
     }

@@ -172,10 +172,10 @@ pub fn candidates(
         let why = why.map_or("no architecture", String::as_str);
         return Err(Error::Conflict(format!("nothing can be trained: {why}")));
     };
-    config.model.latents = Some(plan.d_sae);
-    config.train.steps = Some(plan.steps);
+    config.model.latents = Some(plan.d_sae());
+    config.train.steps = Some(plan.steps());
     config.train.epochs = None;
-    config.train.batch = Some(plan.batch);
+    config.train.batch = Some(plan.batch());
     planned(config, lines, data)
 }
 
@@ -241,7 +241,7 @@ fn settings(config: &Config, line: &Line, data: &TrainingData) -> Result<Vec<Str
         DialSettings::Times(factors) => {
             let middle = data
                 .plan(&of(config, line, None))?
-                .hyper
+                .hyper()
                 .number(line.dial.option);
             Ok(factors
                 .iter()

@@ -71,7 +71,7 @@ fn train_all(
             }
             Err(error) => return Err(error),
         }
-        watcher.before += plan.steps as u64;
+        watcher.before += plan.steps() as u64;
         results.sort(&points::order(candidates));
         results.save(folder)?;
     }
@@ -96,7 +96,7 @@ fn train_one(
         setting: candidate.setting.clone(),
         l0: evaluation.l0,
         explained_variance: evaluation.explained_variance,
-        dead_latents: (watcher.dead * plan.d_sae as f64).round() as usize,
+        dead_latents: (watcher.dead * plan.d_sae() as f64).round() as usize,
         seconds: Some(seconds),
     })
 }
@@ -124,8 +124,8 @@ impl Watcher {
             let there = results.has(candidate.arch, &candidate.setting);
             models += 1;
             done += usize::from(there);
-            steps += plan.steps as u64;
-            before += if there { plan.steps as u64 } else { 0 };
+            steps += plan.steps() as u64;
+            before += if there { plan.steps() as u64 } else { 0 };
         }
         let bar = reading.above(ProgressBar::new(steps).with_position(before));
         bar.set_style(style(

@@ -29,7 +29,7 @@ pub(super) fn follow(ema: &mut [f32], params: &[f32], decay: f64, t: usize) {
 /// Parameters of the model if they differ from the last ones: their average, or their rescaled form.
 pub(super) fn model(plan: &Plan, sparse: &Objective, state: &mut State) -> Option<Params> {
     let averaged = averaged(plan, sparse, state);
-    if plan.decoder_norm == DecoderNorm::Rescale {
+    if plan.decoder_norm() == DecoderNorm::Rescale {
         return Some(rescaled(averaged.as_ref().unwrap_or(&state.params)));
     }
     averaged
@@ -47,8 +47,8 @@ fn averaged(plan: &Plan, sparse: &Objective, state: &mut State) -> Option<Params
     };
     let mut params = state.params.clone();
     params.values_mut().copy_from_slice(&values);
-    if plan.decoder_norm == DecoderNorm::Unit {
-        let rows = params.get_mut("w_dec").chunks_exact_mut(plan.io.d_out());
+    if plan.decoder_norm() == DecoderNorm::Unit {
+        let rows = params.get_mut("w_dec").chunks_exact_mut(plan.io().d_out());
         rows.for_each(normalise_row);
     }
     if sparse.pursues() {

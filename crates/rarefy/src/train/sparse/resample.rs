@@ -45,14 +45,14 @@ pub(in crate::train) fn resample(
     state: &mut State,
     step: &mut Step,
 ) -> Result<usize> {
-    let train = &plan.config.train;
+    let train = &plan.config().train;
     let every = train.resample_every;
     // What is revived wants as long again to find its place.
-    let due = every > 0 && state.step.is_multiple_of(every) && state.step + every <= plan.steps;
+    let due = every > 0 && state.step.is_multiple_of(every) && state.step + every <= plan.steps();
     if !due {
         return Ok(0);
     }
-    let silent = (every / 2 * plan.batch) as u64;
+    let silent = (every / 2 * plan.batch()) as u64;
     let dead: Vec<bool> = state.since_fired.iter().map(|s| *s > silent).collect();
     let latents: Vec<usize> = (0..dead.len()).filter(|&j| dead[j]).collect();
     if latents.is_empty() || latents.len() == dead.len() {
@@ -62,11 +62,11 @@ pub(in crate::train) fn resample(
         Rng::seed_from_u64(train.seed ^ (state.step as u64).wrapping_mul(0xD1B5_4A32_D192_ED03));
     let drawn = match train.resample {
         Recipe::DictionaryLearning => {
-            let errors = step.errors(plan.schedules.now(state.step), &state.params, batch);
+            let errors = step.errors(plan.schedules().now(state.step), &state.params, batch);
             let chances = errors.into_iter().map(f64::sqrt).collect();
             rows_of(
                 batch,
-                plan.io.row_width(),
+                plan.io().row_width(),
                 &draw(chances, latents.len(), &mut rng),
             )
         }
@@ -77,11 +77,11 @@ pub(in crate::train) fn resample(
             let (places, _) = all.partial_shuffle(&mut rng, count);
             places.sort_unstable();
             let mut chances = Vec::with_capacity(count);
-            let mut rows = vec![0.0; plan.batch.min(count) * data.d_in()];
-            for places in places.chunks(plan.batch) {
+            let mut rows = vec![0.0; plan.batch().min(count) * data.d_in()];
+            for places in places.chunks(plan.batch()) {
                 rows.resize(places.len() * data.d_in(), 0.0);
                 data.gather(places, &mut rows)?;
-                let errors = step.errors(plan.schedules.now(state.step), &state.params, &rows);
+                let errors = step.errors(plan.schedules().now(state.step), &state.params, &rows);
                 chances.extend(errors.into_iter().map(|error| error * error));
             }
             let drawn = draw(chances, latents.len(), &mut rng);
@@ -97,7 +97,7 @@ pub(in crate::train) fn resample(
     let revived = revive(
         params,
         descent,
-        (&plan.io, own),
+        (plan.io(), own),
         &dead,
         &drawn,
         train.resample,
@@ -106,7 +106,7 @@ pub(in crate::train) fn resample(
         state.since_fired[j] = 0;
     }
     if let Some(ema) = &mut state.ema {
-        let shape = ModelShape::new(&plan.io, dead.len());
+        let shape = ModelShape::new(plan.io(), dead.len());
         begin_anew(ema, state.params.values(), shape, &latents[..revived]);
     }
     step.reset_encoder(&state.params);
