@@ -24,23 +24,23 @@ pub fn write(run: &Run, model: &Model, data: &Dataset, evaluation: &Evaluation) 
 fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Report> {
     let config = run.config_path();
     let images = model
-        .image_shape
-        .filter(|(height, width)| height * width == model.raw_width());
+        .image_shape()
+        .filter(|(height, width)| height * width == model.raw_d_in());
     Ok(Report {
         title: title(model, data),
         subtitle: format!(
             "{} rows of {}, {} latents: {}",
             e.rows,
             widths(model),
-            model.d_sae,
-            model.info.summary
+            model.d_sae(),
+            model.info().summary
         ),
         summary: summary(model, data, e),
         notes: notes(e),
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
         selected: e.frequent_latents.is_some(),
-        inputs: if model.io.has_several_inputs() {
+        inputs: if model.io_spec().has_several_inputs() {
             data.parts.clone()
         } else {
             Vec::new()
@@ -62,7 +62,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
 
 /// Title of the report: architecture, layout, data and target.
 fn title(model: &Model, data: &Dataset) -> String {
-    let (arch, io) = (model.info.name, &model.io);
+    let (arch, io) = (model.info().name, model.io_spec());
     match data.parts.as_slice() {
         [input, target] if io.has_target() => {
             format!("{arch} {} from {input} to {target}", io.name())
@@ -73,8 +73,12 @@ fn title(model: &Model, data: &Dataset) -> String {
 }
 
 fn widths(model: &Model) -> String {
-    let widths: Vec<String> = model.widths().iter().map(usize::to_string).collect();
-    match &model.target {
+    let widths: Vec<String> = model
+        .raw_input_widths()
+        .iter()
+        .map(usize::to_string)
+        .collect();
+    match model.target_pipeline() {
         Some(target) => format!("{} to {}", widths.join(" + "), target.d_in()),
         None => widths.join(" + "),
     }
@@ -216,7 +220,7 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
 
 /// Shares of a crosscoder's inputs in a decoder row: length of each part over the sum of lengths.
 fn shares(model: &Model, latent: usize) -> Vec<f64> {
-    let io = &model.io;
+    let io = model.io_spec();
     if !io.has_several_inputs() {
         return Vec::new();
     }

@@ -109,13 +109,13 @@ fn convert_of_nonlinear_preprocessing_is_refused() {
 }
 
 const REFUSED: &str = "$ convert clipped --out new
-2 error: preprocessing clip-sd:2 is no one matrix for all rows and cannot be worked into weights
+2 error: preprocessing `clip-sd:2` cannot be folded into the weights: it is not the same affine map for all rows
 $ convert pursuit --out new
-2 error: architecture matching-pursuit encodes by its decoder, and with preprocessing worked in these would be two
+2 error: preprocessing cannot be folded into the weights of `matching-pursuit`: it encodes with its decoder, and encoder and decoder would become different matrices
 $ convert means --out new
-2 error: preprocessing row-mean is no one matrix for all rows and cannot be worked into weights
+2 error: preprocessing `row-mean` cannot be folded into the weights: it is not the same affine map for all rows
 $ convert trans --out new
-2 error: preprocessing (layer-norm | scale) is no one matrix for all rows and cannot be worked into weights
+2 error: preprocessing `(layer-norm | scale)` cannot be folded into the weights: it is not the same affine map for all rows
 $ convert plain --out full
 2 error: full holds other files; give a new or empty folder with --out
 $ convert missing --out new

@@ -76,7 +76,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let seconds_latents = started.elapsed().as_secs_f64();
 
     let labelled = labelled.as_slice().expect("rows in memory");
-    let (pixels, _) = model.rows().apply(labelled);
+    let (pixels, _) = model.row_pipeline().apply(labelled);
     let latents = model.encode_dense((labelled, 784))?;
     println!("features       test accuracy   seconds");
     for (name, rows, before) in [

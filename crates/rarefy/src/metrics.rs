@@ -227,9 +227,9 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
 /// [`Error::Shape`] if the rows have another number of columns than the model's; errors of [`Source::read`].
 pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     check_width(model, data)?;
-    let pipeline = model.rows();
+    let pipeline = model.row_pipeline();
     let prepared = Prepared::new(data, &pipeline);
-    match &model.architecture {
+    match model.architecture() {
         Architecture::Dense(variant) => dense::evaluate(model, variant.as_ref(), &prepared),
         Architecture::Sparse(sparse) => sparse::evaluate(model, sparse.as_ref(), &prepared),
     }
@@ -263,7 +263,7 @@ fn mean(values: impl ExactSizeIterator<Item = f64>) -> f64 {
 
 /// Checks that the data has the columns of the model's raw rows.
 fn check_width(model: &Model, data: &dyn Source) -> Result<()> {
-    let width = model.rows().d_in();
+    let width = model.row_pipeline().d_in();
     if data.d_in() == width {
         return Ok(());
     }
@@ -290,9 +290,9 @@ fn bin(value: f64) -> usize {
 /// Same as [`evaluate`].
 pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
     check_width(model, data)?;
-    let pipeline = model.rows();
+    let pipeline = model.row_pipeline();
     let prepared = Prepared::new(data, &pipeline);
-    let mut all = match &model.architecture {
+    let mut all = match model.architecture() {
         Architecture::Dense(variant) => dense::top_rows(model, variant.as_ref(), &prepared, count)?,
         Architecture::Sparse(sparse) => sparse::top_rows(model, sparse.as_ref(), &prepared, count)?,
     };

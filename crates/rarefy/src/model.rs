@@ -1,194 +1,177 @@
 //! A trained model: architecture, parameters and the preprocessing that belongs to them.
 
+mod accepted;
+mod description;
 mod encode;
 mod fold;
+
+pub use description::ModelDescription;
 
 use std::borrow::Cow;
 use std::sync::OnceLock;
 
 use rayon::prelude::*;
 
+use crate::Result;
 use crate::codes::Codes;
 use crate::engine::{self, Centred, Encoder};
 use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
 use crate::variants::{Architecture, Hyper, Info, Objective, Variant};
-use crate::{Error, Result};
 
 /// Rows that one task encodes or decodes; fixed, so that results do not depend on threads.
 const ROWS: usize = 256;
 
-/// A model that encodes and decodes raw rows.
+/// Trained model that encodes and decodes raw rows.
+///
+/// Sizes named `d_in` and `d_out` count preprocessed values, sizes named `raw_d_in` and `raw_d_out` count the values of
+/// the caller's rows. They differ only with preprocessing that changes the width, such as `pca`.
 pub struct Model {
-    /// The architecture's table line.
-    pub info: &'static Info,
-    /// Its options.
-    pub hyper: Hyper,
-    /// The architecture itself.
-    pub architecture: Architecture,
-    /// What it reads and writes, in prepared values.
-    pub io: IoSpec,
-    /// Number of latents.
-    pub d_sae: usize,
-    /// Applied to raw rows before the encoder and, without a `target`, undone after the decoder.
-    pub pipeline: Pipeline,
-    /// What a transcoder's targets go through, undone after the decoder.
-    pub target: Option<Pipeline>,
-    /// Height and width, if a raw row is a grey image.
-    pub image_shape: Option<(usize, usize)>,
-    /// Not to be changed: the encoder below is made from them.
-    params: Params,
-    /// The sparse engine's form of the encoder, made when it is first needed.
+    description: ModelDescription,
+    architecture: Architecture,
+    /// Encoder form of the sparse engine, made from the parameters when it is first needed.
     encoder: OnceLock<Encoder>,
 }
 
 impl Model {
-    /// An autoencoder of parameters that have the architecture's blocks.
+    /// Model of a description.
     ///
     /// # Errors
-    /// What the architecture's options cannot be together.
+    /// [`Error::Shape`] for parameters with other blocks than the architecture has; an error of
+    /// [`ModelDescription::architecture`].
     ///
     /// # Panics
-    /// If `params` have other blocks.
-    pub fn new(
-        info: &'static Info,
-        hyper: Hyper,
-        params: Params,
-        pipeline: Pipeline,
-        image_shape: Option<(usize, usize)>,
-    ) -> Result<Self> {
-        let io = IoSpec::autoencoder(params.get("b_dec").len());
-        let mut model = Self::bound(info, hyper, (io, params), pipeline, None)?;
-        model.image_shape = image_shape;
-        Ok(model)
+    /// If `description.params` has no block `b_enc`.
+    pub fn new(description: ModelDescription) -> Result<Self> {
+        let architecture = description.architecture()?;
+        Ok(Self {
+            description: description.checked(&architecture)?,
+            architecture,
+            encoder: OnceLock::new(),
+        })
     }
 
-    /// A model of any binding; `target` prepares what a transcoder predicts.
+    /// Autoencoder of raw rows that `pipeline` prepares.
     ///
     /// # Errors
     /// As [`Model::new`].
     ///
     /// # Panics
-    /// If `params` have other blocks than architecture and binding want.
-    pub fn bound(
+    /// If `params` has no block `b_dec`.
+    pub fn autoencoder(
         info: &'static Info,
-        hyper: Hyper,
-        (io, params): (IoSpec, Params),
+        options: Hyper,
+        params: Params,
         pipeline: Pipeline,
-        target: Option<Pipeline>,
     ) -> Result<Self> {
-        let architecture = info.build(&hyper)?;
-        let d_sae = params.get("b_enc").len();
-        assert_eq!(
-            *params.layout(),
-            architecture.layout(&io, d_sae),
-            "parameters of another architecture or io"
-        );
-        Ok(Self {
-            info,
-            hyper,
-            architecture,
-            io,
-            d_sae,
-            pipeline,
-            target,
-            image_shape: None,
-            params,
-            encoder: OnceLock::new(),
-        })
+        let io = IoSpec::autoencoder(params.get("b_dec").len());
+        Self::new(ModelDescription::new(info, options, io, params).with_pipelines(pipeline, None))
     }
 
-    /// Its parameters.
+    /// Sets the height and width of a raw row that is a grey image.
+    #[must_use]
+    pub fn with_image_shape(mut self, image_shape: Option<(usize, usize)>) -> Self {
+        self.description.image_shape = image_shape;
+        self
+    }
+
+    /// Description of the model, as formats write it.
+    pub fn description(&self) -> &ModelDescription {
+        &self.description
+    }
+
+    /// Table line of the architecture.
+    pub fn info(&self) -> &'static Info {
+        self.description.info
+    }
+
+    /// Options of the architecture.
+    pub fn options(&self) -> &Hyper {
+        &self.description.options
+    }
+
+    /// Architecture with its options.
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// Input and output columns, in preprocessed values.
+    pub fn io_spec(&self) -> &IoSpec {
+        &self.description.io
+    }
+
+    /// Parameters: `w_enc [d_sae, d_in]`, `b_enc [d_sae]`, `w_dec [d_sae, d_out]`, `b_dec [d_out]` and more.
     pub fn params(&self) -> &Params {
-        &self.params
+        &self.description.params
     }
 
-    /// Values in a raw row that it encodes.
-    pub fn raw_width(&self) -> usize {
-        self.pipeline.d_in()
+    /// Number of preprocessed values that the encoder reads from a row.
+    pub fn d_in(&self) -> usize {
+        self.io_spec().d_in()
     }
 
-    /// Values in a raw row that it decodes to.
-    pub fn raw_out(&self) -> usize {
-        self.output().d_in()
+    /// Number of preprocessed values that the decoder writes for a row.
+    pub fn d_out(&self) -> usize {
+        self.io_spec().d_out()
     }
 
-    /// What rows of training data go through: inputs side by side, then the target.
-    pub fn rows(&self) -> Cow<'_, Pipeline> {
-        match &self.target {
-            None => Cow::Borrowed(&self.pipeline),
+    /// Number of latents.
+    pub fn d_sae(&self) -> usize {
+        self.description.d_sae()
+    }
+
+    /// Number of values in a raw row that [`Model::encode`] takes.
+    pub fn raw_d_in(&self) -> usize {
+        self.pipeline().d_in()
+    }
+
+    /// Number of values in a raw row that [`Model::decode`] gives.
+    pub fn raw_d_out(&self) -> usize {
+        self.output_pipeline().d_in()
+    }
+
+    /// Width of each input in a raw row; a crosscoder has several.
+    pub fn raw_input_widths(&self) -> Vec<usize> {
+        if self.pipeline().is_identity() {
+            self.io_spec().input_widths().to_vec()
+        } else {
+            self.pipeline().widths()
+        }
+    }
+
+    /// Height and width of a raw row that is a grey image.
+    pub fn image_shape(&self) -> Option<(usize, usize)> {
+        self.description.image_shape
+    }
+
+    /// Preprocessing of raw input rows. Without a target it is also inverted after the decoder.
+    pub fn pipeline(&self) -> &Pipeline {
+        &self.description.pipeline
+    }
+
+    /// Preprocessing of a transcoder's target, inverted after the decoder.
+    pub fn target_pipeline(&self) -> Option<&Pipeline> {
+        self.description.target_pipeline.as_ref()
+    }
+
+    /// Pipeline whose inverse turns decoded rows into raw ones: the target's, else the input's.
+    pub fn output_pipeline(&self) -> &Pipeline {
+        self.description.output_pipeline()
+    }
+
+    /// Pipeline of complete rows of training data, `[inputs | target]`.
+    pub fn row_pipeline(&self) -> Cow<'_, Pipeline> {
+        match self.target_pipeline() {
+            None => Cow::Borrowed(self.pipeline()),
             Some(target) => Cow::Owned(Pipeline::side_by_side(vec![
-                self.pipeline.clone(),
+                self.pipeline().clone(),
                 target.clone(),
             ])),
         }
     }
 
-    /// Values in a raw row of each input.
-    pub fn widths(&self) -> Vec<usize> {
-        if self.pipeline.is_identity() {
-            self.io.input_widths().to_vec()
-        } else {
-            self.pipeline.widths()
-        }
-    }
-
-    /// Refuses data (by its name) of other inputs than the model was trained on.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] that says how many inputs of which width there are, and what is missing.
-    pub fn check_inputs(&self, name: &str, given: &IoSpec) -> Result<()> {
-        let widths = self.widths();
-        if given.input_widths() == widths {
-            return Ok(());
-        }
-        let sizes = |widths: &[usize]| {
-            let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
-            widths.join(" + ")
-        };
-        let hint = if widths.len() > given.input_widths().len() {
-            "; a crosscoder's further inputs are given by `--with DATA`"
-        } else {
-            ""
-        };
-        Err(Error::Shape {
-            what: format!("{name}: values in a row"),
-            expected: format!("{} as the model was trained on{hint}", sizes(&widths)),
-            got: sizes(given.input_widths()),
-        })
-    }
-
-    /// Refuses rows of another binding than the model's: inputs, and a transcoder's target.
-    ///
-    /// # Errors
-    /// As [`Model::check_inputs`]; [`Error::Conflict`] for a target that is missing or too much.
-    pub fn check_given(&self, name: &str, given: &IoSpec) -> Result<()> {
-        self.check_inputs(name, given)?;
-        let expected = self.target.as_ref().map(Pipeline::d_in);
-        match (expected, given.target_width()) {
-            (expected, got) if expected == got => Ok(()),
-            (Some(_), None) => Err(Error::Conflict(
-                "the model is a transcoder: say by `--target DATA` what it is to predict".into(),
-            )),
-            (None, Some(_)) => Err(Error::Conflict(format!(
-                "the model is an {} and predicts its own input: leave out the target",
-                self.io.name()
-            ))),
-            (expected, got) => Err(Error::Shape {
-                what: "values in a row of the target".into(),
-                expected: format!("{} as the model was trained on", expected.unwrap_or(0)),
-                got: got.unwrap_or(0).to_string(),
-            }),
-        }
-    }
-
-    /// What decoded rows went through.
-    pub fn output(&self) -> &Pipeline {
-        self.target.as_ref().unwrap_or(&self.pipeline)
-    }
-
-    /// Sparse codes of raw rows `[n, raw_width]`, with the row means that the preprocessing
+    /// Sparse codes of raw rows `[n, raw_d_in]`, with the row means that the preprocessing
     /// removes.
     ///
     /// A sparse architecture's codes are all that it keeps, and never a matrix of rows by latents.
@@ -197,7 +180,7 @@ impl Model {
         match &self.architecture {
             Architecture::Dense(variant) => {
                 let (latents, context) = self.latents_dense(variant.as_ref(), raw);
-                let mut codes = Codes::new(self.d_sae);
+                let mut codes = Codes::new(self.d_sae());
                 codes.push_dense(&latents, threshold);
                 (codes.row_means, codes.row_scales) = (context.means, context.scales);
                 codes
@@ -223,13 +206,13 @@ impl Model {
             Architecture::Dense(_) => self.decode(&codes.to_dense(), &context),
             Architecture::Sparse(_) => {
                 let mut x_hat = Vec::new();
-                engine::decode(&self.params, codes, 0..codes.rows(), &mut x_hat);
+                engine::decode(self.params(), codes, 0..codes.rows(), &mut x_hat);
                 self.restore(&x_hat, &context)
             }
         }
     }
 
-    /// Latents `[n, d_sae]` of raw rows `[n, raw_width]`, zeros and all, and what `decode` needs to
+    /// Latents `[n, d_sae]` of raw rows `[n, raw_d_in]`, zeros and all, and what `decode` needs to
     /// restore row means that the preprocessing removes.
     pub fn latents(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
         match &self.architecture {
@@ -253,7 +236,7 @@ impl Model {
         match &self.architecture {
             Architecture::Dense(variant) => self.decode_dense(variant.as_ref(), latents, context),
             Architecture::Sparse(_) => {
-                let mut codes = Codes::new(self.d_sae);
+                let mut codes = Codes::new(self.d_sae());
                 codes.push_nonzero(latents);
                 codes.row_means.clone_from(&context.means);
                 codes.row_scales.clone_from(&context.scales);
@@ -283,9 +266,12 @@ impl Model {
     /// # Source
     /// Ng, *Sparse autoencoder* (CS294A lecture notes), visualising a trained autoencoder.
     pub fn filters(&self) -> Vec<Vec<f32>> {
-        let rows = self.params.get("w_enc").chunks_exact(self.io.d_in());
+        let rows = self
+            .params()
+            .get("w_enc")
+            .chunks_exact(self.io_spec().d_in());
         rows.map(|w| {
-            let mut filter = self.pipeline.pull_back(w);
+            let mut filter = self.pipeline().pull_back(w);
             let norm = rarefy_kernels::vector::dot(&filter, &filter).sqrt() as f32;
             filter
                 .iter_mut()
@@ -298,42 +284,42 @@ impl Model {
 
     /// Codes of prepared rows.
     pub(crate) fn encode_sparse(&self, sparse: &Objective, rows: &[f32]) -> Codes {
-        let encoder = self.encoder.get_or_init(|| Encoder::new(&self.params));
-        let mut codes = Codes::new(self.d_sae);
+        let encoder = self.encoder.get_or_init(|| Encoder::new(self.params()));
+        let mut codes = Codes::new(self.d_sae());
         let mut centred = Vec::new();
-        let x = if self.io.centre {
+        let x = if self.io_spec().centre {
             centred.resize(rows.len(), 0.0);
-            engine::centre(rows, self.params.get("b_dec"), &mut centred);
+            engine::centre(rows, self.params().get("b_dec"), &mut centred);
             &centred
         } else {
             rows
         };
         let rows = Centred {
             x,
-            w_enc: self.params.get("w_enc"),
-            b_enc: self.params.get("b_enc"),
+            w_enc: self.params().get("w_enc"),
+            b_enc: self.params().get("b_enc"),
         };
-        sparse.encode_trained(&self.params, encoder, &rows, &mut codes);
+        sparse.encode_trained(self.params(), encoder, &rows, &mut codes);
         codes
     }
 
     /// Prepared outputs from codes and the prepared rows that they came of.
     pub(crate) fn decode_sparse(&self, codes: &Codes, rows: &[f32]) -> Vec<f32> {
         let (mut base, mut x_hat) = (Vec::new(), Vec::new());
-        if self.io.skip {
-            engine::skip(&self.params, rows, &mut base);
+        if self.io_spec().skip {
+            engine::skip(self.params(), rows, &mut base);
         }
-        engine::decode_on(&self.params, codes, 0..codes.rows(), &base, &mut x_hat);
+        engine::decode_on(self.params(), codes, 0..codes.rows(), &base, &mut x_hat);
         x_hat
     }
 
     fn latents_dense(&self, variant: &dyn Variant, raw: &[f32]) -> (Vec<f32>, RowContext) {
         let tasks: Vec<_> = raw
-            .par_chunks(ROWS * self.raw_width())
+            .par_chunks(ROWS * self.raw_d_in())
             .map(|raw| {
-                let (rows, context) = self.pipeline.apply(raw);
+                let (rows, context) = self.pipeline().apply(raw);
                 let mut latents = Vec::new();
-                variant.encode(&self.params, &rows, &mut latents);
+                variant.encode(self.params(), &rows, &mut latents);
                 (latents, context)
             })
             .collect();
@@ -347,13 +333,13 @@ impl Model {
         context: &RowContext,
     ) -> Vec<f32> {
         let tasks: Vec<_> = latents
-            .par_chunks(ROWS * self.d_sae)
+            .par_chunks(ROWS * self.d_sae())
             .enumerate()
             .map(|(task, latents)| {
                 let mut x_hat = Vec::new();
-                variant.decode(&self.params, latents, &mut x_hat);
-                let n = latents.len() / self.d_sae;
-                self.pipeline.invert(&x_hat, &part(context, task, n))
+                variant.decode(self.params(), latents, &mut x_hat);
+                let n = latents.len() / self.d_sae();
+                self.pipeline().invert(&x_hat, &part(context, task, n))
             })
             .collect();
         tasks.concat()
@@ -362,9 +348,9 @@ impl Model {
     /// Prepared rows from raw ones, on all threads.
     fn prepare(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
         let tasks: Vec<_> = raw
-            .par_chunks(ROWS * self.raw_width())
+            .par_chunks(ROWS * self.raw_d_in())
             .map(|raw| {
-                let (rows, context) = self.pipeline.apply(raw);
+                let (rows, context) = self.pipeline().apply(raw);
                 (rows, context)
             })
             .collect();
@@ -373,13 +359,13 @@ impl Model {
 
     /// Raw rows from prepared ones, on all threads.
     fn restore(&self, rows: &[f32], context: &RowContext) -> Vec<f32> {
-        let width = self.io.d_out();
+        let width = self.io_spec().d_out();
         let tasks: Vec<_> = rows
             .par_chunks(ROWS * width)
             .enumerate()
             .map(|(task, rows)| {
                 let n = rows.len() / width;
-                self.output().invert(rows, &part(context, task, n))
+                self.output_pipeline().invert(rows, &part(context, task, n))
             })
             .collect();
         tasks.concat()

@@ -447,7 +447,7 @@ fn train_digits(text: &str, rows: usize, change: impl Fn(&mut Params)) -> Traine
     let outcome = train::train(&plan, &data, start, &mut notes).unwrap();
     let params = outcome.params.clone();
     let pipeline = Pipeline::identity(64);
-    let model = Model::new(plan.info(), plan.hyper().clone(), params, pipeline, None).unwrap();
+    let model = Model::autoencoder(plan.info(), plan.hyper().clone(), params, pipeline).unwrap();
     Trained {
         evaluation: metrics::evaluate(&model, &data).unwrap(),
         outcome,

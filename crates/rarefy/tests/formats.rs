@@ -3,7 +3,7 @@
 use crate::fixtures::{expected, folder};
 use rarefy::codes::Codes;
 use rarefy::formats::codes::{self, FORMATS};
-use rarefy::formats::saelens;
+use rarefy::model::Model;
 use safetensors::SafeTensors;
 
 fn sample(row_means: bool) -> Codes {
@@ -90,8 +90,8 @@ fn models_saved_by_saelens_give_equal_latents_and_reconstructions() {
             (format!("{abroad}-training"), in_training),
         ] {
             let folder = golden.join(&name);
-            let model = saelens::load(&folder).unwrap();
-            assert_eq!(model.info.name, arch, "{name}");
+            let model = Model::load(&folder).unwrap();
+            assert_eq!(model.info().name, arch, "{name}");
             let bytes = std::fs::read(folder.join("outputs.safetensors")).unwrap();
             let file = SafeTensors::deserialize(&bytes).unwrap();
             let values = |key: &str| -> Vec<f32> {
@@ -109,12 +109,17 @@ fn models_saved_by_saelens_give_equal_latents_and_reconstructions() {
             // Saving and loading keeps the parameters.
             let again = tempfile::tempdir().unwrap();
             model.save(again.path()).unwrap();
-            let again = saelens::load(again.path()).unwrap();
+            let again = Model::load(again.path()).unwrap();
             assert_eq!(again.params(), model.params(), "{name}");
         }
     }
-    let levels = saelens::load(&golden.join("matryoshka_batchtopk-training")).unwrap();
-    let [level] = levels.hyper.text("levels").split(',').collect::<Vec<_>>()[..] else {
+    let levels = Model::load(&golden.join("matryoshka_batchtopk-training")).unwrap();
+    let [level] = levels
+        .options()
+        .text("levels")
+        .split(',')
+        .collect::<Vec<_>>()[..]
+    else {
         panic!("one level beside all")
     };
     assert!(

@@ -333,9 +333,10 @@ fn lbfgs_ends_as_low_as_scipys_on_mnist() {
     // The weights are too large to keep here; the test below holds the formula to the kept ones.
     let init = tempfile::tempdir().unwrap();
     let small = Model::load(&golden("init-digits")).unwrap();
-    let params = initial(small.architecture.dense().unwrap(), 784, 196);
+    let params = initial(small.architecture().dense().unwrap(), 784, 196);
     let pipeline = Pipeline::identity(784);
-    let model = Model::new(small.info, small.hyper, params, pipeline, None).unwrap();
+    let model =
+        Model::autoencoder(small.info(), small.options().clone(), params, pipeline).unwrap();
     model.save(init.path()).unwrap();
     assert_as_low_as_scipy(
         "mnist",
@@ -374,7 +375,7 @@ fn the_formula_of_the_initial_weights_gives_the_kept_files() {
         let model = Model::load(&golden(case)).unwrap();
         assert_eq!(
             *model.params(),
-            initial(model.architecture.dense().unwrap(), 64, 25),
+            initial(model.architecture().dense().unwrap(), 64, 25),
             "{case}"
         );
     }

@@ -266,13 +266,15 @@ fn batter_model_folder(arch: &str) {
             &mut rng,
         )
         .unwrap();
-    let model = Model::new(info, hyper, params, pipeline(), Some((2, 2))).unwrap();
+    let model = Model::autoencoder(info, hyper, params, pipeline())
+        .unwrap()
+        .with_image_shape(Some((2, 2)));
     model.save(folder.path()).unwrap();
     let use_it = || {
         let model = Model::load(folder.path())?;
-        let rows = vec![0.5; 2 * model.raw_width()];
+        let rows = vec![0.5; 2 * model.raw_d_in()];
         assert_eq!(model.reconstruct(&rows).len(), rows.len());
-        assert_eq!(model.filters().len(), model.d_sae);
+        assert_eq!(model.filters().len(), model.d_sae());
         Ok(())
     };
     for file in [

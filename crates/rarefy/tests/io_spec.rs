@@ -9,7 +9,7 @@ use rarefy::config;
 use rarefy::data::{Memory, Source, survey};
 use rarefy::io_spec::IoSpec;
 use rarefy::metrics;
-use rarefy::model::Model;
+use rarefy::model::{Model, ModelDescription};
 use rarefy::params::Params;
 use rarefy::plan::Plan;
 use rarefy::preprocess::Pipeline;
@@ -29,8 +29,8 @@ fn transcoders_of_saelens_give_the_same_here() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
         let folder = folder.join("tests/golden/transcoders").join(architecture);
         let model = Model::load(&folder).unwrap();
-        assert_eq!((model.io.d_in(), model.io.d_out()), (5, 4));
-        assert_eq!(model.io.skip, skip);
+        assert_eq!((model.d_in(), model.d_out()), (5, 4));
+        assert_eq!(model.io_spec().skip, skip);
         let bytes = std::fs::read(folder.join("outputs.safetensors")).unwrap();
         let file = SafeTensors::deserialize(&bytes).unwrap();
         let values = |name: &str| -> Vec<f32> {
@@ -146,13 +146,8 @@ fn a_transcoder_finds_what_features_do_to_its_target() {
     assert!(outputs > 0.97, "{outputs}");
     let target = Some(Pipeline::identity(D_OUT));
     let bound = (io, params);
-    let model = Model::bound(
-        plan.info(),
-        plan.hyper().clone(),
-        bound,
-        Pipeline::identity(D_IN),
-        target,
-    );
+    let description = ModelDescription::new(plan.info(), plan.hyper().clone(), bound.0, bound.1);
+    let model = Model::new(description.with_pipelines(Pipeline::identity(D_IN), target));
     let evaluation = metrics::evaluate(&model.unwrap(), &truth.rows).unwrap();
     assert!(evaluation.explained_variance > 0.9, "{evaluation:?}");
     assert!(evaluation.l0 <= 2.0);
@@ -179,7 +174,9 @@ fn a_skip_transcoder_finds_the_matrix() {
         let target = Some(Pipeline::identity(D_OUT));
         let bound = (plan.io().clone(), params);
         let input = Pipeline::identity(D_IN);
-        let model = Model::bound(plan.info(), plan.hyper().clone(), bound, input, target).unwrap();
+        let description =
+            ModelDescription::new(plan.info(), plan.hyper().clone(), bound.0, bound.1);
+        let model = Model::new(description.with_pipelines(input, target)).unwrap();
         metrics::evaluate(&model, &truth.rows).unwrap().mse
     };
     let (with, without) = (error(true), error(false));
@@ -198,7 +195,8 @@ fn a_crosscoder_finds_each_feature_in_both_inputs() {
     let second = found(&truth.second, D_OUT, params.get("w_dec"), (wide, D_IN));
     assert!(first > 0.97 && second > 0.97, "{first} {second}");
     let input = Pipeline::identity(wide);
-    let model = Model::bound(plan.info(), plan.hyper().clone(), (io, params), input, None).unwrap();
+    let description = ModelDescription::new(plan.info(), plan.hyper().clone(), io, params);
+    let model = Model::new(description.with_pipelines(input, None)).unwrap();
     let evaluation = metrics::evaluate(&model, &truth.rows).unwrap();
     let by_input = &evaluation.explained_variance_by_input;
     assert!(
@@ -224,13 +222,9 @@ fn where_b_dec_is_not_taken_off_the_bias_does_it() {
         assert_eq!(plan.io().centre, centre);
         let params = State::new(&plan, &truth.rows, None).unwrap().params;
         let bound = (plan.io().clone(), params);
-        let model = Model::bound(
-            plan.info(),
-            plan.hyper().clone(),
-            bound,
-            Pipeline::identity(wide),
-            None,
-        );
+        let description =
+            ModelDescription::new(plan.info(), plan.hyper().clone(), bound.0, bound.1);
+        let model = Model::new(description.with_pipelines(Pipeline::identity(wide), None));
         model
             .unwrap()
             .latents(&truth.rows.as_slice().unwrap()[..10 * wide])

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use rand::SeedableRng;
 use rarefy::Rng;
 use rarefy::data::{Memory, Source};
-use rarefy::formats::saelens;
 use rarefy::io_spec::IoSpec;
-use rarefy::model::Model;
+use rarefy::model::{Model, ModelDescription};
 use rarefy::params::Params;
 use rarefy::preprocess::{FittedPipelines, Pipeline};
 use rarefy::variants::{self, Architecture, BiasStart, Hyper, Info};
@@ -128,7 +127,7 @@ fn folded_weights_match_saelens() {
         params
     };
     let scaled = pipeline("norm-average", &rows);
-    let model = Model::new(info, hyper, params("before"), scaled, None).unwrap();
+    let model = Model::autoencoder(info, hyper, params("before"), scaled).unwrap();
     let folded = model.folded().unwrap();
     near(
         folded.params().values(),
@@ -204,15 +203,15 @@ fn folded_model_gives_equal_latents_and_outputs() {
                 }
                 let (hyper, params) = made_up(info, &io, &prepared);
                 let (inputs, target) = (fitted.inputs.clone(), fitted.target.clone());
-                let bound = (io.clone(), params);
-                let model = Model::bound(info, hyper, bound, inputs, target).unwrap();
+                let description = ModelDescription::new(info, hyper, io.clone(), params);
+                let model = Model::new(description.with_pipelines(inputs, target)).unwrap();
                 let what = format!("{} {} {steps:?} {:?}", info.name, raw.name(), raw.centre);
                 if info.name == "gated" && !raw.centre {
                     assert!(model.folded().is_err(), "{what}");
                     continue;
                 }
                 let plain = model.folded().unwrap();
-                assert!(plain.rows().is_identity(), "{what}");
+                assert!(plain.row_pipeline().is_identity(), "{what}");
                 let inputs = raw.split(&x).0;
                 near(
                     &plain.latents(&inputs).0,
@@ -228,7 +227,7 @@ fn folded_model_gives_equal_latents_and_outputs() {
                 );
                 // A folded model is saved without preprocessing.
                 let folder = tempfile::tempdir().unwrap();
-                saelens::save(&plain, folder.path()).unwrap();
+                plain.save(folder.path()).unwrap();
                 assert!(!folder.path().join("preprocess.safetensors").exists());
                 folded += 1;
             }
@@ -252,7 +251,7 @@ fn folded_kl_model_with_linear_decoder_gives_equal_outputs() {
         let mut params = architecture.init(start, D_SAE, &rows, &mut rng).unwrap();
         let values = params.values_mut().iter_mut().enumerate();
         values.for_each(|(i, w)| *w += 0.2 * (i as f32).sin());
-        Model::new(info, hyper, params, pipeline("standardise", &rows), None).unwrap()
+        Model::autoencoder(info, hyper, params, pipeline("standardise", &rows)).unwrap()
     };
     let raw = model("false");
     let plain = raw.folded().unwrap();
@@ -297,7 +296,7 @@ fn inverted_directions_are_exact_with_large_means() {
         );
         let (hyper, params) = made_up(info, &IoSpec::autoencoder(width), &prepared);
         let w_dec = params.get("w_dec").to_vec();
-        let model = Model::new(info, hyper, params, pipeline.clone(), None).unwrap();
+        let model = Model::autoencoder(info, hyper, params, pipeline.clone()).unwrap();
         let folded = model.folded().unwrap();
         let expected = pipeline.invert_directions(&w_dec);
         near(folded.params().get("w_dec"), &expected, 1e-6, step);
@@ -315,13 +314,13 @@ fn models_that_cannot_be_folded_give_the_reason() {
         let info = variants::find(arch).unwrap();
         let io = IoSpec::autoencoder(D_IN);
         let (hyper, params) = made_up(info, &io, &rows);
-        let model = Model::new(info, hyper, params, pipeline(step, &rows), None).unwrap();
+        let model = Model::autoencoder(info, hyper, params, pipeline(step, &rows)).unwrap();
         model.folded().err().unwrap().to_string()
     };
-    assert!(error("relu", "layer-norm").contains("layer-norm is no one matrix"));
-    assert!(error("relu", "clip-sd:2").contains("clip-sd:2 is no one matrix"));
-    assert!(error("kl", "standardise").contains("a sigmoid behind its decoder"));
-    assert!(error("matching-pursuit", "scale").contains("encodes by its decoder"));
+    assert!(error("relu", "layer-norm").contains("`layer-norm` cannot be folded into the weights"));
+    assert!(error("relu", "clip-sd:2").contains("`clip-sd:2` cannot be folded into the weights"));
+    assert!(error("kl", "standardise").contains("its decoder ends with a sigmoid"));
+    assert!(error("matching-pursuit", "scale").contains("encodes with its decoder"));
 }
 
 /// Rows are restored exactly, because codes store the mean and divisor of each row.
@@ -336,7 +335,7 @@ fn row_normalisation_round_trips_through_codes() {
         assert_ne!(prepared, x);
         let info = variants::find("topk").unwrap();
         let (hyper, params) = made_up(info, &IoSpec::autoencoder(D_IN), &rows);
-        let model = Model::new(info, hyper, params, pipeline, None).unwrap();
+        let model = Model::autoencoder(info, hyper, params, pipeline).unwrap();
         let codes = model.codes(&x, 0.0);
         let folder = tempfile::tempdir().unwrap();
         for ending in ["npz", "safetensors", "parquet"] {

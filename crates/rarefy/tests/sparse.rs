@@ -123,7 +123,7 @@ fn by_hand(arch: &str, option: (&str, &str)) -> Model {
         assert_eq!(threshold, [0.0]);
         params.get_mut("threshold")[0] = 1.5;
     }
-    Model::new(info, hyper, params, Pipeline::identity(2), None).unwrap()
+    Model::autoencoder(info, hyper, params, Pipeline::identity(2)).unwrap()
 }
 
 /// Rows less `b_dec`: (1, 2), (-1, 3), (3, 1), (-1, -1).
@@ -315,12 +315,11 @@ fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
     for block in ["w_enc", "b_enc", "w_dec", "b_dec"] {
         assert_eq!(model.get(block), stands_for.get(block), "{block}");
     }
-    let model = Model::new(
+    let model = Model::autoencoder(
         plan.info(),
         plan.hyper().clone(),
         model,
         Pipeline::identity(4),
-        None,
     )
     .unwrap();
     let l0 = metrics::evaluate(&model, &rows).unwrap().l0;

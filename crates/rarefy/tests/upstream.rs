@@ -76,7 +76,7 @@ fn model(arch: &str, d: usize) -> Model {
             .get_mut(block)
             .copy_from_slice(identity(d).get(block));
     }
-    Model::new(info, hyper, params, Pipeline::identity(d), None).unwrap()
+    Model::autoencoder(info, hyper, params, Pipeline::identity(d)).unwrap()
 }
 
 /// `dictionary_learning`, `tests/unit/test_dictionary.py`: identity weights take `[2, -1]` to `[2, 0]`.

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::PossibleValuesParser;
+use rarefy::formats::MODEL_FORMATS;
 
 use super::{DataArgs, number};
 
@@ -71,7 +73,7 @@ pub struct ConvertArgs {
     /// Run folder or model folder.
     pub path: PathBuf,
     /// Format to write.
-    #[arg(long, value_name = "FORMAT", value_parser = ["saelens"], default_value = "saelens")]
+    #[arg(long, value_name = "FORMAT", value_parser = PossibleValuesParser::new(MODEL_FORMATS.iter().map(|format| format.name)), default_value = MODEL_FORMATS[0].name)]
     pub to: String,
     /// Folder to write; it must be new or empty.
     #[arg(long, value_name = "FOLDER")]

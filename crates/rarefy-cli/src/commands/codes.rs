@@ -37,10 +37,10 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     });
     if format.extension == "npy" {
         let dense = chunks.map(|raw| raw.map(|raw: Vec<f32>| model.latents(&raw).0));
-        npy_file::write_rows(&args.out, (source.rows(), model.d_sae), dense)?;
+        npy_file::write_rows(&args.out, (source.rows(), model.d_sae()), dense)?;
     } else {
         interrupt::watch();
-        let mut all = Codes::new(model.d_sae);
+        let mut all = Codes::new(model.d_sae());
         for chunk in chunks {
             interrupt::check()?;
             all.append(model.codes(&chunk?, args.threshold));
@@ -52,7 +52,7 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         args.json,
         &args.out,
         source.rows(),
-        ("latents", model.d_sae),
+        ("latents", model.d_sae()),
     )
 }
 
@@ -62,7 +62,7 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     }
     output_path::check_file(&args.out)?;
     let model = Model::load(&args.model)?;
-    if model.io.skip {
+    if model.io_spec().skip {
         let why = "a skip transcoder cannot be decoded from codes alone: its output also depends on the input rows";
         return Err(Error::Conflict(why.into()).into());
     }
@@ -74,13 +74,13 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
         bar.inc(rows.len() as u64);
         Ok(model.decode_codes(&part(&all, &rows)))
     });
-    npy_file::write_rows(&args.out, (all.rows(), model.raw_out()), chunks)?;
+    npy_file::write_rows(&args.out, (all.rows(), model.raw_d_out()), chunks)?;
     bar.finish_and_clear();
     done(
         args.json,
         &args.out,
         all.rows(),
-        ("values", model.raw_out()),
+        ("values", model.raw_d_out()),
     )
 }
 
@@ -90,8 +90,8 @@ fn check_codes(model: &Model, codes: &Codes, path: &Path) -> Result<()> {
         expected: expected.to_string(),
         got: got.to_string(),
     };
-    if codes.d_sae != model.d_sae {
-        return Err(shape("latents", model.d_sae, codes.d_sae));
+    if codes.d_sae != model.d_sae() {
+        return Err(shape("latents", model.d_sae(), codes.d_sae));
     }
     if !codes.row_means.is_empty() && codes.row_means.len() != codes.rows() {
         return Err(shape("row means", codes.rows(), codes.row_means.len()));
@@ -100,7 +100,11 @@ fn check_codes(model: &Model, codes: &Codes, path: &Path) -> Result<()> {
         return Err(shape("row scales", codes.rows(), codes.row_scales.len()));
     }
     let holds_none = codes.row_means.is_empty() && codes.row_scales.is_empty();
-    if let Some(step) = model.output().keeps_context().filter(|_| holds_none) {
+    if let Some(step) = model
+        .output_pipeline()
+        .keeps_context()
+        .filter(|_| holds_none)
+    {
         output::note(&format!(
             "warning: preprocessing {step} removed the mean or length of each row, and this file of codes does not \
              hold them; the decoded rows lack them"

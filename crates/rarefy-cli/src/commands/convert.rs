@@ -1,7 +1,7 @@
 //! Command `rarefy convert`: writes a model in another library's format.
 
 use rarefy::Error;
-use rarefy::formats::saelens;
+use rarefy::formats;
 use rarefy::model::Model;
 use serde_json::json;
 
@@ -19,15 +19,16 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
         return Err(Error::Conflict(why).into());
     }
     let model = Model::load(&args.path)?;
-    let steps = model.rows().names().join(", ");
-    let folded = !saelens::prepares_alike(&model);
+    let steps = model.row_pipeline().names().join(", ");
+    let format = formats::find(&args.to)?;
+    let folded = !(format.compatibility)(model.description())?.preprocessing;
     let model = if folded { model.folded()? } else { model };
     std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    saelens::save(&model, &args.out)?;
+    (format.save)(model.description(), &args.out)?;
+    let known_as = (format.compatibility)(model.description())?.architecture;
     let out = args.out.display().to_string();
     if args.json {
         let folded = folded.then_some(steps);
-        let known_as = saelens::known_as(&model);
         return output::json(
             &json!({"out": out, "format": args.to, "folded": folded, "known_as": known_as}),
         );
@@ -38,13 +39,15 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
         String::new()
     };
     output::print(&format!(
-        "{} in SAELens's layout{note} -> {out}",
-        model.info.name
+        "{} in {}'s layout{note} -> {out}",
+        model.info().name,
+        format.program
     ))?;
-    if saelens::known_as(&model).is_none() {
-        let (name, io) = (model.info.name, model.io.name());
+    if known_as.is_none() {
+        let (name, io) = (model.info().name, model.io_spec().name());
         output::note(&format!(
-            "SAELens has no {name} {io} and cannot load this model; other programs can read the weights"
+            "{} has no {name} {io} and cannot load this model; other programs can read the weights",
+            format.program
         ));
     }
     Ok(())

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use rarefy::data::{self, OpenOptions};
+use rarefy::formats::{self, ModelFormat};
 use rarefy::model::Model;
 use rarefy::preprocess::Pipeline;
 use serde_json::json;
@@ -12,11 +13,9 @@ use crate::output;
 
 pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.path);
-    let is_model = path.join("cfg.json").exists() || path.join("model/cfg.json").exists();
-    let (value, rows) = if is_model {
-        model(path)?
-    } else {
-        rows(&args.path)?
+    let (value, rows) = match formats::locate(path) {
+        Some((found, format)) => model(path, found != path, format)?,
+        None => rows(&args.path)?,
     };
     if args.json {
         output::json(&value)
@@ -25,10 +24,14 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     }
 }
 
-fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
+fn model(
+    path: &Path,
+    in_run: bool,
+    format: &ModelFormat,
+) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     let model = Model::load(path)?;
     let options: serde_json::Map<_, _> = model
-        .hyper
+        .options()
         .iter()
         .map(|(k, v)| (k.to_owned(), v.into()))
         .collect();
@@ -39,20 +42,19 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
         .iter()
         .map(|b| format!("{} {}x{}", b.name, b.rows, b.cols))
         .collect();
-    let kind = if path.join("model/cfg.json").exists() {
-        "run"
-    } else {
-        "model"
-    };
+    let kind = if in_run { "run" } else { "model" };
     let value = json!({
-        "kind": kind, "format": "saelens", "architecture": model.info.name, "io": model.io.name(),
-        "d_in": model.io.d_in(), "d_out": model.io.d_out(), "inputs": model.io.input_widths(), "d_sae": model.d_sae,
-        "parameters": model.params().values().len(), "preprocess": model.pipeline.names(), "options": options,
-        "preprocess_target": model.target.as_ref().map(Pipeline::names),
-        "image_shape": model.image_shape, "finite": true,
+        "kind": kind, "format": format.name, "architecture": model.info().name, "io": model.io_spec().name(),
+        "d_in": model.io_spec().d_in(), "d_out": model.io_spec().d_out(), "inputs": model.io_spec().input_widths(), "d_sae": model.d_sae(),
+        "parameters": model.params().values().len(), "preprocess": model.pipeline().names(), "options": options,
+        "preprocess_target": model.target_pipeline().map(Pipeline::names),
+        "image_shape": model.image_shape(), "finite": true,
     });
     let mut rows = vec![
-        vec!["kind".into(), format!("{kind} in SAELens's layout")],
+        vec![
+            "kind".into(),
+            format!("{kind} in {}'s layout", format.program),
+        ],
         vec!["architecture".into(), architecture(&model)],
         vec!["sizes".into(), sizes(&model)],
         vec![
@@ -63,7 +65,7 @@ fn model(path: &Path) -> anyhow::Result<(serde_json::Value, Vec<Vec<String>>)> {
     ];
     rows.extend(
         model
-            .hyper
+            .options()
             .iter()
             .map(|(key, value)| vec![key.to_owned(), value.to_owned()]),
     );
@@ -79,22 +81,22 @@ fn preprocessing(model: &Model) -> String {
         [] => "none".to_owned(),
         names => names.join(", "),
     };
-    match &model.target {
-        Some(target) => format!("{}; target: {}", of(&model.pipeline), of(target)),
-        None => of(&model.pipeline),
+    match model.target_pipeline() {
+        Some(target) => format!("{}; target: {}", of(model.pipeline()), of(target)),
+        None => of(model.pipeline()),
     }
 }
 
 fn architecture(model: &Model) -> String {
-    match model.io.name() {
-        "autoencoder" => model.info.name.to_owned(),
-        layout => format!("{} ({layout})", model.info.name),
+    match model.io_spec().name() {
+        "autoencoder" => model.info().name.to_owned(),
+        layout => format!("{} ({layout})", model.info().name),
     }
 }
 
 /// Numbers of inputs and latents, and of outputs if the model has a target.
 fn sizes(model: &Model) -> String {
-    let (io, latents) = (&model.io, model.d_sae);
+    let (io, latents) = (model.io_spec(), model.d_sae());
     let inputs: Vec<String> = io.input_widths().iter().map(usize::to_string).collect();
     let inputs = inputs.join(" + ");
     match io.target_width() {

@@ -1,7 +1,7 @@
 //! Command `rarefy list`: prints the tables of the library.
 
 use rarefy::data::{FORMATS, SAMPLES};
-use rarefy::formats::codes;
+use rarefy::formats::{MODEL_FORMATS, codes};
 use rarefy::metrics::{METRICS, truth};
 use rarefy::preprocess::STEPS;
 use rarefy::variants::{Example, Info, OptionInfo, VARIANTS};
@@ -9,13 +9,6 @@ use serde_json::{Value, json};
 
 use crate::cli::ListArgs;
 use crate::output;
-
-/// Model format: name, place, files of the folder.
-const MODEL: [&str; 3] = [
-    "saelens",
-    "folder",
-    "cfg.json and sae_weights.safetensors, with preprocess.safetensors beside",
-];
 
 pub fn run(args: &ListArgs) -> anyhow::Result<()> {
     let table = args.table.as_str();
@@ -55,7 +48,10 @@ fn formats() -> anyhow::Result<()> {
         .map(|f| row(&[f.extension, &format!(".{}", f.extension), f.summary]));
     print(&["codes", "ending", ""], codes)?;
     output::print("")?;
-    print(&["model", "", ""], [row(&MODEL)])
+    let models = MODEL_FORMATS
+        .iter()
+        .map(|f| row(&[f.name, f.place, f.summary]));
+    print(&["model", "", ""], models)
 }
 
 fn architectures() -> anyhow::Result<()> {
@@ -116,8 +112,11 @@ fn as_json(table: &str) -> Value {
                 .iter()
                 .map(|f| json!({"name": f.extension, "endings": [format!(".{}", f.extension)], "summary": f.summary}))
                 .collect();
-            let [name, place, summary] = MODEL;
-            json!({"data": data, "codes": codes, "model": [{"name": name, "place": place, "summary": summary}]})
+            let models: Value = MODEL_FORMATS
+                .iter()
+                .map(|f| json!({"name": f.name, "place": f.place, "summary": f.summary}))
+                .collect();
+            json!({"data": data, "codes": codes, "model": models})
         }
         "samples" => SAMPLES
             .iter()

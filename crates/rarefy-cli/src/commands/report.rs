@@ -24,7 +24,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     if let Some(shape) = &args.image_shape {
         config.data.image_shape = Some(configuration::parse_size("data.image_shape", shape)?);
     }
-    let mut model = Model::load(&args.run)?;
+    let model = Model::load(&args.run)?;
     let (mut data, given) = recipe::open(&mut config.data)?;
     model.check_given(data.source.name(), &given)?;
     if let Some(path) = &args.labels {
@@ -41,7 +41,8 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         }
         data.labels = Some(labels);
     }
-    model.image_shape = data.image_shape.or(model.image_shape);
+    let image_shape = data.image_shape.or(model.image_shape());
+    let model = model.with_image_shape(image_shape);
     let (data, reading) = reading::watch(data, false);
     let evaluation = metrics::evaluate(&model, data.source.as_ref())?;
     report::write(&run, &model, &data, &evaluation)?;

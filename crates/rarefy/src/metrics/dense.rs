@@ -43,7 +43,7 @@ pub(super) fn evaluate(
         lifetime_sparsity: mean(latents.iter().map(|l| l.lifetime_sparsity)),
         population_sparsity: sums.population_sparsity / m,
         dead_latents: dead,
-        dead_fraction: dead as f64 / model.d_sae as f64,
+        dead_fraction: dead as f64 / model.d_sae() as f64,
         always_on_latents: count(&latents, LatentStatus::AlwaysOn),
         frequent_latents: None,
         collapsed_latents: Some(count(&latents, LatentStatus::Collapsed)),
@@ -60,7 +60,7 @@ pub(super) fn evaluate(
 
 /// Target rho of the mean activation, if the architecture has one.
 fn rho(model: &Model) -> Option<f64> {
-    model.hyper.find("rho").and_then(|rho| rho.parse().ok())
+    model.options().find("rho").and_then(|rho| rho.parse().ok())
 }
 
 /// Parts of the objective, and the penalty without its coefficient (0 if there is no penalty).
@@ -68,18 +68,18 @@ fn rho(model: &Model) -> Option<f64> {
 /// The pass computes the whole gradient although only the loss is needed. A loss without gradient would need
 /// another method in every architecture, for a command that runs once.
 fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
-    let mut hyper = model.hyper.clone();
+    let mut hyper = model.options().clone();
     let beta = hyper.find("beta").and_then(|beta| beta.parse::<f64>().ok());
     // With beta = 1 the penalty is Omega itself, exact for saturated latents too. Dividing the penalty by the
     // model's beta would fail for beta = 0.
     if beta.is_some() {
         hyper.set("beta", 1);
     }
-    let architecture = model.info.build(&hyper)?;
+    let architecture = model.info().build(&hyper)?;
     let variant = architecture
         .dense()
         .expect("options do not change the engine");
-    let mut pass = Pass::new(variant, model.io.d_in(), model.d_sae);
+    let mut pass = Pass::new(variant, model.d_in(), model.d_sae());
     let form = pass.form(prepared);
     let mut parts = pass.evaluate(model.params(), prepared, form, &mut |batch| batch)?;
     let omega = parts.penalty;
@@ -137,11 +137,11 @@ impl Sums {
     fn over(model: &Model, variant: &dyn Variant, prepared: &Prepared) -> Result<Self> {
         let lanes = chunks::fold(
             prepared,
-            model.d_sae,
-            || Self::new(model.d_sae),
+            model.d_sae(),
+            || Self::new(model.d_sae()),
             |sums, _, x| sums.add(model, variant, x),
         )?;
-        let mut sums = Self::new(model.d_sae);
+        let mut sums = Self::new(model.d_sae());
         lanes.iter().for_each(|lane| sums.merge(lane));
         Ok(sums)
     }
@@ -155,7 +155,7 @@ impl Sums {
             .zip(&x_hat)
             .map(|(x, y)| f64::from(x - y).powi(2))
             .sum::<f64>();
-        for row in latents.chunks_exact(model.d_sae) {
+        for row in latents.chunks_exact(model.d_sae()) {
             let (mut l1, mut l2) = (0.0, 0.0);
             for (&h, latent) in row.iter().zip(&mut self.latents) {
                 let wide = f64::from(h);
@@ -168,7 +168,7 @@ impl Sums {
                 l2 += wide * wide;
                 self.activations[bin(wide)] += 1;
             }
-            let sparsity = hoyer(model.d_sae, l1, l2.sqrt());
+            let sparsity = hoyer(model.d_sae(), l1, l2.sqrt());
             self.population_sparsity += sparsity;
             self.populations[bin(sparsity)] += 1;
         }
@@ -229,15 +229,15 @@ pub(super) fn top_rows(
     prepared: &Prepared,
     count: usize,
 ) -> Result<Vec<Vec<(usize, f32)>>> {
-    let empty = || vec![Vec::new(); model.d_sae];
+    let empty = || vec![Vec::new(); model.d_sae()];
     let lanes = chunks::fold(
         prepared,
-        model.d_sae,
+        model.d_sae(),
         empty,
         |best: &mut Vec<Vec<(usize, f32)>>, start, x| {
             let mut latents = Vec::new();
             variant.encode(model.params(), x, &mut latents);
-            for (i, row) in latents.chunks_exact(model.d_sae).enumerate() {
+            for (i, row) in latents.chunks_exact(model.d_sae()).enumerate() {
                 for (best, &h) in best.iter_mut().zip(row) {
                     offer(best, (start + i, h), count);
                 }

@@ -29,7 +29,7 @@ pub(super) fn evaluate(
     each_piece(model, sparse, prepared, |_, x, codes| {
         sums.add(model, x, codes);
     })?;
-    let io = &model.io;
+    let io = model.io_spec();
     let variance = survey(prepared)?.variance;
     let variance = &variance[io.target_start()..];
     let rows = prepared.rows();
@@ -50,7 +50,7 @@ pub(super) fn evaluate(
         lifetime_sparsity: mean(latents.iter().map(|l| l.lifetime_sparsity)),
         population_sparsity: sums.population_sparsity / m,
         dead_latents: dead,
-        dead_fraction: dead as f64 / model.d_sae as f64,
+        dead_fraction: dead as f64 / model.d_sae() as f64,
         always_on_latents: count(&latents, LatentStatus::AlwaysOn),
         frequent_latents: Some(latents.iter().filter(|l| l.firing_rate > FREQUENT).count()),
         collapsed_latents: None,
@@ -71,7 +71,7 @@ pub(super) fn top_rows(
     prepared: &Prepared,
     count: usize,
 ) -> Result<Vec<Vec<(usize, f32)>>> {
-    let mut best = vec![Vec::new(); model.d_sae];
+    let mut best = vec![Vec::new(); model.d_sae()];
     each_piece(model, sparse, prepared, |start, _, codes| {
         for (i, ends) in codes.offsets.windows(2).enumerate() {
             for at in ends[0]..ends[1] {
@@ -95,8 +95,8 @@ fn each_piece(
     for start in (0..rows).step_by(ROWS) {
         x.resize(ROWS.min(rows - start) * d_in, 0.0);
         prepared.read(start, &mut x)?;
-        let inputs = if model.io.has_target() {
-            Cow::Owned(model.io.split(&x).0)
+        let inputs = if model.io_spec().has_target() {
+            Cow::Owned(model.io_spec().split(&x).0)
         } else {
             Cow::Borrowed(&x)
         };
@@ -137,15 +137,15 @@ impl Sums {
             active: 0,
         };
         Self {
-            squared_error: vec![0.0; model.io.input_widths().len()],
+            squared_error: vec![0.0; model.io_spec().input_widths().len()],
             population_sparsity: 0.0,
-            latents: vec![latent; model.d_sae],
+            latents: vec![latent; model.d_sae()],
             populations: vec![0; BINS],
         }
     }
 
     fn add(&mut self, model: &Model, x: &[f32], codes: &Codes) {
-        let io = &model.io;
+        let io = model.io_spec();
         let (inputs, targets) = io.split(x);
         let x_hat = model.decode_sparse(codes, &inputs);
         let width = io.d_out();

@@ -64,7 +64,7 @@ fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
     fill("w_dec", &[2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, -1.0]);
     fill("b_dec", &[-1.0, -1.3]);
     change(&mut params);
-    Model::new(info, hyper, params, Pipeline::identity(2), None).unwrap()
+    Model::autoencoder(info, hyper, params, Pipeline::identity(2)).unwrap()
 }
 
 /// Data of [`ROWS`], repeated `copies` times.
@@ -276,7 +276,7 @@ fn memory_stream_and_shards_give_equal_metrics() {
 #[test]
 fn merged_sums_of_pieces_equal_sums_of_all_rows() {
     let (model, x) = (by_hand(&[]), many_rows());
-    let variant = model.architecture.dense().unwrap();
+    let variant = model.architecture().dense().unwrap();
     let mut all = Sums::new(4);
     all.add(&model, variant, &x);
     let mut merged = Sums::new(4);

@@ -268,7 +268,7 @@ pub fn compare(w_dec: &[f32], directions: &[f32], d_in: usize, sign: Sign) -> Re
 pub fn dictionary(model: &Model, directions: &[f32], width: usize) -> Result<Recovery> {
     let directions = prepared(model, directions, width)?;
     let w_dec = decoder(model)?;
-    Ok(compare(w_dec, &directions, model.io.d_in(), sign(model)))
+    Ok(compare(w_dec, &directions, model.d_in(), sign(model)))
 }
 
 /// Evaluates a model against the known dictionary of its data: directions, and firing on the synthetic rows `rows`.
@@ -281,11 +281,11 @@ pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<Trut
     let width = truth.spec().d_in;
     let directions = prepared(model, truth.directions(), width)?;
     let w_dec = decoder(model)?;
-    let recovery = compare(w_dec, &directions, model.io.d_in(), sign(model));
+    let recovery = compare(w_dec, &directions, model.d_in(), sign(model));
     let mixed = Mixed {
         w_dec,
         directions: &directions,
-        d_in: model.io.d_in(),
+        d_in: model.d_in(),
     };
     let hedging = mean(
         recovery
@@ -400,7 +400,7 @@ fn decoder(model: &Model) -> Result<&[f32]> {
     let params = model.params();
     // A tied decoder is the encoder.
     let w_dec = params.find("w_dec").unwrap_or_else(|| params.get("w_enc"));
-    if model.io.has_target() {
+    if model.io_spec().has_target() {
         let why = "a transcoder cannot be compared with a known dictionary: its decoder rows are directions of the \
                    target, not of the input; use an autoencoder";
         return Err(Error::Conflict(why.into()));
@@ -410,7 +410,7 @@ fn decoder(model: &Model) -> Result<&[f32]> {
 
 /// Treatment of signs for a model. Architectures with negative latents have one in their worked example.
 fn sign(model: &Model) -> Sign {
-    if model.info.example.latents.iter().any(|l| *l < 0.0) {
+    if model.info().example.latents.iter().any(|l| *l < 0.0) {
         Sign::Either
     } else {
         Sign::Same
@@ -422,11 +422,11 @@ const AFFINE: [&str; 5] = ["scale", "standardise", "row-mean", "pca", "zca"];
 
 /// Directions transformed by the linear part of the model's preprocessing.
 fn prepared(model: &Model, directions: &[f32], width: usize) -> Result<Vec<f32>> {
-    let pipeline = &model.pipeline;
-    if width != model.raw_width() {
+    let pipeline = model.pipeline();
+    if width != model.raw_d_in() {
         return Err(Error::Shape {
             what: "values of a direction of the known dictionary".into(),
-            expected: format!("{}, the columns of the model's data", model.raw_width()),
+            expected: format!("{}, the columns of the model's data", model.raw_d_in()),
             got: width.to_string(),
         });
     }

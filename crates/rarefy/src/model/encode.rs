@@ -19,7 +19,7 @@ impl Model {
     /// the rows.
     pub fn encode<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Codes> {
         let x = x.into().check()?;
-        let mut codes = Codes::new(self.d_sae);
+        let mut codes = Codes::new(self.d_sae());
         self.pieces(x.source(), &mut |raw| codes.append(self.codes(raw, 0.0)))?;
         Ok(codes)
     }
@@ -38,10 +38,10 @@ impl Model {
     /// Calls `f` with the raw rows, a piece at a time.
     fn pieces(&self, source: &dyn Source, f: &mut dyn FnMut(&[f32])) -> Result<()> {
         let width = source.d_in();
-        if width != self.raw_width() {
+        if width != self.raw_d_in() {
             return Err(Error::Shape {
                 what: format!("{}: values in a row", source.name()),
-                expected: format!("{} as the model was trained on", self.raw_width()),
+                expected: format!("{} as the model was trained on", self.raw_d_in()),
                 got: width.to_string(),
             });
         }

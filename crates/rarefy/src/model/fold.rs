@@ -1,26 +1,29 @@
-//! Preprocessing worked into the weights: a model of raw rows that computes the same.
+//! Folding of preprocessing into the weights: the same function of raw rows, without preprocessing.
 //!
 //! ```text
-//! z = A x + c           what steps that are affine in the row make of it
+//! z = A x + c           preprocessing of a row, if every step is affine
 //! W_enc' = W_enc A      W_dec' = W_dec B^T      b_dec' = B (b_dec - c)       B: the inverse of A
-//! b_enc' = b_enc        where the encoder takes b_dec off, else b_enc + W_enc c
+//! b_enc' = b_enc        if the encoder subtracts b_dec, else b_enc + W_enc c
 //! W_skip' = B W_skip A  (and b_dec' + B W_skip c)
 //! ```
 //!
-//! Latents stay what they are, to rounding, and so do thresholds. Decoder rows are no longer of length 1.
+//! Latents and thresholds stay the same, up to rounding. Decoder rows no longer have length 1.
 
-use super::Model;
+use super::{Model, ModelDescription};
+use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
 use crate::variants::{Architecture, SaelensKind};
 use crate::{Error, Result};
+use rarefy_kernels::matmul::transpose;
 
 impl Model {
-    /// The same model of raw rows, without preprocessing.
+    /// Folds the preprocessing into the weights and returns a model of raw rows.
     ///
     /// # Errors
-    /// [`Error::Conflict`] where a step is not affine in the row (`clip-sd`, `row-mean`, `norm-row`, `layer-norm`), or
-    /// the architecture has no weights that could take it: a decoder tied to the encoder, a sigmoid behind the decoder.
+    /// [`Error::Conflict`] for a step that is not affine (`clip-sd`, `row-mean`, `norm-row`, `layer-norm`), and for an
+    /// architecture whose weights cannot hold the preprocessing: a tied decoder, a sigmoid after the decoder, a matching
+    /// pursuit, or gates without `centre`.
     ///
     /// # Example
     /// ```
@@ -32,11 +35,11 @@ impl Model {
     /// let rows = Memory::new("two rows", 1, vec![0.0, 4.0]);
     /// let pipeline = Pipeline::fit(&["scale".into()], &rows)?; // z = x / 4
     /// let info = find("relu")?;
-    /// let hyper = Hyper::check(info.options(), [])?;
+    /// let options = Hyper::check(info.options(), [])?;
     /// let blocks = [("w_enc", 1, 1), ("b_enc", 1, 1), ("w_dec", 1, 1), ("b_dec", 1, 1)];
     /// let mut params = Params::zeros(&Layout::new(&blocks));
     /// params.values_mut().copy_from_slice(&[2.0, 0.0, 0.5, 0.25]);
-    /// let model = Model::new(info, hyper, params, pipeline, None)?;
+    /// let model = Model::autoencoder(info, options, params, pipeline)?;
     /// let folded = model.folded()?;
     /// // W_enc / 4, b_enc, 4 W_dec, 4 b_dec.
     /// assert_eq!(folded.params().values(), [0.5, 0.0, 2.0, 1.0]);
@@ -44,108 +47,101 @@ impl Model {
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn folded(&self) -> Result<Self> {
-        let identity = Pipeline::identity(self.raw_width());
-        let target = self.target.as_ref().map(|t| Pipeline::identity(t.d_in()));
-        let params = if self.rows().is_identity() {
-            self.params.clone()
+        let model = &self.description;
+        let target = self.target_pipeline().map(|t| Pipeline::identity(t.d_in()));
+        let io = model.io.with_widths(
+            &self.raw_input_widths(),
+            target.as_ref().map(Pipeline::d_in),
+        );
+        let params = if model.is_of_raw_rows() {
+            model.params.clone()
         } else {
             self.refuse_unfoldable()?;
-            self.fold()
+            self.fold(&io)
         };
-        let io = self
-            .io
-            .with_widths(&self.widths(), target.as_ref().map(Pipeline::d_in));
-        let bound = (io, params);
-        let mut model = Self::bound(self.info, self.hyper.clone(), bound, identity, target)?;
-        model.image_shape = self.image_shape;
-        Ok(model)
+        let folded = ModelDescription::new(model.info, model.options.clone(), io, params)
+            .with_pipelines(Pipeline::identity(self.raw_d_in()), target)
+            .with_image_shape(model.image_shape);
+        Self::new(folded)
     }
 
     fn refuse_unfoldable(&self) -> Result<()> {
         let refuse = |why: String| Err(Error::Conflict(why));
-        if let Some(step) = self.rows().not_affine() {
+        if let Some(step) = self.row_pipeline().not_affine() {
             return refuse(format!(
-                "preprocessing {step} is no one matrix for all rows and cannot be worked into weights"
+                "preprocessing `{step}` cannot be folded into the weights: it is not the same affine map for all rows"
             ));
         }
-        let name = self.info.name;
-        let Architecture::Sparse(sparse) = &self.architecture else {
-            return match (self.hyper.flag("tied"), self.hyper.text("decoder")) {
-                (true, _) => refuse(format!(
-                    "architecture {name} with a tied decoder has one matrix for both, and with preprocessing worked in these would be two"
-                )),
+        let name = self.info().name;
+        let cannot = |why: &str| {
+            refuse(format!(
+                "preprocessing cannot be folded into the weights of `{name}`{why}"
+            ))
+        };
+        let Architecture::Sparse(sparse) = self.architecture() else {
+            let options = self.options();
+            return match (options.flag("tied"), options.text("decoder")) {
+                (true, _) => cannot(
+                    " with a tied decoder: encoder and decoder would become different matrices",
+                ),
                 (_, "linear") => Ok(()),
-                _ => refuse(format!(
-                    "architecture {name} has a sigmoid behind its decoder, and what inverts preprocessing comes after it"
-                )),
+                _ => cannot(": its decoder ends with a sigmoid"),
             };
         };
-        if sparse.pursues() {
-            return refuse(format!(
-                "architecture {name} encodes by its decoder, and with preprocessing worked in these would be two"
-            ));
+        match sparse.saelens_kind() {
+            SaelensKind::Pursuit { .. } => cannot(
+                ": it encodes with its decoder, and encoder and decoder would become different matrices",
+            ),
+            SaelensKind::Gated if !self.io_spec().centre => cannot(
+                " with `centre = false`: its two encoder biases would change by different amounts",
+            ),
+            _ => Ok(()),
         }
-        if sparse.saelens_kind() == SaelensKind::Gated && !self.io.centre {
-            return refuse(format!(
-                "architecture {name} without centre has two encoder biases that preprocessing would move by different amounts"
-            ));
-        }
-        Ok(())
     }
 
-    fn fold(&self) -> Params {
-        let (input, output) = (&self.pipeline, self.output());
-        let layout = {
-            let (inputs, target) = (self.widths(), self.target.as_ref().map(Pipeline::d_in));
-            let raw = self.io.with_widths(&inputs, target);
-            self.architecture.layout(&raw, self.d_sae)
-        };
-        let mut params = Params::zeros(&layout);
-        let kept = self.params.layout().blocks().iter().map(|block| block.name);
-        for name in kept.filter(|name| !["w_enc", "w_dec", "b_dec", "w_skip"].contains(name)) {
-            params.get_mut(name).copy_from_slice(self.params.get(name));
+    /// Parameters of raw rows, with input and output columns `raw`.
+    fn fold(&self, raw: &IoSpec) -> Params {
+        let (model, params) = (&self.description, self.params());
+        let (input, output) = (self.pipeline(), self.output_pipeline());
+        let mut folded = Params::zeros(&self.architecture.layout(raw, self.d_sae()));
+        let names = params.layout().blocks().iter().map(|block| block.name);
+        for name in names.filter(|name| !["w_enc", "w_dec", "b_dec", "w_skip"].contains(name)) {
+            folded.get_mut(name).copy_from_slice(params.get(name));
         }
-        let pulled = |rows: &[f32], width: usize| -> Vec<f32> {
-            rows.chunks_exact(width)
-                .flat_map(|w| input.pull_back(w))
-                .collect()
+        let d_in = self.d_in();
+        // Rows of a matrix W as rows of W A.
+        let pull_back = |rows: &[f32]| -> Vec<f32> {
+            let rows = rows.chunks_exact(d_in);
+            rows.flat_map(|w| input.pull_back(w)).collect()
         };
-        let d_in = self.io.d_in();
-        let w_enc = self.params.get("w_enc");
-        params
-            .get_mut("w_enc")
-            .copy_from_slice(&pulled(w_enc, d_in));
+        let w_enc = params.get("w_enc");
+        folded.get_mut("w_enc").copy_from_slice(&pull_back(w_enc));
         let shift = input.apply(&vec![0.0; input.d_in()]).0;
-        let centred = self.io.centre && self.architecture.dense().is_none();
-        if !centred {
-            let biases = params
-                .get_mut("b_enc")
-                .iter_mut()
-                .zip(w_enc.chunks_exact(d_in));
-            biases.for_each(|(b, w)| *b += product(w, &shift));
+        if !model.centres(&self.architecture) {
+            add_products(folded.get_mut("b_enc"), w_enc, &shift);
         }
-        let w_dec = output.invert_directions(self.params.get("w_dec"));
-        params.get_mut("w_dec").copy_from_slice(&w_dec);
-        let mut b_dec = self.params.get("b_dec").to_vec();
-        if self.io.skip {
-            let w_skip = self.params.get("w_skip");
-            for (b, w) in b_dec.iter_mut().zip(w_skip.chunks_exact(d_in)) {
-                *b += product(w, &shift);
-            }
+        let w_dec = output.invert_directions(params.get("w_dec"));
+        folded.get_mut("w_dec").copy_from_slice(&w_dec);
+        let mut b_dec = params.get("b_dec").to_vec();
+        if model.io.skip {
+            let w_skip = params.get("w_skip");
+            add_products(&mut b_dec, w_skip, &shift);
             // Columns of W_skip A are directions of the output, one for each raw input.
-            let (wide, by_output) = (input.d_in(), pulled(w_skip, d_in));
-            let by_input = rarefy_kernels::matmul::transpose(&by_output, b_dec.len(), wide);
-            let moved = output.invert_directions(&by_input);
-            let moved = rarefy_kernels::matmul::transpose(&moved, wide, output.d_in());
-            params.get_mut("w_skip").copy_from_slice(&moved);
+            let (raw_d_in, rows) = (input.d_in(), pull_back(w_skip));
+            let columns = transpose(&rows, b_dec.len(), raw_d_in);
+            let columns = output.invert_directions(&columns);
+            let rows = transpose(&columns, raw_d_in, output.d_in());
+            folded.get_mut("w_skip").copy_from_slice(&rows);
         }
-        params
-            .get_mut("b_dec")
-            .copy_from_slice(&output.invert(&b_dec, &RowContext::default()));
-        params
+        let b_dec = output.invert(&b_dec, &RowContext::default());
+        folded.get_mut("b_dec").copy_from_slice(&b_dec);
+        folded
     }
 }
 
-fn product(a: &[f32], b: &[f32]) -> f32 {
-    rarefy_kernels::vector::dot(a, b) as f32
+/// Adds `W v` to `bias`, with the rows of `W` in `rows`.
+fn add_products(bias: &mut [f32], rows: &[f32], v: &[f32]) {
+    for (b, w) in bias.iter_mut().zip(rows.chunks_exact(v.len())) {
+        *b += rarefy_kernels::vector::dot(w, v) as f32;
+    }
 }

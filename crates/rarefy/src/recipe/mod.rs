@@ -186,7 +186,8 @@ impl<'a> TrainingData<'a> {
     pub fn init_differs(&self, plan: &Plan) -> Result<bool> {
         let model = initial_model(plan)?;
         Ok(model.is_some_and(|model| {
-            model.pipeline != self.fitted.inputs || model.target != self.fitted.target
+            *model.pipeline() != self.fitted.inputs
+                || model.target_pipeline() != self.fitted.target.as_ref()
         }))
     }
 
@@ -237,7 +238,7 @@ fn initial_model(plan: &Plan) -> Result<Option<Model>> {
     };
     let model = Model::load(path)?;
     let is = |io: &IoSpec| format!("{} with centre {}", io.name(), io.centre);
-    let (there, here) = (is(&model.io), is(plan.io()));
+    let (there, here) = (is(model.io_spec()), is(plan.io()));
     if there == here {
         return Ok(Some(model));
     }

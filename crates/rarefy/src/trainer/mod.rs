@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::config::OptimizerKind;
 use crate::data::{Rows, Slice, Source, check_finite, whole_rows};
-use crate::model::Model;
+use crate::model::{Model, ModelDescription};
 use crate::params::Params;
 use crate::plan::Plan;
 use crate::preprocess::{FittedPipelines, Pipeline};
@@ -321,11 +321,12 @@ impl Trainer {
                 (Pipeline::identity(plan.io().d_in()), target)
             }
         };
-        let bound = (plan.io().clone(), outcome.params);
-        let mut model = Model::bound(plan.info(), plan.hyper().clone(), bound, inputs, target)?;
-        model.image_shape = self.image_shape;
+        let (info, options) = (plan.info(), plan.hyper().clone());
+        let description = ModelDescription::new(info, options, plan.io().clone(), outcome.params)
+            .with_pipelines(inputs, target)
+            .with_image_shape(self.image_shape);
         Ok(Trained {
-            model,
+            model: Model::new(description)?,
             steps: outcome.steps,
             rows_seen: outcome.rows_seen,
             reason: outcome.reason,

@@ -257,7 +257,7 @@ fn stream_prepares_raw_rows_and_saves_the_preprocessing() {
     let model = trainer.finish().unwrap();
     let evaluation = model.evaluate(&data).unwrap();
     assert_eq!(evaluation.rows, ROWS);
-    assert!(evaluation.l0 <= 2.0 && !model.rows().is_identity());
+    assert!(evaluation.l0 <= 2.0 && !model.row_pipeline().is_identity());
 }
 
 #[test]
@@ -284,7 +284,7 @@ fn every_architecture_has_a_builder() {
             _ => builder.fit(&data),
         };
         let model = model.unwrap_or_else(|error| panic!("{name}: {error}"));
-        assert_eq!(model.info.name, name);
+        assert_eq!(model.info().name, name);
         let (codes, dense) = (
             model.encode(&data).unwrap(),
             model.encode_dense(&data).unwrap(),

@@ -1,4 +1,4 @@
-//! `cfg.json`: what `SAELens` calls things, and what we add.
+//! `cfg.json`: keys of `SAELens`, and our own `options` and `metadata`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -6,122 +6,123 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Number;
 
-use super::PREPROCESS;
+use super::{PREPROCESS, kind};
 use crate::io_spec::IoSpec;
-use crate::model::Model;
-use crate::variants::{self, Architecture, Objective};
+use crate::model::ModelDescription;
+use crate::variants::{Architecture, SaelensKind};
 use crate::{Error, Result};
 
-/// What we write to, and need from, `cfg.json`.
+/// Keys of `cfg.json` that we write or read.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Config {
-    pub(super) architecture: String,
-    pub(super) d_in: usize,
-    /// Of a transcoder.
+    architecture: String,
+    d_in: usize,
+    /// Width of a transcoder's target.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) d_out: Option<usize>,
+    d_out: Option<usize>,
     pub(super) d_sae: usize,
     #[serde(default)]
     dtype: String,
     #[serde(default)]
     device: String,
-    /// `SAELens` takes true where a file does not say; a transcoder must say false.
+    /// If true, the encoder subtracts `b_dec`. Without the key `SAELens` takes true; a transcoder must have false.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) apply_b_dec_to_input: Option<bool>,
-    /// Whether pre-activations are measured in the lengths of decoder rows.
+    apply_b_dec_to_input: Option<bool>,
+    /// If true, pre-activations are multiplied by the norms of the decoder rows.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) rescale_acts_by_decoder_norm: Option<bool>,
-    /// Of the topk family; of those that keep the largest of a batch it may be a fraction.
+    /// Active latents of a row in the topk family; a batch selection may have a fraction.
     #[serde(skip_serializing_if = "Option::is_none")]
     k: Option<Number>,
-    /// Of matching pursuit: rounds at most (all inputs if absent), and what is left when it ends.
+    /// Largest number of rounds of a matching pursuit; `d_in` without the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_iterations: Option<usize>,
+    /// Norm of the residual at which a matching pursuit stops.
     #[serde(skip_serializing_if = "Option::is_none")]
     residual_threshold: Option<f64>,
+    /// If true, a matching pursuit stops when it selects a latent again.
     #[serde(skip_serializing_if = "Option::is_none")]
     stop_on_duplicate_support: Option<bool>,
-    /// Of one that is still in training: where its levels end.
+    /// Ends of the levels, in a training checkpoint of a matryoshka model.
     #[serde(skip_serializing_if = "Option::is_none")]
     matryoshka_widths: Option<Vec<usize>>,
+    /// Name of a normalisation, `none`, or the name of our preprocessing file.
     #[serde(default)]
     pub(super) normalize_activations: String,
     #[serde(default)]
     reshape_activations: String,
     #[serde(default)]
     pub(super) metadata: Metadata,
+    /// Options of our architecture.
     #[serde(default)]
     options: BTreeMap<String, String>,
 }
 
+/// Keys that we add to the metadata of `cfg.json`.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
 pub(super) struct Metadata {
-    /// Our own name, where another tool has another.
+    /// Our name of the architecture, if `SAELens` has another.
     #[serde(skip_serializing_if = "Option::is_none")]
     rarefy_architecture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rarefy_version: Option<String>,
     /// Widths of a crosscoder's inputs.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) rarefy_inputs: Option<Vec<usize>>,
+    rarefy_inputs: Option<Vec<usize>>,
+    /// Height and width of a raw row that is a grey image.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) image_shape: Option<(usize, usize)>,
 }
 
-/// What `SAELens` calls what we call so.
-pub(super) const NORMALISED: &[(&str, &str)] = &[
+/// Normalisations of single rows: value of `normalize_activations`, and our preprocessing step.
+pub(super) const NORMALISATIONS: &[(&str, &str)] = &[
     ("constant_norm_rescale", "norm-row"),
     ("layer_norm", "layer-norm"),
 ];
 
-/// What `SAELens` calls the model's preprocessing, if it has a word for it.
-pub(super) fn normalised(model: &Model) -> Option<&'static str> {
+/// Architectures of `SAELens`, in models and in training checkpoints, that have another name here.
+const ARCHITECTURES: &[(&str, &str)] = &[
+    ("standard", "relu"),
+    ("transcoder", "relu"),
+    ("skip_transcoder", "relu"),
+    ("jumprelu_transcoder", "jumprelu"),
+    ("jumprelu_skip_transcoder", "jumprelu"),
+    ("abstopk", "abs-topk"),
+    ("batchtopk", "batch-topk"),
+    ("matryoshka_batchtopk", "matryoshka"),
+    ("matching_pursuit", "matching-pursuit"),
+];
+
+/// Value of `normalize_activations` for an autoencoder whose only preprocessing is that normalisation.
+pub(super) fn normalisation(model: &ModelDescription) -> Option<&'static str> {
     let [step] = model.pipeline.names() else {
         return None;
     };
-    let (abroad, _) = NORMALISED.iter().find(|(_, ours)| ours == step)?;
-    (model.io.name() == "autoencoder").then_some(abroad)
+    let (theirs, _) = NORMALISATIONS.iter().find(|(_, ours)| ours == step)?;
+    (model.io.name() == "autoencoder").then_some(theirs)
 }
 
-/// Our name for what `SAELens` calls so: a trained model, or one that it keeps while it trains.
-fn at_home(architecture: &str) -> &str {
-    match architecture {
-        "standard" | "transcoder" | "skip_transcoder" => "relu",
-        "jumprelu_transcoder" | "jumprelu_skip_transcoder" => "jumprelu",
-        "abstopk" => "abs-topk",
-        "batchtopk" => "batch-topk",
-        "matryoshka_batchtopk" => "matryoshka",
-        "matching_pursuit" => "matching-pursuit",
-        same => same,
-    }
-}
-
-/// What `SAELens` calls a trained model that computes the same, if it has one.
-pub(super) fn saelens_kind(model: &Model) -> Option<String> {
-    let Architecture::Sparse(sparse) = &model.architecture else {
-        return None;
-    };
-    let io = &model.io;
+/// Architecture of `SAELens` that computes the same; `None` if there is none.
+pub(super) fn saelens_name(kind: SaelensKind, io: &IoSpec) -> Option<String> {
     let skip = if io.skip { "skip_" } else { "" };
-    let name = match sparse.saelens_kind() {
-        variants::SaelensKind::Standard if io.has_target() => format!("{skip}transcoder"),
-        variants::SaelensKind::JumpRelu if io.has_target() => format!("jumprelu_{skip}transcoder"),
-        variants::SaelensKind::Own => return None,
+    let name = match kind {
+        SaelensKind::Standard if io.has_target() => format!("{skip}transcoder"),
+        SaelensKind::JumpRelu if io.has_target() => format!("jumprelu_{skip}transcoder"),
+        SaelensKind::Own => return None,
         _ if io.has_target() || io.has_several_inputs() => return None,
-        variants::SaelensKind::TopK(_) => "topk".into(),
-        variants::SaelensKind::AbsTopK(_) => "abstopk".into(),
-        variants::SaelensKind::JumpRelu => "jumprelu".into(),
-        variants::SaelensKind::Standard => "standard".into(),
-        variants::SaelensKind::Gated => "gated".into(),
-        variants::SaelensKind::Pursuit { .. } => "matching_pursuit".into(),
+        SaelensKind::TopK(_) => "topk".into(),
+        SaelensKind::AbsTopK(_) => "abstopk".into(),
+        SaelensKind::JumpRelu => "jumprelu".into(),
+        SaelensKind::Standard => "standard".into(),
+        SaelensKind::Gated => "gated".into(),
+        SaelensKind::Pursuit { .. } => "matching_pursuit".into(),
     };
     Some(name)
 }
 
-/// Our own name, which `SAELens` refuses.
-fn own_name(model: &Model) -> String {
-    let (name, io) = (model.info.name, &model.io);
+/// Name for an architecture that `SAELens` does not have, and refuses.
+fn own_name(name: &str, io: &IoSpec) -> String {
     if io.has_target() || io.has_several_inputs() {
         format!("{name} {}", io.name())
     } else {
@@ -130,52 +131,51 @@ fn own_name(model: &Model) -> String {
 }
 
 impl Config {
-    /// What is written of a model.
-    pub(super) fn of(model: &Model) -> Self {
-        let io = &model.io;
-        let no_words = if model.rows().is_identity() {
+    /// Config of a model that is written.
+    pub(super) fn new(model: &ModelDescription, architecture: &Architecture) -> Self {
+        let (io, ours, kind) = (&model.io, model.info.name, kind(architecture));
+        let name = saelens_name(kind, io);
+        let name = name.unwrap_or_else(|| match architecture {
+            Architecture::Sparse(_) => own_name(ours, io),
+            Architecture::Dense(_) => ours.into(),
+        });
+        let preprocessing = if model.is_of_raw_rows() {
             "none"
         } else {
-            PREPROCESS
+            normalisation(model).unwrap_or(PREPROCESS)
         };
-        let options = model.hyper.iter();
+        let options = model.options.iter();
         let mut config = Self {
-            architecture: model.info.name.into(),
             d_in: io.d_in(),
             d_out: io.target_width(),
-            d_sae: model.d_sae,
+            d_sae: model.d_sae(),
             dtype: "float32".into(),
             device: "cpu".into(),
-            apply_b_dec_to_input: Some(false),
-            normalize_activations: normalised(model).unwrap_or(no_words).into(),
+            apply_b_dec_to_input: Some(model.centres(architecture)),
+            normalize_activations: preprocessing.into(),
             reshape_activations: "none".into(),
             metadata: Metadata {
+                rarefy_architecture: (name != ours).then(|| ours.into()),
                 rarefy_inputs: io.has_several_inputs().then(|| io.input_widths().to_vec()),
                 rarefy_version: Some(env!("CARGO_PKG_VERSION").into()),
                 image_shape: model.image_shape,
-                ..Metadata::default()
             },
             options: options.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
+            architecture: name,
             ..Self::default()
         };
-        if let Architecture::Sparse(sparse) = &model.architecture {
-            config.describe(model, sparse.saelens_kind());
-        }
+        config.set_options(kind);
         config
     }
 
-    /// What `SAELens` wants to know of a model of this kind.
-    fn describe(&mut self, model: &Model, kind: variants::SaelensKind) {
-        self.apply_b_dec_to_input = Some(model.io.centre);
-        self.architecture = saelens_kind(model).unwrap_or_else(|| own_name(model));
-        let other = self.architecture != model.info.name;
-        self.metadata.rarefy_architecture = other.then(|| model.info.name.into());
+    /// Writes the options of an architecture under the keys of `SAELens`.
+    fn set_options(&mut self, kind: SaelensKind) {
         match kind {
-            variants::SaelensKind::TopK(k) | variants::SaelensKind::AbsTopK(k) => {
+            SaelensKind::TopK(k) | SaelensKind::AbsTopK(k) => {
                 self.k = Some(k.into());
                 self.rescale_acts_by_decoder_norm = Some(false);
             }
-            variants::SaelensKind::Pursuit { k, residual } => {
+            SaelensKind::Pursuit { k, residual } => {
                 self.max_iterations = Some(k);
                 self.residual_threshold = Some(residual);
                 self.stop_on_duplicate_support = Some(true);
@@ -185,26 +185,30 @@ impl Config {
     }
 
     /// Our name of the architecture.
-    pub(super) fn arch(&self) -> &str {
-        let own = self.metadata.rarefy_architecture.as_deref();
-        own.unwrap_or_else(|| at_home(&self.architecture))
+    pub(super) fn architecture(&self) -> &str {
+        if let Some(ours) = &self.metadata.rarefy_architecture {
+            return ours;
+        }
+        let mut names = ARCHITECTURES.iter();
+        let found = names.find(|(theirs, _)| *theirs == self.architecture);
+        found.map_or(&self.architecture, |(_, ours)| ours)
     }
 
-    /// Our options, with what a file of another tool says in its own words.
+    /// Our options, replaced by those under keys of `SAELens`.
     pub(super) fn options(&self) -> BTreeMap<&str, String> {
-        let own = self.options.iter();
-        let mut options: BTreeMap<_, _> = own.map(|(k, v)| (k.as_str(), v.clone())).collect();
+        let ours = self.options.iter();
+        let mut options: BTreeMap<_, _> = ours.map(|(k, v)| (k.as_str(), v.clone())).collect();
         if let Some(k) = &self.k {
             options.insert("k", k.to_string());
         }
         if self.architecture == "matching_pursuit" {
             let rounds = self.max_iterations.unwrap_or(self.d_in);
             options.insert("k", rounds.to_string());
-            // What `SAELens` takes where a file does not say.
+            // The default of `SAELens`.
             let residual = self.residual_threshold.unwrap_or(1e-2);
             options.insert("residual", residual.to_string());
         }
-        // Of one level there is nothing to say.
+        // The last level always holds all latents; a model of one level has no option.
         if let Some([inner @ .., _]) = self.matryoshka_widths.as_deref()
             && !inner.is_empty()
         {
@@ -215,35 +219,48 @@ impl Config {
         options
     }
 
-    /// A model that computes something else than its architecture does here would load and give wrong
-    /// numbers.
-    pub(super) fn refuse_another_forward(&self, path: &Path, sparse: &Objective) -> Result<()> {
-        let refuse = |key: &str, expected: &str, got: &str| {
+    /// Refuses a model that computes something else than its architecture does here, with wrong results.
+    pub(super) fn check_forward(&self, path: &Path, kind: SaelensKind) -> Result<()> {
+        let expected = |key: &str, expected: &str, got: &str| {
             let why = format!("{key}: expected {expected}, got {got}");
             Err(Error::format(path, why))
         };
-        if sparse.pursues() {
+        if let SaelensKind::Pursuit { .. } = kind {
             if self.apply_b_dec_to_input == Some(false) {
-                return refuse("apply_b_dec_to_input", "true", "false");
+                return expected("apply_b_dec_to_input", "true", "false");
             }
             if self.stop_on_duplicate_support == Some(false) {
-                return refuse("stop_on_duplicate_support", "true", "false");
+                return expected("stop_on_duplicate_support", "true", "false");
             }
             if self.rescale_acts_by_decoder_norm == Some(true) {
-                return refuse("rescale_acts_by_decoder_norm", "false", "true");
+                return expected("rescale_acts_by_decoder_norm", "false", "true");
             }
         }
-        let known = NORMALISED.iter().map(|(abroad, _)| *abroad);
-        let mut known = ["", "none", PREPROCESS].into_iter().chain(known);
-        let normalised = self.normalize_activations.as_str();
-        if known.all(|name| name != normalised) {
-            let expected = "none, constant_norm_rescale or layer_norm";
-            return refuse("normalize_activations", expected, normalised);
+        let normalisations = NORMALISATIONS.iter().map(|(theirs, _)| *theirs);
+        let mut known = ["", "none", PREPROCESS].into_iter().chain(normalisations);
+        let got = self.normalize_activations.as_str();
+        if known.all(|name| name != got) {
+            let names = "none, constant_norm_rescale or layer_norm";
+            return expected("normalize_activations", names, got);
         }
         Ok(())
     }
 
-    /// What the model reads and writes, from sizes that a real model can have.
+    /// Refuses an image shape with another number of pixels than a raw row has values.
+    pub(super) fn check_image_shape(&self, path: &Path, raw_d_in: usize) -> Result<()> {
+        match self.metadata.image_shape {
+            Some((height, width)) if height.checked_mul(width) != Some(raw_d_in) => {
+                Err(Error::Shape {
+                    what: format!("{}: image_shape", path.display()),
+                    expected: format!("{raw_d_in} pixels"),
+                    got: format!("{height} x {width}"),
+                })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Input and output columns, after a check of the sizes.
     pub(super) fn io(&self, path: &Path, architecture: &Architecture) -> Result<IoSpec> {
         let bad = |why: String| Err(Error::format(path, why));
         let Config {
@@ -268,20 +285,19 @@ impl Config {
         let dense = architecture.dense().is_some();
         if dense && d_out.is_some() {
             return bad(
-                "d_out: expected none with this architecture, which gives its own input back"
-                    .into(),
+                "d_out: expected no such key: this architecture reconstructs its own input".into(),
             );
         }
         let io = IoSpec::new(inputs, d_out)?;
-        let off = self.apply_b_dec_to_input;
-        if io.has_target() && off == Some(true) {
+        let centre = self.apply_b_dec_to_input;
+        if io.has_target() && centre == Some(true) {
             return bad("apply_b_dec_to_input: expected false with d_out, got true".into());
         }
-        // A dense architecture takes nothing off its rows, whatever a file says.
+        // A dense architecture never subtracts `b_dec`, whatever a file says.
         let centre = if dense || io.has_target() {
             io.centre
         } else {
-            off.unwrap_or(true)
+            centre.unwrap_or(true)
         };
         let skip = self.architecture.contains("skip");
         Ok(io.with_centre(centre).with_skip(skip))

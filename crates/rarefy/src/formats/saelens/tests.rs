@@ -3,7 +3,7 @@
 use super::weights::tensor;
 use super::*;
 use crate::data::Memory;
-use crate::io_spec::IoSpec;
+use crate::model::Model;
 use crate::tensors::{Reader, Writer};
 use crate::variants::BiasStart;
 use crate::variants::Info;
@@ -29,7 +29,9 @@ fn made_up(info: &'static Info, hyper: Hyper) -> Model {
         // Not of length 1.
         params.get_mut("w_dec").iter_mut().for_each(|w| *w *= 2.0);
     }
-    Model::new(info, hyper, params, Pipeline::identity(3), Some((1, 3))).unwrap()
+    Model::autoencoder(info, hyper, params, Pipeline::identity(3))
+        .unwrap()
+        .with_image_shape(Some((1, 3)))
 }
 
 /// Every architecture comes back as itself, and is what another tool knows.
@@ -42,12 +44,12 @@ fn every_architecture_reads_back_as_itself() {
             .filter(|(name, _)| info.options().iter().any(|o| o.name == *name));
         let model = made_up(info, Hyper::check(info.options(), given).unwrap());
         let folder = tempfile::tempdir().unwrap();
-        save(&model, folder.path()).unwrap();
-        let back = load(folder.path()).unwrap();
-        assert_eq!(back.info.name, info.name);
+        model.save(folder.path()).unwrap();
+        let back = Model::load(folder.path()).unwrap();
+        assert_eq!(back.info().name, info.name);
         assert_eq!(
-            (back.params(), &back.hyper),
-            (model.params(), &model.hyper),
+            (back.params(), back.options()),
+            (model.params(), model.options()),
             "{}",
             info.name
         );
@@ -84,7 +86,7 @@ fn a_model_that_computes_something_else_is_refused() {
     let given = [("k", "2".to_owned())];
     let model = made_up(info, Hyper::check(info.options(), given).unwrap());
     let folder = tempfile::tempdir().unwrap();
-    save(&model, folder.path()).unwrap();
+    model.save(folder.path()).unwrap();
     let path = folder.path().join(CONFIG);
     let text = std::fs::read_to_string(&path).unwrap();
     for (from, to, expected) in [
@@ -101,20 +103,20 @@ fn a_model_that_computes_something_else_is_refused() {
     ] {
         assert_eq!(text.matches(from).count(), 1, "{from}: {text}");
         std::fs::write(&path, text.replace(from, to)).unwrap();
-        let error = load(folder.path()).err().unwrap().to_string();
+        let error = Model::load(folder.path()).err().unwrap().to_string();
         assert!(error.contains(expected), "{error}");
     }
     // Pre-activations that are measured in the lengths of decoder rows are, here too.
     let from = "\"rescale_acts_by_decoder_norm\": false";
     std::fs::write(&path, text.replace(from, &from.replace("false", "true"))).unwrap();
-    let rescaled = load(folder.path()).unwrap();
+    let rescaled = Model::load(folder.path()).unwrap();
     assert_eq!(rescaled.params(), &variants::rescaled(model.params()));
     assert_ne!(rescaled.params(), model.params());
     // Without our options, the k of the file counts and not our default.
     let from = text.find("\"options\"").unwrap();
     let bare = text[..from].trim_end().trim_end_matches(',').to_owned() + "}";
     std::fs::write(&path, bare).unwrap();
-    assert_eq!(load(folder.path()).unwrap().hyper.text("k"), "2");
+    assert_eq!(Model::load(folder.path()).unwrap().options().text("k"), "2");
 }
 
 #[test]
@@ -124,11 +126,11 @@ fn a_model_reads_back_as_itself_and_lies_on_disk_as_saelens_expects() {
         let hyper = Hyper::check(info.options(), [("tied", tied.to_owned())]).unwrap();
         let model = made_up(info, hyper);
         let folder = tempfile::tempdir().unwrap();
-        save(&model, folder.path()).unwrap();
-        let back = load(folder.path()).unwrap();
+        model.save(folder.path()).unwrap();
+        let back = Model::load(folder.path()).unwrap();
         assert_eq!(
-            (back.params(), &back.hyper, back.image_shape),
-            (model.params(), &model.hyper, Some((1, 3)))
+            (back.params(), back.options(), back.image_shape()),
+            (model.params(), model.options(), Some((1, 3)))
         );
 
         let bytes = std::fs::read(folder.path().join(WEIGHTS)).unwrap();
@@ -155,7 +157,7 @@ fn a_wrong_shape_names_the_tensor() {
     let mut weights = Writer::default();
     weights.tensor("W_enc", &[2, 3], [0.0f32; 6]);
     weights.write(&folder.path().join(WEIGHTS)).unwrap();
-    let error = load(folder.path()).err().unwrap().to_string();
+    let error = Model::load(folder.path()).err().unwrap().to_string();
     assert!(
         error.contains("W_enc: expected [3, 2], got [2, 3]"),
         "{error}"
@@ -192,13 +194,13 @@ fn every_binding_reads_back_as_itself() {
                 params.get_mut("w_skip")[1] = 7.0;
             }
             let target = io.target_width().map(Pipeline::identity);
-            let bound = (io.clone(), params);
+            let description = ModelDescription::new(info, hyper, io.clone(), params);
             let pipeline = Pipeline::identity(io.d_in());
-            let model = Model::bound(info, hyper, bound, pipeline, target).unwrap();
+            let model = Model::new(description.with_pipelines(pipeline, target)).unwrap();
             let folder = tempfile::tempdir().unwrap();
-            save(&model, folder.path()).unwrap();
-            let back = load(folder.path()).unwrap();
-            assert_eq!((&back.io, back.params()), (io, model.params()));
+            model.save(folder.path()).unwrap();
+            let back = Model::load(folder.path()).unwrap();
+            assert_eq!((back.io_spec(), back.params()), (io, model.params()));
             let x = [0.25, -1.0, 2.0];
             assert_eq!(back.reconstruct(&x), model.reconstruct(&x), "{}", info.name);
             assert_eq!(back.reconstruct(&x).len(), io.d_out());

@@ -1,66 +1,65 @@
-//! `sae_weights.safetensors`: our blocks under `SAELens`'s names.
+//! `sae_weights.safetensors`: our parameter blocks under the names and in the orientation of `SAELens`.
 
 use std::path::Path;
 
+use super::kind;
 use rarefy_kernels::matmul::transpose;
 
 use crate::data::Element;
 use crate::io_spec::IoSpec;
-use crate::model::Model;
+use crate::model::ModelDescription;
 use crate::params::{Layout, Params};
 use crate::tensors::{Reader, Writer};
-use crate::variants::{self, Architecture};
+use crate::variants::{Architecture, SaelensKind};
 use crate::{Error, Result};
 
-/// What one in training calls the threshold that all latents share.
+/// Scalar threshold of all latents in a training checkpoint.
 const SHARED_THRESHOLD: &str = "topk_threshold";
 
-/// What `SAELens` calls the bias beside `W_enc`.
-fn bias_abroad(architecture: &Architecture) -> &'static str {
-    match architecture {
-        Architecture::Sparse(sparse) if sparse.saelens_kind() == variants::SaelensKind::Gated => {
-            "b_gate"
-        }
+/// Tensor that holds our `b_enc`.
+fn encoder_bias(kind: SaelensKind) -> &'static str {
+    match kind {
+        SaelensKind::Gated => "b_gate",
         _ => "b_enc",
     }
 }
 
-/// Blocks beside those that every architecture has.
-fn own_blocks(layout: &Layout) -> impl Iterator<Item = &'static str> {
+/// Names of the per-latent parameter blocks, and of the threshold.
+fn further_blocks(layout: &Layout) -> impl Iterator<Item = &'static str> {
     let common = ["w_enc", "b_enc", "w_dec", "b_dec", "w_skip"];
     let names = layout.blocks().iter().map(|block| block.name);
     names.filter(move |name| !common.contains(name))
 }
 
-/// Whether the encoder is the decoder, so that there is one of them in a file.
-fn pursues(architecture: &Architecture) -> bool {
-    matches!(architecture, Architecture::Sparse(sparse) if sparse.pursues())
+/// True for a matching pursuit: the encoder is the decoder, and is not saved.
+fn encodes_by_decoder(kind: SaelensKind) -> bool {
+    matches!(kind, SaelensKind::Pursuit { .. })
 }
 
-pub(super) fn save(model: &Model, path: &Path) -> Result<()> {
-    let (io, d_sae) = (&model.io, model.d_sae);
+/// Writes the parameters; one threshold of all latents is repeated for each.
+pub(super) fn save(model: &ModelDescription, kind: SaelensKind, path: &Path) -> Result<()> {
+    let (io, params, d_sae) = (&model.io, &model.params, model.d_sae());
     let (d_in, d_out) = (io.d_in(), io.d_out());
-    let params = model.params();
     let w_enc = params.get("w_enc");
     let w_dec = params.find("w_dec").unwrap_or(w_enc);
     let mut file = Writer::default();
-    if !pursues(&model.architecture) {
+    if !encodes_by_decoder(kind) {
         file.transposed("W_enc", w_enc, d_sae, d_in);
-        file.vector(bias_abroad(&model.architecture), params.get("b_enc"));
+        file.vector(encoder_bias(kind), params.get("b_enc"));
     }
     file.tensor("W_dec", &[d_sae, d_out], w_dec);
     file.vector("b_dec", params.get("b_dec"));
     if io.skip {
         file.tensor("W_skip", &[d_out, d_in], params.get("w_skip"));
     }
-    for block in own_blocks(params.layout()) {
+    for block in further_blocks(params.layout()) {
         let values = params.get(block);
         file.vector(block, values.repeat(d_sae / values.len()));
     }
     file.write(path)
 }
 
-/// Reads the parameters; memory is taken only for what the file really holds.
+/// Reads the parameters. A tensor is allocated only after its shape was found in the file.
 pub(super) fn load(
     path: &Path,
     architecture: &Architecture,
@@ -71,25 +70,26 @@ pub(super) fn load(
     let layout = &architecture.layout(io, d_sae);
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = Reader::new(path, &bytes)?;
-    let pursues = pursues(architecture);
+    let kind = kind(architecture);
+    let by_decoder = encodes_by_decoder(kind);
     let mut blocks = Vec::new();
     for block in layout.blocks() {
         let (name, shape) = match block.name {
-            "w_enc" if pursues => ("W_dec", vec![d_sae, d_in]),
-            // It has none, here in name alone.
-            "b_enc" if pursues => {
+            "w_enc" if by_decoder => ("W_dec", vec![d_sae, d_in]),
+            // Never used: a pursuit has no encoder bias.
+            "b_enc" if by_decoder => {
                 blocks.push(vec![0.0; d_sae]);
                 continue;
             }
             "w_enc" => ("W_enc", vec![d_in, d_sae]),
             "w_dec" => ("W_dec", vec![d_sae, d_out]),
             "w_skip" => ("W_skip", vec![d_out, d_in]),
-            "b_enc" => (bias_abroad(architecture), vec![d_sae]),
+            "b_enc" => (encoder_bias(kind), vec![d_sae]),
             "b_dec" => ("b_dec", vec![d_out]),
             "threshold" if block.cols == 1 && file.has(SHARED_THRESHOLD) => {
                 (SHARED_THRESHOLD, vec![])
             }
-            own => (own, vec![d_sae]),
+            per_latent => (per_latent, vec![d_sae]),
         };
         let values = tensor(&file, path, name, &shape)?;
         blocks.push(match name {
@@ -105,7 +105,7 @@ pub(super) fn load(
     Ok(params)
 }
 
-/// The threshold that all latents share.
+/// Single value of equal thresholds.
 fn one_value(path: &Path, thresholds: &[f32]) -> Result<f32> {
     let first = thresholds[0];
     if first < 0.0 {
@@ -124,6 +124,7 @@ fn one_value(path: &Path, thresholds: &[f32]) -> Result<f32> {
     }
 }
 
+/// Reads a floating-point tensor of this shape with finite values.
 pub(super) fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
     let tensor = file.view(name)?;
     if tensor.shape() != shape {

@@ -80,8 +80,8 @@ pub(super) fn measure(
     mixed: &Mixed,
     rows: Range<usize>,
 ) -> Firing {
-    let mut sums = Sums::new(model.d_sae, truth, matches, mixed);
-    let active = if model.architecture.dense().is_some() {
+    let mut sums = Sums::new(model.d_sae(), truth, matches, mixed);
+    let active = if model.architecture().dense().is_some() {
         ACTIVE
     } else {
         0.0

@@ -20,7 +20,7 @@ fn model(w_enc: &[f32], w_dec: &[f32], b: (f32, &[f32]), pipeline: Pipeline) -> 
     params.get_mut("w_dec").copy_from_slice(w_dec);
     params.get_mut("b_enc").fill(b.0);
     params.get_mut("b_dec").copy_from_slice(b.1);
-    Model::new(info, hyper, params, pipeline, None).unwrap()
+    Model::autoencoder(info, hyper, params, pipeline).unwrap()
 }
 
 fn family(correlation: f64, hierarchy: Option<Hierarchy>) -> Truth {
