@@ -11,7 +11,7 @@ mod twin;
 use rayon::prelude::*;
 
 use crate::Result;
-use crate::variants::{self, Architecture, Hyper};
+use crate::variants::{self, Architecture, Options};
 
 /// Largest relative error of the twin's gradient.
 pub const TWIN_TOLERANCE: f64 = 1e-9;
@@ -58,7 +58,7 @@ impl Check {
 /// ```
 pub fn gradients(arch: &str) -> Result<Vec<Check>> {
     let info = variants::find(arch)?;
-    let defaults = Hyper::check(info.options(), [])?;
+    let defaults = Options::check(info.options(), [])?;
     match info.build(&defaults)? {
         Architecture::Dense(_) => dense::gradients(info),
         Architecture::Sparse(_) => sparse::gradients(info),

@@ -18,7 +18,7 @@ use crate::engine::{self, Centred, Encoder};
 use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::{Pipeline, RowContext};
-use crate::variants::{Architecture, Hyper, Info, Objective, Variant};
+use crate::variants::{Architecture, Info, Objective, Options, Variant};
 
 /// Rows that one task encodes or decodes; fixed, so that results do not depend on threads.
 const ROWS: usize = 256;
@@ -61,7 +61,7 @@ impl Model {
     /// If `params` has no block `b_dec`.
     pub fn autoencoder(
         info: &'static Info,
-        options: Hyper,
+        options: Options,
         params: Params,
         pipeline: Pipeline,
     ) -> Result<Self> {
@@ -87,7 +87,7 @@ impl Model {
     }
 
     /// Options of the architecture.
-    pub fn options(&self) -> &Hyper {
+    pub fn options(&self) -> &Options {
         &self.description.options
     }
 

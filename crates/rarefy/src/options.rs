@@ -1,22 +1,45 @@
-//! Options of an architecture as data, so that flags, config, docs and checks share one table.
+//! Options of architectures and add-ons: one declaration feeds flags, configuration keys, lists, docs, defaults and
+//! range checks.
+//!
+//! `option_set!` declares a struct with one typed field for each option. The doc text of a field is the help text of
+//! the option. [`OptionSet::TABLE`] is the same declaration as data, for programs that walk over all options.
+//! [`Options`] are checked values of any table; [`OptionSet::read`] turns them into the struct.
+//!
+//! # Example
+//! ```
+//! use rarefy::options::{Auto, OptionSet, Options};
+//! use rarefy::variants::ReluOptions;
+//! let given = [("l1", "0.5".to_owned()), ("p_root", "false".to_owned())];
+//! let relu = ReluOptions::read(&Options::check(ReluOptions::TABLE, given)?);
+//! assert_eq!((relu.penalty.l1, relu.p, relu.p_root), (Auto::Value(0.5), 1.0, false));
+//! // The same struct as the table `model.options` of a configuration, and back.
+//! let table = toml::Table::try_from(&relu).unwrap();
+//! assert_eq!(table["l1"].as_float(), Some(0.5));
+//! assert_eq!(table.try_into::<ReluOptions>().unwrap(), relu);
+//! # Ok::<(), rarefy::Error>(())
+//! ```
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Error, Result};
 
-/// One option of an architecture: `--weight-decay` on the command line, `weight_decay` in a file.
+/// One option of an architecture: `--weight-decay` on the command line, `weight_decay` in a configuration.
 #[derive(Debug, Clone, Copy)]
 pub struct OptionInfo {
-    /// Key in a config file; the flag has `-` for `_`.
+    /// Key in a configuration; the flag has `-` for `_`.
     pub name: &'static str,
-    /// Help text: meaning, unit, symbol.
+    /// Help text: meaning, unit, default, when to change it.
     pub help: &'static str,
-    /// What values it takes.
+    /// Values that the option takes.
     pub kind: Kind,
     /// Default, as one would type it.
     pub default: &'static str,
-    /// Unit of its number, given the values of all options.
-    pub unit: fn(&Hyper) -> Unit,
+    /// Unit of a number, given the values of all options.
+    pub unit: fn(&Options) -> Unit,
 }
 
 /// Unit of an option's number: how the number changes when the rows are multiplied by a factor.
@@ -28,33 +51,33 @@ pub enum Unit {
     Activation,
     /// Reciprocal of a pre-activation.
     PerActivation,
-    /// Plain number, which stays as it is.
+    /// Plain number, the same for rows of any scale.
     Number,
 }
 
 impl Unit {
-    /// Unit of a plain number, whatever the other options are.
-    pub const fn number(_: &Hyper) -> Self {
+    /// Unit of a plain number.
+    pub const fn number(_: &Options) -> Self {
         Self::Number
     }
 
-    /// Unit of a pre-activation, whatever the other options are.
-    pub const fn activation(_: &Hyper) -> Self {
+    /// Unit of a pre-activation.
+    pub const fn activation(_: &Options) -> Self {
         Self::Activation
     }
 
-    /// Unit of a reciprocal pre-activation, whatever the other options are.
-    pub const fn per_activation(_: &Hyper) -> Self {
+    /// Unit of a reciprocal pre-activation.
+    pub const fn per_activation(_: &Options) -> Self {
         Self::PerActivation
     }
 
     /// Unit of the weight of a term that does not grow with the rows.
-    pub const fn weight_of_count(_: &Hyper) -> Self {
+    pub const fn weight_of_count(_: &Options) -> Self {
         Self::Weight(0.0)
     }
 
-    /// Unit of the weight of a term that grows as the rows do.
-    pub const fn weight_of_length(_: &Hyper) -> Self {
+    /// Unit of the weight of a term that grows in proportion to the rows.
+    pub const fn weight_of_length(_: &Options) -> Self {
         Self::Weight(1.0)
     }
 }
@@ -98,34 +121,399 @@ impl Kind {
         }
     }
 
-    fn accepts(&self, text: &str) -> bool {
-        let number = text.parse::<f64>().ok().filter(|v| v.is_finite());
+    /// Value that a text stands for, of any size; `None` for a text of another kind.
+    fn parse(&self, text: &str) -> Option<OptionValue> {
+        let number = |text: &str| text.parse::<f64>().ok().filter(|v| v.is_finite());
         match self {
-            Self::Open(low, high) => number.is_some_and(|v| v > *low && v < *high),
-            Self::AtLeast(low) => number.is_some_and(|v| v >= *low),
-            Self::Count(low) => text.parse::<usize>().is_ok_and(|v| v >= *low),
-            Self::AutoCount(low) => text == "auto" || Self::Count(*low).accepts(text),
-            Self::AutoAtLeast(low) => text == "auto" || Self::AtLeast(*low).accepts(text),
-            Self::AutoAbove(low) => text == "auto" || number.is_some_and(|v| v > *low),
-            Self::Numbers => {
-                let positive = |part: &str| {
-                    part.trim()
-                        .parse()
-                        .is_ok_and(|v: f64| v > 0.0 && v.is_finite())
-                };
-                text == "auto" || text.split(',').all(positive)
+            Self::AutoCount(_) | Self::AutoAtLeast(_) | Self::AutoAbove(_) | Self::Numbers
+                if text == "auto" =>
+            {
+                Some(OptionValue::Auto)
             }
-            Self::Flag => text.parse::<bool>().is_ok(),
-            Self::Choice(words) => words.contains(&text),
+            Self::Open(..) | Self::AtLeast(_) | Self::AutoAtLeast(_) | Self::AutoAbove(_) => {
+                number(text).map(OptionValue::Number)
+            }
+            Self::Count(_) | Self::AutoCount(_) => text.parse().ok().map(OptionValue::Count),
+            Self::Numbers => {
+                let parts = text.split(',').map(|part| number(part.trim()));
+                parts.collect::<Option<_>>().map(OptionValue::Numbers)
+            }
+            Self::Flag => text.parse().ok().map(OptionValue::Flag),
+            Self::Choice(words) => {
+                let found = words.iter().find(|word| **word == text);
+                found.map(|word| OptionValue::Word(word))
+            }
+        }
+    }
+
+    /// True for a value in the option's range.
+    fn accepts(&self, value: &OptionValue) -> bool {
+        match (self, value) {
+            (Self::Open(low, high), OptionValue::Number(v)) => v > low && v < high,
+            (Self::AtLeast(low) | Self::AutoAtLeast(low), OptionValue::Number(v)) => v >= low,
+            (Self::AutoAbove(low), OptionValue::Number(v)) => v > low,
+            (Self::Count(low) | Self::AutoCount(low), OptionValue::Count(v)) => v >= low,
+            (Self::Numbers, OptionValue::Numbers(all)) => all.iter().all(|v| *v > 0.0),
+            _ => true,
         }
     }
 }
 
-/// Checked option values of one architecture; every option has one.
+/// Value of an option.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Hyper(BTreeMap<&'static str, String>);
+pub enum OptionValue {
+    /// `auto`: chosen by the plan.
+    Auto,
+    /// Number.
+    Number(f64),
+    /// Whole number.
+    Count(usize),
+    /// True or false.
+    Flag(bool),
+    /// One of the words of a choice.
+    Word(&'static str),
+    /// List of numbers.
+    Numbers(Vec<f64>),
+}
 
-impl Hyper {
+impl Display for OptionValue {
+    fn fmt(&self, f: &mut Formatter) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Number(v) => v.fmt(f),
+            Self::Count(v) => v.fmt(f),
+            Self::Flag(v) => v.fmt(f),
+            Self::Word(word) => f.write_str(word),
+            Self::Numbers(all) => {
+                let texts: Vec<String> = all.iter().map(f64::to_string).collect();
+                f.write_str(&texts.join(","))
+            }
+        }
+    }
+}
+
+impl Serialize for OptionValue {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Number(v) => v.serialize(serializer),
+            Self::Count(v) => v.serialize(serializer),
+            Self::Flag(v) => v.serialize(serializer),
+            Self::Auto | Self::Word(_) | Self::Numbers(_) => serializer.collect_str(self),
+        }
+    }
+}
+
+/// Value that the plan chooses unless it is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Auto<T> {
+    /// Chosen by the plan.
+    Auto,
+    /// Given.
+    Value(T),
+}
+
+impl<T> Auto<T> {
+    /// Given value; `None` for `auto`.
+    pub fn value(self) -> Option<T> {
+        match self {
+            Self::Auto => None,
+            Self::Value(value) => Some(value),
+        }
+    }
+}
+
+impl<T> From<T> for Auto<T> {
+    fn from(value: T) -> Self {
+        Self::Value(value)
+    }
+}
+
+/// Type of an option's field.
+pub trait OptionField: Sized {
+    /// Field of a value; `None` if the value is of another type.
+    fn from_value(value: &OptionValue) -> Option<Self>;
+
+    /// Value of the field.
+    fn to_value(&self) -> OptionValue;
+}
+
+/// Implements [`OptionField`] for the type inside one kind of [`OptionValue`].
+macro_rules! field_types {
+    ($($type:ty: $kind:ident),*) => {
+        $(impl OptionField for $type {
+            fn from_value(value: &OptionValue) -> Option<Self> {
+                match value {
+                    OptionValue::$kind(value) => Some(value.to_owned()),
+                    _ => None,
+                }
+            }
+
+            fn to_value(&self) -> OptionValue {
+                OptionValue::$kind(self.to_owned())
+            }
+        })*
+    };
+}
+
+field_types!(f64: Number, usize: Count, bool: Flag, &'static str: Word, Vec<f64>: Numbers);
+
+impl<T: OptionField> OptionField for Auto<T> {
+    fn from_value(value: &OptionValue) -> Option<Self> {
+        match value {
+            OptionValue::Auto => Some(Self::Auto),
+            value => T::from_value(value).map(Self::Value),
+        }
+    }
+
+    fn to_value(&self) -> OptionValue {
+        match self {
+            Self::Auto => OptionValue::Auto,
+            Self::Value(value) => value.to_value(),
+        }
+    }
+}
+
+/// Gives the variants of an enum words, so that an option can take one of them.
+///
+/// `words!(Penalty { Step: "step", Tanh: "tanh" })` makes `Penalty::WORDS`, `Penalty::word` and [`OptionField`].
+macro_rules! words {
+    ($type:ident { $($variant:ident: $word:literal),* $(,)? }) => {
+        impl $type {
+            /// Words of all variants.
+            pub const WORDS: &'static [&'static str] = &[$($word),*];
+
+            /// Word of the variant.
+            pub fn word(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $word,)*
+                }
+            }
+        }
+
+        impl $crate::options::OptionField for $type {
+            fn from_value(value: &$crate::options::OptionValue) -> Option<Self> {
+                match value {
+                    $($crate::options::OptionValue::Word($word) => Some(Self::$variant),)*
+                    _ => None,
+                }
+            }
+
+            fn to_value(&self) -> $crate::options::OptionValue {
+                $crate::options::OptionValue::Word(self.word())
+            }
+        }
+    };
+}
+pub(crate) use words;
+
+/// Options of an architecture or add-on as a struct.
+pub trait OptionSet: Sized {
+    /// Options in the order in which they are shown.
+    const TABLE: &'static [OptionInfo];
+
+    /// The struct from checked options, which may have more than those of [`OptionSet::TABLE`].
+    ///
+    /// # Panics
+    /// If one of its options is missing.
+    fn read(options: &Options) -> Self;
+
+    /// Names and values of all options.
+    fn values(&self) -> Vec<(&'static str, OptionValue)>;
+}
+
+/// Declares a struct of options; see the [module](self).
+///
+/// `use a: Group;` puts the options of another struct first, `also a: Group;` last. Between them, an option is
+/// `name: type = default, kind, unit;`. The unit may be left out for a plain number.
+macro_rules! option_set {
+    (
+        $(#[$attribute:meta])*
+        pub struct $name:ident {
+            $(use $first:ident: $First:ident;)*
+            $(
+                $(#[doc = $help:literal])+
+                $option:ident: $type:ty = $default:expr, $kind:expr $(, $unit:expr)?;
+            )*
+            $(also $last:ident: $Last:ident;)*
+        }
+    ) => {
+        $(#[$attribute])*
+        #[derive(Debug, Clone, PartialEq)]
+        #[allow(clippy::doc_markdown, reason = "a help text is plain text")]
+        pub struct $name {
+            $(
+                #[doc = concat!("Options of [`", stringify!($First), "`].")]
+                pub $first: $First,
+            )*
+            $(
+                $(#[doc = $help])+
+                pub $option: $type,
+            )*
+            $(
+                #[doc = concat!("Options of [`", stringify!($Last), "`].")]
+                pub $last: $Last,
+            )*
+        }
+
+        impl $crate::options::OptionSet for $name {
+            const TABLE: &'static [$crate::options::OptionInfo] = {
+                const TABLES: &[&[$crate::options::OptionInfo]] = &[
+                    $(<$First as $crate::options::OptionSet>::TABLE,)*
+                    &[$($crate::options::OptionInfo {
+                        name: stringify!($option),
+                        help: concat!($($help),+).trim_ascii(),
+                        kind: $kind,
+                        default: $default,
+                        unit: $crate::options::option_set!(@unit $($unit)?),
+                    }),*],
+                    $(<$Last as $crate::options::OptionSet>::TABLE,)*
+                ];
+                const ALL: [$crate::options::OptionInfo; $crate::options::count(TABLES)] =
+                    $crate::options::join(TABLES);
+                &ALL
+            };
+
+            fn read(options: &$crate::options::Options) -> Self {
+                Self {
+                    $($first: $crate::options::OptionSet::read(options),)*
+                    $($option: options.field(stringify!($option)),)*
+                    $($last: $crate::options::OptionSet::read(options),)*
+                }
+            }
+
+            fn values(&self) -> Vec<(&'static str, $crate::options::OptionValue)> {
+                let groups = [
+                    $($crate::options::OptionSet::values(&self.$first),)*
+                    vec![$((
+                        stringify!($option),
+                        $crate::options::OptionField::to_value(&self.$option),
+                    )),*],
+                    $($crate::options::OptionSet::values(&self.$last),)*
+                ];
+                groups.concat()
+            }
+        }
+
+        impl Default for $name {
+            fn default() -> Self {
+                let table = <Self as $crate::options::OptionSet>::TABLE;
+                $crate::options::OptionSet::read(&$crate::options::Options::defaults(table))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+                serializer.collect_map($crate::options::OptionSet::values(self))
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+                $crate::options::deserialize(deserializer)
+            }
+        }
+    };
+    (@unit) => { $crate::options::Unit::number };
+    (@unit $unit:expr) => { $unit };
+}
+pub(crate) use option_set;
+
+/// Number of options in several tables.
+pub(crate) const fn count(tables: &[&[OptionInfo]]) -> usize {
+    let (mut table, mut n) = (0, 0);
+    while table < tables.len() {
+        n += tables[table].len();
+        table += 1;
+    }
+    n
+}
+
+/// Options of several tables, one table after the other.
+pub(crate) const fn join<const N: usize>(tables: &[&[OptionInfo]]) -> [OptionInfo; N] {
+    const EMPTY: OptionInfo = OptionInfo {
+        name: "",
+        help: "",
+        kind: Kind::Flag,
+        default: "false",
+        unit: Unit::number,
+    };
+    let mut all = [EMPTY; N];
+    let (mut table, mut n) = (0, 0);
+    while table < tables.len() {
+        let mut at = 0;
+        while at < tables[table].len() {
+            all[n] = tables[table][at];
+            n += 1;
+            at += 1;
+        }
+        table += 1;
+    }
+    all
+}
+
+/// Struct of options from a map of values, which are checked like those of a configuration.
+pub(crate) fn deserialize<'de, T: OptionSet, D: Deserializer<'de>>(
+    deserializer: D,
+) -> std::result::Result<T, D::Error> {
+    let given = BTreeMap::<String, Given>::deserialize(deserializer)?;
+    let given = given
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.text()));
+    let options = Options::check(T::TABLE, given).map_err(D::Error::custom)?;
+    Ok(T::read(&options))
+}
+
+/// Value of an option in a file: a text, or a number or flag as such.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Given {
+    Flag(bool),
+    Count(u64),
+    Number(f64),
+    Text(String),
+}
+
+impl Given {
+    fn text(&self) -> String {
+        match self {
+            Self::Flag(v) => v.to_string(),
+            Self::Count(v) => v.to_string(),
+            Self::Number(v) => v.to_string(),
+            Self::Text(v) => v.clone(),
+        }
+    }
+}
+
+/// Checked option values of one table; every option has one.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Options(BTreeMap<&'static str, Entry>);
+
+/// Option with its value, as it was typed and parsed.
+#[derive(Debug, Clone)]
+struct Entry {
+    option: &'static OptionInfo,
+    text: String,
+    value: OptionValue,
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Entry {
+    fn default_of(option: &'static OptionInfo) -> Self {
+        let value = option.kind.parse(option.default);
+        Self {
+            option,
+            text: option.default.to_owned(),
+            value: value.expect("a default is a value of its option"),
+        }
+    }
+}
+
+impl Options {
     /// Checks `given` (key, value as text) against `table` and fills in the defaults.
     ///
     /// # Errors
@@ -135,27 +523,69 @@ impl Hyper {
         table: &'static [OptionInfo],
         given: impl IntoIterator<Item = (&'a str, String)>,
     ) -> Result<Self> {
-        let mut values: BTreeMap<_, _> = table
-            .iter()
-            .map(|o| (o.name, o.default.to_owned()))
-            .collect();
-        for (key, value) in given {
-            let option = table
-                .iter()
-                .find(|o| o.name == key)
-                .ok_or_else(|| Error::unknown("option", key, table.iter().map(|o| o.name)))?;
-            if !option.kind.accepts(&value) {
-                return Err(Error::hyper(option.name, &option.kind.expected(), value));
+        let mut options = Self::defaults(table);
+        for (key, text) in given {
+            if !options.0.contains_key(key) {
+                let known = table.iter().map(|o| o.name);
+                return Err(Error::unknown("option", key, known));
             }
-            values.insert(option.name, value);
+            options.replace(key, text)?;
         }
-        Ok(Self(values))
+        Ok(options)
     }
 
     /// Defaults of a table.
-    pub fn defaults(table: &[OptionInfo]) -> Self {
-        let defaults = table.iter().map(|o| (o.name, o.default.to_owned()));
+    pub fn defaults(table: &'static [OptionInfo]) -> Self {
+        let defaults = table.iter().map(|o| (o.name, Entry::default_of(o)));
         Self(defaults.collect())
+    }
+
+    /// Replaces the value of an option by a text that its kind accepts.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`] for a value that its kind does not accept.
+    ///
+    /// # Panics
+    /// As [`Options::text`].
+    #[track_caller]
+    pub fn replace(&mut self, name: &str, text: impl Into<String>) -> Result<()> {
+        let (text, entry) = (text.into(), self.entry_mut(name));
+        let kind = entry.option.kind;
+        match kind.parse(&text).filter(|value| kind.accepts(value)) {
+            Some(value) => {
+                (entry.text, entry.value) = (text, value);
+                Ok(())
+            }
+            None => Err(Error::hyper(entry.option.name, &kind.expected(), text)),
+        }
+    }
+
+    /// Replaces the value of an option by what the plan decided, for choices such as `auto`.
+    ///
+    /// # Panics
+    /// As [`Options::text`], or for a value of another type.
+    #[track_caller]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "callers pass numbers and texts alike"
+    )]
+    pub fn set(&mut self, name: &str, value: impl ToString) {
+        let (text, entry) = (value.to_string(), self.entry_mut(name));
+        let parsed = entry.option.kind.parse(&text);
+        entry.value = parsed.unwrap_or_else(|| panic!("option `{name}` cannot be {text}"));
+        entry.text = text;
+    }
+
+    #[track_caller]
+    fn entry(&self, name: &str) -> &Entry {
+        let found = self.0.get(name);
+        found.unwrap_or_else(|| panic!("no option `{name}` in the table of options"))
+    }
+
+    #[track_caller]
+    fn entry_mut(&mut self, name: &str) -> &mut Entry {
+        let found = self.0.get_mut(name);
+        found.unwrap_or_else(|| panic!("no option `{name}` in the table of options"))
     }
 
     /// The value of an option as text.
@@ -164,66 +594,66 @@ impl Hyper {
     /// If the table has no such option: names in code and table must agree.
     #[track_caller]
     pub fn text(&self, name: &str) -> &str {
-        self.0
-            .get(name)
-            .unwrap_or_else(|| panic!("no option `{name}` in the architecture's table"))
+        &self.entry(name).text
     }
 
-    /// The value of an option as text, or `None` if the architecture has no such option.
+    /// The value of an option as text, or `None` if the table has no such option.
     pub fn find(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.0.get(name).map(|entry| entry.text.as_str())
+    }
+
+    /// The value of an option, or `None` if the table has no such option.
+    pub fn value(&self, name: &str) -> Option<&OptionValue> {
+        self.0.get(name).map(|entry| &entry.value)
+    }
+
+    /// True for an option that the plan has still to choose.
+    pub fn is_auto(&self, name: &str) -> bool {
+        self.value(name) == Some(&OptionValue::Auto)
+    }
+
+    /// Number of an option; `None` if the table has no such option, or if it is no number or `auto`.
+    pub fn find_number(&self, name: &str) -> Option<f64> {
+        match self.value(name)? {
+            OptionValue::Number(v) => Some(*v),
+            OptionValue::Count(v) => Some(*v as f64),
+            _ => None,
+        }
     }
 
     /// The value of a number option.
     ///
     /// # Panics
-    /// As [`Hyper::text`], or if the option is not a number.
+    /// As [`Options::text`], or if the option is not a number.
     #[track_caller]
     pub fn number(&self, name: &str) -> f64 {
-        self.text(name)
-            .parse()
-            .unwrap_or_else(|_| panic!("option `{name}` is not a number"))
-    }
-
-    /// The numbers of a list option; none where it is `auto`.
-    ///
-    /// # Panics
-    /// As [`Hyper::text`].
-    #[track_caller]
-    pub fn numbers(&self, name: &str) -> Vec<f64> {
-        let parts = self.text(name).split(',');
-        parts.filter_map(|part| part.trim().parse().ok()).collect()
+        let number = self.find_number(self.entry(name).option.name);
+        number.unwrap_or_else(|| panic!("option `{name}` is not a number"))
     }
 
     /// The value of a flag.
     ///
     /// # Panics
-    /// As [`Hyper::text`].
+    /// As [`Options::text`], or if the option is not a flag.
     #[track_caller]
     pub fn flag(&self, name: &str) -> bool {
-        self.text(name) == "true"
+        self.field(name)
     }
 
-    /// Replaces the value of an option, for choices such as `auto`.
+    /// The value of an option as the type of a struct's field.
     ///
     /// # Panics
-    /// As [`Hyper::text`].
+    /// As [`Options::text`], or if the option is of another type.
     #[track_caller]
-    #[expect(
-        clippy::needless_pass_by_value,
-        reason = "callers pass numbers and texts alike"
-    )]
-    pub fn set(&mut self, name: &str, value: impl ToString) {
-        *self
-            .0
-            .get_mut(name)
-            .unwrap_or_else(|| panic!("no option `{name}` in the architecture's table")) =
-            value.to_string();
+    pub(crate) fn field<T: OptionField>(&self, name: &str) -> T {
+        let found = T::from_value(&self.entry(name).value);
+        found.unwrap_or_else(|| panic!("option `{name}` is of another type"))
     }
 
     /// All options with their values, in alphabetical order.
     pub fn iter(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.0.iter().map(|(name, value)| (*name, value.as_str()))
+        let entries = self.0.iter();
+        entries.map(|(name, entry)| (*name, entry.text.as_str()))
     }
 }
 
@@ -231,39 +661,96 @@ impl Hyper {
 mod tests {
     use super::*;
 
-    const TABLE: &[OptionInfo] = &[
-        OptionInfo {
-            name: "rho",
-            help: "",
-            kind: Kind::Open(0.0, 1.0),
-            default: "0.05",
-            unit: Unit::number,
-        },
-        OptionInfo {
-            name: "tied",
-            help: "",
-            kind: Kind::Flag,
-            default: "false",
-            unit: Unit::number,
-        },
-    ];
+    option_set! {
+        /// Options of a test.
+        pub struct TestOptions {
+            /// Target mean
+            /// activation.
+            rho: f64 = "0.05", Kind::Open(0.0, 1.0);
+            /// If true, the decoder is the encoder.
+            tied: bool = "false", Kind::Flag;
+            /// Shares.
+            levels: Auto<Vec<f64>> = "auto", Kind::Numbers;
+            also group: GroupOptions;
+        }
+    }
 
-    #[test]
-    fn a_value_outside_its_range_is_refused_with_the_range() {
-        let error = Hyper::check(TABLE, [("rho", "1.5".into())]).unwrap_err();
-        assert_eq!(error.to_string(), "rho must be a number in (0, 1), got 1.5");
-        assert!(Hyper::check(TABLE, [("rho", "NaN".into())]).is_err());
+    option_set! {
+        /// Group of options of a test.
+        pub struct GroupOptions {
+            /// Number of latents.
+            k: Auto<usize> = "auto", Kind::AutoCount(1), Unit::activation;
+        }
     }
 
     #[test]
-    fn an_unknown_key_suggests_the_nearest() {
-        let error = Hyper::check(TABLE, [("rhoo", "0.1".into())]).unwrap_err();
+    fn value_outside_its_range_is_refused_with_the_range() {
+        let check = |value: &str| Options::check(TestOptions::TABLE, [("rho", value.to_owned())]);
+        let error = check("1.5").unwrap_err().to_string();
+        assert_eq!(error, "rho must be a number in (0, 1), got 1.5");
+        assert!(check("NaN").is_err());
+        for (name, value) in [
+            ("levels", "0.5,-1"),
+            ("levels", "0.5,"),
+            ("k", "0"),
+            ("k", "2.5"),
+        ] {
+            let given = [(name, value.to_owned())];
+            assert!(
+                Options::check(TestOptions::TABLE, given).is_err(),
+                "{value}"
+            );
+        }
+    }
+
+    #[test]
+    fn unknown_key_suggests_the_nearest() {
+        let error = Options::check(TestOptions::TABLE, [("rhoo", "0.1".into())]).unwrap_err();
         assert!(error.to_string().contains("did you mean `rho`?"), "{error}");
     }
 
     #[test]
     fn defaults_fill_in() {
-        let hyper = Hyper::check(TABLE, [("tied", "true".into())]).unwrap();
-        assert_eq!((hyper.number("rho"), hyper.flag("tied")), (0.05, true));
+        let given = [("tied", "true".into()), ("levels", "0.25, 0.5".into())];
+        let options = Options::check(TestOptions::TABLE, given).unwrap();
+        let read = TestOptions::read(&options);
+        let expected = TestOptions {
+            rho: 0.05,
+            tied: true,
+            levels: Auto::Value(vec![0.25, 0.5]),
+            group: GroupOptions { k: Auto::Auto },
+        };
+        assert_eq!(read, expected);
+        assert_eq!(options.text("levels"), "0.25, 0.5");
+    }
+
+    #[test]
+    fn doc_text_is_the_help_text_and_groups_follow() {
+        let lines = TestOptions::TABLE.iter().map(|o| (o.name, o.help));
+        let expected = [
+            ("rho", "Target mean activation."),
+            ("tied", "If true, the decoder is the encoder."),
+            ("levels", "Shares."),
+            ("k", "Number of latents."),
+        ];
+        assert_eq!(lines.collect::<Vec<_>>(), expected);
+        let options = Options::defaults(TestOptions::TABLE);
+        assert_eq!((TestOptions::TABLE[3].unit)(&options), Unit::Activation);
+    }
+
+    #[test]
+    fn file_may_hold_texts_or_numbers_but_no_unknown_key() {
+        let read = |text: &str| toml::from_str::<TestOptions>(text);
+        let numbers = read("rho = 0.1\ntied = true\nk = 3").unwrap();
+        assert_eq!(
+            numbers,
+            read("rho = '0.1'\ntied = 'true'\nk = '3'").unwrap()
+        );
+        assert_eq!((numbers.rho, numbers.group.k), (0.1, Auto::Value(3)));
+        for wrong in ["rho = 2", "roh = 0.1", "k = 2.5"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+        let text = toml::to_string(&numbers).unwrap();
+        assert_eq!(read(&text).unwrap(), numbers);
     }
 }

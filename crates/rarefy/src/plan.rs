@@ -8,7 +8,9 @@ use crate::config::{BiasStart, Clip, Config, DecoderNorm, OptimizerKind, TrainCo
 use crate::data::Survey;
 use crate::io_spec::IoSpec;
 use crate::optim::LrShape;
-use crate::variants::{self, Architecture, Batching, Defaults, Hyper, Info, Length, Setting};
+use crate::variants::{
+    self, Architecture, Batching, Defaults, Info, Length, Options, ResolveContext,
+};
 use crate::{Error, Result};
 use refusals::{
     bind, check_aids, check_holdout, check_norm, check_numbers, check_resampling, check_units,
@@ -24,7 +26,7 @@ use warnings::{ignored, odd_scale, too_long};
 pub struct Plan {
     config: Config,
     info: &'static Info,
-    hyper: Hyper,
+    options: Options,
     architecture: Architecture,
     n_rows: usize,
     io: IoSpec,
@@ -54,8 +56,8 @@ impl Plan {
     }
 
     /// Options of the architecture, resolved.
-    pub fn hyper(&self) -> &Hyper {
-        &self.hyper
+    pub fn options(&self) -> &Options {
+        &self.options
     }
 
     /// Architecture built from the options.
@@ -216,7 +218,7 @@ impl Plan {
     /// use rarefy::plan::Plan;
     /// let survey = Survey { rows: 1000, d_in: 2, min: 0.0, max: 1.0, mean: vec![0.5; 2], variance: vec![0.1; 2] };
     /// let plan = Plan::new(&Config::default(), &survey)?;
-    /// assert_eq!((plan.batch(), plan.hyper().text("rho_estimate")), (1000, "exact"));
+    /// assert_eq!((plan.batch(), plan.options().text("rho_estimate")), (1000, "exact"));
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn new(config: &Config, survey: &Survey) -> Result<Self> {
@@ -235,15 +237,15 @@ impl Plan {
         let (model, train) = (&config.model, &config.train);
         let said = Said::of(config)?;
         let (info, defaults) = (said.info, &said.info.defaults);
-        let (mut hyper, optimizer, length) = (said.hyper, said.optimizer, said.length);
+        let (mut options, optimizer, length) = (said.options, said.optimizer, said.length);
         let (survey, row) = (&survey.of(io.target_start()..io.row_width()), survey);
         let inputs = &row.of(0..io.d_in());
         let io = bind(io, config, info)?;
         let d_sae = model.latents.unwrap_or((defaults.latents)(io.d_in()));
         check_numbers(config, survey.rows, &io, d_sae)?;
         let resolved = (info.resolve)(
-            &mut hyper,
-            &Setting {
+            &mut options,
+            &ResolveContext {
                 inputs,
                 survey,
                 batching: wanted_batching(train, optimizer, survey.rows)?,
@@ -256,7 +258,7 @@ impl Plan {
             Batching::Mini(batch) => batch,
             Batching::Full | Batching::Open => survey.rows,
         };
-        let architecture = info.build(&hyper)?;
+        let architecture = info.build(&options)?;
         check_holdout(&architecture, config.data.holdout)?;
         let decoder_norm = model.decoder_norm.unwrap_or(own_norm(info));
         check_norm(decoder_norm, (&architecture, &io, d_sae), train, optimizer)?;
@@ -272,7 +274,7 @@ impl Plan {
         let mut plan = Self {
             config: config.clone(),
             info,
-            hyper,
+            options,
             architecture,
             n_rows: survey.rows,
             io,
@@ -327,7 +329,7 @@ impl Plan {
         }
         model.decoder_norm = Some(self.decoder_norm);
         model.options = self
-            .hyper
+            .options
             .iter()
             .map(|(k, v)| (k.to_owned(), crate::config::parse_value(v)))
             .collect();
@@ -374,7 +376,7 @@ pub(crate) fn said_io(config: &Config, info: &Info) -> Result<IoSpec> {
 /// What was said that needs no data to be checked.
 struct Said {
     info: &'static Info,
-    hyper: Hyper,
+    options: Options,
     optimizer: OptimizerKind,
     length: Length,
 }
@@ -385,12 +387,12 @@ impl Said {
         let info = variants::find(&model.arch)?;
         refuse_others_options(info, &model.options)?;
         let optimizer = optimizer(info, train)?;
-        let hyper = Hyper::check(info.options(), option_texts(&model.options))?;
-        check_aids(train, &info.build(&hyper)?, optimizer)?;
-        check_units(config, &hyper)?;
+        let options = Options::check(info.options(), option_texts(&model.options))?;
+        check_aids(train, &info.build(&options)?, optimizer)?;
+        check_units(config, &options)?;
         Ok(Self {
             info,
-            hyper,
+            options,
             optimizer,
             length: length(train, optimizer, &info.defaults)?,
         })

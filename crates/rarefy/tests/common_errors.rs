@@ -14,7 +14,7 @@ use rarefy::plan::Plan;
 use rarefy::preprocess::Pipeline;
 use rarefy::train::pass::{Form, Pass};
 use rarefy::train::{self, Moving, Observer, Outcome, Progress, State};
-use rarefy::variants::{self, Architecture, Batch, Hyper, Parts, Variant};
+use rarefy::variants::{self, Architecture, Batch, Options, Parts, Variant};
 
 const FORMS: [Form; 3] = [Form::Cached, Form::Recomputed, Form::Deferred];
 
@@ -26,7 +26,7 @@ fn kl(options: &[(&str, &str)]) -> Arc<dyn Variant> {
         .map(|(key, value)| (*key, (*value).to_owned()));
     let info = variants::find("kl").unwrap();
     match info
-        .build(&Hyper::check(info.options(), given).unwrap())
+        .build(&Options::check(info.options(), given).unwrap())
         .unwrap()
     {
         Architecture::Dense(variant) => variant,
@@ -447,7 +447,7 @@ fn train_digits(text: &str, rows: usize, change: impl Fn(&mut Params)) -> Traine
     let outcome = train::train(&plan, &data, start, &mut notes).unwrap();
     let params = outcome.params.clone();
     let pipeline = Pipeline::identity(64);
-    let model = Model::autoencoder(plan.info(), plan.hyper().clone(), params, pipeline).unwrap();
+    let model = Model::autoencoder(plan.info(), plan.options().clone(), params, pipeline).unwrap();
     Trained {
         evaluation: metrics::evaluate(&model, &data).unwrap(),
         outcome,

@@ -22,7 +22,7 @@ use rarefy::preprocess::Pipeline;
 use rarefy::recipe::TrainingData;
 use rarefy::train::pass::{Form, Pass};
 use rarefy::train::{Observer, Progress, State};
-use rarefy::variants::{self, Architecture, Hyper, Variant};
+use rarefy::variants::{self, Architecture, Options, Variant};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -62,7 +62,7 @@ fn kl(loss: &str, decoder: &str, beta: &str, weight_decay: &str) -> Arc<dyn Vari
     ];
     let given = given.map(|(key, value)| (key, value.to_owned()));
     match info
-        .build(&Hyper::check(info.options(), given).unwrap())
+        .build(&Options::check(info.options(), given).unwrap())
         .unwrap()
     {
         Architecture::Dense(variant) => variant,

@@ -23,7 +23,7 @@ use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
 use rarefy::train::State;
 use rarefy::train::sparse::step::{Report, Step, StepSettings};
-use rarefy::variants::{self, Architecture, Hyper, StepSchedule};
+use rarefy::variants::{self, Architecture, Options, StepSchedule};
 use safetensors::SafeTensors;
 
 const STEPS: usize = 200;
@@ -125,8 +125,8 @@ fn run(golden: &Golden, threads: usize) -> Run {
         let info = variants::find(golden.arch).unwrap();
         let given = [("k", "6"), ("aux_k", "12"), ("dead_after", "256")];
         let given = given.map(|(key, value)| (key, value.to_owned()));
-        let hyper = Hyper::check(info.options(), given).unwrap();
-        let Architecture::Sparse(sparse) = info.build(&hyper).unwrap() else {
+        let options = Options::check(info.options(), given).unwrap();
+        let Architecture::Sparse(sparse) = info.build(&options).unwrap() else {
             panic!("both are sparse")
         };
         let mut step = Step::new(

@@ -19,7 +19,7 @@ use rarefy::model::Model;
 use rarefy::plan::Plan;
 use rarefy::preprocess::Pipeline;
 use rarefy::train::State;
-use rarefy::variants::{self, Hyper};
+use rarefy::variants;
 use rarefy::{Error, Result};
 
 /// Number of truncated and of changed copies of each file.
@@ -255,8 +255,9 @@ fn damaged_model_folders_give_errors() {
 fn batter_model_folder(arch: &str) {
     let folder = tempfile::tempdir().unwrap();
     let info = variants::find(arch).unwrap();
-    let hyper = Hyper::check(info.options(), BTreeMap::<&str, String>::new()).unwrap();
-    let architecture = info.build(&hyper).unwrap();
+    let options =
+        variants::Options::check(info.options(), BTreeMap::<&str, String>::new()).unwrap();
+    let architecture = info.build(&options).unwrap();
     let mut rng = rarefy::Rng::seed_from_u64(1);
     let params = architecture
         .init(
@@ -266,7 +267,7 @@ fn batter_model_folder(arch: &str) {
             &mut rng,
         )
         .unwrap();
-    let model = Model::autoencoder(info, hyper, params, pipeline())
+    let model = Model::autoencoder(info, options, params, pipeline())
         .unwrap()
         .with_image_shape(Some((2, 2)));
     model.save(folder.path()).unwrap();

@@ -146,7 +146,7 @@ fn a_transcoder_finds_what_features_do_to_its_target() {
     assert!(outputs > 0.97, "{outputs}");
     let target = Some(Pipeline::identity(D_OUT));
     let bound = (io, params);
-    let description = ModelDescription::new(plan.info(), plan.hyper().clone(), bound.0, bound.1);
+    let description = ModelDescription::new(plan.info(), plan.options().clone(), bound.0, bound.1);
     let model = Model::new(description.with_pipelines(Pipeline::identity(D_IN), target));
     let evaluation = metrics::evaluate(&model.unwrap(), &truth.rows).unwrap();
     assert!(evaluation.explained_variance > 0.9, "{evaluation:?}");
@@ -175,7 +175,7 @@ fn a_skip_transcoder_finds_the_matrix() {
         let bound = (plan.io().clone(), params);
         let input = Pipeline::identity(D_IN);
         let description =
-            ModelDescription::new(plan.info(), plan.hyper().clone(), bound.0, bound.1);
+            ModelDescription::new(plan.info(), plan.options().clone(), bound.0, bound.1);
         let model = Model::new(description.with_pipelines(input, target)).unwrap();
         metrics::evaluate(&model, &truth.rows).unwrap().mse
     };
@@ -195,7 +195,7 @@ fn a_crosscoder_finds_each_feature_in_both_inputs() {
     let second = found(&truth.second, D_OUT, params.get("w_dec"), (wide, D_IN));
     assert!(first > 0.97 && second > 0.97, "{first} {second}");
     let input = Pipeline::identity(wide);
-    let description = ModelDescription::new(plan.info(), plan.hyper().clone(), io, params);
+    let description = ModelDescription::new(plan.info(), plan.options().clone(), io, params);
     let model = Model::new(description.with_pipelines(input, None)).unwrap();
     let evaluation = metrics::evaluate(&model, &truth.rows).unwrap();
     let by_input = &evaluation.explained_variance_by_input;
@@ -223,7 +223,7 @@ fn where_b_dec_is_not_taken_off_the_bias_does_it() {
         let params = State::new(&plan, &truth.rows, None).unwrap().params;
         let bound = (plan.io().clone(), params);
         let description =
-            ModelDescription::new(plan.info(), plan.hyper().clone(), bound.0, bound.1);
+            ModelDescription::new(plan.info(), plan.options().clone(), bound.0, bound.1);
         let model = Model::new(description.with_pipelines(Pipeline::identity(wide), None));
         model
             .unwrap()

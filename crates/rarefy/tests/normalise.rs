@@ -9,7 +9,7 @@ use rarefy::io_spec::IoSpec;
 use rarefy::model::{Model, ModelDescription};
 use rarefy::params::Params;
 use rarefy::preprocess::{FittedPipelines, Pipeline};
-use rarefy::variants::{self, Architecture, BiasStart, Hyper, Info};
+use rarefy::variants::{self, Architecture, BiasStart, Info, Options};
 use safetensors::SafeTensors;
 
 const D_IN: usize = 6;
@@ -107,9 +107,9 @@ fn folded_weights_match_saelens() {
     let file = File::open(&golden("rows.safetensors"));
     let rows = Memory::new("rows", D_IN, file.f32("x"));
     let info = variants::find("relu").unwrap();
-    let hyper = Hyper::check(info.options(), []).unwrap();
+    let options = Options::check(info.options(), []).unwrap();
     let layout = info
-        .build(&hyper)
+        .build(&options)
         .unwrap()
         .layout(&IoSpec::autoencoder(D_IN), D_SAE);
     let params = |when: &str| {
@@ -127,7 +127,7 @@ fn folded_weights_match_saelens() {
         params
     };
     let scaled = pipeline("norm-average", &rows);
-    let model = Model::autoencoder(info, hyper, params("before"), scaled).unwrap();
+    let model = Model::autoencoder(info, options, params("before"), scaled).unwrap();
     let folded = model.folded().unwrap();
     near(
         folded.params().values(),
@@ -138,13 +138,13 @@ fn folded_weights_match_saelens() {
 }
 
 /// Options and initial parameters of a model, with non-zero biases, skip weights and thresholds.
-fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Hyper, Params) {
+fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Options, Params) {
     let given = info
         .dial
         .filter(|dial| dial.option == "k")
         .map(|_| ("k", "2".to_owned()));
-    let hyper = Hyper::check(info.options(), given).unwrap();
-    let architecture = info.build(&hyper).unwrap();
+    let options = Options::check(info.options(), given).unwrap();
+    let architecture = info.build(&options).unwrap();
     let mut rng = Rng::seed_from_u64(5);
     let start = (io, BiasStart::Mean);
     let mut params = architecture.init(start, D_SAE, rows, &mut rng).unwrap();
@@ -158,7 +158,7 @@ fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Hyper, Params) {
     if params.find("threshold").is_some() {
         params.get_mut("threshold").fill(0.25);
     }
-    (hyper, params)
+    (options, params)
 }
 
 /// For all architectures, input and output layouts, and steps: equal latents and outputs from raw rows.
@@ -194,16 +194,16 @@ fn folded_model_gives_equal_latents_and_outputs() {
                 .with_skip(raw.skip);
             let prepared = Memory::new("prepared", io.row_width(), prepared);
             for info in variants::VARIANTS {
-                let hyper = Hyper::check(info.options(), []).unwrap();
-                let Architecture::Sparse(sparse) = info.build(&hyper).unwrap() else {
+                let options = Options::check(info.options(), []).unwrap();
+                let Architecture::Sparse(sparse) = info.build(&options).unwrap() else {
                     continue;
                 };
                 if sparse.pursues() {
                     continue;
                 }
-                let (hyper, params) = made_up(info, &io, &prepared);
+                let (options, params) = made_up(info, &io, &prepared);
                 let (inputs, target) = (fitted.inputs.clone(), fitted.target.clone());
-                let description = ModelDescription::new(info, hyper, io.clone(), params);
+                let description = ModelDescription::new(info, options, io.clone(), params);
                 let model = Model::new(description.with_pipelines(inputs, target)).unwrap();
                 let what = format!("{} {} {steps:?} {:?}", info.name, raw.name(), raw.centre);
                 if info.name == "gated" && !raw.centre {
@@ -244,14 +244,14 @@ fn folded_kl_model_with_linear_decoder_gives_equal_outputs() {
     let info = variants::find("kl").unwrap();
     let model = |tied: &str| {
         let given = [("decoder", "linear"), ("tied", tied)];
-        let hyper = Hyper::check(info.options(), given.map(|(k, v)| (k, v.into()))).unwrap();
-        let architecture = info.build(&hyper).unwrap();
+        let options = Options::check(info.options(), given.map(|(k, v)| (k, v.into()))).unwrap();
+        let architecture = info.build(&options).unwrap();
         let start = (&IoSpec::autoencoder(D_IN), BiasStart::Mean);
         let mut rng = Rng::seed_from_u64(5);
         let mut params = architecture.init(start, D_SAE, &rows, &mut rng).unwrap();
         let values = params.values_mut().iter_mut().enumerate();
         values.for_each(|(i, w)| *w += 0.2 * (i as f32).sin());
-        Model::autoencoder(info, hyper, params, pipeline("standardise", &rows)).unwrap()
+        Model::autoencoder(info, options, params, pipeline("standardise", &rows)).unwrap()
     };
     let raw = model("false");
     let plain = raw.folded().unwrap();
@@ -294,9 +294,9 @@ fn inverted_directions_are_exact_with_large_means() {
             width,
             pipeline.apply(rows.as_slice().unwrap()).0,
         );
-        let (hyper, params) = made_up(info, &IoSpec::autoencoder(width), &prepared);
+        let (options, params) = made_up(info, &IoSpec::autoencoder(width), &prepared);
         let w_dec = params.get("w_dec").to_vec();
-        let model = Model::autoencoder(info, hyper, params, pipeline.clone()).unwrap();
+        let model = Model::autoencoder(info, options, params, pipeline.clone()).unwrap();
         let folded = model.folded().unwrap();
         let expected = pipeline.invert_directions(&w_dec);
         near(folded.params().get("w_dec"), &expected, 1e-6, step);
@@ -313,8 +313,8 @@ fn models_that_cannot_be_folded_give_the_reason() {
     let error = |arch: &str, step: &str| {
         let info = variants::find(arch).unwrap();
         let io = IoSpec::autoencoder(D_IN);
-        let (hyper, params) = made_up(info, &io, &rows);
-        let model = Model::autoencoder(info, hyper, params, pipeline(step, &rows)).unwrap();
+        let (options, params) = made_up(info, &io, &rows);
+        let model = Model::autoencoder(info, options, params, pipeline(step, &rows)).unwrap();
         model.folded().err().unwrap().to_string()
     };
     assert!(error("relu", "layer-norm").contains("`layer-norm` cannot be folded into the weights"));
@@ -334,8 +334,8 @@ fn row_normalisation_round_trips_through_codes() {
         near(&pipeline.invert(&prepared, &context), &x, 1e-6, step);
         assert_ne!(prepared, x);
         let info = variants::find("topk").unwrap();
-        let (hyper, params) = made_up(info, &IoSpec::autoencoder(D_IN), &rows);
-        let model = Model::autoencoder(info, hyper, params, pipeline).unwrap();
+        let (options, params) = made_up(info, &IoSpec::autoencoder(D_IN), &rows);
+        let model = Model::autoencoder(info, options, params, pipeline).unwrap();
         let codes = model.codes(&x, 0.0);
         let folder = tempfile::tempdir().unwrap();
         for ending in ["npz", "safetensors", "parquet"] {

@@ -15,7 +15,7 @@ use rarefy::params::{Layout, Params};
 use rarefy::plan::Plan;
 use rarefy::preprocess::{Pipeline, RowContext};
 use rarefy::train::{self, State};
-use rarefy::variants::{self, Hyper};
+use rarefy::variants::{self, Options};
 
 /// An encoder whose pre-activations are the row itself.
 fn identity(width: usize) -> Params {
@@ -111,8 +111,8 @@ fn a_calibrated_threshold_keeps_exactly_k_a_row() {
 fn by_hand(arch: &str, option: (&str, &str)) -> Model {
     let info = variants::find(arch).unwrap();
     let given = [(option.0, option.1.to_owned())];
-    let hyper = Hyper::check(info.options(), given).unwrap();
-    let architecture = info.build(&hyper).unwrap();
+    let options = Options::check(info.options(), given).unwrap();
+    let architecture = info.build(&options).unwrap();
     let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(2), 4));
     let mut fill = |name: &str, values: &[f32]| params.get_mut(name).copy_from_slice(values);
     fill("w_enc", &[1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0]);
@@ -123,7 +123,7 @@ fn by_hand(arch: &str, option: (&str, &str)) -> Model {
         assert_eq!(threshold, [0.0]);
         params.get_mut("threshold")[0] = 1.5;
     }
-    Model::autoencoder(info, hyper, params, Pipeline::identity(2)).unwrap()
+    Model::autoencoder(info, options, params, Pipeline::identity(2)).unwrap()
 }
 
 /// Rows less `b_dec`: (1, 2), (-1, 3), (3, 1), (-1, -1).
@@ -317,7 +317,7 @@ fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
     }
     let model = Model::autoencoder(
         plan.info(),
-        plan.hyper().clone(),
+        plan.options().clone(),
         model,
         Pipeline::identity(4),
     )

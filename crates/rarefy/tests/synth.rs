@@ -6,7 +6,7 @@ use rarefy::data::Memory;
 use rarefy::metrics::truth;
 use rarefy::model::Model;
 use rarefy::synth::{self, Directions, Hierarchy, Magnitudes, Spec, Truth};
-use rarefy::variants::{self, Hyper, Info, VARIANTS};
+use rarefy::variants::{self, Info, Options, VARIANTS};
 
 const ROWS: usize = 10 * synth::BLOCK;
 
@@ -45,8 +45,8 @@ fn every_sparse_architecture_recovers_easy_dictionary() {
     let truth = synth::easy(1);
     let (mut tried, mut missed) = (0, Vec::new());
     for info in VARIANTS {
-        let hyper = Hyper::check(info.options(), []).unwrap();
-        if info.build(&hyper).unwrap().dense().is_some() {
+        let options = Options::check(info.options(), []).unwrap();
+        if info.build(&options).unwrap().dense().is_some() {
             continue;
         }
         tried += 1;

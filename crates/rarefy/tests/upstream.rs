@@ -13,7 +13,7 @@ use rarefy::optim::descent::Rule;
 use rarefy::params::{Layout, Params};
 use rarefy::preprocess::Pipeline;
 use rarefy::train::sparse::resample::revive;
-use rarefy::variants::{self, Hyper};
+use rarefy::variants::{self, Options};
 
 /// Both matrices the identity, no biases.
 fn identity(d: usize) -> Params {
@@ -65,9 +65,9 @@ fn batch_topk_keeps_what_saelens_keeps() {
 
 fn model(arch: &str, d: usize) -> Model {
     let info = variants::find(arch).unwrap();
-    let hyper = Hyper::check(info.options(), []).unwrap();
+    let options = Options::check(info.options(), []).unwrap();
     let layout = info
-        .build(&hyper)
+        .build(&options)
         .unwrap()
         .layout(&IoSpec::autoencoder(d), d);
     let mut params = Params::zeros(&layout);
@@ -76,7 +76,7 @@ fn model(arch: &str, d: usize) -> Model {
             .get_mut(block)
             .copy_from_slice(identity(d).get(block));
     }
-    Model::autoencoder(info, hyper, params, Pipeline::identity(d)).unwrap()
+    Model::autoencoder(info, options, params, Pipeline::identity(d)).unwrap()
 }
 
 /// `dictionary_learning`, `tests/unit/test_dictionary.py`: identity weights take `[2, -1]` to `[2, 0]`.

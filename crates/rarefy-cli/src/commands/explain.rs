@@ -241,7 +241,7 @@ fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
         "batch": setting.batch,
         "decoder_norm": setting.decoder_norm.name(),
         "sparsity_warmup": setting.warmup,
-        "options": setting.hyper.iter().map(option).collect::<Value>(),
+        "options": setting.options.iter().map(option).collect::<Value>(),
         "objective": lines,
         "coefficients": all.iter().map(coefficient).collect::<Value>(),
         "from": from.iter().map(|p| published(p, setting.info.name)).collect::<Value>(),

@@ -11,7 +11,7 @@ use crate::params::Params;
 use crate::penalty::kl_sparsity;
 use crate::train::Moving;
 use crate::train::pass::{Form, Pass};
-use crate::variants::{Batch, Hyper, Info, Variant};
+use crate::variants::{Batch, Info, Options, Variant};
 
 const ROWS: usize = 40;
 const D_IN: usize = 7;
@@ -38,7 +38,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
                     ("rho_estimate", estimate.to_owned()),
                     ("tied", tied.to_string()),
                 ];
-                let hyper = Hyper::check(info.options(), given)?;
+                let options = Options::check(info.options(), given)?;
                 let name = format!(
                     "{loss}, {decoder} decoder, {estimate}{}",
                     if tied { ", tied" } else { "" }
@@ -46,7 +46,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
                 checks.push(check(
                     name,
                     info,
-                    &hyper,
+                    &options,
                     output,
                     tied,
                     estimate == "moving",
@@ -60,12 +60,12 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
 fn check(
     name: String,
     info: &Info,
-    hyper: &Hyper,
+    options: &Options,
     output: Output,
     tied: bool,
     moving: bool,
 ) -> Result<Check> {
-    let architecture = info.build(hyper)?;
+    let architecture = info.build(options)?;
     let variant = architecture
         .dense()
         .expect("the options of a dense architecture");

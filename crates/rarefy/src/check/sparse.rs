@@ -13,7 +13,7 @@ use crate::optim::Descent;
 use crate::optim::descent::Rule;
 use crate::params::Params;
 use crate::train::sparse::step::{Step, StepSettings};
-use crate::variants::{Architecture, Hyper, Info};
+use crate::variants::{Architecture, Info, Options};
 
 const ROWS: usize = 40;
 const D_IN: usize = 7;
@@ -59,8 +59,8 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
                 .iter()
                 .chain(options)
                 .map(|(k, v)| (*k, (*v).to_owned()));
-            let hyper = Hyper::check(info.options(), given)?;
-            let architecture = info.build(&hyper)?;
+            let options = Options::check(info.options(), given)?;
+            let architecture = info.build(&options)?;
             let own: Vec<String> = own.iter().map(|(k, v)| format!("{k} {v}")).collect();
             let own = own.join(", ");
             let autoencoder = IoSpec::autoencoder(D_IN);
@@ -272,8 +272,8 @@ mod tests {
     #[test]
     fn every_architecture_passes() {
         for info in variants::VARIANTS {
-            let hyper = Hyper::check(info.options(), []).unwrap();
-            if let Architecture::Sparse(_) = info.build(&hyper).unwrap() {
+            let options = Options::check(info.options(), []).unwrap();
+            if let Architecture::Sparse(_) = info.build(&options).unwrap() {
                 let checks = gradients(info).unwrap();
                 assert!(checks.len() >= 12, "{}: {} checks", info.name, checks.len());
                 let failed: Vec<_> = checks.iter().filter(|check| !check.passed).collect();
@@ -289,8 +289,8 @@ mod tests {
         for (dead_after, some) in [("1000", true), ("10000", false)] {
             let given = [("k", "3"), ("aux_k", "2"), ("dead_after", dead_after)];
             let given = given.map(|(key, value)| (key, value.to_owned()));
-            let hyper = Hyper::check(info.options(), given).unwrap();
-            let architecture = info.build(&hyper).unwrap();
+            let options = Options::check(info.options(), given).unwrap();
+            let architecture = info.build(&options).unwrap();
             let Architecture::Sparse(sparse) = &architecture else {
                 panic!("topk is sparse")
             };

@@ -49,7 +49,8 @@ fn sizes(setting: &Setting) -> String {
 fn latent(objective: &Objective, setting: &Setting) -> Line {
     let left = Maths::new("f_ij", "f_{ij}");
     let k = setting.known("k").map_or("k".into(), short);
-    let (formula, remark) = objective.activation().maths();
+    let of_selection = || (objective.selection().maths(), "");
+    let (formula, remark) = objective.activation().maths().unwrap_or_else(of_selection);
     let notes = [objective.selection().note(&k), remark.into()];
     let notes: Vec<String> = notes.into_iter().filter(|note| !note.is_empty()).collect();
     let course = setting.k_start.map_or(String::new(), |(start, steps)| {
@@ -134,7 +135,7 @@ fn decoded(setting: &Setting) -> Vec<Line> {
         norm,
     )];
     if levels > 1 {
-        let open = match (setting.d_sae, setting.hyper.find("levels")) {
+        let open = match (setting.d_sae, setting.options.find("levels")) {
             (None, Some(levels)) => format!("; levels end at {levels} of all latents, and at all"),
             _ => String::new(),
         };
@@ -195,7 +196,7 @@ fn helpers(objective: &Objective, setting: &Setting) -> Vec<Line> {
 
 /// The lecture's model.
 fn sigmoid(setting: &Setting) -> Vec<Line> {
-    let tied = setting.hyper.find("tied") == Some("true");
+    let tied = setting.options.find("tied") == Some("true");
     let (w, w_latex) = if tied {
         ("W_enc", r"W_\mathrm{enc}")
     } else {
@@ -205,7 +206,7 @@ fn sigmoid(setting: &Setting) -> Vec<Line> {
         format!("{w}^T h_i + b_dec"),
         format!(r"{w_latex}^\top h_i + b_\mathrm{{dec}}"),
     );
-    let (right, note) = match setting.hyper.find("decoder") {
+    let (right, note) = match setting.options.find("decoder") {
         Some("linear") => (Maths::new(decoded.0, decoded.1), ""),
         Some("auto") => (
             Maths::new(decoded.0, decoded.1),

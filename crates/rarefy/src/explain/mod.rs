@@ -23,7 +23,7 @@ pub use objective::{Setting, terms};
 pub use rows::RowStatistics;
 pub use units::{Frame, unit_of};
 
-use crate::variants::Hyper;
+use crate::variants::Options;
 use crate::{Error, Result};
 
 /// A number of the objective, here and elsewhere.
@@ -70,7 +70,7 @@ pub fn coefficients(setting: &Setting, rows: Option<&RowStatistics>) -> Vec<Coef
     let options = setting.info.options().iter();
     let all = options.filter(|o| units::is_number(o)).map(|option| {
         let value = setting.known(option.name);
-        let unit = unit_of(setting.info, option.name, &setting.hyper);
+        let unit = unit_of(setting.info, option.name, &setting.options);
         let elsewhere = equivalents(setting, rows, option.name, value, unit);
         Coefficient {
             option: option.name,
@@ -96,7 +96,8 @@ fn equivalents(
         return found;
     }
     for convention in CONVENTIONS {
-        let same = |t: &&Theirs| t.option == option && lacking(t.needs, &setting.hyper).is_empty();
+        let same =
+            |t: &&Theirs| t.option == option && lacking(t.needs, &setting.options).is_empty();
         for theirs in convention.of(setting.info.name).filter(same) {
             let frame = convention.frame(rows).or(plain(unit));
             found.push(Equivalent {
@@ -123,10 +124,10 @@ fn plain(unit: Unit) -> Option<Frame> {
 /// Options that do not have one of their values, with the first of these.
 fn lacking(
     needs: &[(&'static str, &'static [&'static str])],
-    hyper: &Hyper,
+    options: &Options,
 ) -> Vec<(&'static str, &'static str)> {
     let other = |(option, values): &&(&'static str, &'static [&'static str])| {
-        hyper
+        options
             .find(option)
             .is_some_and(|value| !values.contains(&value))
     };
@@ -235,7 +236,7 @@ pub fn published(spec: &str, setting: &Setting, rows: Option<&RowStatistics>) ->
         let expected = format!("{name}:COEFFICIENT=NUMBER for {}", setting.info.name);
         return Err(Error::hyper("--from", &expected, spec));
     }
-    Ok(convert(convention, &given, setting, rows))
+    convert(convention, &given, setting, rows)
 }
 
 /// One `coefficient=number`, by their name or ours.
@@ -271,33 +272,33 @@ fn convert(
     given: &[(&'static Theirs, f64)],
     setting: &Setting,
     rows: Option<&RowStatistics>,
-) -> Published {
-    let mut hyper = setting.hyper.clone();
+) -> Result<Published> {
+    let mut options = setting.options.clone();
     let mut with = Vec::new();
     for (theirs, value) in given {
         let also = theirs
             .with
             .iter()
             .filter(|(option, value)| !has(setting, option, value));
-        for (option, value) in lacking(theirs.needs, &hyper)
+        for (option, value) in lacking(theirs.needs, &options)
             .into_iter()
             .chain(also.copied())
         {
-            if hyper.find(option).is_some() {
-                hyper.set(option, value);
+            if options.find(option).is_some() {
+                options.replace(option, value)?;
             }
             if !with.contains(&(option, value)) {
                 with.push((option, value));
             }
         }
         // A power, say, on which another number's unit depends.
-        if unit_of(setting.info, theirs.option, &hyper) == Unit::Number {
-            hyper.set(theirs.option, value);
+        if unit_of(setting.info, theirs.option, &options) == Unit::Number {
+            options.replace(theirs.option, value.to_string())?;
         }
     }
     let frame = convention.frame(rows);
     let numbers = given.iter().map(|&(theirs, there)| {
-        let unit = unit_of(setting.info, theirs.option, &hyper);
+        let unit = unit_of(setting.info, theirs.option, &options);
         let here = frame.or(plain(unit)).map(|frame| frame.here(unit, there));
         Converted {
             theirs,
@@ -305,18 +306,18 @@ fn convert(
             here,
         }
     });
-    Published {
+    Ok(Published {
         convention,
         frame,
         numbers: numbers.collect(),
         with,
-    }
+    })
 }
 
 /// Whether a setting that is an option, or the decoder's norm, has a value.
 fn has(setting: &Setting, option: &str, value: &str) -> bool {
     let norm = setting.decoder_norm.name();
-    setting.hyper.find(option).unwrap_or(norm) == value
+    setting.options.find(option).unwrap_or(norm) == value
 }
 
 #[cfg(test)]

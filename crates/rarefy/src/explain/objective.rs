@@ -8,14 +8,14 @@ use crate::config::{Config, DecoderNorm};
 use crate::io_spec::IoSpec;
 use crate::objective::{Objective, Sizes, TermFormula};
 use crate::plan::{self, Plan, option_texts};
-use crate::variants::{self, Architecture, Hyper, Info};
+use crate::variants::{self, Architecture, Info, Options};
 
 /// Settings on which the objective depends. Without data some of them are open.
 pub struct Setting {
     /// The architecture's table line.
     pub info: &'static Info,
     /// Its options.
-    pub hyper: Hyper,
+    pub options: Options,
     /// The architecture.
     pub architecture: Architecture,
     /// What is read and written. Without data its widths mean nothing.
@@ -44,8 +44,8 @@ impl Setting {
     pub fn of(plan: &Plan) -> Result<Self> {
         Ok(Self {
             info: plan.info(),
-            hyper: plan.hyper().clone(),
-            architecture: plan.info().build(plan.hyper())?,
+            options: plan.options().clone(),
+            architecture: plan.info().build(plan.options())?,
             io: plan.io().clone(),
             d_in: Some(plan.io().d_out()),
             d_sae: Some(plan.d_sae()),
@@ -79,13 +79,13 @@ impl Setting {
     pub fn without_data(config: &Config) -> Result<Self> {
         let (model, train) = (&config.model, &config.train);
         let info = variants::find(&model.arch)?;
-        let hyper = Hyper::check(info.options(), option_texts(&model.options))?;
-        let architecture = info.build(&hyper)?;
+        let options = Options::check(info.options(), option_texts(&model.options))?;
+        let architecture = info.build(&options)?;
         Ok(Self {
             info,
             architecture,
             io: plan::said_io(config, info)?,
-            hyper,
+            options,
             d_in: None,
             d_sae: model.latents,
             batch: train.batch,
@@ -106,12 +106,12 @@ impl Setting {
 
     /// Value of a number option, if the architecture has it and it is known.
     pub(super) fn known(&self, option: &str) -> Option<f64> {
-        self.hyper.find(option)?.parse().ok()
+        self.options.find_number(option)
     }
 
     /// Refuses an option that the architecture does not have.
     pub(super) fn expect(&self, option: &str) -> Result<()> {
-        if self.hyper.find(option).is_some() {
+        if self.options.find(option).is_some() {
             return Ok(());
         }
         let has = |info: &&Info| info.options().iter().any(|other| other.name == option);

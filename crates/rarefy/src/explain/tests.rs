@@ -34,9 +34,9 @@ fn rows() -> RowStatistics {
 #[test]
 fn every_number_has_a_unit_or_needs_none() {
     for info in VARIANTS {
-        let hyper = Hyper::check(info.options(), []).unwrap();
+        let options = Options::check(info.options(), []).unwrap();
         for option in info.options().iter().filter(|o| units::is_number(o)) {
-            let scaled = unit_of(info, option.name, &hyper) != Unit::Number;
+            let scaled = unit_of(info, option.name, &options) != Unit::Number;
             let same = SAME_EVERYWHERE.contains(&option.name);
             assert!(
                 scaled != same,

@@ -1,6 +1,6 @@
 //! Conversion of coefficients between scales of the rows and of the loss.
 
-use crate::options::{Hyper, Kind, OptionInfo, Unit};
+use crate::options::{Kind, OptionInfo, Options, Unit};
 use crate::variants::Info;
 
 /// Another objective on other rows.
@@ -59,9 +59,9 @@ impl Frame {
 }
 
 /// Unit of an architecture's option, given the values of all options.
-pub fn unit_of(info: &Info, option: &str, hyper: &Hyper) -> Unit {
+pub fn unit_of(info: &Info, option: &str, options: &Options) -> Unit {
     let found = info.options().iter().find(|other| other.name == option);
-    found.map_or(Unit::Number, |option| (option.unit)(hyper))
+    found.map_or(Unit::Number, |option| (option.unit)(options))
 }
 
 /// True if an option takes a number.

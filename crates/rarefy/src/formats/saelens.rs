@@ -27,7 +27,7 @@ use super::{Compatibility, ModelFormat, Sniff};
 use crate::io_spec::IoSpec;
 use crate::model::ModelDescription;
 use crate::preprocess::Pipeline;
-use crate::variants::{self, Architecture, Hyper, SaelensKind};
+use crate::variants::{self, Architecture, Options, SaelensKind};
 use crate::{Error, Result, atomic};
 use config::{Config, NORMALISATIONS};
 
@@ -103,7 +103,7 @@ fn load(folder: &Path) -> Result<ModelDescription> {
     let config: Config =
         serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
     let info = variants::find(config.architecture())?;
-    let options = Hyper::check(info.options(), config.options())?;
+    let options = Options::check(info.options(), config.options())?;
     let architecture = info.build(&options)?;
     let io = config.io(&path, &architecture)?;
     let sparse = architecture.dense().is_none();

@@ -60,7 +60,7 @@ pub(super) fn evaluate(
 
 /// Target rho of the mean activation, if the architecture has one.
 fn rho(model: &Model) -> Option<f64> {
-    model.options().find("rho").and_then(|rho| rho.parse().ok())
+    model.options().find_number("rho")
 }
 
 /// Parts of the objective, and the penalty without its coefficient (0 if there is no penalty).
@@ -68,14 +68,14 @@ fn rho(model: &Model) -> Option<f64> {
 /// The pass computes the whole gradient although only the loss is needed. A loss without gradient would need
 /// another method in every architecture, for a command that runs once.
 fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
-    let mut hyper = model.options().clone();
-    let beta = hyper.find("beta").and_then(|beta| beta.parse::<f64>().ok());
+    let mut options = model.options().clone();
+    let beta = options.find_number("beta");
     // With beta = 1 the penalty is Omega itself, exact for saturated latents too. Dividing the penalty by the
     // model's beta would fail for beta = 0.
     if beta.is_some() {
-        hyper.set("beta", 1);
+        options.set("beta", 1);
     }
-    let architecture = model.info().build(&hyper)?;
+    let architecture = model.info().build(&options)?;
     let variant = architecture
         .dense()
         .expect("options do not change the engine");

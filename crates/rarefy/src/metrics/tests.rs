@@ -6,7 +6,7 @@ use crate::data::{Dataset, Memory, Shards};
 use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::Pipeline;
-use crate::variants::{self, Hyper};
+use crate::variants::{self, Options};
 
 /// Five rows of two inputs.
 const ROWS: [[f32; 2]; 5] = [[-1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [-1.0, 0.0]];
@@ -44,8 +44,8 @@ fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
         ("decoder", "linear"),
     ];
     let given = own.iter().chain(options).map(|&(k, v)| (k, v.to_owned()));
-    let hyper = Hyper::check(info.options(), given).unwrap();
-    let architecture = info.build(&hyper).unwrap();
+    let options = Options::check(info.options(), given).unwrap();
+    let architecture = info.build(&options).unwrap();
     let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(2), 4));
     let mut fill = |name: &str, values: &[f64]| {
         let block = params.get_mut(name);
@@ -64,7 +64,7 @@ fn changed(options: &[(&str, &str)], change: impl Fn(&mut Params)) -> Model {
     fill("w_dec", &[2.0, 0.0, 0.0, 0.0, 0.0, 2.0, 0.0, -1.0]);
     fill("b_dec", &[-1.0, -1.3]);
     change(&mut params);
-    Model::autoencoder(info, hyper, params, Pipeline::identity(2)).unwrap()
+    Model::autoencoder(info, options, params, Pipeline::identity(2)).unwrap()
 }
 
 /// Data of [`ROWS`], repeated `copies` times.

@@ -3,7 +3,7 @@
 use crate::io_spec::IoSpec;
 use crate::params::Params;
 use crate::preprocess::Pipeline;
-use crate::variants::{Architecture, Hyper, Info, rescaled};
+use crate::variants::{Architecture, Info, Options, rescaled};
 use crate::{Error, Result};
 
 /// Architecture, options, parameters and preprocessing of a model, independent of any file format.
@@ -20,7 +20,7 @@ pub struct ModelDescription {
     /// Table line of the architecture.
     pub info: &'static Info,
     /// Options of the architecture.
-    pub options: Hyper,
+    pub options: Options,
     /// Input and output columns, in preprocessed values.
     pub io: IoSpec,
     /// Parameters, with the blocks of [`Architecture::layout`].
@@ -38,7 +38,7 @@ pub struct ModelDescription {
 
 impl ModelDescription {
     /// Description of a model without preprocessing.
-    pub fn new(info: &'static Info, options: Hyper, io: IoSpec, params: Params) -> Self {
+    pub fn new(info: &'static Info, options: Options, io: IoSpec, params: Params) -> Self {
         Self {
             pipeline: Pipeline::identity(io.d_in()),
             target_pipeline: io.target_width().map(Pipeline::identity),

@@ -31,11 +31,11 @@ impl Model {
     /// use rarefy::model::Model;
     /// use rarefy::params::{Layout, Params};
     /// use rarefy::preprocess::Pipeline;
-    /// use rarefy::variants::{Hyper, find};
+    /// use rarefy::variants::{Options, find};
     /// let rows = Memory::new("two rows", 1, vec![0.0, 4.0]);
     /// let pipeline = Pipeline::fit(&["scale".into()], &rows)?; // z = x / 4
     /// let info = find("relu")?;
-    /// let options = Hyper::check(info.options(), [])?;
+    /// let options = Options::check(info.options(), [])?;
     /// let blocks = [("w_enc", 1, 1), ("b_enc", 1, 1), ("w_dec", 1, 1), ("b_dec", 1, 1)];
     /// let mut params = Params::zeros(&Layout::new(&blocks));
     /// params.values_mut().copy_from_slice(&[2.0, 0.0, 0.5, 0.25]);

@@ -5,7 +5,7 @@ use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::io_spec::IoSpec;
 use crate::objective::Threshold;
 use crate::optim::LrShape;
-use crate::variants::{self, Architecture, Hyper, Info};
+use crate::variants::{self, Architecture, Info, Options};
 use crate::{Error, Result};
 
 /// Values in both matrices together, at most: 256 GiB of f32, more than any machine that this is
@@ -26,7 +26,10 @@ pub(super) fn bind(io: IoSpec, config: &Config, info: &Info) -> Result<IoSpec> {
             "preprocess_target is for a target; give the target, `--target DATA`".into(),
         );
     }
-    let architecture = info.build(&Hyper::check(info.options(), option_texts(&model.options))?)?;
+    let architecture = info.build(&Options::check(
+        info.options(),
+        option_texts(&model.options),
+    )?)?;
     let Architecture::Sparse(sparse) = &architecture else {
         if io.has_target() {
             return refuse(format!(
@@ -184,13 +187,13 @@ pub(super) fn check_numbers(config: &Config, rows: usize, io: &IoSpec, d_sae: us
 /// `SAELens`'s auxiliary loss is measured in the rows' own units, and it refuses it behind a normalisation that gives
 /// each row a unit of its own: a coefficient means nothing there. The paper's is measured in what is left over, and
 /// all losses here are of prepared rows, so that one stays right.
-pub(super) fn check_units(config: &Config, hyper: &Hyper) -> Result<()> {
+pub(super) fn check_units(config: &Config, options: &Options) -> Result<()> {
     let steps = config.data.preprocess.as_deref().unwrap_or_default();
     let own_unit = |step: &&String| ["norm-row", "layer-norm"].contains(&step.as_str());
-    let absolute = hyper.find("aux_unit") == Some("absolute");
-    let weighs = hyper
-        .find("aux_coefficient")
-        .is_some_and(|c| c.parse() != Ok(0.0));
+    let absolute = options.find("aux_unit") == Some("absolute");
+    let weighs = options
+        .find_number("aux_coefficient")
+        .is_some_and(|c| c != 0.0);
     match steps.iter().find(own_unit) {
         Some(step) if absolute && weighs => Err(Error::Conflict(format!(
             "aux_unit absolute cannot be combined with preprocessing {step}: the auxiliary loss would be measured in \

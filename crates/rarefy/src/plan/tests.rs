@@ -106,8 +106,8 @@ fn the_data_decides_the_decoder_and_the_batch_the_estimate() {
     let of = |text: &str, s: &Survey| {
         let plan = plan(text, s).unwrap();
         (
-            plan.hyper.text("decoder").to_owned(),
-            plan.hyper.text("rho_estimate").to_owned(),
+            plan.options.text("decoder").to_owned(),
+            plan.options.text("rho_estimate").to_owned(),
             plan.batch,
         )
     };
@@ -225,7 +225,7 @@ fn sparse_architectures_have_defaults_of_their_own() {
     // 20 passes of 24 batches would be 480.
     assert_eq!(p.steps, 1000);
     assert!((p.lr - 2e-4 * 32.0).abs() < 1e-12, "{}", p.lr);
-    let of = |name: &str| p.hyper.text(name).to_owned();
+    let of = |name: &str| p.options.text(name).to_owned();
     // Two passes are 200,000 rows and a tenth of the run 409,600.
     assert_eq!(
         (of("aux_k"), of("dead_after")),
@@ -240,5 +240,5 @@ fn sparse_architectures_have_defaults_of_their_own() {
     let said = format!("{TOPK}\n[train]\nclip = 'none'\nepochs = 2\nbatch = 1000");
     let p = plan(&said, &survey).unwrap();
     assert_eq!((p.clip, p.steps, p.batch), (None, 200, 1000));
-    assert_eq!(p.hyper.text("dead_after"), "20000");
+    assert_eq!(p.options.text("dead_after"), "20000");
 }

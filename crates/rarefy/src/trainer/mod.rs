@@ -321,7 +321,7 @@ impl Trainer {
                 (Pipeline::identity(plan.io().d_in()), target)
             }
         };
-        let (info, options) = (plan.info(), plan.hyper().clone());
+        let (info, options) = (plan.info(), plan.options().clone());
         let description = ModelDescription::new(info, options, plan.io().clone(), outcome.params)
             .with_pipelines(inputs, target)
             .with_image_shape(self.image_shape);

@@ -1,17 +1,18 @@
 //! `AbsTopK`: the k pre-activations of each row that are largest by absolute value, with their signs.
 //!
-//! A latent may then stand for two opposite things, one to each side of 0.
+//! A latent may then stand for two opposite concepts, one on each side of 0.
 
-use super::sparse;
-use super::{Example, Info, OptionInfo};
+use super::sparse::{self, AuxOptions, RowKOptions};
+use super::{Example, Info};
 use crate::objective::{AuxK, Identity, MagnitudeK, Objective, Rank};
+use crate::options::{OptionSet, option_set};
 
 /// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "abs-topk",
-    summary: "Keeps the k pre-activations of each row that are largest by absolute value, signs and all",
+    summary: "Keeps the k pre-activations of each row that are largest by absolute value, with their signs",
     source: "AbsTopK: Rethinking sparse autoencoders for bidirectional features, 2025, arXiv:2510.00404",
-    own_options: OPTIONS,
+    own_options: AbsTopKOptions::TABLE,
     example: Example {
         options: &[("k", "2")],
         pre: [0.5, -1.5, 2.0, 1.0],
@@ -25,20 +26,21 @@ pub const INFO: Info = Info {
         &[("k", "4"), ("aux_unit", "absolute")],
     ],
     resolve: sparse::resolve,
-    compose: |hyper| {
-        let k = sparse::k(hyper) as usize;
+    compose: |options| {
+        let options = AbsTopKOptions::read(options);
+        let k = options.rows.k();
         let aux_k = AuxK {
             rank: Rank::Magnitude,
-            ..sparse::aux_k(hyper)
+            ..options.aux.aux_k()
         };
         sparse::composed(Objective::new(MagnitudeK { k }, Identity).with_aux_k(aux_k))
     },
 };
 
-const OPTIONS: &[OptionInfo] = &[
-    sparse::ROW_K,
-    sparse::AUX_K,
-    sparse::AUX_COEFFICIENT,
-    sparse::AUX_UNIT,
-    sparse::DEAD_AFTER,
-];
+option_set! {
+    /// Options of `abs-topk`.
+    pub struct AbsTopKOptions {
+        use rows: RowKOptions;
+        also aux: AuxOptions;
+    }
+}

@@ -1,15 +1,16 @@
 //! Gated: one part decides if a latent is on, another how strongly, so the penalty does not shrink values.
 
-use super::sparse;
-use super::{Example, Info, Kind, OptionInfo, Unit};
+use super::sparse::{self, AuxOptions, L1Options};
+use super::{Example, Info, Kind};
 use crate::objective::{AboveZero, Gate, GateL1, Objective, PreReconstruction};
+use crate::options::{OptionSet, option_set, words};
 
 /// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "gated",
-    summary: "Decides whether a latent is on apart from how much, so that its penalty shrinks nothing",
+    summary: "One part decides if a latent is on, another how strongly, so the penalty does not shrink values",
     source: "Rajamanoharan et al. 2024, Improving dictionary learning with gated sparse autoencoders, arXiv:2404.16014",
-    own_options: OPTIONS,
+    own_options: GatedOptions::TABLE,
     example: Example {
         options: &[],
         pre: [0.5, -1.0, 2.0, 0.0],
@@ -22,31 +23,43 @@ pub const INFO: Info = Info {
         &[("l1", "0.3"), ("gate_decoder", "learns")],
     ],
     resolve: sparse::resolve,
-    compose: |hyper| {
-        let teacher = PreReconstruction::of_gate(hyper.text("gate_decoder") == "learns");
+    compose: |options| {
+        let options = GatedOptions::read(options);
+        let learns = options.gate_decoder == GateDecoder::Learns;
+        let teacher = PreReconstruction::of_gate(learns);
         let penalty = GateL1 {
-            weight: sparse::number(hyper, "l1"),
+            weight: options.penalty.weight(),
         };
         let objective = Objective::new(AboveZero, Gate)
             .with_pre_reconstruction(teacher)
             .with_term(penalty)
-            .with_aux_k(sparse::aux_k(hyper))
+            .with_aux_k(options.aux.aux_k())
             .with_encoder_start(sparse::half_on);
         sparse::composed(objective)
     },
 };
 
-const OPTIONS: &[OptionInfo] = &[
-    sparse::L1,
-    OptionInfo {
-        name: "gate_decoder",
-        help: "Whether the decoder learns from the gate's own reconstruction too (SAELens) or not (the paper)",
-        kind: Kind::Choice(&["fixed", "learns"]),
-        default: "fixed",
-        unit: Unit::number,
-    },
-    sparse::AUX_K,
-    sparse::AUX_COEFFICIENT,
-    sparse::AUX_UNIT,
-    sparse::DEAD_AFTER,
-];
+/// Role of the decoder in the gate's own reconstruction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GateDecoder {
+    /// Constant, as in the paper.
+    Fixed,
+    /// Trained by that reconstruction as well, as in `SAELens`.
+    Learns,
+}
+
+words!(GateDecoder {
+    Fixed: "fixed",
+    Learns: "learns",
+});
+
+option_set! {
+    /// Options of `gated`.
+    pub struct GatedOptions {
+        use penalty: L1Options;
+        /// Decoder in the gate's own reconstruction. fixed: a constant (paper). learns: trained by that
+        /// reconstruction as well (SAELens)
+        gate_decoder: GateDecoder = "fixed", Kind::Choice(GateDecoder::WORDS);
+        also aux: AuxOptions;
+    }
+}

@@ -1,18 +1,19 @@
 //! `JumpReLU`: every pre-activation above a threshold that each latent learns, and a penalty on their number.
 
-use super::sparse;
-use super::{Dial, DialSettings, Example, Info, Kind, OptionInfo, Unit};
-use crate::objective::kernel::{self, Kernel};
+use super::sparse::{self, AuxOptions};
+use super::{Dial, DialSettings, Example, Info, Kind, Unit};
+use crate::objective::kernel::Kernel;
 use crate::objective::{
     AboveThreshold, Jump, L0Quadratic, L0Step, L0Target, Objective, PreActivation, TanhL0,
 };
+use crate::options::{Auto, OptionSet, option_set, words};
 
 /// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "jumprelu",
-    summary: "Keeps what lies above a threshold that each latent learns",
+    summary: "Keeps every pre-activation above a threshold that each latent learns",
     source: "Rajamanoharan et al. 2024, Jumping ahead: JumpReLU sparse autoencoders, arXiv:2407.14435",
-    own_options: OPTIONS,
+    own_options: JumpReluOptions::TABLE,
     example: Example {
         options: &[("threshold", "0.75")],
         pre: [0.5, -1.0, 2.0, 0.75],
@@ -54,105 +55,85 @@ pub const INFO: Info = Info {
         ],
     ],
     resolve: sparse::resolve,
-    compose: |hyper| {
+    compose: |options| {
+        let options = JumpReluOptions::read(options);
         let jump = Jump::new(
-            sparse::number(hyper, "threshold"),
-            sparse::number(hyper, "bandwidth"),
-            Kernel::named(hyper.text("kernel")),
-            hyper.flag("ste_to_input"),
+            sparse::number(options.threshold, "threshold"),
+            sparse::number(options.bandwidth, "bandwidth"),
+            options.kernel,
+            options.ste_to_input,
         );
         let selection = AboveThreshold {
             reach: jump.reach(),
         };
-        let (weight, target) = (sparse::number(hyper, "l0"), hyper.number("target_l0"));
-        let scale = hyper.number("tanh_scale");
+        let weight = sparse::number(options.l0, "l0");
+        let (target, scale) = (options.target_l0, options.tanh_scale);
         let objective = Objective::new(selection, jump);
-        let objective = match hyper.text("penalty") {
-            "tanh" => objective.with_term(TanhL0 { weight, scale }),
-            "quadratic" => objective.with_term(L0Quadratic { weight, target }),
-            "target" => objective.with_term(L0Target { weight, target }),
-            _ => objective.with_term(L0Step { weight }),
+        let objective = match options.penalty {
+            L0Penalty::Step => objective.with_term(L0Step { weight }),
+            L0Penalty::Tanh => objective.with_term(TanhL0 { weight, scale }),
+            L0Penalty::Quadratic => objective.with_term(L0Quadratic { weight, target }),
+            L0Penalty::Target => objective.with_term(L0Target { weight, target }),
         };
-        let weight = hyper.number("pre_act");
+        let weight = options.pre_act;
         let objective = if weight > 0.0 {
             objective.with_term(PreActivation { weight })
         } else {
             objective
         };
         let objective = objective
-            .with_aux_k(sparse::aux_k(hyper))
+            .with_aux_k(options.aux.aux_k())
             .with_encoder_start(sparse::half_on);
         sparse::composed(objective)
     },
 };
 
-const OPTIONS: &[OptionInfo] = &[
-    OptionInfo {
-        name: "penalty",
-        help: "What is paid for: latents that are on (step), softly counted (tanh), each row's distance from a \
-               target (quadratic), the mean's distance from it (target)",
-        kind: Kind::Choice(&["step", "tanh", "quadratic", "target"]),
-        default: "step",
-        unit: Unit::number,
-    },
-    OptionInfo {
-        name: "l0",
-        help: "Weight of the penalty; auto takes a share of the data's variance",
-        kind: Kind::AutoAtLeast(0.0),
-        default: "auto",
-        unit: Unit::weight_of_count,
-    },
-    OptionInfo {
-        name: "target_l0",
-        help: "Latents of a row that the penalties quadratic and target aim at",
-        kind: Kind::Open(0.0, f64::INFINITY),
-        default: "32",
-        unit: Unit::number,
-    },
-    OptionInfo {
-        name: "tanh_scale",
-        help: "Steepness c of the penalty tanh",
-        kind: Kind::Open(0.0, f64::INFINITY),
-        default: "4",
-        unit: Unit::per_activation,
-    },
-    OptionInfo {
-        name: "threshold",
-        help: "What all thresholds start from; auto takes a share of the data's standard deviation",
-        kind: Kind::AutoAtLeast(0.0),
-        default: "auto",
-        unit: Unit::activation,
-    },
-    OptionInfo {
-        name: "bandwidth",
-        help: "Width of the window around a threshold that its derivative is taken over; auto takes a share of the data's standard deviation",
-        kind: Kind::AutoAtLeast(0.0),
-        default: "auto",
-        unit: Unit::activation,
-    },
-    OptionInfo {
-        name: "kernel",
-        help: "Form of that window",
-        kind: Kind::Choice(kernel::NAMES),
-        default: "rectangle",
-        unit: Unit::number,
-    },
-    OptionInfo {
-        name: "ste_to_input",
-        help: "Whether the window's derivative reaches the encoder as well (Anthropic) or the threshold alone (the paper)",
-        kind: Kind::Flag,
-        default: "false",
-        unit: Unit::number,
-    },
-    OptionInfo {
-        name: "pre_act",
-        help: "Weight of what dead latents pay for being below their thresholds; 0 for none",
-        kind: Kind::AtLeast(0.0),
-        default: "0",
-        unit: Unit::weight_of_length,
-    },
-    sparse::AUX_K,
-    sparse::AUX_COEFFICIENT,
-    sparse::AUX_UNIT,
-    sparse::DEAD_AFTER,
-];
+/// Penalty on the number of active latents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum L0Penalty {
+    /// Number of active latents (L0).
+    Step,
+    /// Smooth count of active latents, `tanh` of their values.
+    Tanh,
+    /// Squared distance of the L0 of each row from the target.
+    Quadratic,
+    /// Squared distance of the mean L0 from the target.
+    Target,
+}
+
+words!(L0Penalty {
+    Step: "step",
+    Tanh: "tanh",
+    Quadratic: "quadratic",
+    Target: "target",
+});
+
+option_set! {
+    /// Options of `jumprelu`.
+    pub struct JumpReluOptions {
+        /// Penalty on the number of active latents (L0). step: L0. tanh: a smooth count.
+        /// quadratic: squared distance of the L0 of each row from `target_l0`.
+        /// target: squared distance of the mean L0 from `target_l0`
+        penalty: L0Penalty = "step", Kind::Choice(L0Penalty::WORDS);
+        /// Weight of the penalty; larger gives sparser codes. auto: 0.006 times the data's variance
+        l0: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::weight_of_count;
+        /// Number of active latents of a row that the penalties quadratic and target aim at
+        target_l0: f64 = "32", Kind::Open(0.0, f64::INFINITY);
+        /// Steepness c of the penalty tanh
+        tanh_scale: f64 = "4", Kind::Open(0.0, f64::INFINITY), Unit::per_activation;
+        /// Initial threshold of all latents, a pre-activation.
+        /// auto: 0.1 times the data's standard deviation along one direction
+        threshold: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::activation;
+        /// Width of the window around a threshold within which pre-activations train the threshold.
+        /// auto: 0.5 times the data's standard deviation along one direction
+        bandwidth: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::activation;
+        /// Shape of the window around a threshold
+        kernel: Kernel = "rectangle", Kind::Choice(Kernel::WORDS);
+        /// If true, the pseudo-derivative of the window trains the encoder as well (Anthropic); if false, only the
+        /// threshold (paper)
+        ste_to_input: bool = "false", Kind::Flag;
+        /// Weight of a penalty on dead latents for the distance of their pre-activations to their thresholds; 0: none
+        pre_act: f64 = "0", Kind::AtLeast(0.0), Unit::weight_of_length;
+        also aux: AuxOptions;
+    }
+}

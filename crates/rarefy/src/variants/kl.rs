@@ -14,6 +14,8 @@ mod formulas;
 mod options;
 mod saturated;
 
+pub use options::{EncoderBiasStart, KlDecoder, KlLoss, KlOptions, RhoEstimate};
+
 use std::sync::Arc;
 
 use rand::RngExt;
@@ -23,20 +25,21 @@ use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::vector;
 
 use super::{
-    Architecture, Batch, Chunk, Defaults, Estimate, Example, Gradient, Hyper, Info, Parts, Scratch,
+    Architecture, Batch, Chunk, Defaults, Estimate, Example, Gradient, Info, Parts, Scratch,
     Variant, Visit,
 };
 use crate::objective::TermFormula;
+use crate::options::OptionSet;
 use crate::params::{Layout, Params};
 use crate::penalty::kl_sparsity;
 use crate::{Error, Result, Rng};
 
-/// The architecture's line in the table.
+/// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "kl",
-    summary: "Sigmoid latents whose mean activation a KL penalty pulls to rho (the lecture's model)",
+    summary: "Sigmoid latents with a KL penalty that keeps their mean activations near rho (the lecture's model)",
     source: "lecture Module 7.5; Ng, Sparse autoencoder (CS294A lecture notes)",
-    own_options: options::OPTIONS,
+    own_options: KlOptions::TABLE,
     example: Example {
         options: &[],
         pre: [0.0, -1.0, 2.0, 40.0],
@@ -56,7 +59,10 @@ pub const INFO: Info = Info {
     dial: None,
     checks: &[],
     resolve: options::resolve,
-    compose: |hyper| Ok(Architecture::Dense(Arc::new(Kl::new(hyper)?))),
+    compose: |options| {
+        let kl = Kl::new(&KlOptions::read(options))?;
+        Ok(Architecture::Dense(Arc::new(kl)))
+    },
 };
 
 /// The lecture's autoencoder with its settings.
@@ -76,31 +82,31 @@ impl Kl {
     ///
     /// # Errors
     /// [`Error::Conflict`] for cross-entropy with a linear decoder.
-    pub fn new(hyper: &Hyper) -> Result<Self> {
-        let output = match (hyper.text("decoder"), hyper.text("loss")) {
-            ("linear", "cross-entropy") => {
+    pub fn new(options: &KlOptions) -> Result<Self> {
+        let output = match (options.decoder, options.loss) {
+            (KlDecoder::Linear, KlLoss::CrossEntropy) => {
                 return Err(Error::Conflict(
                     "loss cross-entropy needs decoder sigmoid: a linear decoder's output is no probability".into(),
                 ));
             }
-            ("linear", _) => Output::LinearSquared,
-            (_, "cross-entropy") => Output::SigmoidCrossEntropy,
-            _ => Output::SigmoidSquared,
+            (KlDecoder::Linear, KlLoss::Squared) => Output::LinearSquared,
+            (_, KlLoss::CrossEntropy) => Output::SigmoidCrossEntropy,
+            (_, KlLoss::Squared) => Output::SigmoidSquared,
         };
         Ok(Self {
             output,
-            rho: hyper.number("rho"),
-            beta: hyper.number("beta"),
-            weight_decay: hyper.number("weight_decay"),
-            tied: hyper.flag("tied"),
-            estimate: match hyper.text("rho_estimate") {
-                "batch" => Estimate::Batch,
-                "moving" => Estimate::Moving {
-                    decay: hyper.number("rho_decay"),
+            rho: options.rho,
+            beta: options.beta,
+            weight_decay: options.weight_decay,
+            tied: options.tied,
+            estimate: match options.rho_estimate {
+                RhoEstimate::Batch => Estimate::Batch,
+                RhoEstimate::Moving => Estimate::Moving {
+                    decay: options.rho_decay,
                 },
-                _ => Estimate::Exact,
+                RhoEstimate::Auto | RhoEstimate::Exact => Estimate::Exact,
             },
-            start_on_target: hyper.text("bias_start") == "logit-rho",
+            start_on_target: options.bias_start == EncoderBiasStart::LogitRho,
         })
     }
 

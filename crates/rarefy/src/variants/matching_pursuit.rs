@@ -1,15 +1,16 @@
-//! Matching pursuit: one latent after the other, each on the residual of those before.
+//! Matching pursuit: one latent after the other, each chosen on the residual of the latents before it.
 
-use super::sparse;
-use super::{Example, Info, Kind, OptionInfo, Unit};
+use super::sparse::{self, AuxOptions};
+use super::{Example, Info, Kind, Unit};
 use crate::objective::{Identity, Objective, Pursuit};
+use crate::options::{Auto, OptionSet, option_set};
 
 /// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "matching-pursuit",
-    summary: "Takes one latent after the other, each by what those before it left over",
+    summary: "Chooses one latent after the other, each on the residual that the latents before it leave",
     source: "Costa et al. 2025, From flat to hierarchical: extracting sparse representations with matching pursuit, arXiv:2506.03093",
-    own_options: OPTIONS,
+    own_options: MatchingPursuitOptions::TABLE,
     example: Example {
         options: &[("k", "2")],
         pre: [0.5, -1.0, 2.0, 1.0],
@@ -23,32 +24,24 @@ pub const INFO: Info = Info {
         &[("k", "3"), ("residual", "0.7")],
     ],
     resolve: sparse::resolve,
-    compose: |hyper| {
+    compose: |options| {
+        let options = MatchingPursuitOptions::read(options);
         let pursuit = Pursuit {
-            k: sparse::k(hyper) as usize,
-            residual: hyper.number("residual"),
+            k: sparse::k_or_default(options.k),
+            residual: options.residual,
         };
-        sparse::composed(Objective::new(pursuit, Identity).with_aux_k(sparse::aux_k(hyper)))
+        sparse::composed(Objective::new(pursuit, Identity).with_aux_k(options.aux.aux_k()))
     },
 };
 
-const OPTIONS: &[OptionInfo] = &[
-    OptionInfo {
-        name: "k",
-        help: "Rounds at most; a row ends early when it takes a latent that it has; auto takes 32, or a quarter of the inputs if that is less",
-        kind: Kind::AutoCount(1),
-        default: "auto",
-        unit: Unit::number,
-    },
-    OptionInfo {
-        name: "residual",
-        help: "A row ends when what is left of it is no longer than this",
-        kind: Kind::AtLeast(0.0),
-        default: "0",
-        unit: Unit::activation,
-    },
-    sparse::AUX_K,
-    sparse::AUX_COEFFICIENT,
-    sparse::AUX_UNIT,
-    sparse::DEAD_AFTER,
-];
+option_set! {
+    /// Options of `matching-pursuit`.
+    pub struct MatchingPursuitOptions {
+        /// Largest number of rounds of each row; a row ends early if a round chooses a latent again.
+        /// auto: 32, or a quarter of the inputs if that is less
+        k: Auto<usize> = "auto", Kind::AutoCount(1);
+        /// Length of the residual at which a row ends; 0: only `k` ends it
+        residual: f64 = "0", Kind::AtLeast(0.0), Unit::activation;
+        also aux: AuxOptions;
+    }
+}

@@ -1,22 +1,23 @@
-//! Matryoshka: a `BatchTopK` whose first latents must reconstruct well alone.
+//! Matryoshka: a `BatchTopK` whose first latents must also reconstruct well without the rest.
 //!
-//! So general latents come first and are not taken apart by the special ones behind them.
+//! So general latents come first, and the special latents after them do not split them.
 //!
 //! The weights `c_l` of the levels are `1/L` unless given: the loss is the mean over levels. `SAELens` has 1 each,
 //! `dictionary_learning` `1/L^2` (weights 1/L, and then a mean), the paper's own code `1/(L + 1)` with the bias as
 //! one more level.
 
-use super::sparse;
-use super::{Example, Hyper, Info, Kind, OptionInfo, Unit};
+use super::sparse::{self, AuxOptions, BatchKOptions, ThresholdOptions};
+use super::{Example, Info, Kind};
 use crate::objective::{AuxK, BatchK, Identity, Levels, Objective};
+use crate::options::{Auto, OptionSet, Options, option_set};
 use crate::{Error, Result};
 
 /// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "matryoshka",
-    summary: "A batch-topk in which the first latents alone must reconstruct well, too",
+    summary: "A batch-topk whose first latents must also reconstruct well without the rest",
     source: "Bussmann et al. 2025, Learning multi-level features with Matryoshka sparse autoencoders, arXiv:2503.17547",
-    own_options: OPTIONS,
+    own_options: MatryoshkaOptions::TABLE,
     example: Example {
         options: &[("k", "2.5")],
         pre: [0.5, -1.0, 2.0, 1.0],
@@ -39,26 +40,23 @@ pub const INFO: Info = Info {
             ("aux_unit", "absolute"),
         ],
     ],
-    resolve: |hyper, setting| {
-        if hyper.text("levels") == "auto" {
-            take_default_levels(hyper, setting.d_sae);
+    resolve: |options, context| {
+        if options.is_auto("levels") {
+            take_default_levels(options, context.d_sae);
         }
-        check_levels(hyper, setting.d_sae)?;
-        sparse::resolve(hyper, setting)
+        check_levels(options, context.d_sae)?;
+        sparse::resolve(options, context)
     },
-    compose: |hyper| {
-        let mut shares = hyper.numbers("levels");
-        if shares.is_empty() {
-            shares = LEVELS.to_vec();
-        }
-        let mut weights = hyper.numbers("level_weights");
-        if weights.is_empty() {
-            weights = vec![1.0 / (shares.len() + 1) as f64; shares.len() + 1];
-        }
-        let threshold = sparse::threshold(hyper);
+    compose: |options| {
+        let options = MatryoshkaOptions::read(options);
+        let shares = options.levels.value().unwrap_or(LEVELS.to_vec());
+        let levels = shares.len() + 1;
+        let equal = || vec![1.0 / levels as f64; levels];
+        let weights = options.level_weights.value().unwrap_or_else(equal);
+        let threshold = options.threshold.rule(options.batch.k());
         let aux_k = AuxK {
-            by_level: hyper.flag("aux_by_level"),
-            ..sparse::aux_k(hyper)
+            by_level: options.aux_by_level,
+            ..options.aux.aux_k()
         };
         let objective = Objective::new(BatchK { threshold }, Identity)
             .with_levels(Levels { shares, weights })
@@ -67,42 +65,28 @@ pub const INFO: Info = Info {
     },
 };
 
-const OPTIONS: &[OptionInfo] = &[
-    sparse::BATCH_K,
-    OptionInfo {
-        name: "levels",
-        help: "Where the levels before the last end, as shares of all latents; auto takes 1/16, 1/8, 1/4 and 1/2",
-        kind: Kind::Numbers,
-        default: "auto",
-        unit: Unit::number,
-    },
-    OptionInfo {
-        name: "level_weights",
-        help: "Weights of the levels' losses, one more than there are levels; auto gives each its equal share",
-        kind: Kind::Numbers,
-        default: "auto",
-        unit: Unit::number,
-    },
-    OptionInfo {
-        name: "aux_by_level",
-        help: "Whether dead latents explain what is left over up to their own level rather than by all latents",
-        kind: Kind::Flag,
-        default: "false",
-        unit: Unit::number,
-    },
-    sparse::AUX_K,
-    sparse::AUX_COEFFICIENT,
-    sparse::AUX_UNIT,
-    sparse::DEAD_AFTER,
-    sparse::THRESHOLD_FROM,
-    sparse::THRESHOLD_DECAY,
-];
+option_set! {
+    /// Options of `matryoshka`.
+    pub struct MatryoshkaOptions {
+        use batch: BatchKOptions;
+        /// Ends of the levels before the last, as rising shares of all latents by commas.
+        /// auto: 0.0625,0.125,0.25,0.5
+        levels: Auto<Vec<f64>> = "auto", Kind::Numbers;
+        /// Weights of the levels' losses by commas, one for each share and one for all latents.
+        /// auto: equal weights that add up to 1
+        level_weights: Auto<Vec<f64>> = "auto", Kind::Numbers;
+        /// If true, dead latents explain the residual of their own level; if false, the residual of all latents
+        aux_by_level: bool = "false", Kind::Flag;
+        also aux: AuxOptions;
+        also threshold: ThresholdOptions;
+    }
+}
 
-/// Where the levels before the last end unless told.
+/// Ends of the levels before the last by default, as shares of all latents.
 const LEVELS: [f64; 4] = [0.0625, 0.125, 0.25, 0.5];
 
-/// The default levels but those that cut no latents apart, where there are very few.
-fn take_default_levels(hyper: &mut Hyper, d_sae: usize) {
+/// Default levels without those that would have no latents of their own, where there are very few latents.
+fn take_default_levels(options: &mut Options, d_sae: usize) {
     let mut before = 0;
     let mut taken = Vec::new();
     for fraction in LEVELS {
@@ -112,31 +96,26 @@ fn take_default_levels(hyper: &mut Hyper, d_sae: usize) {
         }
     }
     if !taken.is_empty() {
-        hyper.set("levels", taken.join(","));
+        options.set("levels", taken.join(","));
     }
 }
 
-/// Refuses levels that are none.
-fn check_levels(hyper: &Hyper, d_sae: usize) -> Result<()> {
-    let text = || hyper.text("levels");
-    let ends: Vec<usize> = hyper
-        .numbers("levels")
-        .iter()
-        .map(|f| Levels::end(*f, d_sae))
-        .collect();
+/// Refuses shares that do not rise, and a wrong number of weights.
+fn check_levels(options: &Options, d_sae: usize) -> Result<()> {
+    let read = MatryoshkaOptions::read(options);
+    let shares = read.levels.value().unwrap_or_default();
+    let ends: Vec<usize> = shares.iter().map(|f| Levels::end(*f, d_sae)).collect();
     let inside = ends.iter().all(|end| (1..d_sae).contains(end));
     if !inside || !ends.is_sorted_by(|a, b| a < b) {
         let expected = format!("rising shares between 0 and 1 that cut {d_sae} latents apart");
-        return Err(Error::hyper("levels", &expected, text()));
+        return Err(Error::hyper("levels", &expected, options.text("levels")));
     }
-    let weights = hyper.numbers("level_weights");
-    if !weights.is_empty() && weights.len() != ends.len() + 1 {
-        let expected = format!("{} numbers, one for each level", ends.len() + 1);
-        return Err(Error::hyper(
-            "level_weights",
-            &expected,
-            hyper.text("level_weights"),
-        ));
+    match read.level_weights {
+        Auto::Value(weights) if weights.len() != ends.len() + 1 => {
+            let expected = format!("{} numbers, one for each level", ends.len() + 1);
+            let got = options.text("level_weights");
+            Err(Error::hyper("level_weights", &expected, got))
+        }
+        _ => Ok(()),
     }
-    Ok(())
 }

@@ -15,10 +15,22 @@ mod relu;
 mod sparse;
 mod topk;
 
-pub use crate::options::{Hyper, Kind, OptionInfo, Unit};
-pub use kl::Kl;
-pub use sparse::{BiasStart, rescaled};
+pub use crate::options::{Kind, OptionInfo, Options, Unit};
+pub use abs_topk::AbsTopKOptions;
+pub use batch_topk::BatchTopKOptions;
+pub use gated::{GateDecoder, GatedOptions};
+pub use groupmax::GroupMaxOptions;
+pub use jumprelu::{JumpReluOptions, L0Penalty};
+pub use kl::{EncoderBiasStart, Kl, KlDecoder, KlLoss, KlOptions, RhoEstimate};
+pub use matching_pursuit::MatchingPursuitOptions;
+pub use matryoshka::MatryoshkaOptions;
+pub use relu::ReluOptions;
+pub use sparse::{
+    AuxOptions, BatchKOptions, BiasStart, L1Options, RowKOptions, ThresholdFrom, ThresholdOptions,
+    rescaled,
+};
 pub(crate) use sparse::{Latent, rescale, through};
+pub use topk::TopKOptions;
 
 pub use crate::objective::{Objective, SaelensKind, StepSchedule};
 
@@ -50,23 +62,22 @@ pub struct Info {
     pub name: &'static str,
     /// One sentence for lists and help.
     pub summary: &'static str,
-    /// Where it was published.
+    /// Publication.
     pub source: &'static str,
     /// Options of the architecture itself; [`Info::options`] has those of add-ons too.
     pub own_options: &'static [OptionInfo],
-    /// Pre-activations, options (beside the defaults), and the latents that become of them;
-    /// printed by `list` and tested.
+    /// Worked example: pre-activations, options and the resulting latents; printed by `list` and tested.
     pub example: Example,
-    /// What the plan takes where the user says nothing.
+    /// Defaults of a run.
     pub defaults: Defaults,
-    /// The option that makes codes sparser or denser, for a frontier.
+    /// Option that makes codes sparser or denser, for a frontier.
     pub dial: Option<Dial>,
-    /// Settings of its options under which the gradient is something else; all of them are checked.
+    /// Settings of the options for gradient checks: one for each different gradient.
     pub checks: &'static [&'static [(&'static str, &'static str)]],
-    /// Resolves options that depend on the data or the batches, and refuses what cannot work.
-    pub resolve: fn(&mut Hyper, &Setting) -> Result<Resolved>,
+    /// Chooses options that depend on the data or the batches, and refuses combinations that cannot work.
+    pub resolve: fn(&mut Options, &ResolveContext) -> Result<Resolved>,
     /// Composes the architecture, without add-ons, from checked options.
-    pub compose: fn(&Hyper) -> Result<Architecture>,
+    pub compose: fn(&Options) -> Result<Architecture>,
 }
 
 impl Info {
@@ -82,14 +93,14 @@ impl Info {
     ///
     /// # Errors
     /// [`Error::Hyper`] or [`Error::Conflict`] for options that cannot be combined.
-    pub fn build(&self, hyper: &Hyper) -> Result<Architecture> {
-        match (self.compose)(hyper)? {
+    pub fn build(&self, options: &Options) -> Result<Architecture> {
+        match (self.compose)(options)? {
             Architecture::Sparse(objective) => {
                 let mut objective =
                     Arc::into_inner(objective).expect("a composed objective has one owner");
                 for add_on in ADD_ONS {
                     if (add_on.applies)(&objective) {
-                        objective = (add_on.add)(hyper, objective);
+                        objective = (add_on.add)(options, objective);
                     }
                 }
                 Ok(Architecture::Sparse(Arc::new(objective)))
@@ -113,7 +124,7 @@ impl Info {
 
 /// Add-ons that apply to an architecture.
 fn add_ons_of(info: &Info) -> Vec<&'static AddOn> {
-    let defaults = Hyper::defaults(info.own_options);
+    let defaults = Options::defaults(info.own_options);
     let Ok(Architecture::Sparse(objective)) = (info.compose)(&defaults) else {
         return Vec::new();
     };
@@ -131,63 +142,63 @@ fn with_add_ons(info: &Info) -> Vec<OptionInfo> {
 
 /// A worked example of an architecture's nonlinearity.
 pub struct Example {
-    /// Options that it sets.
+    /// Options other than the defaults.
     pub options: &'static [(&'static str, &'static str)],
     /// Pre-activations of one row.
     pub pre: [f32; 4],
-    /// The latents that they become.
+    /// Latents of the row.
     pub latents: [f32; 4],
 }
 
-/// The option that says how sparse codes are.
+/// Option that sets the sparsity of codes.
 #[derive(Debug, Clone, Copy)]
 pub struct Dial {
-    /// Its name.
+    /// Name of the option.
     pub option: &'static str,
-    /// Settings of it that differ enough to be compared, the sparsest first.
+    /// Values of the option for a comparison, the sparsest first.
     pub settings: DialSettings,
 }
 
 /// Settings of a [`Dial`].
 #[derive(Debug, Clone, Copy)]
 pub enum DialSettings {
-    /// These.
+    /// Fixed values.
     These(&'static [&'static str]),
-    /// What the plan would take, times these.
+    /// Factors of the value that the plan chooses.
     Times(&'static [f64]),
 }
 
-/// What a run of an architecture takes unless the user says otherwise.
+/// Defaults of a run of an architecture.
 #[expect(
     clippy::struct_excessive_bools,
-    reason = "each is a question of its own"
+    reason = "the flags are independent of each other"
 )]
 pub struct Defaults {
-    /// Whether the full-batch optimiser can train it, and does where no batch is asked for.
+    /// True if the full-batch optimiser can train the architecture; then it does unless a batch is given.
     pub full_batch: bool,
-    /// Whether SGD can train it.
+    /// True if SGD can train the architecture.
     pub sgd: bool,
     /// Number of latents, from the number of inputs.
     pub latents: fn(usize) -> usize,
-    /// How lists and help say that number.
+    /// Number of latents as lists and help print it.
     pub latents_text: &'static str,
     /// Adam's learning rate, from the number of latents.
     pub lr: fn(usize) -> f64,
-    /// Largest norm of the gradient, if it is clipped.
+    /// Largest norm of the gradient; `None` for no clipping.
     pub clip: Option<f64>,
-    /// Whether decoder rows are kept at length 1.
+    /// True if decoder rows are kept at length 1.
     pub unit_norm: bool,
-    /// Whether it pays for what it keeps, so that the payment can rise in the course of a run.
+    /// True if the objective has a sparsity penalty, whose weight may rise at the start of a run.
     pub penalised: bool,
-    /// Adam and SGD take at least so many steps where neither steps nor epochs are given.
+    /// Smallest number of steps of Adam and SGD where neither steps nor epochs are given.
     pub fewest_steps: usize,
 }
 
 /// An architecture, made from its options.
 ///
-/// Two engines train them. What needs every latent of every row (a sigmoid is never 0) goes
-/// through dense products; what keeps a few latents of each row goes through the sparse engine,
-/// which never makes a matrix of rows by latents.
+/// Architectures that need every latent of every row (a sigmoid is never 0) are trained by dense products.
+/// Architectures that keep a few latents of each row are trained by the sparse engine, which never makes a matrix of
+/// rows by latents.
 #[derive(Clone)]
 pub enum Architecture {
     /// Trained by dense sums over rows.
@@ -205,10 +216,10 @@ impl Architecture {
         }
     }
 
-    /// Initial parameters; some start from what the rows look like.
+    /// Initial parameters; some depend on the rows.
     ///
     /// # Errors
-    /// What reading the rows returns.
+    /// Errors of reading the rows.
     pub fn init(
         &self,
         (io, b_dec): (&IoSpec, BiasStart),
@@ -232,27 +243,27 @@ impl Architecture {
     }
 }
 
-/// What [`Info::resolve`] may look at.
+/// Data and settings of a run from which [`Info::resolve`] chooses options.
 #[derive(Debug)]
-pub struct Setting<'a> {
-    /// The preprocessed data: what the encoder reads.
+pub struct ResolveContext<'a> {
+    /// Statistics of the encoder's inputs, after preprocessing.
     pub inputs: &'a Survey,
-    /// And what the decoder is to write.
+    /// Statistics of the decoder's outputs, after preprocessing.
     pub survey: &'a Survey,
-    /// How the user or the optimiser wants rows batched.
+    /// Batching that the user or the optimiser asks for.
     pub batching: Batching,
     /// Number of latents.
     pub d_sae: usize,
-    /// How long the run is.
+    /// Length of the run.
     pub length: Length,
 }
 
-/// How long a run is.
+/// Length of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Length {
-    /// So many optimiser steps.
+    /// Number of optimiser steps.
     Steps(usize),
-    /// So many passes over the data, but at least so many steps.
+    /// Number of passes over the data, and the smallest number of steps.
     Epochs(usize, usize),
 }
 
@@ -268,23 +279,23 @@ impl Length {
     }
 }
 
-/// How rows are batched.
+/// Number of rows in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Batching {
-    /// All rows a step.
+    /// All rows.
     Full,
-    /// So many rows a step.
+    /// Mini-batch of so many rows.
     Mini(usize),
-    /// Not said.
+    /// Not given.
     Open,
 }
 
-/// What [`Info::resolve`] decided.
+/// Decisions of [`Info::resolve`].
 #[derive(Debug)]
 pub struct Resolved {
-    /// Never [`Batching::Open`].
+    /// Batching, never [`Batching::Open`].
     pub batching: Batching,
-    /// What the user should know before the run.
+    /// Warnings to print before the run.
     pub warnings: Vec<String>,
 }
 
@@ -463,8 +474,8 @@ mod tests {
                 latents,
             } = &info.example;
             let given = options.iter().map(|(k, v)| (*k, (*v).to_owned()));
-            let hyper = Hyper::check(info.options(), given).unwrap();
-            let architecture = info.build(&hyper).unwrap();
+            let options = Options::check(info.options(), given).unwrap();
+            let architecture = info.build(&options).unwrap();
             let mut params = Params::zeros(&architecture.layout(&IoSpec::autoencoder(4), 4));
             if let Architecture::Sparse(sparse) = &architecture {
                 let own = sparse.per_latent().iter();
@@ -527,7 +538,7 @@ mod tests {
         for info in VARIANTS {
             for option in info.options() {
                 let given = [(option.name, option.default.to_owned())];
-                let checked = Hyper::check(info.options(), given);
+                let checked = Options::check(info.options(), given);
                 assert!(checked.is_ok(), "{} {}", info.name, option.name);
             }
         }

@@ -4,10 +4,11 @@ mod options;
 mod rescale;
 mod start;
 
+pub use options::{
+    AuxOptions, BatchKOptions, L1Options, RowKOptions, ThresholdFrom, ThresholdOptions,
+};
 pub(super) use options::{
-    AUX_COEFFICIENT, AUX_K, AUX_UNIT, BATCH_K, DEAD_AFTER, DEFAULTS, K_DIAL, L1, L1_DIAL,
-    PENALISED, ROW_K, THRESHOLD_DECAY, THRESHOLD_FROM, aux_k, half_on, k, number, resolve,
-    threshold,
+    DEFAULTS, K_DIAL, L1_DIAL, PENALISED, half_on, k_or_default, number, resolve,
 };
 pub use rescale::rescaled;
 pub(crate) use rescale::{Latent, rescale, through};
@@ -20,7 +21,7 @@ use super::Architecture;
 use crate::Result;
 use crate::objective::Objective;
 
-/// Architecture of a composed objective.
+/// Architecture with a composed objective.
 #[expect(
     clippy::unnecessary_wraps,
     reason = "the table's functions may refuse options"

@@ -1,15 +1,16 @@
 //! `TopK`: the k largest positive pre-activations of each row.
 
-use super::sparse;
-use super::{Example, Info, OptionInfo};
+use super::sparse::{self, AuxOptions, RowKOptions};
+use super::{Example, Info};
 use crate::objective::{Identity, Objective, RowK};
+use crate::options::{OptionSet, option_set};
 
 /// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "topk",
     summary: "Keeps the k largest positive pre-activations of each row",
     source: "Gao et al. 2024, Scaling and evaluating sparse autoencoders, arXiv:2406.04093",
-    own_options: OPTIONS,
+    own_options: TopKOptions::TABLE,
     example: Example {
         options: &[("k", "2")],
         pre: [0.5, -1.0, 2.0, 1.0],
@@ -24,16 +25,17 @@ pub const INFO: Info = Info {
         &[("k", "3"), ("aux_unit", "absolute")],
     ],
     resolve: sparse::resolve,
-    compose: |hyper| {
-        let k = sparse::k(hyper) as usize;
-        sparse::composed(Objective::new(RowK { k }, Identity).with_aux_k(sparse::aux_k(hyper)))
+    compose: |options| {
+        let options = TopKOptions::read(options);
+        let k = options.rows.k();
+        sparse::composed(Objective::new(RowK { k }, Identity).with_aux_k(options.aux.aux_k()))
     },
 };
 
-const OPTIONS: &[OptionInfo] = &[
-    sparse::ROW_K,
-    sparse::AUX_K,
-    sparse::AUX_COEFFICIENT,
-    sparse::AUX_UNIT,
-    sparse::DEAD_AFTER,
-];
+option_set! {
+    /// Options of `topk`.
+    pub struct TopKOptions {
+        use rows: RowKOptions;
+        also aux: AuxOptions;
+    }
+}

@@ -424,7 +424,7 @@ impl Lecture {
         let sigma = |z: f64| 1.0 / (1.0 + (-z).exp());
         let (x, w_enc) = (matrix(x), matrix(params.get("w_enc")));
         let (b_enc, b_dec) = (wide(params.get("b_enc")), wide(params.get("b_dec")));
-        let tied = setting.hyper.flag("tied");
+        let tied = setting.options.flag("tied");
         let w_dec = if tied {
             w_enc.clone()
         } else {
@@ -439,7 +439,7 @@ impl Lecture {
                 .collect()
         };
         let h: Vec<Vec<f64>> = x.iter().map(hidden).collect();
-        let linear = setting.hyper.text("decoder") == "linear";
+        let linear = setting.options.text("decoder") == "linear";
         let out = |h: &Vec<f64>| -> Vec<f64> {
             let r = (0..D_IN)
                 .map(|t| b_dec[t] + h.iter().zip(&w_dec).map(|(h, w)| h * w[t]).sum::<f64>());

@@ -13,7 +13,7 @@ use rarefy::explain::{Frame, LossPart, Setting, Unit, terms, unit_of};
 use rarefy::io_spec::IoSpec;
 use rarefy::plan::Plan;
 use rarefy::train::{self, Observer, Progress, State};
-use rarefy::variants::{Hyper, Info, Parts, VARIANTS};
+use rarefy::variants::{Info, Options, Parts, VARIANTS};
 
 const D_SAE: usize = batch::D_SAE;
 
@@ -40,10 +40,10 @@ fn settings() -> Vec<(String, Setting)> {
                 ],
             ] {
                 let given = own.iter().chain(&dead).map(|(k, v)| (*k, (*v).to_owned()));
-                let hyper = Hyper::check(info.options(), given).unwrap();
+                let options = Options::check(info.options(), given).unwrap();
                 all.push((
                     format!("{}: {own:?}, {dead:?}", info.name),
-                    setting(info, hyper),
+                    setting(info, options),
                 ));
             }
         }
@@ -52,12 +52,12 @@ fn settings() -> Vec<(String, Setting)> {
     all
 }
 
-fn setting(info: &'static Info, hyper: Hyper) -> Setting {
+fn setting(info: &'static Info, options: Options) -> Setting {
     Setting {
         io: IoSpec::autoencoder(batch::D_IN),
         info,
-        architecture: info.build(&hyper).unwrap(),
-        hyper,
+        architecture: info.build(&options).unwrap(),
+        options,
         d_in: Some(batch::D_IN),
         d_sae: Some(D_SAE),
         batch: Some(batch::ROWS),
@@ -158,10 +158,10 @@ fn the_printed_terms_are_the_lectures() {
 }
 
 /// The options of the scaled problem, brought to rows that are not.
-fn converted(info: &Info, hyper: &Hyper, frame: &Frame) -> Hyper {
-    let mut here = hyper.clone();
-    for (name, value) in hyper.iter() {
-        let unit = unit_of(info, name, hyper);
+fn converted(info: &Info, options: &Options, frame: &Frame) -> Options {
+    let mut here = options.clone();
+    for (name, value) in options.iter() {
+        let unit = unit_of(info, name, options);
         if unit != Unit::Number && value != "auto" {
             here.set(name, frame.here(unit, value.parse().unwrap()));
         }
@@ -179,7 +179,7 @@ fn a_converted_objective_has_the_same_gradient() {
     for (name, theirs) in settings {
         for (scale, room) in [(4.0, 1e-5), (0.25, 1e-5), (3.0, 3e-4)] {
             let frame = Frame { scale, factor: 1.0 };
-            let ours = setting(theirs.info, converted(theirs.info, &theirs.hyper, &frame));
+            let ours = setting(theirs.info, converted(theirs.info, &theirs.options, &frame));
             let made = Made::up(&ours.architecture);
             let (here, _) = made.step(&ours);
             let (there, _) = made.scaled(scale as f32).step(&theirs);

@@ -7,7 +7,7 @@
 use rarefy::data::{Memory, survey};
 use rarefy::explain::{RowStatistics, Setting, published};
 use rarefy::objective::Rank;
-use rarefy::variants::{self, Hyper};
+use rarefy::variants::{self, Options};
 
 use super::batch::{Batch, D_IN, D_SAE, Made, minus, spread, square};
 use super::setting;
@@ -185,7 +185,7 @@ pub fn all() {
 fn check(case: &Case, seed: usize) {
     let info = variants::find(case.arch).unwrap();
     let given = case.options.iter().map(|(k, v)| (*k, (*v).to_owned()));
-    let plain = setting(info, Hyper::check(info.options(), given).unwrap());
+    let plain = setting(info, Options::check(info.options(), given).unwrap());
     let mut made = Made::up(&plain.architecture);
     // Other weights, in the same range.
     let count = made.params.values().len();
@@ -231,10 +231,10 @@ fn with(
     numbers: impl Iterator<Item = (&'static str, String)>,
     words: &[(&'static str, &'static str)],
 ) -> Setting {
-    let mut hyper = plain.hyper.clone();
-    numbers.for_each(|(option, value)| hyper.set(option, value));
+    let mut options = plain.options.clone();
+    numbers.for_each(|(option, value)| options.set(option, value));
     for (option, value) in words.iter().filter(|(option, _)| *option != "decoder_norm") {
-        hyper.set(option, value);
+        options.set(option, value);
     }
-    setting(plain.info, hyper)
+    setting(plain.info, options)
 }

@@ -25,7 +25,7 @@ use rarefy::params::Params;
 use rarefy::train::sparse::anneal::{Annealing, Updates};
 use rarefy::train::sparse::resample::revive;
 use rarefy::train::sparse::step::{Report, Step, StepSettings};
-use rarefy::variants::{self, Architecture, Hyper, StepSchedule};
+use rarefy::variants::{self, Architecture, Options, StepSchedule};
 use safetensors::SafeTensors;
 
 use self::cases::{CASES, Case};
@@ -139,8 +139,8 @@ fn architecture(case: &Case, golden: &Golden) -> Architecture {
         given.push(("p", golden.text("p_start")));
         given.push(("l1", golden.text("initial_sparsity_penalty")));
     }
-    let hyper = Hyper::check(info.options(), given).unwrap();
-    info.build(&hyper).unwrap()
+    let options = Options::check(info.options(), given).unwrap();
+    info.build(&options).unwrap()
 }
 
 #[track_caller]

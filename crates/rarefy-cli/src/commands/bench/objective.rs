@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use rarefy::data::{Memory, Source};
 use rarefy::train::pass::Pass;
-use rarefy::variants::{self, Hyper};
+use rarefy::variants::{self, Options};
 use rarefy_kernels::vector::dot;
 use serde_json::json;
 
@@ -40,8 +40,8 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
         ("beta", "3".into()),
         ("weight_decay", "0.003".into()),
     ];
-    let hyper = Hyper::check(info.options(), given)?;
-    let architecture = info.build(&hyper)?;
+    let options = Options::check(info.options(), given)?;
+    let architecture = info.build(&options)?;
     let variant = architecture.dense().expect("kl is a dense architecture");
     // Fixed numbers: the time does not depend on the values. benches/peers makes the same ones.
     let x = (0..rows * d_in)

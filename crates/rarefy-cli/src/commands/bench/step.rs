@@ -204,7 +204,7 @@ fn plan(arch: &str, shape: &Shape, rows: &Memory) -> Result<Plan> {
 
 /// True if the architecture has an option k.
 fn counts(plan: &Plan) -> bool {
-    plan.hyper().find("k").is_some()
+    plan.options().find("k").is_some()
 }
 
 /// Initial parameters with about k active latents per row.

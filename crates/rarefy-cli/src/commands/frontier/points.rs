@@ -241,7 +241,7 @@ fn settings(config: &Config, line: &Line, data: &TrainingData) -> Result<Vec<Str
         DialSettings::Times(factors) => {
             let middle = data
                 .plan(&of(config, line, None))?
-                .hyper()
+                .options()
                 .number(line.dial.option);
             Ok(factors
                 .iter()

@@ -10,8 +10,8 @@ use crate::variants::Info;
 use rand::SeedableRng;
 
 /// A model of 3 inputs and 5 latents as it starts from the seed, with a threshold if it has one.
-fn made_up(info: &'static Info, hyper: Hyper) -> Model {
-    let architecture = info.build(&hyper).unwrap();
+fn made_up(info: &'static Info, options: Options) -> Model {
+    let architecture = info.build(&options).unwrap();
     let rows = Memory::new("rows", 3, (0..12).map(|i| (i as f32).sin()).collect());
     let mut rng = crate::Rng::seed_from_u64(1);
     let mut params = architecture
@@ -29,7 +29,7 @@ fn made_up(info: &'static Info, hyper: Hyper) -> Model {
         // Not of length 1.
         params.get_mut("w_dec").iter_mut().for_each(|w| *w *= 2.0);
     }
-    Model::autoencoder(info, hyper, params, Pipeline::identity(3))
+    Model::autoencoder(info, options, params, Pipeline::identity(3))
         .unwrap()
         .with_image_shape(Some((1, 3)))
 }
@@ -42,7 +42,7 @@ fn every_architecture_reads_back_as_itself() {
         let given = given
             .into_iter()
             .filter(|(name, _)| info.options().iter().any(|o| o.name == *name));
-        let model = made_up(info, Hyper::check(info.options(), given).unwrap());
+        let model = made_up(info, Options::check(info.options(), given).unwrap());
         let folder = tempfile::tempdir().unwrap();
         model.save(folder.path()).unwrap();
         let back = Model::load(folder.path()).unwrap();
@@ -84,7 +84,7 @@ fn every_architecture_reads_back_as_itself() {
 fn a_model_that_computes_something_else_is_refused() {
     let info = variants::find("topk").unwrap();
     let given = [("k", "2".to_owned())];
-    let model = made_up(info, Hyper::check(info.options(), given).unwrap());
+    let model = made_up(info, Options::check(info.options(), given).unwrap());
     let folder = tempfile::tempdir().unwrap();
     model.save(folder.path()).unwrap();
     let path = folder.path().join(CONFIG);
@@ -123,8 +123,8 @@ fn a_model_that_computes_something_else_is_refused() {
 fn a_model_reads_back_as_itself_and_lies_on_disk_as_saelens_expects() {
     for tied in ["false", "true"] {
         let info = variants::find("kl").unwrap();
-        let hyper = Hyper::check(info.options(), [("tied", tied.to_owned())]).unwrap();
-        let model = made_up(info, hyper);
+        let options = Options::check(info.options(), [("tied", tied.to_owned())]).unwrap();
+        let model = made_up(info, options);
         let folder = tempfile::tempdir().unwrap();
         model.save(folder.path()).unwrap();
         let back = Model::load(folder.path()).unwrap();
@@ -178,8 +178,8 @@ fn every_binding_reads_back_as_itself() {
         for io in &io_specs {
             let given = info.dial.filter(|dial| dial.option == "k");
             let given = given.map(|_| ("k", "2".to_owned()));
-            let hyper = Hyper::check(info.options(), given).unwrap();
-            let architecture = info.build(&hyper).unwrap();
+            let options = Options::check(info.options(), given).unwrap();
+            let architecture = info.build(&options).unwrap();
             match &architecture {
                 Architecture::Sparse(sparse) if !sparse.pursues() => {}
                 _ => continue,
@@ -194,7 +194,7 @@ fn every_binding_reads_back_as_itself() {
                 params.get_mut("w_skip")[1] = 7.0;
             }
             let target = io.target_width().map(Pipeline::identity);
-            let description = ModelDescription::new(info, hyper, io.clone(), params);
+            let description = ModelDescription::new(info, options, io.clone(), params);
             let pipeline = Pipeline::identity(io.d_in());
             let model = Model::new(description.with_pipelines(pipeline, target)).unwrap();
             let folder = tempfile::tempdir().unwrap();

@@ -4,15 +4,15 @@ use super::*;
 use crate::data::Memory;
 use crate::preprocess::Pipeline;
 use crate::synth::{Directions, Hierarchy, Magnitudes, Spec};
-use crate::variants::{self, Hyper};
+use crate::variants::{self, Options};
 
 /// Model that keeps every positive pre-activation, with given encoder and decoder rows.
 fn model(w_enc: &[f32], w_dec: &[f32], b: (f32, &[f32]), pipeline: Pipeline) -> Model {
     let d_in = b.1.len();
     let d_sae = w_dec.len() / d_in;
     let info = variants::find("topk").unwrap();
-    let hyper = Hyper::check(info.options(), [("k", d_sae.to_string())]).unwrap();
-    let architecture = info.build(&hyper).unwrap();
+    let options = Options::check(info.options(), [("k", d_sae.to_string())]).unwrap();
+    let architecture = info.build(&options).unwrap();
     let mut params = crate::params::Params::zeros(
         &architecture.layout(&crate::io_spec::IoSpec::autoencoder(d_in), d_sae),
     );
@@ -20,7 +20,7 @@ fn model(w_enc: &[f32], w_dec: &[f32], b: (f32, &[f32]), pipeline: Pipeline) -> 
     params.get_mut("w_dec").copy_from_slice(w_dec);
     params.get_mut("b_enc").fill(b.0);
     params.get_mut("b_dec").copy_from_slice(b.1);
-    Model::autoencoder(info, hyper, params, pipeline).unwrap()
+    Model::autoencoder(info, options, params, pipeline).unwrap()
 }
 
 fn family(correlation: f64, hierarchy: Option<Hierarchy>) -> Truth {

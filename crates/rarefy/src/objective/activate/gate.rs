@@ -88,11 +88,11 @@ impl Activate for Gate {
         Some(SaelensKind::Gated)
     }
 
-    fn maths(&self) -> (Maths, &'static str) {
+    fn maths(&self) -> Option<(Maths, &'static str)> {
         let formula = Maths::new(
             "[pre_ij > 0] max(0, exp(r_j) (pre_ij - b_enc_j) + b_j)",
             r"[p_{ij} > 0] \max\bigl(0, e^{r_j} (p_{ij} - b_{\mathrm{enc},j}) + b_j\bigr)",
         );
-        (formula, "r_j, b_j: r_mag, b_mag of latent j")
+        Some((formula, "r_j, b_j: r_mag, b_mag of latent j"))
     }
 }

@@ -27,7 +27,7 @@ impl Activate for Identity {
         }
     }
 
-    fn maths(&self) -> (Maths, &'static str) {
-        (Maths::new("pre_ij, or 0", r"p_{ij} \text{ or } 0"), "")
+    fn maths(&self) -> Option<(Maths, &'static str)> {
+        None
     }
 }

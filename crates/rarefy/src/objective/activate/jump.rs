@@ -135,9 +135,9 @@ impl Activate for Jump {
         true
     }
 
-    fn maths(&self) -> (Maths, &'static str) {
+    fn maths(&self) -> Option<(Maths, &'static str)> {
         let formula = Maths::new("pre_ij [pre_ij > theta_j]", r"p_{ij}\,[p_{ij} > \theta_j]");
-        (formula, "")
+        Some((formula, ""))
     }
 
     /// Pseudo-derivatives of the threshold.
@@ -151,7 +151,7 @@ impl Activate for Jump {
             ),
         );
         let start = self.start.known().map_or("threshold".into(), short);
-        let kernel = self.kernel.name();
+        let kernel = self.kernel.word();
         let also = if self.to_input {
             ", and by pre_ij the opposite in addition"
         } else {

@@ -1,16 +1,6 @@
 //! Windows around a threshold: kernels of area 1 over `u = (pre - theta) / bandwidth`.
 
-/// Names of all kernels.
-pub const NAMES: &[&str] = &[
-    "rectangle",
-    "triangular",
-    "epanechnikov",
-    "quartic",
-    "cosine",
-    "gaussian",
-    "silverman",
-    "cauchy",
-];
+use crate::options::words;
 
 /// Kernel of area 1.
 ///
@@ -47,26 +37,18 @@ pub enum Kernel {
     Cauchy,
 }
 
+words!(Kernel {
+    Rectangle: "rectangle",
+    Triangular: "triangular",
+    Epanechnikov: "epanechnikov",
+    Quartic: "quartic",
+    Cosine: "cosine",
+    Gaussian: "gaussian",
+    Silverman: "silverman",
+    Cauchy: "cauchy",
+});
+
 impl Kernel {
-    /// Kernel called by one of [`NAMES`]; the rectangle for any other word.
-    pub fn named(name: &str) -> Self {
-        match name {
-            "triangular" => Self::Triangular,
-            "epanechnikov" => Self::Epanechnikov,
-            "quartic" => Self::Quartic,
-            "cosine" => Self::Cosine,
-            "gaussian" => Self::Gaussian,
-            "silverman" => Self::Silverman,
-            "cauchy" => Self::Cauchy,
-            _ => Self::Rectangle,
-        }
-    }
-
-    /// Name of the kernel, one of [`NAMES`].
-    pub fn name(self) -> &'static str {
-        NAMES[self as usize]
-    }
-
     /// Distance `|u|` beyond which the kernel is 0.
     pub fn reach(self) -> f64 {
         match self {
@@ -103,11 +85,12 @@ impl Kernel {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::options::{OptionField, OptionValue};
 
     #[test]
     fn every_kernel_has_area_one_and_is_symmetric() {
-        for name in NAMES {
-            let kernel = Kernel::named(name);
+        for name in Kernel::WORDS {
+            let kernel = Kernel::from_value(&OptionValue::Word(name)).unwrap();
             let steps = 200_000;
             let width = 2.0 * kernel.reach() / f64::from(steps);
             let middle = |i: i32| (f64::from(i) + 0.5) * width - kernel.reach();

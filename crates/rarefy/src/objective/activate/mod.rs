@@ -63,8 +63,8 @@ pub trait Activate: Debug + Send + Sync {
         None
     }
 
-    /// Formula of a value, and a remark.
-    fn maths(&self) -> (Maths, &'static str);
+    /// Formula of a value, and a remark; `None` for the identity, whose formula is that of the selection.
+    fn maths(&self) -> Option<(Maths, &'static str)>;
 
     /// Further lines of `explain`: left side, right side, remark.
     fn further_lines(&self) -> Vec<(Maths, Maths, String)> {

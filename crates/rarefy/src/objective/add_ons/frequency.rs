@@ -18,45 +18,41 @@ use crate::objective::formula::{LossPart, TermFormula, in_latex, short, times};
 use crate::objective::{
     BatchView, Dual, Entries, EntryDerivatives, LatentSums, Prepared, Term, TwinBatch,
 };
-use crate::options::{Kind, OptionInfo, Unit};
+use crate::options::{Kind, OptionSet, Unit, option_set};
 
 /// Table line of the add-on.
 pub const ADD_ON: AddOn = AddOn {
     name: "frequency",
     summary: "Penalty on the squared firing frequency of each latent",
     source: "Google DeepMind 2025, Gemma Scope 2",
-    options: &[
-        OptionInfo {
-            name: "frequency",
-            help: "Weight of the penalty on latents that fire on many rows; 0 for none",
-            kind: Kind::AtLeast(0.0),
-            default: "0",
-            unit: Unit::weight_of_count,
-        },
-        OptionInfo {
-            name: "frequency_scale",
-            help: "Share of rows at which a latent's frequency penalty costs as much as a plain L0 penalty",
-            kind: Kind::Open(0.0, f64::INFINITY),
-            default: "0.1",
-            unit: Unit::number,
-        },
-    ],
+    options: FrequencyOptions::TABLE,
     checks: &[
         &[("frequency", "0.2")],
         &[("frequency", "0.3"), ("frequency_scale", "0.02")],
     ],
     applies: |objective| objective.activation().has_step_derivative(),
-    add: |hyper, objective| {
-        let weight = hyper.number("frequency");
+    add: |options, objective| {
+        let options = FrequencyOptions::read(options);
+        let weight = options.frequency;
         if weight == 0.0 {
             return objective;
         }
         objective.with_term(Frequency {
             weight,
-            scale: hyper.number("frequency_scale"),
+            scale: options.frequency_scale,
         })
     },
 };
+
+option_set! {
+    /// Options of the frequency penalty.
+    pub struct FrequencyOptions {
+        /// Weight of the penalty on latents that fire on many rows; 0: none
+        frequency: f64 = "0", Kind::AtLeast(0.0), Unit::weight_of_count;
+        /// Share of rows at which the frequency penalty of a latent costs as much as a plain L0 penalty
+        frequency_scale: f64 = "0.1", Kind::Open(0.0, f64::INFINITY);
+    }
+}
 
 /// Sum of the squared firing frequencies over a scale.
 #[derive(Debug, Clone, Copy)]

@@ -8,7 +8,7 @@ mod multi_topk;
 mod orthogonality;
 
 use super::Objective;
-use crate::options::{Hyper, OptionInfo};
+use crate::options::{OptionInfo, Options};
 
 /// Optional parts of an objective, in the order in which they are added.
 pub const ADD_ONS: &[AddOn] = &[
@@ -33,5 +33,5 @@ pub struct AddOn {
     /// True for an objective to which the part can be added.
     pub applies: fn(&Objective) -> bool,
     /// Objective with the part that the options ask for.
-    pub add: fn(&Hyper, Objective) -> Objective,
+    pub add: fn(&Options, Objective) -> Objective,
 }

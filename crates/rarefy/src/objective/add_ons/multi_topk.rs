@@ -18,7 +18,7 @@ use crate::objective::{
     Activate, BatchView, Dual, Entries, EntryDerivatives, Identity, LatentSums, Maths,
     PreReconstruction, SaelensKind, Select, StepSchedule, TwinEntry,
 };
-use crate::options::{Kind, OptionInfo, Unit};
+use crate::options::{Kind, OptionSet, option_set};
 use crate::params::Params;
 
 /// Table line of the add-on.
@@ -26,32 +26,18 @@ pub const ADD_ON: AddOn = AddOn {
     name: "multi-topk",
     summary: "Second reconstruction from several times k latents",
     source: "Gao et al. 2024, Scaling and evaluating sparse autoencoders, arXiv:2406.04093",
-    options: &[
-        OptionInfo {
-            name: "multi_k",
-            help: "Multiple of k whose reconstruction counts as well, 4 in the paper; 1 for none",
-            kind: Kind::Count(1),
-            default: "1",
-            unit: Unit::number,
-        },
-        OptionInfo {
-            name: "multi_weight",
-            help: "Weight of the reconstruction from `multi_k` times k latents",
-            kind: Kind::AtLeast(0.0),
-            default: "0.125",
-            unit: Unit::number,
-        },
-    ],
+    options: MultiTopKOptions::TABLE,
     checks: &[&[("multi_k", "3"), ("multi_weight", "0.4")]],
     applies: |objective| objective.selection().widened(2).is_some(),
-    add: |hyper, objective| {
-        let times = hyper.number("multi_k") as usize;
+    add: |options, objective| {
+        let options = MultiTopKOptions::read(options);
+        let times = options.multi_k;
         let Some(wide) = objective.selection().widened(times).filter(|_| times > 1) else {
             return objective;
         };
         let teacher = PreReconstruction {
             name: "multi_topk",
-            weight: hyper.number("multi_weight"),
+            weight: options.multi_weight,
             decoder_learns: true,
             x_hat: ("x_hat_i(wide)", r"\hat x_i^{(\text{wide})}"),
             note: "multi_weight; x_hat_i(wide): from multi_k times k latents",
@@ -64,6 +50,16 @@ pub const ADD_ON: AddOn = AddOn {
             .with_pre_reconstruction(teacher)
     },
 };
+
+option_set! {
+    /// Options of Multi-TopK.
+    pub struct MultiTopKOptions {
+        /// Multiple of k whose reconstruction is trained as well, 4 in the paper; 1: none
+        multi_k: usize = "1", Kind::Count(1);
+        /// Weight of the reconstruction from multi_k times k latents
+        multi_weight: f64 = "0.125", Kind::AtLeast(0.0);
+    }
+}
 
 /// Selection that keeps several times as many entries while training.
 #[derive(Debug)]
@@ -155,7 +151,7 @@ impl Activate for FirstOfRow {
         }
     }
 
-    fn maths(&self) -> (Maths, &'static str) {
+    fn maths(&self) -> Option<(Maths, &'static str)> {
         Identity.maths()
     }
 }

@@ -22,45 +22,41 @@ use super::AddOn;
 use crate::Rng;
 use crate::objective::formula::{LossPart, TermFormula, mean, times};
 use crate::objective::{BatchView, Dual, Prepared, Term, TwinBatch};
-use crate::options::{Kind, OptionInfo, Unit};
+use crate::options::{Kind, OptionSet, Unit, option_set};
 
 /// Table line of the add-on.
 pub const ADD_ON: AddOn = AddOn {
     name: "orthogonality",
     summary: "Penalty on the largest cosine of each decoder row with others of its random chunk",
     source: "Korznikov et al. 2025, OrtSAE, arXiv:2509.22033",
-    options: &[
-        OptionInfo {
-            name: "orthogonality",
-            help: "Weight of the penalty on decoder rows that point the same way; 0 for none, 0.25 in the paper",
-            kind: Kind::AtLeast(0.0),
-            default: "0",
-            unit: Unit::weight_of_count,
-        },
-        OptionInfo {
-            name: "orthogonality_chunk",
-            help: "Largest number of latents whose decoder rows are compared with one another; the cost of a step grows with it",
-            kind: Kind::Count(2),
-            default: "8192",
-            unit: Unit::number,
-        },
-    ],
+    options: OrthogonalityOptions::TABLE,
     checks: &[
         &[("orthogonality", "0.7")],
         &[("orthogonality", "0.7"), ("orthogonality_chunk", "7")],
     ],
     applies: |_| true,
-    add: |hyper, objective| {
-        let weight = hyper.number("orthogonality");
+    add: |options, objective| {
+        let options = OrthogonalityOptions::read(options);
+        let weight = options.orthogonality;
         if weight == 0.0 {
             return objective;
         }
         objective.with_term(Orthogonality {
             weight,
-            chunk: hyper.number("orthogonality_chunk") as usize,
+            chunk: options.orthogonality_chunk,
         })
     },
 };
+
+option_set! {
+    /// Options of the orthogonality penalty.
+    pub struct OrthogonalityOptions {
+        /// Weight of the penalty on decoder rows of similar direction, 0.25 in the paper; 0: none
+        orthogonality: f64 = "0", Kind::AtLeast(0.0), Unit::weight_of_count;
+        /// Largest number of latents whose decoder rows are compared with each other; larger makes a step slower
+        orthogonality_chunk: usize = "8192", Kind::Count(2);
+    }
+}
 
 /// Decoder rows whose products with a whole chunk are in memory together.
 const ROWS: usize = 64;

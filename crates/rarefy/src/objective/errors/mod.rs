@@ -10,7 +10,7 @@ use std::fmt::Debug;
 use super::add_ons::AddOn;
 use super::dual::Dual;
 use super::formula::Maths;
-use crate::options::{Kind, OptionInfo, Unit};
+use crate::options::{Kind, OptionSet, option_set};
 
 /// Every error, the default first.
 pub const ERRORS: &[ErrorInfo] = &[squares::INFO, cosine::INFO];
@@ -59,6 +59,15 @@ const NAMES: &[&str] = &{
     words
 };
 
+option_set! {
+    /// Option of the reconstruction error.
+    pub struct ErrorOptions {
+        /// Reconstruction error of a row. squares: squared error. cosine: one minus the cosine of row and
+        /// reconstruction, for embeddings that are compared by their cosine
+        error: &'static str = ERRORS[0].name, Kind::Choice(NAMES);
+    }
+}
+
 /// Settings under which gradients are checked.
 const CHECKS: &[&[(&str, &str)]] = &{
     let mut settings: [&[(&str, &str)]; ERRORS.len()] = [&[]; ERRORS.len()];
@@ -75,17 +84,12 @@ pub(super) const ADD_ON: AddOn = AddOn {
     name: "error",
     summary: "Distance of a row and its reconstruction",
     source: "squared error: all papers; cosine error: arXiv:2505.11388",
-    options: &[OptionInfo {
-        name: "error",
-        help: "Reconstruction error of a row: squared error, or one minus the cosine of row and reconstruction, for embeddings that are compared by their cosine",
-        kind: Kind::Choice(NAMES),
-        default: ERRORS[0].name,
-        unit: Unit::number,
-    }],
+    options: ErrorOptions::TABLE,
     checks: CHECKS,
     applies: |objective| !objective.pursues(),
-    add: |hyper, objective| {
-        let found = ERRORS.iter().find(|e| e.name == hyper.text("error"));
+    add: |options, objective| {
+        let name = ErrorOptions::read(options).error;
+        let found = ERRORS.iter().find(|e| e.name == name);
         match found {
             Some(error) => objective.with_error((error.build)()),
             None => objective,

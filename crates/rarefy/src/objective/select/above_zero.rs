@@ -3,7 +3,7 @@
 use super::{SaelensKind, Select};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
-use crate::objective::StepSchedule;
+use crate::objective::{Maths, StepSchedule};
 use crate::params::Params;
 
 /// Selection of every positive pre-activation.
@@ -33,6 +33,10 @@ impl Select for AboveZero {
 
     fn note(&self, _: &str) -> String {
         String::new()
+    }
+
+    fn maths(&self) -> Maths {
+        Maths::new("max(0, pre_ij)", r"\max(0, p_{ij})")
     }
 
     fn saelens_kind(&self) -> SaelensKind {

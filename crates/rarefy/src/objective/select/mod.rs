@@ -19,6 +19,7 @@ pub use row_k::RowK;
 use std::fmt::Debug;
 
 use super::batch::StepSchedule;
+use super::formula::Maths;
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder};
 use crate::params::Params;
@@ -44,6 +45,11 @@ pub trait Select: Debug + Send + Sync {
 
     /// Sentence that says which entries are kept, for `explain`; `k` is the number to print.
     fn note(&self, k: &str) -> String;
+
+    /// Formula of a value where the activation is the identity, for `explain`.
+    fn maths(&self) -> Maths {
+        Maths::new("pre_ij, or 0", r"p_{ij} \text{ or } 0")
+    }
 
     /// Kind of model under which `SAELens` knows a trained model with this selection.
     fn saelens_kind(&self) -> SaelensKind;

@@ -5,7 +5,8 @@ use rarefy_kernels::naive::{self, Penalty, Problem, Weights};
 
 use super::*;
 use crate::data::Memory;
-use crate::variants::{Hyper, Kl};
+use crate::options::{OptionSet, Options};
+use crate::variants::{Kl, KlOptions};
 
 /// A source that pretends to be on disk: no slice, only positioned reads.
 struct OnDisk(Memory);
@@ -51,8 +52,8 @@ fn case(output: Output, tied: bool, n: usize, d_in: usize, d_sae: usize, bias: f
         ("decoder", decoder.into()),
         ("tied", tied.to_string()),
     ];
-    let kl = Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options(), given).unwrap())
-        .unwrap();
+    let options = Options::check(KlOptions::TABLE, given).unwrap();
+    let kl = Kl::new(&KlOptions::read(&options)).unwrap();
     let f = |i: usize| i as f32;
     let x = (0..n * d_in)
         .map(|t| 0.5 + 0.4 * (0.7 * f(t / d_in + 1) * f(t % d_in + 1)).sin())
@@ -260,9 +261,8 @@ fn doubling_beta_doubles_the_penaltys_gradient() {
             ("beta", beta.to_owned()),
             ("decoder", "linear".into()),
         ];
-        let kl =
-            Kl::new(&Hyper::check(crate::variants::find("kl").unwrap().options(), given).unwrap())
-                .unwrap();
+        let options = Options::check(KlOptions::TABLE, given).unwrap();
+        let kl = Kl::new(&KlOptions::read(&options)).unwrap();
         let mut case = case(Output::LinearSquared, false, 200, 5, 3, -1.0);
         case.params.get_mut("w_dec").fill(0.0);
         case.kl = kl;

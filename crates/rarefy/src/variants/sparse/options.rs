@@ -1,8 +1,9 @@
 //! Options and defaults that the architectures of the sparse engine share.
 
 use crate::objective::{AuxK, AuxUnit, Number, Rank, Threshold};
+use crate::options::{Auto, OptionValue, Options, option_set, words};
 use crate::variants::{
-    Batching, Defaults, Dial, DialSettings, Hyper, Kind, OptionInfo, Resolved, Setting, Unit,
+    Batching, Defaults, Dial, DialSettings, Kind, ResolveContext, Resolved, Unit,
 };
 use crate::{Error, Result};
 
@@ -11,7 +12,7 @@ pub(in crate::variants) const DEFAULTS: Defaults = Defaults {
     sgd: false,
     latents: |d_in| 8 * d_in,
     latents_text: "8 for each input",
-    // What dictionary_learning and sparsify take: it suits 16,384 latents, and fewer bear more.
+    // The learning rate of dictionary_learning and sparsify, made for 16,384 latents; fewer latents allow more.
     lr: |d_sae| 2e-4 / (d_sae as f64 / f64::from(1 << 14)).sqrt(),
     clip: Some(1.0),
     unit_norm: true,
@@ -19,7 +20,7 @@ pub(in crate::variants) const DEFAULTS: Defaults = Defaults {
     fewest_steps: 1000,
 };
 
-/// Of what pays for its latents: the rate that its penalty is weighed against, decoder rows free.
+/// Defaults of architectures with a sparsity penalty.
 pub(in crate::variants) const PENALISED: Defaults = Defaults {
     lr: |d_sae| 4e-4 / (d_sae as f64 / f64::from(1 << 14)).sqrt(),
     penalised: true,
@@ -36,184 +37,213 @@ pub(in crate::variants) const L1_DIAL: Dial = Dial {
     settings: DialSettings::Times(&[2.0, 1.4, 1.0, 0.5, 0.25]),
 };
 
-pub(in crate::variants) const ROW_K: OptionInfo = OptionInfo {
-    name: "k",
-    help: "Latents that a row keeps; auto takes 32, or a quarter of the inputs if that is less",
-    kind: Kind::AutoCount(1),
-    default: "auto",
-    unit: Unit::number,
-};
+option_set! {
+    /// Option of selections that keep k latents of each row.
+    pub struct RowKOptions {
+        /// Number of latents that each row keeps; fewer give sparser codes, more reconstruct better.
+        /// auto: 32, or a quarter of the inputs if that is less
+        k: Auto<usize> = "auto", Kind::AutoCount(1);
+    }
+}
 
-pub(in crate::variants) const BATCH_K: OptionInfo = OptionInfo {
-    name: "k",
-    help: "Latents that a row keeps on average over a batch; auto takes 32, or a quarter of the inputs if that is less",
-    kind: Kind::AutoAbove(0.0),
-    default: "auto",
-    unit: Unit::number,
-};
+impl RowKOptions {
+    /// Latents of each row; the paper's number until the plan has decided.
+    pub(in crate::variants) fn k(&self) -> usize {
+        k_or_default(self.k)
+    }
+}
 
-pub(in crate::variants) const L1: OptionInfo = OptionInfo {
-    name: "l1",
-    help: "Weight of the penalty on values times their decoder rows' lengths; auto takes a share of the data's standard deviation",
-    kind: Kind::AutoAtLeast(0.0),
-    default: "auto",
-    unit: l1_unit,
-};
+option_set! {
+    /// Option of selections that keep k latents of a row on average over a batch.
+    pub struct BatchKOptions {
+        /// Mean number of latents that the rows of a batch keep; fewer give sparser codes, more reconstruct better.
+        /// auto: 32, or a quarter of the inputs if that is less
+        k: Auto<f64> = "auto", Kind::AutoAbove(0.0);
+    }
+}
 
-pub(in crate::variants) const AUX_K: OptionInfo = OptionInfo {
-    name: "aux_k",
-    help: "Dead latents of a row that explain what the others leave; auto takes half the number of inputs",
-    kind: Kind::AutoCount(1),
-    default: "auto",
-    unit: Unit::number,
-};
+impl BatchKOptions {
+    /// Mean latents of a row; the paper's number until the plan has decided.
+    pub(in crate::variants) fn k(&self) -> f64 {
+        self.k.value().unwrap_or(DEFAULT_K as f64)
+    }
+}
 
-pub(in crate::variants) const AUX_COEFFICIENT: OptionInfo = OptionInfo {
-    name: "aux_coefficient",
-    help: "Weight of the dead latents' loss, their squared error over the residual's variance; 0 for none",
-    kind: Kind::AtLeast(0.0),
-    default: "0.03125",
-    unit: aux_unit,
-};
+option_set! {
+    /// Option of architectures with an L1 penalty.
+    pub struct L1Options {
+        /// Weight of the L1 penalty on values times the lengths of decoder rows; larger gives sparser codes.
+        /// auto: 0.2 times the data's standard deviation
+        l1: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), l1_unit;
+    }
+}
 
-pub(in crate::variants) const AUX_UNIT: OptionInfo = OptionInfo {
-    name: "aux_unit",
-    help: "What the dead latents' loss is measured in: the residual's variance (the paper), or nothing, with a \
-           smaller weight where few are dead (SAELens)",
-    kind: Kind::Choice(&["residual", "absolute"]),
-    default: "residual",
-    unit: Unit::number,
-};
+impl L1Options {
+    /// Weight of the penalty; open while it is `auto`.
+    pub(in crate::variants) fn weight(&self) -> Number {
+        number(self.l1, "l1")
+    }
+}
 
-pub(in crate::variants) const DEAD_AFTER: OptionInfo = OptionInfo {
-    name: "dead_after",
-    help: "Rows without firing after which a latent is dead; auto takes 10 million, or for less data \
-           two passes over it or a tenth of the run",
-    kind: Kind::AutoCount(1),
-    default: "auto",
-    unit: Unit::number,
-};
+words!(AuxUnit {
+    Residual: "residual",
+    Absolute: "absolute",
+});
 
-pub(in crate::variants) const THRESHOLD_FROM: OptionInfo = OptionInfo {
-    name: "threshold_from",
-    help: "A trained model's threshold: the one that keeps exactly k a row on average of up to 65,536 \
-           held-out rows, without --holdout of training rows (calibrated), or the average over steps of the smallest kept value (moving)",
-    kind: Kind::Choice(&["calibrated", "moving"]),
-    default: "calibrated",
-    unit: Unit::number,
-};
+option_set! {
+    /// Options of dead latents and their auxiliary loss (`AuxK`).
+    pub struct AuxOptions {
+        /// Number of dead latents per row that explain the residual in the auxiliary loss.
+        /// auto: half the number of inputs
+        aux_k: Auto<usize> = "auto", Kind::AutoCount(1);
+        /// Weight of the auxiliary loss, by which dead latents learn to explain the residual; 0: none.
+        /// Raise it if many latents stay dead
+        aux_coefficient: f64 = "0.03125", Kind::AtLeast(0.0), aux_unit;
+        /// Unit of the auxiliary loss. residual: divide by the residual's variance (paper). absolute: do not divide;
+        /// the weight shrinks when few latents are dead (SAELens)
+        aux_unit: AuxUnit = "residual", Kind::Choice(AuxUnit::WORDS);
+        /// Number of rows without firing after which a latent is dead.
+        /// auto: 10 million, or for less data two passes over the data or a tenth of the run
+        dead_after: Auto<usize> = "auto", Kind::AutoCount(1);
+    }
+}
 
-pub(in crate::variants) const THRESHOLD_DECAY: OptionInfo = OptionInfo {
-    name: "threshold_decay",
-    // The smallest of some 100,000 kept values hardly varies from batch to batch, so what
-    // matters is how far the average lags behind the weights: 100 steps here.
-    help: "Decay of the moving average of the smallest kept value per step, corrected for its start",
-    kind: Kind::Open(0.0, 1.0),
-    default: "0.99",
-    unit: Unit::number,
-};
+impl AuxOptions {
+    /// Auxiliary loss; its numbers are open while they are `auto`.
+    pub(in crate::variants) fn aux_k(&self) -> AuxK {
+        AuxK {
+            k: count(self.aux_k, "aux_k"),
+            coefficient: self.aux_coefficient,
+            dead_after: count(self.dead_after, "dead_after"),
+            unit: self.aux_unit,
+            rank: match self.aux_unit {
+                AuxUnit::Residual => Rank::Positive,
+                AuxUnit::Absolute => Rank::Signed,
+            },
+            by_level: false,
+        }
+    }
+}
 
-/// Unit of `l1`: without the root, p-th powers are added up.
-fn l1_unit(hyper: &Hyper) -> Unit {
-    match (hyper.find("p"), hyper.find("p_root")) {
-        (Some(p), Some("false")) => Unit::Weight(p.parse().unwrap_or(1.0)),
+/// Rule for the threshold of a trained model that selects over a batch while training.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ThresholdFrom {
+    /// The threshold that keeps exactly k latents of a row on average over rows that were held out.
+    Calibrated,
+    /// Moving average of the smallest kept value over steps.
+    Moving,
+}
+
+words!(ThresholdFrom {
+    Calibrated: "calibrated",
+    Moving: "moving",
+});
+
+option_set! {
+    /// Options of the threshold of a trained model.
+    pub struct ThresholdOptions {
+        /// Threshold of the trained model. calibrated: keeps k latents of a row on average over up to 65,536
+        /// held-out rows, or training rows if none are held out. moving: mean of the smallest kept value over steps
+        threshold_from: ThresholdFrom = "calibrated", Kind::Choice(ThresholdFrom::WORDS);
+        // The smallest of some 100,000 kept values hardly varies from batch to batch, so the lag of the average
+        // behind the weights matters: 100 steps here.
+        /// Decay per step of the moving average of the smallest kept value, bias-corrected
+        threshold_decay: f64 = "0.99", Kind::Open(0.0, 1.0);
+    }
+}
+
+impl ThresholdOptions {
+    /// Rule for the threshold at a mean of `k` latents of a row.
+    pub(in crate::variants) fn rule(&self, k: f64) -> Threshold {
+        Threshold {
+            decay: self.threshold_decay,
+            calibrated: self.threshold_from == ThresholdFrom::Calibrated,
+            k,
+        }
+    }
+}
+
+/// Unit of `l1`: without the root, the penalty is a sum of p-th powers.
+fn l1_unit(options: &Options) -> Unit {
+    match (options.value("p"), options.value("p_root")) {
+        (Some(OptionValue::Number(p)), Some(OptionValue::Flag(false))) => Unit::Weight(*p),
         _ => Unit::Weight(1.0),
     }
 }
 
-/// Unit of `aux_coefficient`: with `aux_unit = absolute`, reconstruction and auxiliary loss change together.
-fn aux_unit(hyper: &Hyper) -> Unit {
-    match hyper.find("aux_unit") {
-        Some("absolute") => Unit::Number,
-        _ => Unit::Weight(0.0),
+/// Unit of `aux_coefficient`: with `aux_unit = absolute`, reconstruction loss and auxiliary loss change together.
+fn aux_unit(options: &Options) -> Unit {
+    match options.field("aux_unit") {
+        AuxUnit::Absolute => Unit::Number,
+        AuxUnit::Residual => Unit::Weight(0.0),
     }
 }
 
-/// Rows in a mini-batch unless the user says otherwise.
+/// Rows in a mini-batch by default.
 const DEFAULT_BATCH: usize = 4096;
 
-/// The field's count of rows after which a latent is dead.
+/// Usual number of rows without firing after which a latent is dead.
 const DEAD_AFTER_ROWS: usize = 10_000_000;
 
-/// Auxiliary loss from checked options.
-pub(in crate::variants) fn aux_k(hyper: &Hyper) -> AuxK {
-    let unit = match hyper.text("aux_unit") {
-        "absolute" => AuxUnit::Absolute,
-        _ => AuxUnit::Residual,
-    };
-    AuxK {
-        k: number(hyper, "aux_k"),
-        coefficient: hyper.number("aux_coefficient"),
-        dead_after: number(hyper, "dead_after"),
-        unit,
-        rank: match unit {
-            AuxUnit::Residual => Rank::Positive,
-            AuxUnit::Absolute => Rank::Signed,
-        },
-        by_level: false,
-    }
+/// Number of an option; open while it is `auto`.
+pub(in crate::variants) fn number(value: Auto<f64>, name: &'static str) -> Number {
+    value.value().map_or(Number::Open(name), Number::Known)
 }
 
-/// Number option; open while it is `auto`.
-pub(in crate::variants) fn number(hyper: &Hyper, name: &'static str) -> Number {
-    let known = hyper.text(name).parse();
-    known.map_or(Number::Open(name), Number::Known)
+/// Number of a count; open while it is `auto`.
+fn count(value: Auto<usize>, name: &'static str) -> Number {
+    let known = |count| Number::Known(count as f64);
+    value.value().map_or(Number::Open(name), known)
 }
 
-/// How the threshold of a trained model is found, from checked options.
-pub(in crate::variants) fn threshold(hyper: &Hyper) -> Threshold {
-    Threshold {
-        decay: hyper.number("threshold_decay"),
-        calibrated: hyper.text("threshold_from") == "calibrated",
-        k: k(hyper),
-    }
+/// Latents of a row; the paper's number until the plan has decided.
+pub(in crate::variants) fn k_or_default(k: Auto<usize>) -> usize {
+    k.value().unwrap_or(DEFAULT_K)
 }
 
-/// Latents of a row, where the plan has decided; until then the paper's.
-pub(in crate::variants) fn k(hyper: &Hyper) -> f64 {
-    hyper.text("k").parse().unwrap_or(DEFAULT_K as f64)
-}
-
-/// The paper's k, for rows of hundreds of inputs. A row of 50 has not 32 things in it, and latents that are
-/// not needed die.
+/// The paper's k, for rows of hundreds of inputs. A row of 50 inputs needs fewer latents, and latents that are not
+/// needed die.
 const DEFAULT_K: usize = 32;
 
 fn default_k(d_in: usize, d_sae: usize) -> usize {
     DEFAULT_K.min(d_in / 4).clamp(1, d_sae)
 }
 
-/// Decides what depends on the data and refuses what cannot work.
-pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Result<Resolved> {
-    let rows = setting.survey.rows;
-    let batch = match setting.batching {
+/// Chooses the options that depend on the data, and refuses a k that cannot work.
+pub(in crate::variants) fn resolve(
+    options: &mut Options,
+    context: &ResolveContext,
+) -> Result<Resolved> {
+    let rows = context.survey.rows;
+    let batch = match context.batching {
         Batching::Mini(batch) => batch,
         Batching::Full => rows,
         Batching::Open => DEFAULT_BATCH.min(rows),
     };
-    if hyper.find("k") == Some("auto") {
-        hyper.set("k", default_k(setting.inputs.d_in, setting.d_sae));
+    if options.is_auto("k") {
+        options.set("k", default_k(context.inputs.d_in, context.d_sae));
     }
-    if let Some(k) = hyper.find("k") {
-        check_k(k, setting.d_sae, batch)?;
+    if let Some(k) = options.find_number("k") {
+        check_k(k, options.text("k"), (context.d_sae, batch))?;
     }
-    let variance = setting.survey.variance.iter().sum::<f64>();
+    let variance = context.survey.variance.iter().sum::<f64>();
     for (name, share, unit) in SHARES {
-        if hyper.find(name) == Some("auto") {
+        if options.is_auto(name) {
             let unit = match unit {
                 Share::Square => variance,
                 Share::Row => variance.sqrt(),
-                // An encoder starts with pre-activations of the scale of what is written.
-                Share::Direction => (variance / setting.survey.d_in as f64).sqrt(),
+                // The first pre-activations have the scale of the outputs.
+                Share::Direction => (variance / context.survey.d_in as f64).sqrt(),
             };
-            hyper.set(name, rounded(share * unit));
+            options.set(name, rounded(share * unit));
         }
     }
-    if hyper.text("aux_k") == "auto" {
-        hyper.set("aux_k", (setting.inputs.d_in / 2).max(1));
+    if options.is_auto("aux_k") {
+        options.set("aux_k", (context.inputs.d_in / 2).max(1));
     }
-    if hyper.text("dead_after") == "auto" {
-        let run = setting.length.steps(rows, batch).saturating_mul(batch);
-        hyper.set("dead_after", dead_after(rows, run, batch));
+    if options.is_auto("dead_after") {
+        let run = context.length.steps(rows, batch).saturating_mul(batch);
+        options.set("dead_after", dead_after(rows, run, batch));
     }
     Ok(Resolved {
         batching: Batching::Mini(batch),
@@ -221,17 +251,17 @@ pub(in crate::variants) fn resolve(hyper: &mut Hyper, setting: &Setting) -> Resu
     })
 }
 
-/// What a default is a share of.
+/// Statistic of the outputs of which a default is a share.
 enum Share {
-    /// The variance of what is written, summed over outputs.
+    /// Variance, summed over outputs.
     Square,
-    /// Its root.
+    /// Standard deviation, the root of that sum.
     Row,
-    /// Its standard deviation along one direction, over all directions.
+    /// Standard deviation along one direction, over all directions.
     Direction,
 }
 
-/// Default penalties, thresholds and windows.
+/// Options whose default is a share of a statistic of the outputs.
 const SHARES: &[(&str, f64, Share)] = &[
     ("l1", 0.2, Share::Row),
     ("l0", 0.006, Share::Square),
@@ -239,20 +269,19 @@ const SHARES: &[(&str, f64, Share)] = &[
     ("bandwidth", 0.5, Share::Direction),
 ];
 
-/// What the encoder of an architecture that keeps all positive pre-activations starts from, over the
-/// decoder's transpose: half of all latents are on, and `d_sae / 2` random directions of length 1 add up to
+/// Factor of the initial encoder over the decoder's transpose, for architectures that keep all positive
+/// pre-activations: half of all latents are on, and `d_sae / 2` random directions of length 1 add up to
 /// `d_sae / (2 d_in)` times the row.
 pub(in crate::variants) fn half_on(d_in: usize, d_sae: usize) -> f32 {
     (2.0 * d_in as f32 / d_sae as f32).min(1.0)
 }
 
-/// To three digits, as one would type it.
+/// Value rounded to three digits, as one would type it.
 fn rounded(value: f64) -> f64 {
     format!("{value:.2e}").parse().unwrap_or(value)
 }
 
-fn check_k(text: &str, d_sae: usize, batch: usize) -> Result<()> {
-    let k = text.parse().unwrap_or(f64::NAN);
+fn check_k(k: f64, text: &str, (d_sae, batch): (usize, usize)) -> Result<()> {
     if k > d_sae as f64 {
         let most = format!("at most the {d_sae} latents");
         return Err(Error::hyper("k", &most, text));
@@ -265,9 +294,11 @@ fn check_k(text: &str, d_sae: usize, batch: usize) -> Result<()> {
     Ok(())
 }
 
-/// The field's ten million rows are more than small data ever shows, so no latent would be dead
-/// and none revived. In two passes over the data a latent that answers to a single row of it has
-/// had its chance; a run of few passes still gives the revived nine tenths of its time.
+/// Rows without firing after which a latent is dead.
+///
+/// Small data never reaches the usual ten million rows, so no latent would be dead and none revived. In two passes
+/// over the data a latent that fires on a single row has had its chance. In a run of few passes, revived latents
+/// still have nine tenths of the run.
 fn dead_after(rows: usize, run: usize, batch: usize) -> usize {
     DEAD_AFTER_ROWS.min(2 * rows).min(run / 10).max(batch)
 }
@@ -277,7 +308,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_latent_is_dead_when_it_had_its_chance() {
+    fn dead_after_is_two_passes_or_a_tenth_of_the_run() {
         // 100 passes over 10,000 rows; one pass over a million; a stream of a billion; a few steps.
         assert_eq!(dead_after(10_000, 1_000_000, 4096), 20_000);
         assert_eq!(dead_after(1_000_000, 1_000_000, 4096), 100_000);
