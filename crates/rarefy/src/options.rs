@@ -687,7 +687,7 @@ mod tests {
     fn value_outside_its_range_is_refused_with_the_range() {
         let check = |value: &str| Options::check(TestOptions::TABLE, [("rho", value.to_owned())]);
         let error = check("1.5").unwrap_err().to_string();
-        assert_eq!(error, "rho must be a number in (0, 1), got 1.5");
+        assert_eq!(error, "`rho` must be a number in (0, 1), got 1.5");
         assert!(check("NaN").is_err());
         for (name, value) in [
             ("levels", "0.5,-1"),
