@@ -9,7 +9,11 @@ use crate::variants::{self, Kind, VARIANTS};
 const SAME_EVERYWHERE: &[&str] = &[
     "aux_k",
     "dead_after",
+    "frequency_scale",
     "k",
+    "multi_k",
+    "multi_weight",
+    "orthogonality_chunk",
     "p",
     "rho",
     "rho_decay",
