@@ -227,7 +227,8 @@ $ data patches notes.txt --out p.npy
 ";
 
 const SENSELESS: &str = "$ train signed.npy --loss cross-entropy --out run
-2 error: loss cross-entropy needs data in [0, 1], but the data spans [-0.25, 1.5]; add `--preprocess scale` or use `--loss squared`
+2 error: loss cross-entropy needs data in [0, 1], but the data spans [-0.25, 1.5]; add the step `scale` to `data.preprocess` or use `model.options.loss = squared`
+hint: set `data.preprocess` with --preprocess, `model.options.loss` with --loss
 $ train --rho 0 --out run
 2 error: `rho` must be a number in (0, 1), got 0
 $ train --rho 1 --out run

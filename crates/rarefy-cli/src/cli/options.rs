@@ -111,7 +111,7 @@ fn short_help(meanings: &[Meaning]) -> String {
     let archs: Vec<&str> = meanings.iter().map(|(arch, _)| *arch).collect();
     let clause = meanings
         .first()
-        .and_then(|(_, option)| option.help.split(';').next());
+        .and_then(|(_, option)| option.help.split(';').next()?.split(". ").next());
     format!("{} [{}]", clause.unwrap_or_default(), archs.join(", "))
 }
 

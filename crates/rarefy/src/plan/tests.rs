@@ -28,10 +28,13 @@ fn refusal(text: &str) -> String {
 #[test]
 fn what_cannot_work_is_refused_with_the_reason() {
     for (text, words) in [
-        ("[model]\nlatents = 0", "latents must be at least 1, got 0"),
+        (
+            "[model]\nlatents = 0",
+            "`latents` must be at least 1, got 0",
+        ),
         (
             "[model.options]\nrho = 1.0",
-            "rho must be a number in (0, 1), got 1",
+            "`rho` must be a number in (0, 1), got 1",
         ),
         (
             "[model.options]\nloss = 'cross-entropy'",
@@ -44,14 +47,14 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ("[train]\noptimizer = 'lbfgs'\nbatch = 10", "full batches"),
         (
             "[train]\nbatch = 10\n[model.options]\nrho_estimate = 'exact'",
-            "all 1000 examples",
+            "all 1000 rows",
         ),
         (
             "[train]\nbatch = 2000",
             "at most the data's 1000 rows, got 2000",
         ),
         ("[train]\nsteps = 1\nepochs = 1", "not both"),
-        ("[train]\nlr = -1.0", "lr must be a finite number above 0"),
+        ("[train]\nlr = -1.0", "`lr` must be a finite number above 0"),
         ("[model]\ndecoder_norm = 'unit'", "L-BFGS"),
         ("[model]\ndecoder_norm = 'rescale'", "sigmoid latents"),
         (
@@ -64,7 +67,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\nlatents = 99999999999999999",
-            "latents must be at most",
+            "`latents` must be at most",
         ),
         ("[model]\narch = 'kI'", "did you mean `kl`"),
         (
@@ -77,11 +80,11 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\narch = 'topk'\nlatents = 8\n[model.options]\nk = 9",
-            "k must be at most the 8 latents, got 9",
+            "`k` must be at most the 8 latents, got 9",
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 32",
-            "k must be at most the 16 latents, got 32",
+            "`k` must be at most the 16 latents, got 32",
         ),
         (
             "[model]\narch = 'batch-topk'\n[train]\nbatch = 3\n[model.options]\nk = 0.3",
@@ -89,11 +92,11 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 2.5",
-            "k must be auto or a whole number not below 1, got 2.5",
+            "`k` must be auto or a whole number not below 1, got 2.5",
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\naux_k = 'some'",
-            "aux_k must be auto or a whole number not below 1, got some",
+            "`aux_k` must be auto or a whole number not below 1, got some",
         ),
     ] {
         let refusal = refusal(text);

@@ -1,4 +1,5 @@
-//! `JumpReLU`: every pre-activation above a threshold that each latent learns, and a penalty on their number.
+//! `JumpReLU`: every pre-activation above a threshold that each latent learns, and a penalty on the number of active
+//! latents.
 
 use super::sparse::{self, AuxOptions};
 use super::{Dial, DialSettings, Example, Info, Kind, Unit};
@@ -112,8 +113,8 @@ option_set! {
     /// Options of `jumprelu`.
     pub struct JumpReluOptions {
         /// Penalty on the number of active latents (L0). step: L0. tanh: a smooth count.
-        /// quadratic: squared distance of the L0 of each row from `target_l0`.
-        /// target: squared distance of the mean L0 from `target_l0`
+        /// quadratic: squared distance of the L0 of each row from target_l0.
+        /// target: squared distance of the mean L0 from target_l0
         penalty: L0Penalty = "step", Kind::Choice(L0Penalty::WORDS);
         /// Weight of the penalty; larger gives sparser codes. auto: 0.006 times the data's variance
         l0: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::weight_of_count;

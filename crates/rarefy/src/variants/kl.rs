@@ -7,8 +7,8 @@
 //!
 //! The lecture's W (`n x k`, used as `W^T x + b`) is the transpose of `w_enc`, its neuron l our
 //! latent l. Its derivation of `drho_hat_l / dW_jl = 1/m sum_i g'(z_il) x_ij` is what the code
-//! computes. Its last line, "in matrix notation", is not: it drops the mean over examples and
-//! shows a full matrix where only column l belongs to latent l.
+//! computes. The lecture's last line, "in matrix notation", differs: there the mean over examples is missing, and a
+//! full matrix is shown where only column l belongs to latent l.
 
 mod formulas;
 mod options;
@@ -110,7 +110,7 @@ impl Kl {
         })
     }
 
-    /// The penalty at the batch's means. A saturated latent counts as on target here, at no cost
+    /// Penalty at the batch's means. A saturated latent counts as on target here, at no cost
     /// and with no slope; [`Variant::finish`] adds its exact share.
     fn penalty(&self, batch: &Batch) -> Penalty {
         let (mut on, mut off) = means(batch);
@@ -137,20 +137,20 @@ impl Kl {
     }
 }
 
-/// The penalty of the latents that are not saturated.
+/// Penalty of the latents that are not saturated.
 struct Penalty {
-    /// Their sum of KL, without beta.
+    /// Sum of KL over these latents, without beta.
     omega: f64,
     /// `beta dOmega/drho_hat_l`.
     pushes: Vec<f64>,
-    /// The latents left out.
+    /// Saturated latents, which are left out.
     saturated: Vec<usize>,
 }
 
 /// Means of h and of 1 - h over the batch.
 ///
 /// Each h and 1 - h is rounded to f32 on its own, so the two sums miss `m` by a few 1e-8 of it.
-/// Divided by what they come to together, they are two probabilities again and KL is never below 0.
+/// Divided by their sum, the two are probabilities again and KL is never below 0.
 fn means(batch: &Batch) -> (Vec<f64>, Vec<f64>) {
     let (on, off) = batch.statistics.split_at(batch.statistics.len() / 2);
     on.iter()
@@ -323,7 +323,7 @@ impl Variant for Kl {
     }
 }
 
-/// What the one-pass form adds up beside the gradient: the lecture's `A = X^T (H o (1-H))`, summed.
+/// Further sums of the one-pass form: the lecture's `A = X^T (H o (1-H))`, summed.
 fn defer(x: &[f32], chunk: &Chunk, a: &mut Params) {
     let k = a.get("b_enc").len();
     let d_in = a.get("w_enc").len() / k;
@@ -409,7 +409,7 @@ impl Kl {
         matmul(d_encoder, true, hidden, (x, Op::N), [k, d_in, n]);
     }
 
-    /// Sums over `rows` become means, the weights' decay is added; returns the decay's value.
+    /// Turns sums over `rows` into means and adds the weight decay; returns the decay's value.
     fn average_and_decay(&self, params: &Params, rows: usize, gradient: &mut Params) -> f64 {
         let scale = 1.0 / rows as f64;
         let mut squares = 0.0;

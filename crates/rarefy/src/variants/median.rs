@@ -4,8 +4,8 @@ use rayon::prelude::*;
 
 /// Iterations at most.
 const ITERATIONS: usize = 100;
-/// A step that is small enough to stop, over the distance of the rows. Peers stop at a step of 1e-5
-/// whatever the data: with rows of tiny values they stop at once, at the mean, and with huge ones never.
+/// Step at which the iteration ends, over the distance of the rows. Other libraries stop at a step of 1e-5 for any
+/// data: at once, at the mean, for rows of tiny values, and never for huge ones.
 const CLOSE: f64 = 1e-7;
 /// Rows that one task adds up; fixed, so that the result does not depend on threads.
 const ROWS: usize = 1024;
@@ -16,11 +16,11 @@ const ROWS: usize = 1024;
 /// T(g) = sum_i x_i / |x_i - g|  /  sum_i 1 / |x_i - g|        over the rows that are not g
 /// ```
 ///
-/// A mean would be pulled away by a few rows of huge norm, which activations of language models
-/// have. A row equal to the guess has no weight to divide by; it holds the guess back as far as it
-/// outweighs the pull of the others, so the iteration neither divides by zero nor sticks there. It ends
-/// when a step is short beside the rows' distances (their harmonic mean, which a few huge rows do not
-/// stretch), so the median of scaled rows is the scaled median.
+/// Activations of language models have a few rows of huge norm, which would pull a mean away. A row equal to the
+/// guess has no weight to divide by. Instead it holds the guess back as far as it outweighs the pull of the other
+/// rows, so the iteration neither divides by zero nor sticks there. The iteration ends when a step is short
+/// compared with the rows' distances (their harmonic mean, which a few huge rows do not change), so the median of
+/// scaled rows is the scaled median.
 ///
 /// # Source
 /// Vardi and Zhang, *The multivariate L1-median and associated data depth*, PNAS 2000.
@@ -43,7 +43,7 @@ pub(super) fn geometric_median(rows: &[f32], d_in: usize) -> Vec<f64> {
     guess
 }
 
-/// The next guess, and how far the rows are from this one: the harmonic mean over those that are not it.
+/// Next guess, and the distance of the rows from `guess`: the harmonic mean over rows that differ from the guess.
 fn step(rows: &[f32], guess: &[f64]) -> (Vec<f64>, f64) {
     let sums = sum(rows, guess.len(), |row, sums| {
         let away = distance(guess, row.iter().map(|&x| f64::from(x)));
@@ -70,7 +70,7 @@ fn step(rows: &[f32], guess: &[f64]) -> (Vec<f64>, f64) {
     (next, others / sums.weight)
 }
 
-/// Weighted rows, the weights, and how many rows are the guess itself.
+/// Sum of weighted rows, sum of weights, and number of rows equal to the guess.
 struct Sums {
     point: Vec<f64>,
     weight: f64,

@@ -81,7 +81,7 @@ pub struct Info {
 }
 
 impl Info {
-    /// All options of the architecture: its own, then those of the [add-ons](crate::objective::ADD_ONS) that apply.
+    /// All options of the architecture: own options, then those of the [add-ons](crate::objective::ADD_ONS) that apply.
     pub fn options(&self) -> &'static [OptionInfo] {
         static ALL: LazyLock<Vec<Vec<OptionInfo>>> =
             LazyLock::new(|| VARIANTS.iter().map(with_add_ons).collect());
@@ -109,8 +109,7 @@ impl Info {
         }
     }
 
-    /// Settings under which gradients are checked: the architecture's own, and those of add-ons on the first of
-    /// them.
+    /// Settings for gradient checks: those of the architecture, and those of add-ons on top of its first.
     pub fn checked_settings(&self) -> Vec<Vec<(&'static str, &'static str)>> {
         let mut all: Vec<Vec<_>> = self.checks.iter().map(|own| own.to_vec()).collect();
         let first = all.first().cloned().unwrap_or_default();
@@ -140,7 +139,7 @@ fn with_add_ons(info: &Info) -> Vec<OptionInfo> {
     all
 }
 
-/// A worked example of an architecture's nonlinearity.
+/// Worked example of an architecture's nonlinearity.
 pub struct Example {
     /// Options other than the defaults.
     pub options: &'static [(&'static str, &'static str)],
@@ -299,7 +298,7 @@ pub struct Resolved {
     pub warnings: Vec<String>,
 }
 
-/// The table line called `name`.
+/// Table line of the architecture `name`.
 ///
 /// # Errors
 /// [`Error::Unknown`] with the nearest name.
@@ -310,10 +309,10 @@ pub fn find(name: &str) -> Result<&'static Info> {
         .ok_or_else(|| Error::unknown("architecture", name, VARIANTS.iter().map(|info| info.name)))
 }
 
-/// What one chunk of rows leaves behind between [`Variant::forward`] and [`Variant::backward`].
+/// Latents and slopes of one chunk of rows, kept from [`Variant::forward`] to [`Variant::backward`].
 ///
-/// Reused from chunk to chunk; a full-batch pass over data in memory keeps one for each chunk
-/// so that the second half of a step need not compute the latents again.
+/// The buffers are reused from chunk to chunk. A full-batch pass over data in memory keeps one for each chunk, so
+/// that the backward half of a step need not compute the latents again.
 #[derive(Default)]
 pub struct Chunk {
     /// Latents after the nonlinearity, `[n, d_sae]`.
@@ -322,7 +321,7 @@ pub struct Chunk {
     pub slopes: Vec<f32>,
 }
 
-/// Buffers of one lane that never leave it.
+/// Buffers of one lane, shared with no other lane.
 #[derive(Default)]
 pub struct Scratch {
     /// `[n, d_in]`: logits, then the derivative of the loss by them.
@@ -335,27 +334,27 @@ pub struct Scratch {
 pub struct Gradient {
     /// Derivative by every parameter, summed (not averaged) over the rows.
     pub params: Params,
-    /// What the architecture accumulates beside it, see [`Variant::deferred_layout`].
+    /// Further sums of the architecture, see [`Variant::deferred_layout`].
     pub deferred: Option<Params>,
     /// Sum over rows of the reconstruction loss.
     pub reconstruction: f64,
 }
 
-/// Value of the objective by part; each is what the total adds up.
+/// Value of the objective by part; the total is their sum.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Parts {
     /// Mean over rows of the reconstruction loss.
     pub reconstruction: f64,
-    /// The sparsity penalty with its coefficient.
+    /// Sparsity penalty times its coefficient.
     pub penalty: f64,
-    /// The loss of the dead latents that explain the residual, with its coefficient.
+    /// Auxiliary loss of dead latents times its coefficient.
     pub auxiliary: f64,
-    /// The weight decay with its coefficient.
+    /// Weight decay times its coefficient.
     pub weight_decay: f64,
 }
 
 impl Parts {
-    /// The objective.
+    /// Value of the objective.
     pub fn total(&self) -> f64 {
         self.reconstruction + self.penalty + self.auxiliary + self.weight_decay
     }
@@ -363,8 +362,7 @@ impl Parts {
 
 /// An architecture that is trained by dense sums: parameters, forward, objective and gradient.
 ///
-/// A step has two reductions over the global batch, because some losses need sums over all of
-/// it before they are known: [`forward`](Variant::forward) adds to the statistics,
+/// A step has two reductions over the global batch, because some losses need sums over the whole batch first: [`forward`](Variant::forward) adds to the statistics,
 /// [`backward`](Variant::backward) adds to the gradient, [`finish`](Variant::finish) turns the
 /// finished sums into a value and a gradient. All three are additive over rows, so chunks,
 /// threads and machines can share the work in any way.
@@ -378,7 +376,7 @@ pub trait Variant: Send + Sync {
     /// Initial parameters.
     fn init(&self, layout: &Layout, rng: &mut Rng) -> Params;
 
-    /// Over which rows the statistics are taken.
+    /// Rows over which the statistics are taken.
     fn estimate(&self) -> Estimate;
 
     /// Mean activation of the latents according to the statistics, to show while training.
@@ -416,7 +414,7 @@ pub trait Variant: Send + Sync {
     /// gradient the sums cannot give.
     ///
     /// # Errors
-    /// What reading the rows returns.
+    /// Errors of reading the rows.
     fn finish(
         &self,
         params: &Params,
@@ -435,7 +433,7 @@ pub trait Variant: Send + Sync {
 /// Calls a function with every chunk of the batch's rows, in order.
 pub type Visit<'a> = dyn Fn(&mut dyn FnMut(&[f32])) -> Result<()> + Sync + 'a;
 
-/// Over which rows an architecture's statistics are taken.
+/// Rows over which an architecture's statistics are taken.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Estimate {
     /// All rows of the data: a step is a full batch.
@@ -444,17 +442,17 @@ pub enum Estimate {
     Batch,
     /// A running mean over mini-batches, corrected for its start at zero.
     Moving {
-        /// What a step keeps of it.
+        /// Factor of the running mean at each step.
         decay: f64,
     },
 }
 
-/// The finished statistics of a global batch.
+/// Finished statistics of a global batch.
 #[derive(Debug, Clone)]
 pub struct Batch {
-    /// Rows in it.
+    /// Number of rows.
     pub rows: usize,
-    /// Sums over its rows (or a running estimate scaled to `rows`).
+    /// Sums over the rows (or a running estimate scaled to `rows`).
     pub statistics: Vec<f64>,
 }
 
@@ -464,9 +462,9 @@ mod tests {
     use crate::codes::Codes;
     use crate::engine::{Centred, Encoder};
 
-    /// Encoding the example with weights that hand it on unchanged shows the nonlinearity alone.
+    /// Identity weights show the nonlinearity alone.
     #[test]
-    fn every_example_holds() {
+    fn every_example_gives_its_latents() {
         for info in VARIANTS {
             let Example {
                 options,

@@ -28,13 +28,11 @@ const UNFINISHED: &[&str] = &[
     "crates/rarefy/src/model",
     "crates/rarefy/src/model.rs",
     "crates/rarefy/src/objective",
-    "crates/rarefy/src/options.rs",
     "crates/rarefy/src/plan",
     "crates/rarefy/src/plan.rs",
     "crates/rarefy/src/recipe",
     "crates/rarefy/src/train",
     "crates/rarefy/src/trainer",
-    "crates/rarefy/src/variants",
     "crates/rarefy/tests",
 ];
 

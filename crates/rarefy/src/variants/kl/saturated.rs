@@ -1,8 +1,8 @@
-//! Latents whose activation is too close to 0 or 1 on every row for f32 sums to tell.
+//! Saturated latents: activations so close to 0 or 1 on every row that f32 sums cannot tell the difference.
 //!
-//! Such a latent is what clamps are written for elsewhere: its mean rounds to 0 or 1, the textbook
-//! slope is infinite, and with a clamp it gets no gradient and never comes back. The soft-max
-//! form over examples is finite for every pre-activation:
+//! The mean of such a latent rounds to 0 or 1, where the textbook slope is infinite. Other programs clamp the mean;
+//! then the latent gets no gradient and never comes back. The soft-max form over rows is finite for every
+//! pre-activation:
 //!
 //! ```text
 //! dOmega/dz_il = -rho p_il (1 - h_il) + (1 - rho) q_il h_il

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! So the parameters stand for a model with `|w_j| W_enc[j]`, `|w_j| b_enc[j]` and decoder rows of length 1. That model
-//! is what encodes, decodes and is saved; the optimiser moves the parameters, a length of a decoder row among them.
+//! encodes, decodes and is saved. The optimiser moves the parameters, among them the lengths of decoder rows.
 
 use rarefy_kernels::sparse::project_row;
 use rarefy_kernels::vector::{add_scaled, dot};
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 
 use crate::params::Params;
 
-/// The model that such parameters stand for.
+/// Effective model of rescaled parameters.
 ///
 /// # Example
 /// ```
@@ -32,7 +32,7 @@ pub fn rescaled(params: &Params) -> Params {
     model
 }
 
-/// The same into what is there already, and the lengths of the decoder's rows.
+/// Writes the effective model of `params` into `model`, and the lengths of decoder rows into `lengths`.
 pub fn rescale(params: &Params, model: &mut Params, lengths: &mut Vec<f32>) {
     let width = |name: &str| params.get(name).len() / params.get("b_enc").len();
     let rows = params.get("w_dec").par_chunks_exact(width("w_dec"));
@@ -53,24 +53,24 @@ pub fn rescale(params: &Params, model: &mut Params, lengths: &mut Vec<f32>) {
         .for_each(|(row, length)| times(row, 1.0 / length));
 }
 
-/// A latent's rows of both matrices and its encoder bias: of the model, or derivatives by them.
+/// Rows of both matrices and encoder bias of one latent: values, or derivatives by them.
 pub struct Latent<'a> {
-    /// Its row of `w_enc`.
+    /// Row of `w_enc`.
     pub w_enc: &'a mut [f32],
-    /// Its row of `w_dec`.
+    /// Row of `w_dec`.
     pub w_dec: &'a mut [f32],
-    /// Its `b_enc`.
+    /// Entry of `b_enc`.
     pub b_enc: &'a mut f64,
 }
 
-/// Takes the derivatives by the model's latent back to the parameters that it is made of.
+/// Pulls the derivatives by a latent of the effective model back to the parameters.
 ///
 /// ```text
 /// d|w| = dW_enc' . W_enc + db' b      dW_enc = |w| dW_enc'      db = |w| db'
 /// dw = (dw' - (dw' . u) u) / |w| + d|w| u        u = w / |w|
 /// ```
 ///
-/// with `'` for the model's. `w_enc`, `b_enc` and `w_dec` are the model's, `length` is `|w|`.
+/// with `'` for the effective model's. `w_enc`, `b_enc` and `w_dec` are the model's, `length` is `|w|`.
 pub fn through(length: f32, (w_enc, b_enc, w_dec): (&[f32], f32, &[f32]), derivatives: Latent) {
     let Latent {
         w_enc: d_enc,

@@ -1,4 +1,4 @@
-//! Where the parameters of a sparse architecture start.
+//! Initial parameters of a sparse architecture.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -10,27 +10,27 @@ use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
 
-/// What the decoder's bias starts from.
+/// Initial decoder bias.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BiasStart {
-    /// The geometric median of the rows.
+    /// Geometric median of the rows.
     Median,
-    /// Their mean.
+    /// Mean of the rows.
     Mean,
     /// 0.
     Zero,
 }
 
-/// Rows that the biases start from: all, or so many evenly over the data.
+/// Largest number of rows for the initial biases, evenly over the data.
 const MEDIAN_ROWS: usize = 1 << 15;
 
 /// Decoder rows of length 1 in random directions, the encoder a copy of them, no encoder bias,
 /// and the decoder bias by default at the geometric median of the rows (Gao et al. 2024, appendix A).
 ///
-/// An encoder that does not take `b_dec` off its rows starts with a bias that takes off the same. A transcoder's
-/// two sides know nothing of one another, so both start in directions of their own; its encoder's values
-/// are brought to the scale of what is to be written. `W_skip` starts from 0.
+/// If the encoder does not subtract `b_dec` from its rows, the initial `b_enc` has the same effect. In a
+/// transcoder, encoder and decoder start in independent random directions, and the encoder is scaled so that its
+/// values have the scale of the targets. `W_skip` starts from 0.
 pub(in crate::variants) fn init(
     objective: &Objective,
     (io, start): (&IoSpec, BiasStart),
@@ -72,7 +72,7 @@ pub(in crate::variants) fn init(
     Ok(params)
 }
 
-/// The point of the rows that a bias starts from.
+/// Median, mean or zero point of the rows, for an initial bias.
 fn middle(start: BiasStart, rows: &[f32], width: usize) -> Vec<f64> {
     let mut mean = vec![0.0; width];
     match start {
@@ -104,7 +104,7 @@ fn directions(rows: &mut [f32], width: usize, rng: &mut Rng) {
     }
 }
 
-/// `-W x`.
+/// Products `-W x`.
 fn minus_products(w: &[f32], x: &[f64]) -> Vec<f64> {
     w.chunks_exact(x.len())
         .map(|row| {
