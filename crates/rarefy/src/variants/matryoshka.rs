@@ -85,7 +85,7 @@ option_set! {
 /// Ends of the levels before the last by default, as shares of all latents.
 const LEVELS: [f64; 4] = [0.0625, 0.125, 0.25, 0.5];
 
-/// Default levels without those that would have no latents of their own, where there are very few latents.
+/// Sets the default levels; with very few latents, empty levels are left out.
 fn take_default_levels(options: &mut Options, d_sae: usize) {
     let mut before = 0;
     let mut taken = Vec::new();

@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_where_the_distances_have_the_smallest_sum() {
+    fn median_is_where_the_distances_have_the_smallest_sum() {
         // The Fermat point of an isosceles triangle with a base of 2 and a height of 3 lies
         // 1 / sqrt(3) above the base: from there all sides are seen at 120 degrees.
         near(&[-1.0, 0.0, 1.0, 0.0, 0.0, 3.0], [0.0, 1.0 / 3f64.sqrt()]);

@@ -9,7 +9,7 @@ use crate::{Error, Result};
 pub enum KlLoss {
     /// Half the squared error.
     Squared,
-    /// Cross-entropy.
+    /// Cross-entropy of inputs and outputs.
     CrossEntropy,
 }
 
@@ -23,9 +23,9 @@ words!(KlLoss {
 pub enum KlDecoder {
     /// Chosen by the plan from the data's range.
     Auto,
-    /// Sigmoid.
+    /// Sigmoid function.
     Sigmoid,
-    /// Identity.
+    /// Identity function.
     Linear,
 }
 
@@ -60,7 +60,7 @@ words!(RhoEstimate {
 pub enum EncoderBiasStart {
     /// `logit(rho)`: latents start on target.
     LogitRho,
-    /// Zero.
+    /// Bias of 0.
     Zero,
 }
 

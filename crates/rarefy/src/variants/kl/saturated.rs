@@ -18,7 +18,7 @@ use crate::Result;
 use crate::params::Params;
 use crate::penalty::{kl_from_logs, not_below_zero};
 
-/// Below this mean the terms of an f32 sum come near the smallest normal number (1e-38).
+/// Mean below which the terms of an f32 sum come near the smallest normal number (1e-38).
 const TINY: f64 = 1e-30;
 
 /// Latents whose mean of h or of 1 - h is too small for the fast form.

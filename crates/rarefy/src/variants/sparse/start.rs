@@ -18,7 +18,7 @@ pub enum BiasStart {
     Median,
     /// Mean of the rows.
     Mean,
-    /// 0.
+    /// Bias of 0.
     Zero,
 }
 
