@@ -51,42 +51,70 @@
 //! `ARCHITECTURE.md` has the layers and the invariants.
 #![forbid(unsafe_code)]
 
-pub mod atomic;
-pub mod builder;
-pub mod check;
-pub mod codes;
-pub mod config;
-pub mod data;
-pub mod engine;
-mod error;
-pub mod explain;
-pub mod formats;
-pub mod io_spec;
-pub mod metrics;
-pub mod model;
-pub mod objective;
-pub mod optim;
-pub mod options;
-pub mod params;
-pub mod penalty;
-pub mod plan;
-pub mod preprocess;
-pub mod recipe;
-pub mod synth;
-mod tensors;
-pub mod train;
-pub mod trainer;
-pub mod variants;
-
+#[doc(inline)]
 pub use builder::{
     Builder, abs_topk, architecture, batch_topk, gated, groupmax, jumprelu, kl, matching_pursuit,
     matryoshka, relu, topk,
 };
 pub use data::Rows;
-pub use error::{Error, Result, nearest};
+pub use error::{Error, Result};
+#[doc(inline)]
+pub use train::{Observer, Progress};
+#[doc(inline)]
 pub use trainer::{Trained, Trainer};
 
-/// The generator of every random number: seeded by the caller, its stream pinned for ever.
+pub mod codes;
+pub mod config;
+pub mod data;
+mod error;
+pub mod metrics;
+pub mod model;
+pub mod plan;
+pub mod prelude;
+
+// Internal modules: the program, the tests and the developer commands use them. They may change in any release.
+#[doc(hidden)]
+pub mod atomic;
+#[doc(hidden)]
+pub mod builder;
+#[doc(hidden)]
+pub mod check;
+#[doc(hidden)]
+pub mod engine;
+#[doc(hidden)]
+pub mod explain;
+#[doc(hidden)]
+pub mod formats;
+#[doc(hidden)]
+pub mod io_spec;
+#[doc(hidden)]
+pub mod objective;
+#[doc(hidden)]
+pub mod optim;
+#[doc(hidden)]
+pub mod options;
+#[doc(hidden)]
+pub mod params;
+#[doc(hidden)]
+pub mod penalty;
+#[doc(hidden)]
+pub mod preprocess;
+#[doc(hidden)]
+pub mod recipe;
+#[doc(hidden)]
+pub mod synth;
+mod tensors;
+#[doc(hidden)]
+pub mod train;
+#[doc(hidden)]
+pub mod trainer;
+#[doc(hidden)]
+pub mod variants;
+
+#[doc(hidden)]
+pub use error::nearest;
+
+/// Random number generator of the library: seeded by the caller, with a stream that never changes.
 pub type Rng = rand_xoshiro::Xoshiro256PlusPlus;
 
 /// The README's example is compiled and run with the other examples.

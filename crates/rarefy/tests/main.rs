@@ -14,6 +14,7 @@ mod kept;
 mod lbfgs;
 mod normalise;
 mod readers;
+mod resample;
 mod schedule_free;
 mod sparse;
 mod synth;
