@@ -122,7 +122,8 @@ $ convert missing --out new
 1 error: missing/cfg.json: No such file or directory (os error 2)
 hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors
 $ train missing.npy --arch topk --preprocess layer-norm --aux-unit absolute
-2 error: aux_unit absolute cannot be combined with preprocessing layer-norm: the auxiliary loss would be measured in units that each row has for itself; take `--aux-unit residual` or `--aux-coefficient 0`
+2 error: `model.options.aux_unit` absolute cannot be combined with preprocessing layer-norm, which gives each row another unit; set `model.options.aux_unit` to residual or `model.options.aux_coefficient` to 0
+hint: set `model.options.aux_unit` with --aux-unit, `model.options.aux_coefficient` with --aux-coefficient
 $ train missing.npy --arch topk --preprocess norm-row,layer-norm
 2 error: `preprocess` must be at most one of norm-row and layer-norm: a row's codes carry one scale, which `decode` puts back, got norm-row,layer-norm
 $ train missing.npy --arch topk --preprocess pca:0

@@ -230,19 +230,25 @@ const SENSELESS: &str = "$ train signed.npy --loss cross-entropy --out run
 2 error: loss cross-entropy needs data in [0, 1], but the data spans [-0.25, 1.5]; add the step `scale` to `data.preprocess` or use `model.options.loss = squared`
 hint: set `data.preprocess` with --preprocess, `model.options.loss` with --loss
 $ train --rho 0 --out run
-2 error: `rho` must be a number in (0, 1), got 0
+2 error: `model.options.rho` must be a number in (0, 1), got 0
+hint: set `model.options.rho` with --rho
 $ train --rho 1 --out run
-2 error: `rho` must be a number in (0, 1), got 1
+2 error: `model.options.rho` must be a number in (0, 1), got 1
+hint: set `model.options.rho` with --rho
 $ train --rho -1 --out run
-2 error: `rho` must be a number in (0, 1), got -1
+2 error: `model.options.rho` must be a number in (0, 1), got -1
+hint: set `model.options.rho` with --rho
 $ train --rho nan --out run
-2 error: `rho` must be a number in (0, 1), got nan
+2 error: `model.options.rho` must be a number in (0, 1), got nan
+hint: set `model.options.rho` with --rho
 $ train --rho 1.5 --out run
-2 error: `rho` must be a number in (0, 1), got 1.5
+2 error: `model.options.rho` must be a number in (0, 1), got 1.5
+hint: set `model.options.rho` with --rho
 $ plot penalty --rho 1 --out p.svg
 2 error: `--rho` must be a number in (0, 1), got 1
 $ train --latents 0 --out run
-2 error: `latents` must be at least 1, got 0
+2 error: `model.latents` must be at least 1, got 0
+hint: set `model.latents` with --latents
 $ train --rows 5000 --out run
 2 error: `data.rows` must be between 1 and the 1797 rows of sample:digits, got 5000
 hint: set `data.rows` with --rows
@@ -250,13 +256,17 @@ $ train --rows 0 --out run
 2 error: `data.rows` must be between 1 and the 1797 rows of sample:digits, got 0
 hint: set `data.rows` with --rows
 $ train --batch 5000 --out run
-2 error: `batch` must be at most the data's 1797 rows, got 5000
+2 error: `train.batch` must be at most the 1797 rows of the data, got 5000
+hint: set `train.batch` with --batch
 $ train --steps 0 --out run
-2 error: `steps` must be at least 1, got 0
+2 error: `train.steps` must be at least 1, got 0
+hint: set `train.steps` with --steps
 $ train --threads 0 --out run
-2 error: `threads` must be between 1 and 1024, got 0
+2 error: `train.threads` must be between 1 and 1024, got 0
+hint: set `train.threads` with --threads
 $ train --lr nan --out run
-2 error: `lr` must be a finite number above 0, got NaN
+2 error: `train.lr` must be a finite number above 0, got NaN
+hint: set `train.lr` with --lr
 $ train --clip tight --out run
 2 error: `train.clip` must be a number or none, got tight
 hint: set `train.clip` with --clip
@@ -329,7 +339,8 @@ $ train --out run --config type.toml
 $ train --out run --config word.toml
 1 error: word.toml: line 2, column 13: unknown variant `adm`, expected one of `lbfgs`, `adam`, `sgd`, `schedule-free`, `signum`
 $ train --out run --config value.toml
-2 error: `rho` must be a number in (0, 1), got 2
+2 error: `model.options.rho` must be a number in (0, 1), got 2
+hint: set `model.options.rho` with --rho
 $ train --out run --config bytes.toml
 1 error: bytes.toml: stream did not contain valid UTF-8
 $ train --out run --config missing.toml
@@ -351,7 +362,8 @@ $ train --out run --set clip=tight
 $ train --out run --set train.seed=-1
 2 error: --set train.seed=-1: invalid value: integer `-1`, expected a whole number not below 0
 $ train --out run --set rho=2
-2 error: `rho` must be a number in (0, 1), got 2
+2 error: `model.options.rho` must be a number in (0, 1), got 2
+hint: set `model.options.rho` with --rho
 "#;
 
 const PLACES: &str = "$ train --out file
@@ -416,7 +428,8 @@ $ eval huge sample:digits
 $ eval zero sample:digits
 1 error: zero/cfg.json: expected d_in and d_sae of a real model, got 64 and 0
 $ eval option sample:digits
-2 error: `rho` must be a number in (0, 1), got 1.1
+2 error: `model.options.rho` must be a number in (0, 1), got 1.1
+hint: set `model.options.rho` with --rho
 $ eval short sample:digits --json
 1 error: short/sae_weights.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 $ eval tensor sample:digits

@@ -201,17 +201,21 @@ const REFUSALS: &str = "\
 $ explain --arch relu --from saelnes:l1=5
 2 error: unknown convention `saelnes`, did you mean `saelens`? (known: saelens, saelens-scaled, dictionary-learning, dictionary-learning-scaled, sparsify, openai, batchtopk, deepmind, april-2024, january-2025, ng, matlab)
 $ explain --from saelens:l1=5
-2 error: architecture kl has no option l1; it is one of relu, gated (`--arch`)
+2 error: architecture kl has no option `l1`; set `model.arch` to an architecture that has it: relu, gated
+hint: set `model.arch` with --arch
 $ explain --from openai
-2 error: openai has no coefficient of kl; it has some of topk (`--arch`)
+2 error: openai has no coefficient of kl; set `model.arch` to one of: topk
+hint: set `model.arch` with --arch
 $ explain --arch relu --from saelens:l0_coefficient=5
-2 error: architecture relu has no option l0; it is one of jumprelu (`--arch`)
+2 error: architecture relu has no option `l0`; set `model.arch` to an architecture that has it: jumprelu
+hint: set `model.arch` with --arch
 $ explain --arch relu --from saelens:l1=five
-2 error: `--from` must be COEFFICIENT=NUMBER after the colon, got l1=five
+2 error: `from` must be COEFFICIENT=NUMBER after the colon, got l1=five
 $ explain --arch relu --from saelens
-2 error: `--from` must be saelens:COEFFICIENT=NUMBER for relu, got saelens
+2 error: `from` must be saelens:COEFFICIENT=NUMBER for relu, got saelens
 $ explain kl.toml --config kl.toml
 2 error: kl.toml and --config are two configurations; give one of them
 $ explain --arch topk --k 0
-2 error: `k` must be auto or a whole number not below 1, got 0
+2 error: `model.options.k` must be auto or a whole number not below 1, got 0
+hint: set `model.options.k` with --k
 ";

@@ -128,7 +128,7 @@ fn frontier_files_table_and_json_agree() {
     assert!(!err.contains(['\r', '\u{1b}']), "{err}");
     for said in [
         "8 models of 40 latents, 8 steps of 128 rows each: 960 rows to train on, 240 held out\n",
-        "skipped topk k 64: `k` must be at most the 40 latents, got 64\n",
+        "skipped topk k 64: `model.options.k` must be at most the 40 latents, got 64\n",
         "\n8/8 topk k 32: L0 ",
     ] {
         assert!(err.contains(said), "{said}: {err}");
@@ -390,18 +390,22 @@ const FAILURES: &str = "$ frontier sample:words --arch topk,kl --out f
 $ frontier sample:words --arch topk,tpok --out f
 2 error: unknown architecture `tpok`, did you mean `topk`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ frontier sample:words --arch topk --rows 300 --latents 4 --out f
-2 error: nothing can be trained: `k` must be at most the 4 latents, got 8
+2 error: nothing can be trained: `model.options.k` must be at most the 4 latents, got 8
+hint: set `model.options.k` with --k
 $ frontier sample:words --arch topk --rows 300 --batch 241 --out f
-2 error: `batch` must be at most the 240 rows beside the 60 held out, got 241
+2 error: `train.batch` must be at most the 240 training rows (60 are held out), got 241
+hint: set `train.batch` with --batch
 $ frontier sample:words --arch topk --steps 0 --out f
-2 error: `steps` must be at least 1, got 0
+2 error: `train.steps` must be at least 1, got 0
+hint: set `train.steps` with --steps
 $ frontier sample:words --arch topk --holdout 0 --out f
 2 error: `holdout` must be at least 1, as a frontier is of rows that no model was trained on, got 0
 $ frontier sample:words --arch topk --rows 300 --holdout 300 --out f
 2 error: `data.holdout` must be less than the 300 rows of sample:words, got 300
 hint: set `data.holdout` with --holdout
 $ frontier sample:words --arch topk --threads 0 --out f
-2 error: `threads` must be between 1 and 1024, got 0
+2 error: `train.threads` must be between 1 and 1024, got 0
+hint: set `train.threads` with --threads
 $ frontier sample:words --arch topk --at 0 --out f
 2 error: `at` must be a finite number above 0, got 0
 $ frontier sample:words --arch topk --at -3 --out f
@@ -411,7 +415,8 @@ $ frontier sample:words --arch topk,relu --set k=16 --out f
 $ frontier sample:words --arch topk,relu --set rho=0.1 --out f
 2 error: option rho is one of none of relu, topk
 $ frontier sample:words --arch relu --rows 300 --set l1=-1 --out f
-2 error: `l1` must be auto or a number not below 0, got -1
+2 error: `model.options.l1` must be auto or a number not below 0, got -1
+hint: set `model.options.l1` with --l1
 $ frontier sample:words --arch relu --set model.arch=topk --out f
 2 error: --set model.arch has no place in a frontier: architectures are chosen by --arch
 $ frontier sample:words --arch relu --set steps --out f
@@ -419,7 +424,8 @@ $ frontier sample:words --arch relu --set steps --out f
 $ frontier sample:words --arch relu --set steps=many --out f
 2 error: --set steps=many: invalid type: string \"many\", expected a whole number not below 0
 $ frontier sample:words --arch topk --rows 300 --set optimizer=lbfgs --out f
-2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
+2 error: L-BFGS needs a smooth objective, which topk does not have; set `train.optimizer` to adam
+hint: set `train.optimizer` with --optimizer
 $ frontier nothing.npy --arch topk --out f
 1 error: nothing.npy: No such file or directory (os error 2)
 $ frontier sample:words --arch topk --out file

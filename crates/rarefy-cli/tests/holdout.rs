@@ -134,9 +134,11 @@ $ train --rows 100 --holdout 101 --out run
 2 error: `data.holdout` must be less than the 100 rows of sample:digits, got 101
 hint: set `data.holdout` with --holdout
 $ train --holdout 1697 --batch 101 --out run
-2 error: `batch` must be at most the 100 rows beside the 1697 held out, got 101
+2 error: `train.batch` must be at most the 100 training rows (1697 are held out), got 101
+hint: set `train.batch` with --batch
 $ train --arch batch-topk --k 0.25 --holdout 3 --out run
-2 error: k 0.25 keeps no latent at all in 3 held-out rows; take a larger k or holdout
+2 error: `model.options.k` of 0.25 keeps no latent in 3 held-out rows; increase `model.options.k` or `data.holdout`
+hint: set `model.options.k` with --k, `data.holdout` with --holdout
 $ train --holdout -1 --out run
 2 error: invalid value '-1' for '--holdout <N>': invalid digit found in string
 

@@ -226,35 +226,50 @@ $ train x.npy --with y.npy --arch relu --preprocess row-mean --out new
 ";
 
 const WRONG: &str = "$ train missing.npy --arch topk --latents 8 --k 9
-2 error: `k` must be at most the 8 latents, got 9
+2 error: `model.options.k` must be at most the 8 latents, got 9
+hint: set `model.options.k` with --k
 $ train nan.npy --arch topk --k 49
-2 error: `k` must be at most the 48 latents, got 49
+2 error: `model.options.k` must be at most the 48 latents, got 49
+hint: set `model.options.k` with --k
 $ train missing.npy --arch topk --k 2.5
-2 error: `k` must be auto or a whole number not below 1, got 2.5
+2 error: `model.options.k` must be auto or a whole number not below 1, got 2.5
+hint: set `model.options.k` with --k
 $ train missing.npy --arch matryoshka --latents 8 --k 9
-2 error: `k` must be at most the 8 latents, got 9
+2 error: `model.options.k` must be at most the 8 latents, got 9
+hint: set `model.options.k` with --k
 $ train missing.npy --arch relu --k 3
-2 error: architecture relu has no option k; it is one of topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
+2 error: architecture relu has no option `k`; set `model.arch` to an architecture that has it: topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
+hint: set `model.arch` with --arch
 $ train missing.npy --arch topk --optimizer lbfgs
-2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
+2 error: L-BFGS needs a smooth objective, which topk does not have; set `train.optimizer` to adam
+hint: set `train.optimizer` with --optimizer
 $ train missing.npy --arch matching-pursuit --target y.npy
-2 error: architecture matching-pursuit encodes by its decoder (they are tied) and cannot be combined with a target
+2 error: architecture matching-pursuit cannot predict `data.target`: its encoder is tied to the decoder
+hint: set `data.target` with --target
 $ train missing.npy --arch matching-pursuit --centre false
-2 error: architecture matching-pursuit explains what is left over b_dec, so it cannot do without centre
+2 error: `model.centre` must be true with architecture matching-pursuit: its first residual is x - b_dec
+hint: set `model.centre` with --centre
 $ train missing.npy --arch kl --target y.npy
-2 error: architecture kl gives its own input back and cannot be combined with a target; sparse architectures can
+2 error: architecture kl reconstructs its input and cannot predict `data.target`; set `model.arch` to a sparse architecture
+hint: set `data.target` with --target, `model.arch` with --arch
 $ train missing.npy --arch kl --centre false
-2 error: architecture kl takes nothing off its rows: leave out centre
+2 error: architecture kl does not subtract b_dec from the input: remove `model.centre`
+hint: set `model.centre` with --centre
 $ train missing.npy --arch topk --target y.npy --centre true
-2 error: centre takes the decoder's bias off the input, and with a target that is a bias of other values
+2 error: `model.centre` cannot be true with `data.target`: b_dec is a bias of the target, not of the input
+hint: set `model.centre` with --centre, `data.target` with --target
 $ train missing.npy --arch topk --target y.npy --with y.npy
 2 error: several inputs cannot be combined with a target: a crosscoder reconstructs its own inputs
 $ train missing.npy --arch topk --set model.skip=true
-2 error: skip predicts a target from the input; give the target, `--target DATA`
+2 error: `model.skip` predicts a target from the input: set `data.target`
+hint: set `model.skip` with --skip, `data.target` with --target
 $ train nan.npy --arch kl --tied --decoder-norm unit --optimizer adam
-2 error: decoder_norm unit cannot be combined with a tied decoder
+2 error: `model.decoder_norm` unit cannot be combined with a tied decoder
+hint: set `model.decoder_norm` with --decoder-norm
 $ train missing.npy --arch kl --latents 4 --tied --decoder-norm unit --optimizer adam
-2 error: decoder_norm unit cannot be combined with a tied decoder
+2 error: `model.decoder_norm` unit cannot be combined with a tied decoder
+hint: set `model.decoder_norm` with --decoder-norm
 $ train missing.npy --arch topk --steps 3 --set train.epochs=2
-2 error: give steps or epochs, not both
+2 error: set `train.steps` or `train.epochs`, not both
+hint: set `train.steps` with --steps, `train.epochs` with --epochs
 ";

@@ -316,35 +316,50 @@ fn sparse_settings_out_of_range_are_refused() {
 }
 
 const SENSELESS: &str = "$ train --arch topk --k 0 --out run
-2 error: `k` must be auto or a whole number not below 1, got 0
+2 error: `model.options.k` must be auto or a whole number not below 1, got 0
+hint: set `model.options.k` with --k
 $ train --arch topk --k 2.5 --out run
-2 error: `k` must be auto or a whole number not below 1, got 2.5
+2 error: `model.options.k` must be auto or a whole number not below 1, got 2.5
+hint: set `model.options.k` with --k
 $ train --arch topk --k 65 --latents 64 --out run
-2 error: `k` must be at most the 64 latents, got 65
+2 error: `model.options.k` must be at most the 64 latents, got 65
+hint: set `model.options.k` with --k
 $ train narrow.npy --arch topk --k 32 --out run
-2 error: `k` must be at most the 24 latents, got 32
+2 error: `model.options.k` must be at most the 24 latents, got 32
+hint: set `model.options.k` with --k
 $ train --arch batch-topk --k 64.5 --latents 64 --out run
-2 error: `k` must be at most the 64 latents, got 64.5
+2 error: `model.options.k` must be at most the 64 latents, got 64.5
+hint: set `model.options.k` with --k
 $ train --arch batch-topk --k 0 --out run
-2 error: `k` must be auto or a number above 0, got 0
+2 error: `model.options.k` must be auto or a number above 0, got 0
+hint: set `model.options.k` with --k
 $ train --arch batch-topk --k 0.1 --batch 9 --out run
 2 error: k 0.1 keeps no latent at all in a batch of 9; take a larger k or batch
 $ train --arch topk --aux-k none --out run
-2 error: `aux_k` must be auto or a whole number not below 1, got none
+2 error: `model.options.aux_k` must be auto or a whole number not below 1, got none
+hint: set `model.options.aux_k` with --aux-k
 $ train --arch topk --dead-after 0 --out run
-2 error: `dead_after` must be auto or a whole number not below 1, got 0
+2 error: `model.options.dead_after` must be auto or a whole number not below 1, got 0
+hint: set `model.options.dead_after` with --dead-after
 $ train --arch topk --aux-coefficient -1 --out run
-2 error: `aux_coefficient` must be a number not below 0, got -1
+2 error: `model.options.aux_coefficient` must be a number not below 0, got -1
+hint: set `model.options.aux_coefficient` with --aux-coefficient
 $ train --arch batch-topk --threshold-decay 1 --out run
-2 error: `threshold_decay` must be a number in (0, 1), got 1
+2 error: `model.options.threshold_decay` must be a number in (0, 1), got 1
+hint: set `model.options.threshold_decay` with --threshold-decay
 $ train --arch topk --rho 0.1 --out run
-2 error: architecture topk has no option rho; it is one of kl
+2 error: architecture topk has no option `rho`; set `model.arch` to an architecture that has it: kl
+hint: set `model.arch` with --arch
 $ train --k 3 --out run
-2 error: architecture kl has no option k; it is one of topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
+2 error: architecture kl has no option `k`; set `model.arch` to an architecture that has it: topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
+hint: set `model.arch` with --arch
 $ train --arch topk --optimizer lbfgs --out run
-2 error: optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents; architecture topk is trained by `--optimizer adam`
+2 error: L-BFGS needs a smooth objective, which topk does not have; set `train.optimizer` to adam
+hint: set `train.optimizer` with --optimizer
 $ train --arch batch-topk --optimizer sgd --out run
-2 error: optimizer sgd has one step length for all latents, and here some fire a thousand times as often as others; architecture batch-topk is trained by `--optimizer adam`
+2 error: SGD has one learning rate for all latents, but some latents of batch-topk fire a thousand times as often as others; set `train.optimizer` to adam
+hint: set `train.optimizer` with --optimizer
 $ train --arch topk --k 4 --clip 0 --out run
-2 error: `clip` must be a finite number above 0, got 0
+2 error: `train.clip` must be a finite number above 0, got 0
+hint: set `train.clip` with --clip
 ";

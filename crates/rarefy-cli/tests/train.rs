@@ -323,5 +323,8 @@ fn mini_batch_run_stops_on_tolerance_and_prints_the_exact_mean() {
         &dir.run("train --rows 100 --steps 1 --lr 3 --clip 1 --out unused")
             .stderr,
     );
-    assert!(unused.contains("lr, clip without effect"), "{unused}");
+    assert!(
+        unused.contains("`train.lr`, `train.clip` have no effect"),
+        "{unused}"
+    );
 }

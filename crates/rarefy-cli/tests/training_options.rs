@@ -123,36 +123,36 @@ fn settings_without_effect_are_warned_about() {
         (String::new() + topk, vec![]),
         (
             format!("{topk} --sparsity-warmup 2"),
-            vec![
-                "nothing that the architecture pays for could rise: sparsity_warmup without effect",
-            ],
+            vec!["`train.sparsity_warmup` has no effect: `topk` has no sparsity penalty"],
         ),
         (
             format!("{topk} --resample dictionary-learning"),
-            vec!["nothing is resampled without resample_every: resample without effect"],
+            vec![
+                "`train.resample` has no effect: nothing is resampled if `train.resample_every` is 0",
+            ],
         ),
         (
             format!("{topk} --optimizer signum --beta2 0.9"),
-            vec!["they are Adam's: beta2 without effect"],
+            vec!["`train.beta2` has no effect: the optimizer does not use this decay of Adam"],
         ),
         (
             format!("{topk} --lr-warmup 3 --lr-decay 2"),
             vec![
-                "lr_warmup 3 and lr_decay 2 take more than the run's 4 steps: the learning rate never is the one of lr",
+                "`train.lr_warmup` 3 and `train.lr_decay` 2 are together longer than the run of 4 steps: the learning rate never reaches `train.lr`",
             ],
         ),
         (
             "--arch relu --latents 70 --batch 50 --steps 4 --sparsity-warmup 5".into(),
             vec![
-                "sparsity_warmup 5 is more than the run's 4 steps: the penalty never has its weight",
+                "`train.sparsity_warmup` 5 is longer than the run of 4 steps: the penalty never reaches its weight",
             ],
         ),
         (
             "--steps 40 --lr-schedule cosine --beta1 0.5 --b-dec-start mean".into(),
             vec![
-                "optimizer lbfgs searches its own steps over all rows: lr_schedule without effect",
-                "they are Adam's: beta1 without effect",
-                "architecture kl starts b_dec from 0: b_dec_start without effect",
+                "`train.lr_schedule` has no effect: L-BFGS searches the length of its steps over all rows",
+                "`train.beta1` has no effect: the optimizer does not use this decay of Adam",
+                "`model.b_dec_start` has no effect: architecture kl starts with a b_dec of 0",
             ],
         ),
     ] {
@@ -219,47 +219,69 @@ fn invalid_training_options_are_refused_before_data_is_read() {
 }
 
 const REFUSED: &str = "$ train missing.npy --arch relu --k-start 40 --latents 64
-2 error: k_start is where a run's k begins, and this architecture has none that could change
+2 error: this architecture has no k that changes during a run: remove `train.k_start`
+hint: set `train.k_start` with --k-start
 $ train missing.npy --arch groupmax --k 4 --k-start 8 --latents 64
-2 error: k_start is where a run's k begins, and this architecture has none that could change
+2 error: this architecture has no k that changes during a run: remove `train.k_start`
+hint: set `train.k_start` with --k-start
 $ train missing.npy --arch topk --k 4 --k-anneal 8 --latents 64
-2 error: k_anneal wants the k that a run begins with: give `--k-start`
+2 error: `train.k_anneal` needs the k at the start of the run: set `train.k_start`
+hint: set `train.k_anneal` with --k-anneal, `train.k_start` with --k-start
 $ train missing.npy --arch topk --k 4 --k-start 65 --latents 64
-2 error: `k_start` must be at most the 64 latents, got 65
+2 error: `train.k_start` must be at most the 64 latents, got 65
+hint: set `train.k_start` with --k-start
 $ train missing.npy --arch topk --k-start 0
-2 error: `k_start` must be a finite number above 0, got 0
+2 error: `train.k_start` must be a finite number above 0, got 0
+hint: set `train.k_start` with --k-start
 $ train missing.npy --arch topk --latents 64 --k 4 --p-end 0.5
-2 error: p_end is where the p of a norm ends, and this architecture's penalty has none
+2 error: the penalty of this architecture has no p: remove `train.p_end`
+hint: set `train.p_end` with --p-end
 $ train missing.npy --arch relu --latents 64 --p-from 5
-2 error: p_from wants the p that a run ends with: give `--p-end`
+2 error: `train.p_from` needs the p at the end of the run: set `train.p_end`
+hint: set `train.p_from` with --p-from, `train.p_end` with --p-end
 $ train missing.npy --arch topk --ema 1
-2 error: `ema` must be at least 0 and below 1, got 1
+2 error: `train.ema` must be at least 0 and below 1, got 1
+hint: set `train.ema` with --ema
 $ train missing.npy --arch topk --beta1 -0.1
-2 error: `beta1` must be at least 0 and below 1, got -0.1
+2 error: `train.beta1` must be at least 0 and below 1, got -0.1
+hint: set `train.beta1` with --beta1
 $ train missing.npy --arch topk --lr-end 0.1
-2 error: lr_end is where a cosine ends: give `--lr-schedule cosine` with it
+2 error: `train.lr_end` is the last value of a cosine: set `train.lr_schedule` to cosine
+hint: set `train.lr_end` with --lr-end, `train.lr_schedule` with --lr-schedule
 $ train missing.npy --arch topk --optimizer signum --lr-decay 10
-2 error: an optimizer without a schedule averages over the run, so its learning rate may rise but not fall: leave out lr_decay and lr_schedule
+2 error: optimizers schedule-free and signum average over the run, so the learning rate must not decrease: remove `train.lr_decay` and `train.lr_schedule`
+hint: set `train.lr_decay` with --lr-decay, `train.lr_schedule` with --lr-schedule
 $ train missing.npy --arch topk --optimizer schedule-free --beta1 0
-2 error: an optimizer without a schedule takes its gradients near the average, which wants a beta1 above 0
+2 error: `train.beta1` must be above 0 with optimizers schedule-free and signum, which take gradients near the average; got 0
+hint: set `train.beta1` with --beta1
 $ train missing.npy --arch topk --optimizer schedule-free --ema 0.9
-2 error: an optimizer without a schedule gives an average already: leave out ema
+2 error: optimizers schedule-free and signum already average the weights: remove `train.ema`
+hint: set `train.ema` with --ema
 $ train missing.npy --arch topk --optimizer signum --resample-every 9
-2 error: resampling sets weights anew, and an optimizer without a schedule would average them with the old ones
+2 error: optimizers schedule-free and signum would average resampled weights with the old ones: remove `train.resample_every`
+hint: set `train.resample_every` with --resample-every
 $ train missing.npy --arch matching-pursuit --resample-every 9
-2 error: resampling gives a latent an encoder shorter than its decoder, and here both are one
+2 error: resampling shortens encoder rows only, and here the encoder is tied to the decoder: remove `train.resample_every`
+hint: set `train.resample_every` with --resample-every
 $ train missing.npy --arch kl --ema 0.9 --optimizer adam
-2 error: ema and resampling are the sparse engine's; architecture kl has neither
+2 error: `train.ema` and `train.resample_every` need a sparse architecture, and kl is dense: remove them or set `model.arch`
+hint: set `train.ema` with --ema, `train.resample_every` with --resample-every, `model.arch` with --arch
 $ train missing.npy --arch kl --optimizer signum
-2 error: optimizers schedule-free and signum are those of the sparse engine; architecture kl is trained by `--optimizer adam`
+2 error: optimizers schedule-free and signum need a sparse architecture, and kl is dense; set `train.optimizer` to adam
+hint: set `train.optimizer` with --optimizer
 $ train missing.npy --arch topk --latents 64 --k 4 --k-start 20 --k-anneal 101 --steps 100
-2 error: `k_anneal` must be at most the run's 100 steps, got 101
+2 error: `train.k_anneal` must be at most the 100 steps of the run, got 101
+hint: set `train.k_anneal` with --k-anneal
 $ train missing.npy --arch relu --latents 64 --lr 0.001 --lr-schedule cosine --lr-end 0.1
-2 error: `lr_end` must be at most the learning rate that it falls from, 0.001, got 0.1
+2 error: `train.lr_end` must be at most the learning rate 0.001, got 0.1
+hint: set `train.lr_end` with --lr-end
 $ train missing.npy --arch topk --latents 64 --k 4 --resample-every 51 --steps 100
-2 error: `resample_every` must be at most half of the run's 100 steps, got 51
+2 error: `train.resample_every` must be at most half of the run's 100 steps, got 51
+hint: set `train.resample_every` with --resample-every
 $ train missing.npy --arch relu --latents 64 --p-end 1.5
-2 error: `p_end` must be at most the p that it comes down from, 1, got 1.5
+2 error: `train.p_end` must be at most the initial p of 1, got 1.5
+hint: set `train.p_end` with --p-end
 $ train missing.npy --arch relu --latents 64 --p-end 0.5 --p-from 95 --steps 100
-2 error: p comes down in 10 equal parts, so it must begin at least as many steps before the run's end; the run has 100 steps and p_from is 95
+2 error: p decreases in 10 equal parts: `train.p_from` must be at least 10 steps before the end of the run (100 steps), got 95
+hint: set `train.p_from` with --p-from
 ";

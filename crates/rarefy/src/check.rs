@@ -1,8 +1,8 @@
-//! Gradients against central differences, and the fast path against its f64 twin.
+//! Gradient checks: f64 twin against central differences, f32 training against the twin.
 //!
-//! Two numbers for every combination of what changes a gradient: how far the twin's hand-written
-//! gradient is from central differences (the courseware's measure, below 1e-9 when right), and how
-//! far the f32 gradient that training uses is from the twin's.
+//! Each combination of options gives two errors: that of the twin's hand-written gradient against central
+//! differences (the courseware's measure, below 1e-9 if correct), and that of the f32 gradient of training
+//! against the twin's.
 
 mod dense;
 mod sparse;
@@ -18,16 +18,16 @@ pub const TWIN_TOLERANCE: f64 = 1e-9;
 /// Largest relative error of the f32 gradient.
 pub const FAST_TOLERANCE: f64 = 1e-4;
 
-/// One combination and how it did.
+/// Result of the gradient check for one combination of options.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct Check {
-    /// The options.
+    /// Names and values of the options.
     pub name: String,
     /// `|numerical - exact| / |numerical + exact|` of the f64 twin, central differences over five points 1e-4 apart.
     pub twin_error: f64,
     /// `|fast - twin| / |twin|`, the worst over the ways that training computes it.
     pub fast_error: f64,
-    /// Whether both are within tolerance.
+    /// True if both errors are within tolerance.
     pub passed: bool,
 }
 
@@ -73,8 +73,9 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// The courseware's measure of a gradient against central differences of `value`, which is asked at
-/// (place, step). Five points and not three: a pursuit is a polynomial of high degree.
+/// Relative error (the courseware's measure) of a gradient against central differences of `value(index, step)`.
+///
+/// Five points instead of three, because a pursuit is a polynomial of high degree.
 fn central_differences(exact: &[f64], value: impl Fn(usize, f64) -> f64 + Sync) -> f64 {
     const STEP: f64 = 1e-4;
     let numerical: Vec<f64> = (0..exact.len())

@@ -1,4 +1,4 @@
-//! What a user may say about a run, as data: layers of TOML merged into one [`Config`].
+//! Configuration of a run: layers of TOML merged into one [`Config`].
 //!
 //! Later layers win: built-in defaults, the sample's own defaults, a config file, `--set`, flags.
 //! Everything below the [`plan`](crate::plan) sees only checked values.
@@ -16,48 +16,48 @@ pub use train::{OptimizerKind, Recipe, TrainConfig};
 
 use crate::{Error, Result};
 
-/// A run as the user describes it. `None` means: chosen by the plan, and written back resolved.
+/// Configuration of a run. The plan chooses a value for each `None` and writes the value back.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Where rows come from.
+    /// Section `[data]`: source of the rows.
     pub data: DataConfig,
-    /// The autoencoder.
+    /// Section `[model]`: architecture and options.
     pub model: ModelConfig,
-    /// How it is trained.
+    /// Section `[train]`: optimiser, schedules, length.
     pub train: TrainConfig,
 }
 
-/// `[data]`: where rows come from.
+/// Section `[data]`: source of the rows, holdout, preprocessing.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
     /// File, folder of shards, glob or `sample:NAME`.
     pub path: String,
-    /// Further inputs, row by row beside those of `path`: a crosscoder reads and writes all of them.
+    /// Further inputs of a crosscoder: paths of data with the same number of rows as `path`.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub with: Vec<String>,
-    /// What a transcoder predicts from each row.
+    /// Target of a transcoder: path of the data that is predicted from the input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<String>,
-    /// Use only the first so many rows.
+    /// Number of rows to use, from the start of the data; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
-    /// Rows, evenly over the data, that are never trained on; 0 for none.
+    /// Number of held-out rows, spread evenly over the data; 0 for none.
     pub holdout: usize,
     /// Member of an npz, tensor of a safetensors file, column of a parquet file.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
-    /// Whether a csv has a header; detected if absent.
+    /// True if a csv file has a header; detected if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub header: Option<bool>,
-    /// Preprocessing steps in order, fitted to each input by itself; the data's own default if absent.
+    /// Preprocessing steps in order, fitted to each input separately; the default of the data if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preprocess: Option<Vec<String>>,
     /// Preprocessing steps of the target; those of the input if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preprocess_target: Option<Vec<String>>,
-    /// Height and width of the images that rows are; the data's own if absent.
+    /// Height and width of the images in the rows; the default of the data if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_shape: Option<(usize, usize)>,
 }
@@ -79,32 +79,31 @@ impl Default for DataConfig {
     }
 }
 
-/// `[model]`: the autoencoder.
+/// Section `[model]`: architecture, number of latents and options.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
     /// Name of the architecture.
     pub arch: String,
-    /// Number of latents, `d_sae`; the architecture's own if absent.
+    /// Number of latents, `d_sae`; the default of the architecture if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub latents: Option<usize>,
-    /// Start from the weights of this model instead of random ones.
+    /// Path of a model whose weights replace the random start.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub init: Option<PathBuf>,
-    /// What the decoder's bias starts from; of sparse architectures the median if absent.
+    /// Start value of the decoder's bias; the median for sparse architectures if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub b_dec_start: Option<BiasStart>,
-    /// Whether the encoder takes the decoder's bias off its rows; of sparse autoencoders it does if absent.
+    /// If true, the encoder subtracts the decoder's bias from its input; true for sparse autoencoders if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub centre: Option<bool>,
-    /// Whether a transcoder's target is also predicted by a matrix from the input directly.
+    /// If true, a transcoder also predicts the target by a matrix applied to the input.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip: bool,
-    /// Whether decoder rows are kept at length 1 (`unit`), not (`free`), or not with pre-activations measured in
-    /// their lengths (`rescale`); the architecture's own if absent.
+    /// Constraint on decoder rows: `unit`, `free` or `rescale`; the default of the architecture if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoder_norm: Option<DecoderNorm>,
-    /// The architecture's own options, see `rarefy list architectures`.
+    /// Options of the architecture, see `rarefy list architectures`.
     pub options: toml::Table,
 }
 
@@ -127,16 +126,16 @@ impl Default for ModelConfig {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoderNorm {
-    /// Length 1 after every step.
+    /// Decoder rows of length 1 after every step.
     Unit,
-    /// No constraint.
+    /// Decoder rows of any length.
     Free,
-    /// No constraint, and pre-activations are measured in it: see [`crate::variants::rescaled`].
+    /// Decoder rows of any length; pre-activations are multiplied by the length, see [`crate::variants::rescaled`].
     Rescale,
 }
 
 impl DecoderNorm {
-    /// As it is written.
+    /// Name of the constraint in a configuration.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
@@ -146,7 +145,7 @@ impl DecoderNorm {
     }
 }
 
-/// The settings that suit an embedded sample and an architecture; an empty layer for other data.
+/// Default settings of an embedded sample for an architecture; an empty layer for other data.
 pub fn sample_defaults(path: &str, arch: &str) -> toml::Table {
     let mut layer = toml::Table::new();
     let sample = path
@@ -158,7 +157,7 @@ pub fn sample_defaults(path: &str, arch: &str) -> toml::Table {
     layer
 }
 
-/// Every key of a config file but the architectures' own options, dotted.
+/// Dotted names of all keys of a config file, except options of architectures.
 pub fn keys() -> Vec<String> {
     let all = Config {
         data: DataConfig {
@@ -332,7 +331,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn later_layers_win_and_bare_keys_are_found() {
+    fn later_layers_override_and_bare_keys_are_found() {
         let mut flags = toml::Table::new();
         set(&mut flags, "rho", "0.2").unwrap();
         set(&mut flags, "latents", "25").unwrap();
@@ -343,7 +342,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_key_is_refused_with_the_nearest() {
+    fn unknown_key_error_suggests_the_nearest() {
         let file: toml::Table = "[model]\nlatent = 9".parse().unwrap();
         let error = merge(&[file]).unwrap_err().to_string();
         assert!(error.contains("did you mean `model.latents`?"), "{error}");
@@ -351,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_resolved_config_reads_back_as_itself() {
+    fn config_written_as_toml_reads_back_equal() {
         for clip in [None, Some(Clip::None), Some(Clip::Norm(0.5))] {
             let mut config = Config::default();
             config.train.clip = clip;
@@ -361,7 +360,7 @@ mod tests {
     }
 
     #[test]
-    fn clip_is_a_number_or_none() {
+    fn clip_accepts_a_number_or_none() {
         let of = |text: &str| merge(&[format!("[train]\nclip = {text}").parse().unwrap()]);
         let clip = |text: &str| of(text).unwrap().train.clip.unwrap().norm();
         assert_eq!(

@@ -1,17 +1,18 @@
-//! From what the user said to what will be done: every check, every default, once.
+//! From a configuration to a [`Plan`]: all checks and defaults of a training run.
 
+mod defaults;
 mod refusals;
 mod schedules;
 mod warnings;
 
-use crate::config::{BiasStart, Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
+use crate::config::{BiasStart, Clip, Config, DecoderNorm, OptimizerKind};
 use crate::data::Survey;
 use crate::io_spec::IoSpec;
 use crate::optim::LrShape;
-use crate::variants::{
-    self, Architecture, Batching, Defaults, Info, Length, Options, ResolveContext,
-};
+use crate::variants::{self, Architecture, Batching, Info, Length, Options, ResolveContext};
 use crate::{Error, Result};
+pub(crate) use defaults::own_norm;
+use defaults::{default_lr, default_tolerance, length, optimizer, wanted_batching};
 use refusals::{
     bind, check_aids, check_holdout, check_norm, check_numbers, check_resampling, check_units,
     refuse_others_options,
@@ -144,29 +145,16 @@ impl Plan {
     }
 }
 
-/// What holds an architecture's decoder rows unless the user says otherwise.
-pub(crate) fn own_norm(info: &Info) -> DecoderNorm {
-    if info.defaults.unit_norm {
-        DecoderNorm::Unit
-    } else {
-        DecoderNorm::Free
-    }
-}
-
-/// As many rows as any batch may want.
+/// Number of rows that no batch exceeds, assumed where the data is unknown.
 const MANY_ROWS: usize = 1 << 40;
 
-/// sparsify's, of signs without a schedule.
+/// Momentum of `signum`, as in sparsify.
 const SIGNUM_MOMENTUM: f64 = 0.95;
 
-/// Iterations of L-BFGS, and epochs of Adam and SGD, unless the user says otherwise.
-const DEFAULT_ITERATIONS: usize = 400;
-const DEFAULT_EPOCHS: usize = 20;
-
 impl Plan {
-    /// Refuses what cannot work whatever the data holds: to be called before any is read, so that nobody waits
-    /// for a refusal. With the rows' number and what a model reads and writes of them, where a file's header
-    /// has told them, it sees more.
+    /// Checks a configuration without reading data, so that mistakes are reported at once.
+    ///
+    /// `known` holds the number of rows and their columns, if a file's header tells them. More can be checked then.
     ///
     /// # Errors
     /// As [`Plan::new`].
@@ -176,7 +164,7 @@ impl Plan {
     /// use rarefy::{config, plan::Plan};
     /// let config = config::merge(&["[model]\narch = 'topk'\nlatents = 8\noptions = { k = 9 }".parse().unwrap()])?;
     /// let error = Plan::check(&config, None).unwrap_err();
-    /// assert_eq!(error.to_string(), "k must be at most the 8 latents, got 9");
+    /// assert_eq!(error.to_string(), "`model.options.k` must be at most the 8 latents, got 9");
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn check(config: &Config, known: Option<(usize, &IoSpec)>) -> Result<()> {
@@ -184,10 +172,10 @@ impl Plan {
             let io = one_each(config)?;
             let said = Said::of(config)?;
             bind(io.clone(), config, said.info)?;
-            // Without a number of latents most of the rest is open.
+            // Most further checks need the number of latents.
             return match config.model.latents {
                 Some(_) => {
-                    // A batch may be all rows; that one batch is all of them is never a fault.
+                    // A batch of all rows is always allowed.
                     let rows = config.train.batch.unwrap_or(MANY_ROWS);
                     Self::check(config, Some((rows, &io)))
                 }
@@ -206,7 +194,7 @@ impl Plan {
         Self::bound(config, &anything, io.clone()).map(|_| ())
     }
 
-    /// Checks `config` against the (preprocessed) data and resolves what it leaves open.
+    /// Checks `config` against the preprocessed data and fills in every default.
     ///
     /// # Errors
     /// [`Error::Hyper`], [`Error::Unknown`] or [`Error::Conflict`] naming the setting.
@@ -225,15 +213,19 @@ impl Plan {
         Self::bound(config, survey, IoSpec::autoencoder(survey.d_in))
     }
 
-    /// The same for rows that hold several inputs, or an input and a target.
+    /// Plan for rows with several inputs, or with an input and a target; else as [`Plan::new`].
     ///
     /// # Errors
     /// As [`Plan::new`].
     ///
     /// # Panics
-    /// If the binding is of rows of another width.
+    /// If `io` describes rows of another width than the survey.
     pub fn bound(config: &Config, survey: &Survey, io: IoSpec) -> Result<Self> {
-        assert_eq!(survey.d_in, io.row_width(), "a survey of other rows");
+        assert_eq!(
+            survey.d_in,
+            io.row_width(),
+            "the survey and the IoSpec describe rows of different widths"
+        );
         let (model, train) = (&config.model, &config.train);
         let said = Said::of(config)?;
         let (info, defaults) = (said.info, &said.info.defaults);
@@ -253,7 +245,7 @@ impl Plan {
                 length,
             },
         )
-        .map_err(|error| of_default(error, info, &model.options))?;
+        .map_err(|error| name_field(error, info, &model.options))?;
         let batch = match resolved.batching {
             Batching::Mini(batch) => batch,
             Batching::Full | Batching::Open => survey.rows,
@@ -300,11 +292,17 @@ impl Plan {
         Ok(plan)
     }
 
-    /// Adam's decays.
+    /// Decay rates of Adam: beta1 and beta2.
     ///
-    /// `dictionary_learning` takes a beta1 of 0 for jumprelu and gated. On `sample:words` with all defaults that
-    /// explains 0.897 at an L0 of 16.4 for 0.934 at 18.8 (jumprelu), 0.930 at 31.4 for 0.927 at 26.6 (gated), 0.806 at
-    /// 22.8 for 0.819 at 20.9 (relu) and 0.873 for 0.872 at 12 (topk): nothing to leave the usual for.
+    /// `dictionary_learning` uses a beta1 of 0 for jumprelu and gated. The default here is 0.9, since 0 was not better
+    /// on `sample:words` with all defaults (explained variance at L0):
+    ///
+    /// | architecture | beta1 0 | beta1 0.9 |
+    /// |---|---|---|
+    /// | jumprelu | 0.897 at 16.4 | 0.934 at 18.8 |
+    /// | gated | 0.930 at 31.4 | 0.927 at 26.6 |
+    /// | relu | 0.806 at 22.8 | 0.819 at 20.9 |
+    /// | topk | 0.873 at 12 | 0.872 at 12 |
     pub fn betas(&self) -> (f64, f64) {
         let train = &self.config.train;
         let own = match self.optimizer {
@@ -314,7 +312,7 @@ impl Plan {
         (train.beta1.unwrap_or(own), train.beta2)
     }
 
-    /// What the decoder's bias starts from.
+    /// Start value of the decoder's bias.
     pub fn b_dec_start(&self) -> BiasStart {
         self.config.model.b_dec_start.unwrap_or(BiasStart::Median)
     }
@@ -337,7 +335,7 @@ impl Plan {
         train.steps = Some(self.steps);
         train.epochs = None;
         train.tolerance = Some(self.tolerance);
-        // What L-BFGS does not look at stays as it was said.
+        // Fields that L-BFGS does not use stay as given.
         if self.optimizer != OptimizerKind::Lbfgs {
             train.lr = Some(self.lr);
             if self.info.defaults.penalised {
@@ -362,18 +360,18 @@ impl Plan {
     }
 }
 
-/// What a configuration binds, one value of each input and of the target.
+/// Input and output columns of a configuration, with a width of 1 for each input and the target.
 fn one_each(config: &Config) -> Result<IoSpec> {
     let inputs = vec![1; 1 + config.data.with.len()];
     IoSpec::new(&inputs, config.data.target.as_ref().map(|_| 1))
 }
 
-/// What a configuration binds and says of it, without its data: the widths mean nothing.
+/// Input and output columns of a configuration without its data; only the layout counts, not the widths.
 pub(crate) fn said_io(config: &Config, info: &Info) -> Result<IoSpec> {
     bind(one_each(config)?, config, info)
 }
 
-/// What was said that needs no data to be checked.
+/// Settings that were checked without data.
 struct Said {
     info: &'static Info,
     options: Options,
@@ -387,8 +385,8 @@ impl Said {
         let info = variants::find(&model.arch)?;
         refuse_others_options(info, &model.options)?;
         let optimizer = optimizer(info, train)?;
-        let options = Options::check(info.options(), option_texts(&model.options))?;
-        check_aids(train, &info.build(&options)?, optimizer)?;
+        let (options, architecture) = checked_options(info, &model.options)?;
+        check_aids(train, &architecture, optimizer)?;
         check_units(config, &options)?;
         Ok(Self {
             info,
@@ -399,55 +397,16 @@ impl Said {
     }
 }
 
-/// What was asked for, or what suits the architecture.
-fn optimizer(info: &Info, train: &TrainConfig) -> Result<OptimizerKind> {
-    let full_batch = info.defaults.full_batch;
-    let optimizer = train
-        .optimizer
-        .unwrap_or(if full_batch && train.batch.is_none() {
-            OptimizerKind::Lbfgs
-        } else {
-            OptimizerKind::Adam
-        });
-    let why = match optimizer {
-        OptimizerKind::Lbfgs if !full_batch => {
-            "optimizer lbfgs follows a smooth objective, and here it jumps where a row changes its latents"
-        }
-        OptimizerKind::Sgd if !info.defaults.sgd => {
-            "optimizer sgd has one step length for all latents, and here some fire a thousand times as often as others"
-        }
-        OptimizerKind::ScheduleFree | OptimizerKind::Signum if full_batch => {
-            "optimizers schedule-free and signum are those of the sparse engine"
-        }
-        _ => return Ok(optimizer),
-    };
-    let name = info.name;
-    Err(Error::Conflict(format!(
-        "{why}; architecture {name} is trained by `--optimizer adam`"
-    )))
+/// Options of an architecture, checked, and the architecture that they describe.
+pub(crate) fn checked_options(info: &Info, given: &toml::Table) -> Result<(Options, Architecture)> {
+    let named = |error| name_field(error, info, given);
+    let options = Options::check(info.options(), option_texts(given)).map_err(named)?;
+    let architecture = info.build(&options).map_err(named)?;
+    Ok((options, architecture))
 }
 
-fn default_lr(defaults: &Defaults, optimizer: OptimizerKind, d_sae: usize) -> f64 {
-    match optimizer {
-        OptimizerKind::Sgd => 0.1,
-        // sparsify's.
-        OptimizerKind::Signum => 5e-3 / (d_sae as f64 / f64::from(1 << 14)).sqrt(),
-        OptimizerKind::Adam | OptimizerKind::ScheduleFree | OptimizerKind::Lbfgs => {
-            (defaults.lr)(d_sae)
-        }
-    }
-}
-
-/// L-BFGS stops where f32 sees no more progress; mini-batches are too noisy to tell by themselves.
-fn default_tolerance(optimizer: OptimizerKind) -> f64 {
-    match optimizer {
-        OptimizerKind::Lbfgs => 1e-9,
-        _ => 0.0,
-    }
-}
-
-/// A refusal of a value that nobody gave says that it is the default, and how to give another.
-fn of_default(error: Error, info: &Info, given: &toml::Table) -> Error {
+/// Names an option in an error by its field, and says so if the value is a default.
+fn name_field(error: Error, info: &Info, given: &toml::Table) -> Error {
     let ours = |name: &str| info.options().iter().any(|option| option.name == name);
     match error {
         Error::Hyper {
@@ -455,21 +414,29 @@ fn of_default(error: Error, info: &Info, given: &toml::Table) -> Error {
             expected,
             got,
         } if ours(&name) && !given.contains_key(&name) => {
-            let flag = name.replace('_', "-");
             let or = if expected.contains("latents") {
-                " or `--latents`"
+                " or `model.latents`"
             } else {
                 ""
             };
             Error::Conflict(format!(
-                "the default {name} of {got} must be {expected}; give `--{flag}`{or}"
+                "the default {name} of {got} must be {expected}; set `model.options.{name}`{or}"
             ))
         }
+        Error::Hyper {
+            name,
+            expected,
+            got,
+        } if ours(&name) => Error::Hyper {
+            name: format!("model.options.{name}"),
+            expected,
+            got,
+        },
         other => other,
     }
 }
 
-/// What tells one set of prepared rows from another, for a run that is resumed.
+/// Fingerprint of preprocessed rows, by which a resumed run recognises its data.
 fn fingerprint(survey: &Survey) -> String {
     format!(
         "{} rows of {} from {} to {}, mean {:.6e}",
@@ -481,38 +448,14 @@ fn fingerprint(survey: &Survey) -> String {
     )
 }
 
-/// Options as the texts that the option table checks.
-pub(crate) fn option_texts(options: &toml::Table) -> impl Iterator<Item = (&str, String)> {
+/// Names and texts of options, as the option table checks them.
+fn option_texts(options: &toml::Table) -> impl Iterator<Item = (&str, String)> {
     options.iter().map(|(key, value)| {
         let text = value
             .as_str()
             .map_or_else(|| value.to_string(), str::to_owned);
         (key.as_str(), text)
     })
-}
-
-fn wanted_batching(train: &TrainConfig, optimizer: OptimizerKind, rows: usize) -> Result<Batching> {
-    match (optimizer, train.batch) {
-        (OptimizerKind::Lbfgs, Some(batch)) if batch < rows => Err(Error::Conflict(format!(
-            "optimizer lbfgs works on full batches; leave out the batch of {batch} or use `--optimizer adam`"
-        ))),
-        (OptimizerKind::Lbfgs, _) => Ok(Batching::Full),
-        (_, Some(batch)) => Ok(Batching::Mini(batch)),
-        (_, None) => Ok(Batching::Open),
-    }
-}
-
-fn length(train: &TrainConfig, optimizer: OptimizerKind, defaults: &Defaults) -> Result<Length> {
-    match (train.steps, train.epochs, optimizer) {
-        (Some(_), Some(_), _) => Err(Error::Conflict("give steps or epochs, not both".into())),
-        (Some(steps), None, _) => Ok(Length::Steps(steps)),
-        (None, Some(_), OptimizerKind::Lbfgs) => Err(Error::Conflict(
-            "optimizer lbfgs counts iterations: give `--steps`, not epochs".into(),
-        )),
-        (None, None, OptimizerKind::Lbfgs) => Ok(Length::Steps(DEFAULT_ITERATIONS)),
-        (None, Some(epochs), _) => Ok(Length::Epochs(epochs, 1)),
-        (None, None, _) => Ok(Length::Epochs(DEFAULT_EPOCHS, defaults.fewest_steps)),
-    }
 }
 
 #[cfg(test)]

@@ -161,7 +161,7 @@ fn the_references_table_holds_in_f32() {
 }
 
 #[test]
-fn the_penaltys_gradient_is_the_derivations_and_not_the_last_lines() {
+fn kl_gradient_matches_the_lectures_derivation_not_its_last_line() {
     // The derivation gives .491775 and the lecture's last line, taken literally, .531376 (E23).
     // With a silent decoder the encoder's gradient is the penalty's alone.
     let variant = kl("squared", "linear", "1", "0");
@@ -178,7 +178,7 @@ fn the_penaltys_gradient_is_the_derivations_and_not_the_last_lines() {
 
 // ---- SciPy's costs ----
 
-/// What `scipy_lbfgs.json` says about one case.
+/// Record of one case in `scipy_lbfgs.json`.
 #[derive(serde::Deserialize)]
 struct Record {
     rows: usize,
@@ -296,7 +296,7 @@ fn config(record: &Record) -> Config {
 }
 
 #[test]
-fn lbfgs_ends_as_low_as_scipys_on_digits() {
+fn lbfgs_loss_on_digits_is_as_low_as_scipys() {
     assert_as_low_as_scipy(
         "digits",
         "sample:digits",
@@ -307,7 +307,7 @@ fn lbfgs_ends_as_low_as_scipys_on_digits() {
 }
 
 #[test]
-fn lbfgs_ends_as_low_as_scipys_on_patches() {
+fn lbfgs_loss_on_patches_is_as_low_as_scipys() {
     let steps = ["row-mean", "clip-sd:3", "scale:0.1:0.9"];
     assert_as_low_as_scipy(
         "patches",
@@ -319,7 +319,7 @@ fn lbfgs_ends_as_low_as_scipys_on_patches() {
 }
 
 #[test]
-fn lbfgs_ends_as_low_as_scipys_on_mnist() {
+fn lbfgs_loss_on_mnist_is_as_low_as_scipys() {
     let images = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../../data/fetched/mnist/train-images-idx3-ubyte");
     if !images.exists() {
@@ -370,7 +370,7 @@ fn hashed(place: u32) -> f64 {
 }
 
 #[test]
-fn the_formula_of_the_initial_weights_gives_the_kept_files() {
+fn initial_weights_formula_reproduces_the_kept_files() {
     for case in ["init-digits", "init-patches"] {
         let model = Model::load(&golden(case)).unwrap();
         assert_eq!(

@@ -1,9 +1,9 @@
-//! Golden runs from outside: 200 steps of `TopK` and of `BatchTopK` by the released `dictionary_learning`.
+//! Golden runs of another library: 200 steps of `TopK` and of `BatchTopK` by the released `dictionary_learning`.
 //!
-//! `golden/dictionary_learning_topk.py` makes them and says what the package does. Our training step
-//! starts from the same weights, sees the same rows, takes the same learning rates.
+//! `golden/dictionary_learning_topk.py` generates the runs and describes the package. Our training step starts with
+//! the same weights, rows and learning rates.
 //!
-//! Where the package means something else than we do, and why that does not show here:
+//! Differences between the package and this crate, with the reason why the tests do not see them:
 //! * In its `TopK` a latent that is selected with value 0 counts as fired, ours does not. In the golden
 //!   data no zero is ever selected.
 //! * It clips by `1 / (norm + 1e-6)` and divides decoder rows by `|w| + 1.2e-7`, we by the norms
@@ -109,12 +109,12 @@ impl Golden {
     }
 }
 
-/// Our run from the golden start.
+/// Our run with the golden initial weights.
 struct Run {
     reports: Vec<Report>,
     since_fired: Vec<u64>,
     gradients: Vec<Params>,
-    /// After each step.
+    /// Parameters after each step.
     params: Vec<Params>,
 }
 
@@ -251,18 +251,18 @@ fn every_step_is_the_packages(name: &str, golden: &Golden) {
 }
 
 #[test]
-fn every_step_of_topk_is_the_packages() {
+fn topk_matches_dictionary_learning_in_every_step() {
     every_step_is_the_packages("topk", &Golden::topk());
 }
 
 #[test]
-fn every_step_of_batch_topk_is_the_packages() {
+fn batch_topk_matches_dictionary_learning_in_every_step() {
     every_step_is_the_packages("batch-topk", &Golden::batch_topk());
 }
 
 /// From step 121 on; the first value as it is, then a tenth of each.
 #[test]
-fn the_smallest_kept_values_give_the_packages_moving_threshold() {
+fn moving_threshold_matches_dictionary_learning() {
     let golden = Golden::batch_topk();
     let reports = run(&golden, 1).reports;
     let mut threshold = -1.0;
@@ -281,7 +281,7 @@ fn the_smallest_kept_values_give_the_packages_moving_threshold() {
 }
 
 #[test]
-fn the_number_of_threads_changes_no_bit_of_a_run() {
+fn runs_with_other_thread_counts_are_bit_equal() {
     for golden in [Golden::topk(), Golden::batch_topk()] {
         let (one, two) = (run(&golden, 1), run(&golden, 2));
         assert_eq!(one.reports, two.reports);
@@ -296,7 +296,7 @@ fn the_number_of_threads_changes_no_bit_of_a_run() {
 /// The package iterates until a round moves its guess by less than 1e-5, we until one is short beside the
 /// rows' distances: they agree to what the package leaves.
 #[test]
-fn a_run_starts_from_the_packages_geometric_median() {
+fn initial_b_dec_matches_the_packages_geometric_median() {
     for golden in [Golden::topk(), Golden::batch_topk()] {
         let want = golden.f32("initial.b_dec");
         let rows = Memory::new("first batch", want.len(), golden.batch(0));

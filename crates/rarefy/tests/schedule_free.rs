@@ -22,7 +22,7 @@ struct Golden {
     signum: Schedules,
 }
 
-/// Where the gradient is taken, and the average, after each step.
+/// Points of the gradient (`y`) and averages (`x`) after each step.
 #[derive(serde::Deserialize)]
 struct Schedules {
     y: Vec<Vec<f32>>,
@@ -30,7 +30,7 @@ struct Schedules {
 }
 
 #[test]
-fn steps_and_averages_are_the_packages() {
+fn steps_and_averages_match_the_package() {
     let golden: Golden = serde_json::from_str(GOLDEN).unwrap();
     let adam = Rule::FreeAdam {
         beta1: 0.9,
@@ -58,9 +58,9 @@ fn near(got: &[f32], expected: &[f32], what: &str) {
     }
 }
 
-/// What a checkpoint says of the average is all of it.
+/// A checkpoint holds the complete state of the average.
 #[test]
-fn an_average_comes_back_from_its_file() {
+fn schedule_free_state_is_restored_from_a_checkpoint() {
     let values = (0..800).map(|i| (i as f32 * 0.7391).sin()).collect();
     let rows = Memory::new("rows", 4, values);
     for optimizer in ["schedule-free", "signum"] {

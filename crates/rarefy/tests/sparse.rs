@@ -41,7 +41,7 @@ fn selected(rows: &[[f32; 4]], selection: Selection) -> Vec<f32> {
 
 /// The cases that the field's own tests of `BatchTopK` pin.
 #[test]
-fn a_batch_keeps_its_largest() {
+fn batch_topk_keeps_the_largest_entries_of_a_batch() {
     let mixed = [[1.0, -2.0, 3.0, -4.0], [-5.0, 6.0, -7.0, 8.0]];
     let kept = selected(&mixed, Selection::Batch(2.0));
     assert_eq!(kept, [1.0, 0.0, 3.0, 0.0, 0.0, 6.0, 0.0, 8.0]);
@@ -59,7 +59,7 @@ fn a_batch_keeps_its_largest() {
 }
 
 #[test]
-fn a_row_keeps_its_largest_and_ties_go_to_the_lower_latent() {
+fn topk_keeps_the_largest_and_ties_go_to_the_lower_latent() {
     let rows = [
         [1.0, 3.0, 2.0, 4.0],
         [2.0, 2.0, 2.0, 2.0],
@@ -84,7 +84,7 @@ fn noise(count: usize) -> Vec<f32> {
 
 /// Whatever the rows, the threshold keeps floor(n k) entries of them.
 #[test]
-fn a_calibrated_threshold_keeps_exactly_k_a_row() {
+fn calibrated_threshold_keeps_floor_n_k_entries() {
     let (d_in, d_sae, n) = (6, 40, 999);
     let mut params = Params::zeros(&Layout::new(&[
         ("w_enc", d_sae, d_in),
@@ -135,7 +135,7 @@ fn near(got: f64, expected: f64) {
 }
 
 #[test]
-fn every_figure_is_the_one_worked_by_hand() {
+fn metrics_match_values_worked_by_hand() {
     // The two largest of (x_0, x_1, -1, 8): 8 and the larger of x_0, x_1 if it is positive.
     let topk = by_hand("topk", ("k", "2"));
     assert_eq!(
@@ -206,10 +206,9 @@ fn every_figure_is_the_one_worked_by_hand() {
     assert_eq!(all, (0..3000).map(|copy| 4 * copy + 2).collect::<Vec<_>>());
 }
 
-/// A trained `BatchTopK` keeps what is above its threshold, and no row sees another.
-/// Latents of both signs are as strong as their size.
+/// Latents of both signs count by their absolute value.
 #[test]
-fn figures_of_both_signs_are_those_of_their_sizes() {
+fn metrics_of_abs_topk_match_values_worked_by_hand() {
     // The two largest of (x_0, x_1, -1, 8) by size: 8, and 2, 3 (latent 1), 3 and -1 (latent 0).
     let model = by_hand("abs-topk", ("k", "2"));
     let rows = Memory::new("rows", 2, ROWS.to_vec());
@@ -226,7 +225,7 @@ fn figures_of_both_signs_are_those_of_their_sizes() {
 }
 
 #[test]
-fn a_threshold_is_for_every_row_by_itself() {
+fn thresholded_rows_do_not_depend_on_each_other() {
     let model = by_hand("batch-topk", ("k", "1"));
     let all = model.codes(&ROWS, 0.0);
     assert_eq!(
@@ -262,7 +261,7 @@ fn plan(text: &str, rows: &dyn Source) -> Plan {
 }
 
 #[test]
-fn a_run_starts_with_unit_rows_and_the_encoder_a_copy() {
+fn initial_decoder_rows_have_length_1_and_equal_the_encoder() {
     let rows = Memory::new("rows", 4, noise(4000));
     let plan = plan("[model]\narch = 'topk'\n[model.options]\nk = 3", &rows);
     let params = State::new(&plan, &rows, None).unwrap().params;
@@ -290,10 +289,10 @@ fn a_run_starts_with_unit_rows_and_the_encoder_a_copy() {
     }
 }
 
-/// What is trained are lengths of decoder rows too; what comes out is the model that they stand for, and its
-/// threshold is of that model.
+/// With `rescale`, lengths of decoder rows are trained. The result is the effective model, with a threshold of that
+/// model.
 #[test]
-fn a_rescaled_run_ends_in_the_model_that_its_parameters_stand_for() {
+fn rescaled_run_returns_the_effective_model() {
     let rows = Memory::new("rows", 4, noise(4000));
     let text = "[model]\narch = 'batch-topk'\ndecoder_norm = 'rescale'\n[model.options]\nk = 3\n[train]\nsteps = 30\nbatch = 100\nlr = 0.01";
     let plan = Arc::new(plan(text, &rows));

@@ -1,5 +1,5 @@
-//! The dense architecture: every loss, decoder, estimate of `rho_hat`, tied or not; in f32 the cached,
-//! recomputed and one-pass forms.
+//! Gradient checks of the dense architecture, for each loss, decoder, `rho_hat` estimate and tied weights.
+//! The f32 gradient is checked in its cached, recomputed and one-pass forms.
 
 use rarefy_kernels::decoder::Output;
 use rarefy_kernels::naive::{self, Penalty, Problem, Weights};
@@ -128,7 +128,7 @@ fn made_up(variant: &dyn Variant) -> (Memory, Params) {
     (Memory::new("check", D_IN, x), params)
 }
 
-/// A running mean that has seen another batch before this one.
+/// Running mean after one other batch.
 fn running() -> Moving {
     let on = (0..D_SAE).map(|l| ROWS as f64 * (0.2 + 0.1 * l as f64));
     let off = on.clone().map(|on| ROWS as f64 - on);
@@ -141,7 +141,7 @@ fn running() -> Moving {
     running
 }
 
-/// The penalty's slopes at the running mean. They are constants of the step, so the twin descends
+/// Slopes of the penalty at the running mean. These are constants of the step, so the twin's penalty is
 /// `sum_l s_l rho_hat_l`.
 fn running_slopes(variant: &dyn Variant, params: &Params, rows: &Memory) -> Result<Vec<f64>> {
     let batch = Pass::new(variant, D_IN, D_SAE).statistics(params, rows)?;

@@ -1,5 +1,5 @@
-//! The sparse architectures: their own options, with and without dead latents, decoder rows free, kept at
-//! length 1 or with pre-activations measured in their lengths, bound as autoencoders and as everything else that they can be.
+//! Gradient checks of the sparse architectures: options, dead latents, decoder norms and layouts (autoencoder,
+//! transcoder, crosscoder).
 
 use std::sync::Arc;
 
@@ -19,10 +19,10 @@ const ROWS: usize = 40;
 const D_IN: usize = 7;
 const D_TARGET: usize = 5;
 const D_SAE: usize = 24;
-/// No latent has fired for so long, so all that do not fire now are dead, or none is.
+/// Rows since each latent fired last: latents silent now are dead, or none is, depending on `dead_after`.
 const SILENT: u64 = 1000;
 
-/// The auxiliary loss: name, options.
+/// Settings of the auxiliary loss: name and options.
 const AUX: [(&str, [(&str, &str); 3]); 3] = [
     (
         "no dead latents",
@@ -76,7 +76,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             if !large {
                 continue;
             }
-            // All of them under the first settings, under the others one each in turn.
+            // All layouts with the first settings; one layout in turn with each of the others.
             let all = io_specs(&architecture)?;
             let some = if at == 0 {
                 0..all.len()
@@ -100,7 +100,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
     Ok(checks)
 }
 
-/// What else an architecture can be bound as.
+/// Layouts of input and output columns that an architecture supports, besides the usual autoencoder.
 fn io_specs(architecture: &Architecture) -> Result<Vec<IoSpec>> {
     let cross = IoSpec::new(&[D_IN - 3, 3], None)?;
     let centred = cross.clone().with_centre(true);
@@ -141,7 +141,7 @@ fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNo
         moved[at[which]].value += by;
         problem.value(&moved).total().value
     });
-    // Where all derivatives are pseudo ones, no difference shows them; the step against the twin is left.
+    // With pseudo-derivatives only, differences check nothing; the comparison of step and twin remains.
     let twin_error = if at.is_empty() { 0.0 } else { twin_error };
     if norm == DecoderNorm::Unit {
         project(&mut exact, io, &params);
@@ -150,8 +150,9 @@ fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNo
     Check::new(name, twin_error, fast_error)
 }
 
-/// Which parameters have a derivative that differences show. Through its length, a decoder row is an encoder
-/// weight like others.
+/// Mask of parameters whose derivative is a true one, which central differences can check.
+///
+/// With `rescale`, the length of a decoder row acts on the encoder, so `w_dec` counts as an encoder weight.
 fn smooth(sparse: &Objective, params: &Params, norm: DecoderNorm) -> Vec<bool> {
     let pseudo = |name: &str| sparse.pseudo_blocks().contains(&name);
     let encodes = |name: &str| norm == DecoderNorm::Rescale && name == "w_dec";
@@ -163,8 +164,9 @@ fn smooth(sparse: &Objective, params: &Params, norm: DecoderNorm) -> Vec<bool> {
     of.flatten().collect()
 }
 
-/// How far a training step's gradient and values are from the twin's; infinitely far if another
-/// number of latents is active or dead.
+/// Largest relative error of a training step's gradient and loss values against the twin's.
+///
+/// The error is infinite if the numbers of active or dead latents differ.
 fn against_training(
     (sparse, io): (&Arc<Objective>, &IoSpec),
     decoder_norm: DecoderNorm,
@@ -202,8 +204,9 @@ fn against_training(
     .fold(0.0, f64::max)
 }
 
-/// Takes out of each decoder row's gradient what points along the row: to first order such a step
-/// changes its length alone, which is put back to 1 after it.
+/// Removes from each decoder row's gradient the part along the row.
+///
+/// To first order, a step along the row changes the length alone, and the length is reset to 1 after the step.
 fn project(gradient: &mut [f64], io: &IoSpec, params: &Params) {
     let (start, width) = (D_SAE * io.d_in() + D_SAE, io.d_out());
     let of_decoder = gradient[start..start + D_SAE * width].chunks_exact_mut(width);
@@ -217,8 +220,9 @@ fn project(gradient: &mut [f64], io: &IoSpec, params: &Params) {
     }
 }
 
-/// Rows and parameters from sines and cosines, decoder rows at length 1 if they are to be. Every third
-/// latent is shy: positive on some rows, and never among the largest; every sixth is silent.
+/// Rows and parameters from sines and cosines, with decoder rows of length 1 for `unit`.
+///
+/// Every third latent is positive on some rows but never among the largest; every sixth is silent.
 fn made_up(architecture: &Architecture, io: &IoSpec, norm: DecoderNorm) -> (Vec<f32>, Params) {
     let wide = io.row_width();
     let f = |i: usize| i as f32;
@@ -270,7 +274,7 @@ mod tests {
 
     /// Every sparse architecture under every setting that changes its gradient.
     #[test]
-    fn every_architecture_passes() {
+    fn gradients_of_every_sparse_architecture_pass() {
         for info in variants::VARIANTS {
             let options = Options::check(info.options(), []).unwrap();
             if let Architecture::Sparse(_) = info.build(&options).unwrap() {
@@ -282,9 +286,9 @@ mod tests {
         }
     }
 
-    /// The combinations are what their names say.
+    /// Settings named after dead latents have some, all other settings have none.
     #[test]
-    fn there_are_dead_latents_where_there_should_be() {
+    fn dead_latents_exist_only_with_a_short_dead_after() {
         let info = variants::find("topk").unwrap();
         for (dead_after, some) in [("1000", true), ("10000", false)] {
             let given = [("k", "3"), ("aux_k", "2"), ("dead_after", dead_after)];

@@ -9,26 +9,25 @@ use crate::io_spec::IoSpec;
 use crate::objective::{AuxUnit, Dual, Objective, Rank, TwinBatch, TwinEntry};
 use crate::params::Params;
 
-/// A step with everything that it holds still: who is kept, who is dead, what is left over.
+/// Training step with its constants: selected entries, dead latents, residuals of the auxiliary loss.
 pub(super) struct Problem<'a> {
     objective: &'a Objective,
     io: &'a IoSpec,
     /// Rows of inputs, then targets.
     x: &'a [f64],
-    /// The parameters that it was made for: names and sizes.
+    /// Parameters at which entries were selected; their layout gives names and sizes.
     like: &'a Params,
     n: usize,
     d_out: usize,
     d_sae: usize,
-    /// Whether pre-activations are measured in the lengths of decoder rows.
+    /// True with `decoder_norm = rescale`: pre-activations are multiplied by the length of decoder rows.
     rescaled: bool,
-    /// Entries that each row has.
+    /// Selected latents of each row.
     pub(super) kept: Vec<Vec<usize>>,
     pub(super) dead: Vec<bool>,
     /// Pre-activations at which entries were selected.
     held_pre: Vec<Vec<f64>>,
-    /// By level of the auxiliary loss: dead latents that each row uses, what is left over, and the
-    /// loss over the sum of its squared errors.
+    /// Auxiliary loss by level: dead latents of each row, residuals, and factor of the squared error.
     helping: Vec<Helping>,
 }
 
@@ -38,7 +37,7 @@ struct Helping {
     share: f64,
 }
 
-/// Value by part.
+/// Value of the objective by part.
 pub(super) struct Value {
     pub(super) reconstruction: Dual,
     pub(super) penalty: Dual,
@@ -51,7 +50,7 @@ impl Value {
     }
 }
 
-/// The blocks of a flat vector of parameters.
+/// Blocks of a flat vector of parameters.
 struct Weights<'a> {
     like: &'a Params,
     values: Vec<Dual>,
@@ -76,7 +75,7 @@ impl Weights<'_> {
 }
 
 impl<'a> Problem<'a> {
-    /// Selects at these parameters; `since_fired` as before the step.
+    /// Selects entries at the parameters `like`; `since_fired` is the state before the step.
     pub(super) fn new(
         (objective, io): (&'a Objective, &'a IoSpec),
         like: &'a Params,
@@ -118,7 +117,7 @@ impl<'a> Problem<'a> {
         problem
     }
 
-    /// The model that parameters stand for.
+    /// Effective weights of the parameters.
     fn weights(&self, values: &[Dual]) -> Weights<'a> {
         let mut weights = Weights {
             like: self.like,
@@ -160,7 +159,7 @@ impl<'a> Problem<'a> {
             .collect()
     }
 
-    /// What the encoder reads of row i: `x_i - b_dec`, or `x_i`.
+    /// Encoder input of row i: `x_i - b_dec`, or `x_i` if not centred.
     fn centred(&self, w: &Weights, i: usize) -> Vec<Dual> {
         let x = self.input(i).iter().map(|x| Dual::from(*x));
         if !self.io.centre {
@@ -173,12 +172,12 @@ impl<'a> Problem<'a> {
         &self.x[i * self.io.row_width()..][..self.io.d_in()]
     }
 
-    /// What the decoder is to write for row i.
+    /// Target of row i: columns that the decoder reconstructs.
     fn target(&self, i: usize) -> &[f64] {
         &self.x[i * self.io.row_width() + self.io.target_start()..][..self.d_out]
     }
 
-    /// Who is dead: whom no row gives a value other than 0, for long enough.
+    /// Finds dead latents: latents silent for `dead_after` rows.
     fn bury(&mut self, weights: &Weights, since_fired: u64) {
         let batch = self.batch(weights);
         let after = self.objective.aux_k().dead_after();
@@ -307,7 +306,7 @@ impl<'a> Problem<'a> {
         self.objective.error().twin(self.target(i), out)
     }
 
-    /// What entries below `end` decode to, on top of what row `on` is decoded on.
+    /// Decodes entries with latents below `end`; adds bias and skip of row `on`, if given.
     fn decoded(&self, w: &Weights, row: &[TwinEntry], end: usize, on: Option<usize>) -> Vec<Dual> {
         let w_dec = w.block("w_dec");
         (0..self.d_out)
@@ -394,7 +393,7 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// The sum of the lengths of a decoder row's parts.
+    /// Sum of the lengths of a decoder row's parts, one for each input.
     fn length(&self, row: &[Dual]) -> Dual {
         let whole = [self.d_out];
         let widths = if self.io.has_several_inputs() {
@@ -411,7 +410,7 @@ impl<'a> Problem<'a> {
         lengths.sum()
     }
 
-    /// The entries of a pursuit, each by what those before it left over.
+    /// Entries of a pursuit, each computed from the residual of the previous ones.
     fn pursued(&self, w: &Weights, i: usize, kept: &[usize]) -> Vec<TwinEntry> {
         let mut left = self.centred(w, i);
         kept.iter()
@@ -432,7 +431,7 @@ impl<'a> Problem<'a> {
             .collect()
     }
 
-    /// Latents with a value, over all rows.
+    /// Number of active latents, summed over all rows.
     pub(super) fn active(&self) -> usize {
         let weights = self.weights(&wide(self.like));
         let of_row = |row: &Vec<TwinEntry>| {
@@ -445,7 +444,7 @@ impl<'a> Problem<'a> {
         self.batch(&weights).rows.iter().map(of_row).sum()
     }
 
-    /// Derivatives of the objective by every parameter.
+    /// Gradient of the objective by all parameters.
     pub(super) fn gradient(&self) -> Vec<f64> {
         let values = wide(self.like);
         (0..values.len())
@@ -459,7 +458,7 @@ impl<'a> Problem<'a> {
     }
 }
 
-/// Parameters as numbers that do not move.
+/// Parameters as dual numbers without slope.
 pub(super) fn wide(params: &Params) -> Vec<Dual> {
     let values = params.values().iter();
     values.map(|&v| f64::from(v).into()).collect()

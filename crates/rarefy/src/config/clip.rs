@@ -1,21 +1,21 @@
-//! `clip`: a number, or the word none.
+//! Value of `train.clip`: a number, or the word none.
 
 use std::fmt;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Whether a long gradient is shortened.
+/// Limit of the gradient's global norm.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
-    /// Never.
+    /// No limit.
     None,
-    /// To this norm.
+    /// Longer gradients are scaled to this norm.
     Norm(f64),
 }
 
 impl Clip {
-    /// The norm, if there is one.
+    /// Largest norm, or `None` without a limit.
     pub fn norm(self) -> Option<f64> {
         match self {
             Self::None => None,
@@ -30,7 +30,7 @@ impl From<Option<f64>> for Clip {
     }
 }
 
-/// TOML has no way to say none, so the word does.
+/// Written as a number or the word `none`, since TOML has no null.
 impl Serialize for Clip {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         match self {

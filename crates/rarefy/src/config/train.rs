@@ -1,108 +1,109 @@
-//! `[train]`: how a model is trained.
+//! Section `[train]` of the configuration: optimiser, schedules, length of a run.
 
 use serde::{Deserialize, Serialize};
 
 use super::Clip;
 use crate::optim::LrShape;
 
-/// Which optimiser.
+/// Kind of the optimiser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerKind {
     /// Full-batch L-BFGS with a strong Wolfe line search.
     Lbfgs,
-    /// Adam.
+    /// Adam, for mini-batches.
     Adam,
     /// Stochastic gradient descent with momentum.
     Sgd,
-    /// Adam without a schedule: the model is the average of the points that it goes through.
+    /// Schedule-free Adam: the saved weights are a running average over the steps.
     ScheduleFree,
-    /// The same with signs of gradients in place of Adam's steps.
+    /// Schedule-free descent along signs of gradients.
     Signum,
 }
 
-/// How silent latents are given a new start.
+/// Recipe by which dead latents are resampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {
-    /// Bricken et al. 2023: rows by the square of their loss, over many rows; directions of length 1.
+    /// Bricken et al. 2023: draws from many rows, in proportion to the square of their loss; directions of length 1.
     Anthropic,
-    /// `dictionary_learning` 0.1.0: rows of the batch by the root of their squared error; the encoder takes the row as it is.
+    /// `dictionary_learning` 0.1.0: draws rows of the batch in proportion to their error norm; the encoder row is not
+    /// normalised.
     DictionaryLearning,
 }
 
-/// `[train]`: how it is trained.
+/// Section `[train]`: optimiser, schedules, length, resampling, checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
-    /// L-BFGS for full batches, Adam with `batch` and for what L-BFGS cannot train, if absent.
+    /// Kind of optimiser. If absent, L-BFGS for kl with full batches, else Adam.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<OptimizerKind>,
-    /// Optimiser steps (L-BFGS: iterations).
+    /// Number of optimiser steps (L-BFGS: iterations).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
-    /// Passes over the data instead of steps.
+    /// Number of passes over the data; set this or `steps`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
-    /// Rows in a mini-batch; all rows if absent and the optimiser or estimate needs them.
+    /// Rows in a mini-batch; if absent, the default of the architecture, or all rows where these are needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// Learning rate of Adam and SGD.
+    /// Learning rate; L-BFGS ignores this value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps over which the learning rate rises from 0.
     pub lr_warmup: usize,
-    /// Last steps over which the learning rate falls to 0.
+    /// Number of last steps over which the learning rate falls to 0.
     pub lr_decay: usize,
-    /// How it goes between these.
+    /// Shape of the learning rate between warm-up and decay.
     pub lr_schedule: LrShape,
-    /// Where a cosine ends; a tenth of the learning rate if absent.
+    /// Last learning rate of a cosine schedule; a tenth of the learning rate if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr_end: Option<f64>,
-    /// Latents that a row keeps at the start of the run; from there it goes to `k` in equal steps.
+    /// Active latents of a row (k) at the start of the run, which then change linearly to `k`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k_start: Option<f64>,
-    /// Steps over which it does; half the run if absent.
+    /// Steps over which k changes from `k_start` to `k`; half the run if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub k_anneal: Option<usize>,
-    /// The p that an annealed norm ends with; p stays if absent.
+    /// Exponent p of the sparsity norm at the end of the run; constant if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_end: Option<f64>,
-    /// The step from which p comes down; half the run if absent.
+    /// Step at which p begins to decrease; half the run if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p_from: Option<usize>,
     /// Steps over which the sparsity penalty rises from 0 to its weight; a tenth of the run if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sparsity_warmup: Option<usize>,
-    /// SGD's momentum.
+    /// Momentum of SGD.
     pub momentum: f64,
-    /// Adam's decay of the mean gradient; the architecture's own if absent.
+    /// Decay of Adam's mean gradient; 0.9 if absent (signum: 0.95).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub beta1: Option<f64>,
-    /// Adam's decay of the mean square.
+    /// Decay of Adam's mean squared gradient.
     pub beta2: f64,
-    /// What a step keeps of a moving average of the weights, which the model is then; none if absent.
+    /// EMA decay per step. If set, the averaged weights are saved as the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
-    /// Steps between two resamplings of the latents that have long been silent; 0 for never.
+    /// Steps between two resamplings of dead latents; 0 for never.
     pub resample_every: usize,
-    /// How latents are resampled.
+    /// Recipe by which dead latents are resampled.
     pub resample: Recipe,
-    /// Largest global norm of the gradient, or `none`; the architecture's own if absent.
+    /// Largest global norm of the gradient, or `none`; the default of the architecture if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
-    /// Pairs of steps that L-BFGS remembers.
+    /// History size of L-BFGS: number of stored steps with their gradient changes.
     pub history: usize,
-    /// Stop when the objective falls by less than this share of it over 5 iterations of L-BFGS or an
-    /// epoch of Adam and SGD (0: never); 1e-9 and 0 if absent.
+    /// Relative decrease of the objective below which training stops, over 5 iterations of L-BFGS or an epoch of
+    /// other optimisers (0: never). If absent, 1e-9 for L-BFGS and 0 for the others.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub tolerance: Option<f64>,
-    /// Seed of initial weights and of the order of rows.
+    /// Seed of the initial weights and of the order of rows.
     pub seed: u64,
-    /// Threads; all cores if absent. Results do not depend on it.
+    /// Number of threads; all cores if absent. Results do not depend on the number of threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// Whether mini-batches are drawn in a new order each epoch.
+    /// If true, rows are shuffled anew each epoch.
     pub shuffle: bool,
     /// Steps between checkpoints (0: only at the end and on Ctrl-C).
     pub checkpoint_every: usize,
@@ -143,7 +144,7 @@ impl Default for TrainConfig {
 }
 
 impl TrainConfig {
-    /// Each key with some value, for the list of keys.
+    /// Configuration with a value for each key, for the list of keys.
     pub(super) fn with_every_key() -> Self {
         Self {
             optimizer: Some(OptimizerKind::Lbfgs),

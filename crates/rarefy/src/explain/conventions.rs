@@ -1,4 +1,4 @@
-//! What others call our coefficients: one entry for each library or paper, and the options of ours that it has.
+//! Conventions of other libraries and papers: names and scales of their coefficients.
 //!
 //! Read from the sources of `SAELens` 6.54, `dictionary_learning` 0.1, sparsify 1.3, `OpenAI`'s
 //! `sparse_autoencoder` and the `BatchTopK` code, and from the papers. `docs/loss.md` derives the rules.
@@ -10,66 +10,66 @@ pub use table::CONVENTIONS;
 use super::rows::RowStatistics;
 use super::units::Frame;
 
-/// A published way to write the objective.
+/// Published way to write the objective.
 #[derive(Debug)]
 pub struct Convention {
-    /// Its name for `--from`.
+    /// Name of the convention, as `rarefy explain` takes it.
     pub name: &'static str,
-    /// Whose it is.
+    /// Library or paper of the convention.
     pub summary: &'static str,
-    /// What it does to the rows first.
+    /// Scaling of the rows before training.
     pub scaling: Scaling,
-    /// What its reconstruction loss is.
+    /// Normalisation of the reconstruction loss.
     pub loss: Loss,
-    /// The options of ours that it has.
+    /// Coefficients of the convention, each with the option that corresponds here.
     pub terms: &'static [Theirs],
-    /// What coefficients do not tell, of which architectures; of all where none is named.
+    /// Differences that no coefficient expresses, with their architectures (empty: all).
     pub notes: &'static [(&'static [&'static str], &'static str)],
 }
 
-/// What rows are multiplied by.
+/// Factor by which rows are multiplied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scaling {
-    /// 1.
+    /// Factor 1: rows stay as they are.
     None,
-    /// `sqrt(d_in) / E|x|`: a mean length of `sqrt(d_in)`.
+    /// Factor `sqrt(d_in) / E|x|`, which gives a mean length of `sqrt(d_in)`.
     MeanNorm,
-    /// `1 / sqrt(E|x|^2)`: a mean squared length of 1.
+    /// Factor `1 / sqrt(E|x|^2)`, which gives a mean squared length of 1.
     MeanSquare,
 }
 
-/// What stands for the squared error, summed over inputs, mean over rows.
+/// Normalisation of the squared error, compared with ours (sum over inputs, mean over rows).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Loss {
-    /// Itself.
+    /// Sum over inputs, as here.
     Sum,
-    /// Its mean over inputs: divided by `d_in`.
+    /// Mean over inputs: divided by `d_in`.
     Mean,
-    /// The share of the rows' variance: divided by `E|x - mean x|^2`.
+    /// Fraction of the rows' variance: divided by `E|x - mean x|^2`.
     Variance,
-    /// Twice ours, where ours has 1/2.
+    /// Twice the error here, which has the factor 1/2 (kl).
     Twice,
 }
 
-/// One of our options under another name.
+/// Coefficient of another library, with the option that corresponds here.
 #[derive(Debug)]
 pub struct Theirs {
-    /// Our option.
+    /// Name of the option here.
     pub option: &'static str,
-    /// Its name there.
+    /// Name of the coefficient in the other library.
     pub name: &'static str,
-    /// The architectures of which that holds.
+    /// Architectures that have this coefficient.
     pub archs: &'static [&'static str],
-    /// Options under which our number means the same thing, with the values that do.
+    /// Options required for the same meaning, with their allowed values.
     pub needs: &'static [(&'static str, &'static [&'static str])],
-    /// Options that make the rest of the objective theirs, too.
+    /// Further options that make the objective equal to that of the other library.
     pub with: &'static [(&'static str, &'static str)],
-    /// The value that was published.
+    /// Published value, if any.
     pub published: Option<f64>,
 }
 
 impl Convention {
-    /// Its frame on these rows; `None` if it depends on rows that are not there.
+    /// Frame of the convention for rows with these statistics; `None` if missing statistics are needed.
     pub fn frame(&self, rows: Option<&RowStatistics>) -> Option<Frame> {
         let scale = match self.scaling {
             Scaling::None => 1.0,
@@ -79,7 +79,7 @@ impl Convention {
         let factor = match self.loss {
             Loss::Sum => 1.0,
             Loss::Mean => rows.map(|r| 1.0 / r.d_in as f64)?,
-            // The variance is that of the rows as they are seen there.
+            // Variance of the scaled rows.
             Loss::Variance => rows.map(|r| 1.0 / (scale * scale * r.variance))?,
             Loss::Twice => 2.0,
         };
@@ -87,14 +87,14 @@ impl Convention {
         (scale.is_finite() && factor.is_finite()).then_some(frame)
     }
 
-    /// What its coefficients do not tell of an architecture, in sentences.
+    /// Sentences on differences that no coefficient expresses, for an architecture.
     pub fn notes(&self, arch: &str) -> impl Iterator<Item = &'static str> {
         let concern =
             move |(archs, _): &&(&[&str], &str)| archs.is_empty() || archs.contains(&arch);
         self.notes.iter().filter(concern).map(|note| note.1)
     }
 
-    /// The options that it has of an architecture.
+    /// Coefficients that the convention has for an architecture.
     pub fn of(&self, arch: &str) -> impl Iterator<Item = &'static Theirs> {
         self.terms.iter().filter(move |t| t.archs.contains(&arch))
     }

@@ -1,11 +1,11 @@
-//! The lines before the objective: how a row becomes latents, and latents a row.
+//! Lines before the objective: encoder and decoder of a row.
 
-use super::maths::Line;
+use super::line::Line;
 use super::objective::Setting;
 use crate::config::DecoderNorm;
 use crate::objective::{Maths, Objective, Rank, short};
 
-/// All lines before J.
+/// Lines before J: pre-activations, latents, reconstruction, auxiliary residual.
 pub(super) fn lines(setting: &Setting) -> Vec<Line> {
     let Some(objective) = setting.sparse() else {
         return sigmoid(setting);
@@ -151,7 +151,7 @@ fn decoded(setting: &Setting) -> Vec<Line> {
     lines
 }
 
-/// Residual, and the entries of dead latents that explain it, if they have a loss.
+/// Residual and the entries of dead latents that reconstruct the residual, if AuxK has a weight.
 fn helpers(objective: &Objective, setting: &Setting) -> Vec<Line> {
     let aux = objective.aux_k();
     if aux.coefficient == 0.0 {
@@ -194,7 +194,7 @@ fn helpers(objective: &Objective, setting: &Setting) -> Vec<Line> {
     ]
 }
 
-/// The lecture's model.
+/// Lines of the lecture's sigmoid network.
 fn sigmoid(setting: &Setting) -> Vec<Line> {
     let tied = setting.options.find("tied") == Some("true");
     let (w, w_latex) = if tied {

@@ -1,66 +1,11 @@
-//! The objective as mathematics: lines of plain text, and of LaTeX.
-
-use serde::Serialize;
+//! Objective as mathematics: formulas in plain text and LaTeX.
 
 use super::latents;
+use super::line::Line;
 use super::objective::{Setting, terms};
 use crate::objective::{Maths, TermFormula, short};
 
-/// One line: `left = right`, or another term of the line before where nothing stands on the left.
-#[derive(Debug, Clone, Default, PartialEq, Serialize)]
-pub struct Line {
-    /// What is defined.
-    pub left: Maths,
-    /// What it is.
-    pub right: Maths,
-    /// In words: which option, over what.
-    pub note: String,
-}
-
-impl Line {
-    pub(super) fn new(left: Maths, right: Maths, note: impl Into<String>) -> Self {
-        let note = note.into();
-        Self { left, right, note }
-    }
-
-    /// Calls y what is written: every x but those that `W_enc` and `W_skip` read.
-    fn of_target(&mut self, skip: bool) {
-        let renamed = |text: &str| {
-            let kept = [("W_enc x_i", "W_enc X_i"), ("W_skip x_i", "W_skip X_i")];
-            let kept_latex = [
-                (r"W_\mathrm{enc} x_i", r"W_\mathrm{enc} X_i"),
-                (r"W_\mathrm{skip} x_i", r"W_\mathrm{skip} X_i"),
-            ];
-            let mut text = text.to_owned();
-            if skip {
-                // The gate's own reading has the skip too.
-                text = text.replace("b_dec)|^2", "b_dec + W_skip x_i)|^2").replace(
-                    r"b_\mathrm{dec}) \rVert",
-                    r"b_\mathrm{dec} + W_\mathrm{skip} x_i) \rVert",
-                );
-            }
-            for (from, to) in kept.iter().chain(&kept_latex) {
-                text = text.replace(from, to);
-            }
-            let written = [
-                ("x_hat", "y_hat"),
-                (r"\hat x", r"\hat y"),
-                ("x_i", "y_i"),
-                ("X_i", "x_i"),
-            ];
-            for (from, to) in written {
-                text = text.replace(from, to);
-            }
-            text
-        };
-        for maths in [&mut self.left, &mut self.right] {
-            *maths = Maths::new(renamed(&maths.text), renamed(&maths.latex));
-        }
-        self.note = self.note.replace("inputs, mean", "outputs, mean");
-    }
-}
-
-/// All lines of a run's objective: what the symbols are, then J.
+/// Lines of a run's objective: definitions of the symbols, then J.
 pub fn lines(setting: &Setting) -> Vec<Line> {
     let mut lines = latents::lines(setting);
     for (at, term) in terms(setting).iter().enumerate() {
@@ -80,7 +25,7 @@ pub fn lines(setting: &Setting) -> Vec<Line> {
     lines
 }
 
-/// The lines as a block of text, equals signs below one another.
+/// Lines as a block of text with aligned equals signs.
 pub fn text(lines: &[Line]) -> String {
     let wide = lines.iter().map(|line| line.left.text.len()).max();
     let (left, right) = (wide.unwrap_or(0), 66);
@@ -99,7 +44,7 @@ pub fn text(lines: &[Line]) -> String {
     out
 }
 
-/// The lines as an `align*` environment, the words behind each as a comment.
+/// Lines as a LaTeX `align*` environment, with remarks as comments.
 pub fn latex(lines: &[Line]) -> String {
     let mut out = String::from("\\begin{align*}\n");
     for (at, line) in lines.iter().enumerate() {
@@ -119,7 +64,7 @@ pub fn latex(lines: &[Line]) -> String {
     out + "\\end{align*}\n"
 }
 
-/// Remark of a term: its own, the sizes for the first term, and the schedules that change it.
+/// Remark of a term, with the sizes (first term) and the schedules that change the term.
 fn note(term: &TermFormula, first: bool, setting: &Setting) -> String {
     let mut note = if first {
         let inputs = setting.d_in.map_or("the".into(), |d_in| d_in.to_string());

@@ -1,15 +1,16 @@
-//! The objective of a run in mathematics, and what its coefficients are called and worth elsewhere.
+//! Objective of a run as formulas, and conversion of coefficients between libraries and papers.
 //!
 //! ```text
 //! J = 1/m sum_i |x_i - x_hat_i|^2 + ...        sum over inputs, mean over rows
 //! ```
 //!
-//! That is our one convention (with 1/2 before it in `kl`, as the lecture has it). Others divide by the number
-//! of inputs or by the variance, or scale the rows first, so a coefficient published for one is off by that
-//! factor in another. [`Frame`] has the rule, [`CONVENTIONS`] the libraries and papers.
+//! This is the convention here (`kl` has a factor 1/2, as in the lecture). Other libraries divide by the number of
+//! inputs or by the variance, or scale the rows first. A coefficient published for one library is off by that
+//! factor in another. [`Frame`] converts coefficients; [`CONVENTIONS`] lists the libraries and papers.
 
 mod conventions;
 mod latents;
+mod line;
 mod maths;
 mod objective;
 mod rows;
@@ -18,7 +19,8 @@ mod units;
 pub use crate::objective::{LossPart, Maths, Number, TermFormula, short};
 pub use crate::options::Unit;
 pub use conventions::{CONVENTIONS, Convention, Loss, Scaling, Theirs};
-pub use maths::{Line, latex, lines, text};
+pub use line::Line;
+pub use maths::{latex, lines, text};
 pub use objective::{Setting, terms};
 pub use rows::RowStatistics;
 pub use units::{Frame, unit_of};
@@ -26,31 +28,31 @@ pub use units::{Frame, unit_of};
 use crate::variants::Options;
 use crate::{Error, Result};
 
-/// A number of the objective, here and elsewhere.
+/// Coefficient of the objective with its equivalents in other conventions.
 #[derive(Debug)]
 pub struct Coefficient {
-    /// The option.
+    /// Name of the option.
     pub option: &'static str,
-    /// Its value; `None` as long as it follows from data that is not there.
+    /// Value of the option; `None` if the value depends on missing data.
     pub value: Option<f64>,
-    /// How it changes with the rows' scale.
+    /// Unit: change of the value with the scale of the rows.
     pub unit: Unit,
-    /// What it is elsewhere.
+    /// Equivalents in other conventions.
     pub elsewhere: Vec<Equivalent>,
 }
 
-/// What a number of ours is in another convention.
+/// Value of one of our coefficients in another convention.
 #[derive(Debug)]
 pub struct Equivalent {
-    /// Whose.
+    /// Convention of the value.
     pub convention: &'static Convention,
-    /// Under which name, and with which of our options.
+    /// Coefficient of that convention.
     pub theirs: &'static Theirs,
-    /// The value; `None` as long as ours is open, or theirs depends on rows that are not there.
+    /// Converted value; `None` if our value or the needed row statistics are missing.
     pub value: Option<f64>,
 }
 
-/// All coefficients: what changes with scales, and what somebody else has.
+/// Coefficients that depend on the scale of rows or that another convention has.
 ///
 /// # Example
 /// ```
@@ -58,7 +60,7 @@ pub struct Equivalent {
 /// use rarefy::explain::{RowStatistics, Setting, coefficients};
 /// let config = config::merge(&["[model]\narch = 'relu'\noptions = { l1 = 0.5 }".parse().unwrap()])?;
 /// let setting = Setting::without_data(&config)?;
-/// // RowStatistics of 16 inputs with a mean length of 8: SAELens halves them, and needs half the coefficient.
+/// // Rows of 16 inputs with a mean length of 8: SAELens halves them, and needs half the coefficient.
 /// let rows = RowStatistics { rows: 1, d_in: 16, mean_norm: 8.0, mean_square: 64.0, variance: 32.0 };
 /// let all = coefficients(&setting, Some(&rows));
 /// let l1 = all.iter().find(|c| c.option == "l1").unwrap();
@@ -91,7 +93,7 @@ fn equivalents(
     unit: Unit,
 ) -> Vec<Equivalent> {
     let mut found = Vec::new();
-    // Conventions are those of the squared error.
+    // Conventions exist for the squared error only.
     if setting.sparse().is_some_and(|o| !o.error().is_squared()) {
         return found;
     }
@@ -112,7 +114,7 @@ fn equivalents(
     found
 }
 
-/// What is a number everywhere needs no rows to be converted.
+/// Identity frame for plain numbers, which need no row statistics.
 fn plain(unit: Unit) -> Option<Frame> {
     let ours = Frame {
         scale: 1.0,
@@ -121,7 +123,7 @@ fn plain(unit: Unit) -> Option<Frame> {
     (unit == Unit::Number).then_some(ours)
 }
 
-/// Options that do not have one of their values, with the first of these.
+/// Options without one of their needed values, each with the first needed value.
 fn lacking(
     needs: &[(&'static str, &'static [&'static str])],
     options: &Options,
@@ -137,32 +139,32 @@ fn lacking(
         .collect()
 }
 
-/// What somebody's coefficients become here.
+/// Coefficients of another convention, converted to ours.
 #[derive(Debug)]
 pub struct Published {
-    /// Whose they are.
+    /// Convention of the coefficients.
     pub convention: &'static Convention,
-    /// The frame on these rows, if it is known.
+    /// Frame of the convention for these rows, if known.
     pub frame: Option<Frame>,
-    /// Each number.
+    /// Converted coefficients.
     pub numbers: Vec<Converted>,
-    /// Options that make the objective theirs beside the numbers.
+    /// Further options that make the objectives equal.
     pub with: Vec<(&'static str, &'static str)>,
 }
 
-/// A number from elsewhere.
+/// Coefficient of another convention with its value here.
 #[derive(Debug)]
 pub struct Converted {
-    /// What it is.
+    /// Coefficient of the other convention.
     pub theirs: &'static Theirs,
-    /// What it is there.
+    /// Value in the other convention.
     pub there: f64,
-    /// What it is here, if that is known.
+    /// Value here, if known.
     pub here: Option<f64>,
 }
 
 impl Published {
-    /// The flags to type here; `None` as long as a number is open.
+    /// Command-line flags of all options; `None` if a value is unknown.
     pub fn flags(&self) -> Option<String> {
         let flag =
             |(option, value): (&str, String)| format!("--{} {value}", option.replace('_', "-"));
@@ -181,12 +183,12 @@ impl Published {
 
 /// Converts coefficients that were published for another library or in a paper.
 ///
-/// `spec` is a convention's name, or that and numbers: `saelens:l1=5,p=1`, by their names or ours. What a
-/// paper published is taken where no number is given.
+/// `spec` is the name of a convention, with or without numbers: `saelens:l1=5,p=1`. Coefficients have the names of
+/// the convention or ours. Published values are used for numbers that are not given.
 ///
 /// # Errors
-/// [`Error::Unknown`] for a convention or coefficient that does not exist; [`Error::Conflict`] for one that
-/// the architecture does not have; [`Error::Hyper`] for what is no number.
+/// [`Error::Unknown`] for an unknown convention or coefficient; [`Error::Conflict`] for a coefficient that the
+/// architecture does not have; [`Error::Hyper`] for a malformed number.
 ///
 /// # Example
 /// ```
@@ -229,23 +231,30 @@ pub fn published(spec: &str, setting: &Setting, rows: Option<&RowStatistics>) ->
         archs.sort_unstable();
         archs.dedup();
         let (archs, arch) = (archs.join(", "), setting.info.name);
-        let why = format!("{name} has no coefficient of {arch}; it has some of {archs} (`--arch`)");
+        let why =
+            format!("{name} has no coefficient of {arch}; set `model.arch` to one of: {archs}");
         return Err(Error::Conflict(why));
     }
     if given.is_empty() {
         let expected = format!("{name}:COEFFICIENT=NUMBER for {}", setting.info.name);
-        return Err(Error::hyper("--from", &expected, spec));
+        return Err(Error::hyper("from", &expected, spec));
     }
     convert(convention, &given, setting, rows)
 }
 
-/// One `coefficient=number`, by their name or ours.
+/// Parses one `coefficient=number`; the name is that of the convention or ours.
 fn number(
     pair: &str,
     convention: &'static Convention,
     setting: &Setting,
 ) -> Result<(&'static Theirs, f64)> {
-    let wrong = || Error::hyper("--from", "COEFFICIENT=NUMBER after the colon", pair);
+    let wrong = || {
+        Error::hyper(
+            "the published coefficients",
+            "COEFFICIENT=NUMBER after the colon",
+            pair,
+        )
+    };
     let (key, value) = pair.split_once('=').ok_or_else(wrong)?;
     let value: f64 = value.trim().parse().map_err(|_| wrong())?;
     let key = key.trim().replace('-', "_");
@@ -291,7 +300,7 @@ fn convert(
                 with.push((option, value));
             }
         }
-        // A power, say, on which another number's unit depends.
+        // Units of other numbers may depend on this one, as on the power p.
         if unit_of(setting.info, theirs.option, &options) == Unit::Number {
             options.replace(theirs.option, value.to_string())?;
         }
@@ -314,7 +323,7 @@ fn convert(
     })
 }
 
-/// Whether a setting that is an option, or the decoder's norm, has a value.
+/// True if an option, or `decoder_norm`, has a value.
 fn has(setting: &Setting, option: &str, value: &str) -> bool {
     let norm = setting.decoder_norm.name();
     setting.options.find(option).unwrap_or(norm) == value

@@ -1,4 +1,4 @@
-//! Terms of the objective that a run minimises, as the architecture's own building blocks tell them.
+//! Terms of the objective of a run, as given by the architecture's building blocks.
 
 use std::sync::Arc;
 
@@ -7,40 +7,40 @@ use crate::Result;
 use crate::config::{Config, DecoderNorm};
 use crate::io_spec::IoSpec;
 use crate::objective::{Objective, Sizes, TermFormula};
-use crate::plan::{self, Plan, option_texts};
+use crate::plan::{self, Plan};
 use crate::variants::{self, Architecture, Info, Options};
 
 /// Settings on which the objective depends. Without data some of them are open.
 pub struct Setting {
-    /// The architecture's table line.
+    /// Table line of the architecture.
     pub info: &'static Info,
-    /// Its options.
+    /// Options of the architecture.
     pub options: Options,
-    /// The architecture.
+    /// Architecture built from the options.
     pub architecture: Architecture,
-    /// What is read and written. Without data its widths mean nothing.
+    /// Input and output columns. Without data the widths are placeholders.
     pub io: IoSpec,
-    /// Values in a row that is written.
+    /// Number of output columns.
     pub d_in: Option<usize>,
     /// Number of latents.
     pub d_sae: Option<usize>,
-    /// RowStatistics in a batch.
+    /// Rows in a batch.
     pub batch: Option<usize>,
-    /// What holds decoder rows.
+    /// Constraint on decoder rows.
     pub decoder_norm: DecoderNorm,
-    /// Steps over which the sparsity penalty rises.
+    /// Steps over which the sparsity weight rises from 0.
     pub warmup: Option<usize>,
-    /// The p that a norm comes down to, and the step from which it does.
+    /// Last value of an annealed p, and the step at which p begins to decrease.
     pub p_end: Option<(f64, Option<usize>)>,
-    /// The k of a run's start, and the steps over which it goes to k.
+    /// Initial k of an annealed run, and the steps over which the initial value changes to k.
     pub k_start: Option<(f64, Option<usize>)>,
 }
 
 impl Setting {
-    /// All that a plan has decided.
+    /// Settings of a plan.
     ///
     /// # Errors
-    /// None that the plan has not met before.
+    /// Only errors that [`Plan::new`] returns for the same options.
     pub fn of(plan: &Plan) -> Result<Self> {
         Ok(Self {
             info: plan.info(),
@@ -61,7 +61,7 @@ impl Setting {
         })
     }
 
-    /// What a configuration says without its data. A run's own `config.toml` says nearly everything.
+    /// Settings of a configuration without its data. A run's `config.toml` holds nearly all of them.
     ///
     /// # Errors
     /// [`Error::Unknown`], [`Error::Hyper`] or [`Error::Conflict`] naming the setting.
@@ -79,8 +79,7 @@ impl Setting {
     pub fn without_data(config: &Config) -> Result<Self> {
         let (model, train) = (&config.model, &config.train);
         let info = variants::find(&model.arch)?;
-        let options = Options::check(info.options(), option_texts(&model.options))?;
-        let architecture = info.build(&options)?;
+        let (options, architecture) = plan::checked_options(info, &model.options)?;
         Ok(Self {
             info,
             architecture,
@@ -96,7 +95,7 @@ impl Setting {
         })
     }
 
-    /// The architecture, if the sparse engine trains it.
+    /// Objective of a sparse architecture; `None` for a dense one.
     pub fn sparse(&self) -> Option<&Arc<Objective>> {
         match &self.architecture {
             Architecture::Sparse(sparse) => Some(sparse),
@@ -109,7 +108,7 @@ impl Setting {
         self.options.find_number(option)
     }
 
-    /// Refuses an option that the architecture does not have.
+    /// Returns an error if the architecture does not have the option.
     pub(super) fn expect(&self, option: &str) -> Result<()> {
         if self.options.find(option).is_some() {
             return Ok(());
@@ -118,14 +117,14 @@ impl Setting {
         let others = variants::VARIANTS.iter().filter(has).map(|info| info.name);
         let others: Vec<&str> = others.collect();
         Err(Error::Conflict(format!(
-            "architecture {} has no option {option}; it is one of {} (`--arch`)",
+            "architecture {} has no option `{option}`; set `model.arch` to an architecture that has it: {}",
             self.info.name,
             others.join(", ")
         )))
     }
 }
 
-/// Terms of the objective, whose sum it is, in the order in which they are printed.
+/// Terms of the objective in printing order; the objective is their sum.
 pub fn terms(setting: &Setting) -> Vec<TermFormula> {
     match &setting.architecture {
         Architecture::Sparse(objective) => objective.formulas(&Sizes {

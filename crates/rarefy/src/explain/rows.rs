@@ -1,4 +1,4 @@
-//! What of the rows decides how a coefficient carries over.
+//! Statistics of the rows that the conversion of coefficients needs.
 
 use rarefy_kernels::vector::dot;
 use serde::Serialize;
@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::Result;
 use crate::data::{Source, Survey};
 
-/// Sizes of the (preprocessed) rows.
+/// Mean length, mean square and variance of the preprocessed rows.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct RowStatistics {
     /// Number of rows.
@@ -22,10 +22,10 @@ pub struct RowStatistics {
 }
 
 impl RowStatistics {
-    /// Measures all rows, in one pass more than the survey's.
+    /// Measures all rows in one further pass after the survey.
     ///
     /// # Errors
-    /// What reading the rows returns.
+    /// Errors of reading the rows.
     ///
     /// # Example
     /// ```

@@ -1,4 +1,4 @@
-//! That the tables speak of options, values and architectures that exist.
+//! Tests of the tables of conventions, conversions and printed formulas.
 
 use super::*;
 use crate::config;
@@ -220,7 +220,7 @@ fn without_rows_what_depends_on_them_is_open() {
 }
 
 #[test]
-fn what_does_not_exist_is_refused_with_what_does() {
+fn unknown_conventions_and_coefficients_are_refused_with_the_known_ones() {
     let relu = setting("[model]\narch = 'relu'");
     let error = |spec: &str| {
         published(spec, &relu, Some(&rows()))
@@ -234,14 +234,14 @@ fn what_does_not_exist_is_refused_with_what_does() {
         error("saelens:l2=5")
     );
     assert!(
-        error("saelens:l0=5").contains("architecture relu has no option l0; it is one of jumprelu")
+        error("saelens:l0=5").contains("architecture relu has no option `l0`; set `model.arch` to an architecture that has it: jumprelu")
     );
     assert!(error("saelens:l1=much").contains("must be COEFFICIENT=NUMBER"));
     assert!(error("saelens").contains("must be saelens:COEFFICIENT=NUMBER for relu"));
 }
 
 #[test]
-fn numbers_stand_in_both_scripts() {
+fn numbers_are_printed_in_text_and_latex() {
     let relu = setting(
         "[model]\narch = 'relu'\nlatents = 8\noptions = { l1 = 0.25, p = 0.5, aux_coefficient = 3e-6 }",
     );
@@ -262,9 +262,9 @@ fn numbers_stand_in_both_scripts() {
     assert_eq!(count('{'), count('}'));
 }
 
-/// What is read is x, what is written is y, and the formulas are those of the binding.
+/// Formulas of transcoders call the input x and the output y.
 #[test]
-fn transcoders_and_crosscoders_are_said_as_they_are() {
+fn formulas_of_transcoders_and_crosscoders_name_input_and_output() {
     let written = |text: &str| super::text(&lines(&setting(text)));
     let skip = written("[data]\ntarget = 'y.npy'\n[model]\narch = 'gated'\nskip = true");
     assert!(skip.contains("= W_enc x_i + b_enc"), "{skip}");

@@ -3,7 +3,7 @@
 use crate::options::{Kind, OptionInfo, Options, Unit};
 use crate::variants::Info;
 
-/// Another objective on other rows.
+/// Scale of the rows and factor of the loss in another convention.
 ///
 /// ```text
 /// J' = factor 1/m sum_i |x'_i - x_hat'_i|^2 + lambda' T'       x' = scale x
@@ -25,25 +25,25 @@ use crate::variants::Info;
 /// let frame = Frame { scale: 2.0, factor: 1.0 };
 /// assert_eq!(frame.here(Unit::Weight(1.0), 5.0), 2.5);
 /// assert_eq!(frame.there(Unit::Weight(1.0), 2.5), 5.0);
-/// // A loss that is a mean over 64 inputs: everything beside it weighs 64 times as much.
+/// // With a loss that is a mean over 64 inputs, other terms weigh 64 times as much.
 /// let mean = Frame { scale: 1.0, factor: 1.0 / 64.0 };
 /// assert_eq!(mean.here(Unit::Weight(1.0), 0.25), 16.0);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Frame {
-    /// What the rows are multiplied by there.
+    /// Factor of the rows in the other convention.
     pub scale: f64,
-    /// What the sum over inputs, mean over rows of the squared error is multiplied by there.
+    /// Factor of the squared error (sum over inputs, mean over rows) in the other convention.
     pub factor: f64,
 }
 
 impl Frame {
-    /// What a number from there is here.
+    /// Converts a coefficient of the other convention to ours.
     pub fn here(&self, unit: Unit, there: f64) -> f64 {
         there * self.times(unit)
     }
 
-    /// What a number from here is there.
+    /// Converts our coefficient to the other convention.
     pub fn there(&self, unit: Unit, here: f64) -> f64 {
         here / self.times(unit)
     }

@@ -1,25 +1,25 @@
-//! What changes in the course of a run: the learning rate, what the penalty weighs, how many latents a row keeps.
+//! Schedules of a run: learning rate, sparsity weight, number of active latents, exponent p.
 
 use crate::config::TrainConfig;
 use crate::optim::{LrShape, Schedule};
 use crate::variants::{Architecture, Defaults, StepSchedule};
 use crate::{Error, Result};
 
-/// Parts in which a norm's p comes down, each as long as the others: `dictionary_learning`'s default.
+/// Number of equal parts in which p decreases; the default of `dictionary_learning`.
 pub const UPDATES: usize = 10;
 
-/// Everything that is a function of the step alone.
+/// Schedules of a run: values that depend on the step alone.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedules {
-    /// The learning rate.
+    /// Learning-rate schedule.
     pub schedule: Schedule,
-    /// Steps over which the sparsity penalty rises to its weight; 0 where there is none.
+    /// Steps over which the sparsity weight rises from 0; 0 without a warm-up or a penalty.
     pub sparsity_warmup: usize,
-    /// Latents of a row at the start, over those at the end.
+    /// Ratio of k at the start of the run to k at the end.
     pub k_start: f64,
-    /// Steps over which they go from one to the other.
+    /// Steps over which k goes from its start to its end.
     pub k_anneal: usize,
-    /// Where a norm's p begins and ends, and the step from which it comes down, if it does.
+    /// Start and end of an annealed exponent p, and the step at which p begins to decrease.
     pub p: Option<(f64, f64, usize)>,
 }
 
@@ -35,29 +35,31 @@ impl Schedules {
             LrShape::Cosine => train.lr_end.map_or(0.1, |end| end / lr),
         };
         if end > 1.0 {
-            let most = format!("at most the learning rate that it falls from, {lr}");
-            return Err(Error::hyper("lr_end", &most, end * lr));
+            let most = format!("at most the learning rate {lr}");
+            return Err(Error::hyper("train.lr_end", &most, end * lr));
         }
         let (k_start, k_anneal) = match (train.k_start, annealed_k(architecture)) {
             (None, _) if train.k_anneal.is_some() => {
-                let why = "k_anneal wants the k that a run begins with: give `--k-start`";
+                let why =
+                    "`train.k_anneal` needs the k at the start of the run: set `train.k_start`";
                 return Err(Error::Conflict(why.into()));
             }
             (None, _) => (1.0, 0),
             (Some(start), Some(k)) => {
                 if start > d_sae as f64 {
                     let most = format!("at most the {d_sae} latents");
-                    return Err(Error::hyper("k_start", &most, start));
+                    return Err(Error::hyper("train.k_start", &most, start));
                 }
                 let anneal = train.k_anneal.unwrap_or(steps / 2);
                 if anneal > steps {
-                    let most = format!("at most the run's {steps} steps");
-                    return Err(Error::hyper("k_anneal", &most, anneal));
+                    let most = format!("at most the {steps} steps of the run");
+                    return Err(Error::hyper("train.k_anneal", &most, anneal));
                 }
                 (start / k, anneal)
             }
             (Some(_), None) => {
-                let why = "k_start is where a run's k begins, and this architecture has none that could change";
+                let why =
+                    "this architecture has no k that changes during a run: remove `train.k_start`";
                 return Err(Error::Conflict(why.into()));
             }
         };
@@ -81,7 +83,7 @@ impl Schedules {
         })
     }
 
-    /// What the architecture is told at a step, counted from 0.
+    /// Values of the schedules at a step, counted from 0.
     pub fn now(&self, step: usize) -> StepSchedule {
         let done = |steps: usize| match steps {
             0 => 1.0,
@@ -97,7 +99,7 @@ impl Schedules {
     }
 }
 
-/// The course of p, if the user wants one.
+/// Start, end and first step of an annealed p; `None` without `train.p_end`.
 fn annealed_p(
     train: &TrainConfig,
     architecture: &Architecture,
@@ -110,25 +112,25 @@ fn annealed_p(
     };
     match (train.p_end, own) {
         (None, _) if train.p_from.is_some() => {
-            refuse("p_from wants the p that a run ends with: give `--p-end`")
+            refuse("`train.p_from` needs the p at the end of the run: set `train.p_end`")
         }
         (None, _) => Ok(None),
         (Some(_), None) => {
-            refuse("p_end is where the p of a norm ends, and this architecture's penalty has none")
+            refuse("the penalty of this architecture has no p: remove `train.p_end`")
         }
         (Some(end), Some(_)) if !(end > 0.0 && end.is_finite()) => {
-            Err(Error::hyper("p_end", "a finite number above 0", end))
+            Err(Error::hyper("train.p_end", "a finite number above 0", end))
         }
         (Some(end), Some(p)) if end > p => {
-            let most = format!("at most the p that it comes down from, {p}");
-            Err(Error::hyper("p_end", &most, end))
+            let most = format!("at most the initial p of {p}");
+            Err(Error::hyper("train.p_end", &most, end))
         }
         (Some(end), Some(p)) => {
             let from = train.p_from.unwrap_or(steps / 2);
             if from + UPDATES > steps {
                 let why = format!(
-                    "p comes down in {UPDATES} equal parts, so it must begin at least as many steps before the run's end; \
-                     the run has {steps} steps and p_from is {from}"
+                    "p decreases in {UPDATES} equal parts: `train.p_from` must be at least {UPDATES} steps before the \
+                     end of the run ({steps} steps), got {from}"
                 );
                 return Err(Error::Conflict(why));
             }
@@ -137,7 +139,7 @@ fn annealed_p(
     }
 }
 
-/// Latents of a row, of an architecture whose runs may begin with another number.
+/// Latents of a row (k), if the architecture allows another number at the start of a run.
 fn annealed_k(architecture: &Architecture) -> Option<f64> {
     match architecture {
         Architecture::Sparse(sparse) => sparse.annealed_k(),
@@ -151,7 +153,7 @@ mod tests {
 
     /// sparsify 1.3.3, `get_current_k`: `round(initial (1 - step / steps) + final step / steps)`.
     #[test]
-    fn k_goes_down_as_in_sparsify() {
+    fn annealed_k_matches_sparsify() {
         let schedules = Schedules {
             schedule: Schedule {
                 steps: 10,

@@ -1,4 +1,4 @@
-//! What the plan refuses, warns about and decides.
+//! Tests of the plan's errors, warnings and defaults.
 
 use super::*;
 use crate::config;
@@ -21,20 +21,20 @@ fn plan(text: &str, survey: &Survey) -> Result<Plan> {
 fn refusal(text: &str) -> String {
     plan(text, &survey(-1.0, 2.0))
         .err()
-        .expect("it is refused")
+        .expect("an error")
         .to_string()
 }
 
 #[test]
-fn what_cannot_work_is_refused_with_the_reason() {
+fn invalid_configurations_are_refused_with_the_reason() {
     for (text, words) in [
         (
             "[model]\nlatents = 0",
-            "`latents` must be at least 1, got 0",
+            "`model.latents` must be at least 1, got 0",
         ),
         (
             "[model.options]\nrho = 1.0",
-            "`rho` must be a number in (0, 1), got 1",
+            "`model.options.rho` must be a number in (0, 1), got 1",
         ),
         (
             "[model.options]\nloss = 'cross-entropy'",
@@ -47,19 +47,22 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ("[train]\noptimizer = 'lbfgs'\nbatch = 10", "full batches"),
         (
             "[train]\nbatch = 10\n[model.options]\nrho_estimate = 'exact'",
-            "all 1000 rows",
+            "all 1000 examples",
         ),
         (
             "[train]\nbatch = 2000",
-            "at most the data's 1000 rows, got 2000",
+            "`train.batch` must be at most the 1000 rows of the data, got 2000",
         ),
         ("[train]\nsteps = 1\nepochs = 1", "not both"),
-        ("[train]\nlr = -1.0", "`lr` must be a finite number above 0"),
+        (
+            "[train]\nlr = -1.0",
+            "`train.lr` must be a finite number above 0",
+        ),
         ("[model]\ndecoder_norm = 'unit'", "L-BFGS"),
         ("[model]\ndecoder_norm = 'rescale'", "sigmoid latents"),
         (
             "[model]\narch = 'matching-pursuit'\ndecoder_norm = 'rescale'",
-            "decoder_norm rescale cannot be combined with an encoder that is the decoder",
+            "`model.decoder_norm` rescale cannot be combined with an encoder that is tied to the decoder",
         ),
         (
             "[model]\narch = 'topk'\ndecoder_norm = 'rescale'\n[train]\nresample_every = 5",
@@ -67,24 +70,24 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\nlatents = 99999999999999999",
-            "`latents` must be at most",
+            "`model.latents` must be at most",
         ),
         ("[model]\narch = 'kI'", "did you mean `kl`"),
         (
             "[model]\narch = 'topk'\n[train]\noptimizer = 'lbfgs'",
-            "architecture topk is trained by `--optimizer adam`",
+            "L-BFGS needs a smooth objective, which topk does not have; set `train.optimizer` to adam",
         ),
         (
             "[model]\narch = 'batch-topk'\n[train]\noptimizer = 'sgd'",
-            "architecture batch-topk is trained by `--optimizer adam`",
+            "some latents of batch-topk fire a thousand times as often as others; set `train.optimizer` to adam",
         ),
         (
             "[model]\narch = 'topk'\nlatents = 8\n[model.options]\nk = 9",
-            "`k` must be at most the 8 latents, got 9",
+            "`model.options.k` must be at most the 8 latents, got 9",
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 32",
-            "`k` must be at most the 16 latents, got 32",
+            "`model.options.k` must be at most the 16 latents, got 32",
         ),
         (
             "[model]\narch = 'batch-topk'\n[train]\nbatch = 3\n[model.options]\nk = 0.3",
@@ -92,11 +95,11 @@ fn what_cannot_work_is_refused_with_the_reason() {
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 2.5",
-            "`k` must be auto or a whole number not below 1, got 2.5",
+            "`model.options.k` must be auto or a whole number not below 1, got 2.5",
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\naux_k = 'some'",
-            "`aux_k` must be auto or a whole number not below 1, got some",
+            "`model.options.aux_k` must be auto or a whole number not below 1, got some",
         ),
     ] {
         let refusal = refusal(text);
@@ -105,7 +108,7 @@ fn what_cannot_work_is_refused_with_the_reason() {
 }
 
 #[test]
-fn the_data_decides_the_decoder_and_the_batch_the_estimate() {
+fn data_range_sets_the_decoder_and_batch_size_the_rho_estimate() {
     let of = |text: &str, s: &Survey| {
         let plan = plan(text, s).unwrap();
         (
@@ -124,7 +127,7 @@ fn the_data_decides_the_decoder_and_the_batch_the_estimate() {
     );
     let adam_exact = "[train]\noptimizer = 'adam'\n[model.options]\nrho_estimate = 'exact'";
     assert_eq!(of(adam_exact, &survey(-2.0, 1.0)).2, 1000);
-    // One batch that is all rows knows rho_hat, whether it was asked for or there are so few.
+    // A batch of all rows gives the exact rho_hat, requested or because the data is small.
     let few = Survey {
         rows: 40,
         ..survey(0.0, 1.0)
@@ -135,7 +138,7 @@ fn the_data_decides_the_decoder_and_the_batch_the_estimate() {
 }
 
 #[test]
-fn a_coarse_batch_mean_is_warned_about() {
+fn small_batch_with_batch_estimate_warns() {
     let coarse = plan(
         "[train]\nbatch = 90\n[model.options]\nrho_estimate = 'batch'",
         &survey(0.0, 1.0),
@@ -154,9 +157,9 @@ fn a_coarse_batch_mean_is_warned_about() {
     assert!(fine.warnings.is_empty());
 }
 
-/// Biases are of the data's scale, and Adam's steps are not.
+/// Biases have the scale of the data, and Adam's steps do not.
 #[test]
-fn data_of_odd_scale_is_warned_about() {
+fn very_small_or_large_data_warns() {
     let scaled = |scale: f64| Survey {
         mean: vec![0.6 * scale; 2],
         variance: vec![0.64 * scale * scale; 2],
@@ -168,20 +171,20 @@ fn data_of_odd_scale_is_warned_about() {
     }
     let tiny = &warnings(TOPK, 0.9e-3)[0];
     assert!(
-        tiny.starts_with("the data is of the size 9.0e-4 (root mean square), and a step of Adam moves a bias by about 6.4e-3, which is large beside it"),
+        tiny.starts_with("the data has a root mean square of 9.0e-4, and a step of Adam moves a bias by about 6.4e-3, which is large in comparison"),
         "{tiny}"
     );
     let huge = &warnings(TOPK, 1.1e3)[0];
     assert!(
-        huge.contains("which is nothing beside it; `--preprocess scale`"),
+        huge.contains("which is negligible in comparison; the step scale"),
         "{huge}"
     );
-    // L-BFGS searches the length of its steps.
+    // L-BFGS searches the length of its steps, so no warning.
     assert!(warnings("", 1e-6).is_empty());
 }
 
 #[test]
-fn a_resolved_config_gives_the_same_plan_again() {
+fn plan_of_a_resolved_config_is_unchanged() {
     let s = survey(0.0, 1.0);
     let few = Survey {
         rows: 40,
@@ -211,9 +214,9 @@ fn a_resolved_config_gives_the_same_plan_again() {
 
 const TOPK: &str = "[model]\narch = 'topk'\n[model.options]\nk = 4";
 
-/// A sparse architecture's own defaults, and what replaces them.
+/// Defaults of sparse architectures, and settings that replace them.
 #[test]
-fn sparse_architectures_have_defaults_of_their_own() {
+fn defaults_of_topk_and_kl_are_as_documented() {
     let rows = 100_000;
     let survey = Survey {
         rows,

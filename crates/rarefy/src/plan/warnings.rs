@@ -1,17 +1,19 @@
-//! What a plan warns about: it can be done, but hardly is what was meant.
+//! Warnings of a plan: settings without effect and data of an unusual scale.
 
 use crate::config::{Clip, Config, OptimizerKind, Recipe, TrainConfig};
 use crate::data::Survey;
 use crate::optim::LrShape;
 use crate::variants::{Architecture, Info};
 
-/// Root mean squares of the data below and above which Adam's own scales show. At a thousandth, the
-/// gradients of latents that fire on one row in a thousand are as small as its epsilon.
+/// Root mean squares of the data below and above which a warning is given. At 1e-3, the gradients of latents
+/// that fire on one row in a thousand are as small as Adam's epsilon.
 const TINY: f64 = 1e-3;
 const HUGE: f64 = 1e3;
 
-/// Adam's steps do not depend on the scale of the gradient, but the biases that they move are of the
-/// data's scale, and so is what stands beside its epsilon.
+/// Warning about data much smaller or larger than 1.
+///
+/// Adam's steps do not depend on the scale of the gradient, but the biases have the scale of the data. So does the
+/// gradient that is compared with Adam's epsilon.
 pub(super) fn odd_scale(
     architecture: &Architecture,
     (what, survey): (&str, &Survey),
@@ -24,19 +26,19 @@ pub(super) fn odd_scale(
     let squares: f64 = means.chain(survey.variance.iter().copied()).sum();
     let size = (squares / survey.d_in as f64).sqrt();
     let why = if size > 0.0 && size < TINY {
-        "which is large beside it, and gradients are near Adam's epsilon of 1e-8"
+        "which is large in comparison, and gradients are close to Adam's epsilon of 1e-8"
     } else if size > HUGE {
-        "which is nothing beside it"
+        "which is negligible in comparison"
     } else {
         return None;
     };
     Some(format!(
-        "the {what} is of the size {size:.1e} (root mean square), and a step of Adam moves a bias by about {lr:.1e}, {why}; \
-         `--preprocess scale` or `standardise` brings it near 1"
+        "the {what} has a root mean square of {size:.1e}, and a step of Adam moves a bias by about {lr:.1e}, {why}; \
+         the step scale or standardise in `data.preprocess` brings it near 1"
     ))
 }
 
-/// What was given, and to whom.
+/// Configuration with its architecture and optimiser.
 struct Given<'a> {
     config: &'a Config,
     info: &'a Info,
@@ -53,61 +55,68 @@ impl Given<'_> {
     }
 }
 
-/// A setting, and whether it was given to one that does not look at it.
+/// Field of the configuration, and a test that is true if the field was set but is not used.
 type Idle = (&'static str, fn(&Given) -> bool);
 
-/// Settings that do nothing, by the reason.
-const IDLE: &[(&str, &[Idle])] = &[
+/// Reason of a group of settings without effect.
+type Reason = fn(&Given) -> String;
+
+/// Settings without effect, grouped by the reason.
+const IDLE: &[(Reason, &[Idle])] = &[
     (
-        "optimizer lbfgs searches its own steps over all rows",
+        |_| "L-BFGS searches the length of its steps over all rows".into(),
         &[
-            ("lr", |g| g.lbfgs() && g.config.train.lr.is_some()),
-            ("clip", |g| {
+            ("train.lr", |g| g.lbfgs() && g.config.train.lr.is_some()),
+            ("train.clip", |g| {
                 g.lbfgs() && g.config.train.clip.and_then(Clip::norm).is_some()
             }),
-            ("lr_warmup", |g| g.lbfgs() && g.config.train.lr_warmup > 0),
-            ("lr_decay", |g| g.lbfgs() && g.config.train.lr_decay > 0),
-            ("lr_schedule", |g| {
+            ("train.lr_warmup", |g| {
+                g.lbfgs() && g.config.train.lr_warmup > 0
+            }),
+            ("train.lr_decay", |g| {
+                g.lbfgs() && g.config.train.lr_decay > 0
+            }),
+            ("train.lr_schedule", |g| {
                 g.lbfgs() && g.config.train.lr_schedule != LrShape::Constant
             }),
-            ("no-shuffle", |g| g.lbfgs() && !g.config.train.shuffle),
+            ("train.shuffle", |g| g.lbfgs() && !g.config.train.shuffle),
         ],
     ),
     (
-        "they are Adam's",
+        |_| "the optimizer does not use this decay of Adam".into(),
         &[
-            ("beta1", |g| {
+            ("train.beta1", |g| {
                 use OptimizerKind::{Lbfgs, Sgd};
                 g.is_one_of(&[Lbfgs, Sgd]) && g.config.train.beta1.is_some()
             }),
-            ("beta2", |g| {
+            ("train.beta2", |g| {
                 use OptimizerKind::{Lbfgs, Sgd, Signum};
                 g.is_one_of(&[Lbfgs, Sgd, Signum]) && g.config.train.beta2 != 0.999
             }),
         ],
     ),
     (
-        "architecture kl starts b_dec from 0",
-        &[("b_dec_start", |g| {
+        |_| "architecture kl starts with a b_dec of 0".into(),
+        &[("model.b_dec_start", |g| {
             g.info.defaults.full_batch && g.config.model.b_dec_start.is_some()
         })],
     ),
     (
-        "nothing that the architecture pays for could rise",
-        &[("sparsity_warmup", |g| {
+        |g| format!("`{}` has no sparsity penalty", g.info.name),
+        &[("train.sparsity_warmup", |g| {
             !g.info.defaults.penalised && g.config.train.sparsity_warmup.is_some_and(|n| n > 0)
         })],
     ),
     (
-        "nothing is resampled without resample_every",
-        &[("resample", |g| {
+        |_| "nothing is resampled if `train.resample_every` is 0".into(),
+        &[("train.resample", |g| {
             let train = &g.config.train;
             train.resample_every == 0 && train.resample != Recipe::Anthropic
         })],
     ),
 ];
 
-/// Settings that were given and do nothing.
+/// Warnings about settings that were given and have no effect.
 pub(super) fn ignored(config: &Config, info: &Info, optimizer: OptimizerKind) -> Vec<String> {
     let given = Given {
         config,
@@ -117,23 +126,25 @@ pub(super) fn ignored(config: &Config, info: &Info, optimizer: OptimizerKind) ->
     let told = IDLE.iter().filter_map(|(why, settings)| {
         let idle = settings.iter().filter(|(_, idle)| idle(&given));
         let names: Vec<&str> = idle.map(|(name, _)| *name).collect();
-        (!names.is_empty()).then(|| format!("{why}: {} without effect", names.join(", ")))
+        let verb = if names.len() == 1 { "has" } else { "have" };
+        (!names.is_empty())
+            .then(|| format!("`{}` {verb} no effect: {}", names.join("`, `"), why(&given)))
     });
     told.collect()
 }
 
-/// What takes longer than the run.
+/// Warnings about warm-ups and decays that are longer than the run.
 pub(super) fn too_long(train: &TrainConfig, optimizer: OptimizerKind, steps: usize) -> Vec<String> {
     let mut warnings = Vec::new();
     let (rise, fall) = (train.lr_warmup, train.lr_decay);
     if optimizer != OptimizerKind::Lbfgs && rise.saturating_add(fall) > steps {
         warnings.push(format!(
-            "lr_warmup {rise} and lr_decay {fall} take more than the run's {steps} steps: the learning rate never is the one of lr"
+            "`train.lr_warmup` {rise} and `train.lr_decay` {fall} are together longer than the run of {steps} steps: the learning rate never reaches `train.lr`"
         ));
     }
     if let Some(warmup) = train.sparsity_warmup.filter(|warmup| *warmup > steps) {
         warnings.push(format!(
-            "sparsity_warmup {warmup} is more than the run's {steps} steps: the penalty never has its weight"
+            "`train.sparsity_warmup` {warmup} is longer than the run of {steps} steps: the penalty never reaches its weight"
         ));
     }
     warnings

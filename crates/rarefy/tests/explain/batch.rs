@@ -12,10 +12,10 @@ use rarefy::variants::Architecture;
 pub const ROWS: usize = 40;
 pub const D_IN: usize = 7;
 pub const D_SAE: usize = 24;
-/// No latent has fired for so long.
+/// Rows since each latent fired last.
 const SILENT: u64 = 1000;
 
-/// Whether a block's numbers are s times as large where rows are.
+/// True if the values of a block scale with the rows.
 pub fn grows(block: &str) -> bool {
     matches!(block, "b_enc" | "b_dec" | "b_mag" | "threshold")
 }
@@ -62,7 +62,7 @@ impl Made {
         Self { rows, params }
     }
 
-    /// The same model of rows that are so many times as large.
+    /// Equivalent model for rows multiplied by `scale`.
     pub fn scaled(&self, scale: f32) -> Self {
         let mut scaled = self.clone();
         scaled.rows.iter_mut().for_each(|x| *x *= scale);
@@ -74,7 +74,7 @@ impl Made {
         scaled
     }
 
-    /// What a training step says, and the batch as it saw it.
+    /// Report of a training step, and the batch with its latents.
     pub fn step(&self, setting: &Setting) -> (Report, Batch) {
         let (report, codes, _, since_fired) = self.run(setting);
         let after = setting.sparse().unwrap().aux_k().dead_after();
@@ -196,7 +196,7 @@ impl Batch {
         out
     }
 
-    /// What the latents below `end` leave over of row i.
+    /// Residual of row i after reconstruction with the latents below `end`.
     pub fn left(&self, i: usize, end: usize) -> Vec<f64> {
         minus(
             &minus(&self.x[i], &self.b_dec),

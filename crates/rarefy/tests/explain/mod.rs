@@ -1,7 +1,7 @@
-//! What `explain` prints is what a step minimises; and what it makes of others' coefficients is their objective.
+//! Tests of `explain`: printed objectives equal those of a training step, converted ones those of other libraries.
 //!
-//! The oracle is plain f64: `batch.rs` works every term of the printed objective out, from rows, weights and the
-//! latents that a training step kept. `theirs.rs` writes the objectives of other libraries as their sources do.
+//! The oracle is plain f64: `batch.rs` computes every term of the printed objective from rows, weights and the
+//! selected latents of a training step. `theirs.rs` writes the objectives of other libraries as their sources do.
 
 mod batch;
 mod theirs;
@@ -70,7 +70,7 @@ fn setting(info: &'static Info, options: Options) -> Setting {
 
 /// The terms, worked out one by one, add up to each part of what a training step says.
 #[test]
-fn the_printed_terms_are_what_a_step_minimises() {
+fn printed_terms_equal_the_loss_of_a_training_step() {
     let (mut penalties, mut rests) = (0, 0);
     for (name, setting) in settings() {
         let made = Made::up(&setting.architecture);
@@ -121,7 +121,7 @@ impl Observer for First {
 
 /// The lecture's model, whose training is another: from its first weights.
 #[test]
-fn the_printed_terms_are_the_lectures() {
+fn printed_terms_of_kl_equal_the_lectures_loss() {
     for options in [
         "loss = 'squared', decoder = 'linear', weight_decay = 0.1",
         "loss = 'squared', decoder = 'sigmoid', tied = true, weight_decay = 0.2",
@@ -169,11 +169,11 @@ fn converted(info: &Info, options: &Options, frame: &Frame) -> Options {
     here
 }
 
-/// The gradient of the converted objective on rows x is that of the original on rows s x: divided by `s^2` for
-/// matrices, by s for what is itself s times as large. So are its values.
+/// The gradient of the converted objective on rows x equals that of the original on rows s x, divided by `s^2` for
+/// matrices and by s for blocks that scale with the rows. The same holds for the values.
 #[test]
-fn a_converted_objective_has_the_same_gradient() {
-    // The rules of conversion are those of the squared error.
+fn converted_objective_has_the_same_gradient() {
+    // Conversions exist for the squared error only.
     let squared = |setting: &Setting| setting.sparse().unwrap().error().is_squared();
     let settings = settings().into_iter().filter(|(_, s)| squared(s));
     for (name, theirs) in settings {
@@ -232,8 +232,8 @@ fn same_gradient(name: &str, made: &Made, ours: &Setting, theirs: &Setting, scal
     }
 }
 
-/// What a batch is to a library: its objective, as its source writes it, is ours times one constant.
+/// The objective of each library, written as in its source, equals ours times one constant.
 #[test]
-fn published_objectives_become_ours() {
+fn objectives_of_other_libraries_equal_ours_after_conversion() {
     theirs::all();
 }

@@ -25,12 +25,12 @@ fn mse(b: &Batch) -> f64 {
     b.mean(|i| square(&b.left(i, D_SAE)))
 }
 
-/// `sum_i |x_i - mean x|^2 / m`, what variances are of.
+/// Variance of the rows: `sum_i |x_i - mean x|^2 / m`.
 fn variance(b: &Batch) -> f64 {
     spread(&b.x) / b.n()
 }
 
-/// Squared error of the k largest entries of dead latents against what is left, mean over rows.
+/// Squared error of the k largest entries of dead latents against the residual, mean over rows.
 fn helped(b: &Batch, k: usize, rank: Rank) -> f64 {
     b.mean(|i| {
         let out = b.decode(&b.helpers(i, k, (0, D_SAE), rank), D_SAE);

@@ -1,8 +1,8 @@
-//! The fixtures, and which of our settings each is.
+//! Fixtures of other libraries, each with the equal settings of ours.
 
 use rarefy::config::DecoderNorm;
 
-/// A fixture and what it is here.
+/// Fixture of another library with the equal settings of ours.
 pub struct Case {
     pub file: &'static str,
     pub arch: &'static str,

@@ -1,11 +1,11 @@
-//! Golden steps from outside: five training steps of each architecture by the released `SAELens` and
+//! Golden steps of other libraries: five training steps of each architecture by the released `SAELens` and
 //! `dictionary_learning`.
 //!
-//! `golden/peers/make_*.py` make them; the README beside them says what is in a file. Our step starts from
-//! the same weights, sees the same rows, takes the same learning rates. Codes, every part of the loss, the
-//! gradient of every parameter and its norm, and the weights after five steps must be the package's to 1e-5.
+//! `golden/peers/make_*.py` generate the fixtures; the README in that folder describes their content. Our step starts
+//! with the same weights, rows and learning rates. Codes, all parts of the loss, the gradient of each parameter,
+//! the gradient norm and the weights after five steps must match the package to 1e-5.
 //!
-//! Where a package means something else than we do:
+//! Differences between the packages and this crate:
 //! * A latent is dead here if it is after the step's rows, in `SAELens` if it was before: in what is
 //!   compared no dead latent fires. (`saelens_topk_revived` shows their rule and is not compared.)
 //! * `dictionary_learning`'s jumprelu counts latents by their values, so the half of the window below a
@@ -278,7 +278,7 @@ fn five_steps(case: &Case) {
     blocks_near(&what, &params, &golden, "after");
 }
 
-/// How the package brings p down, if it does.
+/// Annealing of p in the package, if the fixture has it.
 fn annealing(golden: &Golden) -> Option<(Annealing, Updates)> {
     let number = |key: &str| golden.text(key).parse::<f64>().unwrap();
     golden.has("p").then(|| {
@@ -328,7 +328,7 @@ fn codes_near(what: &str, codes: &Codes, want: &[f32]) {
 }
 
 #[test]
-fn five_steps_are_the_packages() {
+fn five_training_steps_match_the_packages() {
     let failed: Vec<&str> = CASES
         .iter()
         .filter(|case| std::panic::catch_unwind(|| five_steps(case)).is_err())

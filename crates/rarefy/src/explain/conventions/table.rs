@@ -1,4 +1,4 @@
-//! The table: libraries, papers, and which of our options each has under which name.
+//! Table of conventions: libraries and papers with their coefficients.
 
 use super::{Convention, Loss, Scaling, Theirs};
 
@@ -8,7 +8,7 @@ const JUMPRELU: &[&str] = &["jumprelu"];
 const TOPK: &[&str] = &["topk"];
 const SPARSIFYS: &[&str] = &["topk", "groupmax"];
 const KL: &[&str] = &["kl"];
-/// What has a number k and dead latents that explain the rest.
+/// Architectures with a number k and an auxiliary loss of dead latents.
 const KEEPING: &[&str] = &["topk", "batch-topk", "matryoshka"];
 const SAELENS_KEEPING: &[&str] = &["topk", "batch-topk", "matryoshka", "abs-topk"];
 
@@ -56,7 +56,7 @@ impl Theirs {
     }
 }
 
-/// Both lines of `SAELens` have the same coefficients.
+/// Coefficients of both `SAELens` conventions.
 const SAELENS: &[Theirs] = &[
     same("l1", "l1_coefficient", RELU).needs(ROOT),
     same("p", "lp_norm", RELU).needs(ROOT),
@@ -152,7 +152,7 @@ const MATLAB: &[Theirs] = &[
     same("rho", "SparsityProportion", KL),
 ];
 
-/// Everybody, in the order of the docs.
+/// All conventions, in the order of the docs.
 pub const CONVENTIONS: &[Convention] = &[
     Convention {
         name: "saelens",
@@ -162,7 +162,7 @@ pub const CONVENTIONS: &[Convention] = &[
         terms: SAELENS,
         notes: &[(
             MATRYOSHKA,
-            "levels weigh 1 each (`--level-weights 1,1,...`)",
+            "levels weigh 1 each (`model.options.level_weights` of 1,1,...)",
         )],
     },
     Convention {
@@ -178,7 +178,7 @@ pub const CONVENTIONS: &[Convention] = &[
             ),
             (
                 MATRYOSHKA,
-                "levels weigh 1 each (`--level-weights 1,1,...`)",
+                "levels weigh 1 each (`model.options.level_weights` of 1,1,...)",
             ),
         ],
     },
