@@ -125,11 +125,13 @@ $ train missing.npy --arch topk --preprocess layer-norm --aux-unit absolute
 2 error: `model.options.aux_unit` absolute cannot be combined with preprocessing layer-norm, which gives each row another unit; set `model.options.aux_unit` to residual or `model.options.aux_coefficient` to 0
 hint: set `model.options.aux_unit` with --aux-unit, `model.options.aux_coefficient` with --aux-coefficient
 $ train missing.npy --arch topk --preprocess norm-row,layer-norm
-2 error: `preprocess` must be at most one of norm-row and layer-norm: a row's codes carry one scale, which `decode` puts back, got norm-row,layer-norm
+2 error: `data.preprocess` must be at most one of norm-row and layer-norm, because the codes of a row store one scale for decoding, got norm-row,layer-norm
+hint: set `data.preprocess` with --preprocess
 $ train missing.npy --arch topk --preprocess pca:0
-2 error: `preprocess` must be pca, pca:K or pca:K:EPS, got pca:0
+2 error: `data.preprocess` must be pca, pca:K or pca:K:EPS, got pca:0
+hint: set `data.preprocess` with --preprocess
 $ train missing.npy --arch topk --preprocess layernorm
 2 error: unknown preprocessing step `layernorm`, did you mean `layer-norm`? (known: scale, standardise, row-mean, norm-average, norm-square, norm-row, layer-norm, clip-sd, pca, zca)
 $ train x.npy --with x.npy --arch topk --preprocess layer-norm --out new
-2 error: preprocessing layer-norm takes something off each row that the decoded row would need back, and a crosscoder has no place to keep it
+2 error: preprocessing layer-norm cannot be inverted for a crosscoder, whose codes store no mean or scale of each row
 ";

@@ -280,7 +280,8 @@ $ train --arch k1 --out run
 $ train --preprocess scael --out run
 2 error: unknown preprocessing step `scael`, did you mean `scale`? (known: scale, standardise, row-mean, norm-average, norm-square, norm-row, layer-norm, clip-sd, pca, zca)
 $ train --preprocess zca:x --out run
-2 error: `preprocess` must be zca or zca:EPS, got zca:x
+2 error: `data.preprocess` must be zca or zca:EPS, got zca:x
+hint: set `data.preprocess` with --preprocess
 $ check gradients --arch k1
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ data shard sample:digits --shard-rows 0 --out shards
@@ -377,9 +378,9 @@ $ train --out run
 $ encode run sample:digits --out file/codes.npy
 1 error: file: expected a folder to write to, got a file
 $ encode run sample:digits --out full/.npz
-2 error: unknown ending of a codes file `` (known: npy, npz, safetensors, parquet)
+2 error: unknown extension of a codes file `` (known: npy, npz, safetensors, parquet)
 $ encode run sample:digits --out codes.zip
-2 error: unknown ending of a codes file `zip` (known: npy, npz, safetensors, parquet)
+2 error: unknown extension of a codes file `zip` (known: npy, npz, safetensors, parquet)
 $ plot penalty --rho 0.2 --out full
 1 error: full: expected a file to write, got a folder
 $ data shard sample:digits --shard-rows 900 --out file
@@ -428,8 +429,7 @@ $ eval huge sample:digits
 $ eval zero sample:digits
 1 error: zero/cfg.json: expected d_in and d_sae of a real model, got 64 and 0
 $ eval option sample:digits
-2 error: `model.options.rho` must be a number in (0, 1), got 1.1
-hint: set `model.options.rho` with --rho
+2 error: `rho` must be a number in (0, 1), got 1.1
 $ eval short sample:digits --json
 1 error: short/sae_weights.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 $ eval tensor sample:digits

@@ -210,7 +210,7 @@ $ explain --arch relu --from saelens:l0_coefficient=5
 2 error: architecture relu has no option `l0`; set `model.arch` to an architecture that has it: jumprelu
 hint: set `model.arch` with --arch
 $ explain --arch relu --from saelens:l1=five
-2 error: `from` must be COEFFICIENT=NUMBER after the colon, got l1=five
+2 error: `the published coefficients` must be COEFFICIENT=NUMBER after the colon, got l1=five
 $ explain --arch relu --from saelens
 2 error: `from` must be saelens:COEFFICIENT=NUMBER for relu, got saelens
 $ explain kl.toml --config kl.toml

@@ -391,7 +391,7 @@ $ frontier sample:words --arch topk,tpok --out f
 2 error: unknown architecture `tpok`, did you mean `topk`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ frontier sample:words --arch topk --rows 300 --latents 4 --out f
 2 error: nothing can be trained: `model.options.k` must be at most the 4 latents, got 8
-hint: set `model.options.k` with --k
+hint: set `model.options.k` with --set model.options.k=VALUE
 $ frontier sample:words --arch topk --rows 300 --batch 241 --out f
 2 error: `train.batch` must be at most the 240 training rows (60 are held out), got 241
 hint: set `train.batch` with --batch
@@ -416,7 +416,7 @@ $ frontier sample:words --arch topk,relu --set rho=0.1 --out f
 2 error: option rho is one of none of relu, topk
 $ frontier sample:words --arch relu --rows 300 --set l1=-1 --out f
 2 error: `model.options.l1` must be auto or a number not below 0, got -1
-hint: set `model.options.l1` with --l1
+hint: set `model.options.l1` with --set model.options.l1=VALUE
 $ frontier sample:words --arch relu --set model.arch=topk --out f
 2 error: --set model.arch has no place in a frontier: architectures are chosen by --arch
 $ frontier sample:words --arch relu --set steps --out f
@@ -425,7 +425,7 @@ $ frontier sample:words --arch relu --set steps=many --out f
 2 error: --set steps=many: invalid type: string \"many\", expected a whole number not below 0
 $ frontier sample:words --arch topk --rows 300 --set optimizer=lbfgs --out f
 2 error: L-BFGS needs a smooth objective, which topk does not have; set `train.optimizer` to adam
-hint: set `train.optimizer` with --optimizer
+hint: set `train.optimizer` with --set train.optimizer=VALUE
 $ frontier nothing.npy --arch topk --out f
 1 error: nothing.npy: No such file or directory (os error 2)
 $ frontier sample:words --arch topk --out file

@@ -222,7 +222,7 @@ $ encode cross y.npy --with x.npy --out new.npz
 $ decode skip codes.npz --out new.npy
 2 error: a skip transcoder cannot be decoded from codes alone: its output also depends on the input rows
 $ train x.npy --with y.npy --arch relu --preprocess row-mean --out new
-2 error: preprocessing row-mean takes something off each row that the decoded row would need back, and a crosscoder has no place to keep it
+2 error: preprocessing row-mean cannot be inverted for a crosscoder, whose codes store no mean or scale of each row
 ";
 
 const WRONG: &str = "$ train missing.npy --arch topk --latents 8 --k 9

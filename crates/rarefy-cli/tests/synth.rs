@@ -136,23 +136,23 @@ $ synth --out rows.txt
 $ synth --out folder.npy
 1 error: folder.npy: expected a file to write, got a folder
 $ synth --out x.npy --codes x.txt
-2 error: unknown ending of a codes file `txt` (known: npy, npz, safetensors, parquet)
+2 error: unknown extension of a codes file `txt` (known: npy, npz, safetensors, parquet)
 $ synth --out x.npy --l0 200
-2 error: `l0` must be above 0 and at most 128, where every second row has each, got 200
+2 error: `l0` must be above 0 and at most 128, the sum if each feature fires in every second row, got 200
 $ synth --out x.npy --noise -1
 2 error: `noise` must be a finite number not below 0, got -1
 $ synth --out x.npy --hierarchy 2
 2 error: `--hierarchy` must be DEPTHxBRANCH, such as 2x3, got 2
 $ synth --out x.npy --hierarchy 9x9
-2 error: `features` must be at least one tree of depth 9 and branch 9, got 256
+2 error: `features` must be at least the size of one tree of `hierarchy.depth` 9 and `hierarchy.branch` 9, got 256
 $ synth --out x.npy --hierarchy 1x3 --exclusive --children 1.5
-2 error: `children` must be above 0 and at most the 1 that fires at a time, got 1.5
+2 error: `hierarchy.children` must be above 0 and at most the 1 child that fires at a time, got 1.5
 $ synth --out x.npy --directions orthogonal
-2 error: 256 features cannot be orthogonal in 64 dimensions; take random directions
+2 error: `features` = 256 cannot be orthogonal in `d_in` = 64 dimensions; use random `directions`
 $ truth clipped rows.truth.safetensors
-2 error: the model's preprocessing clip-sd:3 is not linear: behind it a direction has no place; train without it to hold the model against a truth
+2 error: preprocessing clip-sd:3 of the model is not linear, so directions cannot be transformed by it; train without it to compare the model with a known dictionary
 $ truth clipped narrow.npy
-1 error: values of a true direction: expected 8 as the model was trained on, got 3
+1 error: values of a direction of the known dictionary: expected 8, the columns of the model's data, got 3
 $ truth clipped nothing.safetensors
 1 error: nothing.safetensors: No such file or directory (os error 2)
 ";

@@ -377,11 +377,7 @@ fn e21_loss_is_half_squared_error_summed_over_inputs_averaged_over_rows() {
     }
     let options = variants::find("kl").unwrap().options();
     let help = options.iter().find(|o| o.name == "loss").unwrap().help;
-    for words in [
-        "1/2 squared error",
-        "summed over inputs",
-        "mean over samples",
-    ] {
+    for words in ["1/2 squared error", "summed over inputs", "mean over rows"] {
         assert!(
             help.contains(words),
             "--help does not say `{words}`: {help}"

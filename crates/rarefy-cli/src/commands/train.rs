@@ -137,7 +137,7 @@ pub fn set_threads(threads: Option<usize>) -> Result<()> {
     let limit = 1024;
     if threads == 0 || threads > limit {
         return Err(Error::hyper(
-            "threads",
+            "train.threads",
             &format!("between 1 and {limit}"),
             threads,
         ));

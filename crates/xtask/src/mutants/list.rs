@@ -182,8 +182,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "a skip transcoder's output lacks the skip",
         file: "crates/rarefy/src/model.rs",
-        from: "engine::skip(&self.params, rows, &mut base);",
-        to: "engine::skip(&self.params, &vec![0.0; rows.len()], &mut base);",
+        from: "engine::skip(self.params(), rows, &mut base);",
+        to: "engine::skip(self.params(), &vec![0.0; rows.len()], &mut base);",
     },
     Mutant {
         name: "a resampled latent's encoder row has the mean norm of the other rows",

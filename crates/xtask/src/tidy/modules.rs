@@ -25,13 +25,11 @@ const LAYERS: &[&str] = &[
     "model",
     "formats",
     "train",
-    "trainer",
-    "recipe",
-    "builder",
     "metrics",
     "trainer",
     "recipe",
     "builder",
+    "prelude",
     "check",
 ];
 

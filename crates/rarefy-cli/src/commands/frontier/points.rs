@@ -211,16 +211,7 @@ fn planned(config: &Config, lines: &[Line], data: &TrainingData) -> Result<Vec<C
             let plan = match data.plan(&of(config, line, Some(&setting))) {
                 Ok(plan) => Ok(Arc::new(plan)),
                 // The data or the number of latents has no room for it, but perhaps for others.
-                Err(Error::Hyper {
-                    name,
-                    expected,
-                    got,
-                }) if name == option => Err(Error::Hyper {
-                    name,
-                    expected,
-                    got,
-                }
-                .to_string()),
+                Err(error) if is_about(&error, option) => Err(error.to_string()),
                 Err(error) => return Err(error),
             };
             all.push(Candidate {
@@ -271,6 +262,14 @@ fn of(config: &Config, line: &Line, setting: Option<&str>) -> Config {
 
 fn has(info: &Info, key: &str) -> bool {
     info.options().iter().any(|option| option.name == key)
+}
+
+/// True for the refusal of a value of `option`, named with or without its section.
+fn is_about(error: &Error, option: &str) -> bool {
+    match error {
+        Error::Hyper { name, .. } => name.rsplit('.').next() == Some(option),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
