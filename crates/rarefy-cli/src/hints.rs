@@ -103,7 +103,7 @@ fn fields_with_flags(message: &str, command: &Command, verb: &str) -> Option<Str
 /// Setter of a dotted field, or `None` for other words.
 fn setter(field: &str) -> Option<Setter> {
     if let Some(option) = field.strip_prefix(OPTIONS) {
-        let mut all = VARIANTS.iter().flat_map(|info| info.options());
+        let mut all = VARIANTS.iter().flat_map(rarefy::variants::Info::options);
         return all
             .find(|info| info.name == option)
             .map(|info| Flag(info.name));

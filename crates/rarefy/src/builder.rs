@@ -36,32 +36,32 @@ pub fn kl<'o>() -> Builder<'o> {
     architecture("kl")
 }
 
-/// ReLU with an L1 penalty.
+/// `ReLU` with an L1 penalty.
 pub fn relu<'o>() -> Builder<'o> {
     architecture("relu")
 }
 
-/// TopK: the k largest latents of each row.
+/// `TopK`: the k largest latents of each row.
 pub fn topk<'o>(k: usize) -> Builder<'o> {
     architecture("topk").option("k", k)
 }
 
-/// BatchTopK: the k largest latents a row on average over a batch.
+/// `BatchTopK`: the k largest latents a row on average over a batch.
 pub fn batch_topk<'o>(k: usize) -> Builder<'o> {
     architecture("batch-topk").option("k", k)
 }
 
-/// AbsTopK: the k latents of each row whose values are farthest from 0, of either sign.
+/// `AbsTopK`: the k latents of each row whose values are farthest from 0, of either sign.
 pub fn abs_topk<'o>(k: usize) -> Builder<'o> {
     architecture("abs-topk").option("k", k)
 }
 
-/// GroupMax: the largest latent of each of k groups.
+/// `GroupMax`: the largest latent of each of k groups.
 pub fn groupmax<'o>(k: usize) -> Builder<'o> {
     architecture("groupmax").option("k", k)
 }
 
-/// JumpReLU: the latents above thresholds that are learned.
+/// `JumpReLU`: the latents above thresholds that are learned.
 pub fn jumprelu<'o>() -> Builder<'o> {
     architecture("jumprelu")
 }
@@ -71,7 +71,7 @@ pub fn gated<'o>() -> Builder<'o> {
     architecture("gated")
 }
 
-/// Matryoshka BatchTopK: nested dictionaries, each of which reconstructs by itself.
+/// Matryoshka `BatchTopK`: nested dictionaries, each of which reconstructs by itself.
 pub fn matryoshka<'o>(k: usize) -> Builder<'o> {
     architecture("matryoshka").option("k", k)
 }

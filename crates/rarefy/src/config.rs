@@ -263,7 +263,7 @@ fn overlay(base: &mut toml::Table, top: &toml::Table) {
 fn option_keys() -> Vec<String> {
     let mut keys: Vec<String> = crate::variants::VARIANTS
         .iter()
-        .flat_map(|info| info.options())
+        .flat_map(super::variants::Info::options)
         .map(|option| format!("model.options.{}", option.name))
         .collect();
     keys.sort();

@@ -83,11 +83,12 @@ fn first_rows_keep_their_labels() {
 fn labels_of_several_shards_stay_with_their_rows() {
     let folder = tempfile::tempdir().unwrap();
     for (shard, rows) in [("a", 10..11), ("b", 20..22), ("c", 30..33)] {
-        let lines: String = rows.map(|v| format!("{v},1,row{v}\n")).collect();
-        let text = format!("x,y,label\n{lines}");
+        let lines: Vec<String> = rows.map(|v| format!("{v},1,row{v}")).collect();
+        let text = format!("x,y,label\n{}\n", lines.join("\n"));
         std::fs::write(folder.path().join(format!("{shard}.csv")), text).unwrap();
     }
-    let dataset = data::open(folder.path().to_str().unwrap(), &Default::default()).unwrap();
+    let options = data::OpenOptions::default();
+    let dataset = data::open(folder.path().to_str().unwrap(), &options).unwrap();
     let labels = dataset.labels.unwrap();
     let mut values = vec![0.0; 12];
     dataset.source.read(0, &mut values).unwrap();

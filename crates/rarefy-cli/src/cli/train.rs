@@ -7,6 +7,7 @@ use clap::Args;
 use super::{DataArgs, IoArgs, OptimizerArgs, ScheduleArgs};
 
 #[derive(Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct TrainArgs {
     /// Training data: file, folder of shards, glob or sample:NAME [default: sample:digits].
     ///

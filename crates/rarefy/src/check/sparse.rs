@@ -85,7 +85,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             };
             let rescaled = at == 0 && !pursues(&architecture);
             let norms = [DecoderNorm::Free, DecoderNorm::Rescale];
-            let norms = &norms[..1 + usize::from(rescaled)];
+            let norms = &norms[..=usize::from(rescaled)];
             for (io, norm) in all[some]
                 .iter()
                 .flat_map(|b| norms.iter().map(move |n| (b, *n)))

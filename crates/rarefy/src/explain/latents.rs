@@ -151,7 +151,7 @@ fn decoded(setting: &Setting) -> Vec<Line> {
     lines
 }
 
-/// Residual and the entries of dead latents that reconstruct the residual, if AuxK has a weight.
+/// Residual and the entries of dead latents that reconstruct the residual, if `AuxK` has a weight.
 fn helpers(objective: &Objective, setting: &Setting) -> Vec<Line> {
     let aux = objective.aux_k();
     if aux.coefficient == 0.0 {

@@ -28,7 +28,7 @@ impl Pipeline {
             let name = |of: &str| format!("{before}{i}.{of}");
             match step {
                 FittedStep::Scale { factor, shift } => {
-                    file.vector(name("affine"), [*factor, *shift])
+                    file.vector(name("affine"), [*factor, *shift]);
                 }
                 FittedStep::Standardise { mean, deviation } => {
                     file.vector(name("mean"), mean);

@@ -54,7 +54,7 @@ impl Reservoir {
     }
 
     /// The reservoir of a checkpoint; `None` if the values are not whole rows or too many.
-    pub(crate) fn from_values(&self, rows: Vec<f32>, pushed: u64) -> Option<Self> {
+    pub(crate) fn restored(&self, rows: Vec<f32>, pushed: u64) -> Option<Self> {
         let count = rows.len() / self.width;
         let fits = rows.len().is_multiple_of(self.width)
             && count <= self.capacity
@@ -154,7 +154,7 @@ mod tests {
         let mut first = Reservoir::new(1, 3);
         (0..13).for_each(|i| first.push(&batch(3000 * i)));
         let mut second = Reservoir::new(1, 3)
-            .from_values(first.values().to_vec(), first.pushed())
+            .restored(first.values().to_vec(), first.pushed())
             .unwrap();
         (13..20).for_each(|i| second.push(&batch(3000 * i)));
         assert_eq!(second, whole);

@@ -277,7 +277,7 @@ impl State {
         }
         if file.has("reservoir") {
             let empty = Reservoir::new(plan.io().row_width(), plan.config().train.seed);
-            let reservoir = empty.from_values(file.vector("reservoir")?, number("pushed")?);
+            let reservoir = empty.restored(file.vector("reservoir")?, number("pushed")?);
             let bad = || file.bad("tensor `reservoir` holds no whole rows, or too many");
             state.reservoir = Some(reservoir.ok_or_else(bad)?);
         }

@@ -285,7 +285,6 @@ impl Trainer {
         };
         let reason = format!("all {} steps done", state.step);
         let outcome = conclude(&self.plan, state, reason, rows, observer)?;
-        drop(held_out);
         self.model(outcome)
     }
 
@@ -314,12 +313,11 @@ impl Trainer {
 
     fn model(self, outcome: Outcome) -> Result<Trained> {
         let plan = &self.plan;
-        let (inputs, target) = match self.prepare {
-            Some(Preparation { fitted, .. }) => (fitted.inputs, fitted.target),
-            None => {
-                let target = plan.io().target_width().map(Pipeline::identity);
-                (Pipeline::identity(plan.io().d_in()), target)
-            }
+        let (inputs, target) = if let Some(Preparation { fitted, .. }) = self.prepare {
+            (fitted.inputs, fitted.target)
+        } else {
+            let target = plan.io().target_width().map(Pipeline::identity);
+            (Pipeline::identity(plan.io().d_in()), target)
         };
         let (info, options) = (plan.info(), plan.options().clone());
         let description = ModelDescription::new(info, options, plan.io().clone(), outcome.params)

@@ -132,26 +132,28 @@ fn resumed_trainer_equals_one_that_was_never_stopped() {
     }
 }
 
+/// Observer that keeps messages.
+struct Messages(Vec<String>);
+impl Observer for Messages {
+    fn step(&mut self, _: &Progress) -> Result<()> {
+        Ok(())
+    }
+    fn message(&mut self, text: &str) {
+        self.0.push(text.into());
+    }
+    fn checkpoint(&mut self, _: &State) -> Result<()> {
+        Ok(())
+    }
+    fn interrupted(&self) -> bool {
+        false
+    }
+}
+
 /// Latents that never fire are resampled from the rows that were pushed, and only from these.
 #[test]
 fn silent_latents_are_resampled_from_pushed_rows() {
     let text =
         "[model]\narch = 'topk'\nlatents = 200\noptions = { k = 1 }\n[train]\nresample_every = 8";
-    struct Messages(Vec<String>);
-    impl Observer for Messages {
-        fn step(&mut self, _: &Progress) -> Result<()> {
-            Ok(())
-        }
-        fn message(&mut self, text: &str) {
-            self.0.push(text.into());
-        }
-        fn checkpoint(&mut self, _: &State) -> Result<()> {
-            Ok(())
-        }
-        fn interrupted(&self) -> bool {
-            false
-        }
-    }
     let mut trainer = Trainer::with_rows(plan(text, 40), &rows()).unwrap();
     let mut messages = Messages(Vec::new());
     let data = rows();

@@ -107,7 +107,7 @@ impl Info {
                 }
                 Ok(Architecture::Sparse(Arc::new(objective)))
             }
-            dense => Ok(dense),
+            dense @ Architecture::Dense(_) => Ok(dense),
         }
     }
 

@@ -333,7 +333,7 @@ impl Batch {
                 number("weight") * squares.sum::<f64>() / number("scale")
             }
             // Chunks are drawn by the term, so only a chunk of all latents can be worked out here.
-            "orthogonality" if number("chunk") < D_SAE as f64 => return f64::NAN,
+            "orthogonality" if number("chunk") < D_SAE as f64 => f64::NAN,
             "orthogonality" => {
                 let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
                 let cos = |j: usize, k: usize| {

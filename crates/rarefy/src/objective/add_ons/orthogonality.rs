@@ -9,7 +9,7 @@
 //! The cosine has its sign, and the gradient reaches both rows of a pair. A chunk of C latents costs `C^2 d_out`
 //! products, so the whole is linear in the number of latents.
 //!
-//! Source: Korznikov et al. 2025, *OrtSAE: Orthogonal sparse autoencoders uncover atomic features*, arXiv:2509.22033
+//! Source: Korznikov et al. 2025, *`OrtSAE`: Orthogonal sparse autoencoders uncover atomic features*, arXiv:2509.22033
 //! (chunks of 8192 latents; weight 0.25).
 
 use rand::SeedableRng;

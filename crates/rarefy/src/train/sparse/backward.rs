@@ -335,12 +335,11 @@ impl Latents<'_> {
         let scratch = &mut *one.scratch;
         scratch.d_pre.resize(of.rows.len(), 0.0);
         let places = main.places(of.rows, level);
-        let (x, x_rows, r, r_rows, scale) = match &forward.unrolled {
-            Some(each) => (&each.inputs, of.at, &each.outputs, of.at, 1.0),
-            None => {
-                let scale = main.scale as f32;
-                (&forward.inputs, of.rows, &main.residual, &*places, scale)
-            }
+        let (x, x_rows, r, r_rows, scale) = if let Some(each) = &forward.unrolled {
+            (&each.inputs, of.at, &each.outputs, of.at, 1.0)
+        } else {
+            let scale = main.scale as f32;
+            (&forward.inputs, of.rows, &main.residual, &*places, scale)
         };
         decoder_gradient(
             one.d_dec,
