@@ -146,6 +146,7 @@ impl DecoderNorm {
 }
 
 /// Default settings of an embedded sample for an architecture; an empty layer for other data.
+#[doc(hidden)]
 pub fn sample_defaults(path: &str, arch: &str) -> toml::Table {
     let mut layer = toml::Table::new();
     let sample = path
@@ -158,6 +159,7 @@ pub fn sample_defaults(path: &str, arch: &str) -> toml::Table {
 }
 
 /// Dotted names of all keys of a config file, except options of architectures.
+#[doc(hidden)]
 pub fn keys() -> Vec<String> {
     let all = Config {
         data: DataConfig {
@@ -219,6 +221,7 @@ pub(crate) fn parse_value(text: &str) -> toml::Value {
 }
 
 /// Puts a value at a dotted path, making the tables on the way.
+#[doc(hidden)]
 pub fn insert(layer: &mut toml::Table, path: &str, value: toml::Value) {
     match path.split_once('.') {
         None => {

@@ -10,16 +10,20 @@ use crate::{Error, Result};
 
 mod dense;
 mod sparse;
+#[doc(hidden)]
 pub mod truth;
 
 /// Activation above which a sigmoid latent counts as active (the lecture: "activated when its output is close to
 /// 1").
+#[doc(hidden)]
 pub const ACTIVE: f32 = 0.5;
 
 /// Number of bins of the histograms over [0, 1].
+#[doc(hidden)]
 pub const BINS: usize = 50;
 
 /// Table of all metrics of [`Evaluation`]: name and definition, in the order of the JSON output.
+#[doc(hidden)]
 pub const METRICS: &[(&str, &str)] = &[
     ("rows", "m: rows evaluated"),
     (
@@ -212,6 +216,7 @@ pub enum LatentStatus {
 /// assert_eq!(hoyer(4, 2.0, 2.0), 1.0); // one value of 2
 /// assert_eq!(hoyer(4, 4.0, 2.0), 0.0); // four values of 1
 /// ```
+#[doc(hidden)]
 pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
     let root = (n as f64).sqrt();
     if n < 2 || l2 == 0.0 {
@@ -288,6 +293,7 @@ fn bin(value: f64) -> usize {
 /// The result: `[d_sae][at most count]`.
 /// # Errors
 /// Same as [`evaluate`].
+#[doc(hidden)]
 pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Vec<(usize, f32)>>> {
     check_width(model, data)?;
     let pipeline = model.row_pipeline();

@@ -5,6 +5,7 @@ mod description;
 mod encode;
 mod fold;
 
+#[doc(hidden)]
 pub use description::ModelDescription;
 
 use std::borrow::Cow;
@@ -38,7 +39,7 @@ impl Model {
     /// Model of a description.
     ///
     /// # Errors
-    /// [`Error::Shape`] for parameters with other blocks than the architecture has; an error of
+    /// [`Error::Shape`](crate::Error::Shape) for parameters with other blocks than the architecture has; an error of
     /// [`ModelDescription::architecture`].
     ///
     /// # Panics
@@ -77,31 +78,37 @@ impl Model {
     }
 
     /// Description of the model, as formats write it.
+    #[doc(hidden)]
     pub fn description(&self) -> &ModelDescription {
         &self.description
     }
 
     /// Table line of the architecture.
+    #[doc(hidden)]
     pub fn info(&self) -> &'static Info {
         self.description.info
     }
 
     /// Options of the architecture.
+    #[doc(hidden)]
     pub fn options(&self) -> &Options {
         &self.description.options
     }
 
     /// Architecture with its options.
+    #[doc(hidden)]
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
 
     /// Input and output columns, in preprocessed values.
+    #[doc(hidden)]
     pub fn io_spec(&self) -> &IoSpec {
         &self.description.io
     }
 
     /// Parameters: `w_enc [d_sae, d_in]`, `b_enc [d_sae]`, `w_dec [d_sae, d_out]`, `b_dec [d_out]` and more.
+    #[doc(hidden)]
     pub fn params(&self) -> &Params {
         &self.description.params
     }
@@ -161,6 +168,7 @@ impl Model {
     }
 
     /// Pipeline of complete rows of training data, `[inputs | target]`.
+    #[doc(hidden)]
     pub fn row_pipeline(&self) -> Cow<'_, Pipeline> {
         match self.target_pipeline() {
             None => Cow::Borrowed(self.pipeline()),
@@ -176,6 +184,7 @@ impl Model {
     ///
     /// A sparse architecture's codes are all that it keeps, and never a matrix of rows by latents.
     /// Where every latent of every row says something, those above `threshold` are kept.
+    #[doc(hidden)]
     pub fn codes(&self, raw: &[f32], threshold: f32) -> Codes {
         match &self.architecture {
             Architecture::Dense(variant) => {

@@ -17,6 +17,7 @@ use refusals::{
     bind, check_aids, check_holdout, check_norm, check_numbers, check_resampling, check_units,
     refuse_others_options,
 };
+#[doc(hidden)]
 pub use schedules::{Schedules, UPDATES};
 use warnings::{ignored, odd_scale, too_long};
 
@@ -52,16 +53,19 @@ impl Plan {
     }
 
     /// Table line of the architecture.
+    #[doc(hidden)]
     pub fn info(&self) -> &'static Info {
         self.info
     }
 
     /// Options of the architecture, resolved.
+    #[doc(hidden)]
     pub fn options(&self) -> &Options {
         &self.options
     }
 
     /// Architecture built from the options.
+    #[doc(hidden)]
     pub fn architecture(&self) -> &Architecture {
         &self.architecture
     }
@@ -72,11 +76,13 @@ impl Plan {
     }
 
     /// Input and output columns of a preprocessed row.
+    #[doc(hidden)]
     pub fn io(&self) -> &IoSpec {
         &self.io
     }
 
     /// Sum of the output columns' variances over all rows.
+    #[doc(hidden)]
     pub fn variance(&self) -> f64 {
         self.variance
     }
@@ -117,6 +123,7 @@ impl Plan {
     }
 
     /// Schedules of the learning rate, sparsity weight, k and p.
+    #[doc(hidden)]
     pub fn schedules(&self) -> &Schedules {
         &self.schedules
     }
@@ -127,6 +134,7 @@ impl Plan {
     }
 
     /// Short summary of the data, saved in checkpoints; resuming requires an equal one.
+    #[doc(hidden)]
     pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
@@ -220,6 +228,7 @@ impl Plan {
     ///
     /// # Panics
     /// If `io` describes rows of another width than the survey.
+    #[doc(hidden)]
     pub fn bound(config: &Config, survey: &Survey, io: IoSpec) -> Result<Self> {
         assert_eq!(
             survey.d_in,
@@ -303,6 +312,7 @@ impl Plan {
     /// | gated | 0.930 at 31.4 | 0.927 at 26.6 |
     /// | relu | 0.806 at 22.8 | 0.819 at 20.9 |
     /// | topk | 0.873 at 12 | 0.872 at 12 |
+    #[doc(hidden)]
     pub fn betas(&self) -> (f64, f64) {
         let train = &self.config.train;
         let own = match self.optimizer {
@@ -313,6 +323,7 @@ impl Plan {
     }
 
     /// Start value of the decoder's bias.
+    #[doc(hidden)]
     pub fn b_dec_start(&self) -> BiasStart {
         self.config.model.b_dec_start.unwrap_or(BiasStart::Median)
     }

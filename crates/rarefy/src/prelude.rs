@@ -8,13 +8,23 @@
 //! # Ok::<(), Error>(())
 //! ```
 
+#[doc(no_inline)]
 pub use crate::builder::Builder;
+#[doc(no_inline)]
 pub use crate::codes::Codes;
+#[doc(no_inline)]
 pub use crate::config::Config;
+#[doc(no_inline)]
 pub use crate::data::{Dataset, Memory, OpenOptions, Rows, Source};
+#[doc(no_inline)]
 pub use crate::error::{Error, Result};
+#[doc(no_inline)]
 pub use crate::metrics::Evaluation;
+#[doc(no_inline)]
 pub use crate::model::Model;
+#[doc(no_inline)]
 pub use crate::plan::Plan;
+#[doc(no_inline)]
 pub use crate::train::{Observer, Progress};
+#[doc(no_inline)]
 pub use crate::trainer::{Trained, Trainer};

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{docs, root, tidy};
+use crate::{docs, public, root, tidy};
 
 pub fn run() -> Result<()> {
     step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
@@ -49,6 +49,7 @@ pub fn run() -> Result<()> {
         cargo(&["doc", "--workspace", "--no-deps", "--quiet"], &flags)
     })?;
     step("packages", packages)?;
+    step("list of public items", || public::run(true))?;
     step("generated docs", || docs::run(true))?;
     println!("all checks passed");
     Ok(())

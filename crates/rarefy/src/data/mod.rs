@@ -7,6 +7,7 @@ mod file_matrix;
 mod holdout;
 mod idx;
 mod image;
+#[doc(hidden)]
 pub mod npy;
 pub(crate) mod npz;
 #[cfg(feature = "parquet")]
@@ -17,6 +18,7 @@ mod parquet {
 }
 mod rows;
 mod safetensors;
+#[doc(hidden)]
 pub mod samples;
 mod shards;
 mod side_by_side;
@@ -27,21 +29,31 @@ use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
+#[doc(hidden)]
 pub use element::Element;
 
+#[doc(hidden)]
 pub use file_matrix::{FileMatrix, MatrixLayout};
+#[doc(hidden)]
 pub use holdout::{HoldoutPart, hold_out};
+#[doc(hidden)]
 pub use image::{PatchOptions, patches};
 pub use rows::Rows;
 pub(crate) use rows::{Slice, whole_rows};
+#[doc(hidden)]
 pub use samples::SAMPLES;
+#[doc(hidden)]
 pub use shards::Shards;
+#[doc(hidden)]
 pub use side_by_side::{Columns, SideBySide};
+#[doc(hidden)]
 pub use spread::evenly_spaced_rows;
 pub(crate) use survey::{ColumnSurvey, survey_with};
+#[doc(hidden)]
 pub use survey::{Survey, survey};
 
 /// Table of all readable data formats, in the order that lists show them.
+#[doc(hidden)]
 pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "npy",
@@ -88,6 +100,7 @@ pub const FORMATS: &[DataFormat] = &[
 ];
 
 /// Data format: one entry of [`FORMATS`].
+#[doc(hidden)]
 pub struct DataFormat {
     /// Name of the format.
     pub name: &'static str,
@@ -236,6 +249,7 @@ fn is_label_name(name: &str) -> bool {
 ///
 /// # Errors
 /// [`Error::NotFinite`] with the row and column of the first NaN or infinity.
+#[doc(hidden)]
 pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) -> Result<()> {
     if rarefy_kernels::vector::all_finite(values) {
         return Ok(());

@@ -10,6 +10,7 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Shape`] that says how many inputs of which width there are, and what is missing.
+    #[doc(hidden)]
     pub fn check_inputs(&self, name: &str, given: &IoSpec) -> Result<()> {
         let widths = self.raw_input_widths();
         if given.input_widths() == widths {
@@ -35,6 +36,7 @@ impl Model {
     ///
     /// # Errors
     /// As [`Model::check_inputs`]; [`Error::Conflict`] for a target that is missing or too much.
+    #[doc(hidden)]
     pub fn check_given(&self, name: &str, given: &IoSpec) -> Result<()> {
         self.check_inputs(name, given)?;
         let expected = self.target_pipeline().map(Pipeline::d_in);

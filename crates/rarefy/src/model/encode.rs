@@ -15,7 +15,7 @@ impl Model {
     /// values as a matrix. [`Model::codes`] can drop values below a threshold.
     ///
     /// # Errors
-    /// [`Error::Shape`](crate::Error::Shape) for rows of another width than the model was trained on; errors of reading
+    /// [`Error::Shape`] for rows of another width than the model was trained on; errors of reading
     /// the rows.
     pub fn encode<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Codes> {
         let x = x.into().check()?;

@@ -46,7 +46,7 @@ pub struct BatchView<'a> {
     pub pre: &'a [f32],
     /// Parameters before the step.
     pub params: &'a Params,
-    /// Length of each decoder row ([`IoSpec::length`](crate::io_spec::IoSpec::length)), `[d_sae]`; empty unless a
+    /// Length of each decoder row ([`IoSpec::decoder_norm`](crate::io_spec::IoSpec::decoder_norm)), `[d_sae]`; empty unless a
     /// term wants it.
     pub decoder_norms: &'a [f32],
 }
