@@ -63,7 +63,7 @@ pub fn style(template: &str) -> ProgressStyle {
         .with_key("rate", rate)
 }
 
-/// A source that tells a bar what is read from it.
+/// Source that reports its reads to a progress bar.
 struct Watched {
     source: Box<dyn Source>,
     bar: ProgressBar,

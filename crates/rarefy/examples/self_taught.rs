@@ -139,7 +139,7 @@ impl Observer for Printer {
     }
 }
 
-/// Learns a softmax on the first `half` of the rows and tests it on the others.
+/// Learns a softmax on the first `half` of the rows and tests it on the second half.
 fn learn_and_test(rows: &[f32], digits: &[usize], half: usize) -> Result<f64> {
     let width = rows.len() / digits.len();
     let (learn, test) = rows.split_at(half * width);

@@ -183,7 +183,7 @@ impl Model {
     /// removes.
     ///
     /// A sparse architecture's codes are all that it keeps, and never a matrix of rows by latents.
-    /// Where every latent of every row says something, those above `threshold` are kept.
+    /// Of a dense architecture, latents above `threshold` are kept.
     #[doc(hidden)]
     pub fn codes(&self, raw: &[f32], threshold: f32) -> Codes {
         match &self.architecture {
@@ -381,7 +381,7 @@ impl Model {
     }
 }
 
-/// Tasks' values and what they took from their rows, in order.
+/// Values and row contexts of all tasks, joined in order.
 fn join(tasks: Vec<(Vec<f32>, RowContext)>) -> (Vec<f32>, RowContext) {
     let mut all = (Vec::new(), RowContext::default());
     for (values, context) in tasks {

@@ -108,8 +108,8 @@ fn the_identity_explains_everything() {
     assert_eq!(evaluation.dead_latents, 1);
 }
 
-/// ai-safety-foundation, `activation_resampler`: the row `[3, 4]` among encoder rows of length sqrt 2 becomes a fifth of
-/// that long, 0.1697 and 0.2263; the optimiser forgets what it knew of the latent, and of no other.
+/// Case of ai-safety-foundation, `activation_resampler`: the row `[3, 4]` among encoder rows of length sqrt 2 becomes a fifth of
+/// that long, 0.1697 and 0.2263; the optimiser resets the moments of this latent alone.
 #[test]
 fn a_resampled_row_is_a_fifth_as_long_as_the_others() {
     let mut params = identity(2);

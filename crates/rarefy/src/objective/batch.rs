@@ -84,7 +84,7 @@ pub struct Prepared {
 
 /// Entries of one latent in a batch.
 pub struct Entries<'a> {
-    /// Latent.
+    /// Index of the latent.
     pub latent: usize,
     /// Row of each entry.
     pub rows: &'a [u32],

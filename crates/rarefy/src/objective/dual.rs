@@ -9,7 +9,7 @@ use std::ops::{Add, AddAssign, Div, Mul, Neg, Sub};
 /// Value and its derivative along one direction.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct Dual {
-    /// Value.
+    /// Value of the number.
     pub value: f64,
     /// Derivative along the chosen direction.
     pub slope: f64,
@@ -30,7 +30,7 @@ impl Dual {
         }
     }
 
-    /// Square.
+    /// Square of the number.
     #[must_use]
     pub fn square(self) -> Self {
         self * self

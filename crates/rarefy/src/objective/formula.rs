@@ -72,7 +72,7 @@ pub struct TermFormula {
     pub name: &'static str,
     /// Numbers of the formula by name.
     pub numbers: Vec<(&'static str, Number)>,
-    /// Formula.
+    /// Formula of the term.
     pub maths: Maths,
     /// Options behind the numbers and remarks.
     pub note: String,

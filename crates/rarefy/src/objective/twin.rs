@@ -37,14 +37,14 @@ impl TwinBatch {
 /// Entry of a row in the f64 twin.
 #[derive(Debug, Clone, Copy)]
 pub struct TwinEntry {
-    /// Latent.
+    /// Index of the latent.
     pub latent: usize,
-    /// Pre-activation.
+    /// Pre-activation of the entry.
     pub pre: Dual,
     /// Pre-activation at the point where the selection was made: an activation that chooses by it holds its choice
     /// still.
     pub held_pre: f64,
-    /// Value.
+    /// Value of the entry.
     pub value: Dual,
     /// Step: 1 if the entry is on, with its pseudo-derivative.
     pub step: Dual,

@@ -67,7 +67,7 @@ pub struct TrainingData<'a> {
 }
 
 impl<'a> TrainingData<'a> {
-    /// Holds out rows, fits the preprocessing to the others and surveys them.
+    /// Holds out rows, then fits the preprocessing to the training rows and surveys them.
     ///
     /// `raw` says which columns of a row are inputs and which are the target.
     ///

@@ -55,7 +55,7 @@ pub struct SparseProgress {
 
 /// Receiver of progress, messages and checkpoints of a run, which may also stop the run.
 pub trait Observer {
-    /// After each step.
+    /// Called after each step.
     ///
     /// # Errors
     /// Whatever the observer meets; training ends with it.

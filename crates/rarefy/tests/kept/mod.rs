@@ -1,4 +1,4 @@
-//! What a run told: its last state.
+//! Observer that keeps the last state of a run.
 
 use rarefy::train::{Observer, Progress, State};
 

@@ -13,8 +13,8 @@ use super::results::Skipped;
 use crate::cli::FrontierArgs;
 use crate::configuration::{self, count};
 
-/// Trained only where `--arch` names them: matching pursuit needs a product with all latents for each
-/// one that a row keeps, where the others need one for all.
+/// Architectures trained only if `--arch` names them: matching pursuit searches all latents once for each latent of a
+/// row.
 const SLOW: &[&str] = &["matching-pursuit"];
 
 /// Keys that `--set` cannot change here, and why.
@@ -153,8 +153,8 @@ pub fn default_holdout(rows: usize) -> usize {
     (rows / 20).max(1000.min(rows / 5)).max(1)
 }
 
-/// Every model, and in `config` what they have in common: where no number of latents or steps was
-/// given, all get those that the first one takes.
+/// Models of the frontier, with their common settings written to `config`: without a number of latents or steps,
+/// all get the numbers of the first model.
 pub fn candidates(
     config: &mut Config,
     lines: &[Line],
@@ -242,7 +242,7 @@ fn settings(config: &Config, line: &Line, data: &TrainingData) -> Result<Vec<Str
     }
 }
 
-/// To three digits.
+/// Number rounded to three digits.
 fn typed(value: f64) -> String {
     let rounded: f64 = format!("{value:.2e}").parse().unwrap_or(value);
     rounded.to_string()

@@ -10,7 +10,7 @@ use rarefy_report::{FrontierLine, FrontierPoint, frontier_plot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// Of the file's layout.
+/// Version of the file's layout.
 const VERSION: u32 = 1;
 
 /// The file.
@@ -101,7 +101,7 @@ impl Results {
         Ok(results)
     }
 
-    /// Its configuration as a layer.
+    /// Configuration of the frontier as a layer.
     pub fn layer(&self, folder: &Path) -> Result<toml::Table> {
         let bad =
             |why: &dyn std::fmt::Display| Error::format(file(folder), format!("config: {why}"));
@@ -215,12 +215,12 @@ fn flat<'a>(path: &str, value: &'a Value, into: &mut BTreeMap<String, &'a Value>
     }
 }
 
-/// `frontier.json`.
+/// Path of `frontier.json`.
 pub fn file(folder: &Path) -> PathBuf {
     folder.join("frontier.json")
 }
 
-/// `frontier.svg`.
+/// Path of `frontier.svg`.
 pub fn plot(folder: &Path) -> PathBuf {
     folder.join("frontier.svg")
 }

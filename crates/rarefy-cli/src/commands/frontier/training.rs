@@ -15,7 +15,7 @@ use super::results::{Point, Results};
 use crate::reading::{Reading, style};
 use crate::{interrupt, output};
 
-/// Trains what is not there yet; Ctrl-C ends it between two steps, and what is finished stays.
+/// Trains all missing points. Ctrl-C ends training between two steps; finished points stay.
 pub fn run(
     candidates: &[Candidate],
     data: &TrainingData,

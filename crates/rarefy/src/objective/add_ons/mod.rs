@@ -24,7 +24,7 @@ pub struct AddOn {
     pub name: &'static str,
     /// One sentence for lists and help.
     pub summary: &'static str,
-    /// Publication.
+    /// Publication of the add-on.
     pub source: &'static str,
     /// Options; by their defaults the add-on does nothing.
     pub options: &'static [OptionInfo],

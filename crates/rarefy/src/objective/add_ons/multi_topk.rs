@@ -161,7 +161,7 @@ mod tests {
     use super::*;
     use crate::params::Layout;
 
-    /// Of 3, -5, 4, 4 the two largest are -5 and the first 4.
+    /// The two largest of 3, -5, 4, 4 are -5 and the first 4.
     #[test]
     fn the_first_k_of_a_row_are_those_worked_by_hand() {
         let pre = [3.0, -5.0, 4.0, 4.0];

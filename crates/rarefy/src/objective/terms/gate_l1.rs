@@ -14,7 +14,7 @@ use crate::objective::{Dual, TwinBatch};
 /// L1 norm of the gates `max(0, pre)` times their decoder rows' lengths.
 #[derive(Debug, Clone, Copy)]
 pub struct GateL1 {
-    /// Coefficient.
+    /// Coefficient of the penalty.
     pub weight: Number,
 }
 

@@ -15,7 +15,7 @@ use crate::objective::{Dual, TwinBatch};
 /// Mean squared distance of each row's L0 from a target.
 #[derive(Debug, Clone, Copy)]
 pub struct L0Quadratic {
-    /// Coefficient.
+    /// Coefficient of the penalty.
     pub weight: Number,
     /// Target L0, latents of a row.
     pub target: f64,

@@ -14,7 +14,7 @@ use crate::objective::{Dual, TwinBatch};
 /// Mean L0 of the rows times a coefficient.
 #[derive(Debug, Clone, Copy)]
 pub struct L0Step {
-    /// Coefficient.
+    /// Coefficient of the penalty.
     pub weight: Number,
 }
 

@@ -18,9 +18,9 @@ use crate::objective::{Dual, TwinBatch, TwinEntry};
 /// Norm of each row's values times their decoder rows' lengths.
 #[derive(Debug, Clone, Copy)]
 pub struct L1Norm {
-    /// Coefficient.
+    /// Coefficient of the penalty.
     pub weight: Number,
-    /// Power.
+    /// Power p of the norm.
     pub p: f64,
     /// True for the p-th root of a row's sum (a norm), false for the sum itself.
     pub root: bool,

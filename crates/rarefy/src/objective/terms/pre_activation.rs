@@ -14,7 +14,7 @@ use crate::objective::{Dual, TwinBatch};
 /// Distance of dead latents' pre-activations below their thresholds, block `threshold`.
 #[derive(Debug, Clone, Copy)]
 pub struct PreActivation {
-    /// Coefficient.
+    /// Coefficient of the penalty.
     pub weight: f64,
 }
 

@@ -4,7 +4,7 @@
 //! weight/m sum_i E(x_i, W_dec^T pre_i + b_dec)
 //! ```
 //!
-//! It teaches the entries that have no value: a gate that is a step (Rajamanoharan et al. 2024, arXiv:2404.16014), or
+//! This loss teaches the entries that have no value: a gate that is a step (Rajamanoharan et al. 2024, arXiv:2404.16014), or
 //! latents beyond the k largest. The decoder learns from it too, or is a copy that does not.
 
 use crate::objective::ReconstructionError;

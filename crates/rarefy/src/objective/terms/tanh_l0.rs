@@ -15,7 +15,7 @@ use crate::objective::{Dual, TwinBatch};
 /// Sum of `tanh` of values times their decoder rows' lengths.
 #[derive(Debug, Clone, Copy)]
 pub struct TanhL0 {
-    /// Coefficient.
+    /// Coefficient of the penalty.
     pub weight: Number,
     /// Steepness c.
     pub scale: f64,

@@ -57,7 +57,7 @@ pub struct Annealing {
 }
 
 impl Annealing {
-    /// Before the first step.
+    /// State before the first step.
     pub fn new(p: f64) -> Self {
         Self {
             p,

@@ -182,7 +182,7 @@ impl Step {
         self.run_watched(params, descent, since_fired, x, settings, &mut |_| {})
     }
 
-    /// As [`Step::run`]; `done` is called at the end of each stage, so that a benchmark can look at its clock.
+    /// Takes one step as [`Step::run`] does; `done` is called at the end of each stage, so that a benchmark can look at its clock.
     ///
     /// # Panics
     /// As [`Step::run`].
