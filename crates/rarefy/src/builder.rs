@@ -11,7 +11,8 @@ use crate::train::{Observer, Silent};
 use crate::trainer::{Trained, Trainer};
 use crate::{Result, variants};
 
-/// Settings of a model and of its training; made by [`topk`] and its siblings, one for each architecture.
+/// Settings of a model and its training run. Start from an architecture function such as [`topk`], chain setters, and
+/// end with [`Builder::fit`] (rows at hand) or [`Builder::stream`] (batches pushed one by one).
 ///
 /// Every setting that is left out takes the default of the architecture. A value that cannot work is refused by
 /// [`Builder::fit`], naming the field.
@@ -31,57 +32,78 @@ pub struct Builder<'o> {
     refused: Option<crate::Error>,
 }
 
-/// Sigmoid autoencoder with a KL penalty on the mean activation of each latent.
+/// Starts a [`Builder`] for the dense sigmoid autoencoder with a KL penalty that pulls the mean activation of each
+/// latent towards rho. Sparsity is set by `.option("rho", 0.05)` and the weight `.option("beta", 1)` of the penalty,
+/// shown with their defaults.
 pub fn kl<'o>() -> Builder<'o> {
     architecture("kl")
 }
 
-/// `ReLU` with an L1 penalty.
+/// Starts a [`Builder`] for the `ReLU` autoencoder: every positive pre-activation is kept, under an L1 penalty.
+/// Sparsity is set by the weight of the penalty, `.option("l1", weight)`: larger is sparser; default 0.2 times the
+/// data's standard deviation.
 pub fn relu<'o>() -> Builder<'o> {
     architecture("relu")
 }
 
-/// `TopK`: the k largest latents of each row.
+/// Starts a [`Builder`] for the `TopK` autoencoder: each row keeps its `k` largest positive pre-activations as latents.
+/// Sparsity is set by `k` alone, from 1 to the number of latents; there is no penalty to tune.
 pub fn topk<'o>(k: usize) -> Builder<'o> {
     architecture("topk").option("k", k)
 }
 
-/// `BatchTopK`: the k largest latents a row on average over a batch.
+/// Starts a [`Builder`] for the `BatchTopK` autoencoder: the n rows of a batch together keep their `n k` largest
+/// positive pre-activations, so `k` is the mean number of active latents in a row. The trained model keeps
+/// pre-activations above one threshold, calibrated at the end of training.
 pub fn batch_topk<'o>(k: usize) -> Builder<'o> {
     architecture("batch-topk").option("k", k)
 }
 
-/// `AbsTopK`: the k latents of each row whose values are farthest from 0, of either sign.
+/// Starts a [`Builder`] for the `AbsTopK` autoencoder: each row keeps the `k` pre-activations of largest absolute
+/// value, with their signs. Use for latents that may be negative, one concept on each side of 0; `k` sets the sparsity
+/// as for [`topk`].
 pub fn abs_topk<'o>(k: usize) -> Builder<'o> {
     architecture("abs-topk").option("k", k)
 }
 
-/// `GroupMax`: the largest latent of each of k groups.
+/// Starts a [`Builder`] for the `GroupMax` autoencoder: the latents are cut into `k` equal groups of neighbours, and
+/// each row keeps the largest positive pre-activation of each group. At most `k` latents of a row are active; `k` must
+/// divide the number of latents.
 pub fn groupmax<'o>(k: usize) -> Builder<'o> {
     architecture("groupmax").option("k", k)
 }
 
-/// `JumpReLU`: the latents above thresholds that are learned.
+/// Starts a [`Builder`] for the `JumpReLU` autoencoder: each latent keeps pre-activations above a threshold that it
+/// learns, under a penalty on the number of active latents. Sparsity is set by the weight of the penalty,
+/// `.option("l0", weight)`: larger is sparser; default 0.006 times the data's variance.
 pub fn jumprelu<'o>() -> Builder<'o> {
     architecture("jumprelu")
 }
 
-/// Gated: one part of the encoder decides if a latent is active, another how strongly.
+/// Starts a [`Builder`] for the gated autoencoder: one part of the encoder decides if a latent is active, another sets
+/// its value, so the L1 penalty does not shrink values. Sparsity is set by the weight of the penalty,
+/// `.option("l1", weight)`, as for [`relu`].
 pub fn gated<'o>() -> Builder<'o> {
     architecture("gated")
 }
 
-/// Matryoshka `BatchTopK`: nested dictionaries, each of which reconstructs by itself.
+/// Starts a [`Builder`] for the Matryoshka `BatchTopK` autoencoder: the first 1/16, 1/8, 1/4, 1/2 and all of the
+/// latents must each reconstruct the rows by themselves, so general latents come first. `k` is the mean number of
+/// active latents in a row, all levels together.
 pub fn matryoshka<'o>(k: usize) -> Builder<'o> {
     architecture("matryoshka").option("k", k)
 }
 
-/// Matching pursuit: k latents a row, each found in the residual of those before it.
+/// Starts a [`Builder`] for the matching pursuit autoencoder: latents are chosen one after the other, each by its
+/// product with the residual of those chosen before, in at most `k` rounds per row. Encoder and decoder are one matrix;
+/// encoding costs `k` passes of an encoder.
 pub fn matching_pursuit<'o>(k: usize) -> Builder<'o> {
     architecture("matching-pursuit").option("k", k)
 }
 
-/// An architecture by its name in [`VARIANTS`](crate::variants::VARIANTS).
+/// Starts a [`Builder`] for the architecture `name`: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated,
+/// matryoshka or matching-pursuit. Use if the name is known only at run time; [`Builder::fit`] reports an unknown name,
+/// and [`Builder::option`] sets `k`.
 pub fn architecture<'o>(name: &str) -> Builder<'o> {
     let mut config = Config::default();
     config.model.arch = name.into();
@@ -93,61 +115,84 @@ pub fn architecture<'o>(name: &str) -> Builder<'o> {
 }
 
 impl<'o> Builder<'o> {
-    /// Sets the number of latents.
+    /// Sets the number of latents, `d_sae`. Default: 8 for each value of a preprocessed row; 64 for [`kl`].
     pub fn latents(mut self, latents: usize) -> Self {
         self.config.model.latents = Some(latents);
         self
     }
 
-    /// Sets the number of optimiser steps.
+    /// Sets the length of training in optimiser steps (iterations of L-BFGS). Default: 20 epochs and at least 1000
+    /// steps; for [`kl`] 400 iterations of L-BFGS or 20 epochs of Adam. Set steps or epochs, not both.
     pub fn steps(mut self, steps: usize) -> Self {
         self.config.train.steps = Some(steps);
         self
     }
 
-    /// Sets the number of passes over the rows, in place of steps.
+    /// Sets the length of training in passes over the training rows, in place of [`Builder::steps`]; [`Builder::fit`]
+    /// refuses both together. An epoch takes `rows / batch` whole batches. L-BFGS and [`Builder::stream`] need steps
+    /// instead.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.config.train.epochs = Some(epochs);
         self
     }
 
-    /// Sets the number of rows in a mini-batch.
+    /// Sets the number of rows in a mini-batch. Default: 4096 (256 for [`kl`] with Adam or SGD), or all training rows
+    /// if there are fewer. [`kl`] with neither batch size nor optimiser set trains by L-BFGS on all rows.
     pub fn batch(mut self, rows: usize) -> Self {
         self.config.train.batch = Some(rows);
         self
     }
 
-    /// Sets the learning rate.
+    /// Sets the base learning rate. Default of Adam: `2e-4 / sqrt(d_sae / 16384)`, twice that for [`relu`],
+    /// [`jumprelu`] and [`gated`], and 1e-3 for [`kl`]. L-BFGS does not use a learning rate.
+    ///
+    /// Defaults of other optimisers: 0.1 for SGD, `5e-3 / sqrt(d_sae / 16384)` for signum, as Adam for schedule-free.
+    /// Warm-up and decay are set by [`Builder::set`], such as `("train.lr_warmup", 500)`.
     pub fn lr(mut self, lr: f64) -> Self {
         self.config.train.lr = Some(lr);
         self
     }
 
-    /// Sets the optimiser.
+    /// Sets the optimiser. Default: Adam; for [`kl`] without a batch size, L-BFGS on all rows. L-BFGS and SGD train
+    /// [`kl`] only; schedule-free and signum train all architectures but [`kl`].
     pub fn optimizer(mut self, optimizer: OptimizerKind) -> Self {
         self.config.train.optimizer = Some(optimizer);
         self
     }
 
-    /// Sets the seed of initial weights and of the order of rows.
+    /// Sets the seed of the initial weights and of the order of rows; default 0. On one machine, the same seed,
+    /// settings and rows give the same model, for any number of threads.
     pub fn seed(mut self, seed: u64) -> Self {
         self.config.train.seed = seed;
         self
     }
 
-    /// Sets the number of rows, evenly over the data, that are never trained on.
+    /// Withholds this many rows, evenly spaced over the data, from training and from fitting the preprocessing;
+    /// default 0. [`batch_topk`] and [`matryoshka`] calibrate their threshold on the withheld rows, and the caller can
+    /// evaluate on them.
+    ///
+    /// Of n rows, the withheld ones are rows `i * n / rows` for `i` from 0 to `rows - 1`. [`Builder::stream`] refuses
+    /// this setting.
     pub fn holdout(mut self, rows: usize) -> Self {
         self.config.data.holdout = rows;
         self
     }
 
-    /// Sets the preprocessing steps, such as `["standardise"]`; the default of the data if left out.
+    /// Sets the preprocessing steps, applied in this order, such as `["row-mean", "scale"]`; `["none"]` turns
+    /// preprocessing off. Default: [`Dataset::default_preprocess`](crate::data::Dataset::default_preprocess) if the
+    /// rows are a `Dataset`, else no step.
+    ///
+    /// Steps: `scale`, `standardise`, `row-mean`, `norm-average`, `norm-square`, `norm-row`, `layer-norm`, `clip-sd`,
+    /// `pca`, `zca`; `rarefy list preprocessing` defines them. Steps are fitted to the training rows and saved in the
+    /// model, which applies them in [`Model::encode`] and inverts them in [`Model::decode`].
     pub fn preprocess<S: Into<String>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
         self.config.data.preprocess = Some(steps.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Sets an option of the architecture, such as `("aux_coefficient", 0.1)`.
+    /// Sets an option of the architecture, such as `("aux_coefficient", 0.1)`; options left out have defaults.
+    /// `rarefy list architectures` lists names, defaults and meanings. [`Builder::fit`] reports an unknown name or a
+    /// bad value.
     pub fn option(mut self, name: &str, value: impl Display) -> Self {
         let text = value.to_string();
         let value = config::parse_value(&text);
@@ -155,7 +200,9 @@ impl<'o> Builder<'o> {
         self
     }
 
-    /// Sets any field of the configuration, such as `("train.ema", 0.999)`.
+    /// Sets any field of [`Config`] by its dotted key, such as `("train.ema", 0.999)`, for settings without a method
+    /// here. The value is read as TOML and, where that fails, as a string. [`Builder::fit`] reports the first unknown
+    /// key or value of a wrong type.
     pub fn set(mut self, key: &str, value: impl Display) -> Self {
         if let Err(error) = self.put(key, &value.to_string()) {
             self.refused.get_or_insert(error);
@@ -171,19 +218,23 @@ impl<'o> Builder<'o> {
         Ok(())
     }
 
-    /// Replaces all settings by those of a configuration.
+    /// Replaces all settings, the architecture included, by `config`, for example one read from a TOML file by
+    /// [`config::merge`]. Later calls change single settings. The rows passed to [`Builder::fit`] replace `data.path`.
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
     }
 
-    /// Reports progress and messages to an observer, which may also stop the run.
+    /// Sets an [`Observer`] that receives progress, messages and checkpoints in [`Builder::fit`] and
+    /// [`Builder::train`], and may stop the run. Default: none, so training is silent. [`Builder::stream`] does not use
+    /// the observer; pass one to [`Trainer::step_with`].
     pub fn observer(mut self, observer: &'o mut dyn Observer) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Trains on all rows and returns the model.
+    /// Trains on the raw rows `x`, except withheld ones, and returns the model. Preprocessing is fitted to the same
+    /// rows. Pass a `&Dataset`, a `&dyn Source` or `(&values, d_in)`, as [`Rows`] describes.
     ///
     /// # Errors
     /// [`Error::Hyper`](crate::Error::Hyper), [`Error::Unknown`](crate::Error::Unknown) or
@@ -193,7 +244,8 @@ impl<'o> Builder<'o> {
         Ok(self.train(x)?.model)
     }
 
-    /// [`Builder::fit`], with the number of steps and the reason for the end.
+    /// Trains like [`Builder::fit`], and also returns the number of steps, the rows seen and the reason for the end of
+    /// training.
     ///
     /// # Errors
     /// As [`Builder::fit`].
@@ -211,8 +263,11 @@ impl<'o> Builder<'o> {
         data.train(trainer, observer)
     }
 
-    /// A trainer for batches that the caller pushes; preprocessing and initial weights follow from `sample`, for
-    /// example the first batch.
+    /// Makes a [`Trainer`] for raw batches that arrive one by one, such as activations of a running language model.
+    /// `sample`, for example the first batch, holds raw rows to which preprocessing and initial weights are fitted; no
+    /// step is taken on them yet.
+    ///
+    /// [`Builder::steps`] and [`Builder::batch`] must be set, because the total number of rows is unknown.
     ///
     /// # Errors
     /// As [`Trainer::stream`].
