@@ -23,22 +23,23 @@ pub use reservoir::Reservoir;
 pub use state::{Optimizer, State};
 pub(crate) use stepper::{Pool, Stepper, lbfgs_needs_all_rows};
 
-/// Position and losses of a run after one step.
+/// Step count, losses and statistics after one training step; returned by [`Trainer::step`](crate::Trainer::step) and
+/// passed to [`Observer::step`].
 #[derive(Debug, Clone)]
 pub struct Progress {
-    /// Optimiser steps done.
+    /// Optimiser steps done, this one included.
     pub step: usize,
     /// Optimiser steps planned.
     pub steps: usize,
     /// Rows that went through a gradient so far.
     pub rows_seen: u64,
-    /// Value of the objective by part: of the full batch, or of this mini-batch before its step.
+    /// Value of the objective by part, on preprocessed rows: of the full batch, or of this mini-batch before its step.
     pub parts: Parts,
-    /// Norm of the gradient.
+    /// L2 norm of the gradient over all parameters, before clipping.
     pub gradient_norm: f64,
-    /// Mean over latents of (the estimate of) the mean activation.
+    /// Mean over latents of (the estimate of) the mean activation; `None` for architectures other than `kl`.
     pub rho_hat_mean: Option<f64>,
-    /// L0, dead latents and explained variance; only of sparse architectures.
+    /// L0, dead latents and explained variance of the batch; `None` for `kl`.
     pub sparse: Option<SparseProgress>,
 }
 
@@ -47,27 +48,35 @@ pub struct Progress {
 pub struct SparseProgress {
     /// Mean number of latents that a row of the batch kept.
     pub l0: f64,
-    /// Share of the latents that no row has kept for long.
+    /// Share of the latents that were active on none of the last `dead_after` rows.
     pub dead_fraction: f64,
     /// Share of the data's variance that the batch's reconstruction explains.
     pub explained_variance: f64,
 }
 
-/// Receiver of progress, messages and checkpoints of a run, which may also stop the run.
+/// Callbacks of a training run: progress after each step, messages, checkpoints, and a request to stop. Implement the
+/// trait to show or log a run, and pass the observer to [`Builder::observer`](crate::Builder::observer) or
+/// [`Trainer::step_with`](crate::Trainer::step_with).
 pub trait Observer {
-    /// Called after each step.
+    /// Called after each optimiser step, with its step count and losses. An `Err` ends training, which returns the
+    /// error.
     ///
     /// # Errors
     /// Whatever the observer meets; training ends with it.
     fn step(&mut self, progress: &Progress) -> Result<()>;
-    /// A line for the user: line search trouble, the epoch's audit of `rho_hat`, convergence.
+    /// Called with one line of text for the user: resampled latents, the calibrated threshold, trouble of a line
+    /// search, the exact mean activation after an epoch.
     fn message(&mut self, text: &str);
-    /// A state to keep; called every `checkpoint_every` steps, at the end and when interrupted.
+    /// Called with a state to save ([`State::save`]): every `train.checkpoint_every` steps, at the end of the run, and
+    /// when interrupted. An `Err` ends training, which returns the error. Trainers with pushed batches never call this;
+    /// see [`Trainer::checkpoint`](crate::Trainer::checkpoint).
     ///
     /// # Errors
     /// As [`Observer::step`].
     fn checkpoint(&mut self, state: &State) -> Result<()>;
-    /// True if the user asked to stop (Ctrl-C).
+    /// True if the run is to stop, for example after Ctrl-C. Asked after each step (L-BFGS: before each evaluation
+    /// too). Training then calls [`Observer::checkpoint`] and returns
+    /// [`Error::Interrupted`](crate::Error::Interrupted).
     fn interrupted(&self) -> bool;
 }
 

@@ -20,7 +20,9 @@ use crate::train::{
 use crate::variants::{Architecture, Estimate};
 use crate::{Error, Result};
 
-/// Trains a model on batches that the caller pushes.
+/// Training loop that the caller drives: each [`Trainer::step`] takes one optimiser step on a batch, and
+/// [`Trainer::finish`] returns the model. Made by [`Builder::stream`](crate::Builder::stream). If all rows are at hand,
+/// use [`Builder::fit`](crate::Builder::fit) instead.
 ///
 /// A trainer owns all that it needs, so it can be kept in a struct, moved to another thread and dropped
 /// at any time. Schedules, annealing, EMA, resampling, dead counts and checkpoints work as in a run
@@ -59,29 +61,33 @@ struct Preparation {
     rows: Pipeline,
 }
 
-/// A trained model and the run that made it.
+/// Result of [`Builder::train`](crate::Builder::train) and [`Trainer::run`]: the model, the number of steps and rows,
+/// and the reason for the end of training.
 pub struct Trained {
-    /// The model.
+    /// Trained model, with the preprocessing of its rows.
     pub model: Model,
-    /// Steps done.
+    /// Optimiser steps done, steps before a resumed checkpoint included.
     pub steps: usize,
-    /// Rows that went through a gradient.
+    /// Rows that went through a gradient; a row counts once for each time.
     pub rows_seen: u64,
-    /// Reason for the end of training, as a sentence.
+    /// Reason for the end of training, as a sentence such as `all 200 steps done`.
     pub reason: String,
 }
 
 impl Trainer {
-    /// A trainer whose initial weights follow from the first batch: the decoder bias starts at its
-    /// geometric median.
+    /// Trainer at step 0 for a `plan`; the initial weights are made from the first pushed batch (decoder bias: by
+    /// default its geometric median). Rows are pushed preprocessed unless [`Trainer::preprocess`] is called.
+    /// [`Builder::stream`](crate::Builder::stream) makes plan, preprocessing and trainer at once.
     ///
     /// # Errors
-    /// [`Error::Conflict`] if the plan cannot be trained at all.
+    /// None at present: [`Trainer::step`] refuses a plan that needs all rows in every step.
     pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self> {
         Ok(Self::at(plan.into(), None))
     }
 
-    /// A trainer whose initial weights follow from `rows`, prepared as the plan's rows are.
+    /// Trainer at step 0 whose initial weights are made from `rows` instead of the first pushed batch. `rows` must be
+    /// preprocessed like the rows of the plan, and no step is taken on them. Use if the first batch does not represent
+    /// the data.
     ///
     /// # Errors
     /// [`Error::Shape`] for rows of another width; errors of reading the rows.
@@ -92,7 +98,8 @@ impl Trainer {
         Ok(Self::at(plan, Some(state)))
     }
 
-    /// A trainer that starts from the weights of another model.
+    /// Trainer at step 0 that starts from the parameters of another model ([`Model::params`]), with a fresh optimiser,
+    /// for fine-tuning. Names and shapes of all parameter blocks must be those of the plan.
     ///
     /// # Errors
     /// [`Error::Shape`] if the parameters have other blocks than the plan's architecture.
@@ -106,7 +113,9 @@ impl Trainer {
         Ok(Self::at(plan, Some(state)))
     }
 
-    /// A trainer that continues from a checkpoint, bit-equal to a run that was never stopped.
+    /// Trainer that continues from a checkpoint file of [`Trainer::checkpoint`], for the same plan. Training is
+    /// bit-equal to a run that was never stopped. The file holds no preprocessing: call [`Trainer::preprocess`] as for
+    /// the first trainer.
     ///
     /// # Errors
     /// As [`State::load`].
@@ -126,8 +135,11 @@ impl Trainer {
         }
     }
 
-    /// Prepares each pushed row, and puts the preprocessing into the model. Without this, rows are
-    /// pushed as the plan's survey saw them, and the model has no preprocessing.
+    /// Makes [`Trainer::step`] take raw rows: fitted pipelines ([`FittedPipelines::fit`]) prepare each pushed row and
+    /// become the preprocessing of the model. Without this call, pushed rows must already be preprocessed as the plan
+    /// expects, and the model takes such rows too.
+    ///
+    /// [`Trainer::run`] takes preprocessed rows in any case.
     #[must_use]
     pub fn preprocess(mut self, fitted: FittedPipelines) -> Self {
         let rows = fitted.rows();
@@ -135,41 +147,46 @@ impl Trainer {
         self
     }
 
-    /// Sets height and width of the images that raw rows are, for the model.
+    /// Stores the shape `(height, width)` of raw rows that are grey images in the finished model, for pictures of
+    /// filters. Training does not use the shape. `None`, the default, means that rows are no images.
     #[must_use]
     pub fn image_shape(mut self, shape: Option<(usize, usize)>) -> Self {
         self.image_shape = shape;
         self
     }
 
-    /// The plan of the run.
+    /// Plan of the run, with every resolved setting, such as the number of steps.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
 
-    /// Steps done.
+    /// Number of optimiser steps done, steps before a resumed checkpoint included.
     pub fn steps_done(&self) -> usize {
         self.state.as_ref().map_or(0, |state| state.step)
     }
 
-    /// Rows that went through a gradient so far.
+    /// Number of rows trained on so far, the sum of batch sizes over all steps done.
     pub fn rows_seen(&self) -> u64 {
         self.state.as_ref().map_or(0, |state| state.rows_seen)
     }
 
-    /// Parameters, optimiser and position; `None` before the first batch of a new trainer.
+    /// Current parameters, optimiser moments and step count, as a checkpoint saves them. `None` for a trainer of
+    /// [`Trainer::new`] before the first batch.
     pub fn state(&self) -> Option<&State> {
         self.state.as_ref()
     }
 
-    /// True if all planned steps are done, or the objective fell by less than `train.tolerance` in
-    /// the last epoch.
+    /// True if all planned steps are done; a further [`Trainer::step`] then fails. Also true right after an epoch whose
+    /// mean objective fell, relative to its value, by at most `train.tolerance`. A tolerance of 0, the default, turns
+    /// this test off.
     pub fn is_done(&self) -> bool {
         let converged = self.stepper.as_ref().is_some_and(Stepper::converged);
         converged || self.steps_done() >= self.plan.steps()
     }
 
-    /// One training step on whole rows, `[n, row]`: the inputs, then a transcoder's target.
+    /// Takes one optimiser step on a batch and returns step count and losses. `batch` is row-major `[n, width]` of
+    /// whole rows: raw rows after [`Builder::stream`](crate::Builder::stream) or [`Trainer::preprocess`], else
+    /// preprocessed. A transcoder's row holds the input, then the target.
     ///
     /// A batch usually has the plan's `train.batch` rows; another number is allowed where the
     /// architecture's estimates do not need all rows.
@@ -181,7 +198,8 @@ impl Trainer {
         self.step_with(batch, &mut Silent)
     }
 
-    /// [`Trainer::step`], with an observer that gets the step's progress and messages.
+    /// Takes one step like [`Trainer::step`], and sends its messages and progress to `observer`.
+    /// [`Observer::checkpoint`] and [`Observer::interrupted`] are not called here.
     ///
     /// # Errors
     /// As [`Trainer::step`]; errors of the observer.
@@ -238,7 +256,8 @@ impl Trainer {
         Ok(progress)
     }
 
-    /// Writes a checkpoint for [`Trainer::resume`], atomically.
+    /// Writes one file (safetensors) with parameters, optimiser and position, from which [`Trainer::resume`] continues.
+    /// An existing file is replaced atomically, and missing folders are created.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Conflict`] before the first step of a new trainer.
@@ -247,7 +266,8 @@ impl Trainer {
         state.save(path, &self.plan)
     }
 
-    /// The trained model. A threshold is calibrated on the reservoir of recent rows.
+    /// Ends training, at any step, and returns the model. The model of `batch-topk` and `matryoshka` keeps
+    /// pre-activations above one threshold; by default the threshold is calibrated here on a sample of the pushed rows.
     ///
     /// # Errors
     /// [`Error::Conflict`] before the first step of a new trainer, or without a row to calibrate on.
@@ -255,7 +275,9 @@ impl Trainer {
         Ok(self.conclude(None, &mut Silent)?.model)
     }
 
-    /// [`Trainer::finish`], with a threshold calibrated on rows that were never pushed.
+    /// Ends training like [`Trainer::finish`], but calibrates the threshold of `batch-topk` and `matryoshka` on
+    /// `held_out`, rows that were never trained on. `held_out` rows are raw or preprocessed, as for [`Trainer::step`].
+    /// Other architectures only check their width.
     ///
     /// # Errors
     /// As [`Trainer::finish`]; [`Error::Shape`] for rows of another width; errors of reading them.
@@ -288,7 +310,9 @@ impl Trainer {
         self.model(outcome)
     }
 
-    /// Takes all remaining steps over prepared rows, as the plan's survey saw them, and makes the model.
+    /// Takes all remaining steps on mini-batches of `rows` and returns the model; for rows at hand, in place of
+    /// [`Trainer::step`]. `rows` and `held_out` are preprocessed as the plan expects. `observer` receives progress and
+    /// may stop the run.
     ///
     /// [`TrainingData::train`](crate::recipe::TrainingData::train) calls this with the rows that it prepared. Batches are drawn
     /// in the seeded order of [`Batches`](crate::train::Batches). A threshold is calibrated on `held_out` if given, else on

@@ -13,11 +13,13 @@ use crate::{Error, Result};
 const ENDLESS: usize = 1 << 40;
 
 impl Plan {
-    /// A plan for rows that the caller pushes and whose total number is not known.
+    /// Plan of a run whose batches are pushed to a [`Trainer`], with an unknown total number of rows; for rows at hand
+    /// use [`Plan::new`]. `sample` holds preprocessed rows that represent the stream, and `io` the widths of inputs and
+    /// target.
     ///
-    /// `sample` holds prepared rows that stand for the stream: scales and explained variance follow from them.
-    /// `train.steps` and `train.batch` must be set, as schedules need the total number of steps. Settings that
-    /// need the total number of rows are refused: `train.epochs`, `train.tolerance`, `data.holdout`.
+    /// Default values that depend on the data, and the explained variance, follow from `sample`. `train.steps` and
+    /// `train.batch` must be set, as schedules need the total number of steps. Settings that need the total number of
+    /// rows are refused: `train.epochs`, `train.tolerance`, `data.holdout`.
     ///
     /// # Errors
     /// [`Error::Conflict`] naming the field; else as [`Plan::new`].
@@ -46,8 +48,9 @@ impl Plan {
 }
 
 impl Trainer {
-    /// A trainer for rows that the caller pushes, raw. Preprocessing (`data.preprocess`) is fitted to the raw
-    /// rows of `sample`, and the initial weights follow from them; `sample` is not trained on by itself.
+    /// Trainer for raw batches that arrive one by one, from a configuration;
+    /// [`Builder::stream`](crate::Builder::stream) does the same from a builder. Preprocessing (`data.preprocess`,
+    /// `None` for no step) and initial weights are fitted to the raw rows of `sample`; no step is taken on them.
     ///
     /// # Errors
     /// As [`Plan::of_stream`] and [`FittedPipelines::fit`].
