@@ -16,19 +16,23 @@ pub use train::{OptimizerKind, Recipe, TrainConfig};
 
 use crate::{Error, Result};
 
-/// Configuration of a run. The plan chooses a value for each `None` and writes the value back.
+/// All settings of a training run, in the three sections of a TOML config file. Made by [`merge`] or
+/// `Config::default()`, and taken by [`Builder::config`](crate::Builder::config), [`Plan::new`](crate::plan::Plan::new)
+/// and [`Trainer::stream`](crate::Trainer::stream). `None` in a field means the default, which the plan fills in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
-    /// Section `[data]`: source of the rows.
+    /// Section `[data]`: path of the rows, held-out rows, preprocessing.
     pub data: DataConfig,
-    /// Section `[model]`: architecture and options.
+    /// Section `[model]`: architecture, number of latents, options.
     pub model: ModelConfig,
-    /// Section `[train]`: optimiser, schedules, length.
+    /// Section `[train]`: optimiser, schedules, length of the run, seed.
     pub train: TrainConfig,
 }
 
-/// Section `[data]`: source of the rows, holdout, preprocessing.
+/// Section `[data]` of a [`Config`]: path of the rows, number of rows and of held-out rows, preprocessing, further
+/// inputs and target. [`Builder::fit`](crate::Builder::fit) gets its rows from the caller and uses only `holdout`,
+/// `preprocess` and `image_shape`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
@@ -79,11 +83,12 @@ impl Default for DataConfig {
     }
 }
 
-/// Section `[model]`: architecture, number of latents and options.
+/// Section `[model]` of a [`Config`]: architecture, number of latents, initial weights, biases, constraint on the
+/// decoder, and options of the architecture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
-    /// Name of the architecture.
+    /// Name of the architecture, such as `topk`; `kl` by default.
     pub arch: String,
     /// Number of latents, `d_sae`; the default of the architecture if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +108,8 @@ pub struct ModelConfig {
     /// Constraint on decoder rows: `unit`, `free` or `rescale`; the default of the architecture if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub decoder_norm: Option<DecoderNorm>,
-    /// Options of the architecture, see `rarefy list architectures`.
+    /// Options of the architecture, such as `k` or `l1`; see `rarefy list architectures`. Options left out have
+    /// defaults.
     pub options: toml::Table,
 }
 
@@ -122,20 +128,22 @@ impl Default for ModelConfig {
     }
 }
 
-/// Constraint on the decoder's rows.
+/// Constraint on the length (L2 norm) of each latent's decoder row during training. Default: `Unit` for sparse
+/// architectures, `Free` for `kl`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoderNorm {
-    /// Decoder rows of length 1 after every step.
+    /// Each decoder row is scaled to length 1 after every step.
     Unit,
-    /// Decoder rows of any length.
+    /// Decoder rows of any length, without a constraint.
     Free,
-    /// Decoder rows of any length; pre-activations are multiplied by the length, see [`crate::variants::rescaled`].
+    /// Decoder rows of any length; pre-activations are multiplied by the length. The finished model has rows of length
+    /// 1, see [`crate::variants::rescaled`].
     Rescale,
 }
 
 impl DecoderNorm {
-    /// Name of the constraint in a configuration.
+    /// Name of the constraint as a configuration spells it: `unit`, `free` or `rescale`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Unit => "unit",
@@ -198,10 +206,11 @@ pub fn keys() -> Vec<String> {
     keys
 }
 
-/// Sets a dotted key in a layer, as `--set model.options.rho=0.1` does.
+/// Sets one key of a TOML table that [`merge`] takes later, as `--set model.options.rho=0.1` does. `key` is dotted,
+/// such as `train.lr`. `value` is text, read as TOML and, where that fails, as a string.
 ///
-/// The value is read as TOML and, where that fails, as a string. A bare key is looked up among
-/// [`keys`] and then among the architectures' options, so that `--set rho=0.1` works.
+/// An existing value is replaced. A bare key is looked up among [`keys`] and then among the architectures' options, so
+/// that `--set rho=0.1` works.
 ///
 /// # Errors
 /// [`Error::Unknown`] with the nearest key.
@@ -238,7 +247,8 @@ pub fn insert(layer: &mut toml::Table, path: &str, value: toml::Value) {
     }
 }
 
-/// Merges layers (later ones win) into a config whose every key is known.
+/// Makes a [`Config`] from TOML tables, such as a parsed config file and later [`set`] values. A value in a later table
+/// replaces that of an earlier one; fields that no table sets have their defaults. An unknown key is an error.
 ///
 /// # Errors
 /// [`Error::Unknown`] with the nearest key; [`Error::Conflict`] for a value of a wrong type.

@@ -21,7 +21,9 @@ use refusals::{
 pub use schedules::{Schedules, UPDATES};
 use warnings::{ignored, odd_scale, too_long};
 
-/// Checked settings of one training run, every value resolved.
+/// All settings of one training run, checked, with every default filled in. Made from a [`Config`] by [`Plan::new`] or
+/// [`Plan::of_stream`], and taken by [`Trainer::new`](crate::Trainer::new); [`Builder::fit`](crate::Builder::fit) makes
+/// a plan itself.
 ///
 /// The code below the plan takes these values without checking them again.
 #[non_exhaustive]
@@ -47,7 +49,7 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Configuration with every value resolved, as written to `config.toml`.
+    /// Configuration of the run with every default filled in, as the program saves to `config.toml`.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -70,7 +72,7 @@ impl Plan {
         &self.architecture
     }
 
-    /// Number of training rows.
+    /// Number of training rows, held-out rows not counted; 2^40 for a stream, whose number is unknown.
     pub fn n_rows(&self) -> usize {
         self.n_rows
     }
@@ -87,37 +89,38 @@ impl Plan {
         self.variance
     }
 
-    /// Number of latents.
+    /// Number of latents of the model.
     pub fn d_sae(&self) -> usize {
         self.d_sae
     }
 
-    /// Rows in a batch; equal to [`n_rows`](Self::n_rows) for full-batch training.
+    /// Number of rows in a mini-batch, given or default; equal to [`n_rows`](Self::n_rows) for full-batch training.
     pub fn batch(&self) -> usize {
         self.batch
     }
 
-    /// Kind of the optimiser.
+    /// Optimiser of the run, given or default.
     pub fn optimizer(&self) -> OptimizerKind {
         self.optimizer
     }
 
-    /// Number of optimiser steps.
+    /// Planned number of optimiser steps, also if the length was given in epochs. Training may converge earlier.
     pub fn steps(&self) -> usize {
         self.steps
     }
 
-    /// Base learning rate, before warm-up and decay; L-BFGS ignores this value.
+    /// Base learning rate, given or default, before warm-up and decay; L-BFGS ignores this value.
     pub fn lr(&self) -> f64 {
         self.lr
     }
 
-    /// Largest global norm of the gradient, if gradients are clipped.
+    /// Largest L2 norm of the whole gradient, to which longer gradients are scaled down; `None` if gradients are not
+    /// clipped.
     pub fn clip(&self) -> Option<f64> {
         self.clip
     }
 
-    /// Constraint on the norms of decoder rows.
+    /// Constraint on the length of each latent's decoder row, given or default: `Unit`, `Free` or `Rescale`.
     pub fn decoder_norm(&self) -> DecoderNorm {
         self.decoder_norm
     }
@@ -128,7 +131,8 @@ impl Plan {
         &self.schedules
     }
 
-    /// Relative decrease of the objective below which training stops; 0 for never.
+    /// Relative decrease of the objective below which training stops early, over 5 iterations of L-BFGS or one epoch of
+    /// other optimisers; 0 for never.
     pub fn tolerance(&self) -> f64 {
         self.tolerance
     }
@@ -147,7 +151,8 @@ impl Plan {
         }
     }
 
-    /// Warnings to print before the run starts.
+    /// Warnings for the caller to print before the run, one sentence each: settings without effect, data of an unusual
+    /// scale. Empty if there are none; the library prints nothing.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -160,9 +165,8 @@ const MANY_ROWS: usize = 1 << 40;
 const SIGNUM_MOMENTUM: f64 = 0.95;
 
 impl Plan {
-    /// Checks a configuration without reading data, so that mistakes are reported at once.
-    ///
-    /// `known` holds the number of rows and their columns, if a file's header tells them. More can be checked then.
+    /// Checks a configuration without reading data, so that mistakes are reported at once. `known` holds the number of
+    /// training rows and the columns of preprocessed rows, for stricter checks; `None` if unknown.
     ///
     /// # Errors
     /// As [`Plan::new`].
@@ -202,7 +206,9 @@ impl Plan {
         Self::bound(config, &anything, io.clone()).map(|_| ())
     }
 
-    /// Checks `config` against the preprocessed data and fills in every default.
+    /// Checks `config` for an autoencoder and fills in every default. `survey` holds the number, range, means and
+    /// variances of the preprocessed training rows, made by [`survey`](fn@crate::data::survey). An `Err` names the
+    /// setting that cannot work.
     ///
     /// # Errors
     /// [`Error::Hyper`], [`Error::Unknown`] or [`Error::Conflict`] naming the setting.

@@ -5,17 +5,18 @@ use std::fmt;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Limit of the gradient's global norm.
+/// Value of `train.clip`: the largest L2 norm of the whole gradient, as in `clip_grad_norm_` of PyTorch, or no
+/// clipping. Default: a norm of 1 for sparse architectures, no clipping for `kl`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
-    /// No limit.
+    /// Gradients are not clipped.
     None,
-    /// Longer gradients are scaled to this norm.
+    /// A gradient of all parameters with a larger L2 norm is scaled down to this norm; must be above 0.
     Norm(f64),
 }
 
 impl Clip {
-    /// Largest norm, or `None` without a limit.
+    /// Largest L2 norm of the gradient; `None` if gradients are not clipped.
     pub fn norm(self) -> Option<f64> {
         match self {
             Self::None => None,

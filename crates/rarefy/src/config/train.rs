@@ -5,15 +5,16 @@ use serde::{Deserialize, Serialize};
 use super::Clip;
 use crate::optim::LrShape;
 
-/// Kind of the optimiser.
+/// Optimiser of a run, for [`Builder::optimizer`](crate::Builder::optimizer) or `train.optimizer`. Architecture `kl`
+/// takes `Lbfgs`, `Adam` or `Sgd`; all other architectures take `Adam`, `ScheduleFree` or `Signum`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerKind {
-    /// Full-batch L-BFGS with a strong Wolfe line search.
+    /// L-BFGS with a strong Wolfe line search, on all rows in every step; the default of `kl`.
     Lbfgs,
-    /// Adam, for mini-batches.
+    /// Adam, the default of all architectures but `kl`.
     Adam,
-    /// Stochastic gradient descent with momentum.
+    /// Stochastic gradient descent with momentum (`train.momentum`).
     Sgd,
     /// Schedule-free Adam: the saved weights are a running average over the steps.
     ScheduleFree,
@@ -21,7 +22,8 @@ pub enum OptimizerKind {
     Signum,
 }
 
-/// Recipe by which dead latents are resampled.
+/// Recipe that gives dead latents new weights, every `train.resample_every` steps; with the default of 0 steps, never.
+/// Default: `Anthropic`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {
@@ -32,23 +34,24 @@ pub enum Recipe {
     DictionaryLearning,
 }
 
-/// Section `[train]`: optimiser, schedules, length, resampling, checkpoints.
+/// Section `[train]` of a [`Config`](super::Config): optimiser, schedules of learning rate and sparsity, length of the
+/// run, averaging of weights, resampling of dead latents, seed, checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {
     /// Kind of optimiser. If absent, L-BFGS for kl with full batches, else Adam.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub optimizer: Option<OptimizerKind>,
-    /// Number of optimiser steps (L-BFGS: iterations).
+    /// Number of optimiser steps (L-BFGS: iterations). If absent, `epochs` sets the length.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub steps: Option<usize>,
-    /// Number of passes over the data; set this or `steps`.
+    /// Number of passes over the data; set this or `steps`. If both are absent, 20 epochs, or 400 iterations of L-BFGS.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub epochs: Option<usize>,
     /// Rows in a mini-batch; if absent, the default of the architecture, or all rows where these are needed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub batch: Option<usize>,
-    /// Learning rate; L-BFGS ignores this value.
+    /// Base learning rate; the default of optimiser and architecture if absent. L-BFGS ignores this value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lr: Option<f64>,
     /// Steps over which the learning rate rises from 0.
@@ -100,7 +103,8 @@ pub struct TrainConfig {
     pub tolerance: Option<f64>,
     /// Seed of the initial weights and of the order of rows.
     pub seed: u64,
-    /// Number of threads; all cores if absent. Results do not depend on the number of threads.
+    /// Number of threads of the program; all cores if absent. The library itself does not read this field and uses
+    /// rayon's current pool. Results do not depend on the number of threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// If true, rows are shuffled anew each epoch.

@@ -10,13 +10,14 @@ use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
 
-/// Initial decoder bias.
+/// Initial value of the decoder bias `b_dec` of a sparse architecture, from the preprocessed rows (from the targets for
+/// a transcoder). Default: `Median`. The `b_dec` of `kl` starts at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BiasStart {
-    /// Geometric median of the rows.
+    /// Geometric median of up to 32,768 rows, evenly over the data.
     Median,
-    /// Mean of the rows.
+    /// Mean of the same rows.
     Mean,
     /// Bias of 0.
     Zero,
