@@ -1,6 +1,8 @@
 //! Sparse codes: the active latents of each row and their activations, in CSR layout.
 
-/// Sparse codes of n rows over `d_sae` latents, in CSR layout (compressed sparse rows).
+/// Sparse latents of n rows, a matrix `[n, d_sae]` in CSR layout like `scipy.sparse.csr_matrix`. Returned by
+/// [`Model::encode`](crate::model::Model::encode) and taken by
+/// [`Model::decode_codes`](crate::model::Model::decode_codes).
 ///
 /// The entries of row i have the positions `offsets[i]..offsets[i + 1]` in `indices` and `values`.
 ///
@@ -14,13 +16,13 @@
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Codes {
-    /// Number of latents.
+    /// Number of latents, the number of columns.
     pub d_sae: usize,
-    /// Positions in `indices` and `values` at which each row starts, `[n + 1]`, rising from 0.
+    /// Positions in `indices` and `values` at which each row starts, `[n + 1]`: rising from 0 to the number of entries.
     pub offsets: Vec<usize>,
-    /// Latent of each entry, ascending within a row.
+    /// Latent (column, from 0) of each entry, ascending within a row.
     pub indices: Vec<u32>,
-    /// Activation of each entry.
+    /// Activation of each entry; entries that are not stored are 0.
     pub values: Vec<f32>,
     /// Mean that preprocessing subtracted from each row, `[n]`, or empty. Decoding adds the means back.
     pub row_means: Vec<f32>,
@@ -29,7 +31,8 @@ pub struct Codes {
 }
 
 impl Codes {
-    /// Codes without rows.
+    /// Codes with 0 rows over `d_sae` latents, to be filled by [`Codes::push_dense`], [`Codes::push_nonzero`] or
+    /// [`Codes::append`].
     pub fn new(d_sae: usize) -> Self {
         Self {
             d_sae,
@@ -41,7 +44,7 @@ impl Codes {
         }
     }
 
-    /// Removes all rows; the allocated memory stays for reuse.
+    /// Removes all rows with their means and divisors. `d_sae` stays, and so does the allocated memory, for reuse.
     pub fn clear(&mut self) {
         self.offsets.truncate(1);
         self.indices.clear();
@@ -50,12 +53,13 @@ impl Codes {
         self.row_scales.clear();
     }
 
-    /// Number of rows.
+    /// Number of rows n; rows without an active latent count too.
     pub fn rows(&self) -> usize {
         self.offsets.len() - 1
     }
 
-    /// Appends dense rows `[n, d_sae]` and stores the entries above `threshold`.
+    /// Appends n dense rows, row-major `[n, d_sae]`; entries above `threshold` are stored, all others become 0. With a
+    /// threshold of 0, negative latents are lost; [`Codes::push_nonzero`] keeps them.
     pub fn push_dense(&mut self, latents: &[f32], threshold: f32) {
         for row in latents.chunks_exact(self.d_sae) {
             for (index, &value) in row
@@ -70,7 +74,7 @@ impl Codes {
         }
     }
 
-    /// Appends dense rows `[n, d_sae]` and stores the entries other than 0.
+    /// Appends n dense rows, row-major `[n, d_sae]`, and stores every entry other than 0, negative ones too.
     pub fn push_nonzero(&mut self, latents: &[f32]) {
         for row in latents.chunks_exact(self.d_sae) {
             for (index, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
@@ -81,7 +85,7 @@ impl Codes {
         }
     }
 
-    /// Appends the rows of other codes.
+    /// Appends all rows of `other`, which must have the same `d_sae`, to join the codes of consecutive batches.
     pub fn append(&mut self, other: Self) {
         let before = self.indices.len();
         let offsets = other.offsets.iter().skip(1).map(|at| at + before);
@@ -92,7 +96,8 @@ impl Codes {
         self.row_scales.extend(other.row_scales);
     }
 
-    /// Removes the entries with an absolute value of at most `threshold`.
+    /// Sets all entries with an absolute value of at most `threshold` to 0, which removes them from `indices` and
+    /// `values`. The number of rows stays.
     pub fn keep_above(&mut self, threshold: f32) {
         let (mut kept, mut start) = (0, 0);
         for row in 1..self.offsets.len() {
@@ -138,7 +143,7 @@ impl Codes {
         twice
     }
 
-    /// Dense matrix of all rows, `[n, d_sae]`, zeros included.
+    /// Returns all rows as a dense row-major matrix `[n, d_sae]`, with 0 for entries that are not stored.
     pub fn to_dense(&self) -> Vec<f32> {
         let mut dense = vec![0.0; self.rows() * self.d_sae];
         for (row, ends) in dense

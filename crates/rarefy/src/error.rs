@@ -6,7 +6,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Error of a library call: wrong input by the caller, a bad file, an impossible configuration.
+/// Error of a library call: a wrong argument or setting, a bad file, or training that diverged or was interrupted. The
+/// message names the place, the expected and the actual value.
 ///
 /// A broken promise inside the library is a panic, not an `Error`.
 #[derive(Debug, thiserror::Error)]
@@ -94,13 +95,15 @@ pub enum Error {
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Closure for `map_err` that adds the path to an I/O error.
+    /// Closure for `map_err` that turns an [`io::Error`] into [`Error::Io`] with `path`, as in
+    /// `fs::read(path).map_err(Error::io(path))?`.
     pub fn io(path: impl AsRef<Path>) -> impl FnOnce(io::Error) -> Self {
         let path = path.as_ref().to_path_buf();
         move |source| Self::Io { path, source }
     }
 
-    /// Creates [`Error::Format`]: the file at `path` violates its format.
+    /// Creates [`Error::Format`], for readers of files: the file at `path` violates its format. `why` names the
+    /// position and the expected content.
     pub fn format(path: impl AsRef<Path>, why: impl Into<String>) -> Self {
         Self::Format {
             path: path.as_ref().to_path_buf(),
@@ -108,7 +111,8 @@ impl Error {
         }
     }
 
-    /// Creates [`Error::Hyper`]: the setting `name` is outside its range.
+    /// Creates [`Error::Hyper`]: the setting `name` has the value `got`, which is not allowed. `expected` describes the
+    /// allowed values, as a phrase after "must be".
     ///
     /// # Example
     /// ```
@@ -127,7 +131,8 @@ impl Error {
         }
     }
 
-    /// Creates [`Error::Unknown`]: `name` is not one of `known`. The message suggests the nearest name.
+    /// Creates [`Error::Unknown`]: no entry of the kind `what`, such as `sample`, has the name `name`. `known` lists
+    /// all valid names; the message suggests the nearest one.
     pub fn unknown(
         what: &str,
         name: &str,

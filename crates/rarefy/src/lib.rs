@@ -114,7 +114,8 @@ pub mod variants;
 #[doc(hidden)]
 pub use error::nearest;
 
-/// Random number generator of the library: seeded by the caller, with a stream that never changes.
+/// Random number generator of the library (xoshiro256++), seeded by the caller. The same seed gives the same numbers on
+/// every machine and in every release.
 pub type Rng = rand_xoshiro::Xoshiro256PlusPlus;
 
 /// The README's example is compiled and run with the other examples.

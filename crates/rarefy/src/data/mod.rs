@@ -111,10 +111,12 @@ pub struct DataFormat {
     open: fn(&Path, &OpenOptions) -> Result<Dataset>,
 }
 
-/// Options of [`open`] that a file name does not determine.
+/// Options of [`open`] that a file name does not determine: member of an archive, csv header, number of rows, size of
+/// image patches. `OpenOptions::default()` suits most files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OpenOptions {
-    /// Name of the member of an npz, tensor of a safetensors file, or column of a parquet file.
+    /// Name of the member of an npz, tensor of a safetensors file, or column of a parquet file. `None` takes the only
+    /// member, tensor or column of lists; without lists, all numeric columns of a parquet file.
     pub member: Option<String>,
     /// True if a csv file has a header line. If `None`, the header is detected: a first line is a header if it
     /// contains a word, or if it counts four or more columns from 0.
@@ -125,7 +127,8 @@ pub struct OpenOptions {
     pub patches: PatchOptions,
 }
 
-/// Opens a data set: a file, a folder of shards, a glob, or an embedded sample (`sample:digits`).
+/// Opens raw rows as a [`Dataset`]: `spec` is the path of a file, a folder of shards, a glob, or `sample:digits` and
+/// other embedded samples. No preprocessing is applied here. `&Default::default()` suits most files.
 ///
 /// Shards are joined in the order of their names. In `FILE::MEMBER`, `MEMBER` names the member of an npz, the
 /// tensor of a safetensors file or the column of a parquet file; it overrides `options.member`.
@@ -263,34 +266,33 @@ pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) 
     })
 }
 
-/// Matrix `[rows, d_in]` whose rows can be read in any order, from any thread.
+/// Random access to n rows of `d_in` values, like a map-style `Dataset` of PyTorch; rows can be read in any order, from
+/// any thread. [`open`] and [`Memory`] give sources; implement the trait for other storage.
 ///
-/// Values are `f32`, converted from the stored type if necessary. Reading a NaN or an infinity gives
-/// [`Error::NotFinite`] with its row and column.
+/// Values are `f32`, converted from the stored type if necessary. Reading a NaN or an infinity from a file gives
+/// [`Error::NotFinite`] with its row and column; rows in memory are checked when training starts, not in each read.
 pub trait Source: Send + Sync {
-    /// Name for messages: a path or `sample:digits`.
+    /// Name of the rows for error messages: a path or `sample:digits`.
     fn name(&self) -> &str;
 
-    /// Number of rows (samples), `m` in the lecture.
+    /// Number of rows (samples), n; `m` in the lecture.
     fn rows(&self) -> usize;
 
-    /// Number of values in a row.
+    /// Number of values in each row.
     fn d_in(&self) -> usize;
 
-    /// Reads consecutive rows from row `start` on into `out`.
+    /// Reads consecutive rows, the first with index `start` (from 0), into `out`, row-major `[n, d_in]`. The length of
+    /// `out` sets the number n of rows.
     ///
-    /// # Shapes
-    /// `out`: `[n, d_in]`; its length determines the number n of rows.
     /// # Errors
     /// [`Error::Io`], [`Error::Format`] or [`Error::NotFinite`].
     /// # Panics
     /// If `start + n` exceeds [`Source::rows`].
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()>;
 
-    /// Reads the rows with the numbers `rows`, in the given order, into `out`.
+    /// Reads the rows with the indices `rows` (from 0), in the given order, into `out`, row-major `[rows.len(), d_in]`.
+    /// The default implementation reads row by row.
     ///
-    /// # Shapes
-    /// `out`: `[rows.len(), d_in]`.
     /// # Errors
     /// Same as [`Source::read`].
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
@@ -300,28 +302,33 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
-    /// All rows as a row-major slice; `None` if the rows are not in memory.
+    /// All rows as one row-major slice `[rows, d_in]`, without a copy. `None`, the default, if the rows are not in
+    /// memory in this form.
     fn as_slice(&self) -> Option<&[f32]> {
         None
     }
 }
 
-/// Rows together with their labels, image shape and default preprocessing.
+/// Raw rows with optional labels, image shape and default preprocessing, as [`open`] returns them.
+/// [`Builder::fit`](crate::Builder::fit) applies the default preprocessing unless
+/// [`Builder::preprocess`](crate::Builder::preprocess) names other steps.
 pub struct Dataset {
-    /// Source of the rows.
+    /// Source of the raw rows.
     pub source: Box<dyn Source>,
     /// Label of each row, `[rows]` (digit classes, words); `None` if the data has no labels.
     pub labels: Option<Vec<String>>,
     /// Height and width in pixels, if each row is a grey image in row-major order.
     pub image_shape: Option<(usize, usize)>,
-    /// Preprocessing steps that are used unless the configuration names others.
+    /// Names of preprocessing steps that training applies unless the configuration names others; empty for none. The
+    /// rows of `source` themselves stay raw.
     pub default_preprocess: Vec<String>,
-    /// Names of the sources joined column by column; empty for a single source.
+    /// Names of the sources joined column by column (inputs, then the target); empty for a single source.
     pub parts: Vec<String>,
 }
 
 impl Dataset {
-    /// Data set without labels, image shape or default preprocessing.
+    /// Data set of the rows of `source`, without labels, image shape or default preprocessing; set the public fields to
+    /// add them.
     pub fn new(source: impl Source + 'static) -> Self {
         Self {
             source: Box::new(source),
@@ -332,7 +339,8 @@ impl Dataset {
         }
     }
 
-    /// Data set of the first `rows` rows, with their labels.
+    /// Data set of the first `rows` rows, with their labels; the other rows are left out, for example for a quick
+    /// trial. Image shape and default preprocessing stay.
     ///
     /// # Errors
     /// [`Error::Hyper`] if `rows` is 0 or exceeds the number of rows.
@@ -386,7 +394,8 @@ impl Source for First {
     }
 }
 
-/// Source of rows in memory.
+/// [`Source`] that owns its rows in memory, a row-major matrix `[n, d_in]` of `f32`. Borrowed rows need no source: pass
+/// `(&values, d_in)` as [`Rows`].
 #[derive(Debug)]
 pub struct Memory {
     name: String,
@@ -395,7 +404,7 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Source of the row-major matrix `values`, `[n, d_in]`.
+    /// Takes the row-major matrix `values`, `[n, d_in]`, as a source. `name` stands for the rows in error messages.
     ///
     /// # Panics
     /// If the number of values is not a multiple of `d_in`, or `d_in` is 0.
@@ -413,7 +422,7 @@ impl Memory {
         }
     }
 
-    /// Values of all rows, mutable, `[rows, d_in]`.
+    /// All values, row-major `[rows, d_in]`, to change in place; the number of rows stays.
     pub fn values_mut(&mut self) -> &mut [f32] {
         &mut self.values
     }

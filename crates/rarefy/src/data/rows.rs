@@ -3,7 +3,8 @@
 use super::{Dataset, Source};
 use crate::{Error, Result};
 
-/// Rows to train on, encode or evaluate: a [`Source`], a [`Dataset`], or a slice with its width.
+/// Borrowed rows that `fit`, `encode`, `evaluate` and others take as `impl Into<Rows>`. Pass a `&Dataset`, a
+/// `&dyn Source` or any `&impl Source`, or `(&values, d_in)`: a row-major slice or `Vec` with the width of a row.
 ///
 /// # Example
 /// ```
@@ -23,7 +24,8 @@ enum Form<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// The rows, if a slice holds whole ones.
+    /// Returns the rows unchanged, or [`Error::Shape`] if they are a slice that does not hold one or more whole rows. A
+    /// source or dataset always passes. `fit`, `encode` and `evaluate` make this check themselves.
     ///
     /// # Errors
     /// [`Error::Shape`] for a slice that is empty or ends within a row.
@@ -34,7 +36,7 @@ impl<'a> Rows<'a> {
         Ok(self)
     }
 
-    /// The rows as a source.
+    /// The rows as a [`Source`], to read sizes and values in one way, for rows of a slice, a dataset or a source.
     pub fn source(&self) -> &dyn Source {
         match &self.0 {
             Form::Source(source) => *source,
