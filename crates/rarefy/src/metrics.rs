@@ -98,7 +98,9 @@ pub const METRICS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Metrics of a model on a data set.
+/// Result of [`Model::evaluate`]: reconstruction error (`mse`, `explained_variance`), sparsity (`l0` and others),
+/// counts of dead and always-on latents, objective, and a summary of each latent. Errors are those of preprocessed
+/// rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Number of evaluated rows.
@@ -130,9 +132,9 @@ pub struct Evaluation {
     /// Number of sigmoid latents that are nearly constant; `None` for sparse latents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub collapsed_latents: Option<usize>,
-    /// Value of the objective.
+    /// Value of the objective; for sparse architectures the same as `mse`.
     pub loss: f64,
-    /// Reconstruction part of the objective.
+    /// Reconstruction part of the objective; for sparse architectures the same as `mse`.
     pub reconstruction: f64,
     /// Penalty part of the objective, with its coefficient; `None` for sparse architectures.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -146,7 +148,8 @@ pub struct Evaluation {
     /// Summary of each latent, `[d_sae]` (not serialised).
     #[serde(skip)]
     pub latents: Vec<LatentSummary>,
-    /// Histogram of the activations of sigmoid latents, over [`BINS`] equal bins of [0, 1] (not serialised).
+    /// Histogram of the activations of sigmoid latents, over [`BINS`] equal bins of [0, 1]; empty for sparse latents
+    /// (not serialised).
     #[serde(skip)]
     pub activation_histogram: Vec<u64>,
     /// Histogram of the population sparsity of rows, over [`BINS`] equal bins of [0, 1] (not serialised).
@@ -154,7 +157,8 @@ pub struct Evaluation {
     pub population_histogram: Vec<u64>,
 }
 
-/// Metrics of the KL penalty.
+/// Metrics of the KL penalty of a `kl` model, in [`Evaluation::kl`]: mean activations of the latents compared with
+/// their target rho.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KlEvaluation {
     /// Target rho of the mean activation.
@@ -169,12 +173,13 @@ pub struct KlEvaluation {
     pub omega: f64,
 }
 
-/// Statistics of one latent over all rows.
+/// Statistics of one latent over all evaluated rows: mean, variance and range of the activation, firing rate and
+/// status. [`Evaluation::latents`] has one for each latent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LatentSummary {
     /// Mean activation.
     pub rho_hat: f64,
-    /// Fraction of rows on which the latent is active.
+    /// Fraction of rows on which the latent is active: a sigmoid latent above 0.5, a sparse latent other than 0.
     pub firing_rate: f64,
     /// Variance of the activation over rows.
     pub variance: f64,
@@ -188,18 +193,19 @@ pub struct LatentSummary {
     pub status: LatentStatus,
 }
 
-/// Status of a latent over a data set.
+/// Status of a latent over the rows of an evaluation, in [`LatentSummary::status`]: alive, or one of three ways to
+/// carry little information.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LatentStatus {
-    /// The activation varies with the input.
+    /// The activation varies with the input: none of the cases below.
     Alive,
     /// A sigmoid latent never reaches half of rho; a sparse latent is active on no row.
     Dead,
-    /// The latent is active on every row.
+    /// The latent is active on every row: a sigmoid latent above 0.5, a sparse latent other than 0.
     AlwaysOn,
-    /// The activation is nearly constant: its variance is below a thousandth of `rho_hat (1 - rho_hat)`. A latent
-    /// that always equals rho costs no penalty and carries no information.
+    /// The activation of a sigmoid latent is nearly constant: its variance is below a thousandth of
+    /// `rho_hat (1 - rho_hat)`. A latent that always equals rho costs no penalty and carries no information.
     Collapsed,
 }
 
@@ -226,7 +232,8 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
     }
 }
 
-/// Evaluates a model on raw rows `[inputs | target]`; the preprocessing of the model is applied here.
+/// Computes the metrics of `model` on raw rows `[inputs | target]` (the target only for a transcoder); the model's
+/// preprocessing is applied here. [`Model::evaluate`] does the same for rows in any form.
 ///
 /// # Errors
 /// [`Error::Shape`] if the rows have another number of columns than the model's; errors of [`Source::read`].
@@ -241,7 +248,8 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
 }
 
 impl Model {
-    /// Explained variance, L0, dead latents and further metrics of raw rows.
+    /// Computes explained variance, L0, dead latents and all other metrics of [`Evaluation`] on raw rows, best on rows
+    /// held out from training. Rows of a transcoder hold the input, then the target.
     ///
     /// # Errors
     /// As [`evaluate`].

@@ -24,7 +24,9 @@ use crate::variants::{Architecture, Info, Objective, Options, Variant};
 /// Rows that one task encodes or decodes; fixed, so that results do not depend on threads.
 const ROWS: usize = 256;
 
-/// Trained model that encodes and decodes raw rows.
+/// Trained sparse autoencoder, transcoder or crosscoder together with its preprocessing: encodes raw rows to latents
+/// and decodes latents to raw rows. Made by [`Builder::fit`](crate::Builder::fit),
+/// [`Trainer::finish`](crate::Trainer::finish) or [`Model::load`].
 ///
 /// Sizes named `d_in` and `d_out` count preprocessed values, sizes named `raw_d_in` and `raw_d_out` count the values of
 /// the caller's rows. They differ only with preprocessing that changes the width, such as `pca`.
@@ -36,7 +38,8 @@ pub struct Model {
 }
 
 impl Model {
-    /// Model of a description.
+    /// Builds a model from weights of other code: `description` holds architecture, options, input and output columns,
+    /// parameters and preprocessing ([`ModelDescription::new`]). Training and [`Model::load`] build models themselves.
     ///
     /// # Errors
     /// [`Error::Shape`](crate::Error::Shape) for parameters with other blocks than the architecture has; an error of
@@ -53,7 +56,9 @@ impl Model {
         })
     }
 
-    /// Autoencoder of raw rows that `pipeline` prepares.
+    /// Builds an autoencoder from given weights `params`, with `info` and `options` of the architecture
+    /// ([`find`](crate::variants::find)). `pipeline` is the fitted preprocessing from raw rows to the encoder; the
+    /// decoder's outputs are inverted by it. Use for weights trained elsewhere.
     ///
     /// # Errors
     /// As [`Model::new`].
@@ -70,7 +75,8 @@ impl Model {
         Self::new(ModelDescription::new(info, options, io, params).with_pipelines(pipeline, None))
     }
 
-    /// Sets the height and width of a raw row that is a grey image.
+    /// Stores the shape `(height, width)` if each raw row is a grey image in row-major order, for pictures of filters;
+    /// `None` if not. Encoding and decoding do not use the shape.
     #[must_use]
     pub fn with_image_shape(mut self, image_shape: Option<(usize, usize)>) -> Self {
         self.description.image_shape = image_shape;
@@ -113,32 +119,37 @@ impl Model {
         &self.description.params
     }
 
-    /// Number of preprocessed values that the encoder reads from a row.
+    /// Width of a preprocessed row as the encoder reads it. Equal to [`Model::raw_d_in`] unless a step such as `pca`
+    /// changes the width.
     pub fn d_in(&self) -> usize {
         self.io_spec().d_in()
     }
 
-    /// Number of preprocessed values that the decoder writes for a row.
+    /// Width of a row as the decoder writes it, before preprocessing is inverted: [`Model::d_in`], or the width of a
+    /// transcoder's preprocessed target.
     pub fn d_out(&self) -> usize {
         self.io_spec().d_out()
     }
 
-    /// Number of latents.
+    /// Number of latents, the width of the rows of [`Model::encode_dense`].
     pub fn d_sae(&self) -> usize {
         self.description.d_sae()
     }
 
-    /// Number of values in a raw row that [`Model::encode`] takes.
+    /// Width of a raw row, before preprocessing, that [`Model::encode`] takes. A crosscoder's row holds all inputs side
+    /// by side; a transcoder's row holds no target.
     pub fn raw_d_in(&self) -> usize {
         self.pipeline().d_in()
     }
 
-    /// Number of values in a raw row that [`Model::decode`] gives.
+    /// Width of a raw row that [`Model::decode`] and [`Model::reconstruct`] return: [`Model::raw_d_in`], or the width
+    /// of a transcoder's raw target.
     pub fn raw_d_out(&self) -> usize {
         self.output_pipeline().d_in()
     }
 
-    /// Width of each input in a raw row; a crosscoder has several.
+    /// Width of each input within a raw row, in order; the sum is [`Model::raw_d_in`]. A crosscoder has several inputs,
+    /// other models one.
     pub fn raw_input_widths(&self) -> Vec<usize> {
         if self.pipeline().is_identity() {
             self.io_spec().input_widths().to_vec()
@@ -147,22 +158,26 @@ impl Model {
         }
     }
 
-    /// Height and width of a raw row that is a grey image.
+    /// Shape `(height, width)` of the grey image that each raw row is, in row-major order. `None` if rows are no images
+    /// or the shape is not known.
     pub fn image_shape(&self) -> Option<(usize, usize)> {
         self.description.image_shape
     }
 
-    /// Preprocessing of raw input rows. Without a target it is also inverted after the decoder.
+    /// Fitted preprocessing that [`Model::encode`] applies to raw input rows. [`Model::decode`] inverts the same
+    /// pipeline, except in a transcoder.
     pub fn pipeline(&self) -> &Pipeline {
         &self.description.pipeline
     }
 
-    /// Preprocessing of a transcoder's target, inverted after the decoder.
+    /// Fitted preprocessing of a transcoder's target; [`Model::decode`] inverts this pipeline to return raw target
+    /// rows. `None` for an autoencoder or crosscoder.
     pub fn target_pipeline(&self) -> Option<&Pipeline> {
         self.description.target_pipeline.as_ref()
     }
 
-    /// Pipeline whose inverse turns decoded rows into raw ones: the target's, else the input's.
+    /// Pipeline that [`Model::decode`] inverts to turn decoder outputs into raw rows: [`Model::target_pipeline`] of a
+    /// transcoder, else [`Model::pipeline`].
     pub fn output_pipeline(&self) -> &Pipeline {
         self.description.output_pipeline()
     }
@@ -204,8 +219,10 @@ impl Model {
         }
     }
 
-    /// Raw rows from sparse codes; row means come back where the codes hold them. Of a skip transcoder this is
-    /// what its latents say, without `W_skip x`: [`Model::reconstruct`] has both.
+    /// Decodes sparse codes of [`Model::encode`] to rows in raw units, row-major `[n, raw_d_out]`. Row means and
+    /// divisors that preprocessing removed are restored from the codes.
+    ///
+    /// Of a skip transcoder, the term `W_skip x` is left out; [`Model::reconstruct`] includes the term.
     pub fn decode_codes(&self, codes: &Codes) -> Vec<f32> {
         let context = RowContext {
             means: codes.row_means.clone(),
@@ -221,8 +238,9 @@ impl Model {
         }
     }
 
-    /// Latents `[n, d_sae]` of raw rows `[n, raw_d_in]`, zeros and all, and what `decode` needs to
-    /// restore row means that the preprocessing removes.
+    /// Encodes raw rows, row-major `[n, raw_d_in]`, to a dense row-major matrix `[n, d_sae]`. The returned
+    /// [`RowContext`] holds row means and divisors that preprocessing removed; [`Model::decode`] needs both to return
+    /// to raw units.
     pub fn latents(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
         match &self.architecture {
             Architecture::Dense(variant) => self.latents_dense(variant.as_ref(), raw),
@@ -240,7 +258,9 @@ impl Model {
         }
     }
 
-    /// Raw rows from latents `[n, d_sae]`; row means come back only from their context.
+    /// Decodes dense latents, row-major `[n, d_sae]`, to rows in raw units, `[n, raw_d_out]`. `context` is that of
+    /// [`Model::latents`]; an empty one, `RowContext::default()`, leaves out row means and divisors that preprocessing
+    /// removed.
     pub fn decode(&self, latents: &[f32], context: &RowContext) -> Vec<f32> {
         match &self.architecture {
             Architecture::Dense(variant) => self.decode_dense(variant.as_ref(), latents, context),
@@ -254,7 +274,9 @@ impl Model {
         }
     }
 
-    /// Raw rows encoded and decoded (a transcoder's to its target), row means restored.
+    /// Encodes and decodes raw rows, row-major `[n, raw_d_in]`, and returns reconstructions in raw units,
+    /// `[n, raw_d_out]`. A transcoder returns its prediction of the target. Row means and divisors that preprocessing
+    /// removed are restored.
     pub fn reconstruct(&self, raw: &[f32]) -> Vec<f32> {
         match &self.architecture {
             Architecture::Dense(variant) => {
@@ -269,8 +291,9 @@ impl Model {
         }
     }
 
-    /// For each latent the raw-space input of norm 1 that activates it most: `w / |w|`, with the
-    /// encoder row w pulled back through the linear preprocessing.
+    /// Returns, for each of the `d_sae` latents, the raw input of length 1 (`raw_d_in` values) that raises its
+    /// pre-activation most, for pictures of latents. Computed as `w / |w|`, with the encoder row w pulled back through
+    /// the linear part of the preprocessing.
     ///
     /// # Source
     /// Ng, *Sparse autoencoder* (CS294A lecture notes), visualising a trained autoencoder.

@@ -90,7 +90,8 @@ fn model_path(path: &Path) -> PathBuf {
 
 /// Reading and writing is defined here, not beside the mathematics: formats know models, models know no format.
 impl Model {
-    /// Reads a model folder, or the `model/` of a run folder, in any of [`MODEL_FORMATS`].
+    /// Reads a model from a folder: one written by [`Model::save`] or by `SAELens` (`cfg.json` and
+    /// `sae_weights.safetensors`), or the run folder of a `rarefy train`, which holds the model in `model/`.
     ///
     /// # Errors
     /// [`Error::Io`] for a missing file, [`Error::Format`] for a damaged one, [`Error::Shape`] with the name of the
@@ -101,7 +102,9 @@ impl Model {
         Self::new((format.load)(&path)?)
     }
 
-    /// Writes the model into a folder, in the format of `SAELens`.
+    /// Writes the model into `folder`, created if missing, in the format of `SAELens`: `cfg.json`,
+    /// `sae_weights.safetensors` and files of the preprocessing, if any. Files of an earlier model are replaced.
+    /// [`Model::load`] reads the folder.
     ///
     /// # Errors
     /// [`Error::Io`].

@@ -9,7 +9,8 @@ use crate::{Error, Result};
 const PIECE: usize = 1 << 14;
 
 impl Model {
-    /// Sparse codes (CSR) of raw rows: the active latents of each row.
+    /// Encodes raw rows of width `raw_d_in` to sparse codes: the active latents of each row as a CSR matrix
+    /// `[n, d_sae]`. The model's preprocessing is applied here.
     ///
     /// A sigmoid latent is never 0, so codes of `kl` hold all latents of all rows; [`Model::encode_dense`] gives the same
     /// values as a matrix. [`Model::codes`] can drop values below a threshold.
@@ -24,7 +25,8 @@ impl Model {
         Ok(codes)
     }
 
-    /// Latents of raw rows as a row-major matrix `[n, d_sae]`, zeros included.
+    /// Encodes raw rows of width `raw_d_in` to a dense row-major matrix `[n, d_sae]`, zeros included. The matrix takes
+    /// `4 n d_sae` bytes; [`Model::encode`] stores active latents only.
     ///
     /// # Errors
     /// As [`Model::encode`].

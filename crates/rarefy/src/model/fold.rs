@@ -18,7 +18,9 @@ use crate::{Error, Result};
 use rarefy_kernels::matmul::transpose;
 
 impl Model {
-    /// Folds the preprocessing into the weights and returns a model of raw rows.
+    /// Returns an equivalent model without preprocessing: the steps are multiplied into the weights, so encoder and
+    /// decoder work on raw rows. Latents and reconstructions stay equal up to rounding. Use before export to a program
+    /// that cannot apply the preprocessing; fails if a step is not affine.
     ///
     /// # Errors
     /// [`Error::Conflict`] for a step that is not affine (`clip-sd`, `row-mean`, `norm-row`, `layer-norm`), and for an
