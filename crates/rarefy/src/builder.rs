@@ -32,9 +32,9 @@ pub struct Builder<'o> {
     refused: Option<crate::Error>,
 }
 
-/// Starts a [`Builder`] for the dense sigmoid autoencoder with a KL penalty that pulls the mean activation of each
-/// latent towards rho. Sparsity is set by `.option("rho", 0.05)` and the weight `.option("beta", 1)` of the penalty,
-/// shown with their defaults.
+/// Starts a [`Builder`] for the sigmoid autoencoder with a KL penalty that pulls the mean activation of each latent
+/// towards a small target, rho. Latents lie between 0 and 1. Sparsity is set by `.option("rho", 0.05)` and by the
+/// weight of the penalty, `.option("beta", 1)`, shown with their defaults.
 pub fn kl<'o>() -> Builder<'o> {
     architecture("kl")
 }
@@ -171,8 +171,8 @@ impl<'o> Builder<'o> {
     /// default 0. [`batch_topk`] and [`matryoshka`] calibrate their threshold on the withheld rows, and the caller can
     /// evaluate on them.
     ///
-    /// Of n rows, the withheld ones are rows `i * n / rows` for `i` from 0 to `rows - 1`. [`Builder::stream`] refuses
-    /// this setting.
+    /// Of n rows, the withheld ones are rows `floor(i * n / rows)` for `i` from 0 to `rows - 1`. [`Builder::stream`]
+    /// refuses this setting.
     pub fn holdout(mut self, rows: usize) -> Self {
         self.config.data.holdout = rows;
         self

@@ -177,7 +177,7 @@ pub struct KlEvaluation {
 /// status. [`Evaluation::latents`] has one for each latent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LatentSummary {
-    /// Mean activation.
+    /// Mean activation over all rows.
     pub rho_hat: f64,
     /// Fraction of rows on which the latent is active: a sigmoid latent above 0.5, a sparse latent other than 0.
     pub firing_rate: f64,

@@ -103,8 +103,8 @@ pub struct TrainConfig {
     pub tolerance: Option<f64>,
     /// Seed of the initial weights and of the order of rows.
     pub seed: u64,
-    /// Number of threads of the program; all cores if absent. The library itself does not read this field and uses
-    /// rayon's current pool. Results do not depend on the number of threads.
+    /// Number of threads of the program; all cores if absent. The library itself takes no threads from this field and
+    /// uses rayon's current pool. Results do not depend on the number of threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
     /// If true, rows are shuffled anew each epoch.
