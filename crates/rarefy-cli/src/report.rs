@@ -254,7 +254,7 @@ fn reconstructions(
             .map(<[f32]>::to_vec)
             .collect(),
     };
-    let outputs = images(&model.reconstruct(&raw));
+    let outputs = images(&model.reconstruct_raw(&raw));
     Ok(Reconstructions {
         inputs: images(&raw),
         outputs,

@@ -16,8 +16,8 @@ fn codes_of_kl_decode_to_the_reconstruction_in_every_format() {
     let patches = rarefy::data::open("sample:patches", &OpenOptions::default()).unwrap();
     let mut raw = vec![0.0; 300 * 64];
     patches.source.read(0, &mut raw).unwrap();
-    let whole = model.reconstruct(&raw);
-    let without_means = model.decode(&model.latents(&raw).0, &RowContext::default());
+    let whole = model.reconstruct_raw(&raw);
+    let without_means = model.decode_latents(&model.latents(&raw).0, &RowContext::default());
     assert!(
         apart(&whole, &without_means) > 10.0,
         "row means matter here"
@@ -65,7 +65,7 @@ fn codes_of_40000_rows_decode_without_gaps_between_pieces() {
     assert!(
         apart(
             &dir.read_npy("x.npy"),
-            &model.reconstruct(&noise(2 * 40_000))
+            &model.reconstruct_raw(&noise(2 * 40_000))
         ) == 0.0
     );
 }

@@ -214,7 +214,7 @@ fn codes_of_topk_decode_to_the_reconstruction_in_every_format() {
         let words = rarefy::data::open("sample:words", &rarefy::data::OpenOptions::default());
         let mut raw = vec![0.0; 300 * 50];
         words.unwrap().source.read(0, &mut raw).unwrap();
-        let (codes, whole) = (model.codes(&raw, 0.0), model.reconstruct(&raw));
+        let (codes, whole) = (model.codes(&raw, 0.0), model.reconstruct_raw(&raw));
         let most = if run.contains("batch-topk") { 300 } else { 4 };
         assert!(
             codes

@@ -1,15 +1,16 @@
 //! Training in one expression: an architecture, settings, rows.
 
 use std::fmt::Display;
+use std::path::Path;
 
 use crate::config::{self, Config, OptimizerKind};
 use crate::data::Rows;
 use crate::io_spec::IoSpec;
 use crate::model::Model;
-use crate::recipe::TrainingData;
+use crate::recipe::{self, TrainingData};
 use crate::train::{Observer, Silent};
 use crate::trainer::{Trained, Trainer};
-use crate::{Result, variants};
+use crate::{Error, Result};
 
 /// Settings of a model and its training run. Start from an architecture function such as [`topk`], chain setters, and
 /// end with [`Builder::fit`] (rows at hand) or [`Builder::stream`] (batches pushed one by one).
@@ -29,7 +30,7 @@ pub struct Builder<'o> {
     config: Config,
     observer: Option<&'o mut dyn Observer>,
     /// The first setting that could not be read.
-    refused: Option<crate::Error>,
+    refused: Option<Error>,
 }
 
 /// Starts a [`Builder`] for the sigmoid autoencoder with a KL penalty that pulls the mean activation of each latent
@@ -213,7 +214,12 @@ impl<'o> Builder<'o> {
     fn put(&mut self, key: &str, value: &str) -> Result<()> {
         let mut layer = toml::Table::new();
         config::set(&mut layer, key, value)?;
-        let base = toml::Table::try_from(&self.config).expect("a config is a table");
+        let base = toml::Table::try_from(&self.config).map_err(|error| {
+            let why = format!(
+                "the settings so far cannot be written as TOML, so `{key}` cannot be added: {error}"
+            );
+            Error::Conflict(why)
+        })?;
         self.config = config::merge(&[base, layer])?;
         Ok(())
     }
@@ -256,11 +262,14 @@ impl<'o> Builder<'o> {
             Some(observer) => observer,
             None => &mut silent,
         };
-        let config = resolve(self.config, self.refused, &x)?;
+        let config = self.refused.map_or(Ok(self.config), Err)?;
+        let config = recipe::of_given_rows(config, &x)?;
         let raw = IoSpec::autoencoder(x.source().d_in());
         let data = TrainingData::new(&config.data, x.source(), &raw)?;
-        let trainer = data.trainer(data.plan(&config)?)?;
-        data.train(trainer, observer)
+        let plan = data.plan(&config)?;
+        let warnings = data.warnings(&plan)?;
+        warnings.iter().for_each(|text| observer.message(text));
+        data.train(data.trainer(plan)?, observer)
     }
 
     /// Makes a [`Trainer`] for raw batches that arrive one by one, such as activations of a running language model.
@@ -272,24 +281,51 @@ impl<'o> Builder<'o> {
     /// # Errors
     /// As [`Trainer::stream`].
     pub fn stream<'a>(self, sample: impl Into<Rows<'a>>) -> Result<Trainer> {
-        let sample = sample.into().check()?;
-        let config = resolve(self.config, self.refused, &sample)?;
-        Trainer::stream(&config, sample)
+        Trainer::stream(&self.of_stream()?, sample)
     }
-}
 
-/// The configuration with what a dataset says about itself.
-fn resolve(mut config: Config, refused: Option<crate::Error>, x: &Rows) -> Result<Config> {
-    if let Some(error) = refused {
-        return Err(error);
+    /// Makes the [`Trainer`] of [`Builder::stream`] again and continues from a checkpoint file of
+    /// [`Trainer::checkpoint`]. Settings and `sample` must be those of the first trainer, because preprocessing is
+    /// fitted to `sample` again.
+    ///
+    /// # Errors
+    /// As [`Trainer::resume_stream`].
+    ///
+    /// # Example
+    /// ```
+    /// let batch = |step: usize| -> Vec<f32> { (0..640).map(|i| ((step * 640 + i) as f32 * 0.7).sin()).collect() };
+    /// let builder = || rarefy::topk(3).latents(16).steps(8).batch(64).preprocess(["standardise"]);
+    /// let sample = batch(0);
+    /// let mut trainer = builder().stream((&sample, 10))?;
+    /// (0..5).try_for_each(|step| trainer.step(&batch(step)).map(drop))?;
+    /// # let folder = tempfile::tempdir().unwrap();
+    /// # let path = folder.path().join("checkpoint.safetensors");
+    /// trainer.checkpoint(&path)?;
+    /// let mut resumed = builder().resume_stream((&sample, 10), &path)?;
+    /// assert_eq!(resumed.steps_done(), 5);
+    /// for step in 5..8 {
+    ///     trainer.step(&batch(step))?;
+    ///     resumed.step(&batch(step))?;
+    /// }
+    /// let (model, again) = (trainer.finish()?, resumed.finish()?);
+    /// assert_eq!(again.encode((&sample, 10))?, model.encode((&sample, 10))?);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    pub fn resume_stream<'a>(
+        self,
+        sample: impl Into<Rows<'a>>,
+        checkpoint: &Path,
+    ) -> Result<Trainer> {
+        Trainer::resume_stream(&self.of_stream()?, sample, checkpoint)
     }
-    variants::find(&config.model.arch)?;
-    config.data.path = x.source().name().into();
-    if let Some(dataset) = x.dataset() {
-        let data = &mut config.data;
-        let preprocess = &mut data.preprocess;
-        preprocess.get_or_insert_with(|| dataset.default_preprocess.clone());
-        data.image_shape = data.image_shape.or(dataset.image_shape);
+
+    /// The configuration of a stream.
+    fn of_stream(self) -> Result<Config> {
+        let config = self.refused.map_or(Ok(self.config), Err)?;
+        if self.observer.is_some() {
+            let why = "a trainer of pushed rows keeps no observer: give the observer to `Trainer::step_with`";
+            return Err(Error::Conflict(why.into()));
+        }
+        Ok(config)
     }
-    Ok(config)
 }

@@ -1,8 +1,10 @@
 //! Sparse codes: the active latents of each row and their activations, in CSR layout.
 
+use crate::{Error, Result};
+
 /// Sparse latents of n rows, a matrix `[n, d_sae]` in CSR layout like `scipy.sparse.csr_matrix`. Returned by
 /// [`Model::encode`](crate::model::Model::encode) and taken by
-/// [`Model::decode_codes`](crate::model::Model::decode_codes).
+/// [`Model::decode`](crate::model::Model::decode).
 ///
 /// The entries of row i have the positions `offsets[i]..offsets[i + 1]` in `indices` and `values`.
 ///
@@ -85,8 +87,23 @@ impl Codes {
         }
     }
 
-    /// Appends all rows of `other`, which must have the same `d_sae`, to join the codes of consecutive batches.
+    /// Appends all rows of `other`, to join the codes of consecutive batches of one model.
+    ///
+    /// # Panics
+    /// If `other` has another `d_sae`, or row means or divisors where these codes have none.
     pub fn append(&mut self, other: Self) {
+        assert_eq!(
+            self.d_sae, other.d_sae,
+            "codes of different models cannot be joined"
+        );
+        let both = |ours: &[f32], theirs: &[f32]| {
+            let (n, m) = (self.rows(), other.rows());
+            n == 0 || m == 0 || ours.is_empty() == theirs.is_empty()
+        };
+        assert!(
+            both(&self.row_means, &other.row_means) && both(&self.row_scales, &other.row_scales),
+            "codes with and without row means or divisors cannot be joined"
+        );
         let before = self.indices.len();
         let offsets = other.offsets.iter().skip(1).map(|at| at + before);
         self.offsets.extend(offsets);
@@ -114,6 +131,55 @@ impl Codes {
         }
         self.indices.truncate(kept);
         self.values.truncate(kept);
+    }
+
+    /// Refuses codes that are not of a model with `d_sae` latents, or whose arrays do not fit together.
+    pub(crate) fn check(&self, d_sae: usize) -> Result<()> {
+        let refuse = |what: &str, expected: String, got: String| {
+            let what = format!("codes: {what}");
+            Err(Error::Shape {
+                what,
+                expected,
+                got,
+            })
+        };
+        if self.d_sae != d_sae {
+            let expected = format!("{d_sae} as the model has");
+            return refuse("number of latents", expected, self.d_sae.to_string());
+        }
+        let entries = self.indices.len();
+        if self.offsets.first() != Some(&0)
+            || !self.offsets.is_sorted()
+            || self.offsets.last() != Some(&entries)
+        {
+            let expected = format!("numbers that rise from 0 to {entries}, the number of entries");
+            return refuse("`offsets`", expected, "others".into());
+        }
+        if self.values.len() != entries {
+            let expected = format!("{entries} as `indices`");
+            return refuse(
+                "length of `values`",
+                expected,
+                self.values.len().to_string(),
+            );
+        }
+        if let Some(index) = self.indices.iter().find(|index| **index as usize >= d_sae) {
+            return refuse("latent", format!("below {d_sae}"), index.to_string());
+        }
+        for (what, values) in [
+            ("row_means", &self.row_means),
+            ("row_scales", &self.row_scales),
+        ] {
+            if !values.is_empty() && values.len() != self.rows() {
+                let expected = format!("{} as rows, or 0", self.rows());
+                return refuse(
+                    &format!("length of `{what}`"),
+                    expected,
+                    values.len().to_string(),
+                );
+            }
+        }
+        Ok(())
     }
 
     /// Sorts the entries of each row by latent. Returns the first row with a duplicate latent, if any.

@@ -223,13 +223,22 @@ impl Model {
     /// divisors that preprocessing removed are restored from the codes.
     ///
     /// Of a skip transcoder, the term `W_skip x` is left out; [`Model::reconstruct`] includes the term.
-    pub fn decode_codes(&self, codes: &Codes) -> Vec<f32> {
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for codes of another number of latents, or whose arrays do not fit together.
+    pub fn decode(&self, codes: &Codes) -> Result<Vec<f32>> {
+        codes.check(self.d_sae())?;
+        Ok(self.decode_codes(codes))
+    }
+
+    /// [`Model::decode`] of codes that are known to be sound.
+    fn decode_codes(&self, codes: &Codes) -> Vec<f32> {
         let context = RowContext {
             means: codes.row_means.clone(),
             scales: codes.row_scales.clone(),
         };
         match &self.architecture {
-            Architecture::Dense(_) => self.decode(&codes.to_dense(), &context),
+            Architecture::Dense(_) => self.decode_latents(&codes.to_dense(), &context),
             Architecture::Sparse(_) => {
                 let mut x_hat = Vec::new();
                 engine::decode(self.params(), codes, 0..codes.rows(), &mut x_hat);
@@ -239,8 +248,9 @@ impl Model {
     }
 
     /// Encodes raw rows, row-major `[n, raw_d_in]`, to a dense row-major matrix `[n, d_sae]`. The returned
-    /// [`RowContext`] holds row means and divisors that preprocessing removed; [`Model::decode`] needs both to return
-    /// to raw units.
+    /// [`RowContext`] holds row means and divisors that preprocessing removed; [`Model::decode_latents`] needs both to
+    /// return to raw units.
+    #[doc(hidden)]
     pub fn latents(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
         match &self.architecture {
             Architecture::Dense(variant) => self.latents_dense(variant.as_ref(), raw),
@@ -261,7 +271,8 @@ impl Model {
     /// Decodes dense latents, row-major `[n, d_sae]`, to rows in raw units, `[n, raw_d_out]`. `context` is that of
     /// [`Model::latents`]; an empty one, `RowContext::default()`, leaves out row means and divisors that preprocessing
     /// removed.
-    pub fn decode(&self, latents: &[f32], context: &RowContext) -> Vec<f32> {
+    #[doc(hidden)]
+    pub fn decode_latents(&self, latents: &[f32], context: &RowContext) -> Vec<f32> {
         match &self.architecture {
             Architecture::Dense(variant) => self.decode_dense(variant.as_ref(), latents, context),
             Architecture::Sparse(_) => {
@@ -274,10 +285,9 @@ impl Model {
         }
     }
 
-    /// Encodes and decodes raw rows, row-major `[n, raw_d_in]`, and returns reconstructions in raw units,
-    /// `[n, raw_d_out]`. A transcoder returns its prediction of the target. Row means and divisors that preprocessing
-    /// removed are restored.
-    pub fn reconstruct(&self, raw: &[f32]) -> Vec<f32> {
+    /// [`Model::reconstruct`] of whole rows in memory, row-major `[n, raw_d_in]`.
+    #[doc(hidden)]
+    pub fn reconstruct_raw(&self, raw: &[f32]) -> Vec<f32> {
         match &self.architecture {
             Architecture::Dense(variant) => {
                 let (latents, context) = self.latents_dense(variant.as_ref(), raw);

@@ -143,6 +143,11 @@ impl Plan {
         &self.fingerprint
     }
 
+    /// Refuses held-out rows that are too few to calibrate the model's threshold on.
+    pub(crate) fn check_holdout(&self, rows: usize) -> Result<()> {
+        check_holdout(&self.architecture, rows)
+    }
+
     /// Plan with another data fingerprint, for data that cannot be surveyed as a whole.
     pub(crate) fn with_fingerprint(self, fingerprint: String) -> Self {
         Self {
@@ -454,7 +459,7 @@ fn name_field(error: Error, info: &Info, given: &toml::Table) -> Error {
 }
 
 /// Fingerprint of preprocessed rows, by which a resumed run recognises its data.
-fn fingerprint(survey: &Survey) -> String {
+pub(crate) fn fingerprint(survey: &Survey) -> String {
     format!(
         "{} rows of {} from {} to {}, mean {:.6e}",
         survey.rows,

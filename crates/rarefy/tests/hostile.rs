@@ -274,7 +274,7 @@ fn batter_model_folder(arch: &str) {
     let use_it = || {
         let model = Model::load(folder.path())?;
         let rows = vec![0.5; 2 * model.raw_d_in()];
-        assert_eq!(model.reconstruct(&rows).len(), rows.len());
+        assert_eq!(model.reconstruct_raw(&rows).len(), rows.len());
         assert_eq!(model.filters().len(), model.d_sae());
         Ok(())
     };

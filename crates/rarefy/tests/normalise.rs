@@ -84,7 +84,7 @@ fn models_with_row_normalisation_match_saelens() {
         let file = File::open(&golden(kind).join("outputs.safetensors"));
         let x = file.f32("x");
         near(&model.latents(&x).0, &file.f32("latents"), 1e-5, kind);
-        near(&model.reconstruct(&x), &file.f32("x_hat"), 2e-5, kind);
+        near(&model.reconstruct_raw(&x), &file.f32("x_hat"), 2e-5, kind);
         // Saving writes the same configuration.
         let folder = tempfile::tempdir().unwrap();
         model.save(folder.path()).unwrap();
@@ -95,8 +95,8 @@ fn models_with_row_normalisation_match_saelens() {
         );
         assert!(!folder.path().join("preprocess.safetensors").exists());
         assert_eq!(
-            Model::load(folder.path()).unwrap().reconstruct(&x),
-            model.reconstruct(&x)
+            Model::load(folder.path()).unwrap().reconstruct_raw(&x),
+            model.reconstruct_raw(&x)
         );
     }
 }
@@ -220,8 +220,8 @@ fn folded_model_gives_equal_latents_and_outputs() {
                     &what,
                 );
                 near(
-                    &plain.reconstruct(&inputs),
-                    &model.reconstruct(&inputs),
+                    &plain.reconstruct_raw(&inputs),
+                    &model.reconstruct_raw(&inputs),
                     2e-4,
                     &what,
                 );
@@ -256,7 +256,12 @@ fn folded_kl_model_with_linear_decoder_gives_equal_outputs() {
     let raw = model("false");
     let plain = raw.folded().unwrap();
     near(&plain.latents(&x).0, &raw.latents(&x).0, 1e-5, "latents");
-    near(&plain.reconstruct(&x), &raw.reconstruct(&x), 1e-5, "x_hat");
+    near(
+        &plain.reconstruct_raw(&x),
+        &raw.reconstruct_raw(&x),
+        1e-5,
+        "x_hat",
+    );
     let error = model("true").folded().err().unwrap().to_string();
     assert!(error.contains("with a tied decoder"), "{error}");
 }
@@ -343,7 +348,11 @@ fn row_normalisation_round_trips_through_codes() {
             rarefy::formats::codes::write(&path, &codes).unwrap();
             let back = rarefy::formats::codes::read(&path).unwrap();
             assert_eq!(back, codes, "{step} {ending}");
-            assert_eq!(model.decode_codes(&back), model.reconstruct(&x), "{step}");
+            assert_eq!(
+                model.decode(&back).unwrap(),
+                model.reconstruct_raw(&x),
+                "{step}"
+            );
         }
     }
 }

@@ -148,7 +148,7 @@ fn metrics_match_values_worked_by_hand() {
         ]
         .concat()
     );
-    let x_hat = topk.reconstruct(&ROWS);
+    let x_hat = topk.reconstruct_raw(&ROWS);
     assert_eq!(x_hat, [0.5, 1.5, 0.5, 2.5, 6.5, -0.5, 0.5, -0.5]);
     for copies in [1, 3000] {
         let rows = Memory::new("rows", 2, ROWS.repeat(copies));
@@ -247,8 +247,8 @@ fn thresholded_rows_do_not_depend_on_each_other() {
         [8.0, 3.0, 8.0, 3.0, 8.0, 8.0]
     );
     assert_eq!(
-        model.decode(&all.to_dense(), &RowContext::default()),
-        model.reconstruct(&ROWS)
+        model.decode_latents(&all.to_dense(), &RowContext::default()),
+        model.reconstruct_raw(&ROWS)
     );
 }
 

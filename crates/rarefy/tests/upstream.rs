@@ -85,7 +85,7 @@ fn identity_weights_keep_what_is_positive() {
     for arch in ["relu", "gated", "jumprelu"] {
         let model = model(arch, 2);
         assert_eq!(model.latents(&[2.0, -1.0]).0, [2.0, 0.0], "{arch}");
-        assert_eq!(model.reconstruct(&[2.0, -1.0]), [2.0, 0.0], "{arch}");
+        assert_eq!(model.reconstruct_raw(&[2.0, -1.0]), [2.0, 0.0], "{arch}");
     }
 }
 

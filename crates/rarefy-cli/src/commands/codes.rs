@@ -72,7 +72,7 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
     // Codes are sparse in memory; dense rows are made for one piece at a time.
     let chunks = pieces(all.rows()).map(|rows| {
         bar.inc(rows.len() as u64);
-        Ok(model.decode_codes(&part(&all, &rows)))
+        model.decode(&part(&all, &rows))
     });
     npy_file::write_rows(&args.out, (all.rows(), model.raw_d_out()), chunks)?;
     bar.finish_and_clear();

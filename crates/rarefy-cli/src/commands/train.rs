@@ -36,7 +36,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let plan = Arc::new(data.plan(&config)?);
     if !args.quiet {
         let command = cli::named("train");
-        plan.warnings()
+        data.warnings(&plan)?
             .iter()
             .for_each(|text| output::warn(text, &command));
     }
@@ -63,15 +63,6 @@ fn start(args: &TrainArgs, run: &Run, plan: &Arc<Plan>, data: &TrainingData) -> 
         return Ok(trainer);
     }
     let trainer = data.trainer(Arc::clone(plan))?;
-    if let Some(path) = &plan.config().model.init
-        && !args.quiet
-        && data.init_differs(plan)?
-    {
-        output::note(&format!(
-            "warning: {} was trained on rows that were prepared in another way, so its weights mean something else here",
-            path.display()
-        ));
-    }
     run.create(plan.config())?;
     run.clear()?;
     Ok(trainer)

@@ -309,6 +309,33 @@ pub trait Source: Send + Sync {
     }
 }
 
+/// A reference to rows is rows.
+impl<S: Source + ?Sized> Source for &S {
+    fn name(&self) -> &str {
+        (**self).name()
+    }
+
+    fn rows(&self) -> usize {
+        (**self).rows()
+    }
+
+    fn d_in(&self) -> usize {
+        (**self).d_in()
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        (**self).read(start, out)
+    }
+
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        (**self).gather(rows, out)
+    }
+
+    fn as_slice(&self) -> Option<&[f32]> {
+        (**self).as_slice()
+    }
+}
+
 /// Raw rows with optional labels, image shape and default preprocessing, as [`open`] returns them.
 /// [`Builder::fit`](crate::Builder::fit) applies the default preprocessing unless
 /// [`Builder::preprocess`](crate::Builder::preprocess) names other steps.

@@ -1,6 +1,8 @@
 //! Rows in any form that a caller has: a source, a dataset, a slice with its width.
 
-use super::{Dataset, Source};
+use std::path::Path;
+
+use super::{Dataset, Source, check_finite};
 use crate::{Error, Result};
 
 /// Borrowed rows that `fit`, `encode`, `evaluate` and others take as `impl Into<Rows>`. Pass a `&Dataset`, a
@@ -24,14 +26,26 @@ enum Form<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Returns the rows unchanged, or [`Error::Shape`] if they are a slice that does not hold one or more whole rows. A
-    /// source or dataset always passes. `fit`, `encode` and `evaluate` make this check themselves.
+    /// Returns the rows unchanged, or an error if there are none, if a slice ends within a row, or if rows in memory hold
+    /// NaN or infinities. `fit`, `encode` and `evaluate` make this check themselves.
     ///
     /// # Errors
-    /// [`Error::Shape`] for a slice that is empty or ends within a row.
+    /// [`Error::Shape`] for no rows or a part of a row; [`Error::NotFinite`] with row and column.
     pub fn check(self) -> Result<Self> {
         if let Form::Slice(Slice { values, width }) = &self.0 {
             whole_rows("rows", values, *width)?;
+        }
+        let source = self.source();
+        if source.rows() == 0 || source.d_in() == 0 {
+            return Err(Error::Shape {
+                what: source.name().into(),
+                expected: "one or more rows of one or more values".into(),
+                got: format!("{} rows of {} values", source.rows(), source.d_in()),
+            });
+        }
+        // A source that reads its rows refuses such values itself.
+        if let Some(values) = source.as_slice() {
+            check_finite(Path::new(source.name()), 0, source.d_in(), values)?;
         }
         Ok(self)
     }

@@ -13,7 +13,7 @@ impl Model {
     /// `[n, d_sae]`. The model's preprocessing is applied here.
     ///
     /// A sigmoid latent is never 0, so codes of `kl` hold all latents of all rows; [`Model::encode_dense`] gives the same
-    /// values as a matrix. [`Model::codes`] can drop values below a threshold.
+    /// values as a matrix. [`Codes::keep_above`] drops values below a threshold.
     ///
     /// # Errors
     /// [`Error::Shape`] for rows of another width than the model was trained on; errors of reading
@@ -35,6 +35,32 @@ impl Model {
         let mut latents = Vec::new();
         self.pieces(x.source(), &mut |raw| latents.extend(self.latents(raw).0))?;
         Ok(latents)
+    }
+
+    /// Encodes and decodes raw rows of width `raw_d_in`, and returns reconstructions in raw units, row-major
+    /// `[n, raw_d_out]`. A transcoder returns its prediction of the target. Row means and divisors that preprocessing
+    /// removed are restored.
+    ///
+    /// # Errors
+    /// As [`Model::encode`].
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::data::Source;
+    /// let digits = rarefy::data::open("sample:digits", &Default::default())?;
+    /// let model = rarefy::topk(8).latents(128).steps(20).batch(256).fit(&digits)?;
+    /// let x_hat = model.reconstruct(&digits)?;
+    /// assert_eq!(x_hat.len(), 1797 * 64);
+    /// assert_eq!(x_hat, model.decode(&model.encode(&digits)?)?);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    pub fn reconstruct<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f32>> {
+        let x = x.into().check()?;
+        let mut x_hat = Vec::new();
+        self.pieces(x.source(), &mut |raw| {
+            x_hat.extend(self.reconstruct_raw(raw));
+        })?;
+        Ok(x_hat)
     }
 
     /// Calls `f` with the raw rows, a piece at a time.

@@ -45,7 +45,7 @@ impl Model {
     /// let folded = model.folded()?;
     /// // W_enc / 4, b_enc, 4 W_dec, 4 b_dec.
     /// assert_eq!(folded.params().values(), [0.5, 0.0, 2.0, 1.0]);
-    /// assert_eq!(folded.reconstruct(&[3.0]), model.reconstruct(&[3.0]));
+    /// assert_eq!(folded.reconstruct_raw(&[3.0]), model.reconstruct_raw(&[3.0]));
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn folded(&self) -> Result<Self> {

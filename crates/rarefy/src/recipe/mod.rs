@@ -17,6 +17,7 @@
 //! - The architecture `kl` with a moving estimate reads all rows at the end of each epoch to report the exact
 //!   mean activation; L-BFGS reads all rows in each evaluation.
 
+mod given;
 mod open;
 
 use std::path::Path;
@@ -32,6 +33,7 @@ use crate::train::Observer;
 use crate::trainer::{Trained, Trainer};
 use crate::{Error, Result};
 
+pub use given::of_given_rows;
 pub use open::{checked_shape, open, open_checked, side_by_side};
 
 /// Prepared rows are kept in memory up to this size; larger ones are read and prepared anew.
@@ -120,7 +122,7 @@ impl<'a> TrainingData<'a> {
     /// The prepared training rows.
     pub fn rows(&self) -> Box<dyn Source + '_> {
         match &self.kept {
-            Some(kept) => Box::new(Kept(kept)),
+            Some(kept) => Box::new(kept),
             None => Box::new(Prepared::new(&self.training, &self.pipeline)),
         }
     }
@@ -162,7 +164,7 @@ impl<'a> TrainingData<'a> {
             Some(model) => Trainer::with_params(plan, model.params().clone())?,
             None => Trainer::with_rows(plan, self.rows().as_ref())?,
         };
-        Ok(self.complete(trainer))
+        self.complete(trainer)
     }
 
     /// A trainer that continues from a checkpoint.
@@ -170,25 +172,32 @@ impl<'a> TrainingData<'a> {
     /// # Errors
     /// As [`Trainer::resume`].
     pub fn resume(&self, plan: impl Into<Arc<Plan>>, checkpoint: &Path) -> Result<Trainer> {
-        Ok(self.complete(Trainer::resume(plan, checkpoint)?))
+        self.complete(Trainer::resume(plan, checkpoint)?)
     }
 
-    fn complete(&self, trainer: Trainer) -> Trainer {
+    fn complete(&self, trainer: Trainer) -> Result<Trainer> {
         let shape = trainer.plan().config().data.image_shape;
-        trainer.preprocess(self.fitted.clone()).image_shape(shape)
+        Ok(trainer.preprocess(self.fitted.clone())?.image_shape(shape))
     }
 
-    /// True if `model.init` is a model whose rows were prepared in another way, so that its weights mean something
-    /// else on these rows.
+    /// Warnings for the caller to print before the run, one sentence each: those of the plan, and one if the rows of
+    /// the model of `model.init` were prepared in another way.
     ///
     /// # Errors
     /// Errors of loading the model.
-    pub fn init_differs(&self, plan: &Plan) -> Result<bool> {
-        let model = initial_model(plan)?;
-        Ok(model.is_some_and(|model| {
-            *model.pipeline() != self.fitted.inputs
-                || model.target_pipeline() != self.fitted.target.as_ref()
-        }))
+    pub fn warnings(&self, plan: &Plan) -> Result<Vec<String>> {
+        let mut warnings = plan.warnings().to_vec();
+        if let Some(model) = initial_model(plan)?
+            && (*model.pipeline() != self.fitted.inputs
+                || model.target_pipeline() != self.fitted.target.as_ref())
+        {
+            let path = plan.config().model.init.as_ref();
+            warnings.push(format!(
+                "{} was trained on rows that were prepared in another way, so its weights mean something else here",
+                path.expect("a model was loaded from it").display()
+            ));
+        }
+        Ok(warnings)
     }
 
     /// Takes all remaining steps and makes the model. A threshold is calibrated on the held-out rows if there are
@@ -261,35 +270,6 @@ pub fn train(
     let data = TrainingData::new(&config.data, dataset.source.as_ref(), raw)?;
     let trainer = data.trainer(data.plan(config)?)?;
     data.train(trainer, observer)
-}
-
-/// Rows kept in memory, by reference.
-struct Kept<'a>(&'a Memory);
-
-impl Source for Kept<'_> {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn rows(&self) -> usize {
-        self.0.rows()
-    }
-
-    fn d_in(&self) -> usize {
-        self.0.d_in()
-    }
-
-    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        self.0.read(start, out)
-    }
-
-    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
-        self.0.gather(rows, out)
-    }
-
-    fn as_slice(&self) -> Option<&[f32]> {
-        self.0.as_slice()
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use crate::variants::{Architecture, Parts};
 pub use descend::Batches;
 pub use moving::Moving;
 pub use reservoir::Reservoir;
+pub(crate) use sparse::{CALIBRATION_ROWS, nothing_to_calibrate_on};
 pub use state::{Optimizer, State};
 pub(crate) use stepper::{Pool, Stepper, lbfgs_needs_all_rows};
 
@@ -183,7 +184,7 @@ pub(crate) fn conclude(
 }
 
 /// Keeps a checkpoint where one is due and ends the run where the user asked for it.
-fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer) -> Result<()> {
+pub(crate) fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer) -> Result<()> {
     if observer.interrupted() {
         observer.checkpoint(state)?;
         return Err(crate::Error::Interrupted);

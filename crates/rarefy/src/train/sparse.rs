@@ -30,7 +30,7 @@ use anneal::Updates;
 use step::{Report, Step, StepSettings};
 
 /// Rows that a threshold is calibrated on, at most.
-const CALIBRATION_ROWS: usize = 1 << 16;
+pub(crate) const CALIBRATION_ROWS: usize = 1 << 16;
 
 /// Ends a run: averages the weights, calibrates the threshold, keeps the last checkpoint.
 ///
@@ -145,11 +145,8 @@ fn set_threshold(
     params: &mut Params,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let source = source.filter(|source| source.rows() > 0).ok_or_else(|| {
-        let why = "the threshold of the model is calibrated on rows, and none were pushed: \
-                   take a step first, or give held-out rows";
-        Error::Conflict(why.into())
-    })?;
+    let source = source.filter(|source| source.rows() > 0);
+    let source = source.ok_or_else(nothing_to_calibrate_on)?;
     let rows = evenly_spaced_rows(source, CALIBRATION_ROWS)?;
     let n = rows.len() / source.d_in();
     let calibrated = calibrate(plan.io(), params, &rows, threshold.k);
@@ -171,6 +168,15 @@ fn set_threshold(
         if threshold.calibrated { "calibrated" } else { "moving" }
     ));
     Ok(())
+}
+
+/// The refusal to end a run whose model needs a threshold, without rows.
+pub(crate) fn nothing_to_calibrate_on() -> Error {
+    Error::Conflict(
+        "the threshold of the model is calibrated on rows, and none were pushed: take a step first, or give \
+         held-out rows"
+            .into(),
+    )
 }
 
 /// Encoder inputs of rows of training data: `x - b_dec`, or x.

@@ -5,17 +5,19 @@
 
 mod stream;
 
+use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::OptimizerKind;
-use crate::data::{Rows, Slice, Source, check_finite, whole_rows};
+use crate::data::{Memory, Rows, Slice, Source, check_finite, evenly_spaced_rows, whole_rows};
 use crate::model::{Model, ModelDescription};
 use crate::params::Params;
 use crate::plan::Plan;
-use crate::preprocess::{FittedPipelines, Pipeline};
+use crate::preprocess::{FittedPipelines, Pipeline, Prepared};
 use crate::train::{
-    self, Observer, Outcome, Pool, Progress, Reservoir, Silent, State, Stepper, conclude,
+    self, Observer, Outcome, Pool, Progress, Reservoir, Silent, State, Stepper, after_step,
+    conclude,
 };
 use crate::variants::{Architecture, Estimate};
 use crate::{Error, Result};
@@ -52,7 +54,15 @@ pub struct Trainer {
     state: Option<State>,
     /// None before the first step.
     stepper: Option<Stepper>,
+    /// Reason why the run cannot go on; None while it can.
+    ended: Option<&'static str>,
 }
+
+/// End of a run whose last step failed.
+const FAILED: &str =
+    "the last step failed, so the weights are lost: resume from a checkpoint, or begin a new run";
+/// End of a run whose model was made.
+const FINISHED: &str = "`finish` was called and gave the model: begin a new run";
 
 /// The preprocessing of pushed rows.
 struct Preparation {
@@ -80,9 +90,11 @@ impl Trainer {
     /// [`Builder::stream`](crate::Builder::stream) makes plan, preprocessing and trainer at once.
     ///
     /// # Errors
-    /// None at present: [`Trainer::step`] refuses a plan that needs all rows in every step.
+    /// [`Error::Conflict`] for L-BFGS, which needs all rows in every step.
     pub fn new(plan: impl Into<Arc<Plan>>) -> Result<Self> {
-        Ok(Self::at(plan.into(), None))
+        let plan = plan.into();
+        refuse_lbfgs(&plan)?;
+        Ok(Self::at(plan, None))
     }
 
     /// Trainer at step 0 whose initial weights are made from `rows` instead of the first pushed batch. `rows` must be
@@ -103,6 +115,7 @@ impl Trainer {
     ///
     /// # Errors
     /// [`Error::Shape`] if the parameters have other blocks than the plan's architecture.
+    #[doc(hidden)]
     pub fn with_params(plan: impl Into<Arc<Plan>>, params: Params) -> Result<Self> {
         let plan = plan.into();
         let none = Slice {
@@ -114,11 +127,13 @@ impl Trainer {
     }
 
     /// Trainer that continues from a checkpoint file of [`Trainer::checkpoint`], for the same plan. Training is
-    /// bit-equal to a run that was never stopped. The file holds no preprocessing: call [`Trainer::preprocess`] as for
-    /// the first trainer.
+    /// bit-equal to a run that was never stopped. The file holds no preprocessing: a trainer of
+    /// [`Builder::stream`](crate::Builder::stream) continues by
+    /// [`Builder::resume_stream`](crate::Builder::resume_stream), which fits the same preprocessing again.
     ///
     /// # Errors
-    /// As [`State::load`].
+    /// [`Error::Io`]; [`Error::Format`] for a damaged file; [`Error::Conflict`] if the checkpoint belongs to another
+    /// architecture, optimiser or data, or is past the plan's end; [`Error::Shape`] for another size.
     pub fn resume(plan: impl Into<Arc<Plan>>, path: &Path) -> Result<Self> {
         let plan = plan.into();
         let state = State::load(path, &plan)?;
@@ -132,6 +147,7 @@ impl Trainer {
             image_shape: None,
             state,
             stepper: None,
+            ended: None,
         }
     }
 
@@ -140,11 +156,15 @@ impl Trainer {
     /// expects, and the model takes such rows too.
     ///
     /// [`Trainer::run`] takes preprocessed rows in any case.
-    #[must_use]
-    pub fn preprocess(mut self, fitted: FittedPipelines) -> Self {
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if prepared rows have another width than the plan's.
+    #[doc(hidden)]
+    pub fn preprocess(mut self, fitted: FittedPipelines) -> Result<Self> {
         let rows = fitted.rows();
+        check_width("preprocessing", self.plan.io().row_width(), rows.d_out())?;
         self.prepare = Some(Preparation { fitted, rows });
-        self
+        Ok(self)
     }
 
     /// Stores the shape `(height, width)` of raw rows that are grey images in the finished model, for pictures of
@@ -172,6 +192,7 @@ impl Trainer {
 
     /// Current parameters, optimiser moments and step count, as a checkpoint saves them. `None` for a trainer of
     /// [`Trainer::new`] before the first batch.
+    #[doc(hidden)]
     pub fn state(&self) -> Option<&State> {
         self.state.as_ref()
     }
@@ -198,40 +219,24 @@ impl Trainer {
         self.step_with(batch, &mut Silent)
     }
 
-    /// Takes one step like [`Trainer::step`], and sends its messages and progress to `observer`.
-    /// [`Observer::checkpoint`] and [`Observer::interrupted`] are not called here.
+    /// Takes one step like [`Trainer::step`], and sends progress and messages to `observer`. Every
+    /// `train.checkpoint_every` steps, [`Observer::checkpoint`] receives the state.
     ///
     /// # Errors
-    /// As [`Trainer::step`]; errors of the observer.
+    /// As [`Trainer::step`]; errors of the observer; [`Error::Interrupted`] if [`Observer::interrupted`] is true after
+    /// the step, which is done and kept.
     pub fn step_with(&mut self, batch: &[f32], observer: &mut dyn Observer) -> Result<Progress> {
         let plan = Arc::clone(&self.plan);
-        let width = match &self.prepare {
-            Some(prepare) => prepare.rows.d_in(),
-            None => plan.io().row_width(),
+        self.check_open()?;
+        self.check_batch(batch)?;
+        let prepared = match &self.prepare {
+            Some(prepare) if !prepare.rows.is_identity() => Cow::Owned(prepare.rows.apply(batch).0),
+            _ => Cow::Borrowed(batch),
         };
-        whole_rows("pushed batch", batch, width)?;
-        check_finite(Path::new("pushed batch"), 0, width, batch)?;
-        check_exact(&plan, batch.len() / width)?;
-        if self.steps_done() >= plan.steps() {
-            let steps = plan.steps();
-            return Err(Error::Conflict(format!(
-                "all {steps} steps of `train.steps` are done: call `finish`, or plan more steps"
-            )));
-        }
-        let prepared;
-        let values = match &self.prepare {
-            Some(prepare) if !prepare.rows.is_identity() => {
-                prepared = prepare.rows.apply(batch).0;
-                &prepared
-            }
-            _ => batch,
-        };
-        let rows = Slice {
-            values,
-            width: plan.io().row_width(),
-        };
-        // L-BFGS is refused before any weights are drawn.
-        refuse_lbfgs(&plan)?;
+        let width = plan.io().row_width();
+        check_finite(Path::new("pushed batch, prepared"), 0, width, &prepared)?;
+        let values = prepared.as_ref();
+        let rows = Slice { values, width };
         let state = match &mut self.state {
             Some(state) => state,
             none => none.insert(State::new(&plan, &rows, None)?),
@@ -251,17 +256,51 @@ impl Trainer {
         let pool = reservoir.as_ref().map(|rows| rows as &dyn Source);
         let progress = stepper.step(&plan, state, &rows, Pool::Recent(pool), observer);
         state.reservoir = reservoir;
-        let progress = progress?;
+        let progress = progress.inspect_err(|_| self.ended = Some(FAILED))?;
         observer.step(&progress)?;
+        after_step(&plan, state, observer)?;
         Ok(progress)
+    }
+
+    /// Refuses a run that failed or gave its model.
+    fn check_open(&self) -> Result<()> {
+        match self.ended {
+            Some(why) => Err(Error::Conflict(why.into())),
+            None => Ok(()),
+        }
+    }
+
+    /// Refuses a batch that no step can be taken on, before anything changes.
+    fn check_batch(&self, batch: &[f32]) -> Result<()> {
+        let plan = &self.plan;
+        let width = self.pushed_width();
+        whole_rows("pushed batch", batch, width)?;
+        check_finite(Path::new("pushed batch"), 0, width, batch)?;
+        refuse_lbfgs(plan)?;
+        check_exact(plan, batch.len() / width)?;
+        if self.steps_done() < plan.steps() {
+            return Ok(());
+        }
+        let steps = plan.steps();
+        Err(Error::Conflict(format!(
+            "all {steps} steps of `train.steps` are done: call `finish`, or plan more steps"
+        )))
+    }
+
+    /// Number of values in a row that the caller pushes.
+    fn pushed_width(&self) -> usize {
+        let prepare = self.prepare.as_ref();
+        prepare.map_or(self.plan.io().row_width(), |prepare| prepare.rows.d_in())
     }
 
     /// Writes one file (safetensors) with parameters, optimiser and position, from which [`Trainer::resume`] continues.
     /// An existing file is replaced atomically, and missing folders are created.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Conflict`] before the first step of a new trainer.
+    /// [`Error::Io`]; [`Error::Conflict`] before the first batch of a trainer of [`Trainer::new`], after a step that
+    /// failed, and after [`Trainer::finish`].
     pub fn checkpoint(&self, path: &Path) -> Result<()> {
+        self.check_open()?;
         let state = self.state.as_ref().ok_or_else(|| nothing_pushed("save"))?;
         state.save(path, &self.plan)
     }
@@ -270,8 +309,9 @@ impl Trainer {
     /// pre-activations above one threshold; by default the threshold is calibrated here on a sample of the pushed rows.
     ///
     /// # Errors
-    /// [`Error::Conflict`] before the first step of a new trainer, or without a row to calibrate on.
-    pub fn finish(self) -> Result<Model> {
+    /// [`Error::Conflict`] before the first step, after a step that failed, and after an earlier `finish`; also if a
+    /// threshold is needed and no row was pushed since [`Trainer::resume`].
+    pub fn finish(&mut self) -> Result<Model> {
         Ok(self.conclude(None, &mut Silent)?.model)
     }
 
@@ -280,34 +320,61 @@ impl Trainer {
     /// Other architectures only check their width.
     ///
     /// # Errors
-    /// As [`Trainer::finish`]; [`Error::Shape`] for rows of another width; errors of reading them.
-    pub fn finish_with<'a>(self, held_out: impl Into<Rows<'a>>) -> Result<Model> {
+    /// As [`Trainer::finish`]; [`Error::Shape`] for rows of another width; [`Error::Conflict`] for fewer than 1 / k
+    /// rows; errors of reading them. After an error of `held_out` the trainer is unchanged.
+    pub fn finish_with<'a>(&mut self, held_out: impl Into<Rows<'a>>) -> Result<Model> {
         let held_out = held_out.into().check()?;
-        Ok(self.conclude(Some(held_out.source()), &mut Silent)?.model)
+        let model = self.conclude(Some(held_out.source()), &mut Silent)?.model;
+        Ok(model)
     }
 
-    /// Ends a pushed run; `held_out` are raw rows.
+    /// Ends a pushed run; `held_out` are rows as the caller pushes them. All that can be refused is refused before the
+    /// state is taken.
     fn conclude(
-        mut self,
+        &mut self,
         held_out: Option<&dyn Source>,
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
-        let mut state = self.state.take().ok_or_else(|| nothing_pushed("train"))?;
-        let reservoir = state.reservoir.take();
-        let recent = reservoir.as_ref().map(|rows| rows as &dyn Source);
-        let identity = Pipeline::identity(self.plan.io().row_width());
-        let pipeline = self.prepare.as_ref().map_or(&identity, |p| &p.rows);
-        let held_out = held_out.map(|rows| crate::preprocess::Prepared::new(rows, pipeline));
-        let rows = match &held_out {
-            Some(held_out) => {
-                check_width("held-out rows", self.plan.io().row_width(), held_out.d_in())?;
-                (Some(held_out as &dyn Source), "held-out")
-            }
-            None => (recent, "recent"),
+        self.check_open()?;
+        let held_out = held_out.map(|rows| self.sample(rows)).transpose()?;
+        let plan = Arc::clone(&self.plan);
+        let calibrates = match plan.architecture() {
+            Architecture::Sparse(sparse) => sparse.threshold().is_some(),
+            Architecture::Dense(_) => false,
         };
-        let reason = format!("all {} steps done", state.step);
-        let outcome = conclude(&self.plan, state, reason, rows, observer)?;
+        let state = self.state.as_ref().filter(|state| state.step > 0);
+        let state = state.ok_or_else(|| nothing_pushed("train"))?;
+        if calibrates && held_out.is_none() && state.reservoir.is_none() {
+            return Err(train::nothing_to_calibrate_on());
+        }
+        let (done, steps) = (self.steps_done(), plan.steps());
+        let reason = if done == steps {
+            format!("all {steps} steps done")
+        } else {
+            format!("ended by the caller after {done} of {steps} steps")
+        };
+        let mut state = self.state.take().expect("the state was looked at above");
+        self.ended = Some(FINISHED);
+        let recent = state.reservoir.take();
+        let rows: (Option<&dyn Source>, _) = match (&held_out, &recent) {
+            (Some(held_out), _) => (Some(held_out), "held-out"),
+            (None, Some(recent)) => (Some(recent), "recent"),
+            (None, None) => (None, "recent"),
+        };
+        let outcome = conclude(&plan, state, reason, rows, observer)?;
         self.model(outcome)
+    }
+
+    /// Held-out rows in memory, prepared, as many as a threshold is calibrated on.
+    fn sample(&self, held_out: &dyn Source) -> Result<Memory> {
+        let width = self.pushed_width();
+        check_width("held-out rows", width, held_out.d_in())?;
+        self.plan.check_holdout(held_out.rows())?;
+        let identity = Pipeline::identity(width);
+        let pipeline = self.prepare.as_ref().map_or(&identity, |p| &p.rows);
+        let prepared = Prepared::new(held_out, pipeline);
+        let rows = evenly_spaced_rows(&prepared, train::CALIBRATION_ROWS)?;
+        Ok(Memory::new("held-out rows", prepared.d_in(), rows))
     }
 
     /// Takes all remaining steps on mini-batches of `rows` and returns the model; for rows at hand, in place of
@@ -321,12 +388,24 @@ impl Trainer {
     /// # Errors
     /// [`Error::Interrupted`] after the observer kept a checkpoint; [`Error::Diverged`]; errors of reading the rows
     /// and of the observer.
+    #[doc(hidden)]
     pub fn run(
         mut self,
         rows: &dyn Source,
         held_out: Option<&dyn Source>,
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
+        let (expected, got) = (self.plan.n_rows(), rows.rows());
+        if expected != got {
+            return Err(Error::Shape {
+                what: format!("{}: number of rows", rows.name()),
+                expected: format!("{expected} as in the plan"),
+                got: got.to_string(),
+            });
+        }
+        for rows in [Some(rows), held_out].into_iter().flatten() {
+            check_width(rows.name(), self.plan.io().row_width(), rows.d_in())?;
+        }
         let start = match self.state.take() {
             Some(state) => state,
             None => State::new(&self.plan, rows, None)?,
@@ -335,9 +414,9 @@ impl Trainer {
         self.model(outcome)
     }
 
-    fn model(self, outcome: Outcome) -> Result<Trained> {
+    fn model(&mut self, outcome: Outcome) -> Result<Trained> {
         let plan = &self.plan;
-        let (inputs, target) = if let Some(Preparation { fitted, .. }) = self.prepare {
+        let (inputs, target) = if let Some(Preparation { fitted, .. }) = self.prepare.take() {
             (fitted.inputs, fitted.target)
         } else {
             let target = plan.io().target_width().map(Pipeline::identity);

@@ -1,11 +1,13 @@
 //! Plans for streams: rows whose total number is not known.
 
+use std::path::Path;
+
 use super::Trainer;
 use crate::config::{Config, OptimizerKind};
 use crate::data::{Rows, Source, Survey, survey};
 use crate::io_spec::IoSpec;
-use crate::plan::Plan;
-use crate::preprocess::{FittedPipelines, Prepared};
+use crate::plan::{Plan, fingerprint};
+use crate::recipe::{self, TrainingData};
 use crate::train;
 use crate::{Error, Result};
 
@@ -34,40 +36,70 @@ impl Plan {
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn of_stream(config: &Config, sample: &dyn Source, io: IoSpec) -> Result<Self> {
+        Self::of_stream_surveyed(config, survey(sample)?, io)
+    }
+
+    /// [`Plan::of_stream`], from the survey of the sample.
+    pub(crate) fn of_stream_surveyed(config: &Config, sample: Survey, io: IoSpec) -> Result<Self> {
         check(config)?;
+        let rows = sample.rows;
         let survey = Survey {
             rows: ENDLESS,
-            ..survey(sample)?
+            ..sample
         };
         let plan = Self::bound(config, &survey, io)?;
         if plan.optimizer() == OptimizerKind::Lbfgs {
             return Err(train::lbfgs_needs_all_rows());
         }
-        Ok(plan.with_fingerprint(format!("a stream of rows of {}", survey.d_in)))
+        let sample = fingerprint(&Survey { rows, ..survey });
+        Ok(plan.with_fingerprint(format!("a stream with a sample of {sample}")))
     }
 }
 
 impl Trainer {
     /// Trainer for raw batches that arrive one by one, from a configuration;
     /// [`Builder::stream`](crate::Builder::stream) does the same from a builder. Preprocessing (`data.preprocess`,
-    /// `None` for no step) and initial weights are fitted to the raw rows of `sample`; no step is taken on them.
+    /// by default that of a dataset) and initial weights are fitted to the raw rows of `sample`; no step is taken on
+    /// them.
     ///
     /// # Errors
-    /// As [`Plan::of_stream`] and [`FittedPipelines::fit`].
+    /// As [`Plan::of_stream`] and [`FittedPipelines::fit`](crate::preprocess::FittedPipelines::fit);
+    /// [`Error::Conflict`] for settings that name other rows, such as `data.target`.
     pub fn stream<'a>(config: &Config, sample: impl Into<Rows<'a>>) -> Result<Self> {
-        let sample = sample.into().check()?;
-        let source = sample.source();
-        check(config)?;
-        let steps = config.data.preprocess.as_deref().unwrap_or_default();
-        let raw = IoSpec::autoencoder(source.d_in());
-        let fitted = FittedPipelines::fit(steps, None, source, &raw)?;
-        let pipeline = fitted.rows();
-        let prepared = Prepared::new(source, &pipeline);
-        let plan = Plan::of_stream(config, &prepared, fitted.io.clone())?;
-        let trainer = Self::with_rows(plan, &prepared)?;
-        let shape = config.data.image_shape;
-        Ok(trainer.preprocess(fitted).image_shape(shape))
+        of_sample(config, &sample.into().check()?, |data, plan| {
+            data.trainer(plan)
+        })
     }
+
+    /// Trainer of [`Trainer::stream`] that continues from a checkpoint file of [`Trainer::checkpoint`]. `config` and
+    /// `sample` must be those of the first trainer, because preprocessing is fitted to `sample` again.
+    ///
+    /// # Errors
+    /// As [`Trainer::stream`] and [`Trainer::resume`]; [`Error::Conflict`] for another sample or preprocessing.
+    pub fn resume_stream<'a>(
+        config: &Config,
+        sample: impl Into<Rows<'a>>,
+        checkpoint: &Path,
+    ) -> Result<Self> {
+        of_sample(config, &sample.into().check()?, |data, plan| {
+            data.resume(plan, checkpoint)
+        })
+    }
+}
+
+/// A trainer from the plan of a stream and its sample.
+fn of_sample(
+    config: &Config,
+    sample: &Rows,
+    start: impl Fn(&TrainingData, Plan) -> Result<Trainer>,
+) -> Result<Trainer> {
+    check(config)?;
+    let config = recipe::of_given_rows(config.clone(), sample)?;
+    let raw = IoSpec::autoencoder(sample.source().d_in());
+    let data = TrainingData::new(&config.data, sample.source(), &raw)?;
+    let io = data.fitted().io.clone();
+    let plan = Plan::of_stream_surveyed(&config, data.survey().clone(), io)?;
+    start(&data, plan)
 }
 
 /// Refuses settings that need the total number of rows, and asks for the total number of steps.

@@ -1,12 +1,16 @@
 //! Pushed mode against runs over random-access rows: the same bytes.
 
+mod refused;
+
 use super::*;
 use crate::builder::{
     Builder, abs_topk, batch_topk, gated, groupmax, jumprelu, kl, matching_pursuit, matryoshka,
     relu, topk,
 };
 use crate::config::{self, Config};
-use crate::data::{Memory, survey};
+use crate::data::{Memory, hold_out, survey};
+use crate::io_spec::IoSpec;
+use crate::recipe::TrainingData;
 use crate::train::Batches;
 
 const ROWS: usize = 900;
@@ -104,6 +108,87 @@ fn pushed_batches_give_the_weights_of_fit() {
     }
 }
 
+/// The whole way: held-out rows, preprocessing, training, threshold; `fit` against raw batches that are pushed.
+#[test]
+fn pushed_raw_batches_give_the_model_of_fit() {
+    let data = rows();
+    for (name, builder) in [
+        ("topk", topk as fn(usize) -> Builder<'static>),
+        ("batch-topk", batch_topk),
+        ("matryoshka", matryoshka),
+    ] {
+        let builder = || builder(3).latents(24).holdout(100).batch(64).steps(50);
+        let fitted = builder().preprocess(["standardise"]).fit(&data).unwrap();
+        let text = format!(
+            "[data]\nholdout = 100\npreprocess = ['standardise']\n[model]\narch = '{name}'\nlatents = 24\n\
+             options = {{ k = 3 }}\n[train]\nbatch = 64\nsteps = 50"
+        );
+        let config = config(&text);
+        let raw = IoSpec::autoencoder(WIDTH);
+        let recipe = TrainingData::new(&config.data, &data, &raw).unwrap();
+        let mut trainer = recipe.trainer(recipe.plan(&config).unwrap()).unwrap();
+        let (training, held_out) = hold_out(&data, 100).unwrap();
+        let plan = Arc::clone(trainer.plan());
+        let mut batches = Batches::new(&plan);
+        for step in 0..50 {
+            let batch = batches.at(&training, step).unwrap();
+            trainer.step(batch.as_slice().unwrap()).unwrap();
+        }
+        let pushed = trainer.finish_with(&held_out.unwrap()).unwrap();
+        assert_eq!(pushed.pipeline(), fitted.pipeline(), "{name}");
+        let (pushed, fitted) = (pushed.params().values(), fitted.params().values());
+        assert_eq!(bits(pushed), bits(fitted), "{name}");
+    }
+}
+
+#[test]
+fn resumed_stream_has_its_preprocessing_and_another_sample_is_refused() {
+    let data = rows();
+    let values = data.as_slice().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("state.safetensors");
+    let builder = || topk(2).latents(12).steps(20).batch(90);
+    let scaled = || builder().preprocess(["standardise"]);
+    let push = |trainer: &mut Trainer, steps: std::ops::Range<usize>| {
+        for step in steps {
+            let first = step % 10 * 90 * WIDTH;
+            trainer.step(&values[first..first + 90 * WIDTH]).unwrap();
+        }
+    };
+    let mut whole = scaled().stream(&data).unwrap();
+    push(&mut whole, 0..7);
+    whole.checkpoint(&file).unwrap();
+    push(&mut whole, 7..20);
+    let mut resumed = scaled().resume_stream(&data, &file).unwrap();
+    push(&mut resumed, 7..20);
+    let (whole, resumed) = (whole.finish().unwrap(), resumed.finish().unwrap());
+    assert_eq!(resumed.pipeline(), whole.pipeline());
+    assert!(!whole.pipeline().is_identity());
+    let (resumed, whole) = (resumed.params().values(), whole.params().values());
+    assert_eq!(bits(resumed), bits(whole));
+    for other in [
+        builder().resume_stream(&data, &file),
+        scaled().resume_stream((&values[..400 * WIDTH], WIDTH), &file),
+    ] {
+        let text = other.err().unwrap().to_string();
+        assert!(text.contains("the checkpoint is of data with"), "{text}");
+    }
+}
+
+#[test]
+fn stream_starts_from_the_weights_of_another_model() {
+    let data = rows();
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("model");
+    let builder = || topk(2).latents(12).steps(20).batch(90);
+    let model = builder().fit(&data).unwrap();
+    model.save(&path).unwrap();
+    let init = path.display();
+    let trainer = builder().set("model.init", init).stream(&data).unwrap();
+    let start = trainer.state().unwrap().params.values();
+    assert_eq!(bits(start), bits(model.params().values()));
+}
+
 #[test]
 fn resumed_trainer_equals_one_that_was_never_stopped() {
     let folder = tempfile::tempdir().unwrap();
@@ -130,6 +215,46 @@ fn resumed_trainer_equals_one_that_was_never_stopped() {
             "{name}"
         );
     }
+}
+
+/// Steps at which checkpoints were given, and an answer to the question for the end.
+#[derive(Default)]
+struct Keeper {
+    kept: Vec<usize>,
+    stop: bool,
+}
+impl Observer for Keeper {
+    fn step(&mut self, _: &Progress) -> Result<()> {
+        Ok(())
+    }
+    fn message(&mut self, _: &str) {}
+    fn checkpoint(&mut self, state: &State) -> Result<()> {
+        self.kept.push(state.step);
+        Ok(())
+    }
+    fn interrupted(&self) -> bool {
+        self.stop
+    }
+}
+
+#[test]
+fn observer_of_pushed_steps_gets_checkpoints_and_can_stop() {
+    let text = format!("{}\ncheckpoint_every = 4", RUNS[1].1);
+    let data = rows();
+    let mut trainer = Trainer::with_rows(plan(&text, 20), &data).unwrap();
+    let mut keeper = Keeper::default();
+    let batch = &data.as_slice().unwrap()[..64 * WIDTH];
+    for _ in 0..10 {
+        trainer.step_with(batch, &mut keeper).unwrap();
+    }
+    assert_eq!(keeper.kept, [4, 8]);
+    keeper.stop = true;
+    let error = trainer.step_with(batch, &mut keeper);
+    assert!(matches!(error, Err(Error::Interrupted)));
+    assert_eq!(keeper.kept, [4, 8, 11]);
+    // The step was taken, and the caller may go on.
+    trainer.step(batch).unwrap();
+    assert_eq!(trainer.steps_done(), 12);
 }
 
 /// Observer that keeps messages.
@@ -214,8 +339,10 @@ fn plan_of_a_stream_names_the_field_that_needs_a_total() {
 #[test]
 fn lbfgs_step_is_refused_with_what_to_do() {
     let plan = Plan::new(&config("[model]\nlatents = 4"), &survey(&rows()).unwrap()).unwrap();
-    let mut trainer = Trainer::new(plan).unwrap();
-    let error = trainer.step(&[0.5; WIDTH]).unwrap_err().to_string();
+    let plan = Arc::new(plan);
+    let error = Trainer::new(Arc::clone(&plan)).err().unwrap().to_string();
+    let mut trainer = Trainer::with_rows(plan, &rows()).unwrap();
+    assert_eq!(trainer.step(&[0.5; WIDTH]).unwrap_err().to_string(), error);
     assert!(
         error.contains("`train.optimizer` lbfgs") && error.contains("`fit`"),
         "{error}"
@@ -234,7 +361,8 @@ fn wrong_batches_are_refused() {
     batch[WIDTH + 2] = f32::NAN;
     let text = error(&mut trainer, &batch);
     assert!(text.contains("row 1, column 2"), "{text}");
-    assert!(trainer.checkpoint(Path::new("nowhere")).is_err());
+    let text = trainer.checkpoint(Path::new("nowhere")).unwrap_err();
+    assert!(text.to_string().contains("no batch was pushed"), "{text}");
     push(&mut trainer, 50);
     let data = rows();
     let text = error(&mut trainer, &data.as_slice().unwrap()[..64 * WIDTH]);

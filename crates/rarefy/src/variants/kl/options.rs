@@ -164,8 +164,8 @@ fn resolve_batching(estimate: RhoEstimate, context: &ResolveContext) -> Result<B
     match (context.batching, estimate) {
         (Batching::Mini(batch), RhoEstimate::Exact) if batch < rows => {
             Err(Error::Conflict(format!(
-                "rho_estimate exact means all {rows} rows in every step, but the batch is {batch}; \
-                 leave out `train.batch`, or use `model.options.rho_estimate = moving`"
+                "`model.options.rho_estimate` exact needs all rows in every step, but a batch has {batch}; \
+                 set it to moving, or leave out `train.batch` where all rows are at hand"
             )))
         }
         (Batching::Full, RhoEstimate::Moving) => Err(Error::Conflict(
