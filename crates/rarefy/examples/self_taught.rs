@@ -22,7 +22,7 @@ use std::time::Instant;
 use rarefy::data::{self, Dataset, Memory, Source};
 use rarefy::model::Model;
 use rarefy::optim::{Lbfgs, LbfgsStep};
-use rarefy::train::{Observer, Progress, State};
+use rarefy::train::{Observer, Progress};
 use rarefy::{Error, Result, config};
 use rarefy_kernels::vector::{add, add_scaled, dot};
 use rayon::prelude::*;
@@ -130,12 +130,6 @@ impl Observer for Printer {
     }
     fn message(&mut self, text: &str) {
         eprintln!("{text}");
-    }
-    fn checkpoint(&mut self, _: &State) -> Result<()> {
-        Ok(())
-    }
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

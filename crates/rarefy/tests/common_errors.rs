@@ -4,16 +4,15 @@
 
 use std::sync::Arc;
 
+use rarefy::Trainer;
 use rarefy::config::{self, Config};
 use rarefy::data::{self, Memory, Source, survey};
 use rarefy::metrics::{self, Evaluation};
-use rarefy::model::Model;
 use rarefy::params::Params;
 use rarefy::penalty::kl_sparsity;
 use rarefy::plan::Plan;
-use rarefy::preprocess::Pipeline;
 use rarefy::train::pass::{Form, Pass};
-use rarefy::train::{self, Moving, Observer, Outcome, Progress, State};
+use rarefy::train::{Moving, Observer, State};
 use rarefy::variants::{self, Architecture, Batch, Options, Parts, Variant};
 
 const FORMS: [Form; 3] = [Form::Cached, Form::Recomputed, Form::Deferred];
@@ -244,7 +243,7 @@ fn e15_first_moving_estimate_equals_batch_mean() {
             "[model]\nlatents = 4\n[model.options]\nbeta = 5.0\nbias_start = 'zero'\n{options}\n\
              [train]\noptimizer = 'sgd'\nbatch = 40\nsteps = {steps}"
         );
-        train_digits(&text, 200, |_| ()).outcome.params
+        train_digits(&text, 200, |_| ()).params
     };
     let apart = |a: &Params, b: &Params| {
         let pairs = a.values().iter().zip(b.values());
@@ -307,7 +306,7 @@ fn e18_evaluation_and_outcome_report_number_of_rows() {
     let text = "[model]\nlatents = 3\n[train]\nsteps = 4";
     let trained = train_digits(text, 123, |_| ());
     assert_eq!(trained.evaluation.rows, 123);
-    let seen = trained.outcome.rows_seen;
+    let seen = trained.rows_seen;
     assert!(
         seen >= 4 * 123 && seen.is_multiple_of(123),
         "each evaluation must read all 123 rows, got {seen} rows in total"
@@ -418,7 +417,8 @@ fn e23_gradient_norm_matches_the_derivation_of_the_lecture() {
 }
 
 struct Trained {
-    outcome: Outcome,
+    params: Params,
+    rows_seen: u64,
     evaluation: Evaluation,
     messages: Vec<String>,
 }
@@ -440,13 +440,12 @@ fn train_digits(text: &str, rows: usize, change: impl Fn(&mut Params)) -> Traine
     let mut start = State::new(&plan, &data, None).unwrap();
     change(&mut start.params);
     let mut notes = Notes(Vec::new());
-    let outcome = train::train(&plan, &data, start, &mut notes).unwrap();
-    let params = outcome.params.clone();
-    let pipeline = Pipeline::identity(64);
-    let model = Model::autoencoder(plan.info(), plan.options().clone(), params, pipeline).unwrap();
+    let trainer = Trainer::with_params(plan, start.params).unwrap();
+    let trained = trainer.run(&data, None, &mut notes).unwrap();
     Trained {
-        evaluation: metrics::evaluate(&model, &data).unwrap(),
-        outcome,
+        evaluation: metrics::evaluate(&trained.model, &data).unwrap(),
+        params: trained.model.params().clone(),
+        rows_seen: trained.rows_seen,
         messages: notes.0,
     }
 }
@@ -455,16 +454,7 @@ fn train_digits(text: &str, rows: usize, change: impl Fn(&mut Params)) -> Traine
 struct Notes(Vec<String>);
 
 impl Observer for Notes {
-    fn step(&mut self, _: &Progress) -> rarefy::Result<()> {
-        Ok(())
-    }
     fn message(&mut self, text: &str) {
         self.0.push(text.into());
-    }
-    fn checkpoint(&mut self, _: &State) -> rarefy::Result<()> {
-        Ok(())
-    }
-    fn interrupted(&self) -> bool {
-        false
     }
 }

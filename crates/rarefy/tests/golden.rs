@@ -21,7 +21,7 @@ use rarefy::params::Params;
 use rarefy::preprocess::Pipeline;
 use rarefy::recipe::TrainingData;
 use rarefy::train::pass::{Form, Pass};
-use rarefy::train::{Observer, Progress, State};
+use rarefy::train::{Observer, Progress};
 use rarefy::variants::{self, Architecture, Options, Variant};
 
 fn golden(name: &str) -> PathBuf {
@@ -212,12 +212,6 @@ impl Observer for Last {
     }
     fn message(&mut self, text: &str) {
         eprintln!("{text}");
-    }
-    fn checkpoint(&mut self, _: &State) -> Result<()> {
-        Ok(())
-    }
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

@@ -4,13 +4,15 @@ use std::sync::Mutex;
 
 use rarefy::Result;
 use rarefy::codes::Codes;
-use rarefy::config;
+use rarefy::config::{self, Config};
 use rarefy::data::{HoldoutPart, Memory, Source, hold_out, survey};
 use rarefy::engine::{Encoder, Selection};
+use rarefy::io_spec::IoSpec;
 use rarefy::params::Params;
 use rarefy::plan::Plan;
 use rarefy::preprocess::{Pipeline, Prepared};
-use rarefy::train::{self, Silent, State};
+use rarefy::recipe::TrainingData;
+use rarefy::train::{Silent, State};
 
 const ROWS: usize = 300;
 const WIDTH: usize = 4;
@@ -61,24 +63,31 @@ fn noise() -> Vec<f32> {
         .collect()
 }
 
+fn merged(settings: &str, data: &str) -> Config {
+    let data = format!("[data]\n{data}").parse().unwrap();
+    config::merge(&[settings.parse().unwrap(), data]).unwrap()
+}
+
 fn plan(settings: &str, rows: &dyn Source) -> Plan {
-    let holdout = format!("[data]\nholdout = {HELD}").parse().unwrap();
-    let config = config::merge(&[settings.parse().unwrap(), holdout]).unwrap();
+    let config = merged(settings, &format!("holdout = {HELD}"));
     Plan::new(&config, &survey(rows).unwrap()).unwrap()
 }
 
 /// Runs training from fitting the preprocessing to the calibrated threshold.
 fn run(settings: &str, training: &dyn Source, held_out: &dyn Source) -> (Plan, Pipeline, Params) {
-    let pipeline = Pipeline::fit(&["standardise".into()], training).unwrap();
-    let (rows, others) = (
-        Prepared::new(training, &pipeline),
-        Prepared::new(held_out, &pipeline),
-    );
-    let plan = plan(settings, &rows);
-    let start = State::new(&plan, &rows, None).unwrap();
-    let outcome = train::train_with_holdout(&plan, &rows, Some(&others), start, &mut Silent);
-    let params = outcome.unwrap().params;
-    (plan, pipeline, params)
+    let config = merged(settings, "preprocess = ['standardise']");
+    let raw = IoSpec::autoencoder(WIDTH);
+    let data = TrainingData::new(&config.data, training, &raw).unwrap();
+    let plan = data.plan(&config).unwrap();
+    let trainer = data.trainer(data.plan(&config).unwrap()).unwrap();
+    let pipeline = data.fitted().rows();
+    let others = Prepared::new(held_out, &pipeline);
+    let trained = trainer.run(data.rows().as_ref(), Some(&others), &mut Silent);
+    (
+        plan,
+        pipeline.clone(),
+        trained.unwrap().model.params().clone(),
+    )
 }
 
 /// Numbers of the held-out rows, by the documented formula.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use rarefy::config;
 use rarefy::data::{Memory, survey};
 use rarefy::plan::Plan;
-use rarefy::train::{Observer, Progress, State};
+use rarefy::train::{Observer, State};
 use rarefy::{Result, Trainer};
 
 /// Keeps messages and the last state.
@@ -16,10 +16,6 @@ struct Notes {
 }
 
 impl Observer for Notes {
-    fn step(&mut self, _: &Progress) -> Result<()> {
-        Ok(())
-    }
-
     fn message(&mut self, text: &str) {
         self.messages.push(text.into());
     }
@@ -27,10 +23,6 @@ impl Observer for Notes {
     fn checkpoint(&mut self, state: &State) -> Result<()> {
         self.state = Some(state.clone());
         Ok(())
-    }
-
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

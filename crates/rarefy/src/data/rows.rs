@@ -23,6 +23,9 @@ enum Form<'a> {
     Source(&'a dyn Source),
     Dataset(&'a Dataset),
     Slice(Slice<'a>),
+    /// Rows of a view whose values do not lie row by row, copied.
+    #[cfg(feature = "ndarray")]
+    Owned(super::Memory),
 }
 
 impl<'a> Rows<'a> {
@@ -56,6 +59,8 @@ impl<'a> Rows<'a> {
             Form::Source(source) => *source,
             Form::Dataset(dataset) => dataset.source.as_ref(),
             Form::Slice(slice) => slice,
+            #[cfg(feature = "ndarray")]
+            Form::Owned(rows) => rows,
         }
     }
 
@@ -63,7 +68,7 @@ impl<'a> Rows<'a> {
     pub(crate) fn dataset(&self) -> Option<&'a Dataset> {
         match self.0 {
             Form::Dataset(dataset) => Some(dataset),
-            Form::Source(_) | Form::Slice(_) => None,
+            _ => None,
         }
     }
 }
@@ -95,6 +100,44 @@ impl<'a> From<(&'a [f32], usize)> for Rows<'a> {
 impl<'a> From<(&'a Vec<f32>, usize)> for Rows<'a> {
     fn from((values, width): (&'a Vec<f32>, usize)) -> Self {
         (values.as_slice(), width).into()
+    }
+}
+
+/// A matrix of the crate `ndarray`, one sample a row. A view in another order than row by row is copied.
+///
+/// # Example
+/// ```
+/// use ndarray::array;
+/// use rarefy::Rows;
+/// let x = array![[0.0_f32, 1.0], [2.0, 3.0], [4.0, 5.0]];
+/// let columns = x.t(); // two rows of three values
+/// let rows = Rows::from(columns).check()?;
+/// assert_eq!((rows.source().rows(), rows.source().d_in()), (2, 3));
+/// assert_eq!(rows.source().as_slice(), Some(&[0.0, 2.0, 4.0, 1.0, 3.0, 5.0][..]));
+/// # Ok::<(), rarefy::Error>(())
+/// ```
+#[cfg(feature = "ndarray")]
+impl<'a> From<ndarray::ArrayView2<'a, f32>> for Rows<'a> {
+    fn from(view: ndarray::ArrayView2<'a, f32>) -> Self {
+        let width = view.ncols();
+        match view.to_slice() {
+            Some(values) => (values, width).into(),
+            None => {
+                let values = view.iter().copied().collect();
+                Self(Form::Owned(super::Memory::new(
+                    "rows in memory",
+                    width,
+                    values,
+                )))
+            }
+        }
+    }
+}
+
+#[cfg(feature = "ndarray")]
+impl<'a> From<&'a ndarray::Array2<f32>> for Rows<'a> {
+    fn from(matrix: &'a ndarray::Array2<f32>) -> Self {
+        matrix.view().into()
     }
 }
 

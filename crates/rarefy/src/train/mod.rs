@@ -56,7 +56,7 @@ pub struct SparseProgress {
 }
 
 /// Callbacks of a training run: progress after each step, messages, checkpoints, and a request to stop. Implement the
-/// trait to show or log a run, and pass the observer to [`Builder::observer`](crate::Builder::observer) or
+/// trait to show or log a run; each method does nothing by default. Pass the observer to [`Builder::observer`](crate::Builder::observer) or
 /// [`Trainer::step_with`](crate::Trainer::step_with).
 pub trait Observer {
     /// Called after each optimiser step, with its step count and losses. An `Err` ends training, which returns the
@@ -64,55 +64,50 @@ pub trait Observer {
     ///
     /// # Errors
     /// Whatever the observer meets; training ends with it.
-    fn step(&mut self, progress: &Progress) -> Result<()>;
+    fn step(&mut self, progress: &Progress) -> Result<()> {
+        let _ = progress;
+        Ok(())
+    }
     /// Called with one line of text for the user: resampled latents, the calibrated threshold, trouble of a line
     /// search, the exact mean activation after an epoch.
-    fn message(&mut self, text: &str);
+    fn message(&mut self, text: &str) {
+        let _ = text;
+    }
     /// Called with a state to save ([`State::save`]): every `train.checkpoint_every` steps, at the end of the run, and
-    /// when interrupted. An `Err` ends training, which returns the error. Trainers with pushed batches never call this;
-    /// see [`Trainer::checkpoint`](crate::Trainer::checkpoint).
+    /// when interrupted. An `Err` ends training, which returns the error.
     ///
     /// # Errors
     /// As [`Observer::step`].
-    fn checkpoint(&mut self, state: &State) -> Result<()>;
+    fn checkpoint(&mut self, state: &State) -> Result<()> {
+        let _ = state;
+        Ok(())
+    }
     /// True if the run is to stop, for example after Ctrl-C. Asked after each step (L-BFGS: before each evaluation
     /// too). Training then calls [`Observer::checkpoint`] and returns
     /// [`Error::Interrupted`](crate::Error::Interrupted).
-    fn interrupted(&self) -> bool;
+    fn interrupted(&self) -> bool {
+        false
+    }
 }
 
 /// An observer that says nothing, keeps nothing and never stops a run.
 ///
 /// # Example
 /// ```
-/// use rarefy::{config, data, plan::Plan, train};
+/// use rarefy::data;
 /// let rows = data::Memory::new("four rows", 2, vec![0.1, 0.9, 0.9, 0.1, 0.2, 0.8, 0.8, 0.2]);
-/// let config = config::merge(&["[model]\nlatents = 2\n[train]\nsteps = 3".parse().unwrap()])?;
-/// let plan = Plan::new(&config, &data::survey(&rows)?)?;
-/// let start = train::State::new(&plan, &rows, None)?;
-/// let outcome = train::train(&plan, &rows, start, &mut train::Silent)?;
-/// assert_eq!((outcome.steps, outcome.params.get("w_enc").len()), (3, 4));
+/// let trained = rarefy::kl().latents(2).steps(3).observer(&mut rarefy::train::Silent).train(&rows)?;
+/// assert_eq!((trained.steps, trained.model.params().get("w_enc").len()), (3, 4));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 #[derive(Debug, Clone, Copy)]
 pub struct Silent;
 
-impl Observer for Silent {
-    fn step(&mut self, _: &Progress) -> Result<()> {
-        Ok(())
-    }
-    fn message(&mut self, _: &str) {}
-    fn checkpoint(&mut self, _: &State) -> Result<()> {
-        Ok(())
-    }
-    fn interrupted(&self) -> bool {
-        false
-    }
-}
+impl Observer for Silent {}
 
 /// Parameters and counts at the end of a run.
 #[derive(Debug, Clone)]
-pub struct Outcome {
+pub(crate) struct Outcome {
     /// The trained parameters.
     pub params: Params,
     /// Steps done.
@@ -123,25 +118,12 @@ pub struct Outcome {
     pub reason: String,
 }
 
-/// Trains on preprocessed rows, from a fresh state of [`State::new`] or one that was saved.
+/// Trains on preprocessed rows, from a fresh state or one that was saved. A threshold is calibrated on `held_out`, rows
+/// that training never reads, or on all rows.
 ///
 /// # Errors
-/// [`crate::Error::Interrupted`] after the observer kept a checkpoint; what the data or the
-/// observer returns.
-pub fn train(
-    plan: &Plan,
-    data: &dyn Source,
-    start: State,
-    observer: &mut dyn Observer,
-) -> Result<Outcome> {
-    train_with_holdout(plan, data, None, start, observer)
-}
-
-/// [`train`], with prepared rows that it never trains on. A threshold is calibrated on them.
-///
-/// # Errors
-/// As [`train`].
-pub fn train_with_holdout(
+/// [`crate::Error::Interrupted`] after the observer kept a checkpoint; errors of reading the rows and of the observer.
+pub(crate) fn train(
     plan: &Plan,
     data: &dyn Source,
     held_out: Option<&dyn Source>,

@@ -410,7 +410,7 @@ impl Trainer {
             Some(state) => state,
             None => State::new(&self.plan, rows, None)?,
         };
-        let outcome = train::train_with_holdout(&self.plan, rows, held_out, start, observer)?;
+        let outcome = train::train(&self.plan, rows, held_out, start, observer)?;
         self.model(outcome)
     }
 

@@ -88,7 +88,7 @@ fn pushed_batches_give_the_weights_of_fit() {
     );
     for (name, text) in RUNS {
         let start = State::new(&plan(text, 50), &rows(), None).unwrap();
-        let fitted = train::train_with_holdout(
+        let fitted = train::train(
             &plan(text, 50),
             &rows(),
             Some(&held_out),
@@ -224,10 +224,6 @@ struct Keeper {
     stop: bool,
 }
 impl Observer for Keeper {
-    fn step(&mut self, _: &Progress) -> Result<()> {
-        Ok(())
-    }
-    fn message(&mut self, _: &str) {}
     fn checkpoint(&mut self, state: &State) -> Result<()> {
         self.kept.push(state.step);
         Ok(())
@@ -265,12 +261,6 @@ impl Observer for Messages {
     }
     fn message(&mut self, text: &str) {
         self.0.push(text.into());
-    }
-    fn checkpoint(&mut self, _: &State) -> Result<()> {
-        Ok(())
-    }
-    fn interrupted(&self) -> bool {
-        false
     }
 }
 

@@ -7,12 +7,13 @@ mod batch;
 mod theirs;
 
 use self::batch::Made;
+use rarefy::Trainer;
 use rarefy::config::{self, DecoderNorm};
 use rarefy::data::{Memory, survey};
 use rarefy::explain::{Frame, LossPart, Setting, Unit, terms, unit_of};
 use rarefy::io_spec::IoSpec;
 use rarefy::plan::Plan;
-use rarefy::train::{self, Observer, Progress, State};
+use rarefy::train::{Observer, Progress, State};
 use rarefy::variants::{Info, Options, Parts, VARIANTS};
 
 const D_SAE: usize = batch::D_SAE;
@@ -110,13 +111,6 @@ impl Observer for First {
         self.0.get_or_insert_with(|| progress.parts.clone());
         Ok(())
     }
-    fn message(&mut self, _: &str) {}
-    fn checkpoint(&mut self, _: &State) -> rarefy::Result<()> {
-        Ok(())
-    }
-    fn interrupted(&self) -> bool {
-        false
-    }
 }
 
 /// The lecture's model, whose training is another: from its first weights.
@@ -138,7 +132,8 @@ fn printed_terms_of_kl_equal_the_lectures_loss() {
         let setting = Setting::of(&plan).unwrap();
         let lecture = batch::Lecture::new(&x, &start.params, &setting);
         let mut first = First::default();
-        train::train(&plan, &rows, start, &mut first).unwrap();
+        let trainer = Trainer::with_params(plan, start.params).unwrap();
+        trainer.run(&rows, None, &mut first).unwrap();
         let parts = first.0.unwrap();
         for (part, expected) in [
             (LossPart::Reconstruction, parts.reconstruction),

@@ -7,7 +7,7 @@ use std::time::Instant;
 use indicatif::ProgressBar;
 use rarefy::plan::Plan;
 use rarefy::recipe::TrainingData;
-use rarefy::train::{Observer, Progress, State};
+use rarefy::train::{Observer, Progress};
 use rarefy::{Error, Result};
 
 use super::points::{self, Candidate};
@@ -182,13 +182,7 @@ impl Observer for Watcher {
     }
 
     /// Messages of single runs are left out: a frontier has too many of them.
-    fn message(&mut self, _: &str) {}
-
     /// A point is short enough to be trained again.
-    fn checkpoint(&mut self, _: &State) -> Result<()> {
-        Ok(())
-    }
-
     fn interrupted(&self) -> bool {
         interrupt::raised()
     }
