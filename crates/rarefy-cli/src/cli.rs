@@ -23,7 +23,7 @@ pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use io_spec::IoArgs;
 pub use model::{ConvertArgs, DecodeArgs, EncodeArgs, EvalArgs, InspectArgs, ReportArgs};
-pub use optimizer::OptimizerArgs;
+pub use optimizer::{OptimizerArgs, SeedArgs};
 pub use options::given_options;
 pub use schedules::ScheduleArgs;
 pub use synth::{SynthArgs, TruthArgs};

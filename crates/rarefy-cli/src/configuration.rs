@@ -82,10 +82,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     };
     let text = |text: &Option<String>| text.clone().map(Value::String);
     put("data.path", text(&args.data));
-    put("data.rows", count(args.source.rows));
     put("data.holdout", count(args.holdout));
-    put("data.member", text(&args.source.member));
-    put("data.header", args.source.header.map(Value::Boolean));
     put("data.preprocess", args.preprocess.as_deref().map(step_list));
     if let Some((height, width)) = args
         .image_shape
@@ -113,6 +110,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     for (name, value) in given_options(matches) {
         put(&format!("model.options.{name}"), Some(Value::String(value)));
     }
+    args.source.put(&mut layer);
     args.optimizer.put(&mut layer)?;
     args.io.put(&mut layer);
     args.schedules.put(&mut layer);

@@ -224,6 +224,9 @@ hint: set `train.k_start` with --k-start
 $ train missing.npy --arch groupmax --k 4 --k-start 8 --latents 64
 2 error: this architecture has no k that changes during a run: remove `train.k_start`
 hint: set `train.k_start` with --k-start
+$ train missing.npy --arch topk --k 4 --multi-k 4 --k-start 9 --latents 64
+2 error: k cannot change during a run while `model.options.multi_k` is above 1: remove `train.k_start`
+hint: set `model.options.multi_k` with --multi-k, `train.k_start` with --k-start
 $ train missing.npy --arch topk --k 4 --k-anneal 8 --latents 64
 2 error: `train.k_anneal` needs the k at the start of the run: set `train.k_start`
 hint: set `train.k_anneal` with --k-anneal, `train.k_start` with --k-start

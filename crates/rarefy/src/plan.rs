@@ -1,22 +1,22 @@
 //! From a configuration to a [`Plan`]: all checks and defaults of a training run.
 
 mod defaults;
+mod record;
 mod refusals;
+mod said;
 mod schedules;
 mod warnings;
 
+use crate::Result;
 use crate::config::{BiasStart, Clip, Config, DecoderNorm, OptimizerKind};
 use crate::data::Survey;
 use crate::io_spec::IoSpec;
-use crate::optim::LrShape;
-use crate::variants::{self, Architecture, Batching, Info, Length, Options, ResolveContext};
-use crate::{Error, Result};
+use crate::variants::{Architecture, Batching, Info, Options, ResolveContext};
 pub(crate) use defaults::own_norm;
-use defaults::{default_lr, default_tolerance, length, optimizer, wanted_batching};
-use refusals::{
-    bind, check_aids, check_holdout, check_norm, check_numbers, check_resampling, check_units,
-    refuse_others_options,
-};
+use defaults::{default_lr, default_tolerance, wanted_batching};
+use refusals::{bind, check_holdout, check_norm, check_numbers, check_resampling};
+use said::{Said, name_field, one_each};
+pub(crate) use said::{checked_options, said_io};
 #[doc(hidden)]
 pub use schedules::{Schedules, UPDATES};
 use warnings::{ignored, odd_scale, too_long};
@@ -97,6 +97,11 @@ impl Plan {
     /// Number of rows in a mini-batch, given or default; equal to [`n_rows`](Self::n_rows) for full-batch training.
     pub fn batch(&self) -> usize {
         self.batch
+    }
+
+    /// Steps of an epoch: whole batches of the training rows, at least one.
+    pub(crate) fn steps_per_epoch(&self) -> usize {
+        (self.n_rows / self.batch).max(1)
     }
 
     /// Optimiser of the run, given or default.
@@ -248,33 +253,18 @@ impl Plan {
         );
         let (model, train) = (&config.model, &config.train);
         let said = Said::of(config)?;
-        let (info, defaults) = (said.info, &said.info.defaults);
-        let (mut options, optimizer, length) = (said.options, said.optimizer, said.length);
+        let (info, optimizer, length) = (said.info, said.optimizer, said.length);
+        let defaults = &info.defaults;
         let (survey, row) = (&survey.of(io.target_start()..io.row_width()), survey);
         let inputs = &row.of(0..io.d_in());
         let io = bind(io, config, info)?;
         let d_sae = model.latents.unwrap_or((defaults.latents)(io.d_in()));
         check_numbers(config, survey.rows, &io, d_sae)?;
-        let resolved = (info.resolve)(
-            &mut options,
-            &ResolveContext {
-                inputs,
-                survey,
-                batching: wanted_batching(train, optimizer, survey.rows)?,
-                d_sae,
-                length,
-            },
-        )
-        .map_err(|error| name_field(error, info, &model.options))?;
-        let batch = match resolved.batching {
-            Batching::Mini(batch) => batch,
-            Batching::Full | Batching::Open => survey.rows,
-        };
+        let (options, batch, mut warnings) = resolve(config, said, (inputs, survey), d_sae)?;
         let architecture = info.build(&options)?;
         check_holdout(&architecture, config.data.holdout)?;
         let decoder_norm = model.decoder_norm.unwrap_or(own_norm(info));
         check_norm(decoder_norm, (&architecture, &io, d_sae), train, optimizer)?;
-        let mut warnings = resolved.warnings;
         let steps = length.steps(survey.rows, batch);
         check_resampling(train.resample_every, steps)?;
         warnings.extend(ignored(config, info, optimizer));
@@ -338,124 +328,35 @@ impl Plan {
     pub fn b_dec_start(&self) -> BiasStart {
         self.config.model.b_dec_start.unwrap_or(BiasStart::Median)
     }
-
-    /// Writes every resolved value into the configuration.
-    fn record(&mut self) {
-        let ((beta1, _), b_dec_start) = (self.betas(), self.b_dec_start());
-        let (model, train) = (&mut self.config.model, &mut self.config.train);
-        model.latents = Some(self.d_sae);
-        if let Architecture::Sparse(_) = self.architecture {
-            model.centre = Some(self.io.centre);
-        }
-        model.decoder_norm = Some(self.decoder_norm);
-        model.options = self
-            .options
-            .iter()
-            .map(|(k, v)| (k.to_owned(), crate::config::parse_value(v)))
-            .collect();
-        train.optimizer = Some(self.optimizer);
-        train.steps = Some(self.steps);
-        train.epochs = None;
-        train.tolerance = Some(self.tolerance);
-        // Fields that L-BFGS does not use stay as given.
-        if self.optimizer != OptimizerKind::Lbfgs {
-            train.lr = Some(self.lr);
-            if self.info.defaults.penalised {
-                train.sparsity_warmup = Some(self.schedules.sparsity_warmup);
-            }
-            if train.lr_schedule == LrShape::Cosine {
-                train.lr_end = Some(self.lr * self.schedules.schedule.end);
-            }
-            if let Some((_, _, from)) = self.schedules.p {
-                train.p_from = Some(from);
-            }
-            if train.k_start.is_some() {
-                train.k_anneal = Some(self.schedules.k_anneal);
-            }
-            if let Architecture::Sparse(_) = self.architecture {
-                train.beta1 = Some(beta1);
-                model.b_dec_start = Some(b_dec_start);
-            }
-            train.batch = Some(self.batch);
-            train.clip = Some(self.clip.into());
-        }
-    }
 }
 
-/// Input and output columns of a configuration, with a width of 1 for each input and the target.
-fn one_each(config: &Config) -> Result<IoSpec> {
-    let inputs = vec![1; 1 + config.data.with.len()];
-    IoSpec::new(&inputs, config.data.target.as_ref().map(|_| 1))
-}
-
-/// Input and output columns of a configuration without its data; only the layout counts, not the widths.
-pub(crate) fn said_io(config: &Config, info: &Info) -> Result<IoSpec> {
-    bind(one_each(config)?, config, info)
-}
-
-/// Settings that were checked without data.
-struct Said {
-    info: &'static Info,
-    options: Options,
-    optimizer: OptimizerKind,
-    length: Length,
-}
-
-impl Said {
-    fn of(config: &Config) -> Result<Self> {
-        let (model, train) = (&config.model, &config.train);
-        let info = variants::find(&model.arch)?;
-        refuse_others_options(info, &model.options)?;
-        let optimizer = optimizer(info, train)?;
-        let (options, architecture) = checked_options(info, &model.options)?;
-        check_aids(train, &architecture, optimizer)?;
-        check_units(config, &options)?;
-        Ok(Self {
-            info,
-            options,
-            optimizer,
-            length: length(train, optimizer, &info.defaults)?,
-        })
-    }
-}
-
-/// Options of an architecture, checked, and the architecture that they describe.
-pub(crate) fn checked_options(info: &Info, given: &toml::Table) -> Result<(Options, Architecture)> {
-    let named = |error| name_field(error, info, given);
-    let options = Options::check(info.options(), option_texts(given)).map_err(named)?;
-    let architecture = info.build(&options).map_err(named)?;
-    Ok((options, architecture))
-}
-
-/// Names an option in an error by its field, and says so if the value is a default.
-fn name_field(error: Error, info: &Info, given: &toml::Table) -> Error {
-    let ours = |name: &str| info.options().iter().any(|option| option.name == name);
-    match error {
-        Error::Hyper {
-            name,
-            expected,
-            got,
-        } if ours(&name) && !given.contains_key(&name) => {
-            let or = if expected.contains("latents") {
-                " or `model.latents`"
-            } else {
-                ""
-            };
-            Error::Conflict(format!(
-                "the default {name} of {got} must be {expected}; set `model.options.{name}`{or}"
-            ))
-        }
-        Error::Hyper {
-            name,
-            expected,
-            got,
-        } if ours(&name) => Error::Hyper {
-            name: format!("model.options.{name}"),
-            expected,
-            got,
-        },
-        other => other,
-    }
+/// Options, rows in a batch and warnings of a run on data with these statistics of inputs and outputs.
+fn resolve(
+    config: &Config,
+    said: Said,
+    (inputs, survey): (&Survey, &Survey),
+    d_sae: usize,
+) -> Result<(Options, usize, Vec<String>)> {
+    let Said {
+        info,
+        mut options,
+        optimizer,
+        length,
+    } = said;
+    let context = ResolveContext {
+        inputs,
+        survey,
+        batching: wanted_batching(&config.train, optimizer, survey.rows)?,
+        d_sae,
+        length,
+    };
+    let resolved = (info.resolve)(&mut options, &context)
+        .map_err(|error| name_field(error, info, &config.model.options))?;
+    let batch = match resolved.batching {
+        Batching::Mini(batch) => batch,
+        Batching::Full | Batching::Open => survey.rows,
+    };
+    Ok((options, batch, resolved.warnings))
 }
 
 /// Fingerprint of preprocessed rows, by which a resumed run recognises its data.
@@ -468,16 +369,6 @@ pub(crate) fn fingerprint(survey: &Survey) -> String {
         survey.max,
         survey.grand_mean()
     )
-}
-
-/// Names and texts of options, as the option table checks them.
-fn option_texts(options: &toml::Table) -> impl Iterator<Item = (&str, String)> {
-    options.iter().map(|(key, value)| {
-        let text = value
-            .as_str()
-            .map_or_else(|| value.to_string(), str::to_owned);
-        (key.as_str(), text)
-    })
 }
 
 #[cfg(test)]

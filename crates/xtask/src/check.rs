@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
+use crate::cargo::cargo;
 use crate::{docs, public, root, tidy};
 
 pub fn run() -> Result<()> {
@@ -100,19 +101,5 @@ fn step(name: &str, work: impl FnOnce() -> Result<()>) -> Result<()> {
     let start = Instant::now();
     work().with_context(|| format!("check failed: {name}"))?;
     println!("   {:.0} s", start.elapsed().as_secs_f64());
-    Ok(())
-}
-
-/// Runs cargo in the workspace with inherited output.
-pub fn cargo(arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    let status = Command::new(env!("CARGO"))
-        .args(arguments)
-        .envs(environment.iter().copied())
-        .current_dir(root())
-        .status()
-        .context("cargo could not be started")?;
-    if !status.success() {
-        bail!("cargo {} failed", arguments.join(" "));
-    }
     Ok(())
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::check::cargo;
+use crate::cargo::cargo;
 use crate::metadata::{Metadata, text};
 use crate::root;
 

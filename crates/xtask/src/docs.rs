@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::check::cargo;
+use crate::cargo::cargo;
 use crate::root;
 
 const TARGET: &str = "docs/reference.md";

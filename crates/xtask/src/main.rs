@@ -5,6 +5,7 @@
     reason = "commands may read the clock to print their durations"
 )]
 
+mod cargo;
 mod check;
 mod dist;
 mod docs;

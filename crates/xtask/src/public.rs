@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::check::cargo;
+use crate::cargo::cargo;
 use crate::root;
 
 /// Committed list, in the order of the documentation's index.

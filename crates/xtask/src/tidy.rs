@@ -1,5 +1,6 @@
 //! Project rules that no other tool checks. ARCHITECTURE.md has the reasons.
 
+mod circles;
 mod dependencies;
 pub mod language;
 mod manifests;
@@ -33,6 +34,7 @@ pub fn run() -> Result<()> {
     let files = texts()?;
     let mut faults = Vec::new();
     modules::check(&files, &mut faults);
+    circles::check(&files, &mut faults);
     prose::check(&files, &mut faults);
     language::check(&files, &mut faults);
     vendored::check(&root().join("crates/rarefy/data"), &mut faults)?;

@@ -3,6 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use rarefy::config;
+use toml::{Table, Value};
+
+use crate::configuration::count;
 
 /// Flags that say how a data file is read.
 #[derive(Args, Clone, Default)]
@@ -30,6 +34,21 @@ pub struct DataArgs {
         hide_short_help = true
     )]
     pub header: Option<bool>,
+}
+
+impl DataArgs {
+    /// Puts the given flags into a layer of the configuration.
+    pub fn put(&self, layer: &mut Table) {
+        for (key, value) in [
+            ("data.rows", count(self.rows)),
+            ("data.member", self.member.clone().map(Value::String)),
+            ("data.header", self.header.map(Value::Boolean)),
+        ] {
+            if let Some(value) = value {
+                config::insert(layer, key, value);
+            }
+        }
+    }
 }
 
 #[derive(Subcommand)]

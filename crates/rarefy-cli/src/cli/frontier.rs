@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataArgs, IoArgs};
+use super::{DataArgs, IoArgs, SeedArgs};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
@@ -46,12 +46,8 @@ pub struct FrontierArgs {
     /// Number of rows in a mini-batch [default: 4096, or all if there are fewer].
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub batch: Option<usize>,
-    /// Seed of the initial weights and of the order of rows [default: 0].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 63), help_heading = "Training")]
-    pub seed: Option<u64>,
-    /// Number of threads; the result does not depend on it [default: all cores].
-    #[arg(long, value_name = "N", help_heading = "Training")]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub seed: SeedArgs,
 
     /// L0 at which the explained variance of architectures is compared [default: 32].
     ///

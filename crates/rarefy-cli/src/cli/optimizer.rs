@@ -6,6 +6,29 @@ use toml::{Table, Value};
 
 use crate::configuration::count;
 
+/// Seed and number of threads of a run.
+#[derive(Args)]
+pub struct SeedArgs {
+    /// Seed of the initial weights and of the order of rows [default: 0].
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 63), help_heading = "Training")]
+    pub seed: Option<u64>,
+    /// Number of threads; the result does not depend on it [default: all cores].
+    #[arg(long, value_name = "N", help_heading = "Training")]
+    pub threads: Option<usize>,
+}
+
+impl SeedArgs {
+    /// Puts the given flags into a layer of the configuration.
+    pub fn put(&self, layer: &mut Table) {
+        let seed = self.seed.map(|seed| Value::Integer(seed as i64));
+        for (key, value) in [("train.seed", seed), ("train.threads", count(self.threads))] {
+            if let Some(value) = value {
+                config::insert(layer, key, value);
+            }
+        }
+    }
+}
+
 /// Optimiser, length of the run and settings of one step.
 #[derive(Args)]
 pub struct OptimizerArgs {
@@ -82,12 +105,8 @@ pub struct OptimizerArgs {
         hide_short_help = true
     )]
     pub ema: Option<f64>,
-    /// Seed of the initial weights and of the order of rows [default: 0].
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(..1 << 63), help_heading = "Training")]
-    pub seed: Option<u64>,
-    /// Number of threads; the result does not depend on it [default: all cores].
-    #[arg(long, value_name = "N", help_heading = "Training")]
-    pub threads: Option<usize>,
+    #[command(flatten)]
+    pub seed: SeedArgs,
     /// Draw mini-batches in the order of the data; by default rows are shuffled each epoch.
     #[arg(long, help_heading = "Training", hide_short_help = true)]
     pub no_shuffle: bool,
@@ -112,11 +131,6 @@ impl OptimizerArgs {
             ("train.beta2", number(self.beta2)),
             ("train.ema", number(self.ema)),
             (
-                "train.seed",
-                self.seed.map(|seed| Value::Integer(seed as i64)),
-            ),
-            ("train.threads", count(self.threads)),
-            (
                 "train.shuffle",
                 self.no_shuffle.then_some(Value::Boolean(false)),
             ),
@@ -125,6 +139,7 @@ impl OptimizerArgs {
                 config::insert(layer, key, value);
             }
         }
+        self.seed.put(layer);
         Ok(())
     }
 

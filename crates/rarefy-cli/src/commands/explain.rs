@@ -10,6 +10,7 @@ use rarefy::explain::{
     self, Coefficient, Line, Published, RowStatistics, Scaling, Setting, Unit, short,
 };
 use rarefy::recipe::{self, TrainingData};
+use rarefy::variants::Info;
 use rarefy::{Error, Result};
 use serde_json::{Value, json};
 
@@ -190,7 +191,7 @@ fn notes(known: &Known, all: &[Coefficient], from: &[Published]) -> Option<Strin
         if others.any(|other| other.convention.name == convention.name) {
             lines.push(format!("{}: {}", convention.name, convention.summary));
             lines.extend(scaled(convention.scaling, known.rows.as_ref()));
-            let notes = convention.notes(known.setting.info.name);
+            let notes = convention.notes(known.setting.info).into_iter();
             lines.extend(notes.map(|note| format!("  {note}")));
         }
     }
@@ -215,7 +216,7 @@ fn of_published(published: &Published, known: &Known) -> String {
     let convention = published.convention;
     let mut lines = vec![format!("from {}: {}", convention.name, convention.summary)];
     lines.extend(scaled(convention.scaling, known.rows.as_ref()));
-    let notes = convention.notes(known.setting.info.name);
+    let notes = convention.notes(known.setting.info).into_iter();
     lines.extend(notes.map(|note| format!("  {note}")));
     for number in &published.numbers {
         let here = number.here.map_or("unknown without the data".into(), short);
@@ -244,7 +245,7 @@ fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
         "options": setting.options.iter().map(option).collect::<Value>(),
         "objective": lines,
         "coefficients": all.iter().map(coefficient).collect::<Value>(),
-        "from": from.iter().map(|p| published(p, setting.info.name)).collect::<Value>(),
+        "from": from.iter().map(|p| published(p, setting.info)).collect::<Value>(),
         "open": open.collect::<Value>(),
         "warnings": known.warnings,
     })
@@ -274,11 +275,11 @@ fn coefficient(c: &Coefficient) -> Value {
     json!({"option": c.option, "value": c.value, "unit": unit, "elsewhere": elsewhere})
 }
 
-fn published(p: &Published, arch: &str) -> Value {
+fn published(p: &Published, info: &Info) -> Value {
     let number = |n: &explain::Converted| json!({"as": n.theirs.name, "there": n.there, "option": n.theirs.option, "here": n.here});
     let numbers: Value = p.numbers.iter().map(number).collect();
     let frame = p
         .frame
         .map(|f| json!({"scale": f.scale, "factor": f.factor}));
-    json!({"in": p.convention.name, "frame": frame, "numbers": numbers, "flags": p.flags(), "notes": p.convention.notes(arch).collect::<Value>()})
+    json!({"in": p.convention.name, "frame": frame, "numbers": numbers, "flags": p.flags(), "notes": p.convention.notes(info)})
 }

@@ -1,13 +1,18 @@
 //! Training objective of any sparse architecture in f64, composed of the twins of its building blocks.
 
+mod auxiliary;
+mod weights;
+
 use std::collections::BTreeSet;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
 use crate::io_spec::IoSpec;
-use crate::objective::{AuxUnit, Dual, Objective, Rank, TwinBatch, TwinEntry};
+use crate::objective::{Dual, Objective, TwinBatch, TwinEntry};
 use crate::params::Params;
+use auxiliary::Helping;
+use weights::Weights;
+pub(super) use weights::wide;
 
 /// Training step with its constants: selected entries, dead latents, residuals of the auxiliary loss.
 pub(super) struct Problem<'a> {
@@ -31,12 +36,6 @@ pub(super) struct Problem<'a> {
     helping: Vec<Helping>,
 }
 
-struct Helping {
-    entries: Vec<Vec<usize>>,
-    left: Vec<Vec<f64>>,
-    share: f64,
-}
-
 /// Value of the objective by part.
 pub(super) struct Value {
     pub(super) reconstruction: Dual,
@@ -47,30 +46,6 @@ pub(super) struct Value {
 impl Value {
     pub(super) fn total(&self) -> Dual {
         self.reconstruction + self.penalty + self.auxiliary
-    }
-}
-
-/// Blocks of a flat vector of parameters.
-struct Weights<'a> {
-    like: &'a Params,
-    values: Vec<Dual>,
-}
-
-impl Weights<'_> {
-    fn block(&self, name: &str) -> &[Dual] {
-        &self.values[self.range(name)]
-    }
-
-    fn range(&self, name: &str) -> Range<usize> {
-        let mut start = 0;
-        for block in self.like.layout().blocks() {
-            let end = start + block.rows * block.cols;
-            if block.name == name {
-                return start..end;
-            }
-            start = end;
-        }
-        panic!("no parameter block `{name}`")
     }
 }
 
@@ -188,61 +163,6 @@ impl<'a> Problem<'a> {
         }
     }
 
-    fn helpers(&self, weights: &Weights, pre: &[Vec<f64>]) -> Vec<Helping> {
-        let aux = self.objective.aux_k();
-        let levels = self.objective.levels(self.d_sae);
-        let chosen: Vec<usize> = if aux.by_level {
-            (0..levels.len()).collect()
-        } else {
-            vec![levels.len() - 1]
-        };
-        let batch = self.batch(weights);
-        let most = aux.most(self.io.d_in());
-        let mut first = 0;
-        let mut all = Vec::new();
-        for level in chosen {
-            let end = levels[level].end;
-            let dead: Vec<usize> = (first..end).filter(|&j| self.dead[j]).collect();
-            first = end;
-            let left: Vec<Vec<f64>> = (0..self.n)
-                .map(|i| {
-                    let out = self.decoded(weights, &batch.rows[i], end, Some(i));
-                    let pairs = self.target(i).iter().zip(out);
-                    pairs.map(|(x, out)| x - out.value).collect()
-                })
-                .collect();
-            let entries = (0..self.n).map(|i| {
-                let mut order = dead.clone();
-                let size = |j: usize| match aux.rank {
-                    Rank::Magnitude => pre[i][j].abs(),
-                    Rank::Positive | Rank::Signed => pre[i][j],
-                };
-                if aux.rank == Rank::Positive {
-                    order.retain(|&j| pre[i][j] > 0.0);
-                }
-                order.sort_by(|&a, &b| size(b).total_cmp(&size(a)));
-                order.truncate(most);
-                order
-            });
-            let entries = entries.collect();
-            let unit = match aux.unit {
-                AuxUnit::Residual => spread(&left),
-                AuxUnit::Absolute => self.n as f64 / (dead.len() as f64 / most as f64).min(1.0),
-            };
-            let share = if dead.is_empty() {
-                0.0
-            } else {
-                aux.coefficient / unit
-            };
-            all.push(Helping {
-                entries,
-                left,
-                share,
-            });
-        }
-        all
-    }
-
     /// The objective at weights near those that the sets were found at.
     ///
     /// ```text
@@ -280,22 +200,7 @@ impl<'a> Problem<'a> {
                 value.auxiliary += self.error(i, &out) * (gate.weight / n);
             }
             for helping in &self.helping {
-                let entries: Vec<TwinEntry> = helping.entries[i]
-                    .iter()
-                    .map(|&latent| TwinEntry {
-                        latent,
-                        pre: batch.pre[i][latent],
-                        held_pre: self.held_pre[i][latent],
-                        value: batch.pre[i][latent],
-                        step: Dual::constant(1.0),
-                    })
-                    .collect();
-                let out = self.decoded(&weights, &entries, self.d_sae, None);
-                let left = &helping.left[i];
-                let square: Dual = (0..self.d_out)
-                    .map(|t| (Dual::from(left[t]) - out[t]).square())
-                    .sum();
-                value.auxiliary += square * helping.share;
+                value.auxiliary += self.auxiliary(&weights, &batch, helping, i);
             }
         }
         value
@@ -456,22 +361,4 @@ impl<'a> Problem<'a> {
             })
             .collect()
     }
-}
-
-/// Parameters as dual numbers without slope.
-pub(super) fn wide(params: &Params) -> Vec<Dual> {
-    let values = params.values().iter();
-    values.map(|&v| f64::from(v).into()).collect()
-}
-
-/// `sum_i |r_i - mean r|^2`.
-fn spread(rows: &[Vec<f64>]) -> f64 {
-    let n = rows.len() as f64;
-    let columns = 0..rows.first().map_or(0, Vec::len);
-    columns
-        .map(|t| {
-            let mean = rows.iter().map(|row| row[t]).sum::<f64>() / n;
-            rows.iter().map(|row| (row[t] - mean).powi(2)).sum::<f64>()
-        })
-        .sum()
 }

@@ -28,31 +28,10 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let metadata: Metadata = serde_json::from_slice(&bytes)
         .map_err(|e| bad(format!("damaged header at byte 8: {e}")))?;
     let tensors = metadata.tensors();
-    let mut names: Vec<&String> = tensors.keys().collect();
-    names.sort();
-    let name = match (&options.member, names.as_slice()) {
-        (Some(wanted), _) if tensors.contains_key(wanted) => wanted.clone(),
-        (Some(wanted), names) => {
-            return Err(Error::unknown(
-                &format!("tensor of {}", path.display()),
-                wanted,
-                names.iter().map(|n| n.as_str()),
-            ));
-        }
-        (None, [only]) => (*only).clone(),
-        (None, names) => {
-            let list = names
-                .iter()
-                .map(|n| n.as_str())
-                .collect::<Vec<_>>()
-                .join(", ");
-            return Err(bad(format!(
-                "expected one tensor, got {} ({list}); choose one with `data.member`",
-                names.len()
-            )));
-        }
-    };
-    let info = tensors[&name];
+    let mut names: Vec<&str> = tensors.keys().map(String::as_str).collect();
+    names.sort_unstable();
+    let name = choose(path, &names, options.member.as_deref())?;
+    let info = tensors[name];
     let element = Element::of_tensor(info.dtype).ok_or_else(|| {
         bad(format!(
             "tensor {name}: expected f16, bf16, f32, f64 or integers, got {:?}",
@@ -74,4 +53,24 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         d_in,
     };
     Ok(Dataset::new(FileMatrix::open(path, layout)?))
+}
+
+/// Tensor to read: the wanted one, or the only one.
+fn choose<'n>(path: &Path, names: &[&'n str], wanted: Option<&str>) -> Result<&'n str> {
+    match (wanted, names) {
+        (Some(wanted), names) => {
+            let found = names.iter().find(|name| **name == wanted).copied();
+            let what = format!("tensor of {}", path.display());
+            found.ok_or_else(|| Error::unknown(&what, wanted, names.iter().copied()))
+        }
+        (None, [only]) => Ok(only),
+        (None, names) => {
+            let why = format!(
+                "expected one tensor, got {} ({}); choose one with `data.member`",
+                names.len(),
+                names.join(", ")
+            );
+            Err(Error::format(path, why))
+        }
+    }
 }

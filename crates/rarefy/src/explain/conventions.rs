@@ -3,12 +3,10 @@
 //! Read from the sources of `SAELens` 6.54, `dictionary_learning` 0.1, sparsify 1.3, `OpenAI`'s
 //! `sparse_autoencoder` and the `BatchTopK` code, and from the papers. `docs/loss.md` derives the rules.
 
-mod table;
-
-pub use table::CONVENTIONS;
-
 use super::rows::RowStatistics;
 use super::units::Frame;
+use crate::objective::Theirs;
+use crate::variants::Info;
 
 /// Published way to write the objective.
 #[derive(Debug)]
@@ -21,10 +19,10 @@ pub struct Convention {
     pub scaling: Scaling,
     /// Normalisation of the reconstruction loss.
     pub loss: Loss,
-    /// Coefficients of the convention, each with the option that corresponds here.
-    pub terms: &'static [Theirs],
-    /// Differences that no coefficient expresses, with their architectures (empty: all).
-    pub notes: &'static [(&'static [&'static str], &'static str)],
+    /// Names of the coefficients in the convention's order. The building blocks state their options here.
+    pub coefficients: &'static [&'static str],
+    /// Differences that no coefficient expresses, for all architectures.
+    pub notes: &'static [&'static str],
 }
 
 /// Factor by which rows are multiplied.
@@ -51,23 +49,6 @@ pub enum Loss {
     Twice,
 }
 
-/// Coefficient of another library, with the option that corresponds here.
-#[derive(Debug)]
-pub struct Theirs {
-    /// Name of the option here.
-    pub option: &'static str,
-    /// Name of the coefficient in the other library.
-    pub name: &'static str,
-    /// Architectures that have this coefficient.
-    pub archs: &'static [&'static str],
-    /// Options required for the same meaning, with their allowed values.
-    pub needs: &'static [(&'static str, &'static [&'static str])],
-    /// Further options that make the objective equal to that of the other library.
-    pub with: &'static [(&'static str, &'static str)],
-    /// Published value, if any.
-    pub published: Option<f64>,
-}
-
 impl Convention {
     /// Frame of the convention for rows with these statistics; `None` if missing statistics are needed.
     pub fn frame(&self, rows: Option<&RowStatistics>) -> Option<Frame> {
@@ -88,14 +69,168 @@ impl Convention {
     }
 
     /// Sentences on differences that no coefficient expresses, for an architecture.
-    pub fn notes(&self, arch: &str) -> impl Iterator<Item = &'static str> {
-        let concern =
-            move |(archs, _): &&(&[&str], &str)| archs.is_empty() || archs.contains(&arch);
-        self.notes.iter().filter(concern).map(|note| note.1)
+    pub fn notes(&self, info: &Info) -> Vec<&'static str> {
+        let mut found = self.notes.to_vec();
+        for note in info.conversions().iter().flat_map(|block| block.notes) {
+            if note.conventions.contains(&self.name) && !found.contains(&note.text) {
+                found.push(note.text);
+            }
+        }
+        found
     }
 
-    /// Coefficients that the convention has for an architecture.
-    pub fn of(&self, arch: &str) -> impl Iterator<Item = &'static Theirs> {
-        self.terms.iter().filter(move |t| t.archs.contains(&arch))
+    /// Coefficients that the convention has for an architecture, in the convention's order.
+    pub fn of(&self, info: &Info) -> Vec<&'static Theirs> {
+        let has = |option: &str| info.options().iter().any(|other| other.name == option);
+        let blocks = info.conversions();
+        let mut found = Vec::new();
+        for theirs in blocks.iter().flat_map(|block| block.coefficients) {
+            let ours = theirs.conventions.contains(&self.name) && has(theirs.option);
+            if ours && !found.contains(&theirs) {
+                found.push(theirs);
+            }
+        }
+        let order = |theirs: &&Theirs| {
+            let mut names = self.coefficients.iter();
+            names.position(|name| *name == theirs.name)
+        };
+        found.sort_by_key(order);
+        found
     }
 }
+
+/// Coefficients of both conventions of `SAELens`.
+const SAELENS: &[&str] = &[
+    "l1_coefficient",
+    "lp_norm",
+    "l0_coefficient",
+    "jumprelu_init_threshold",
+    "jumprelu_bandwidth",
+    "jumprelu_tanh_scale",
+    "target_l0",
+    "pre_act_loss_coefficient",
+    "aux_loss_coefficient",
+    "k",
+];
+
+/// Coefficients of both conventions of `dictionary_learning`.
+const DICTIONARY_LEARNING: &[&str] = &[
+    "l1_penalty",
+    "sparsity_penalty",
+    "target_l0",
+    "bandwidth",
+    "auxk_alpha",
+    "k",
+];
+
+/// All conventions, in the order of the docs.
+pub const CONVENTIONS: &[Convention] = &[
+    Convention {
+        name: "saelens",
+        summary: "SAELens with normalize_activations none",
+        scaling: Scaling::None,
+        loss: Loss::Sum,
+        coefficients: SAELENS,
+        notes: &[],
+    },
+    Convention {
+        name: "saelens-scaled",
+        summary: "SAELens with normalize_activations expected_average_only_in",
+        scaling: Scaling::MeanNorm,
+        loss: Loss::Sum,
+        coefficients: SAELENS,
+        notes: &["E|x| is estimated on 1000 batches, here it is of all rows"],
+    },
+    Convention {
+        name: "dictionary-learning",
+        summary: "dictionary_learning with normalize_activations False",
+        scaling: Scaling::None,
+        loss: Loss::Sum,
+        coefficients: DICTIONARY_LEARNING,
+        notes: &[],
+    },
+    Convention {
+        name: "dictionary-learning-scaled",
+        summary: "dictionary_learning with normalize_activations True",
+        scaling: Scaling::MeanSquare,
+        loss: Loss::Sum,
+        coefficients: DICTIONARY_LEARNING,
+        notes: &[],
+    },
+    Convention {
+        name: "sparsify",
+        summary: "sparsify: fraction of variance unexplained",
+        scaling: Scaling::None,
+        loss: Loss::Variance,
+        coefficients: &["auxk_alpha", "k"],
+        notes: &[
+            "the variance is the batch's, here that of all rows; the gradient of AuxK does not reach the encoder",
+        ],
+    },
+    Convention {
+        name: "openai",
+        summary: "OpenAI's TopK code: squared error over the variance",
+        scaling: Scaling::None,
+        loss: Loss::Variance,
+        coefficients: &["auxk_coef", "k"],
+        notes: &[
+            "the variance is that of a sample, here of all rows; l1_weight, over each row's length, has no counterpart",
+        ],
+    },
+    Convention {
+        name: "batchtopk",
+        summary: "the BatchTopK and Matryoshka papers' code: mean over inputs",
+        scaling: Scaling::None,
+        loss: Loss::Mean,
+        coefficients: &["l1_coeff", "bandwidth", "aux_penalty", "top_k"],
+        notes: &[
+            "with input_unit_norm each row is brought to mean 0 and variance 1, which no one factor does",
+        ],
+    },
+    Convention {
+        name: "deepmind",
+        summary: "the JumpReLU paper and Gemma Scope",
+        scaling: Scaling::MeanSquare,
+        loss: Loss::Sum,
+        coefficients: &["lambda", "epsilon", "theta"],
+        notes: &["decoder rows have length 1, no b_dec is taken off"],
+    },
+    Convention {
+        name: "april-2024",
+        summary: "Anthropic, Update on how we train SAEs (April 2024)",
+        scaling: Scaling::MeanNorm,
+        loss: Loss::Sum,
+        coefficients: &["lambda"],
+        notes: &["lambda rises over the first 5 % of the run; no b_dec is taken off the rows"],
+    },
+    Convention {
+        name: "january-2025",
+        summary: "Anthropic, Dictionary learning optimization techniques (January 2025)",
+        scaling: Scaling::MeanNorm,
+        loss: Loss::Sum,
+        coefficients: &["lambda_S", "c", "epsilon", "theta", "lambda_P"],
+        notes: &[
+            "all latents pay lambda_P, here the dead alone; log theta is learned; lambda_S rises over the whole run; no b_dec is taken off",
+        ],
+    },
+    Convention {
+        name: "ng",
+        summary: "Ng's CS294A notes, UFLDL, R's autoencoder",
+        scaling: Scaling::None,
+        loss: Loss::Sum,
+        coefficients: &["beta", "lambda", "rho"],
+        notes: &[],
+    },
+    Convention {
+        name: "matlab",
+        summary: "MATLAB's trainAutoencoder, as its documentation writes the loss",
+        scaling: Scaling::None,
+        loss: Loss::Twice,
+        coefficients: &[
+            "SparsityRegularization",
+            "L2WeightRegularization",
+            "SparsityProportion",
+        ],
+        notes: &["not run: its source is not public"],
+    },
+];

@@ -3,15 +3,22 @@
 use super::line::Line;
 use super::objective::Setting;
 use crate::config::DecoderNorm;
-use crate::objective::{Maths, Objective, Rank, short};
+use crate::objective::{Maths, Objective, Pursuit, Rank, short};
+use crate::variants::Architecture;
 
 /// Lines before J: pre-activations, latents, reconstruction, auxiliary residual.
 pub(super) fn lines(setting: &Setting) -> Vec<Line> {
-    let Some(objective) = setting.sparse() else {
-        return sigmoid(setting);
+    let objective = match &setting.architecture {
+        Architecture::Sparse(objective) => objective,
+        Architecture::Dense(variant) => {
+            let lines = variant.lines(&sizes(setting)).into_iter();
+            return lines
+                .map(|(left, right, note)| Line::new(left, right, note))
+                .collect();
+        }
     };
-    let mut lines = if objective.pursues() {
-        pursuit(setting)
+    let mut lines = if let Some(rule) = objective.selection().pursuit() {
+        pursuit(rule, setting)
     } else {
         let pre = if setting.io.centre {
             Maths::new(
@@ -32,7 +39,7 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
             .into_iter()
             .map(|(left, right, note)| Line::new(left, right, note)),
     );
-    lines.extend(decoded(setting));
+    lines.extend(decoded(objective, setting));
     lines.extend(helpers(objective, setting));
     lines
 }
@@ -61,13 +68,13 @@ fn latent(objective: &Objective, setting: &Setting) -> Line {
     Line::new(left, formula, notes.join("; ") + &course)
 }
 
-fn pursuit(setting: &Setting) -> Vec<Line> {
+fn pursuit(rule: &Pursuit, setting: &Setting) -> Vec<Line> {
     let k = setting.known("k").map_or("k".into(), short);
-    let until = match setting.known("residual") {
-        Some(residual) if residual > 0.0 => {
-            format!(", at most {k} times, or until |r| < {}", short(residual))
-        }
-        _ => format!(", at most {k} times"),
+    let until = if rule.residual > 0.0 {
+        let residual = short(rule.residual);
+        format!(", at most {k} times, or until |r| < {residual}")
+    } else {
+        format!(", at most {k} times")
     };
     vec![
         Line::new(
@@ -102,7 +109,7 @@ fn pursuit(setting: &Setting) -> Vec<Line> {
     ]
 }
 
-fn decoded(setting: &Setting) -> Vec<Line> {
+fn decoded(objective: &Objective, setting: &Setting) -> Vec<Line> {
     let norm = match setting.decoder_norm {
         DecoderNorm::Unit if setting.io.has_several_inputs() => {
             "w_j: row j of W_dec, of length 1 after every step"
@@ -123,9 +130,7 @@ fn decoded(setting: &Setting) -> Vec<Line> {
     } else {
         ("", "")
     };
-    let levels = setting
-        .sparse()
-        .map_or(0, |s| s.levels(setting.d_sae.unwrap_or(1 << 20)).len());
+    let levels = objective.nested_levels();
     let mut lines = vec![Line::new(
         Maths::new("x_hat_i", r"\hat x_i"),
         Maths::new(
@@ -134,10 +139,10 @@ fn decoded(setting: &Setting) -> Vec<Line> {
         ),
         norm,
     )];
-    if levels > 1 {
-        let open = match (setting.d_sae, setting.options.find("levels")) {
-            (None, Some(levels)) => format!("; levels end at {levels} of all latents, and at all"),
-            _ => String::new(),
+    if levels.count() > 1 {
+        let open = match setting.d_sae {
+            None => format!("; levels end at {} of all latents, and at all", levels.text),
+            Some(_) => String::new(),
         };
         lines.push(Line::new(
             Maths::new("x_hat_i(M)", r"\hat x_i^{(M)}"),
@@ -191,44 +196,5 @@ fn helpers(objective: &Objective, setting: &Setting) -> Vec<Line> {
             ),
             format!("aux_k; dead: silent for {} rows", silent.text),
         ),
-    ]
-}
-
-/// Lines of the lecture's sigmoid network.
-fn sigmoid(setting: &Setting) -> Vec<Line> {
-    let tied = setting.options.find("tied") == Some("true");
-    let (w, w_latex) = if tied {
-        ("W_enc", r"W_\mathrm{enc}")
-    } else {
-        ("W_dec", r"W_\mathrm{dec}")
-    };
-    let decoded = (
-        format!("{w}^T h_i + b_dec"),
-        format!(r"{w_latex}^\top h_i + b_\mathrm{{dec}}"),
-    );
-    let (right, note) = match setting.options.find("decoder") {
-        Some("linear") => (Maths::new(decoded.0, decoded.1), ""),
-        Some("auto") => (
-            Maths::new(decoded.0, decoded.1),
-            "or sigma of it, for data in [0, 1] (decoder auto)",
-        ),
-        _ => (
-            Maths::new(
-                format!("sigma({})", decoded.0),
-                format!(r"\sigma({})", decoded.1),
-            ),
-            "",
-        ),
-    };
-    vec![
-        Line::new(
-            Maths::new("h_i", "h_i"),
-            Maths::new(
-                "sigma(W_enc x_i + b_enc)",
-                r"\sigma(W_\mathrm{enc} x_i + b_\mathrm{enc})",
-            ),
-            sizes(setting),
-        ),
-        Line::new(Maths::new("x_hat_i", r"\hat x_i"), right, note),
     ]
 }

@@ -16,16 +16,16 @@ mod objective;
 mod rows;
 mod units;
 
-pub use crate::objective::{LossPart, Maths, Number, TermFormula, short};
+pub use crate::objective::{LossPart, Maths, Number, TermFormula, Theirs, short};
 pub use crate::options::Unit;
-pub use conventions::{CONVENTIONS, Convention, Loss, Scaling, Theirs};
+pub use conventions::{CONVENTIONS, Convention, Loss, Scaling};
 pub use line::Line;
 pub use maths::{latex, lines, text};
 pub use objective::{Setting, terms};
 pub use rows::RowStatistics;
 pub use units::{Frame, unit_of};
 
-use crate::variants::Options;
+use crate::variants::{Options, VARIANTS};
 use crate::{Error, Result};
 
 /// Coefficient of the objective with its equivalents in other conventions.
@@ -69,11 +69,15 @@ pub struct Equivalent {
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 pub fn coefficients(setting: &Setting, rows: Option<&RowStatistics>) -> Vec<Coefficient> {
+    let known: Vec<_> = CONVENTIONS
+        .iter()
+        .map(|convention| (convention, convention.of(setting.info)))
+        .collect();
     let options = setting.info.options().iter();
     let all = options.filter(|o| units::is_number(o)).map(|option| {
         let value = setting.known(option.name);
         let unit = unit_of(setting.info, option.name, &setting.options);
-        let elsewhere = equivalents(setting, rows, option.name, value, unit);
+        let elsewhere = equivalents(setting, (rows, &known), option.name, value, unit);
         Coefficient {
             option: option.name,
             value,
@@ -87,7 +91,10 @@ pub fn coefficients(setting: &Setting, rows: Option<&RowStatistics>) -> Vec<Coef
 
 fn equivalents(
     setting: &Setting,
-    rows: Option<&RowStatistics>,
+    (rows, known): (
+        Option<&RowStatistics>,
+        &[(&'static Convention, Vec<&'static Theirs>)],
+    ),
     option: &str,
     value: Option<f64>,
     unit: Unit,
@@ -97,10 +104,11 @@ fn equivalents(
     if setting.sparse().is_some_and(|o| !o.error().is_squared()) {
         return found;
     }
-    for convention in CONVENTIONS {
-        let same =
-            |t: &&Theirs| t.option == option && lacking(t.needs, &setting.options).is_empty();
-        for theirs in convention.of(setting.info.name).filter(same) {
+    for (convention, coefficients) in known {
+        let same = |t: &&&'static Theirs| {
+            t.option == option && lacking(t.needs, &setting.options).is_empty()
+        };
+        for theirs in coefficients.iter().filter(same) {
             let frame = convention.frame(rows).or(plain(unit));
             found.push(Equivalent {
                 convention,
@@ -208,28 +216,26 @@ pub fn published(spec: &str, setting: &Setting, rows: Option<&RowStatistics>) ->
     let convention = CONVENTIONS.iter().find(|c| c.name == name.trim());
     let convention = convention
         .ok_or_else(|| Error::unknown("convention", name, CONVENTIONS.iter().map(|c| c.name)))?;
+    let known = convention.of(setting.info);
     let mut given = Vec::new();
     for pair in numbers.split(',').filter(|pair| !pair.trim().is_empty()) {
-        given.push(number(pair, convention, setting)?);
+        given.push(number(pair, convention, &known, setting)?);
     }
-    for theirs in convention.of(setting.info.name) {
+    for theirs in &known {
         let said = given.iter().any(|(other, _)| other.option == theirs.option);
         given.extend(
             theirs
                 .published
                 .filter(|_| !said)
-                .map(|there| (theirs, there)),
+                .map(|there| (*theirs, there)),
         );
     }
-    if convention.of(setting.info.name).next().is_none() {
-        let mut archs: Vec<&str> = convention
-            .terms
+    if known.is_empty() {
+        let having = VARIANTS
             .iter()
-            .flat_map(|t| t.archs)
-            .copied()
-            .collect();
+            .filter(|info| !convention.of(info).is_empty());
+        let mut archs: Vec<&str> = having.map(|info| info.name).collect();
         archs.sort_unstable();
-        archs.dedup();
         let (archs, arch) = (archs.join(", "), setting.info.name);
         let why =
             format!("{name} has no coefficient of {arch}; set `model.arch` to one of: {archs}");
@@ -246,6 +252,7 @@ pub fn published(spec: &str, setting: &Setting, rows: Option<&RowStatistics>) ->
 fn number(
     pair: &str,
     convention: &'static Convention,
+    known: &[&'static Theirs],
     setting: &Setting,
 ) -> Result<(&'static Theirs, f64)> {
     let wrong = || {
@@ -261,14 +268,16 @@ fn number(
     if !value.is_finite() {
         return Err(wrong());
     }
-    let named = |t: &&'static Theirs| t.name == key || t.option == key;
-    if let Some(theirs) = convention.of(setting.info.name).find(named) {
+    let named = |t: &&&'static Theirs| t.name == key || t.option == key;
+    if let Some(theirs) = known.iter().find(named) {
         return Ok((theirs, value));
     }
-    if let Some(other) = convention.terms.iter().find(named) {
-        setting.expect(other.option)?;
+    for info in VARIANTS {
+        if let Some(other) = convention.of(info).iter().find(named) {
+            setting.expect(other.option)?;
+        }
     }
-    let known = convention.of(setting.info.name).map(|t| t.name);
+    let known = known.iter().map(|t| t.name);
     let what = format!(
         "coefficient of {} for {}",
         convention.name, setting.info.name
@@ -323,10 +332,11 @@ fn convert(
     })
 }
 
-/// True if an option, or `decoder_norm`, has a value.
+/// True if an option, or `decoder_norm`, has a value, or if the architecture lacks the option.
 fn has(setting: &Setting, option: &str, value: &str) -> bool {
-    let norm = setting.decoder_norm.name();
-    setting.options.find(option).unwrap_or(norm) == value
+    let norm = (option == "decoder_norm").then(|| setting.decoder_norm.name());
+    let given = setting.options.find(option).or(norm);
+    given.is_none_or(|given| given == value)
 }
 
 #[cfg(test)]

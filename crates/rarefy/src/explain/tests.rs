@@ -2,7 +2,8 @@
 
 use super::*;
 use crate::config;
-use crate::variants::{self, Kind, VARIANTS};
+use crate::objective::{Groups, Identity, L1Norm, Objective};
+use crate::variants::{Info, Kind, VARIANTS};
 
 /// Options that a scale of the rows does not change. An option that is neither here nor in `units.rs` has not
 /// been thought about.
@@ -52,37 +53,76 @@ fn every_number_has_a_unit_or_needs_none() {
     }
 }
 
+/// Coefficients and needed options exist, and each convention lists the coefficients that the blocks state.
 #[test]
 fn conventions_name_what_exists() {
-    for convention in CONVENTIONS {
-        for theirs in convention.terms {
-            for arch in theirs.archs {
-                let info = variants::find(arch).unwrap();
-                let option = |name: &str| info.options().iter().find(|o| o.name == name);
-                assert!(option(theirs.option).is_some(), "{arch}: {}", theirs.option);
-                let with = theirs
-                    .with
-                    .iter()
-                    .map(|(option, value)| (option, std::slice::from_ref(value)));
-                let needs = theirs
-                    .needs
-                    .iter()
-                    .map(|(option, values)| (option, *values));
-                for (name, values) in needs
-                    .chain(with)
-                    .filter(|(name, _)| **name != "decoder_norm")
-                {
-                    let option = option(name).unwrap_or_else(|| panic!("{arch} has no {name}"));
-                    if let Kind::Choice(words) = option.kind {
-                        assert!(
-                            values.iter().all(|v| words.contains(v)),
-                            "{name}: {values:?}"
-                        );
-                    }
+    let mut stated = Vec::new();
+    for (convention, info) in CONVENTIONS
+        .iter()
+        .flat_map(|c| VARIANTS.iter().map(move |info| (c, info)))
+    {
+        for theirs in convention.of(info) {
+            stated.push((convention.name, theirs.name));
+            let needs = theirs.needs.iter().map(|(name, values)| (*name, *values));
+            let with = theirs.with.iter();
+            let with = with.map(|(name, value)| (*name, std::slice::from_ref(value)));
+            for (name, values) in needs
+                .chain(with)
+                .filter(|(name, _)| *name != "decoder_norm")
+            {
+                let option = info.options().iter().find(|o| o.name == name);
+                let option = option.unwrap_or_else(|| panic!("{} has no {name}", info.name));
+                if let Kind::Choice(words) = option.kind {
+                    assert!(
+                        values.iter().all(|v| words.contains(v)),
+                        "{name}: {values:?}"
+                    );
                 }
             }
         }
     }
+    let listed = CONVENTIONS
+        .iter()
+        .flat_map(|c| c.coefficients.iter().map(|name| (c.name, *name)));
+    for name in listed.clone() {
+        assert!(stated.contains(&name), "no block has {name:?}");
+    }
+    for name in &stated {
+        assert!(listed.clone().any(|other| other == *name), "{name:?}");
+    }
+}
+
+/// A block names conventions that exist.
+#[test]
+fn conversions_of_blocks_name_conventions_that_exist() {
+    let known = |name: &&str| {
+        CONVENTIONS
+            .iter()
+            .any(|convention| convention.name == *name)
+    };
+    for block in VARIANTS.iter().flat_map(Info::conversions) {
+        let coefficients = block.coefficients.iter().flat_map(|c| c.conventions);
+        let notes = block.notes.iter().flat_map(|note| note.conventions);
+        assert!(coefficients.chain(notes).all(known), "{block:?}");
+    }
+}
+
+/// A new architecture of known blocks has the conversions of these blocks.
+#[test]
+fn conversions_of_an_objective_are_those_of_its_blocks() {
+    let new = Objective::new(Groups { groups: 4 }, Identity).with_term(L1Norm {
+        weight: Number::Known(0.5),
+        p: 1.0,
+        root: true,
+    });
+    let all = new.conversions();
+    let of = |convention: &str| -> Vec<&str> {
+        let coefficients = all.iter().flat_map(|block| block.coefficients);
+        let ours = coefficients.filter(|theirs| theirs.conventions.contains(&convention));
+        ours.map(|theirs| theirs.name).collect()
+    };
+    assert_eq!(of("saelens"), ["l1_coefficient", "lp_norm"]);
+    assert_eq!(of("sparsify"), ["k", "auxk_alpha"]);
 }
 
 #[test]
@@ -171,7 +211,7 @@ fn a_share_of_the_variance_knows_no_scale() {
             summary: "",
             scaling,
             loss: Loss::Variance,
-            terms: &[],
+            coefficients: &[],
             notes: &[],
         };
         let frame = convention.frame(Some(&rows())).unwrap();

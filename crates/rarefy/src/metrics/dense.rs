@@ -20,11 +20,11 @@ pub(super) fn evaluate(
     variant: &dyn Variant,
     prepared: &Prepared,
 ) -> Result<Evaluation> {
-    let (parts, omega) = objective(model, prepared)?;
+    let (parts, omega) = objective(model, variant, prepared)?;
     let sums = Sums::over(model, variant, prepared)?;
     let rows = prepared.rows();
     let m = rows as f64;
-    let rho = rho(model);
+    let rho = variant.target_activation();
     // In an architecture without rho, a latent is dead if it never exceeds the active level.
     let target = rho.unwrap_or(2.0 * f64::from(ACTIVE));
     let latents: Vec<LatentSummary> = sums
@@ -58,32 +58,21 @@ pub(super) fn evaluate(
     })
 }
 
-/// Target rho of the mean activation, if the architecture has one.
-fn rho(model: &Model) -> Option<f64> {
-    model.options().find_number("rho")
-}
-
 /// Parts of the objective, and the penalty without its coefficient (0 if there is no penalty).
 ///
 /// The pass computes the whole gradient although only the loss is needed. A loss without gradient would need
 /// another method in every architecture, for a command that runs once.
-fn objective(model: &Model, prepared: &Prepared) -> Result<(Parts, f64)> {
-    let mut options = model.options().clone();
-    let beta = options.find_number("beta");
-    // With beta = 1 the penalty is Omega itself, exact for saturated latents too. Dividing the penalty by the
-    // model's beta would fail for beta = 0.
-    if beta.is_some() {
-        options.set("beta", 1);
-    }
-    let architecture = model.info().build(&options)?;
-    let variant = architecture
-        .dense()
-        .expect("options do not change the engine");
+fn objective(model: &Model, variant: &dyn Variant, prepared: &Prepared) -> Result<(Parts, f64)> {
+    // With a coefficient of 1 the penalty is Omega itself, exact for saturated latents too. Dividing the penalty by
+    // the model's coefficient would fail for a coefficient of 0.
+    let plain = variant.with_plain_penalty();
+    let coefficient = plain.as_ref().map_or(1.0, |(coefficient, _)| *coefficient);
+    let variant = plain.as_ref().map_or(variant, |(_, plain)| plain.as_ref());
     let mut pass = Pass::new(variant, model.d_in(), model.d_sae());
     let form = pass.form(prepared);
     let mut parts = pass.evaluate(model.params(), prepared, form, &mut |batch| batch)?;
     let omega = parts.penalty;
-    parts.penalty *= beta.unwrap_or(1.0);
+    parts.penalty *= coefficient;
     Ok((parts, omega))
 }
 

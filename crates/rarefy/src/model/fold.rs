@@ -80,15 +80,9 @@ impl Model {
                 "preprocessing cannot be folded into the weights of `{name}`{why}"
             ))
         };
-        let Architecture::Sparse(sparse) = self.architecture() else {
-            let options = self.options();
-            return match (options.flag("tied"), options.text("decoder")) {
-                (true, _) => cannot(
-                    " with a tied decoder: encoder and decoder would become different matrices",
-                ),
-                (_, "linear") => Ok(()),
-                _ => cannot(": its decoder ends with a sigmoid"),
-            };
+        let sparse = match self.architecture() {
+            Architecture::Dense(variant) => return variant.unfoldable().map_or(Ok(()), cannot),
+            Architecture::Sparse(sparse) => sparse,
         };
         match sparse.saelens_kind() {
             SaelensKind::Pursuit { .. } => cannot(

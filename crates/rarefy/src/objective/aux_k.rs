@@ -7,6 +7,10 @@
 //! `a_i` holds the `k` largest pre-activations of row i among latents that no row has used for `dead_after` rows.
 //! Source: Gao et al. 2024, arXiv:2406.04093, appendix A.2; `SAELens` 6.54 (`AuxUnit::Absolute`).
 
+use super::conversions::{
+    BATCHTOPK, ConversionNote, Conversions, DICTIONARY_LEARNING, OPENAI, RESCALED, SAELENS,
+    SPARSIFY, Theirs,
+};
 use super::formula::{LossPart, Maths, Number, Sizes, TermFormula, in_latex, short};
 use super::levels::Levels;
 
@@ -47,6 +51,40 @@ pub enum Rank {
     Magnitude,
 }
 
+/// Unit of the loss under which the coefficient has the meaning of another library.
+type Unit = &'static [(&'static str, &'static [&'static str])];
+
+const ABSOLUTE: Unit = &[("aux_unit", &["absolute"])];
+const RESIDUAL: Unit = &[("aux_unit", &["residual"])];
+
+const fn only(coefficients: &'static [Theirs]) -> Conversions {
+    Conversions {
+        coefficients,
+        notes: &[],
+    }
+}
+
+/// Coefficient of the loss in other libraries.
+const CONVERSIONS: &[Conversions] = &[
+    only(&[
+        Theirs::new(SAELENS, "aux_coefficient", "aux_loss_coefficient")
+            .needs(ABSOLUTE)
+            .with(RESCALED),
+    ]),
+    only(&[Theirs::new(DICTIONARY_LEARNING, "aux_coefficient", "auxk_alpha").needs(RESIDUAL)]),
+    only(&[Theirs::new(SPARSIFY, "aux_coefficient", "auxk_alpha").needs(ABSOLUTE)]),
+    only(&[Theirs::new(OPENAI, "aux_coefficient", "auxk_coef")
+        .needs(RESIDUAL)
+        .published(1.0 / 32.0)]),
+    Conversions {
+        coefficients: &[Theirs::new(BATCHTOPK, "aux_coefficient", "aux_penalty").needs(ABSOLUTE)],
+        notes: &[ConversionNote {
+            conventions: BATCHTOPK,
+            text: "AuxK moves the residual too, and has its full weight however few latents are dead",
+        }],
+    },
+];
+
 /// Rows without firing after which the field calls a latent dead.
 const DEAD_AFTER_ROWS: u64 = 10_000_000;
 
@@ -73,6 +111,16 @@ impl AuxK {
     pub fn dead_after(&self) -> u64 {
         let known = self.dead_after.known();
         known.map_or(DEAD_AFTER_ROWS, |rows| rows as u64)
+    }
+
+    /// Conversions of the loss to the conventions that have a selection with these conversions.
+    pub(super) fn conversions_of(
+        selection: &Conversions,
+    ) -> impl Iterator<Item = &'static Conversions> {
+        CONVERSIONS.iter().filter(|loss| {
+            let mut selections = selection.coefficients.iter();
+            selections.any(|k| k.conventions == loss.coefficients[0].conventions)
+        })
     }
 
     /// Formulas of the loss: one, or one for each level.

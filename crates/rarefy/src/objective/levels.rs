@@ -7,6 +7,7 @@
 //!
 //! Source: Bussmann et al. 2025, arXiv:2503.17547. Without levels there is one, of all latents, with c = 1.
 
+use super::conversions::{BATCHTOPK, ConversionNote, Conversions, DICTIONARY_LEARNING, SAELENS};
 use super::errors::ReconstructionError;
 use super::formula::{LossPart, Number, Sizes, TermFormula};
 
@@ -26,9 +27,35 @@ pub struct Levels {
     pub shares: Vec<f64>,
     /// Weight of each level, one more than `shares`; empty for a single level of weight 1.
     pub weights: Vec<f64>,
+    /// Shares as the options state them, for `explain`; empty for a single level.
+    pub text: String,
 }
 
+/// Weights of the levels in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[],
+    notes: &[
+        ConversionNote {
+            conventions: SAELENS,
+            text: "levels weigh 1 each (`model.options.level_weights` of 1,1,...)",
+        },
+        ConversionNote {
+            conventions: DICTIONARY_LEARNING,
+            text: "a level weighs its group_weight over the number of levels",
+        },
+        ConversionNote {
+            conventions: BATCHTOPK,
+            text: "levels weigh 1 / (levels + 1), the bias being one more",
+        },
+    ],
+};
+
 impl Levels {
+    /// Conversions of several levels; `None` for one level.
+    pub(super) fn conversions(&self) -> Option<&'static Conversions> {
+        (self.count() > 1).then_some(&CONVERSIONS)
+    }
+
     /// First latent after a share of `d_sae` latents.
     pub fn end(share: f64, d_sae: usize) -> usize {
         (share * d_sae as f64) as usize

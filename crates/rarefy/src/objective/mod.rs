@@ -19,9 +19,11 @@
 //! architecture by name.
 
 mod activate;
+mod add_on;
 mod add_ons;
 mod aux_k;
 mod batch;
+mod conversions;
 mod dual;
 mod errors;
 mod formula;
@@ -31,15 +33,17 @@ mod terms;
 mod twin;
 
 pub use activate::{Activate, Gate, Identity, Jump};
-pub use add_ons::{ADD_ONS, AddOn};
+pub use add_on::AddOn;
+pub use add_ons::ADD_ONS;
 pub use aux_k::{AuxK, AuxUnit, Rank};
 pub use batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared, StepSchedule};
+pub use conversions::{ConversionNote, Conversions, Theirs};
 pub use dual::Dual;
 pub use errors::{ERRORS, ErrorInfo, ReconstructionError, Squares};
 pub use formula::{LossPart, Maths, Number, Sizes, TermFormula, short};
 pub use levels::{Level, Levels};
 pub use select::{
-    AboveThreshold, AboveZero, BatchK, Groups, MagnitudeK, Pursuit, RowK, SaelensKind, Select,
+    AboveThreshold, AboveZero, BatchK, Groups, Pursuit, RowK, RowOrder, SaelensKind, Select,
     Threshold,
 };
 pub use terms::{
@@ -48,6 +52,8 @@ pub use terms::{
 pub use twin::{TwinBatch, TwinEntry};
 
 pub(crate) use activate::kernel;
+pub(crate) use conversions::{APRIL, DEEPMIND, JANUARY, MATLAB, NG, OPENAI};
+pub(crate) use conversions::{BATCHTOPK, DICTIONARY_LEARNING, RESCALED, SAELENS, SPARSIFY};
 pub(crate) use formula::{in_latex, mean, times};
 
 use std::fmt::Debug;
@@ -173,6 +179,11 @@ impl Objective {
         &self.aux_k
     }
 
+    /// Nested levels of the reconstruction loss, as shares of all latents.
+    pub fn nested_levels(&self) -> &Levels {
+        &self.levels
+    }
+
     /// Levels of the reconstruction loss for `d_sae` latents.
     pub fn levels(&self, d_sae: usize) -> Vec<Level> {
         self.levels.of(d_sae)
@@ -193,6 +204,19 @@ impl Objective {
         self.activation
             .saelens_kind()
             .unwrap_or_else(|| self.selection.saelens_kind())
+    }
+
+    /// Conversions of the building blocks to the conventions of other libraries and papers.
+    ///
+    /// A convention has the auxiliary loss with each selection that it has.
+    pub fn conversions(&self) -> Vec<&'static Conversions> {
+        let selection = self.selection.conversions();
+        let mut all = vec![selection];
+        all.extend(AuxK::conversions_of(selection));
+        all.extend(self.levels.conversions());
+        all.push(self.activation.conversions());
+        all.extend(self.terms.iter().map(|term| term.conversions()));
+        all
     }
 
     /// Scale of the initial encoder rows over their decoder rows.

@@ -2,9 +2,9 @@
 
 use crate::config::{Clip, Config, DecoderNorm, OptimizerKind, TrainConfig};
 use crate::io_spec::IoSpec;
-use crate::objective::Threshold;
+use crate::objective::{AuxUnit, Threshold};
 use crate::optim::LrShape;
-use crate::variants::{self, Architecture, Info, Options};
+use crate::variants::{self, Architecture, Info};
 use crate::{Error, Result};
 
 /// Values in both matrices together, at most: 256 GiB of f32, more than any machine that this is
@@ -188,15 +188,18 @@ pub(super) fn check_numbers(config: &Config, rows: usize, io: &IoSpec, d_sae: us
 ///
 /// The coefficient of an absolute loss has the unit of the rows, and here each row has another one. `SAELens` refuses
 /// this too. The paper's loss is relative to the residual's variance and stays correct.
-pub(super) fn check_units(config: &Config, options: &Options) -> Result<()> {
+pub(super) fn check_units(config: &Config, architecture: &Architecture) -> Result<()> {
     let steps = config.data.preprocess.as_deref().unwrap_or_default();
     let own_unit = |step: &&String| ["norm-row", "layer-norm"].contains(&step.as_str());
-    let absolute = options.find("aux_unit") == Some("absolute");
-    let weighs = options
-        .find_number("aux_coefficient")
-        .is_some_and(|c| c != 0.0);
+    let absolute = match architecture {
+        Architecture::Sparse(sparse) => {
+            let aux_k = sparse.aux_k();
+            aux_k.unit == AuxUnit::Absolute && aux_k.coefficient != 0.0
+        }
+        Architecture::Dense(_) => false,
+    };
     match steps.iter().find(own_unit) {
-        Some(step) if absolute && weighs => Err(Error::Conflict(format!(
+        Some(step) if absolute => Err(Error::Conflict(format!(
             "`model.options.aux_unit` absolute cannot be combined with preprocessing {step}, which gives each row another \
              unit; set `model.options.aux_unit` to residual or `model.options.aux_coefficient` to 0"
         ))),
@@ -207,10 +210,39 @@ pub(super) fn check_units(config: &Config, options: &Options) -> Result<()> {
 /// Checks that averaging, resampling and schedules suit each other and the architecture.
 pub(super) fn check_aids(
     train: &TrainConfig,
-    architecture: &Architecture,
+    (info, architecture): (&Info, &Architecture),
     optimizer: OptimizerKind,
 ) -> Result<()> {
-    let refuse = |why: &str| Err(Error::Conflict(why.into()));
+    check_rates(train)?;
+    let averages = matches!(
+        optimizer,
+        OptimizerKind::ScheduleFree | OptimizerKind::Signum
+    );
+    if averages {
+        check_averaging(train)?;
+    }
+    if let Some(k) = train.k_start.filter(|k| !(k.is_finite() && *k > 0.0)) {
+        return Err(Error::hyper("train.k_start", "a finite number above 0", k));
+    }
+    let resamples = train.resample_every > 0;
+    let why = match architecture {
+        Architecture::Dense(_) if train.ema.is_some() || resamples => format!(
+            "`train.ema` and `train.resample_every` need a sparse architecture, and {} is dense: remove them or set `model.arch`",
+            info.name
+        ),
+        Architecture::Sparse(sparse) if resamples && sparse.pursues() => {
+            "resampling shortens encoder rows only, and here the encoder is tied to the decoder: remove `train.resample_every`".into()
+        }
+        Architecture::Sparse(_) if resamples && averages => {
+            "optimizers schedule-free and signum would average resampled weights with the old ones: remove `train.resample_every`".into()
+        }
+        _ => return Ok(()),
+    };
+    Err(Error::Conflict(why))
+}
+
+/// Checks the ranges of decay rates and of the last learning rate.
+fn check_rates(train: &TrainConfig) -> Result<()> {
     let within = |name: &str, value: Option<f64>, low: f64| match value {
         Some(v) if !(low..1.0).contains(&v) || v < 0.0 => {
             Err(Error::hyper(name, "at least 0 and below 1", v))
@@ -221,9 +253,10 @@ pub(super) fn check_aids(
     within("train.beta2", Some(train.beta2), 0.0)?;
     within("train.ema", train.ema, 0.0)?;
     if train.lr_end.is_some() && train.lr_schedule == LrShape::Constant {
-        return refuse(
-            "`train.lr_end` is the last value of a cosine: set `train.lr_schedule` to cosine",
-        );
+        return Err(Error::Conflict(
+            "`train.lr_end` is the last value of a cosine: set `train.lr_schedule` to cosine"
+                .into(),
+        ));
     }
     if let Some(end) = train.lr_end.filter(|end| !(end.is_finite() && *end >= 0.0)) {
         return Err(Error::hyper(
@@ -232,45 +265,25 @@ pub(super) fn check_aids(
             end,
         ));
     }
-    let free = matches!(
-        optimizer,
-        OptimizerKind::ScheduleFree | OptimizerKind::Signum
-    );
-    if free && (train.lr_decay > 0 || train.lr_schedule != LrShape::Constant) {
+    Ok(())
+}
+
+/// Checks the settings of optimisers that average the weights themselves.
+fn check_averaging(train: &TrainConfig) -> Result<()> {
+    let refuse = |why: &str| Err(Error::Conflict(why.into()));
+    if train.lr_decay > 0 || train.lr_schedule != LrShape::Constant {
         return refuse(
             "optimizers schedule-free and signum average over the run, so the learning rate must not decrease: remove `train.lr_decay` and `train.lr_schedule`",
         );
     }
-    if free && train.beta1 == Some(0.0) {
+    if train.beta1 == Some(0.0) {
         return refuse(
             "`train.beta1` must be above 0 with optimizers schedule-free and signum, which take gradients near the average; got 0",
         );
     }
-    if free && train.ema.is_some() {
+    if train.ema.is_some() {
         return refuse(
             "optimizers schedule-free and signum already average the weights: remove `train.ema`",
-        );
-    }
-    if let Some(k) = train.k_start.filter(|k| !(k.is_finite() && *k > 0.0)) {
-        return Err(Error::hyper("train.k_start", "a finite number above 0", k));
-    }
-    let resamples = train.resample_every > 0;
-    let Architecture::Sparse(sparse) = architecture else {
-        if train.ema.is_some() || resamples {
-            return refuse(
-                "`train.ema` and `train.resample_every` need a sparse architecture, and kl is dense: remove them or set `model.arch`",
-            );
-        }
-        return Ok(());
-    };
-    if resamples && sparse.pursues() {
-        return refuse(
-            "resampling shortens encoder rows only, and here the encoder is tied to the decoder: remove `train.resample_every`",
-        );
-    }
-    if resamples && free {
-        return refuse(
-            "optimizers schedule-free and signum would average resampled weights with the old ones: remove `train.resample_every`",
         );
     }
     Ok(())

@@ -58,9 +58,8 @@ impl Schedules {
                 (start / k, anneal)
             }
             (Some(_), None) => {
-                let why =
-                    "this architecture has no k that changes during a run: remove `train.k_start`";
-                return Err(Error::Conflict(why.into()));
+                let why = fixed_k(architecture);
+                return Err(Error::Conflict(format!("{why}: remove `train.k_start`")));
             }
         };
         let p = annealed_p(train, architecture, steps)?;
@@ -144,6 +143,14 @@ fn annealed_k(architecture: &Architecture) -> Option<f64> {
     match architecture {
         Architecture::Sparse(sparse) => sparse.annealed_k(),
         Architecture::Dense(_) => None,
+    }
+}
+
+/// Reason why the number of latents of a row is fixed.
+fn fixed_k(architecture: &Architecture) -> &'static str {
+    match architecture {
+        Architecture::Sparse(sparse) => sparse.selection().fixed_k(),
+        Architecture::Dense(_) => "this architecture has no k that changes during a run",
     }
 }
 

@@ -96,7 +96,7 @@ const IDLE: &[(Reason, &[Idle])] = &[
         ],
     ),
     (
-        |_| "architecture kl starts with a b_dec of 0".into(),
+        |g| format!("architecture {} starts with a b_dec of 0", g.info.name),
         &[("model.b_dec_start", |g| {
             g.info.defaults.full_batch && g.config.model.b_dec_start.is_some()
         })],

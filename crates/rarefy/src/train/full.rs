@@ -50,13 +50,7 @@ pub(super) fn train(
             let reason = format!("as low as f32 can tell after {} iterations", state.step);
             return finish(state, reason, observer);
         };
-        state.step += 1;
-        state.rows_seen += (evaluations * data.rows()) as u64;
-        state.params.values_mut().copy_from_slice(&x);
-        state.recent.push(value);
-        if state.recent.len() > WINDOW + 1 {
-            state.recent.remove(0);
-        }
+        record(&mut state, evaluations * data.rows(), &x, value);
         if let Some(message) = message {
             observer.message(&format!("iteration {}: {message}", state.step));
         }
@@ -74,6 +68,17 @@ pub(super) fn train(
     }
     let reason = format!("all {} iterations done", state.step);
     finish(state, reason, observer)
+}
+
+/// Records an iteration that read `rows` rows and ended at `x`.
+fn record(state: &mut State, rows: usize, x: &[f32], value: f64) {
+    state.step += 1;
+    state.rows_seen += rows as u64;
+    state.params.values_mut().copy_from_slice(x);
+    state.recent.push(value);
+    if state.recent.len() > WINDOW + 1 {
+        state.recent.remove(0);
+    }
 }
 
 /// One iteration of L-BFGS. A user who stops it between two evaluations (each may be minutes of

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::descend::rate;
+use super::epoch::rate;
 use super::pass::Pass;
 use super::{Observer, Progress, State, refuse_diverged};
 use crate::Result;
@@ -64,7 +64,7 @@ pub(super) fn audit(
     pass: &mut DensePass,
     observer: &mut dyn Observer,
 ) -> Result<()> {
-    let per_epoch = (plan.n_rows() / plan.batch()).max(1);
+    let per_epoch = plan.steps_per_epoch();
     let due = state.step.is_multiple_of(per_epoch) || state.step == plan.steps();
     if !due || variant.estimate() == Estimate::Exact {
         return Ok(());

@@ -1,6 +1,7 @@
 //! Training: steps, full batches and mini-batches, checkpoints and resuming.
 
 mod descend;
+mod epoch;
 mod full;
 mod mini;
 mod moving;

@@ -7,6 +7,7 @@ mod backward;
 mod blocks;
 mod forward;
 mod grouped;
+mod model_view;
 mod parametrisation;
 mod reconstruction;
 pub mod resample;
@@ -14,11 +15,11 @@ pub mod step;
 mod unroll;
 mod update;
 
-use super::descend::rate;
+use super::epoch::rate;
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
 use crate::codes::Codes;
 use crate::data::{Source, evenly_spaced_rows};
-use crate::engine::{Encoder, Selection};
+use crate::engine::{Encoder, Selection, centre};
 use crate::io_spec::IoSpec;
 use crate::objective::{Objective, StepSchedule, Threshold};
 use crate::params::Params;
@@ -181,13 +182,13 @@ pub(crate) fn nothing_to_calibrate_on() -> Error {
 
 /// Encoder inputs of rows of training data: `x - b_dec`, or x.
 fn seen(io: &IoSpec, params: &Params, rows: &[f32]) -> Vec<f32> {
-    let mut inputs = io.split(rows).0;
-    if io.centre {
-        let b_dec = params.get("b_dec");
-        let rows = inputs.chunks_exact_mut(b_dec.len());
-        rows.for_each(|row| row.iter_mut().zip(b_dec).for_each(|(x, b)| *x -= b));
+    let inputs = io.split(rows).0;
+    if !io.centre {
+        return inputs;
     }
-    inputs
+    let mut centred = vec![0.0; inputs.len()];
+    centre(&inputs, params.get("b_dec"), &mut centred);
+    centred
 }
 
 /// Number of pre-activations above a threshold; a piece at a time, as they may be many.

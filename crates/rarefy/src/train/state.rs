@@ -200,47 +200,25 @@ impl State {
     pub fn load(path: &Path, plan: &Plan) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
-        refuse_another(path, "architecture", file.text("arch")?, plan.info().name)?;
-        let optimizer = format!("{:?}", plan.optimizer());
-        refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
-        refuse_another(path, "data with", file.text("data")?, plan.fingerprint())?;
-        refuse_another(path, "the model", file.text("computes")?, &computes(plan))?;
-
+        refuse_other_runs(path, &file, plan)?;
         let layout = plan.architecture().layout(plan.io(), plan.d_sae());
         let mut state = Self::at_start(plan, Params::zeros(&layout));
-        let length = state.params.values().len();
-        let vector = |name: &str| fitting(path, &file, name, length);
-        let number = |key: &str| {
-            let number = file.text(key)?.parse::<u64>();
-            number.map_err(|_| file.bad(format!("`{key}`: expected a number in the header")))
+        let checkpoint = Checkpoint {
+            path,
+            file,
+            length: state.params.values().len(),
         };
-        state
-            .params
-            .values_mut()
-            .copy_from_slice(&vector("params")?);
-        state.step = number("step")? as usize;
-        state.rows_seen = number("rows_seen")?;
+        let params = checkpoint.vector("params")?;
+        state.params.values_mut().copy_from_slice(&params);
+        state.step = checkpoint.number("step")? as usize;
+        state.rows_seen = checkpoint.number("rows_seen")?;
         match &mut state.optimizer {
             Optimizer::Lbfgs(lbfgs) => {
-                let mut pairs = Vec::new();
-                while file.has(&format!("lbfgs.s.{}", pairs.len())) {
-                    let s = vector(&format!("lbfgs.s.{}", pairs.len()))?;
-                    let y = vector(&format!("lbfgs.y.{}", pairs.len()))?;
-                    pairs.push(CurvaturePair { s, y });
-                }
-                *lbfgs = Lbfgs::resume(plan.config().train.history, pairs);
+                *lbfgs = Lbfgs::resume(plan.config().train.history, checkpoint.pairs()?);
             }
             Optimizer::Descent(descent) => {
                 descent.steps = state.step;
-                for (i, moments) in descent.moments.iter_mut().enumerate() {
-                    *moments = vector(&format!("moments.{i}"))?;
-                }
-                if file.has("averaged") {
-                    let values: Vec<f64> = file.vector("averaged")?;
-                    descent.averaged = values
-                        .try_into()
-                        .map_err(|_| file.bad("tensor `averaged` has another length"))?;
-                }
+                checkpoint.restore_descent(descent)?;
             }
         }
         if state.step > plan.steps() {
@@ -248,26 +226,91 @@ impl State {
             let why = format!("{done} steps are done already, so the run cannot end after {steps}");
             return Err(Error::Conflict(why));
         }
-        let begun_with = |name: &str, tensor: &str| {
-            if file.has(tensor) {
-                return Ok(());
-            }
-            Err(Error::Conflict(format!(
-                "the run was begun without {name} and cannot take it up now: leave it out, or begin a new run"
-            )))
+        checkpoint.restore_schedules(&mut state)?;
+        checkpoint.restore_rows(&mut state, plan)?;
+        Ok(state)
+    }
+}
+
+/// File of a state, of a run with `length` parameters.
+struct Checkpoint<'a> {
+    path: &'a Path,
+    file: Reader<'a>,
+    length: usize,
+}
+
+impl Checkpoint<'_> {
+    /// Vector as long as the parameters.
+    fn vector(&self, name: &str) -> Result<Vec<f32>> {
+        fitting(self.path, &self.file, name, self.length)
+    }
+
+    /// Whole number of the header.
+    fn number(&self, key: &str) -> Result<u64> {
+        let number = self.file.text(key)?.parse::<u64>();
+        let bad = |_| {
+            self.file
+                .bad(format!("`{key}`: expected a number in the header"))
         };
+        number.map_err(bad)
+    }
+
+    /// Refuses to take up what the run did not begin with.
+    fn begun_with(&self, name: &str, tensor: &str) -> Result<()> {
+        if self.file.has(tensor) {
+            return Ok(());
+        }
+        Err(Error::Conflict(format!(
+            "the run was begun without {name} and cannot take it up now: leave it out, or begin a new run"
+        )))
+    }
+
+    /// Pairs of L-BFGS, oldest first.
+    fn pairs(&self) -> Result<Vec<CurvaturePair>> {
+        let mut pairs = Vec::new();
+        while self.file.has(&format!("lbfgs.s.{}", pairs.len())) {
+            let s = self.vector(&format!("lbfgs.s.{}", pairs.len()))?;
+            let y = self.vector(&format!("lbfgs.y.{}", pairs.len()))?;
+            pairs.push(CurvaturePair { s, y });
+        }
+        Ok(pairs)
+    }
+
+    /// Reads the moments of Adam and its relatives.
+    fn restore_descent(&self, descent: &mut Descent) -> Result<()> {
+        for (i, moments) in descent.moments.iter_mut().enumerate() {
+            *moments = self.vector(&format!("moments.{i}"))?;
+        }
+        if self.file.has("averaged") {
+            let values: Vec<f64> = self.file.vector("averaged")?;
+            descent.averaged = values
+                .try_into()
+                .map_err(|_| self.file.bad("tensor `averaged` has another length"))?;
+        }
+        Ok(())
+    }
+
+    /// Reads the annealed p, the average of the weights and recent objective values.
+    fn restore_schedules(&self, state: &mut State) -> Result<()> {
+        let file = &self.file;
         if let Some(annealing) = &mut state.annealing {
-            begun_with("p_end", "annealing")?;
+            self.begun_with("p_end", "annealing")?;
             *annealing = Annealing::from_values(&file.vector::<f64>("annealing")?)
                 .ok_or_else(|| file.bad("tensor `annealing` has another length"))?;
         }
         if state.ema.is_some() {
-            begun_with("ema", "ema")?;
-            state.ema = Some(vector("ema")?);
+            self.begun_with("ema", "ema")?;
+            state.ema = Some(self.vector("ema")?);
         }
         if file.has("recent") {
             state.recent = file.vector("recent")?;
         }
+        Ok(())
+    }
+
+    /// Reads the statistics of latents over rows, and the sample of pushed rows.
+    fn restore_rows(&self, state: &mut State, plan: &Plan) -> Result<()> {
+        let file = &self.file;
         if !state.since_fired.is_empty() {
             let values = file.vector("since_fired")?;
             if values.len() != state.since_fired.len() {
@@ -277,7 +320,7 @@ impl State {
         }
         if file.has("reservoir") {
             let empty = Reservoir::new(plan.io().row_width(), plan.config().train.seed);
-            let reservoir = empty.restored(file.vector("reservoir")?, number("pushed")?);
+            let reservoir = empty.restored(file.vector("reservoir")?, self.number("pushed")?);
             let bad = || file.bad("tensor `reservoir` holds no whole rows, or too many");
             state.reservoir = Some(reservoir.ok_or_else(bad)?);
         }
@@ -287,8 +330,17 @@ impl State {
                 .filter(|m| m.to_values().len() == moving.to_values().len())
                 .ok_or_else(|| file.bad("tensor `moving` has another length"))?;
         }
-        Ok(state)
+        Ok(())
     }
+}
+
+/// Refuses a checkpoint of another architecture, optimiser, data or model.
+fn refuse_other_runs(path: &Path, file: &Reader, plan: &Plan) -> Result<()> {
+    let optimizer = format!("{:?}", plan.optimizer());
+    refuse_another(path, "architecture", file.text("arch")?, plan.info().name)?;
+    refuse_another(path, "optimizer", file.text("optimizer")?, &optimizer)?;
+    refuse_another(path, "data with", file.text("data")?, plan.fingerprint())?;
+    refuse_another(path, "the model", file.text("computes")?, &computes(plan))
 }
 
 /// Kind of model that the weights belong to: the same numbers would be another function otherwise.

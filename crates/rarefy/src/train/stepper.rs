@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::descend::settled;
+use super::epoch::settled;
 use super::mini::{self, DensePass};
 use super::pass::Pass;
 use super::sparse::step::Step;

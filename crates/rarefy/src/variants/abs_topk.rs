@@ -4,7 +4,7 @@
 
 use super::sparse::{self, AuxOptions, RowKOptions};
 use super::{Example, Info};
-use crate::objective::{AuxK, Identity, MagnitudeK, Objective, Rank};
+use crate::objective::{AuxK, Identity, Objective, Rank, RowK, RowOrder};
 use crate::options::{OptionSet, option_set};
 
 /// Table line of the architecture.
@@ -28,12 +28,15 @@ pub const INFO: Info = Info {
     resolve: sparse::resolve,
     compose: |options| {
         let options = AbsTopKOptions::read(options);
-        let k = options.rows.k();
+        let selection = RowK {
+            k: options.rows.k(),
+            order: RowOrder::Magnitude,
+        };
         let aux_k = AuxK {
             rank: Rank::Magnitude,
             ..options.aux.aux_k()
         };
-        sparse::composed(Objective::new(MagnitudeK { k }, Identity).with_aux_k(aux_k))
+        sparse::composed(Objective::new(selection, Identity).with_aux_k(aux_k))
     },
 };
 

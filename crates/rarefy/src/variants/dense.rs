@@ -1,6 +1,8 @@
 //! Interface of architectures that are trained by dense sums over rows.
 
-use crate::objective::TermFormula;
+use std::sync::Arc;
+
+use crate::objective::{Conversions, Maths, TermFormula};
 use crate::params::{Layout, Params};
 use crate::{Result, Rng};
 
@@ -64,6 +66,30 @@ impl Parts {
 pub trait Variant: Send + Sync {
     /// Formulas of the objective's terms, in the order in which `explain` prints them.
     fn formulas(&self) -> Vec<TermFormula>;
+
+    /// Lines before the objective: latents and reconstruction of a row, each with both sides and a remark. `sizes` is
+    /// the remark on the shapes.
+    fn lines(&self, sizes: &str) -> Vec<(Maths, Maths, String)>;
+
+    /// Coefficients in the conventions of other libraries and papers.
+    fn conversions(&self) -> &'static Conversions {
+        &Conversions::NONE
+    }
+
+    /// Reason why the weights cannot hold an affine map of the rows; `None` if they can.
+    fn unfoldable(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Target of the mean activation of each latent, if the penalty has one.
+    fn target_activation(&self) -> Option<f64> {
+        None
+    }
+
+    /// Coefficient of the sparsity penalty, and the architecture with a coefficient of 1; `None` without a penalty.
+    fn with_plain_penalty(&self) -> Option<(f64, Arc<dyn Variant>)> {
+        None
+    }
 
     /// Names and shapes of the parameters.
     fn layout(&self, d_in: usize, d_sae: usize) -> Layout;

@@ -48,6 +48,7 @@ pub const INFO: Info = Info {
         sparse::resolve(options, context)
     },
     compose: |options| {
+        let text = options.text("levels").to_owned();
         let options = MatryoshkaOptions::read(options);
         let shares = options.levels.value().unwrap_or(LEVELS.to_vec());
         let levels = shares.len() + 1;
@@ -59,7 +60,11 @@ pub const INFO: Info = Info {
             ..options.aux.aux_k()
         };
         let objective = Objective::new(BatchK { threshold }, Identity)
-            .with_levels(Levels { shares, weights })
+            .with_levels(Levels {
+                shares,
+                weights,
+                text,
+            })
             .with_aux_k(aux_k);
         sparse::composed(objective)
     },

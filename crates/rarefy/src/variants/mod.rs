@@ -40,7 +40,7 @@ use std::sync::{Arc, LazyLock};
 
 use crate::data::{Source, Survey};
 use crate::io_spec::IoSpec;
-use crate::objective::{ADD_ONS, AddOn};
+use crate::objective::{ADD_ONS, AddOn, Conversions};
 use crate::params::{Layout, Params};
 use crate::{Error, Result, Rng};
 
@@ -109,6 +109,31 @@ impl Info {
             }
             dense @ Architecture::Dense(_) => Ok(dense),
         }
+    }
+
+    /// True if rows are encoded by a matching pursuit, which searches all latents once for each latent of a row.
+    pub fn pursues(&self) -> bool {
+        let default = self.build(&Options::defaults(self.options()));
+        matches!(default, Ok(Architecture::Sparse(objective)) if objective.pursues())
+    }
+
+    /// Conversions of all building blocks that the options can choose, some more than once.
+    ///
+    /// The settings for gradient checks reach every block.
+    pub fn conversions(&self) -> Vec<&'static Conversions> {
+        let mut all = Vec::new();
+        for setting in [Vec::new()].into_iter().chain(self.checked_settings()) {
+            let given = setting
+                .iter()
+                .map(|(name, value)| (*name, (*value).to_owned()));
+            let options = Options::check(self.options(), given);
+            match options.and_then(|options| self.build(&options)) {
+                Ok(Architecture::Dense(variant)) => all.push(variant.conversions()),
+                Ok(Architecture::Sparse(objective)) => all.extend(objective.conversions()),
+                Err(error) => unreachable!("a checked setting of {}: {error}", self.name),
+            }
+        }
+        all
     }
 
     /// Settings for gradient checks: those of the architecture, and those of add-ons on top of its first.

@@ -2,7 +2,7 @@
 
 use super::sparse::{self, AuxOptions, RowKOptions};
 use super::{Example, Info};
-use crate::objective::{Identity, Objective, RowK};
+use crate::objective::{Identity, Objective, RowK, RowOrder};
 use crate::options::{OptionSet, option_set};
 
 /// Table line of the architecture.
@@ -27,8 +27,11 @@ pub const INFO: Info = Info {
     resolve: sparse::resolve,
     compose: |options| {
         let options = TopKOptions::read(options);
-        let k = options.rows.k();
-        sparse::composed(Objective::new(RowK { k }, Identity).with_aux_k(options.aux.aux_k()))
+        let selection = RowK {
+            k: options.rows.k(),
+            order: RowOrder::Positive,
+        };
+        sparse::composed(Objective::new(selection, Identity).with_aux_k(options.aux.aux_k()))
     },
 };
 

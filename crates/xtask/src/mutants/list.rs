@@ -13,6 +13,7 @@ pub(super) struct Mutant {
 }
 
 const KL: &str = "crates/rarefy/src/variants/kl.rs";
+const KL_GRADIENT: &str = "crates/rarefy/src/variants/kl/gradient.rs";
 const SATURATED: &str = "crates/rarefy/src/variants/kl/saturated.rs";
 const ENCODER: &str = "crates/rarefy-kernels/src/encoder.rs";
 const DECODER: &str = "crates/rarefy-kernels/src/decoder.rs";
@@ -21,7 +22,7 @@ const PENALTY: &str = "crates/rarefy/src/penalty.rs";
 const LBFGS: &str = "crates/rarefy/src/optim/lbfgs.rs";
 const NAIVE: &str = "crates/rarefy-kernels/src/naive.rs";
 const KEEP: &str = "crates/rarefy/src/engine/keep.rs";
-const STEP: &str = "crates/rarefy/src/train/sparse/step.rs";
+const MODEL_VIEW: &str = "crates/rarefy/src/train/sparse/model_view.rs";
 const BACKWARD: &str = "crates/rarefy/src/train/sparse/backward.rs";
 const AUXILIARY: &str = "crates/rarefy/src/train/sparse/auxiliary.rs";
 const RECONSTRUCTION: &str = "crates/rarefy/src/train/sparse/reconstruction.rs";
@@ -36,7 +37,7 @@ const STATE: &str = "crates/rarefy/src/train/state.rs";
 pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the gradient's 1/m is dropped",
-        file: KL,
+        file: KL_GRADIENT,
         from: "let scale = 1.0 / rows as f64;",
         to: "let scale = rows as f64 / rows as f64;",
     },
@@ -78,7 +79,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "weight decay applies to biases (E20)",
-        file: KL,
+        file: KL_GRADIENT,
         from: "if block.name.starts_with('w') {",
         to: "if !block.name.is_empty() {",
     },
@@ -169,7 +170,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a transcoder's target is the first columns of its rows",
-        file: STEP,
+        file: MODEL_VIEW,
         from: "&x[i * wide + start..(i + 1) * wide]",
         to: "&x[i * wide..(i + 1) * wide - start]",
     },
@@ -259,7 +260,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "the auxiliary loss has twice its weight in the twin",
-        file: TWIN,
+        file: "crates/rarefy/src/check/twin/auxiliary.rs",
         from: "aux.coefficient / unit",
         to: "2.0 * aux.coefficient / unit",
     },
@@ -458,8 +459,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "silent latents wait for a whole period to be resampled",
         file: "crates/rarefy/src/train/sparse/resample.rs",
-        from: "(every / 2 * plan",
-        to: "(every * plan",
+        from: "(train.resample_every / 2 * plan",
+        to: "(train.resample_every * plan",
     },
     Mutant {
         name: "latent 0 is never resampled",

@@ -106,7 +106,7 @@ fn merged_tests(files: &[Text], faults: &mut Vec<String>) {
 }
 
 /// Lines of code without comments and without the tests at the end.
-fn code(text: &str) -> impl Iterator<Item = &str> {
+pub(super) fn code(text: &str) -> impl Iterator<Item = &str> {
     text.lines()
         .take_while(|line| *line != "mod tests {")
         .filter(|line| !line.trim_start().starts_with("//"))
@@ -165,7 +165,7 @@ fn used_modules(code: &str) -> Vec<String> {
 }
 
 /// Items of a list in braces, split at commas outside of inner braces.
-fn top_level(inside: &str) -> Vec<&str> {
+pub(super) fn top_level(inside: &str) -> Vec<&str> {
     let (mut depth, mut start, mut items) = (0, 0, Vec::new());
     for (at, c) in inside.char_indices() {
         match c {

@@ -13,10 +13,6 @@ use super::results::Skipped;
 use crate::cli::FrontierArgs;
 use crate::configuration::{self, count};
 
-/// Architectures trained only if `--arch` names them: matching pursuit searches all latents once for each latent of a
-/// row.
-const SLOW: &[&str] = &["matching-pursuit"];
-
 /// Keys that `--set` cannot change here, and why.
 const FIXED: &[(&str, &str, &str)] = &[
     ("data", "path", "the data is an argument"),
@@ -66,7 +62,8 @@ pub fn order(candidates: &[Candidate]) -> Vec<(&str, &str)> {
     candidates.iter().map(|c| (c.arch, &*c.setting)).collect()
 }
 
-/// The architectures that were asked for, now or before, in the order of the table.
+/// The architectures that were asked for, now or before, in the order of the table. A matching pursuit is slow, so it
+/// is trained only if `--arch` names it.
 pub fn lines(asked: &[String], before: &[String]) -> Result<Vec<Line>> {
     let named = || asked.iter().chain(before);
     for name in named() {
@@ -77,7 +74,7 @@ pub fn lines(asked: &[String], before: &[String]) -> Result<Vec<Line>> {
     }
     let wanted = |info: &&Info| match named().next() {
         Some(_) => named().any(|name| name.trim() == info.name),
-        None => !SLOW.contains(&info.name),
+        None => !info.pursues(),
     };
     let line = |info: &'static Info| {
         Some(Line {
@@ -128,9 +125,6 @@ fn flags(args: &FrontierArgs) -> Table {
     };
     let text = |text: &Option<String>| text.clone().map(Value::String);
     put("data.path", text(&args.data));
-    put("data.rows", count(args.source.rows));
-    put("data.member", text(&args.source.member));
-    put("data.header", args.source.header.map(Value::Boolean));
     put("data.holdout", count(args.holdout));
     put(
         "data.preprocess",
@@ -139,11 +133,8 @@ fn flags(args: &FrontierArgs) -> Table {
     put("model.latents", count(args.latents));
     put("train.steps", count(args.steps));
     put("train.batch", count(args.batch));
-    put(
-        "train.seed",
-        args.seed.map(|seed| Value::Integer(seed as i64)),
-    );
-    put("train.threads", count(args.threads));
+    args.source.put(&mut layer);
+    args.seed.put(&mut layer);
     args.io.put(&mut layer);
     layer
 }
@@ -310,10 +301,7 @@ mod tests {
         assert_eq!(names(&["matching-pursuit"], &[]), ["matching-pursuit"]);
         let all = names(&[], &[]);
         let dials = VARIANTS.iter().filter(|info| info.dial.is_some()).count();
-        assert_eq!(all.len() + SLOW.len(), dials);
-        assert!(
-            SLOW.iter()
-                .all(|slow| !all.contains(slow) && names(&[slow], &[]) == [*slow])
-        );
+        assert_eq!(all.len() + 1, dials);
+        assert!(!all.contains(&"matching-pursuit"));
     }
 }

@@ -143,37 +143,8 @@ impl Arrays {
                 "expected row offsets that rise from 0 to {entries}, got other offsets"
             )));
         }
-        let rows = offsets.len() - 1;
-        if self.values.len() != entries {
-            let got = self.values.len();
-            return Err(bad(format!(
-                "expected a value for each of {entries} indices, got {got}"
-            )));
-        }
-        for (what, got) in [
-            ("mean", self.row_means.len()),
-            ("scale", self.row_scales.len()),
-        ] {
-            if ![0, rows].contains(&got) {
-                return Err(bad(format!(
-                    "expected a {what} for each of {rows} rows or none, got {got}"
-                )));
-            }
-        }
-        let outside = |i: &i64| u32::try_from(*i).map_or(true, |i| i >= d_sae);
-        if let Some(at) = self.indices.iter().position(outside) {
-            let got = self.indices[at];
-            return Err(bad(format!(
-                "entry {at}: expected a latent below {d_sae}, got {got}"
-            )));
-        }
-        let of_rows = self.row_means.iter().chain(&self.row_scales);
-        let numbers = self.values.iter().chain(of_rows);
-        if let Some((at, got)) = numbers.enumerate().find(|(_, v)| !v.is_finite()) {
-            return Err(bad(format!(
-                "entry {at}: expected a finite value, got {got}"
-            )));
-        }
+        self.check_lengths(path)?;
+        self.check_numbers(path, d_sae)?;
         let mut codes = Codes {
             d_sae: d_sae as usize,
             offsets,
@@ -188,6 +159,47 @@ impl Arrays {
                 "row {row}: expected each latent at most once, got one twice"
             ))),
         }
+    }
+
+    /// Checks that each entry has a value, and each row a mean and a scale if there are any.
+    fn check_lengths(&self, path: &Path) -> Result<()> {
+        let bad = |why: String| Err(Error::format(path, why));
+        let (rows, entries) = (self.offsets.len() - 1, self.indices.len());
+        if self.values.len() != entries {
+            let got = self.values.len();
+            return bad(format!(
+                "expected a value for each of {entries} indices, got {got}"
+            ));
+        }
+        for (what, got) in [
+            ("mean", self.row_means.len()),
+            ("scale", self.row_scales.len()),
+        ] {
+            if ![0, rows].contains(&got) {
+                return bad(format!(
+                    "expected a {what} for each of {rows} rows or none, got {got}"
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Checks that latents are below `d_sae` and that numbers are finite.
+    fn check_numbers(&self, path: &Path, d_sae: u32) -> Result<()> {
+        let bad = |why: String| Err(Error::format(path, why));
+        let outside = |i: &i64| u32::try_from(*i).map_or(true, |i| i >= d_sae);
+        if let Some(at) = self.indices.iter().position(outside) {
+            let got = self.indices[at];
+            return bad(format!(
+                "entry {at}: expected a latent below {d_sae}, got {got}"
+            ));
+        }
+        let of_rows = self.row_means.iter().chain(&self.row_scales);
+        let numbers = self.values.iter().chain(of_rows);
+        if let Some((at, got)) = numbers.enumerate().find(|(_, v)| !v.is_finite()) {
+            return bad(format!("entry {at}: expected a finite value, got {got}"));
+        }
+        Ok(())
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Match, Mixed, TAKEN_IN, is_about};
+use super::mixed::{Mixed, is_about};
+use super::{Match, TAKEN_IN};
 use crate::codes::Codes;
 use crate::metrics::ACTIVE;
 use crate::model::Model;

@@ -21,7 +21,10 @@ use super::Activate;
 use super::kernel::Kernel;
 use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums};
 use crate::objective::formula::{Maths, Number, short};
-use crate::objective::{Dual, TwinEntry};
+use crate::objective::{
+    BATCHTOPK, ConversionNote, Conversions, DEEPMIND, DICTIONARY_LEARNING, Dual, JANUARY, SAELENS,
+    Theirs, TwinEntry,
+};
 use crate::params::Params;
 
 /// Activation with a jump at each latent's threshold, block `threshold`, `[d_sae]`.
@@ -61,6 +64,30 @@ impl Jump {
         self.kernel.at((pre - theta) / bandwidth) / bandwidth
     }
 }
+
+/// Thresholds and windows in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        Theirs::new(SAELENS, "threshold", "jumprelu_init_threshold"),
+        Theirs::new(SAELENS, "bandwidth", "jumprelu_bandwidth"),
+        Theirs::new(DICTIONARY_LEARNING, "bandwidth", "bandwidth"),
+        Theirs::new(BATCHTOPK, "bandwidth", "bandwidth"),
+        Theirs::new(DEEPMIND, "bandwidth", "epsilon").published(1e-3),
+        Theirs::new(DEEPMIND, "threshold", "theta").published(1e-3),
+        Theirs::new(JANUARY, "bandwidth", "epsilon").published(2.0),
+        Theirs::new(JANUARY, "threshold", "theta").published(0.1),
+    ],
+    notes: &[
+        ConversionNote {
+            conventions: BATCHTOPK,
+            text: "the gradient for log theta lacks a factor theta",
+        },
+        ConversionNote {
+            conventions: DEEPMIND,
+            text: "log theta is learned",
+        },
+    ],
+};
 
 impl Activate for Jump {
     fn per_latent(&self) -> &[(&'static str, f32)] {
@@ -129,6 +156,10 @@ impl Activate for Jump {
         } else {
             &["threshold"]
         }
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn has_step_derivative(&self) -> bool {

@@ -12,6 +12,7 @@ pub use jump::Jump;
 use std::fmt::Debug;
 
 use super::batch::{BatchView, Entries, EntryDerivatives, LatentSums};
+use super::conversions::Conversions;
 use super::formula::Maths;
 use super::{Dual, SaelensKind, TwinEntry};
 use crate::codes::Codes;
@@ -61,6 +62,11 @@ pub trait Activate: Debug + Send + Sync {
     /// Kind of model in `SAELens`, where the activation decides it.
     fn saelens_kind(&self) -> Option<SaelensKind> {
         None
+    }
+
+    /// Coefficients in the conventions of other libraries and papers.
+    fn conversions(&self) -> &'static Conversions {
+        &Conversions::NONE
     }
 
     /// Formula of a value, and a remark; `None` for the identity, whose formula is that of the selection.

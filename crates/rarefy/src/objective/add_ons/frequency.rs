@@ -13,10 +13,9 @@
 //! Source: Google `DeepMind`, *Gemma Scope 2*, section 2.3; *Negative results for sparse autoencoders on downstream
 //! tasks* (2025), "Removing high frequency latents". Default scale: `OpenMOSS`'s documentation.
 
-use super::AddOn;
 use crate::objective::formula::{LossPart, TermFormula, in_latex, short, times};
 use crate::objective::{
-    BatchView, Dual, Entries, EntryDerivatives, LatentSums, Prepared, Term, TwinBatch,
+    AddOn, BatchView, Dual, Entries, EntryDerivatives, LatentSums, Prepared, Term, TwinBatch,
 };
 use crate::options::{Kind, OptionSet, Unit, option_set};
 

@@ -11,12 +11,11 @@
 //! Source: Gao et al. 2024, arXiv:2406.04093, section 5.3: L(k) + L(4k)/8. (sparsify's fused encoder takes no gradient
 //! of the second part; this one does.)
 
-use super::AddOn;
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder};
 use crate::objective::{
-    Activate, BatchView, Dual, Entries, EntryDerivatives, Identity, LatentSums, Maths,
-    PreReconstruction, SaelensKind, Select, StepSchedule, TwinEntry,
+    Activate, AddOn, BatchView, Conversions, Dual, Entries, EntryDerivatives, Identity, LatentSums,
+    Maths, PreReconstruction, SaelensKind, Select, StepSchedule, TwinEntry,
 };
 use crate::options::{Kind, OptionSet, option_set};
 use crate::params::Params;
@@ -96,6 +95,14 @@ impl Select for Widened {
 
     fn note(&self, k: &str) -> String {
         self.narrow.note(k)
+    }
+
+    fn fixed_k(&self) -> &'static str {
+        "k cannot change during a run while `model.options.multi_k` is above 1"
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        self.narrow.conversions()
     }
 
     fn saelens_kind(&self) -> SaelensKind {

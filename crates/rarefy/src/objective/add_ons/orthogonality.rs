@@ -18,10 +18,9 @@ use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::vector::dot;
 use rayon::prelude::*;
 
-use super::AddOn;
 use crate::Rng;
 use crate::objective::formula::{LossPart, TermFormula, mean, times};
-use crate::objective::{BatchView, Dual, Prepared, Term, TwinBatch};
+use crate::objective::{AddOn, BatchView, Dual, Prepared, Term, TwinBatch};
 use crate::options::{Kind, OptionSet, Unit, option_set};
 
 /// Table line of the add-on.

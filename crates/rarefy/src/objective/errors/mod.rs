@@ -7,7 +7,7 @@ pub use squares::Squares;
 
 use std::fmt::Debug;
 
-use super::add_ons::AddOn;
+use super::add_on::AddOn;
 use super::dual::Dual;
 use super::formula::Maths;
 use crate::options::{Kind, OptionSet, option_set};

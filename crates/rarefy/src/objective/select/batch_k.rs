@@ -8,7 +8,9 @@
 use super::{SaelensKind, Select, Threshold};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
-use crate::objective::StepSchedule;
+use crate::objective::{
+    BATCHTOPK, Conversions, DICTIONARY_LEARNING, RESCALED, SAELENS, StepSchedule, Theirs,
+};
 use crate::params::Params;
 
 /// Selection of the `floor(n k)` largest positive pre-activations of n rows together.
@@ -17,6 +19,16 @@ pub struct BatchK {
     /// Rule for the threshold of the trained model; `threshold.k` is the mean number of latents of a row.
     pub threshold: Threshold,
 }
+
+/// Number k in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        Theirs::new(SAELENS, "k", "k").with(RESCALED),
+        Theirs::new(DICTIONARY_LEARNING, "k", "k"),
+        Theirs::new(BATCHTOPK, "k", "top_k"),
+    ],
+    notes: &[],
+};
 
 impl Select for BatchK {
     fn encode(
@@ -54,6 +66,10 @@ impl Select for BatchK {
         format!(
             "kept: the floor({k} m) largest positive of the m rows of a batch together; once trained, all above a threshold"
         )
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn saelens_kind(&self) -> SaelensKind {

@@ -5,7 +5,7 @@
 use super::{SaelensKind, Select, largest_of_rows};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
-use crate::objective::StepSchedule;
+use crate::objective::{Conversions, SPARSIFY, StepSchedule, Theirs};
 use crate::params::Params;
 
 /// Selection of the largest positive pre-activation of each of `groups` equal groups of latents.
@@ -14,6 +14,12 @@ pub struct Groups {
     /// Number of groups; divides the number of latents.
     pub groups: usize,
 }
+
+/// Number k in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[Theirs::new(SPARSIFY, "k", "k")],
+    notes: &[],
+};
 
 impl Select for Groups {
     fn encode(
@@ -49,6 +55,10 @@ impl Select for Groups {
 
     fn note(&self, k: &str) -> String {
         format!("kept: of each of {k} groups of neighbours the largest, if positive")
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn saelens_kind(&self) -> SaelensKind {

@@ -4,7 +4,6 @@ mod above_threshold;
 mod above_zero;
 mod batch_k;
 mod groups;
-mod magnitude_k;
 mod pursuit;
 mod row_k;
 
@@ -12,13 +11,13 @@ pub use above_threshold::AboveThreshold;
 pub use above_zero::AboveZero;
 pub use batch_k::BatchK;
 pub use groups::Groups;
-pub use magnitude_k::MagnitudeK;
 pub use pursuit::Pursuit;
-pub use row_k::RowK;
+pub use row_k::{RowK, RowOrder};
 
 use std::fmt::Debug;
 
 use super::batch::StepSchedule;
+use super::conversions::Conversions;
 use super::formula::Maths;
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder};
@@ -54,6 +53,11 @@ pub trait Select: Debug + Send + Sync {
     /// Kind of model under which `SAELens` knows a trained model with this selection.
     fn saelens_kind(&self) -> SaelensKind;
 
+    /// Coefficients in the conventions of other libraries and papers.
+    fn conversions(&self) -> &'static Conversions {
+        &Conversions::NONE
+    }
+
     /// Rule for the one threshold of a trained model; `None` if it has none.
     fn threshold(&self) -> Option<Threshold> {
         None
@@ -62,6 +66,11 @@ pub trait Select: Debug + Send + Sync {
     /// Latents of a row at the end of a run whose number may be annealed; `None` if it is fixed.
     fn annealed_k(&self) -> Option<f64> {
         None
+    }
+
+    /// Reason why the number of latents of a row is fixed, for a selection without [`Select::annealed_k`].
+    fn fixed_k(&self) -> &'static str {
+        "this architecture has no k that changes during a run"
     }
 
     /// Latents that a row keeps, of a selection that can be widened; 0 for all others.

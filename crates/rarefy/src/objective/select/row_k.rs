@@ -1,17 +1,60 @@
-//! The k largest positive pre-activations of each row.
+//! The k largest pre-activations of each row: of the positive ones, or by absolute value with their signs.
 
 use super::{SaelensKind, Select, largest_of_rows};
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Selection};
-use crate::objective::StepSchedule;
+use crate::objective::{
+    BATCHTOPK, Conversions, DICTIONARY_LEARNING, OPENAI, RESCALED, SAELENS, SPARSIFY, StepSchedule,
+    Theirs,
+};
 use crate::params::Params;
 
-/// Selection of the k largest positive pre-activations of each row.
+/// Selection of the k largest pre-activations of each row.
 #[derive(Debug, Clone, Copy)]
 pub struct RowK {
     /// Latents that a row keeps.
     pub k: usize,
+    /// Order of a row's pre-activations.
+    pub order: RowOrder,
 }
+
+/// Order of a row's pre-activations, largest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RowOrder {
+    /// Positive pre-activations by their value.
+    Positive,
+    /// All pre-activations by their absolute value.
+    Magnitude,
+}
+
+impl RowK {
+    fn selection(&self, k: usize) -> Selection<'static> {
+        match self.order {
+            RowOrder::Positive => Selection::Row(k),
+            RowOrder::Magnitude => Selection::Magnitude(k),
+        }
+    }
+}
+
+/// Number k of positive pre-activations in other libraries.
+const POSITIVE: Conversions = Conversions {
+    coefficients: &[
+        IN_SAELENS,
+        Theirs::new(DICTIONARY_LEARNING, "k", "k"),
+        Theirs::new(SPARSIFY, "k", "k"),
+        Theirs::new(OPENAI, "k", "k"),
+        Theirs::new(BATCHTOPK, "k", "top_k"),
+    ],
+    notes: &[],
+};
+
+/// Number k of absolute pre-activations in other libraries.
+const MAGNITUDE: Conversions = Conversions {
+    coefficients: &[IN_SAELENS],
+    notes: &[],
+};
+
+const IN_SAELENS: Theirs = Theirs::new(SAELENS, "k", "k").with(RESCALED);
 
 impl Select for RowK {
     fn encode(
@@ -22,23 +65,44 @@ impl Select for RowK {
         rows: &Centred,
         codes: &mut Codes,
     ) {
-        encoder.encode_centred(rows, Selection::Row(schedule.k(self.k)), codes);
+        encoder.encode_centred(rows, self.selection(schedule.k(self.k)), codes);
     }
 
     fn encode_trained(&self, _: &Params, encoder: &Encoder, rows: &Centred, codes: &mut Codes) {
-        encoder.encode_centred(rows, Selection::Row(self.k), codes);
+        encoder.encode_centred(rows, self.selection(self.k), codes);
     }
 
     fn twin(&self, pre: &[Vec<f64>], _: &[Vec<f64>]) -> Vec<Vec<usize>> {
-        largest_of_rows(pre, self.k)
+        match self.order {
+            RowOrder::Positive => largest_of_rows(pre, self.k),
+            RowOrder::Magnitude => {
+                let sizes = pre.iter().map(|row| row.iter().map(|v| v.abs()).collect());
+                largest_of_rows(&sizes.collect::<Vec<Vec<f64>>>(), self.k)
+            }
+        }
     }
 
     fn note(&self, k: &str) -> String {
-        format!("kept: the {k} largest positive of each row")
+        match self.order {
+            RowOrder::Positive => format!("kept: the {k} largest positive of each row"),
+            RowOrder::Magnitude => {
+                format!("kept: the {k} of each row that are largest by absolute value")
+            }
+        }
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        match self.order {
+            RowOrder::Positive => &POSITIVE,
+            RowOrder::Magnitude => &MAGNITUDE,
+        }
     }
 
     fn saelens_kind(&self) -> SaelensKind {
-        SaelensKind::TopK(self.k)
+        match self.order {
+            RowOrder::Positive => SaelensKind::TopK(self.k),
+            RowOrder::Magnitude => SaelensKind::AbsTopK(self.k),
+        }
     }
 
     fn annealed_k(&self) -> Option<f64> {
@@ -50,6 +114,7 @@ impl Select for RowK {
     }
 
     fn widened(&self, times: usize) -> Option<Box<dyn Select>> {
-        Some(Box::new(RowK { k: self.k * times }))
+        let k = self.k * times;
+        Some(Box::new(Self { k, ..*self }))
     }
 }

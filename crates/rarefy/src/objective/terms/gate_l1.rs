@@ -6,10 +6,12 @@
 //!
 //! Source: Rajamanoharan et al. 2024, arXiv:2404.16014.
 
-use super::Term;
+use super::{LENGTH_ONE, Term};
 use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
 use crate::objective::formula::{LossPart, Number, TermFormula, mean, times};
-use crate::objective::{Dual, TwinBatch};
+use crate::objective::{
+    ConversionNote, Conversions, DEEPMIND, DICTIONARY_LEARNING, Dual, SAELENS, Theirs, TwinBatch,
+};
 
 /// L1 norm of the gates `max(0, pre)` times their decoder rows' lengths.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +19,27 @@ pub struct GateL1 {
     /// Coefficient of the penalty.
     pub weight: Number,
 }
+
+/// Weight in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        Theirs::new(SAELENS, "l1", "l1_coefficient").with(&[("gate_decoder", "learns")]),
+        Theirs::new(DICTIONARY_LEARNING, "l1", "l1_penalty").with(FIXED),
+        Theirs::new(DEEPMIND, "l1", "lambda").with(FIXED),
+    ],
+    notes: &[
+        ConversionNote {
+            conventions: DICTIONARY_LEARNING,
+            text: LENGTH_ONE,
+        },
+        ConversionNote {
+            conventions: DEEPMIND,
+            text: "as the JumpReLU paper scales its rows; of the Gated paper itself we do not know",
+        },
+    ],
+};
+
+const FIXED: &[(&str, &str)] = &[("gate_decoder", "fixed")];
 
 impl Term for GateL1 {
     fn entries(
@@ -39,6 +62,10 @@ impl Term for GateL1 {
 
     fn wants_decoder_norms(&self) -> bool {
         true
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn twin(&self, batch: &TwinBatch) -> Dual {

@@ -7,10 +7,10 @@
 //! Source: `SAELens` 6.54; Google `DeepMind`, Gemma Scope 2.
 
 use super::Term;
-use super::l0_step::add_row_weights;
-use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
+use super::l0_step::SAELENS_L0;
+use crate::objective::batch::{BatchView, Prepared};
 use crate::objective::formula::{LossPart, Number, TermFormula, in_latex, mean, short, times};
-use crate::objective::{Dual, TwinBatch};
+use crate::objective::{Conversions, Dual, SAELENS, Theirs, TwinBatch};
 
 /// Mean squared distance of each row's L0 from a target.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,15 @@ pub struct L0Quadratic {
     /// Target L0, latents of a row.
     pub target: f64,
 }
+
+/// Weight and target in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        SAELENS_L0,
+        Theirs::new(SAELENS, "target_l0", "target_l0").needs(&[("penalty", &["quadratic"])]),
+    ],
+    notes: &[],
+};
 
 impl Term for L0Quadratic {
     fn prepare(&self, batch: &BatchView) -> Prepared {
@@ -33,15 +42,8 @@ impl Term for L0Quadratic {
         }
     }
 
-    fn entries(
-        &self,
-        _: &BatchView,
-        prepared: &Prepared,
-        entries: &Entries,
-        derivatives: &mut EntryDerivatives,
-        _: &mut LatentSums,
-    ) {
-        add_row_weights(prepared, entries, derivatives);
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn twin(&self, batch: &TwinBatch) -> Dual {

@@ -7,9 +7,9 @@
 //! Source: Rajamanoharan et al. 2024, arXiv:2407.14435.
 
 use super::Term;
-use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
+use crate::objective::batch::{BatchView, Prepared};
 use crate::objective::formula::{LossPart, Number, TermFormula, mean, times};
-use crate::objective::{Dual, TwinBatch};
+use crate::objective::{BATCHTOPK, Conversions, DEEPMIND, Dual, SAELENS, Theirs, TwinBatch};
 
 /// Mean L0 of the rows times a coefficient.
 #[derive(Debug, Clone, Copy)]
@@ -18,15 +18,21 @@ pub struct L0Step {
     pub weight: Number,
 }
 
-/// Adds each row's factor to the derivatives by the steps of its entries.
-pub(super) fn add_row_weights(
-    prepared: &Prepared,
-    entries: &Entries,
-    derivatives: &mut EntryDerivatives,
-) {
-    let pairs = derivatives.d_step.iter_mut().zip(entries.rows);
-    pairs.for_each(|(d, &row)| *d += f64::from(prepared.row_weights[row as usize]));
-}
+/// Weight of the penalties `step`, `tanh` and `quadratic` in `SAELens`.
+pub(super) const SAELENS_L0: Theirs = Theirs::new(SAELENS, "l0", "l0_coefficient")
+    .needs(&[("penalty", &["step", "tanh", "quadratic"])]);
+
+const STEP: &[(&str, &[&str])] = &[("penalty", &["step"])];
+
+/// Weight in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        SAELENS_L0,
+        Theirs::new(BATCHTOPK, "l0", "l1_coeff").needs(STEP),
+        Theirs::new(DEEPMIND, "l0", "lambda").needs(STEP),
+    ],
+    notes: &[],
+};
 
 /// Prepared penalty and one factor for all rows.
 pub(super) fn equal_weights(penalty: f64, weight: f64, rows: usize) -> Prepared {
@@ -44,15 +50,8 @@ impl Term for L0Step {
         equal_weights(share * l0.iter().sum::<f64>(), share, l0.len())
     }
 
-    fn entries(
-        &self,
-        _: &BatchView,
-        prepared: &Prepared,
-        entries: &Entries,
-        derivatives: &mut EntryDerivatives,
-        _: &mut LatentSums,
-    ) {
-        add_row_weights(prepared, entries, derivatives);
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn twin(&self, batch: &TwinBatch) -> Dual {

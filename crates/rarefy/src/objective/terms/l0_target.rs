@@ -6,11 +6,11 @@
 //!
 //! Source: `dictionary_learning` 0.1.0, `JumpReluTrainer`.
 
-use super::Term;
-use super::l0_step::{add_row_weights, equal_weights};
-use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
+use super::l0_step::equal_weights;
+use super::{LENGTH_ONE, Term};
+use crate::objective::batch::{BatchView, Prepared};
 use crate::objective::formula::{LossPart, Number, TermFormula, in_latex, short, times};
-use crate::objective::{Dual, TwinBatch};
+use crate::objective::{ConversionNote, Conversions, DICTIONARY_LEARNING, Dual, Theirs, TwinBatch};
 
 /// Squared relative distance of the mean L0 from a target.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,26 @@ pub struct L0Target {
     /// Target L0, latents of a row.
     pub target: f64,
 }
+
+const TARGET: &[(&str, &[&str])] = &[("penalty", &["target"])];
+
+/// Weight and target in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        Theirs::new(DICTIONARY_LEARNING, "l0", "sparsity_penalty").needs(TARGET),
+        Theirs::new(DICTIONARY_LEARNING, "target_l0", "target_l0").needs(TARGET),
+    ],
+    notes: &[
+        ConversionNote {
+            conventions: DICTIONARY_LEARNING,
+            text: LENGTH_ONE,
+        },
+        ConversionNote {
+            conventions: DICTIONARY_LEARNING,
+            text: "no b_dec is taken off, and the penalty does not see the lower half of the window",
+        },
+    ],
+};
 
 impl Term for L0Target {
     fn prepare(&self, batch: &BatchView) -> Prepared {
@@ -32,15 +52,8 @@ impl Term for L0Target {
         equal_weights(penalty, share * 2.0 * off / t, l0.len())
     }
 
-    fn entries(
-        &self,
-        _: &BatchView,
-        prepared: &Prepared,
-        entries: &Entries,
-        derivatives: &mut EntryDerivatives,
-        _: &mut LatentSums,
-    ) {
-        add_row_weights(prepared, entries, derivatives);
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn twin(&self, batch: &TwinBatch) -> Dual {

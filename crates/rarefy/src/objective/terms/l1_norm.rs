@@ -10,10 +10,13 @@
 //!
 //! Source: Conerly et al. 2024, *Update on how we train SAEs*; Karvonen et al. 2024, arXiv:2408.00113 (p below 1).
 
-use super::Term;
+use super::{LENGTH_ONE, Term};
 use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
 use crate::objective::formula::{LossPart, Number, TermFormula, in_latex, mean, short, times};
-use crate::objective::{Dual, TwinBatch, TwinEntry};
+use crate::objective::{
+    APRIL, BATCHTOPK, ConversionNote, Conversions, DICTIONARY_LEARNING, Dual, SAELENS, Theirs,
+    TwinBatch, TwinEntry,
+};
 
 /// Norm of each row's values times their decoder rows' lengths.
 #[derive(Debug, Clone, Copy)]
@@ -47,6 +50,27 @@ impl L1Norm {
         }
     }
 }
+
+const ROOT: &[(&str, &[&str])] = &[("p_root", &["true"])];
+const L1: &[(&str, &[&str])] = &[("p", &["1"])];
+
+/// Weight and power in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        Theirs::new(SAELENS, "l1", "l1_coefficient").needs(ROOT),
+        Theirs::new(SAELENS, "p", "lp_norm").needs(ROOT),
+        Theirs::new(DICTIONARY_LEARNING, "l1", "l1_penalty").needs(L1),
+        Theirs::new(BATCHTOPK, "l1", "l1_coeff").needs(L1),
+        Theirs::new(APRIL, "l1", "lambda")
+            .needs(L1)
+            .with(&[("decoder_norm", "free")])
+            .published(5.0),
+    ],
+    notes: &[ConversionNote {
+        conventions: DICTIONARY_LEARNING,
+        text: LENGTH_ONE,
+    }],
+};
 
 impl Term for L1Norm {
     /// Penalty, and for each row `weight/m dS^(1/p)/dS p`: the derivative by u without its factor `u^(p-1)`.
@@ -90,6 +114,10 @@ impl Term for L1Norm {
 
     fn annealed_p(&self) -> Option<f64> {
         Some(self.p)
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn twin(&self, batch: &TwinBatch) -> Dual {

@@ -21,9 +21,13 @@ pub use tanh_l0::TanhL0;
 use std::fmt::Debug;
 
 use super::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
+use super::conversions::Conversions;
 use super::dual::Dual;
 use super::formula::TermFormula;
 use super::twin::TwinBatch;
+
+/// Note on penalties of `dictionary_learning`.
+const LENGTH_ONE: &str = "decoder rows have length 1 (StandardTrainerAprilUpdate: free)";
 
 /// Loss term that adds a penalty to the objective.
 ///
@@ -36,14 +40,21 @@ pub trait Term: Debug + Send + Sync {
     }
 
     /// Adds the term's derivatives by one latent's values, gates and steps, and its penalty on them.
+    ///
+    /// Without an implementation, [`Prepared::row_weights`] are the derivatives by the steps of a row's entries.
     fn entries(
         &self,
         _batch: &BatchView,
-        _prepared: &Prepared,
-        _entries: &Entries,
-        _derivatives: &mut EntryDerivatives,
+        prepared: &Prepared,
+        entries: &Entries,
+        derivatives: &mut EntryDerivatives,
         _sums: &mut LatentSums,
     ) {
+        if prepared.row_weights.is_empty() {
+            return;
+        }
+        let pairs = derivatives.d_step.iter_mut().zip(entries.rows);
+        pairs.for_each(|(d, &row)| *d += f64::from(prepared.row_weights[row as usize]));
     }
 
     /// Adds the term's derivatives by one latent's pre-activations, after the activation's way back.
@@ -64,6 +75,11 @@ pub trait Term: Debug + Send + Sync {
     /// Power p of the term's norm, if a run may lower it.
     fn annealed_p(&self) -> Option<f64> {
         None
+    }
+
+    /// Coefficients in the conventions of other libraries and papers.
+    fn conversions(&self) -> &'static Conversions {
+        &Conversions::NONE
     }
 
     /// Value with its coefficient in the f64 twin.

@@ -9,7 +9,7 @@
 use super::Term;
 use crate::objective::batch::{BatchView, Entries, LatentSums};
 use crate::objective::formula::{LossPart, TermFormula, mean, times};
-use crate::objective::{Dual, TwinBatch};
+use crate::objective::{Conversions, Dual, JANUARY, SAELENS, Theirs, TwinBatch};
 
 /// Distance of dead latents' pre-activations below their thresholds, block `threshold`.
 #[derive(Debug, Clone, Copy)]
@@ -17,6 +17,15 @@ pub struct PreActivation {
     /// Coefficient of the penalty.
     pub weight: f64,
 }
+
+/// Weight in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        Theirs::new(SAELENS, "pre_act", "pre_act_loss_coefficient"),
+        Theirs::new(JANUARY, "pre_act", "lambda_P").published(3e-6),
+    ],
+    notes: &[],
+};
 
 impl Term for PreActivation {
     /// All rows count, and an entry above its threshold does not, so sums over the batch and over the latent's
@@ -57,6 +66,10 @@ impl Term for PreActivation {
 
     fn wants_decoder_norms(&self) -> bool {
         true
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn twin(&self, batch: &TwinBatch) -> Dual {

@@ -7,10 +7,10 @@
 //! Source: Anthropic, *Dictionary learning optimization techniques*, January 2025.
 
 use super::Term;
-use super::l0_step::equal_weights;
+use super::l0_step::{SAELENS_L0, equal_weights};
 use crate::objective::batch::{BatchView, Entries, EntryDerivatives, LatentSums, Prepared};
 use crate::objective::formula::{LossPart, Number, TermFormula, in_latex, mean, short, times};
-use crate::objective::{Dual, TwinBatch};
+use crate::objective::{Conversions, Dual, JANUARY, SAELENS, Theirs, TwinBatch};
 
 /// Sum of `tanh` of values times their decoder rows' lengths.
 #[derive(Debug, Clone, Copy)]
@@ -20,6 +20,23 @@ pub struct TanhL0 {
     /// Steepness c.
     pub scale: f64,
 }
+
+const TANH: &[(&str, &[&str])] = &[("penalty", &["tanh"])];
+
+/// Weight and steepness in other libraries.
+const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        SAELENS_L0,
+        Theirs::new(SAELENS, "tanh_scale", "jumprelu_tanh_scale").needs(TANH),
+        Theirs::new(JANUARY, "l0", "lambda_S")
+            .needs(TANH)
+            .with(&[("ste_to_input", "true")]),
+        Theirs::new(JANUARY, "tanh_scale", "c")
+            .needs(TANH)
+            .published(4.0),
+    ],
+    notes: &[],
+};
 
 impl Term for TanhL0 {
     fn prepare(&self, batch: &BatchView) -> Prepared {
@@ -50,6 +67,10 @@ impl Term for TanhL0 {
 
     fn wants_decoder_norms(&self) -> bool {
         true
+    }
+
+    fn conversions(&self) -> &'static Conversions {
+        &CONVERSIONS
     }
 
     fn twin(&self, batch: &TwinBatch) -> Dual {

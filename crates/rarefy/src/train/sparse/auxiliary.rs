@@ -4,8 +4,8 @@ use rarefy_kernels::matmul::{Op, matmul};
 use rayon::prelude::*;
 
 use super::forward::Forward;
+use super::model_view::ModelView;
 use super::reconstruction::Reconstruction;
-use super::step::ModelView;
 use crate::codes::Codes;
 use crate::engine::{Centred, Encoder, Screen, Selection};
 use crate::objective::{AuxK, AuxUnit, Objective, Rank};

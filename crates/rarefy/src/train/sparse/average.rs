@@ -1,8 +1,8 @@
 //! The model as an average of the weights that a run goes through.
 
-use rarefy_kernels::sparse::normalise_row;
 use rayon::prelude::*;
 
+use super::parametrisation::constrain_rows;
 use crate::config::DecoderNorm;
 use crate::objective::Objective;
 use crate::params::Params;
@@ -35,7 +35,7 @@ pub(super) fn model(plan: &Plan, sparse: &Objective, state: &mut State) -> Optio
     averaged
 }
 
-/// The average, brought back to where parameters may be, as each step brings them.
+/// Averaged parameters, projected onto the constraints as after each step; `None` without an average.
 fn averaged(plan: &Plan, sparse: &Objective, state: &mut State) -> Option<Params> {
     let values = match &state.ema {
         Some(ema) if state.step > 0 => ema.clone(),
@@ -47,10 +47,8 @@ fn averaged(plan: &Plan, sparse: &Objective, state: &mut State) -> Option<Params
     };
     let mut params = state.params.clone();
     params.values_mut().copy_from_slice(&values);
-    if plan.decoder_norm() == DecoderNorm::Unit {
-        let rows = params.get_mut("w_dec").chunks_exact_mut(plan.io().d_out());
-        rows.for_each(normalise_row);
-    }
+    let d_out = plan.io().d_out();
+    constrain_rows(plan.decoder_norm(), params.get_mut("w_dec"), d_out);
     if sparse.pursues() {
         let w_dec = params.get("w_dec").to_vec();
         params.get_mut("w_enc").copy_from_slice(&w_dec);

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use super::model_view::ModelView;
 use super::reconstruction::Reconstruction;
-use super::step::ModelView;
 use super::unroll::Unrolled;
 use crate::engine::{Centred, Encoder, centre, skip};
 use crate::objective::{Objective, StepSchedule};

@@ -4,12 +4,12 @@
 //! |---|---|---|---|
 //! | `unit` | the parameters | decoder rows: part perpendicular to the row | decoder rows brought to length 1 |
 //! | `free` | the parameters | as it is | nothing |
-//! | `rescale` | encoder times, decoder over the decoder rows' lengths | through the lengths | effective weights made anew |
+//! | `rescale` | encoder times, decoder over the decoder rows' lengths | through the lengths | effective weights computed again |
 
 use rarefy_kernels::sparse::{normalise_row, project_row};
 use rarefy_kernels::vector::dot;
 
-use super::step::ModelView;
+use super::model_view::ModelView;
 use crate::config::DecoderNorm;
 use crate::engine::Encoder;
 use crate::params::Params;
@@ -41,7 +41,7 @@ impl Parametrisation {
         self.rescaled.is_none()
     }
 
-    /// Makes effective weights anew, and the encoder from them, where they differ from the parameters.
+    /// Computes effective weights and encoder again, where the weights differ from the parameters.
     pub(super) fn refresh(&mut self, params: &Params, encoder: &mut Encoder) {
         if let Some((model, lengths)) = &mut self.rescaled {
             rescale(params, model, lengths);
@@ -83,8 +83,13 @@ impl Parametrisation {
 
     /// Projects decoder rows back onto their constraint after the optimiser moved them.
     pub(super) fn constrain(&self, w_dec: &mut [f32], d_out: usize) {
-        if self.norm == DecoderNorm::Unit {
-            w_dec.chunks_exact_mut(d_out).for_each(normalise_row);
-        }
+        constrain_rows(self.norm, w_dec, d_out);
+    }
+}
+
+/// Projects decoder rows of length `d_out` onto their constraint.
+pub(super) fn constrain_rows(norm: DecoderNorm, w_dec: &mut [f32], d_out: usize) {
+    if norm == DecoderNorm::Unit {
+        w_dec.chunks_exact_mut(d_out).for_each(normalise_row);
     }
 }

@@ -1,4 +1,4 @@
-//! Latents that have long been silent get a new start, where the model does badly.
+//! Resampling: latents that are silent for long get new weights from rows with a large error.
 //!
 //! ```text
 //! anthropic             rows of the data, drawn with chances ~ (|x - x_hat|^2)^2
@@ -7,9 +7,9 @@
 //!                       w_dec[j] = x / |x|     w_enc[j] = 0.2 s x
 //! ```
 //!
-//! with s the mean length of the encoder rows of latents that fire, `b_enc[j]` 0, the latent's own numbers as at
-//! the start, and nothing left of what the optimiser knew of it. A transcoder's decoder row points to the target.
-//! Silent is who has not fired for half of the steps between two resamplings.
+//! `s` is the mean length of the encoder rows of the other latents. `b_enc[j]` becomes 0, per-latent parameters get
+//! their start values, and the optimiser's moments of the latent become 0. The decoder row of a transcoder is drawn
+//! from the target. A latent is silent if it did not fire for half of the steps between two resamplings.
 
 use std::sync::Arc;
 
@@ -45,14 +45,11 @@ pub(in crate::train) fn resample(
     state: &mut State,
     step: &mut Step,
 ) -> Result<usize> {
-    let train = &plan.config().train;
-    let every = train.resample_every;
-    // What is revived wants as long again to find its place.
-    let due = every > 0 && state.step.is_multiple_of(every) && state.step + every <= plan.steps();
-    if !due {
+    if !is_due(plan, state.step) {
         return Ok(0);
     }
-    let silent = (every / 2 * plan.batch()) as u64;
+    let train = &plan.config().train;
+    let silent = (train.resample_every / 2 * plan.batch()) as u64;
     let dead: Vec<bool> = state.since_fired.iter().map(|s| *s > silent).collect();
     let latents: Vec<usize> = (0..dead.len()).filter(|&j| dead[j]).collect();
     if latents.is_empty() || latents.len() == dead.len() {
@@ -60,44 +57,29 @@ pub(in crate::train) fn resample(
     }
     let mut rng =
         Rng::seed_from_u64(train.seed ^ (state.step as u64).wrapping_mul(0xD1B5_4A32_D192_ED03));
+    let count = latents.len();
+    let mut errors = |rows: &[f32]| {
+        let schedule = plan.schedules().now(state.step);
+        step.errors(schedule, &state.params, rows)
+    };
     let drawn = match train.resample {
         Recipe::DictionaryLearning => {
-            let errors = step.errors(plan.schedules().now(state.step), &state.params, batch);
-            let chances = errors.into_iter().map(f64::sqrt).collect();
-            rows_of(
-                batch,
-                plan.io().row_width(),
-                &draw(chances, latents.len(), &mut rng),
-            )
+            let chances = errors(batch).into_iter().map(f64::sqrt).collect();
+            let places = draw(chances, count, &mut rng);
+            rows_of(batch, plan.io().row_width(), &places)
         }
         Recipe::Anthropic => {
-            let data = pool.expect("the recipe `anthropic` keeps a pool of rows");
-            let count = data.rows().min(ROWS);
-            let mut all: Vec<usize> = (0..data.rows()).collect();
-            let (places, _) = all.partial_shuffle(&mut rng, count);
-            places.sort_unstable();
-            let mut chances = Vec::with_capacity(count);
-            let mut rows = vec![0.0; plan.batch().min(count) * data.d_in()];
-            for places in places.chunks(plan.batch()) {
-                rows.resize(places.len() * data.d_in(), 0.0);
-                data.gather(places, &mut rows)?;
-                let errors = step.errors(plan.schedules().now(state.step), &state.params, &rows);
-                chances.extend(errors.into_iter().map(|error| error * error));
-            }
-            let drawn = draw(chances, latents.len(), &mut rng);
-            let chosen: Vec<usize> = drawn.into_iter().map(|at| places[at]).collect();
-            rows.resize(chosen.len() * data.d_in(), 0.0);
-            data.gather(&chosen, &mut rows)?;
-            rows
+            let pool = pool.expect("the recipe `anthropic` keeps a pool of rows");
+            draw_from_pool(pool, count, plan.batch(), &mut errors, &mut rng)?
         }
     };
     let objective = Arc::clone(&step.objective);
-    let own = objective.per_latent();
+    let per_latent = objective.per_latent();
     let (params, descent) = (&mut state.params, state.optimizer.descent());
     let revived = revive(
         params,
         descent,
-        (plan.io(), own),
+        (plan.io(), per_latent),
         &dead,
         &drawn,
         train.resample,
@@ -107,13 +89,51 @@ pub(in crate::train) fn resample(
     }
     if let Some(ema) = &mut state.ema {
         let shape = ModelShape::new(plan.io(), dead.len());
-        begin_anew(ema, state.params.values(), shape, &latents[..revived]);
+        restart_average(ema, state.params.values(), shape, &latents[..revived]);
     }
     step.reset_encoder(&state.params);
     Ok(revived)
 }
 
-/// Gives the first dead latents new weights, one for each of the `rows` (`[n, row]` of the binding). How many.
+/// True at the end of each period between two resamplings.
+///
+/// The last resampling is one period before the end of the run, so that new weights are trained for as long as the
+/// ones before.
+fn is_due(plan: &Plan, step: usize) -> bool {
+    let every = plan.config().train.resample_every;
+    every > 0 && step.is_multiple_of(every) && step + every <= plan.steps()
+}
+
+/// Draws up to `count` rows of the pool with chances in proportion to their squared loss, which is measured on at
+/// most [`ROWS`] random rows, a batch at a time.
+fn draw_from_pool(
+    pool: &dyn Source,
+    count: usize,
+    batch: usize,
+    errors: &mut dyn FnMut(&[f32]) -> Vec<f64>,
+    rng: &mut Rng,
+) -> Result<Vec<f32>> {
+    let measured = pool.rows().min(ROWS);
+    let mut all: Vec<usize> = (0..pool.rows()).collect();
+    let (places, _) = all.partial_shuffle(rng, measured);
+    places.sort_unstable();
+    let mut chances = Vec::with_capacity(measured);
+    let mut rows = vec![0.0; batch.min(measured) * pool.d_in()];
+    for places in places.chunks(batch) {
+        rows.resize(places.len() * pool.d_in(), 0.0);
+        pool.gather(places, &mut rows)?;
+        chances.extend(errors(&rows).into_iter().map(|error| error * error));
+    }
+    let drawn = draw(chances, count, rng);
+    let chosen: Vec<usize> = drawn.into_iter().map(|at| places[at]).collect();
+    rows.resize(chosen.len() * pool.d_in(), 0.0);
+    pool.gather(&chosen, &mut rows)?;
+    Ok(rows)
+}
+
+/// Gives new weights to the first dead latents, one for each of the `rows`; returns their number.
+///
+/// `rows` are `[n, io.row_width()]`.
 ///
 /// # Source
 /// Bricken et al. 2023, *Towards monosemanticity*, appendix; `dictionary_learning` 0.1.0, `StandardTrainer`.
@@ -139,7 +159,7 @@ pub(in crate::train) fn resample(
 pub fn revive(
     params: &mut Params,
     descent: &mut Descent,
-    (io, own): (&IoSpec, &[(&'static str, f32)]),
+    (io, per_latent): (&IoSpec, &[(&'static str, f32)]),
     dead: &[bool],
     rows: &[f32],
     recipe: Recipe,
@@ -181,7 +201,7 @@ pub fn revive(
             1.0 / of_norm(&y),
         );
         params.get_mut("b_enc")[j] = 0.0;
-        for (name, start) in own {
+        for (name, start) in per_latent {
             params.get_mut(name)[j] = *start;
         }
         for moments in &mut descent.moments {
@@ -189,7 +209,7 @@ pub fn revive(
             blocks.w_enc[j * d_in..(j + 1) * d_in].fill(0.0);
             blocks.w_dec[j * d_out..(j + 1) * d_out].fill(0.0);
             blocks.b_enc[j] = 0.0;
-            for kind in 0..own.len() {
+            for kind in 0..per_latent.len() {
                 blocks.per_latent[kind * dead.len() + j] = 0.0;
             }
         }
@@ -197,8 +217,8 @@ pub fn revive(
     revived
 }
 
-/// An average of weights forgets what these latents were.
-fn begin_anew(ema: &mut [f32], params: &[f32], shape: ModelShape, latents: &[usize]) {
+/// Sets the averaged weights of these latents to their new weights.
+fn restart_average(ema: &mut [f32], params: &[f32], shape: ModelShape, latents: &[usize]) {
     let (ema, params) = (Blocks::of_mut(shape, ema), Blocks::of(shape, params));
     for &j in latents {
         for (ema, params, width) in [
@@ -215,7 +235,7 @@ fn begin_anew(ema: &mut [f32], params: &[f32], shape: ModelShape, latents: &[usi
     }
 }
 
-/// Mean length of the encoder rows of those that fire.
+/// Mean length of the encoder rows of latents that are not dead.
 fn mean_length(params: &Params, dead: &[bool]) -> f64 {
     let width = params.get("w_enc").len() / dead.len();
     let rows = params.get("w_enc").chunks_exact(width).zip(dead);

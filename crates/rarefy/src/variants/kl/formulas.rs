@@ -2,8 +2,23 @@
 
 use rarefy_kernels::decoder::Output;
 
-use super::Kl;
-use crate::objective::{LossPart, Maths, TermFormula, in_latex, mean, short, times};
+use super::{Kl, KlDecoder};
+use crate::objective::{
+    Conversions, LossPart, MATLAB, Maths, NG, TermFormula, Theirs, in_latex, mean, short, times,
+};
+
+/// Coefficients in other libraries.
+pub(super) const CONVERSIONS: Conversions = Conversions {
+    coefficients: &[
+        Theirs::new(NG, "beta", "beta"),
+        Theirs::new(NG, "weight_decay", "lambda"),
+        Theirs::new(NG, "rho", "rho"),
+        Theirs::new(MATLAB, "beta", "SparsityRegularization"),
+        Theirs::new(MATLAB, "weight_decay", "L2WeightRegularization"),
+        Theirs::new(MATLAB, "rho", "SparsityProportion"),
+    ],
+    notes: &[],
+};
 
 impl Kl {
     /// Formulas of reconstruction, KL penalty and weight decay.
@@ -13,6 +28,38 @@ impl Kl {
             terms.push(self.decay_formula());
         }
         terms
+    }
+
+    /// Lines of latents and reconstruction of a row.
+    pub(super) fn row_lines(&self, sizes: &str) -> Vec<(Maths, Maths, String)> {
+        let (w, w_latex) = if self.tied {
+            ("W_enc", r"W_\mathrm{enc}")
+        } else {
+            ("W_dec", r"W_\mathrm{dec}")
+        };
+        let (text, latex) = (
+            format!("{w}^T h_i + b_dec"),
+            format!(r"{w_latex}^\top h_i + b_\mathrm{{dec}}"),
+        );
+        let (right, note) = match self.decoder {
+            KlDecoder::Linear => (Maths::new(text, latex), ""),
+            KlDecoder::Auto => (
+                Maths::new(text, latex),
+                "or sigma of it, for data in [0, 1] (decoder auto)",
+            ),
+            KlDecoder::Sigmoid => (
+                Maths::new(format!("sigma({text})"), format!(r"\sigma({latex})")),
+                "",
+            ),
+        };
+        let latents = Maths::new(
+            "sigma(W_enc x_i + b_enc)",
+            r"\sigma(W_\mathrm{enc} x_i + b_\mathrm{enc})",
+        );
+        vec![
+            (Maths::new("h_i", "h_i"), latents, sizes.into()),
+            (Maths::new("x_hat_i", r"\hat x_i"), right, note.into()),
+        ]
     }
 
     fn reconstruction_formula(&self) -> TermFormula {
