@@ -23,7 +23,8 @@ pub const FAST_TOLERANCE: f64 = 1e-4;
 pub struct Check {
     /// Names and values of the options.
     pub name: String,
-    /// `|numerical - exact| / |numerical + exact|` of the f64 twin, central differences over five points 1e-4 apart.
+    /// `|numerical - exact| / |numerical + exact|` of the f64 twin, central differences over five points 1e-4 apart:
+    /// over all parameters of a dense architecture, along random directions of a sparse one.
     pub twin_error: f64,
     /// `|fast - twin| / |twin|`, the worst over the ways that training computes it.
     pub fast_error: f64,
@@ -73,7 +74,7 @@ fn norm(values: impl Iterator<Item = f64>) -> f64 {
     values.map(|v| v * v).sum::<f64>().sqrt()
 }
 
-/// Relative error (the courseware's measure) of a gradient against central differences of `value(index, step)`.
+/// Relative error (the courseware's measure) of derivatives against central differences of `value(index, step)`.
 ///
 /// Five points instead of three, because a pursuit is a polynomial of high degree.
 fn central_differences(exact: &[f64], value: impl Fn(usize, f64) -> f64 + Sync) -> f64 {

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use rand::{RngExt, SeedableRng};
+
 use super::twin::{self, Problem};
 use super::{Check, central_differences, norm, wide};
-use crate::Result;
 use crate::config::DecoderNorm;
 use crate::io_spec::IoSpec;
 use crate::objective::{Objective, StepSchedule};
@@ -14,6 +15,7 @@ use crate::optim::descent::Rule;
 use crate::params::Params;
 use crate::train::sparse::step::{Step, StepSettings};
 use crate::variants::{Architecture, Info, Options};
+use crate::{Result, Rng};
 
 const ROWS: usize = 40;
 const D_IN: usize = 7;
@@ -21,6 +23,8 @@ const D_TARGET: usize = 5;
 const D_SAE: usize = 24;
 /// Rows since each latent fired last: latents silent now are dead, or none is, depending on `dead_after`.
 const SILENT: u64 = 1000;
+/// Directions along which the twin's gradient is held against central differences.
+const DIRECTIONS: usize = 40;
 
 /// Settings of the auxiliary loss: name and options.
 const AUX: [(&str, [(&str, &str); 3]); 3] = [
@@ -133,21 +137,46 @@ fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNo
     );
     let mut exact = problem.gradient();
     let smooth = smooth(sparse, &params, norm);
-    let at: Vec<usize> = (0..exact.len()).filter(|&at| smooth[at]).collect();
-    let of_smooth: Vec<f64> = at.iter().map(|&at| exact[at]).collect();
+    let directions = directions(&smooth);
+    let along = |direction: &Vec<f64>| direction.iter().zip(&exact).map(|(v, g)| v * g).sum();
+    let slopes: Vec<f64> = directions.iter().map(along).collect();
     let values = twin::wide(&params);
-    let twin_error = central_differences(&of_smooth, |which, by| {
+    let twin_error = central_differences(&slopes, |which, by| {
         let mut moved = values.clone();
-        moved[at[which]].value += by;
+        let steps = moved.iter_mut().zip(&directions[which]);
+        steps.for_each(|(value, v)| value.value += by * v);
         problem.value(&moved).total().value
     });
     // With pseudo-derivatives only, differences check nothing; the comparison of step and twin remains.
-    let twin_error = if at.is_empty() { 0.0 } else { twin_error };
+    let twin_error = if directions.is_empty() {
+        0.0
+    } else {
+        twin_error
+    };
     if norm == DecoderNorm::Unit {
         project(&mut exact, io, &params);
     }
     let fast_error = against_training(bound, norm, &rows, &params, &problem, &exact);
     Check::new(name, twin_error, fast_error)
+}
+
+/// Random directions of length 1 over the parameters of the mask; none for an empty mask.
+///
+/// Every parameter is a part of every direction, so an error of one parameter's derivative is as large, relative to the
+/// gradient, as it is over the single parameters, for a tenth of their evaluations.
+fn directions(mask: &[bool]) -> Vec<Vec<f64>> {
+    let count = mask.iter().filter(|is| **is).count();
+    let mut rng = Rng::seed_from_u64(7);
+    let each = 1.0 / (count as f64).sqrt();
+    let mut sign = |is: &bool| match (is, rng.random::<bool>()) {
+        (false, _) => 0.0,
+        (true, false) => -each,
+        (true, true) => each,
+    };
+    let number = DIRECTIONS.min(count);
+    (0..number)
+        .map(|_| mask.iter().map(&mut sign).collect())
+        .collect()
 }
 
 /// Mask of parameters whose derivative is a true one, which central differences can check.

@@ -47,7 +47,7 @@ fn invalid_configurations_are_refused_with_the_reason() {
         ("[train]\noptimizer = 'lbfgs'\nbatch = 10", "full batches"),
         (
             "[train]\nbatch = 10\n[model.options]\nrho_estimate = 'exact'",
-            "all 1000 rows",
+            "all rows in every step, but a batch has 10",
         ),
         (
             "[train]\nbatch = 2000",

@@ -264,15 +264,22 @@ impl Observer for Messages {
     }
 }
 
-/// Latents that never fire are resampled from the rows that were pushed, and only from these.
+/// Latents that never fire are resampled from the rows that were pushed, and only from these, also if fewer rows are
+/// pushed than planned.
 #[test]
 fn silent_latents_are_resampled_from_pushed_rows() {
+    for pushed in [64, 32] {
+        check_resampled(pushed);
+    }
+}
+
+fn check_resampled(pushed: usize) {
     let text =
         "[model]\narch = 'topk'\nlatents = 200\noptions = { k = 1 }\n[train]\nresample_every = 8";
     let mut trainer = Trainer::with_rows(plan(text, 40), &rows()).unwrap();
     let mut messages = Messages(Vec::new());
     let data = rows();
-    let batch = &data.as_slice().unwrap()[..64 * WIDTH];
+    let batch = &data.as_slice().unwrap()[..pushed * WIDTH];
     for _ in 0..8 {
         trainer.step_with(batch, &mut messages).unwrap();
     }

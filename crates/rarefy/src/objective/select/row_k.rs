@@ -114,7 +114,7 @@ impl Select for RowK {
     }
 
     fn widened(&self, times: usize) -> Option<Box<dyn Select>> {
-        let k = self.k * times;
+        let k = self.k.saturating_mul(times);
         Some(Box::new(Self { k, ..*self }))
     }
 }

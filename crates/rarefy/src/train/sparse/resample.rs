@@ -49,7 +49,9 @@ pub(in crate::train) fn resample(
         return Ok(0);
     }
     let train = &plan.config().train;
-    let silent = (train.resample_every / 2 * plan.batch()) as u64;
+    // A caller may push fewer or more rows than the planned batch, so the rows of a step are counted.
+    let rows_of_a_step = state.rows_seen / state.step as u64;
+    let silent = train.resample_every as u64 / 2 * rows_of_a_step;
     let dead: Vec<bool> = state.since_fired.iter().map(|s| *s > silent).collect();
     let latents: Vec<usize> = (0..dead.len()).filter(|&j| dead[j]).collect();
     if latents.is_empty() || latents.len() == dead.len() {
