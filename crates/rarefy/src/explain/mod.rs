@@ -272,10 +272,9 @@ fn number(
     if let Some(theirs) = known.iter().find(named) {
         return Ok((theirs, value));
     }
-    for info in VARIANTS {
-        if let Some(other) = convention.of(info).iter().find(named) {
-            setting.expect(other.option)?;
-        }
+    let mut all = VARIANTS.iter().flat_map(|info| convention.of(info));
+    if let Some(other) = all.find(|other| named(&other)) {
+        setting.expect(other.option)?;
     }
     let known = known.iter().map(|t| t.name);
     let what = format!(

@@ -1,4 +1,4 @@
-//! Type of an add-on: an optional part of an objective with options of its own.
+//! Type of an add-on: an optional part of an objective, with its options.
 
 use super::Objective;
 use crate::options::{OptionInfo, Options};
