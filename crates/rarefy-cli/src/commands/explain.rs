@@ -233,8 +233,7 @@ fn of_published(published: &Published, known: &Known) -> String {
 /// Flags that set the converted options; `None` if a value is unknown.
 fn flags(published: &Published) -> Option<String> {
     let options = published.options()?;
-    let flag =
-        |(option, value): &(&str, String)| format!("--{} {value}", option.replace('_', "-"));
+    let flag = |(option, value): &(&str, String)| format!("--{} {value}", option.replace('_', "-"));
     Some(options.iter().map(flag).collect::<Vec<_>>().join(" "))
 }
 

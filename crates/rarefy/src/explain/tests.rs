@@ -154,7 +154,9 @@ fn options(published: &Published) -> Option<String> {
 /// Options of published coefficients as `option=value`, separated by spaces.
 fn options(published: &Published) -> Option<String> {
     let options = published.options()?;
-    let pairs = options.iter().map(|(option, value)| format!("{option}={value}"));
+    let pairs = options
+        .iter()
+        .map(|(option, value)| format!("{option}={value}"));
     Some(pairs.collect::<Vec<_>>().join(" "))
 }
 

@@ -47,7 +47,10 @@ pub(super) fn train(
             message,
         } = step
         else {
-            let reason = format!("no further decrease within f32 precision after {} iterations", state.step);
+            let reason = format!(
+                "no further decrease within f32 precision after {} iterations",
+                state.step
+            );
             return finish(state, reason, observer);
         };
         record(&mut state, evaluations * data.rows(), &x, value);

@@ -224,7 +224,8 @@ impl State {
         }
         if state.step > plan.steps() {
             let (done, steps) = (state.step, plan.steps());
-            let why = format!("the checkpoint has {done} steps, more than the {steps} of `train.steps`");
+            let why =
+                format!("the checkpoint has {done} steps, more than the {steps} of `train.steps`");
             return Err(Error::Conflict(why));
         }
         checkpoint.restore_schedules(&mut state)?;

@@ -262,8 +262,13 @@ mod tests {
     #[test]
     fn table_of_layers_in_another_order_is_a_fault() {
         let table = |names: &[&str]| {
-            let rows = names.iter().map(|name| format!("| `{name}` | content of `x` |\n"));
-            format!("# A\n\n{HEADER}\n|---|---|\n{}\nEnd.\n", rows.collect::<String>())
+            let rows = names
+                .iter()
+                .map(|name| format!("| `{name}` | content of `x` |\n"));
+            format!(
+                "# A\n\n{HEADER}\n|---|---|\n{}\nEnd.\n",
+                rows.collect::<String>()
+            )
         };
         assert!(faults(ARCHITECTURE, &table(LAYERS)).is_empty());
         let mut other = LAYERS.to_vec();

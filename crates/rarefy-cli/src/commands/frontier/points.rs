@@ -17,11 +17,7 @@ use crate::configuration::{self, count};
 const FIXED: &[(&str, &str, &str)] = &[
     ("data", "path", "the data is an argument"),
     ("model", "arch", "architectures are chosen by --arch"),
-    (
-        "model",
-        "init",
-        "every model starts from random weights",
-    ),
+    ("model", "init", "every model starts from random weights"),
 ];
 
 /// An architecture and the option that makes it sparser or denser.
@@ -186,8 +182,9 @@ fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
         });
         if let Some(settings) = turned {
             let settings = settings.join(", ");
-            let why =
-                format!("the frontier varies option {key} itself ({settings}); remove it from --set");
+            let why = format!(
+                "the frontier varies option {key} itself ({settings}); remove it from --set"
+            );
             return Err(Error::Conflict(why));
         }
     }

@@ -144,7 +144,8 @@ impl Term for Orthogonality {
                 let both = norms[j as usize] * norms[k as usize];
                 for (one, other) in [(j, k), (k, j)] {
                     let along = -slope * cos / norms[one as usize].powi(2);
-                    prepared.decoder_mix[one as usize].extend([(other, slope / both), (one, along)]);
+                    prepared.decoder_mix[one as usize]
+                        .extend([(other, slope / both), (one, along)]);
                 }
             }
         }

@@ -143,7 +143,10 @@ fn vague_phrase_in_a_message_is_an_offence() {
         "2: message says `go on with`; write the noun that it stands for",
         "4: message says `what is`; write the noun that it stands for",
     ];
-    for path in ["crates/rarefy-cli/src/a.rs", "crates/rarefy-report/src/a.rs"] {
+    for path in [
+        "crates/rarefy-cli/src/a.rs",
+        "crates/rarefy-report/src/a.rs",
+    ] {
         assert_eq!(found_in(path, text), expected);
     }
     assert!(found_in("crates/rarefy-cli/tests/a.rs", text).is_empty());
