@@ -151,15 +151,6 @@ fn options(published: &Published) -> Option<String> {
     Some(pairs.collect::<Vec<_>>().join(" "))
 }
 
-/// Options of published coefficients as `option=value`, separated by spaces.
-fn options(published: &Published) -> Option<String> {
-    let options = published.options()?;
-    let pairs = options
-        .iter()
-        .map(|(option, value)| format!("{option}={value}"));
-    Some(pairs.collect::<Vec<_>>().join(" "))
-}
-
 /// By hand, for D = 25, E|x| = 2, E|x|^2 = 16 and a variance of 8.
 #[test]
 fn published_numbers_by_hand() {

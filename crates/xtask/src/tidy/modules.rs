@@ -260,23 +260,6 @@ mod tests {
     }
 
     #[test]
-    fn table_of_layers_in_another_order_is_a_fault() {
-        let table = |names: &[&str]| {
-            let rows = names
-                .iter()
-                .map(|name| format!("| `{name}` | content of `x` |\n"));
-            format!(
-                "# A\n\n{HEADER}\n|---|---|\n{}\nEnd.\n",
-                rows.collect::<String>()
-            )
-        };
-        assert!(faults(ARCHITECTURE, &table(LAYERS)).is_empty());
-        let mut other = LAYERS.to_vec();
-        other.swap(0, 1);
-        assert_eq!(faults(ARCHITECTURE, &table(&other)).len(), 1);
-    }
-
-    #[test]
     fn test_file_that_main_does_not_list_is_a_fault() {
         let file = |path: &str, text: &str| Text {
             path: path.into(),
