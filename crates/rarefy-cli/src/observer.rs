@@ -41,7 +41,7 @@ pub struct Record {
 }
 
 impl Record {
-    /// The parts that the architecture has, and no zeros for those that it has not.
+    /// Parts of the objective that the architecture has.
     fn of(progress: &Progress) -> Self {
         let (parts, sparse) = (&progress.parts, progress.sparse);
         let dense = |part: f64| sparse.is_none().then_some(part);
@@ -62,8 +62,7 @@ impl Record {
     }
 }
 
-/// Steps from one record to the next. A step of the sparse engine is one small batch of very many,
-/// and a record takes longer to write than such a step on a few inputs.
+/// Steps from one record to the next. A short step of the sparse engine takes less time than writing a record.
 fn every(plan: &Plan) -> usize {
     match plan.architecture() {
         Architecture::Dense(_) => 1,
@@ -85,8 +84,8 @@ pub struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    /// Starts watching; `resumed_at` is the step of the checkpoint that training goes on from.
-    /// The bar of the steps goes above that of the passes over the data.
+    /// Starts watching; `resumed_at` is the step of the checkpoint that training resumes from.
+    /// The progress bar of the steps is above that of the passes over the data.
     pub fn new(
         plan: &'a Plan,
         run: &'a Run,
@@ -101,8 +100,8 @@ impl<'a> Watcher<'a> {
         } else {
             Vec::new()
         };
-        // The last step of a run that ended is recorded whatever its number; one that went on from
-        // there has no such record.
+        // A finished run has a record of its last step, whatever the step's number. A run that is extended
+        // beyond that step drops the record.
         let ended = resumed_at == plan.steps();
         let whole = |step: usize| step.is_multiple_of(every(plan)) || (ended && step == resumed_at);
         let lines: String = kept
@@ -132,8 +131,8 @@ impl<'a> Watcher<'a> {
         })
     }
 
-    /// Ends the progress bar; what comes after it may be ended by Ctrl-C at any time. A run that
-    /// came to its end has a record of its last step.
+    /// Ends the progress bar; from then on Ctrl-C ends the program at once. A finished run gets a record of its
+    /// last step.
     pub fn finish(&mut self, ended: bool) -> Result<()> {
         interrupt::release();
         self.bar.finish_and_clear();

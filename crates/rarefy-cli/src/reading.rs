@@ -15,7 +15,7 @@ pub struct Reading {
     bar: ProgressBar,
 }
 
-/// The data and the bar that it moves; nothing is shown for rows in memory, where a pass takes a blink.
+/// The data and the bar that it moves; nothing is shown for rows in memory, which are read in milliseconds.
 pub fn watch(dataset: Dataset, quiet: bool) -> (Dataset, Reading) {
     let target = if quiet {
         ProgressDrawTarget::hidden()
@@ -52,7 +52,7 @@ impl Reading {
     }
 }
 
-/// A bar's looks; `{rate}` is whole units a second.
+/// Style of a bar; `{rate}` is a whole number of units per second.
 pub fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template);
     let rate = |state: &ProgressState, text: &mut dyn Write| {

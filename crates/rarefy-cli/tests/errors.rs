@@ -402,13 +402,13 @@ $ train --resume --out run --latents 5
 $ train --resume --out run --arch topk
 2 error: run is a run of kl with 4 latents; it cannot be resumed as topk with 4 latents
 $ train --resume --out run --optimizer adam
-2 error: run/checkpoints/step-000000000001.safetensors: the checkpoint is of optimizer Lbfgs, this run is of Adam
+2 error: run/checkpoints/step-000000000001.safetensors: the checkpoint has optimizer Lbfgs, this run has Adam
 $ train --resume --out run --tied
 1 error: run/checkpoints/step-000000000001.safetensors: params: expected 324 f32, got 580 f32
 $ train --resume --out run --rows 99
-2 error: run/checkpoints/step-000000000001.safetensors: the checkpoint is of data with 100 rows of 64 from 0 to 1, mean 3.041699e-1, this run is of 99 rows of 64 from 0 to 1, mean 3.041943e-1
+2 error: run/checkpoints/step-000000000001.safetensors: the checkpoint has data with 100 rows of 64 from 0 to 1, mean 3.041699e-1, this run has 99 rows of 64 from 0 to 1, mean 3.041943e-1
 $ train --resume --out other
-2 error: other/checkpoints/step-000000000001.safetensors: the checkpoint is of architecture xx, this run is of kl
+2 error: other/checkpoints/step-000000000001.safetensors: the checkpoint has architecture xx, this run has kl
 $ train --resume --out damaged
 1 error: damaged/checkpoints/step-000000000001.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
 ";

@@ -38,15 +38,12 @@ fn explain_names_target_and_schedules() {
     let said = dir.ok(&format!(
         "explain x.npy --arch relu {short} --p-end 0.5 --p-from 40"
     ));
-    assert!(
-        said.contains("from step 40 on p comes down to 0.5"),
-        "{said}"
-    );
+    assert!(said.contains("from step 40 on, p falls to 0.5"), "{said}");
     let said = dir.ok(&format!(
         "explain x.npy --arch topk --k 2 --k-start 8 {short}"
     ));
     assert!(
-        said.contains("k begins at 8 and comes to 2 over the first 50 steps"),
+        said.contains("k goes from 8 to 2 over the first 50 steps"),
         "{said}"
     );
 }

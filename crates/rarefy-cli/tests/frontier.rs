@@ -293,7 +293,7 @@ fn interrupted_frontier_resumes_byte_equal() {
     );
     let there = finished();
     let note = format!(
-        "interrupted; {there} of 9 points are there, go on with: rarefy frontier --out parted --resume\n"
+        "interrupted after {there} of 9 points; continue with: rarefy frontier --out parted --resume\n"
     );
     assert!((2..9).contains(&there) && err.ends_with(&note), "{err}");
     let output = dir.run("frontier --out parted --resume");
@@ -399,7 +399,7 @@ $ frontier sample:words --arch topk --steps 0 --out f
 2 error: `train.steps` must be at least 1, got 0
 hint: set `train.steps` with --steps
 $ frontier sample:words --arch topk --holdout 0 --out f
-2 error: `holdout` must be at least 1, as a frontier is of rows that no model was trained on, got 0
+2 error: `holdout` must be at least 1, because a frontier is measured on held-out rows, got 0
 $ frontier sample:words --arch topk --rows 300 --holdout 300 --out f
 2 error: `data.holdout` must be less than the 300 rows of sample:words, got 300
 hint: set `data.holdout` with --holdout
@@ -411,14 +411,14 @@ $ frontier sample:words --arch topk --at 0 --out f
 $ frontier sample:words --arch topk --at -3 --out f
 2 error: `at` must be a finite number above 0, got -3
 $ frontier sample:words --arch topk,relu --set k=16 --out f
-2 error: option k is what the frontier turns, to 8, 16, 32, 64, 128; leave it out
+2 error: the frontier varies option k itself (8, 16, 32, 64, 128); remove it from --set
 $ frontier sample:words --arch topk,relu --set rho=0.1 --out f
-2 error: option rho is one of none of relu, topk
+2 error: none of relu, topk has the option rho
 $ frontier sample:words --arch relu --rows 300 --set l1=-1 --out f
 2 error: `model.options.l1` must be auto or a number not below 0, got -1
 hint: set `model.options.l1` with --set model.options.l1=VALUE
 $ frontier sample:words --arch relu --set model.arch=topk --out f
-2 error: --set model.arch has no place in a frontier: architectures are chosen by --arch
+2 error: --set model.arch cannot be used with a frontier: architectures are chosen by --arch
 $ frontier sample:words --arch relu --set steps --out f
 2 error: `--set` must be KEY=VALUE, got steps
 $ frontier sample:words --arch relu --set steps=many --out f
@@ -431,25 +431,25 @@ $ frontier nothing.npy --arch topk --out f
 $ frontier sample:words --arch topk --out file
 1 error: file: expected a folder to write to, got a file
 $ frontier sample:words --arch topk --out there
-2 error: there holds a frontier already; go on with it by --resume, replace it by --force, or give another --out
+2 error: there holds a frontier already; continue it with --resume, replace it with --force, or give another --out
 $ frontier --out f --resume
-2 error: f has no frontier.json to go on with
+2 error: f has no frontier.json to resume from
 $ frontier --out empty --resume
-2 error: empty has no frontier.json to go on with
+2 error: empty has no frontier.json to resume from
 $ frontier --out broken --resume
-1 error: broken/frontier.json: expected what `rarefy frontier` wrote: EOF while parsing a value at line 1 column 14
+1 error: broken/frontier.json: expected a file written by `rarefy frontier`: EOF while parsing a value at line 1 column 14
 $ frontier --out newer --resume
 1 error: newer/frontier.json: expected version 1, got 2
 $ frontier --out odd --resume -q
-1 error: odd/frontier.json: topk at 9 is no setting of this frontier any more
+1 error: odd/frontier.json: this frontier no longer has the setting 9 of topk
 $ frontier --out config --resume -q
 1 error: config/frontier.json: config: unknown config key `train.sede`, did you mean `train.seed`?
 $ frontier --out there --resume --steps 3 -q
-2 error: there/frontier.json is of train.steps 2, this call of train.steps 3; give another --out
+2 error: there/frontier.json has train.steps 2, and this call has train.steps 3; give another --out
 $ frontier --out there --resume --set lr_warmup=1 -q
-2 error: there/frontier.json is of train.lr_warmup 0, this call of train.lr_warmup 1; give another --out
+2 error: there/frontier.json has train.lr_warmup 0, and this call has train.lr_warmup 1; give another --out
 $ frontier --out there --resume --set clip=2 -q
-2 error: there/frontier.json is of no train.clip, this call of train.clip 2.0; give another --out
+2 error: there/frontier.json has no train.clip, and this call has train.clip 2.0; give another --out
 $ frontier sample:digits --out there --resume -q
-2 error: there/frontier.json is of data.path \"sample:words\", this call of data.path \"sample:digits\"; give another --out
+2 error: there/frontier.json has data.path \"sample:words\", and this call has data.path \"sample:digits\"; give another --out
 ";

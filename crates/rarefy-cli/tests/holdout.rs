@@ -122,9 +122,9 @@ fn holdout_out_of_range_is_refused() {
 }
 
 const RESUMED: &str = "$ train --out run --resume --holdout 0
-2 error: run/checkpoints/step-000000000002.safetensors: the checkpoint is of data with 300 rows of 64 from 0 to 1, mean 3.037565e-1, this run is of 400 rows of 64 from 0 to 1, mean 3.054663e-1
+2 error: run/checkpoints/step-000000000002.safetensors: the checkpoint has data with 300 rows of 64 from 0 to 1, mean 3.037565e-1, this run has 400 rows of 64 from 0 to 1, mean 3.054663e-1
 $ train --out run --resume --holdout 99
-2 error: run/checkpoints/step-000000000002.safetensors: the checkpoint is of data with 300 rows of 64 from 0 to 1, mean 3.037565e-1, this run is of 301 rows of 64 from 0 to 1, mean 3.044604e-1
+2 error: run/checkpoints/step-000000000002.safetensors: the checkpoint has data with 300 rows of 64 from 0 to 1, mean 3.037565e-1, this run has 301 rows of 64 from 0 to 1, mean 3.044604e-1
 ";
 
 const SENSELESS: &str = "$ train --holdout 1797 --out run

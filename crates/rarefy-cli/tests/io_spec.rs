@@ -130,9 +130,11 @@ fn report_on_other_data_needs_all_inputs_and_the_target() {
 }
 
 const REPORTS: &str = "$ report trans --data x.npy
-2 error: the model is a transcoder: say by `--target DATA` what it is to predict
+2 error: the model is a transcoder: set `data.target` to the rows that it predicts
+hint: set `data.target` with --target
 $ report cross --data x.npy
-1 error: x.npy: values in a row: expected 6 + 4 as the model was trained on; a crosscoder's further inputs are given by `--with DATA`, got 6
+1 error: x.npy: values in a row: expected 6 + 4 as the model was trained on; set `data.with` to the crosscoder's further inputs, got 6
+hint: set `data.with` with --with
 ";
 
 /// The output of a transcoder needs no mean or scale of the input rows.
@@ -210,13 +212,16 @@ fn invalid_option_combinations_are_refused_before_data_is_read() {
 const OTHERS: &str = "$ train x.npy --target few.npy --arch topk --k 2 --out new
 1 error: few.npy: rows: expected 400, the number of rows of x.npy, because rows of equal number form one sample, got 10
 $ eval skip x.npy
-2 error: the model is a transcoder: say by `--target DATA` what it is to predict
+2 error: the model is a transcoder: set `data.target` to the rows that it predicts
+hint: set `data.target` with --target
 $ eval plain x.npy --target y.npy
-2 error: the model is an autoencoder and predicts its own input: leave out the target
+2 error: the model is an autoencoder and reconstructs its own input: remove `data.target`
+hint: set `data.target` with --target
 $ eval skip x.npy --target x.npy
 1 error: values in a row of the target: expected 4 as the model was trained on, got 6
 $ eval cross x.npy
-1 error: x.npy: values in a row: expected 6 + 4 as the model was trained on; a crosscoder's further inputs are given by `--with DATA`, got 6
+1 error: x.npy: values in a row: expected 6 + 4 as the model was trained on; set `data.with` to the crosscoder's further inputs, got 6
+hint: set `data.with` with --with
 $ encode cross y.npy --with x.npy --out new.npz
 1 error: y.npy + x.npy: values in a row: expected 6 + 4 as the model was trained on, got 4 + 6
 $ decode skip codes.npz --out new.npy

@@ -293,13 +293,13 @@ fn init_from_model_of_other_kind_is_refused() {
         "train x.npy --preprocess standardise {train} --out scaled -q"
     ));
     let call = format!("train x.npy {train} --init trans --out new");
-    let error = "2 error: trans is a model of the kind transcoder with centre false, and this run is of autoencoder with centre true";
+    let error = "2 error: trans is the model of a run with transcoder with centre false, and this run has autoencoder with centre true";
     all_fail(&dir, &format!("$ {call}\n{error}\n"));
     let said = dir.run(&format!("train x.npy {train} --init scaled --out other"));
     assert!(said.status.success());
     let said = text(&said.stderr);
     assert!(
-        said.contains("scaled was trained on rows that were prepared in another way"),
+        said.contains("scaled was trained with other preprocessing"),
         "{said}"
     );
     let said = dir.run(&format!(
@@ -334,7 +334,8 @@ $ train --arch batch-topk --k 0 --out run
 2 error: `model.options.k` must be auto or a number above 0, got 0
 hint: set `model.options.k` with --k
 $ train --arch batch-topk --k 0.1 --batch 9 --out run
-2 error: k 0.1 keeps no latent at all in a batch of 9; take a larger k or batch
+2 error: `model.options.k` of 0.1 keeps no latent in a batch of 9; increase `model.options.k` or `train.batch`
+hint: set `model.options.k` with --k, `train.batch` with --batch
 $ train --arch topk --aux-k none --out run
 2 error: `model.options.aux_k` must be auto or a whole number not below 1, got none
 hint: set `model.options.aux_k` with --aux-k

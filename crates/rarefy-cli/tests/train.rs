@@ -191,7 +191,7 @@ fn an_interrupted_run_resumes_byte_equal() {
         dir.ok(&format!("{run} --out whole -q"));
         let err = interrupt(&dir, &format!("{run} --out parted"), 20);
         assert!(
-            err.contains("go on with: rarefy train --out parted --resume"),
+            err.contains("continue with: rarefy train --out parted --resume"),
             "{err}"
         );
         assert!(!dir.path("parted/model").exists());

@@ -177,15 +177,18 @@ fn newest(run: &str) -> String {
 }
 
 const RESUMED: &str = "$ train --out topk --resume --centre false
-2 error: {topk}: the checkpoint is of the model autoencoder of [50] with centre true, this run is of autoencoder of [50] with centre false
+2 error: {topk}: the checkpoint has the model autoencoder of [50] with centre true, this run has autoencoder of [50] with centre false
 $ train --out topk --resume --decoder-norm rescale
-2 error: {topk}: the checkpoint is of the model autoencoder of [50] with centre true, this run is of autoencoder of [50] with centre true and decoder_norm rescale
+2 error: {topk}: the checkpoint has the model autoencoder of [50] with centre true, this run has autoencoder of [50] with centre true and decoder_norm rescale
 $ train --out topk --resume --steps 11
-2 error: 12 steps are done already, so the run cannot end after 11
+2 error: the checkpoint has 12 steps, more than the 11 of `train.steps`
+hint: set `train.steps` with --steps
 $ train --out topk --resume --ema 0.9
-2 error: the run was begun without ema and cannot take it up now: leave it out, or begin a new run
+2 error: `train.ema` cannot be added to a run that was started without it: remove it, or start a new run
+hint: set `train.ema` with --ema
 $ train --out relu --resume --p-end 0.5 --steps 40
-2 error: the run was begun without p_end and cannot take it up now: leave it out, or begin a new run
+2 error: `train.p_end` cannot be added to a run that was started without it: remove it, or start a new run
+hint: set `train.p_end` with --p-end
 ";
 
 #[test]

@@ -75,7 +75,7 @@ const MARGIN: f64 = 152.0;
 const SPACING: f64 = 17.0;
 
 /// Colours for a light and a dark background, each with a contrast of at least 3 to 1. Lines also differ
-/// by name and mark, so that nobody depends on colours.
+/// by name and mark, so that colours are not needed to tell them apart.
 const COLOURS: [(&str, &str); 8] = [
     ("#0a63a8", "#7fb0ee"),
     ("#c04a10", "#f0935f"),

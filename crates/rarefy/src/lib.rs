@@ -47,8 +47,9 @@
 //! [`recipe`] has the parts of a run: open data, hold out rows, fit preprocessing, plan, train. [`config::Config`] holds
 //! every setting, [`plan::Plan`] every resolved value, [`train::Observer`] reports progress and stops a run.
 //!
-//! A new architecture is one file in [`variants`] and one line of its table; the crate's
-//! `ARCHITECTURE.md` has the layers and the invariants.
+//! The page `docs/rust.md` of the repository has further examples: options, preprocessing, held-out rows, observers,
+//! checkpoints of a trainer. `ARCHITECTURE.md` has the layers and the invariants, `CONTRIBUTING.md` the steps for a new
+//! architecture.
 #![forbid(unsafe_code)]
 
 #[doc(inline)]
@@ -122,3 +123,8 @@ pub type Rng = rand_xoshiro::Xoshiro256PlusPlus;
 #[cfg(doctest)]
 #[doc = include_str!("../../../README.md")]
 struct Readme;
+
+/// The examples of the page on the library, compiled and run with the other examples.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/rust.md")]
+struct RustPage;

@@ -197,8 +197,8 @@ impl Model {
     /// Sparse codes of raw rows `[n, raw_d_in]`, with the row means that the preprocessing
     /// removes.
     ///
-    /// A sparse architecture's codes are all that it keeps, and never a matrix of rows by latents.
-    /// Of a dense architecture, latents above `threshold` are kept.
+    /// The codes of a sparse architecture hold all active latents; no matrix of rows by latents is built. The codes of
+    /// a dense architecture hold the latents above `threshold`.
     #[doc(hidden)]
     pub fn codes(&self, raw: &[f32], threshold: f32) -> Codes {
         match &self.architecture {

@@ -226,8 +226,15 @@ fn of_published(published: &Published, known: &Known) -> String {
             number.theirs.option
         ));
     }
-    lines.extend(published.flags().map(|flags| format!("  {flags}")));
+    lines.extend(flags(published).map(|flags| format!("  {flags}")));
     lines.join("\n")
+}
+
+/// Flags that set the converted options; `None` if a value is unknown.
+fn flags(published: &Published) -> Option<String> {
+    let options = published.options()?;
+    let flag = |(option, value): &(&str, String)| format!("--{} {value}", option.replace('_', "-"));
+    Some(options.iter().map(flag).collect::<Vec<_>>().join(" "))
 }
 
 fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published]) -> Value {
@@ -281,5 +288,5 @@ fn published(p: &Published, info: &Info) -> Value {
     let frame = p
         .frame
         .map(|f| json!({"scale": f.scale, "factor": f.factor}));
-    json!({"in": p.convention.name, "frame": frame, "numbers": numbers, "flags": p.flags(), "notes": p.convention.notes(info)})
+    json!({"in": p.convention.name, "frame": frame, "numbers": numbers, "flags": flags(p), "notes": p.convention.notes(info)})
 }

@@ -22,7 +22,7 @@ use crate::{output, output_path, reading};
 use points::{Candidate, Line};
 use results::Results;
 
-/// Default L0 at which architectures are compared: the field's usual k.
+/// Default L0 at which architectures are compared: the usual k of TopK models.
 const AT: f64 = 32.0;
 
 #[derive(Serialize)]
@@ -75,7 +75,7 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     tell(args, &folder, &results)
 }
 
-/// The architectures; on stderr, which are left out unless they are named.
+/// Lines of the frontier; architectures left out by default are named on stderr.
 fn lines(args: &FrontierArgs, before: Option<&Results>) -> Result<Vec<Line>> {
     let architectures = before.map_or(&[][..], |before| &before.architectures);
     let names: Vec<String> = architectures.iter().map(|a| a.arch.clone()).collect();
@@ -86,14 +86,14 @@ fn lines(args: &FrontierArgs, before: Option<&Results>) -> Result<Vec<Line>> {
         for slow in all.filter(|info| !here(info.name)) {
             let name = slow.name;
             output::note(&format!(
-                "without {name}, which takes many times as long; --arch names it"
+                "{name} is left out, because it takes many times as long; add it with --arch"
             ));
         }
     }
     Ok(lines)
 }
 
-/// The L0 that was said, now or before.
+/// L0 of the comparison: from this call, else from the frontier to resume, else the default.
 fn at(args: &FrontierArgs, before: Option<&Results>) -> Result<f64> {
     let at = args.at.or(before.map(|before| before.at_l0)).unwrap_or(AT);
     if at > 0.0 && at.is_finite() {
@@ -112,7 +112,7 @@ fn folder(args: &FrontierArgs, config: &Config) -> Result<PathBuf> {
     if !args.resume && !args.force && there.iter().any(|file| file.exists()) {
         let folder = folder.display();
         return Err(Error::Conflict(format!(
-            "{folder} holds a frontier already; go on with it by --resume, replace it by --force, or give another --out"
+            "{folder} holds a frontier already; continue it with --resume, replace it with --force, or give another --out"
         )));
     }
     Ok(folder.clone())
@@ -125,12 +125,12 @@ fn begin(candidates: &[Candidate], config: &Config, lines: &[Line], at: f64) -> 
         .filter_map(|candidate| candidate.plan.as_ref().ok());
     let data = plans
         .next()
-        .expect("one at least can be trained")
+        .expect("at least one candidate can be trained")
         .fingerprint();
     let mut config = serde_json::to_value(config)
         .map_err(|e| Error::Conflict(format!("the configuration: {e}")))?;
     if let Some(model) = config.get_mut("model").and_then(Value::as_object_mut) {
-        // Each has its own.
+        // Each point names its architecture.
         model.remove("arch");
     }
     let names = lines.iter().map(|line| line.info.name).collect();
@@ -178,7 +178,7 @@ fn skip_refused(candidates: &[Candidate], results: &mut Results, quiet: bool) {
     results.sort(&points::order(candidates));
 }
 
-/// The picture of a frontier that is replaced would be wrong until the first point is there.
+/// Removes the plot of a frontier that is replaced; the old plot would be wrong until the first point is trained.
 fn clear_plot(folder: &Path, resume: bool) -> Result<()> {
     let plot = results::plot(folder);
     if !resume && plot.exists() {
@@ -201,7 +201,7 @@ fn tell(args: &FrontierArgs, folder: &Path, results: &Results) -> anyhow::Result
     output::print(&format!("\nresults  {}\nplot     {plot}", file.display()))
 }
 
-/// A line for each point, the comparison beside the first of each architecture.
+/// Table with a line for each point; the first line of each architecture has the comparison.
 fn table(results: &Results) -> String {
     let at = format!("at L0 {}", results.at_l0);
     let header = [

@@ -54,7 +54,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     summary::tell(args, &run, found, &trained, speed)
 }
 
-/// The trainer at its first or its last checkpointed step. Everything that can be refused was or is, before the
+/// Trainer at its first step, or at the newest checkpoint with `--resume`. Invalid settings are refused before the
 /// folder changes.
 fn start(args: &TrainArgs, run: &Run, plan: &Arc<Plan>, data: &TrainingData) -> Result<Trainer> {
     if args.resume {
@@ -79,14 +79,14 @@ fn train_watched(
     let first = trainer.steps_done();
     let mut watcher = Watcher::new(&plan, run, first, args.quiet, reading)?;
     if first > 0 {
-        watcher.message(&format!("going on from step {first}"));
+        watcher.message(&format!("continuing from step {first}"));
     }
     let result = data.train(trainer, &mut watcher);
     watcher.finish(result.is_ok())?;
     if let Err(Error::Interrupted) = &result {
         let folder = run.folder().display();
         output::note(&format!(
-            "interrupted; go on with: rarefy train --out {folder} --resume"
+            "interrupted; continue with: rarefy train --out {folder} --resume"
         ));
     }
     let trained = result?;
@@ -101,7 +101,7 @@ fn train_watched(
     Ok((trained, speed))
 }
 
-/// A resumed run is of the architecture that it was started with.
+/// Refuses to resume a run with another architecture or number of latents.
 fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()> {
     let before = rarefy::config::merge(&[configuration::from_run(run)?])?;
     if before.model.arch != merged.model.arch || before.model.latents != merged.model.latents {
@@ -120,7 +120,7 @@ fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()>
     Ok(())
 }
 
-/// The number of threads of everything that follows.
+/// Sets the number of threads of the program.
 pub fn set_threads(threads: Option<usize>) -> Result<()> {
     let Some(threads) = threads else {
         return Ok(());

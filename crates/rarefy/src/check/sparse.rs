@@ -179,7 +179,7 @@ fn directions(mask: &[bool]) -> Vec<Vec<f64>> {
         .collect()
 }
 
-/// Mask of parameters whose derivative is a true one, which central differences can check.
+/// Mask of the parameters without pseudo-derivatives; central differences can check these.
 ///
 /// With `rescale`, the length of a decoder row acts on the encoder, so `w_dec` counts as an encoder weight.
 fn smooth(sparse: &Objective, params: &Params, norm: DecoderNorm) -> Vec<bool> {

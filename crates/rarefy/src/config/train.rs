@@ -107,7 +107,7 @@ pub struct TrainConfig {
     /// uses rayon's current pool. Results do not depend on the number of threads.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub threads: Option<usize>,
-    /// If true, rows are shuffled anew each epoch.
+    /// If true, rows are shuffled again each epoch.
     pub shuffle: bool,
     /// Steps between checkpoints (0: only at the end and on Ctrl-C).
     pub checkpoint_every: usize,

@@ -15,7 +15,7 @@ pub(super) struct Entry {
 
 impl Entry {
     /// Absolute value, by which entries are compared. Selections that compare entries have positive values or
-    /// want absolute values.
+    /// need absolute values.
     pub(super) fn size(self) -> f32 {
         self.value.abs()
     }

@@ -139,7 +139,7 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanNorm,
         loss: Loss::Sum,
         coefficients: SAELENS,
-        notes: &["E|x| is estimated on 1000 batches, here it is of all rows"],
+        notes: &["E|x| is estimated on 1000 batches, here on all rows"],
     },
     Convention {
         name: "dictionary-learning",
@@ -164,7 +164,7 @@ pub const CONVENTIONS: &[Convention] = &[
         loss: Loss::Variance,
         coefficients: &["auxk_alpha", "k"],
         notes: &[
-            "the variance is the batch's, here that of all rows; the gradient of AuxK does not reach the encoder",
+            "the variance is of the batch, here of all rows; the gradient of AuxK does not reach the encoder",
         ],
     },
     Convention {
@@ -174,7 +174,7 @@ pub const CONVENTIONS: &[Convention] = &[
         loss: Loss::Variance,
         coefficients: &["auxk_coef", "k"],
         notes: &[
-            "the variance is that of a sample, here of all rows; l1_weight, over each row's length, has no counterpart",
+            "the variance is of a sample, here of all rows; l1_weight (L1 divided by the length of the row) has no counterpart",
         ],
     },
     Convention {
@@ -184,7 +184,7 @@ pub const CONVENTIONS: &[Convention] = &[
         loss: Loss::Mean,
         coefficients: &["l1_coeff", "bandwidth", "aux_penalty", "top_k"],
         notes: &[
-            "with input_unit_norm each row is brought to mean 0 and variance 1, which no one factor does",
+            "input_unit_norm scales each row to mean 0 and variance 1, which no single factor can match",
         ],
     },
     Convention {
@@ -193,7 +193,7 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanSquare,
         loss: Loss::Sum,
         coefficients: &["lambda", "epsilon", "theta"],
-        notes: &["decoder rows have length 1, no b_dec is taken off"],
+        notes: &["decoder rows have length 1; b_dec is not subtracted"],
     },
     Convention {
         name: "april-2024",
@@ -201,7 +201,7 @@ pub const CONVENTIONS: &[Convention] = &[
         scaling: Scaling::MeanNorm,
         loss: Loss::Sum,
         coefficients: &["lambda"],
-        notes: &["lambda rises over the first 5 % of the run; no b_dec is taken off the rows"],
+        notes: &["lambda rises over the first 5 % of the run; b_dec is not subtracted"],
     },
     Convention {
         name: "january-2025",
@@ -210,7 +210,7 @@ pub const CONVENTIONS: &[Convention] = &[
         loss: Loss::Sum,
         coefficients: &["lambda_S", "c", "epsilon", "theta", "lambda_P"],
         notes: &[
-            "all latents pay lambda_P, here the dead alone; log theta is learned; lambda_S rises over the whole run; no b_dec is taken off",
+            "lambda_P applies to all latents, here to dead latents only; log theta is learned; lambda_S rises over the whole run; b_dec is not subtracted",
         ],
     },
     Convention {
@@ -223,7 +223,7 @@ pub const CONVENTIONS: &[Convention] = &[
     },
     Convention {
         name: "matlab",
-        summary: "MATLAB's trainAutoencoder, as its documentation writes the loss",
+        summary: "MATLAB's trainAutoencoder, with the loss of its documentation",
         scaling: Scaling::None,
         loss: Loss::Twice,
         coefficients: &[
@@ -231,6 +231,6 @@ pub const CONVENTIONS: &[Convention] = &[
             "L2WeightRegularization",
             "SparsityProportion",
         ],
-        notes: &["not run: its source is not public"],
+        notes: &["not compared by a run: its source is not public"],
     },
 ];

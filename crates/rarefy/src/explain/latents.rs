@@ -63,7 +63,7 @@ fn latent(objective: &Objective, setting: &Setting) -> Line {
     let course = setting.k_start.map_or(String::new(), |(start, steps)| {
         let steps = steps.map_or("half of the run".into(), |n| format!("the first {n} steps"));
         let start = short(start);
-        format!("; k begins at {start} and comes to {k} over {steps}")
+        format!("; k goes from {start} to {k} over {steps}")
     });
     Line::new(left, formula, notes.join("; ") + &course)
 }
@@ -101,7 +101,7 @@ fn pursuit(rule: &Pursuit, setting: &Setting) -> Vec<Line> {
         Line::new(
             Maths::new("f_ij", "f_{ij}"),
             Maths::new(
-                "sum of w_j . r_t over the rounds that took j",
+                "sum of w_j . r_t over the rounds that chose j",
                 r"\sum_{t : j_t = j} w_j \cdot r_t",
             ),
             "",
@@ -117,7 +117,7 @@ fn decoded(objective: &Objective, setting: &Setting) -> Vec<Line> {
         DecoderNorm::Unit => "w_j: row j of W_dec, |w_j| = 1 after every step",
         DecoderNorm::Free => "w_j: row j of W_dec, of any length",
         DecoderNorm::Rescale => {
-            "w_j: row j of W_dec over its length; row j of W_enc, b_enc: what is learned times that length"
+            "w_j: row j of W_dec, divided by its length; row j of W_enc, b_enc: the learned one times that length"
         }
     };
     let norm = if setting.io.has_several_inputs() {
@@ -141,7 +141,7 @@ fn decoded(objective: &Objective, setting: &Setting) -> Vec<Line> {
     )];
     if levels.count() > 1 {
         let open = match setting.d_sae {
-            None => format!("; levels end at {} of all latents, and at all", levels.text),
+            None => format!("; M: {} times the number of latents, and all", levels.text),
             Some(_) => String::new(),
         };
         lines.push(Line::new(
@@ -150,7 +150,7 @@ fn decoded(objective: &Objective, setting: &Setting) -> Vec<Line> {
                 format!("sum_(j < M) f_ij w_j + b_dec{skip}"),
                 format!(r"\sum_{{j < M}} f_{{ij}} w_j + b_\mathrm{{dec}}{latex}"),
             ),
-            format!("what the first M latents do alone{open}"),
+            format!("reconstruction from the first M latents only{open}"),
         ));
     }
     lines
@@ -183,7 +183,7 @@ fn helpers(objective: &Objective, setting: &Setting) -> Vec<Line> {
                 format!("x_i - x_hat_i{of}"),
                 format!(r"x_i - \hat x_i{latex}"),
             ),
-            "what is left over, as data: no derivative goes through it",
+            "residual, a constant: no gradient goes through it",
         ),
         Line::new(
             Maths::new(format!("a_i{of}"), format!("a_i{latex}")),

@@ -85,8 +85,8 @@ fn note(term: &TermFormula, first: bool, setting: &Setting) -> String {
         let from = from.map_or("half of the run".into(), |step| format!("step {step}"));
         let end = short(end);
         note.extend([
-            &format!("; from {from} on p comes down to {end}, "),
-            "and l1 changes so that the penalty stays as large",
+            &format!("; from {from} on, p falls to {end}, "),
+            "and l1 is adapted so that the size of the penalty stays the same",
         ]);
     }
     note

@@ -172,20 +172,14 @@ pub struct Converted {
 }
 
 impl Published {
-    /// Command-line flags of all options; `None` if a value is unknown.
-    pub fn flags(&self) -> Option<String> {
-        let flag =
-            |(option, value): (&str, String)| format!("--{} {value}", option.replace('_', "-"));
-        let words = self
-            .with
-            .iter()
-            .map(|(o, v)| Some(flag((*o, (*v).to_owned()))));
+    /// Options with their values here, as texts; `None` if a value is unknown.
+    pub fn options(&self) -> Option<Vec<(&'static str, String)>> {
         let numbers = self
             .numbers
             .iter()
-            .map(|n| Some(flag((n.theirs.option, short(n.here?)))));
-        let all: Option<Vec<String>> = numbers.chain(words).collect();
-        all.map(|flags| flags.join(" "))
+            .map(|n| Some((n.theirs.option, short(n.here?))));
+        let words = self.with.iter().map(|(o, v)| Some((*o, (*v).to_owned())));
+        numbers.chain(words).collect()
     }
 }
 
@@ -208,7 +202,7 @@ impl Published {
 /// let april = published("april-2024", &setting, Some(&rows))?;
 /// assert_eq!((april.numbers[0].there, april.numbers[0].here), (5.0, Some(10.0)));
 /// let mean = published("batchtopk:l1_coeff=0.25", &setting, Some(&rows))?;
-/// assert_eq!(mean.flags().unwrap(), "--l1 4");
+/// assert_eq!(mean.options().unwrap(), [("l1", "4".to_owned())]);
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 pub fn published(spec: &str, setting: &Setting, rows: Option<&RowStatistics>) -> Result<Published> {

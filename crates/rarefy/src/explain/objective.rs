@@ -10,7 +10,7 @@ use crate::objective::{Objective, Sizes, TermFormula};
 use crate::plan::{self, Plan};
 use crate::variants::{self, Architecture, Info, Options};
 
-/// Settings on which the objective depends. Without data some of them are open.
+/// Settings on which the objective depends. Without data some are unknown.
 pub struct Setting {
     /// Table line of the architecture.
     pub info: &'static Info,

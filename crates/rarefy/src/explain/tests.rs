@@ -142,12 +142,21 @@ fn there_and_back_is_the_same_number() {
     }
 }
 
+/// Options of published coefficients as `option=value`, separated by spaces.
+fn options(published: &Published) -> Option<String> {
+    let options = published.options()?;
+    let pairs = options
+        .iter()
+        .map(|(option, value)| format!("{option}={value}"));
+    Some(pairs.collect::<Vec<_>>().join(" "))
+}
+
 /// By hand, for D = 25, E|x| = 2, E|x|^2 = 16 and a variance of 8.
 #[test]
 fn published_numbers_by_hand() {
     let cases = [
         // s = 5/2: 5 / 2.5.
-        ("relu", "april-2024", "--l1 2"),
+        ("relu", "april-2024", "l1=2"),
         ("relu", "saelens:l1=5", "--l1 5"),
         ("relu", "saelens-scaled:l1_coefficient=5", "--l1 2"),
         // s = 1/4: 0.1 / (1/4).
@@ -177,34 +186,34 @@ fn published_numbers_by_hand() {
             "dictionary-learning:sparsity_penalty=2",
             "--l0 2 --penalty target",
         ),
-        // 1/32 of the variance; what is measured as the loss is stays.
-        ("topk", "openai", "--aux-coefficient 0.25"),
+        // 1/32 of the variance; coefficients in units of the loss stay unchanged.
+        ("topk", "openai", "aux_coefficient=0.25"),
         (
             "topk",
             "sparsify:auxk_alpha=0.5,k=16",
-            "--aux-coefficient 0.5 --k 16 --aux-unit absolute",
+            "aux_coefficient=0.5 k=16 aux_unit=absolute",
         ),
         (
             "topk",
             "dictionary-learning-scaled:auxk_alpha=0.03125",
-            "--aux-coefficient 0.5",
+            "aux_coefficient=0.5",
         ),
         (
             "kl",
             "matlab:SparsityRegularization=4,SparsityProportion=0.1",
-            "--beta 2 --rho 0.1",
+            "beta=2 rho=0.1",
         ),
     ];
-    for (arch, spec, flags) in cases {
+    for (arch, spec, expected) in cases {
         let setting = setting(&format!("[model]\narch = '{arch}'\ndecoder_norm = 'free'"));
         let published = published(spec, &setting, Some(&rows())).unwrap();
-        assert_eq!(published.flags().unwrap(), flags, "{arch}, {spec}");
+        assert_eq!(options(&published).unwrap(), expected, "{arch}, {spec}");
     }
 }
 
 /// A share of the variance is the same on rows of any scale: `J' = c |x' - x_hat'|^2 = |x - x_hat|^2 / V`.
 #[test]
-fn a_share_of_the_variance_knows_no_scale() {
+fn share_of_the_variance_is_independent_of_the_scale() {
     for scaling in [Scaling::None, Scaling::MeanNorm, Scaling::MeanSquare] {
         let convention = Convention {
             name: "made up",
@@ -247,12 +256,12 @@ fn a_power_changes_the_coefficient() {
 }
 
 #[test]
-fn without_rows_what_depends_on_them_is_open() {
+fn coefficients_that_depend_on_rows_are_unknown_without_rows() {
     let setting = setting("[model]\narch = 'relu'");
     let open = published("april-2024", &setting, None).unwrap();
-    assert_eq!((open.numbers[0].here, open.flags()), (None, None));
+    assert_eq!((open.numbers[0].here, open.options()), (None, None));
     let plain = published("saelens:l1=5", &setting, None).unwrap();
-    assert_eq!(plain.flags().unwrap(), "--l1 5");
+    assert_eq!(options(&plain).unwrap(), "l1=5");
     let l1 = lines(&setting)
         .into_iter()
         .find(|line| line.right.text.starts_with("+ l1/m"));

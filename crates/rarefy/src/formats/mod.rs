@@ -1,8 +1,8 @@
 //! Formats of models and of codes on disk.
 //!
 //! A model format is one file of this module and one line of [`MODEL_FORMATS`]. It converts between files and a
-//! [`ModelDescription`]. Matrices are transposed here and nowhere else: in memory row j of both matrices belongs to
-//! latent j.
+//! [`ModelDescription`]. Files with another order of rows and columns are transposed here: in memory row j of both
+//! matrices belongs to latent j.
 
 pub mod codes;
 pub mod saelens;

@@ -6,10 +6,10 @@ use crate::preprocess::Pipeline;
 use crate::{Error, Result};
 
 impl Model {
-    /// Refuses data (by its name) of other inputs than the model was trained on.
+    /// Refuses data with other input widths than the model was trained on; `name` is the data's name in the message.
     ///
     /// # Errors
-    /// [`Error::Shape`] that says how many inputs of which width there are, and what is missing.
+    /// [`Error::Shape`] with the expected and the given widths of the inputs, and the missing field.
     #[doc(hidden)]
     pub fn check_inputs(&self, name: &str, given: &IoSpec) -> Result<()> {
         let widths = self.raw_input_widths();
@@ -21,7 +21,7 @@ impl Model {
             widths.join(" + ")
         };
         let hint = if widths.len() > given.input_widths().len() {
-            "; a crosscoder's further inputs are given by `--with DATA`"
+            "; set `data.with` to the crosscoder's further inputs"
         } else {
             ""
         };
@@ -32,10 +32,10 @@ impl Model {
         })
     }
 
-    /// Refuses rows of another binding than the model's: inputs, and a transcoder's target.
+    /// Refuses rows with other input or target columns than the model's.
     ///
     /// # Errors
-    /// As [`Model::check_inputs`]; [`Error::Conflict`] for a target that is missing or too much.
+    /// As [`Model::check_inputs`]; [`Error::Conflict`] for a missing or an unexpected target.
     #[doc(hidden)]
     pub fn check_given(&self, name: &str, given: &IoSpec) -> Result<()> {
         self.check_inputs(name, given)?;
@@ -43,10 +43,10 @@ impl Model {
         match (expected, given.target_width()) {
             (expected, got) if expected == got => Ok(()),
             (Some(_), None) => Err(Error::Conflict(
-                "the model is a transcoder: say by `--target DATA` what it is to predict".into(),
+                "the model is a transcoder: set `data.target` to the rows that it predicts".into(),
             )),
             (None, Some(_)) => Err(Error::Conflict(format!(
-                "the model is an {} and predicts its own input: leave out the target",
+                "the model is an {} and reconstructs its own input: remove `data.target`",
                 self.io_spec().name()
             ))),
             (expected, got) => Err(Error::Shape {

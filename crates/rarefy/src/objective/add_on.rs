@@ -11,12 +11,12 @@ pub struct AddOn {
     pub summary: &'static str,
     /// Publication of the add-on.
     pub source: &'static str,
-    /// Options; by their defaults the add-on does nothing.
+    /// Options; with their defaults the add-on does nothing.
     pub options: &'static [OptionInfo],
     /// Settings of the options under which gradients are checked.
     pub checks: &'static [&'static [(&'static str, &'static str)]],
     /// True for an objective to which the part can be added.
     pub applies: fn(&Objective) -> bool,
-    /// Objective with the part that the options ask for.
+    /// Adds the part to an objective, as the options say.
     pub add: fn(&Options, Objective) -> Objective,
 }

@@ -80,12 +80,12 @@ const CONVERSIONS: &[Conversions] = &[
         coefficients: &[Theirs::new(BATCHTOPK, "aux_coefficient", "aux_penalty").needs(ABSOLUTE)],
         notes: &[ConversionNote {
             conventions: BATCHTOPK,
-            text: "AuxK moves the residual too, and has its full weight however few latents are dead",
+            text: "AuxK has a gradient through the residual too, and its weight does not shrink when few latents are dead",
         }],
     },
 ];
 
-/// Rows without firing after which the field calls a latent dead.
+/// Usual number of rows without activity after which a latent counts as dead.
 const DEAD_AFTER_ROWS: u64 = 10_000_000;
 
 impl Default for AuxK {

@@ -47,7 +47,7 @@ pub struct BatchView<'a> {
     /// Parameters before the step.
     pub params: &'a Params,
     /// Length of each decoder row ([`IoSpec::decoder_norm`](crate::io_spec::IoSpec::decoder_norm)), `[d_sae]`; empty unless a
-    /// term wants it.
+    /// term uses the lengths.
     pub decoder_norms: &'a [f32],
 }
 
@@ -73,7 +73,7 @@ impl BatchView<'_> {
 pub struct Prepared {
     /// Penalty that is a sum over rows or over decoder rows, with its coefficient.
     pub penalty: f64,
-    /// One factor for each row that its entries' derivatives want; may be empty.
+    /// Factor of each row for the derivatives of its entries; may be empty.
     pub row_weights: Vec<f32>,
     /// Penalty without its coefficient, at this p and at the next one: see [`StepSchedule::p`].
     pub norms: [f64; 2],

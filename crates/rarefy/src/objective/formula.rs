@@ -39,7 +39,7 @@ impl Number {
         }
     }
 
-    /// Value, or 0 while it is open: an objective is only trained once the plan has resolved it.
+    /// Value, or 0 while the value is unknown. The plan resolves all values before training.
     pub fn value(self) -> f64 {
         self.known().unwrap_or(0.0)
     }
@@ -52,7 +52,7 @@ pub enum LossPart {
     Reconstruction,
     /// Sparsity penalty.
     Penalty,
-    /// Losses that teach gates and dead latents.
+    /// Losses that train gates and dead latents.
     Auxiliary,
     /// Weight decay.
     WeightDecay,

@@ -1,4 +1,4 @@
-//! Nested levels: reconstructions from the first latents alone.
+//! Nested levels: reconstructions from the first latents only.
 //!
 //! ```text
 //! x_hat_l = sum over the first m_l latents of f_j w_dec_j + b_dec       m_1 < ... < m_L = d_sae
@@ -37,15 +37,15 @@ const CONVERSIONS: Conversions = Conversions {
     notes: &[
         ConversionNote {
             conventions: SAELENS,
-            text: "levels weigh 1 each (`model.options.level_weights` of 1,1,...)",
+            text: "each level has weight 1 (`model.options.level_weights` of 1,1,...)",
         },
         ConversionNote {
             conventions: DICTIONARY_LEARNING,
-            text: "a level weighs its group_weight over the number of levels",
+            text: "weight of a level: its group_weight / number of levels",
         },
         ConversionNote {
             conventions: BATCHTOPK,
-            text: "levels weigh 1 / (levels + 1), the bias being one more",
+            text: "each level has weight 1 / (levels + 1), because the bias counts as a level",
         },
     ],
 };

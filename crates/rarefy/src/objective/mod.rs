@@ -7,10 +7,10 @@
 //! J     = sum_l c_l E(x, x_hat up to level l) + gate reconstruction + penalties + AuxK
 //! ```
 //!
-//! | block | one file each in | says |
+//! | block | one file each in | content |
 //! |---|---|---|
 //! | [`Select`] | `select/` | entries that a row keeps, while training and once trained |
-//! | [`Activate`] | `activate/` | value of an entry, per-latent parameters, way back of the derivative |
+//! | [`Activate`] | `activate/` | value of an entry, per-latent parameters, backward pass |
 //! | [`ReconstructionError`] | `errors/` | distance of a row and its reconstruction |
 //! | [`Term`] | `terms/` | penalty, its gradient, its f64 twin, its formula |
 //! | [`AddOn`] | `add_ons/` | optional terms with options of their own, see [`ADD_ONS`] |

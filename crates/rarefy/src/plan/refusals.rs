@@ -7,8 +7,8 @@ use crate::optim::LrShape;
 use crate::variants::{self, Architecture, Info};
 use crate::{Error, Result};
 
-/// Values in both matrices together, at most: 256 GiB of f32, more than any machine that this is
-/// for, and far from where products of sizes overflow.
+/// Largest number of values in both matrices together: 256 GiB of f32. More than an ordinary machine has, and too few
+/// for products of sizes to overflow.
 const MOST_PARAMETERS: usize = 1 << 36;
 
 /// Adds `model.centre` and `model.skip` to `io`.

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 /// Number of equal parts in which p decreases; the default of `dictionary_learning`.
 pub const UPDATES: usize = 10;
 
-/// Schedules of a run: values that depend on the step alone.
+/// Schedules of a run: values that depend only on the step.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Schedules {
     /// Learning-rate schedule.

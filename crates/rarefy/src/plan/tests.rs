@@ -91,7 +91,7 @@ fn invalid_configurations_are_refused_with_the_reason() {
         ),
         (
             "[model]\narch = 'batch-topk'\n[train]\nbatch = 3\n[model.options]\nk = 0.3",
-            "keeps no latent at all",
+            "keeps no latent in a batch",
         ),
         (
             "[model]\narch = 'topk'\n[model.options]\nk = 2.5",

@@ -18,7 +18,7 @@ pub use fitted::FittedPipelines;
 use steps::FittedStep;
 pub use steps::{STEPS, StepInfo};
 
-/// `FittedPipelines` steps in order.
+/// Fitted preprocessing steps in order.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
     d_in: usize,

@@ -76,7 +76,7 @@ impl Pipeline {
 
 impl FittedPipelines {
     /// [`FittedPipelines::fit`] and the survey of the prepared rows, with passes shared as in [`Pipeline::fit_surveyed`]. Of
-    /// several inputs, or an input and a target, each is fitted in passes of its own.
+    /// several inputs, or an input and a target, each is fitted in separate passes.
     ///
     /// # Errors
     /// As [`FittedPipelines::fit`].

@@ -36,7 +36,7 @@ use crate::{Error, Result};
 pub use given::of_given_rows;
 pub use open::{checked_shape, open, open_checked, side_by_side};
 
-/// Prepared rows are kept in memory up to this size; larger ones are read and prepared anew.
+/// Prepared rows are kept in memory up to this size; larger ones are read and prepared again in each pass.
 pub const MEMORY_BYTES: usize = 512 << 20;
 
 /// Training and held-out rows with the fitted preprocessing and the survey of the prepared rows.
@@ -193,7 +193,7 @@ impl<'a> TrainingData<'a> {
         {
             let path = plan.config().model.init.as_ref();
             warnings.push(format!(
-                "{} was trained on rows that were prepared in another way, so its weights mean something else here",
+                "{} was trained with other preprocessing, so its weights may not fit these rows",
                 path.expect("a model was loaded from it").display()
             ));
         }
@@ -240,7 +240,7 @@ fn prepare(
     Ok((fitted, pipeline, survey, None))
 }
 
-/// The model of `model.init`, if it reads and writes the same as the plan's.
+/// Model of `model.init`; refused if its input and output columns differ from the plan's.
 fn initial_model(plan: &Plan) -> Result<Option<Model>> {
     let Some(path) = &plan.config().model.init else {
         return Ok(None);
@@ -253,7 +253,7 @@ fn initial_model(plan: &Plan) -> Result<Option<Model>> {
     }
     let path = path.display();
     Err(Error::Conflict(format!(
-        "{path} is a model of the kind {there}, and this run is of {here}"
+        "{path} is the model of a run with {there}, and this run has {here}"
     )))
 }
 

@@ -1,4 +1,4 @@
-//! Opening the rows of a run: inputs side by side and then the target.
+//! Opening the rows of a run: inputs side by side, then the target.
 
 use crate::config::{Config, DataConfig};
 use crate::data::{self, Dataset, OpenOptions, SideBySide, Source, hold_out};

@@ -34,7 +34,7 @@ pub(super) fn descend(
 /// The rows of each step of a run over random-access data.
 ///
 /// An epoch visits `rows / batch` whole batches in an order drawn from (seed, epoch) alone, so a
-/// resumed run needs no generator state. Rows left over by the order of one epoch come up in another.
+/// resumed run needs no generator state. The order of an epoch may end in a few unused rows; another epoch uses them.
 ///
 /// # Example
 /// The same batches, pushed by the caller, give the same weights as [`train`](super::train):

@@ -47,7 +47,10 @@ pub(super) fn train(
             message,
         } = step
         else {
-            let reason = format!("as low as f32 can tell after {} iterations", state.step);
+            let reason = format!(
+                "no further decrease within f32 precision after {} iterations",
+                state.step
+            );
             return finish(state, reason, observer);
         };
         record(&mut state, evaluations * data.rows(), &x, value);
@@ -81,8 +84,8 @@ fn record(state: &mut State, rows: usize, x: &[f32], value: f64) {
     }
 }
 
-/// One iteration of L-BFGS. A user who stops it between two evaluations (each may be minutes of
-/// reading) gets the state before it.
+/// One iteration of L-BFGS. If the user stops between two evaluations (each may read data for minutes), the
+/// checkpoint has the state before the iteration.
 fn iterate(
     state: &mut State,
     x: &mut [f32],
@@ -161,8 +164,8 @@ impl<'a> Objective<'a> {
     }
 }
 
-/// True if the objective hardly fell over the window. The window is part of the state: a run that is
-/// resumed must stop where one that was never interrupted stops.
+/// True if the objective fell by less than the tolerance over the window. The window is part of the state: a
+/// resumed run must stop at the same iteration as an uninterrupted one.
 fn converged(recent: &[f64], tolerance: f64) -> bool {
     let (Some(before), Some(value)) = (recent.first(), recent.last()) else {
         return false;

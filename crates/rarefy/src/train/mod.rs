@@ -91,7 +91,7 @@ pub trait Observer {
     }
 }
 
-/// An observer that says nothing, keeps nothing and never stops a run.
+/// Observer that does nothing and never stops a run.
 ///
 /// # Example
 /// ```
@@ -115,12 +115,12 @@ pub(crate) struct Outcome {
     pub steps: usize,
     /// Rows that went through a gradient.
     pub rows_seen: u64,
-    /// Why it stopped, as a sentence.
+    /// Reason for the end of training, as a sentence.
     pub reason: String,
 }
 
-/// Trains on preprocessed rows, from a fresh state or one that was saved. A threshold is calibrated on `held_out`, rows
-/// that training never reads, or on all rows.
+/// Trains on preprocessed rows, from a new or a saved state. A threshold is calibrated on the rows `held_out`, which are
+/// not trained on, or on all rows.
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] after the observer kept a checkpoint; errors of reading the rows and of the observer.
@@ -166,7 +166,7 @@ pub(crate) fn conclude(
     }
 }
 
-/// Keeps a checkpoint where one is due and ends the run where the user asked for it.
+/// Saves a checkpoint if one is due, and ends the run if the user asked for it.
 pub(crate) fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer) -> Result<()> {
     if observer.interrupted() {
         observer.checkpoint(state)?;
@@ -179,7 +179,7 @@ pub(crate) fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer
     Ok(())
 }
 
-/// Ends a run that ran away, before its numbers reach a checkpoint.
+/// Refuses a diverged objective or gradient, before the state reaches a checkpoint.
 fn refuse_diverged(step: usize, objective: f64, gradient: f64) -> Result<()> {
     if objective.is_finite() && gradient.is_finite() {
         return Ok(());

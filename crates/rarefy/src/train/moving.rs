@@ -25,14 +25,14 @@ use crate::variants::Batch;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Moving {
     decay: f64,
-    /// `1 - decay^t`, built up by the same recursion so that a saved state goes on bit-equal.
+    /// `1 - decay^t`, computed by the same recursion, so that a resumed run stays bit-equal.
     weight: f64,
     /// Averages per row.
     average: Vec<f64>,
 }
 
 impl Moving {
-    /// An average of `statistics` numbers that has seen nothing.
+    /// Average of `statistics` numbers, without any batch yet.
     pub fn new(decay: f64, statistics: usize) -> Self {
         Self {
             decay,
@@ -46,7 +46,7 @@ impl Moving {
         [&[self.decay, self.weight], self.average.as_slice()].concat()
     }
 
-    /// The state that [`Moving::to_values`] gave; `None` if it is too short.
+    /// Average from the numbers of [`Moving::to_values`]; `None` if there are too few.
     pub fn from_values(values: &[f64]) -> Option<Self> {
         let (&[decay, weight], average) = values.split_first_chunk::<2>()?;
         Some(Self {
@@ -56,7 +56,7 @@ impl Moving {
         })
     }
 
-    /// Takes in a mini-batch and gives the estimate, scaled to the batch's rows.
+    /// Adds a mini-batch and returns the estimate, scaled to the batch's rows.
     pub fn update(&mut self, mut batch: Batch) -> Batch {
         let rows = batch.rows as f64;
         self.weight = self.decay * self.weight + (1.0 - self.decay);
@@ -69,7 +69,7 @@ impl Moving {
         batch
     }
 
-    /// The estimate per row, if anything was seen.
+    /// Estimate per row; `None` before the first batch.
     pub fn estimate(&self) -> Option<Batch> {
         let per_row = |average: &f64| average / self.weight;
         (self.weight > 0.0).then(|| Batch {

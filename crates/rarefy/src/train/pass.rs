@@ -31,7 +31,7 @@ pub enum Form {
     Cached,
     /// Latents are computed for the statistics and again for the gradient.
     Recomputed,
-    /// One pass: what depends on the statistics is scaled in at the end.
+    /// One pass: factors that depend on the statistics are applied at the end.
     Deferred,
 }
 

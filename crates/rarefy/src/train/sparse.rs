@@ -35,7 +35,7 @@ pub(crate) const CALIBRATION_ROWS: usize = 1 << 16;
 
 /// Ends a run: averages the weights, calibrates the threshold, keeps the last checkpoint.
 ///
-/// `rows` are those that a threshold is calibrated on, with the word that messages use for them.
+/// `rows` has the calibration rows of a threshold and their name in messages.
 pub(super) fn conclude(
     plan: &Plan,
     sparse: &Objective,
@@ -138,7 +138,7 @@ fn progress(plan: &Plan, report: &Report) -> SparseProgress {
     }
 }
 
-/// Gives the model its threshold, and says what the other way to find one would have given.
+/// Sets the threshold of the model; the message names both estimates, calibrated and moving average.
 fn set_threshold(
     plan: &Plan,
     (threshold, moving): (&Threshold, Option<f32>),
@@ -152,7 +152,7 @@ fn set_threshold(
     let n = rows.len() / source.d_in();
     let calibrated = calibrate(plan.io(), params, &rows, threshold.k);
     let rows = seen(plan.io(), params, &rows);
-    // A run in which no batch kept anything has no average; then nothing is above the other either.
+    // If no batch kept a latent, there is no average; the calibrated threshold then keeps none either.
     let moving = moving.unwrap_or(calibrated);
     let taken = if threshold.calibrated {
         calibrated
@@ -163,7 +163,7 @@ fn set_threshold(
     let l0 = |above| count(params, &rows, above) as f64 / n as f64;
     observer.message(&format!(
         "threshold: calibrated {calibrated:.6} (L0 {:.3}), moving average {moving:.6} (L0 {:.3}), on {n} {kind} rows; \
-         the model takes the {} one",
+         the model uses the {} one",
         l0(calibrated),
         l0(moving),
         if threshold.calibrated { "calibrated" } else { "moving" }
@@ -174,7 +174,7 @@ fn set_threshold(
 /// The refusal to end a run whose model needs a threshold, without rows.
 pub(crate) fn nothing_to_calibrate_on() -> Error {
     Error::Conflict(
-        "the threshold of the model is calibrated on rows, and none were pushed: take a step first, or give \
+        "the threshold of the model is calibrated on rows, but no rows were pushed: take a step first, or give \
          held-out rows"
             .into(),
     )
@@ -191,7 +191,7 @@ fn seen(io: &IoSpec, params: &Params, rows: &[f32]) -> Vec<f32> {
     centred
 }
 
-/// Number of pre-activations above a threshold; a piece at a time, as they may be many.
+/// Number of pre-activations above a threshold, counted piece by piece to bound memory.
 fn count(params: &Params, rows: &[f32], above: f32) -> usize {
     const ROWS: usize = 4096;
     let d_sae = params.get("b_enc").len();
@@ -208,10 +208,10 @@ fn count(params: &Params, rows: &[f32], above: f32) -> usize {
 }
 
 /// The threshold above which these rows have k latents each on average: midway between the
-/// `floor(n k)`-th largest positive pre-activation and the next, or 0 where there are not so many.
+/// `floor(n k)`-th largest positive pre-activation and the next, or 0 if there are fewer.
 ///
-/// Just below the first would be as exact here. But another program that adds up in another order is
-/// a bit off, and would keep or drop that latent by chance.
+/// A value just below the first would be as exact here. But another program may add in another order, and its
+/// rounding would then decide if that latent is kept.
 ///
 /// # Example
 /// ```
@@ -252,6 +252,6 @@ pub fn calibrate(io: &IoSpec, params: &Params, rows: &[f32], k: f64) -> f32 {
         values.get(wanted).copied().unwrap_or(0.0),
     );
     let between = last.midpoint(next);
-    // Two neighbours have nothing between them; what is kept lies strictly above.
+    // No f32 lies between two neighbours, and only values strictly above the threshold are kept.
     if between < last { between } else { next }
 }

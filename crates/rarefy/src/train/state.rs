@@ -1,4 +1,4 @@
-//! Everything a run needs to go on bit-equal, and its file.
+//! State of a run: a resumed run continues from it bit for bit. Its file is a checkpoint.
 
 use std::path::Path;
 
@@ -28,19 +28,19 @@ pub struct State {
     pub params: Params,
     /// The optimiser's memory.
     pub optimizer: Optimizer,
-    /// A running mean over mini-batches: of the statistics, if the architecture trains by one, or
-    /// of the smallest kept value, if a trained model has a threshold.
+    /// Running mean over mini-batches: of the statistics (`rho_estimate = moving`), or of the smallest active
+    /// value (a trained model with a threshold).
     pub moving: Option<Moving>,
-    /// Rows that each latent has not fired for; empty where nothing depends on it.
+    /// Number of rows since each latent was last active; empty for dense architectures.
     pub since_fired: Vec<u64>,
     /// Position of the annealed p, if p is annealed.
     pub annealing: Option<Annealing>,
-    /// The moving average of the parameters, if the model is to be that.
+    /// Moving average of the parameters; `None` without `train.ema`.
     pub ema: Option<Vec<f32>>,
-    /// Objective values for the convergence test: of L-BFGS the last values, of Adam
-    /// and SGD the sum over this epoch so far and the last epoch's mean.
+    /// Objective values for the convergence test. L-BFGS: the last values. Adam and SGD: the sum over this
+    /// epoch so far, and the mean of the last epoch.
     pub recent: Vec<f64>,
-    /// A sample of the pushed rows, in a run whose rows are pushed by the caller and that draws on them.
+    /// Sample of the pushed rows, if rows are pushed by the caller and a threshold or resampling needs them.
     pub reservoir: Option<Reservoir>,
 }
 
@@ -54,7 +54,7 @@ pub enum Optimizer {
 }
 
 impl Optimizer {
-    /// Adam's or SGD's state, where the plan has decided for one of them.
+    /// State of Adam or SGD.
     pub(super) fn descent(&mut self) -> &mut Descent {
         match self {
             Self::Descent(descent) => descent,
@@ -64,12 +64,12 @@ impl Optimizer {
 }
 
 impl State {
-    /// The state before the first step: parameters drawn from the seed (some architectures start
-    /// from what the prepared `rows` look like), or `init` if given.
+    /// State before the first step: the parameters `init`, or random ones drawn from the seed. Some architectures
+    /// also use statistics of the prepared `rows`.
     ///
     /// # Errors
-    /// [`Error::Shape`] if `init` has other blocks than the plan's architecture; what reading the
-    /// rows returns.
+    /// [`Error::Shape`] if `init` has other blocks than the plan's architecture; errors of reading the rows are
+    /// passed on.
     pub fn new(plan: &Plan, rows: &dyn Source, init: Option<Params>) -> Result<Self> {
         let layout = plan.architecture().layout(plan.io(), plan.d_sae());
         let params = match init {
@@ -138,9 +138,9 @@ impl State {
 
     /// Writes the state as one safetensors file, atomically.
     ///
-    /// Tensors `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `ema`, `moving`,
-    /// `annealing`, `averaged` and `recent` (f64), `since_fired` (u64), `reservoir` (of a run with pushed rows); the header holds `step`, `rows_seen`, `arch`, `computes` (what the
-    /// weights mean), `optimizer` and `data`.
+    /// Tensors: `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `ema`, `moving`, `annealing`,
+    /// `averaged` and `recent` (f64), `since_fired` (u64), `reservoir` (pushed rows). Header: `step`, `rows_seen`,
+    /// `arch`, `computes` (kind of model), `optimizer`, `data` and, with a reservoir, `pushed`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -191,12 +191,13 @@ impl State {
         file.write(path)
     }
 
-    /// Reads what [`State::save`] wrote, for the same plan.
+    /// Reads a file of [`State::save`] for the same plan.
     ///
     /// # Errors
-    /// [`Error::Io`]; [`Error::Format`] for a damaged file; [`Error::Conflict`] if it belongs to
-    /// another architecture, meaning of the weights, optimiser or data, if it lacks what the plan wants to go on with,
-    /// or is past the plan's end; [`Error::Shape`] for another size.
+    /// - [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is damaged.
+    /// - [`Error::Conflict`] for another architecture, kind of model, optimiser or data; if a tensor that the plan
+    ///   needs is missing; if the checkpoint has more steps than the plan.
+    /// - [`Error::Shape`] for another number of parameters.
     pub fn load(path: &Path, plan: &Plan) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
@@ -223,7 +224,8 @@ impl State {
         }
         if state.step > plan.steps() {
             let (done, steps) = (state.step, plan.steps());
-            let why = format!("{done} steps are done already, so the run cannot end after {steps}");
+            let why =
+                format!("the checkpoint has {done} steps, more than the {steps} of `train.steps`");
             return Err(Error::Conflict(why));
         }
         checkpoint.restore_schedules(&mut state)?;
@@ -261,7 +263,7 @@ impl Checkpoint<'_> {
             return Ok(());
         }
         Err(Error::Conflict(format!(
-            "the run was begun without {name} and cannot take it up now: leave it out, or begin a new run"
+            "`train.{name}` cannot be added to a run that was started without it: remove it, or start a new run"
         )))
     }
 
@@ -343,7 +345,7 @@ fn refuse_other_runs(path: &Path, file: &Reader, plan: &Plan) -> Result<()> {
     refuse_another(path, "the model", file.text("computes")?, &computes(plan))
 }
 
-/// Kind of model that the weights belong to: the same numbers would be another function otherwise.
+/// Kind of model. Two kinds may have parameters of equal shape but compute different functions.
 fn computes(plan: &Plan) -> String {
     let io = plan.io();
     let target = io
@@ -368,11 +370,11 @@ fn refuse_another(path: &Path, what: &str, there: &str, here: &str) -> Result<()
         return Ok(());
     }
     let path = path.display();
-    let clash = format!("{path}: the checkpoint is of {what} {there}, this run is of {here}");
+    let clash = format!("{path}: the checkpoint has {what} {there}, this run has {here}");
     Err(Error::Conflict(clash))
 }
 
-/// A vector as long as the parameters.
+/// Tensor of the file with as many values as there are parameters.
 fn fitting(path: &Path, file: &Reader, name: &str, length: usize) -> Result<Vec<f32>> {
     let values = file.vector(name)?;
     if values.len() == length {

@@ -1,4 +1,4 @@
-//! One step of a run on rows given by the caller, whatever the architecture.
+//! One step of a run on rows given by the caller, for any architecture.
 
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ enum Engine {
     Sparse(Box<Step>),
 }
 
-/// Takes steps, one after the other, and notices convergence.
+/// Steps of a run with their buffers, and the convergence test.
 pub(crate) struct Stepper {
     engine: Engine,
     /// Rows of a batch that does not lie in memory.
@@ -73,7 +73,7 @@ impl Stepper {
         })
     }
 
-    /// One step on `rows`, and what follows from it: resampling, the audit of an epoch, convergence.
+    /// One step on `rows`, then resampling, the audit at the end of an epoch and the convergence test.
     pub(crate) fn step(
         &mut self,
         plan: &Plan,
@@ -115,7 +115,7 @@ impl Stepper {
     }
 }
 
-/// The refusal of a step on a part of the rows with L-BFGS.
+/// Error for a step of L-BFGS on a part of the rows.
 pub(crate) fn lbfgs_needs_all_rows() -> Error {
     Error::Conflict(
         "`train.optimizer` lbfgs needs all rows in every step: train with `fit`, or set `train.optimizer` to adam and \

@@ -171,7 +171,7 @@ fn resumed_stream_has_its_preprocessing_and_another_sample_is_refused() {
         scaled().resume_stream((&values[..400 * WIDTH], WIDTH), &file),
     ] {
         let text = other.err().unwrap().to_string();
-        assert!(text.contains("the checkpoint is of data with"), "{text}");
+        assert!(text.contains("the checkpoint has data with"), "{text}");
     }
 }
 

@@ -8,7 +8,7 @@ use crate::options::{Auto, OptionSet, option_set};
 /// Table line of the architecture.
 pub const INFO: Info = Info {
     name: "matching-pursuit",
-    summary: "Chooses one latent after the other, each on the residual that the latents before it leave",
+    summary: "Chooses one latent after the other, each for the residual of the latents before it",
     source: "Costa et al. 2025, From flat to hierarchical: extracting sparse representations with matching pursuit, arXiv:2506.03093",
     own_options: MatchingPursuitOptions::TABLE,
     example: Example {

@@ -112,7 +112,9 @@ fn check_levels(options: &Options, d_sae: usize) -> Result<()> {
     let ends: Vec<usize> = shares.iter().map(|f| Levels::end(*f, d_sae)).collect();
     let inside = ends.iter().all(|end| (1..d_sae).contains(end));
     if !inside || !ends.is_sorted_by(|a, b| a < b) {
-        let expected = format!("rising shares between 0 and 1 that cut {d_sae} latents apart");
+        let expected = format!(
+            "rising shares between 0 and 1 that split the {d_sae} latents into levels of at least one"
+        );
         return Err(Error::hyper("levels", &expected, options.text("levels")));
     }
     match read.level_weights {

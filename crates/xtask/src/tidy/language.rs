@@ -1,4 +1,4 @@
-//! Language check: doc comments name their item, messages of the library name no flags.
+//! Language check: doc comments name their item, messages name their nouns, and the library names no flags.
 
 mod literals;
 
@@ -8,12 +8,6 @@ use anyhow::{Result, bail};
 
 use super::{Text, texts};
 use crate::root;
-
-/// Paths that `tidy` holds clean.
-const CLEAN: &[&str] = &["crates"];
-
-/// Paths with offences that are still to be rewritten; to be emptied.
-const UNFINISHED: &[&str] = &["crates/rarefy/src/model/accepted.rs"];
 
 /// First words of a doc line that leave out its noun.
 const RIDDLES: &[&str] = &[
@@ -60,8 +54,28 @@ const PHRASES: &[&str] = &[
 /// Prefixes of a test's name that leave out its subject.
 const TEST_PREFIXES: &[&str] = &["what_", "whether_", "which_", "who_", "it_", "they_"];
 
-/// Folders with messages of the library, which name fields and not flags.
-const MESSAGES: &[&str] = &["crates/rarefy/src", "crates/rarefy-kernels/src"];
+/// Folders of the library. Its messages name fields and not flags.
+const LIBRARY: &[&str] = &["crates/rarefy/src", "crates/rarefy-kernels/src"];
+
+/// Folders of the program, with messages beside those of the library.
+const PROGRAM: &[&str] = &["crates/rarefy-cli/src", "crates/rarefy-report/src"];
+
+/// Phrases of a message that stand for a noun.
+const VAGUE: &[&str] = &[
+    "what it",
+    "what is",
+    "what they",
+    "what there",
+    "what the",
+    "go on with",
+    "going on",
+    "is there",
+    "are there",
+    "left over",
+    "taken off",
+    "anew",
+    "one of none",
+];
 
 /// One offence.
 struct Offence {
@@ -93,16 +107,11 @@ pub fn list(paths: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// Adds the offences in the clean paths to the faults of `tidy`.
+/// Adds the offences in all crates to the faults of `tidy`.
 pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
-    let clean = |file: &&Text| is_below(file, CLEAN) && !is_below(file, UNFINISHED);
-    for file in files.iter().filter(clean) {
+    for file in files.iter().filter(|file| file.path.starts_with("crates")) {
         report(file, faults);
     }
-}
-
-fn is_below(file: &Text, paths: &[&str]) -> bool {
-    paths.iter().any(|path| file.path.starts_with(path))
 }
 
 /// Path relative to the workspace's root, as `git ls-files` prints it.
@@ -141,7 +150,7 @@ fn offences(path: &Path, text: &str) -> Vec<Offence> {
         at += length.max(1);
     }
     test_names(&lines, &mut found);
-    flags(path, text, &mut found);
+    messages(path, text, &mut found);
     found.sort_by_key(|offence| offence.line);
     found
 }
@@ -288,31 +297,46 @@ fn test_names(lines: &[&str], found: &mut Vec<Offence>) {
     }
 }
 
-/// Names of flags in the messages of the library.
-fn flags(path: &Path, text: &str, found: &mut Vec<Offence>) {
-    let is_library = MESSAGES.iter().any(|folder| path.starts_with(folder));
+/// Vague phrases in messages, and names of flags in those of the library.
+fn messages(path: &Path, text: &str, found: &mut Vec<Offence>) {
+    let is_below = |folders: &[&str]| folders.iter().any(|folder| path.starts_with(folder));
+    let (is_library, is_program) = (is_below(LIBRARY), is_below(PROGRAM));
     let is_test = path.ends_with("tests.rs") || path.iter().any(|part| part == "tests");
-    if !is_library || is_test {
+    if !(is_library || is_program) || is_test {
         return;
     }
     let code = text.split("\nmod tests {").next().unwrap_or(text);
     for (line, literal) in literals::strings(code) {
-        if let Some(flag) = flag_in(&literal) {
+        if let Some(flag) = flag_in(&literal).filter(|_| is_library) {
             let message =
                 format!("message names the flag `{flag}`; name the field in backticks instead");
+            found.push(Offence { line, message });
+        }
+        if let Some(phrase) = vague_in(&literal) {
+            let message = format!("message says `{phrase}`; write the noun that it stands for");
             found.push(Offence { line, message });
         }
     }
 }
 
-/// First `--word` of a text.
+/// First vague phrase of a literal, which may be continued on further lines.
+fn vague_in(literal: &str) -> Option<&'static str> {
+    let words = literal.split_whitespace().filter(|word| *word != "\\");
+    let text = words.collect::<Vec<_>>().join(" ").to_lowercase();
+    VAGUE
+        .iter()
+        .copied()
+        .find(|phrase| has_words(&text, phrase))
+}
+
+/// First flag of a text: `--word`, or `--{}` with a placeholder for the word.
 fn flag_in(text: &str) -> Option<&str> {
     text.match_indices("--").find_map(|(at, dashes)| {
         let before = text[..at].chars().next_back();
         let after = &text[at + dashes.len()..];
         let is_flag = before.is_none_or(|c| c != '-' && !c.is_alphanumeric())
-            && after.starts_with(|c: char| c.is_ascii_lowercase());
-        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '-');
+            && after.starts_with(|c: char| c.is_ascii_lowercase() || c == '{');
+        let end = after.find(|c: char| !c.is_ascii_alphanumeric() && !"-{}".contains(c));
         is_flag.then(|| &text[at..at + dashes.len() + end.unwrap_or(after.len())])
     })
 }

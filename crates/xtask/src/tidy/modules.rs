@@ -1,8 +1,11 @@
-//! Code structure: allowed uses between modules, length of files, module docs.
+//! Code structure: allowed uses between modules, their table in ARCHITECTURE.md, length of files, module docs.
+
+use std::path::Path;
 
 use super::Text;
 
-/// Modules of the library, lowest layer first; a module may use only modules above it in this list.
+/// Modules of the library, lowest layer first; a module may use only modules above it in this list. ARCHITECTURE.md
+/// has the same order.
 const LAYERS: &[&str] = &[
     "error",
     "atomic",
@@ -52,11 +55,18 @@ const BARRED: &[(&str, &[&str], &str)] = &[
     ),
 ];
 
+/// Page with the table of layers.
+const ARCHITECTURE: &str = "ARCHITECTURE.md";
+
+/// Header of the table of layers.
+const HEADER: &str = "| module | content |";
+
 /// Largest number of lines of a source file.
 const LONGEST: usize = 500;
 
 pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
     merged_tests(files, faults);
+    documented_layers(files, faults);
     for file in files.iter().filter(|file| file.is("rs")) {
         let path = file.path.display();
         if !file.text.starts_with("//!") {
@@ -82,6 +92,27 @@ pub(super) fn check(files: &[Text], faults: &mut Vec<String>) {
             });
         }
         layers(file, faults);
+    }
+}
+
+/// Checks that the table of layers in ARCHITECTURE.md has the modules of [`LAYERS`] in their order.
+fn documented_layers(files: &[Text], faults: &mut Vec<String>) {
+    let mut pages = files.iter();
+    let Some(page) = pages.find(|file| file.path == Path::new(ARCHITECTURE)) else {
+        return;
+    };
+    let lines = page.text.lines().skip_while(|line| *line != HEADER).skip(2);
+    let rows = lines.take_while(|line| line.starts_with('|'));
+    let cells = rows.filter_map(|row| row.split('|').nth(1));
+    let listed: Vec<&str> = cells
+        .flat_map(|cell| cell.split('`').skip(1).step_by(2))
+        .collect();
+    if listed != LAYERS {
+        faults.push(format!(
+            "{ARCHITECTURE}: expected the layers {}, got {}",
+            LAYERS.join(", "),
+            listed.join(", ")
+        ));
     }
 }
 
@@ -209,6 +240,23 @@ mod tests {
             ["crates/rarefy/src/data/npy.rs: `data` is below `train` and must not use it"]
         );
         assert!(faults("crates/rarefy/src/train/mod.rs", upward).is_empty());
+    }
+
+    #[test]
+    fn table_of_layers_in_another_order_is_a_fault() {
+        let table = |names: &[&str]| {
+            let rows = names
+                .iter()
+                .map(|name| format!("| `{name}` | content of `x` |\n"));
+            format!(
+                "# A\n\n{HEADER}\n|---|---|\n{}\nEnd.\n",
+                rows.collect::<String>()
+            )
+        };
+        assert!(faults(ARCHITECTURE, &table(LAYERS)).is_empty());
+        let mut other = LAYERS.to_vec();
+        other.swap(0, 1);
+        assert_eq!(faults(ARCHITECTURE, &table(&other)).len(), 1);
     }
 
     #[test]

@@ -13,15 +13,11 @@ use super::results::Skipped;
 use crate::cli::FrontierArgs;
 use crate::configuration::{self, count};
 
-/// Keys that `--set` cannot change here, and why.
+/// Keys that `--set` cannot change here, each with the reason.
 const FIXED: &[(&str, &str, &str)] = &[
     ("data", "path", "the data is an argument"),
     ("model", "arch", "architectures are chosen by --arch"),
-    (
-        "model",
-        "init",
-        "every model starts from weights of its own",
-    ),
+    ("model", "init", "every model starts from random weights"),
 ];
 
 /// An architecture and the option that makes it sparser or denser.
@@ -46,7 +42,7 @@ impl Candidate {
         format!("{} {} {}", self.arch, self.option, self.setting)
     }
 
-    /// The record of one that there is no model of.
+    /// Record of a candidate that has no model.
     pub fn skipped(&self, why: &str) -> Skipped {
         Skipped {
             arch: self.arch.into(),
@@ -62,8 +58,8 @@ pub fn order(candidates: &[Candidate]) -> Vec<(&str, &str)> {
     candidates.iter().map(|c| (c.arch, &*c.setting)).collect()
 }
 
-/// The architectures that were asked for, now or before, in the order of the table. A matching pursuit is slow, so it
-/// is trained only if `--arch` names it.
+/// Lines of the architectures named in this call or in the frontier to resume, in the order of `VARIANTS`. A matching
+/// pursuit is slow, so it is trained only if `--arch` names it.
 pub fn lines(asked: &[String], before: &[String]) -> Result<Vec<Line>> {
     let named = || asked.iter().chain(before);
     for name in named() {
@@ -87,12 +83,12 @@ pub fn lines(asked: &[String], before: &[String]) -> Result<Vec<Line>> {
 
 /// Configuration shared by all models, from the frontier to resume, `--set` and flags.
 ///
-/// Samples' own defaults have no part in it: they suit one architecture each.
+/// The samples' default settings are not used: each suits one architecture.
 pub fn configuration(args: &FrontierArgs, before: Option<&Table>) -> anyhow::Result<Config> {
     let set = configuration::from_set(&args.set)?;
     for (section, key, why) in FIXED {
         if find(&set, section, key).is_some() {
-            let why = format!("--set {section}.{key} has no place in a frontier: {why}");
+            let why = format!("--set {section}.{key} cannot be used with a frontier: {why}");
             return Err(Error::Conflict(why).into());
         }
     }
@@ -100,13 +96,13 @@ pub fn configuration(args: &FrontierArgs, before: Option<&Table>) -> anyhow::Res
     if find(&set, "train", "epochs").is_some()
         && let Some(train) = before.get_mut("train").and_then(Value::as_table_mut)
     {
-        // They are what the epochs of that call came to.
+        // The saved steps were computed from the epochs of the earlier call.
         train.remove("steps");
     }
     let layers = [before, set, flags(args)];
     let holdout = |layer: &Table| find(layer, "data", "holdout").and_then(Value::as_integer);
     if layers.iter().filter_map(holdout).next_back() == Some(0) {
-        let expected = "at least 1, as a frontier is of rows that no model was trained on";
+        let expected = "at least 1, because a frontier is measured on held-out rows";
         return Err(Error::hyper("holdout", expected, 0).into());
     }
     Ok(config::merge(&layers)?)
@@ -139,7 +135,7 @@ fn flags(args: &FrontierArgs) -> Table {
     layer
 }
 
-/// Rows that are held out unless the user says otherwise.
+/// Default number of held-out rows.
 pub fn default_holdout(rows: usize) -> usize {
     (rows / 20).max(1000.min(rows / 5)).max(1)
 }
@@ -170,14 +166,14 @@ pub fn candidates(
     planned(config, lines, data)
 }
 
-/// An option that nobody has does nothing, and what the frontier turns cannot be held.
+/// Refuses options that no architecture has, and options that the frontier varies itself.
 fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
     for key in config.model.options.keys() {
         if !lines.iter().any(|line| has(line.info, key)) {
             let names: Vec<&str> = lines.iter().map(|line| line.info.name).collect();
             let names = names.join(", ");
             return Err(Error::Conflict(format!(
-                "option {key} is one of none of {names}"
+                "none of {names} has the option {key}"
             )));
         }
         let turned = lines.iter().find_map(|line| match line.dial.settings {
@@ -186,8 +182,9 @@ fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
         });
         if let Some(settings) = turned {
             let settings = settings.join(", ");
-            let why =
-                format!("option {key} is what the frontier turns, to {settings}; leave it out");
+            let why = format!(
+                "the frontier varies option {key} itself ({settings}); remove it from --set"
+            );
             return Err(Error::Conflict(why));
         }
     }
@@ -216,7 +213,7 @@ fn planned(config: &Config, lines: &[Line], data: &TrainingData) -> Result<Vec<C
     Ok(all)
 }
 
-/// The settings of a dial as one would type them.
+/// Settings of a dial as texts, as one would type them.
 fn settings(config: &Config, line: &Line, data: &TrainingData) -> Result<Vec<String>> {
     match line.dial.settings {
         DialSettings::These(settings) => Ok(settings.iter().map(ToString::to_string).collect()),
@@ -239,7 +236,7 @@ fn typed(value: f64) -> String {
     rounded.to_string()
 }
 
-/// The configuration of one model: of the options that were set, those that its architecture has.
+/// Configuration of one model, with the given options that its architecture has.
 fn of(config: &Config, line: &Line, setting: Option<&str>) -> Config {
     let mut config = config.clone();
     config.model.arch = line.info.name.into();
@@ -255,7 +252,7 @@ fn has(info: &Info, key: &str) -> bool {
     info.options().iter().any(|option| option.name == key)
 }
 
-/// True for the refusal of a value of `option`, named with or without its section.
+/// True if the error refuses a value of `option`, named with or without its section.
 fn is_about(error: &Error, option: &str) -> bool {
     match error {
         Error::Hyper { name, .. } => name.rsplit('.').next() == Some(option),

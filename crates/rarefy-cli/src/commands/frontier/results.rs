@@ -1,5 +1,5 @@
-//! `frontier.json`: what a frontier found, and of what. No clock in it: two of one seed are equal byte
-//! for byte.
+//! `frontier.json`: points of a frontier with their configuration and data. The file has no times, so two runs of
+//! one seed are equal byte for byte.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use serde_json::Value;
 /// Version of the file's layout.
 const VERSION: u32 = 1;
 
-/// The file.
+/// Content of `frontier.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Results {
@@ -29,12 +29,12 @@ pub struct Results {
     pub skipped: Vec<Skipped>,
 }
 
-/// An architecture that was asked for.
+/// Architecture of the frontier, with its result at the common L0.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
     pub arch: String,
-    /// Interpolated at `at_l0`, if its points lie on both sides.
+    /// Explained variance interpolated at `at_l0`; `None` unless points lie on both sides.
     pub explained_variance_at: Option<f64>,
 }
 
@@ -47,9 +47,9 @@ pub struct Point {
     pub setting: String,
     pub l0: f64,
     pub explained_variance: f64,
-    /// Latents that none of the last `dead_after` rows of training kept.
+    /// Number of latents that no row kept for `dead_after` rows at the end of training.
     pub dead_latents: usize,
-    /// Training time, if the model was trained in this call. Never in the file.
+    /// Training time in seconds, if the model was trained in this call; not in the file.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub seconds: Option<f64>,
 }
@@ -65,7 +65,7 @@ pub struct Skipped {
 }
 
 impl Results {
-    /// Nothing yet.
+    /// Results of a new frontier, without points.
     pub fn new(data: &str, config: Value, architectures: Vec<&str>, at_l0: f64) -> Self {
         let architecture = |arch: &str| Architecture {
             arch: arch.into(),
@@ -82,16 +82,19 @@ impl Results {
         }
     }
 
-    /// Reads what [`Results::save`] wrote.
+    /// Reads the file of [`Results::save`].
     pub fn load(folder: &Path) -> Result<Self> {
         let path = file(folder);
         if !path.exists() {
-            let why = format!("{} has no frontier.json to go on with", folder.display());
+            let why = format!("{} has no frontier.json to resume from", folder.display());
             return Err(Error::Conflict(why));
         }
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         let bad = |e: serde_json::Error| {
-            Error::format(&path, format!("expected what `rarefy frontier` wrote: {e}"))
+            Error::format(
+                &path,
+                format!("expected a file written by `rarefy frontier`: {e}"),
+            )
         };
         let results: Self = serde_json::from_str(&text).map_err(bad)?;
         if results.version != VERSION {
@@ -110,7 +113,7 @@ impl Results {
         Ok(layer)
     }
 
-    /// Compares architectures anew, and writes file and plot, each whole.
+    /// Compares the architectures again; writes the file and the plot atomically.
     pub fn save(&mut self, folder: &Path) -> Result<()> {
         let lines = self.lines();
         for (architecture, line) in self.architectures.iter_mut().zip(&lines) {
@@ -157,19 +160,18 @@ impl Results {
         points.chain(skipped).collect()
     }
 
-    /// Puts points in the order of the frontier's architectures and settings, whenever they were found.
+    /// Sorts the points by the frontier's architectures and settings, so that the order of training does not matter.
     pub fn sort(&mut self, order: &[(&str, &str)]) {
         let place = |arch: &str, setting: &str| order.iter().position(|at| *at == (arch, setting));
         self.points.sort_by_key(|p| place(&p.arch, &p.setting));
         self.skipped.sort_by_key(|s| place(&s.arch, &s.setting));
     }
 
-    /// Takes over what was found before; refuses it if it is of other data, another configuration or
-    /// other settings.
+    /// Takes over the points of the frontier to resume; refuses other data, configurations or settings.
     pub fn go_on(&mut self, folder: &Path, before: Self, order: &[(&str, &str)]) -> Result<()> {
         self.refuse_another(folder, &before)?;
         if let Some((arch, setting)) = before.settled().into_iter().find(|at| !order.contains(at)) {
-            let why = format!("{arch} at {setting} is no setting of this frontier any more");
+            let why = format!("this frontier no longer has the setting {setting} of {arch}");
             return Err(Error::format(file(folder), why));
         }
         self.points = before.points;
@@ -181,7 +183,7 @@ impl Results {
         let other = |before: &str, now: &str| {
             let file = file(folder);
             let file = file.display();
-            let why = format!("{file} is of {before}, this call of {now}; give another --out");
+            let why = format!("{file} has {before}, and this call has {now}; give another --out");
             Err(Error::Conflict(why))
         };
         let (mut was, mut is) = (BTreeMap::new(), BTreeMap::new());

@@ -32,7 +32,7 @@ pub fn run(
         let (there, all) = (results.points.len(), watcher.models);
         let folder = folder.display();
         output::note(&format!(
-            "interrupted; {there} of {all} points are there, go on with: rarefy frontier --out {folder} --resume"
+            "interrupted after {there} of {all} points; continue with: rarefy frontier --out {folder} --resume"
         ));
     }
     ended
@@ -60,10 +60,10 @@ fn train_all(
                 results.points.push(point);
             }
             Ok(_) => {
-                let why = "what it makes of the held-out rows is no finite number";
+                let why = "explained variance of the held-out rows is not finite";
                 results.skipped.push(candidate.skipped(why));
             }
-            // One that runs away is a result too.
+            // A diverged model is a result too.
             Err(error @ Error::Diverged { .. }) => {
                 let why = error.to_string();
                 results.skipped.push(candidate.skipped(&why));
@@ -78,7 +78,7 @@ fn train_all(
     Ok(())
 }
 
-/// A model, as `train` would train it, on the rows that it has not seen.
+/// Trains a model as `train` does, and evaluates it on the held-out rows.
 fn train_one(
     candidate: &Candidate,
     plan: &Arc<Plan>,
@@ -105,7 +105,7 @@ fn train_one(
 struct Watcher {
     bar: ProgressBar,
     quiet: bool,
-    /// Models in all, and those that are done.
+    /// Number of models, and of models that are done.
     models: usize,
     done: usize,
     /// Steps of the models before this one.
@@ -182,7 +182,7 @@ impl Observer for Watcher {
     }
 
     /// Messages of single runs are left out: a frontier has too many of them.
-    /// A point is short enough to be trained again.
+    /// No checkpoints: an interrupted point is trained again.
     fn interrupted(&self) -> bool {
         interrupt::raised()
     }

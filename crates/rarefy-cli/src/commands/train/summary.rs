@@ -52,7 +52,7 @@ impl Holdout {
     }
 }
 
-/// Warns of a model that is worse than predicting the mean.
+/// Warns if the model is worse than predicting the mean.
 pub fn warn_of_failure(args: &TrainArgs, evaluation: &Evaluation) {
     if !args.quiet && evaluation.explained_variance < 0.0 {
         output::note(

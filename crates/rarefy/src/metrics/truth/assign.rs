@@ -5,7 +5,7 @@
 
 use rarefy_kernels::matmul::transpose;
 
-/// Solves the assignment problem: gives each row a column of its own so that the sum of the weights of these
+/// Solves the assignment problem: gives each row a different column so that the sum of the weights of these
 /// pairs is the largest possible.
 ///
 /// Returns the column of each row. If there are more rows than columns, the rows without a column have `None`.

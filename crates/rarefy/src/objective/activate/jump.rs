@@ -184,7 +184,7 @@ impl Activate for Jump {
         let start = self.start.known().map_or("threshold".into(), short);
         let kernel = self.kernel.word();
         let also = if self.to_input {
-            ", and by pre_ij the opposite in addition"
+            "; +k_ij is added to its derivative by pre_ij"
         } else {
             ""
         };

@@ -1,4 +1,4 @@
-//! Activations: the value of an entry, and the way back of its derivative.
+//! Activations: the value of an entry, and its backward pass.
 
 mod gate;
 mod identity;

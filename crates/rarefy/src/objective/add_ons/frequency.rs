@@ -1,4 +1,4 @@
-//! Frequency penalty: latents that fire on many rows pay for it.
+//! Frequency penalty: a cost for latents that are active on many rows.
 //!
 //! ```text
 //! p_j     = share of the batch's rows on which latent j is on
@@ -8,7 +8,7 @@
 //! Gemma Scope 2 adds such a penalty to the quadratic penalty on L0 (`penalty = quadratic`) so that no latent becomes
 //! dense. Its report gives no formula. This is the second term of the penalty of its earlier work,
 //! `sum_j p_j (1 + p_j / scale)`, whose first term is the plain L0 penalty: at `p_j = scale` it costs as much as
-//! that. The frequency is that of one batch, and nothing in it is held constant.
+//! that. The frequency is measured on one batch, and its gradient is complete.
 //!
 //! Source: Google `DeepMind`, *Gemma Scope 2*, section 2.3; *Negative results for sparse autoencoders on downstream
 //! tasks* (2025), "Removing high frequency latents". Default scale: `OpenMOSS`'s documentation.

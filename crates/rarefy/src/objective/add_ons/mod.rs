@@ -1,7 +1,7 @@
 //! Add-ons: optional parts of an objective, one file and one table line each.
 //!
-//! An add-on has options of its own, which by their defaults do nothing. They appear with every architecture that the
-//! add-on applies to: flags, configuration keys, lists, gradient checks.
+//! With the defaults of its options an add-on does nothing. The options appear with every architecture that the add-on
+//! applies to: flags, configuration keys, lists, gradient checks.
 
 mod frequency;
 mod multi_topk;

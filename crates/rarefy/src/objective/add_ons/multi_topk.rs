@@ -1,12 +1,12 @@
-//! Multi-TopK: the reconstruction from several times as many latents counts, too.
+//! Multi-TopK: a second reconstruction loss, from several times as many latents.
 //!
 //! ```text
 //! x_hat(k)  = W_dec^T (the k largest entries of a row) + b_dec
 //! J         = 1/m sum_i E(x_i, x_hat_i(k)) + weight/m sum_i E(x_i, x_hat_i(times k)) + ...
 //! ```
 //!
-//! A model trained so keeps its quality when more latents are read than it was trained with, and fewer latents die. Both
-//! reconstructions teach encoder and decoder. A trained model keeps k. The number k cannot be annealed.
+//! Such a model keeps its quality when more latents are read than in training, and fewer latents die. Both
+//! reconstructions train encoder and decoder. A trained model keeps k. The number k cannot be annealed.
 //!
 //! Source: Gao et al. 2024, arXiv:2406.04093, section 5.3: L(k) + L(4k)/8. (sparsify's fused encoder takes no gradient
 //! of the second part; this one does.)

@@ -1,7 +1,7 @@
-//! Orthogonality penalty: decoder rows that point the same way pay for it.
+//! Orthogonality penalty: a cost for decoder rows of similar direction.
 //!
 //! ```text
-//! latents are dealt into K = ceil(d_sae / chunk) chunks, anew at each step
+//! latents are dealt into K = ceil(d_sae / chunk) chunks, again at each step
 //! cos_j   = max over the other latents k of j's chunk: w_j . w_k / (|w_j| |w_k|)
 //! penalty = weight/K sum over chunks: 1/(latents of the chunk) sum_j cos_j^2
 //! ```
@@ -143,8 +143,9 @@ impl Term for Orthogonality {
                 let slope = 2.0 * share * cos;
                 let both = norms[j as usize] * norms[k as usize];
                 for (one, other) in [(j, k), (k, j)] {
-                    let own = -slope * cos / norms[one as usize].powi(2);
-                    prepared.decoder_mix[one as usize].extend([(other, slope / both), (one, own)]);
+                    let along = -slope * cos / norms[one as usize].powi(2);
+                    prepared.decoder_mix[one as usize]
+                        .extend([(other, slope / both), (one, along)]);
                 }
             }
         }
@@ -190,7 +191,7 @@ impl Term for Orthogonality {
                 r"\sum_j \max_k \cos(w_j, w_k)^2",
             ),
             note: format!(
-                "orthogonality; here m: latents of a chunk; k: other latents of j's chunk of at most {chunk}, drawn anew each step; mean over chunks"
+                "orthogonality; here m: latents of a chunk; k: other latents of j's chunk of at most {chunk}, drawn at random each step; mean over chunks"
             ),
             part: LossPart::Penalty,
             warms_up: false,

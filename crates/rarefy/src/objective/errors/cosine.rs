@@ -4,7 +4,7 @@
 //! d E / d x_hat = (cos x_hat / |x_hat| - x / |x|) / |x_hat|
 //! ```
 //!
-//! For embeddings that are compared by their cosine: the length of a reconstruction costs nothing. A row or
+//! For embeddings that are compared by their cosine: the length of a reconstruction has no effect. A row or
 //! reconstruction of length 0 has an error of 1 and no derivative.
 //!
 //! Source: Kasalický et al. 2025, *The future is sparse: embedding compression for scalable retrieval in recommender

@@ -54,7 +54,7 @@ impl Select for Groups {
     }
 
     fn note(&self, k: &str) -> String {
-        format!("kept: of each of {k} groups of neighbours the largest, if positive")
+        format!("kept: the largest of each of {k} groups of neighbouring latents, if positive")
     }
 
     fn conversions(&self) -> &'static Conversions {

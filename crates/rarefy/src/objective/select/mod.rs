@@ -96,7 +96,7 @@ pub struct Threshold {
     pub decay: f64,
     /// True if the model takes the calibrated threshold, false for the moving average.
     pub calibrated: bool,
-    /// Mean number of latents that a row shall have.
+    /// Target of the mean number of active latents in a row.
     pub k: f64,
 }
 

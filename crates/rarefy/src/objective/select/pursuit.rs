@@ -7,7 +7,7 @@
 //! ```
 //!
 //! for k rounds, or until the residual is short (below a millionth of the row's length it is rounding). There is
-//! no encoder: `w_enc` is the decoder. Each round searches all latents anew, so k rounds cost k times an encoder.
+//! no encoder: `w_enc` is the decoder. Each round searches all latents again, so k rounds cost k times an encoder.
 //! While training, each round of a row keeps two vectors as long as the row.
 //!
 //! Source: Costa et al. 2025, arXiv:2506.03093.

@@ -34,7 +34,7 @@ const CONVERSIONS: Conversions = Conversions {
         },
         ConversionNote {
             conventions: DEEPMIND,
-            text: "as the JumpReLU paper scales its rows; of the Gated paper itself we do not know",
+            text: "rows are scaled as in the JumpReLU paper; the scaling of the Gated paper is unknown to us",
         },
     ],
 };

@@ -64,7 +64,7 @@ impl Term for L0Quadratic {
                     in_latex(self.target)
                 ),
             ),
-            note: "l0, target_l0; L0_i: latents of row i that are on".into(),
+            note: "l0, target_l0; L0_i: number of active latents of row i".into(),
             part: LossPart::Penalty,
             warms_up: true,
         }

@@ -1,7 +1,7 @@
 //! Penalty on the number of active latents.
 //!
 //! ```text
-//! penalty = weight/m sum_i L0_i                     L0_i: latents of row i that are on
+//! penalty = weight/m sum_i L0_i                     L0_i: number of active latents of row i
 //! ```
 //!
 //! Source: Rajamanoharan et al. 2024, arXiv:2407.14435.
@@ -67,7 +67,7 @@ impl Term for L0Step {
                 "sum_i L0_i",
                 r"\sum_i \lVert f_i \rVert_0",
             ),
-            note: "l0; L0_i: latents of row i that are on".into(),
+            note: "l0; L0_i: number of active latents of row i".into(),
             part: LossPart::Penalty,
             warms_up: true,
         }

@@ -36,7 +36,7 @@ const CONVERSIONS: Conversions = Conversions {
         },
         ConversionNote {
             conventions: DICTIONARY_LEARNING,
-            text: "no b_dec is taken off, and the penalty does not see the lower half of the window",
+            text: "b_dec is not subtracted, and the penalty ignores the lower half of the window",
         },
     ],
 };
@@ -73,7 +73,7 @@ impl Term for L0Target {
                     in_latex(self.target)
                 ),
             ),
-            note: "l0, target_l0; L0_i: latents of row i that are on".into(),
+            note: "l0, target_l0; L0_i: number of active latents of row i".into(),
             part: LossPart::Penalty,
             warms_up: true,
         }

@@ -31,10 +31,12 @@ const LENGTH_ONE: &str = "decoder rows have length 1 (StandardTrainerAprilUpdate
 
 /// Loss term that adds a penalty to the objective.
 ///
-/// The step calls [`Term::prepare`] once a batch, then for each latent [`Term::entries`], the activation's way back,
-/// and [`Term::pre_activations`].
+/// The step calls [`Term::prepare`] once a batch, then for each latent [`Term::entries`], the activation's backward
+/// pass, and [`Term::pre_activations`].
 pub trait Term: Debug + Send + Sync {
     /// Part of the penalty that is a sum over rows or decoder rows, and factors for the visits to latents.
+    ///
+    /// Reduction point: a term adds up rows, or pairs of decoder rows, in a fixed order on one thread.
     fn prepare(&self, _batch: &BatchView) -> Prepared {
         Prepared::default()
     }
@@ -57,7 +59,7 @@ pub trait Term: Debug + Send + Sync {
         pairs.for_each(|(d, &row)| *d += f64::from(prepared.row_weights[row as usize]));
     }
 
-    /// Adds the term's derivatives by one latent's pre-activations, after the activation's way back.
+    /// Adds the term's derivatives by one latent's pre-activations, after the activation's backward pass.
     fn pre_activations(
         &self,
         _batch: &BatchView,

@@ -1,4 +1,4 @@
-//! Pre-activation loss: dead latents pay for lying below their thresholds.
+//! Pre-activation loss: a cost for dead latents below their thresholds.
 //!
 //! ```text
 //! penalty = weight/m sum over dead j, i: max(0, theta_j - pre_ij) |w_dec_j|

@@ -4,8 +4,8 @@
 //! weight/m sum_i E(x_i, W_dec^T pre_i + b_dec)
 //! ```
 //!
-//! This loss teaches the entries that have no value: a gate that is a step (Rajamanoharan et al. 2024, arXiv:2404.16014), or
-//! latents beyond the k largest. The decoder learns from it too, or is a copy that does not.
+//! This loss trains the entries that have no value: a gate that is a step (Rajamanoharan et al. 2024, arXiv:2404.16014), or
+//! latents beyond the k largest. The loss trains the decoder too, or uses a constant copy of the decoder.
 
 use crate::objective::ReconstructionError;
 use crate::objective::formula::{LossPart, TermFormula};
@@ -26,7 +26,7 @@ pub struct PreReconstruction {
 }
 
 impl PreReconstruction {
-    /// Second reconstruction that teaches a gate, with weight 1.
+    /// Second reconstruction that trains a gate, with weight 1.
     pub fn of_gate(decoder_learns: bool) -> Self {
         Self {
             name: "gate_reconstruction",
@@ -37,9 +37,9 @@ impl PreReconstruction {
                 r"(W_\mathrm{dec}^\top \max(0, p_i) + b_\mathrm{dec})",
             ),
             note: if decoder_learns {
-                "teaches the gate; the decoder learns from it too"
+                "trains the gate and the decoder"
             } else {
-                "teaches the gate; with copies of W_dec and b_dec"
+                "trains the gate; W_dec and b_dec are constants here"
             },
         }
     }

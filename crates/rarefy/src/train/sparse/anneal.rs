@@ -1,18 +1,17 @@
-//! A norm's p that comes down in the course of a run, and a coefficient that keeps the penalty where it was.
+//! Annealing of the power p of a norm penalty, with a coefficient that keeps the size of the penalty constant.
 //!
-//! At each of some updates, evenly over the annealed steps, p goes to its next value, and the coefficient is
-//! multiplied by the mean of the penalty at the old p over that at the new one, of the last steps: the penalty goes
-//! on as large as it was.
+//! Updates are spread evenly over the annealed steps. At each update, p moves to its next value. The coefficient is
+//! multiplied by the ratio of two mean penalties of the last steps: at the old p, divided by at the new p.
 //!
 //! Source: Karvonen et al. 2024, *Measuring progress in dictionary learning with board game models*, arXiv:2408.00113,
 //! as `dictionary_learning` 0.1.0 does it.
 
 use std::collections::VecDeque;
 
-/// Steps whose penalties are compared at each update: the package's default.
+/// Number of last steps that the mean penalties are taken over: the default of `dictionary_learning`.
 const QUEUE: usize = 10;
 
-/// The updates: at which steps, and the p that follows.
+/// Steps of the updates, with the p after each.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Updates {
     at: Vec<usize>,
@@ -20,14 +19,14 @@ pub struct Updates {
 }
 
 impl Updates {
-    /// `count` of them from step `first` to step `last`, p from `start` to `end`.
+    /// `count` updates from step `first` to step `last`, with p from `start` to `end`.
     ///
     /// # Example
     /// ```
     /// use rarefy::train::sparse::anneal::{Annealing, Updates};
     /// let updates = Updates::new(3, (2, 4), (0.9, 0.5));
     /// let mut annealing = Annealing::new(0.9);
-    /// // The penalty is 6 at the old p and 12 at the new one, so half the coefficient keeps it where it was.
+    /// // The penalty is 6 at the old p and 12 at the new one, so half the coefficient keeps its size.
     /// for step in 0..4 {
     ///     annealing.after(&updates, step, [6.0, 12.0]);
     /// }
@@ -52,7 +51,7 @@ pub struct Annealing {
     next: Option<f64>,
     factor: f64,
     done: usize,
-    /// The penalties, without their coefficient, at p and at the next p, of the last steps.
+    /// Penalties of the last steps, without their coefficient, at p and at the next p.
     queue: VecDeque<[f64; 2]>,
 }
 
@@ -73,7 +72,7 @@ impl Annealing {
         self.p
     }
 
-    /// The p that follows, once annealing has begun.
+    /// The p after the next update, once annealing has begun.
     pub fn next(&self) -> Option<f64> {
         self.next
     }
@@ -83,7 +82,7 @@ impl Annealing {
         self.factor
     }
 
-    /// Takes a step's penalties, and goes on to the next p where that is due after it.
+    /// Records the penalties of a step; if an update is due after this step, p moves to its next value.
     pub fn after(&mut self, updates: &Updates, step: usize, norms: [f64; 2]) {
         if self.next.is_some() {
             self.queue.push_back(norms);
@@ -104,7 +103,7 @@ impl Annealing {
         self.done += 1;
     }
 
-    /// Everything, as numbers for a checkpoint.
+    /// State as numbers for a checkpoint.
     pub(crate) fn to_values(&self) -> Vec<f64> {
         let next = self.next.unwrap_or(f64::NAN);
         let mut values = vec![self.p, next, self.factor, self.done as f64];

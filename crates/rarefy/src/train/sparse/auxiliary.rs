@@ -42,7 +42,8 @@ impl Auxiliary {
 
     /// Counts the rows since each latent fired, and lists the dead latents.
     ///
-    /// Reduction point: the number of rows in which each latent is active is a sum over the batch.
+    /// Reduction point: the number of rows in which each latent is active is a sum over the batch. Counts are whole
+    /// numbers, so their order does not matter.
     pub(super) fn count(&mut self, model: &ModelView, forward: &Forward, since_fired: &mut [u64]) {
         let after = model.objective.aux_k().dead_after();
         self.dead.clear();
@@ -60,8 +61,8 @@ impl Auxiliary {
         }
     }
 
-    /// Decodes the largest pre-activations of dead latents, without `b_dec`, against the residual, which counts as
-    /// data.
+    /// Decodes the largest pre-activations of dead latents, without `b_dec`, against the residual, which is a
+    /// constant.
     pub(super) fn explain_residual(&mut self, model: &ModelView, forward: &Forward) {
         let aux = model.objective.aux_k();
         let levels = forward.main.levels();

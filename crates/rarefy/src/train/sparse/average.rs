@@ -1,4 +1,4 @@
-//! The model as an average of the weights that a run goes through.
+//! Weight averaging: the moving average of the parameters, and the model made from it.
 
 use rayon::prelude::*;
 
@@ -10,11 +10,12 @@ use crate::plan::Plan;
 use crate::train::State;
 use crate::variants::rescaled;
 
-/// Values that one task moves.
+/// Number of values that one task averages.
 const PIECE: usize = 1 << 16;
 
-/// Moves the average towards the parameters after step t, counted from 1: by `(1 - decay) / (1 - decay^t)`, which is
-/// the moving average that starts at 0 and is divided by the sum of its weights.
+/// Updates the average after step t, counted from 1: `ema += (1 - decay) / (1 - decay^t) (params - ema)`.
+///
+/// The result equals a moving average that starts at 0 and is divided by the sum of its weights.
 pub(super) fn follow(ema: &mut [f32], params: &[f32], decay: f64, t: usize) {
     let t = i32::try_from(t).unwrap_or(i32::MAX);
     let share = ((1.0 - decay) / (1.0 - decay.powi(t))) as f32;

@@ -68,8 +68,8 @@ pub(super) struct Backward<'a> {
 impl Backward<'_> {
     /// Writes the gradient of all parameters.
     ///
-    /// Reduction point: penalties, the gradient of `b_dec` and the squared norm are sums over panels of latents,
-    /// added in order.
+    /// Reduction point: the gradient of a latent is a sum over its rows, added in their order. Penalties, the
+    /// gradient of `b_dec` and the squared norm are sums over panels of latents, added in order.
     pub(super) fn run(&self, schedule: StepSchedule, gradients: &mut Gradients) -> BackwardSums {
         let batch = self.batch(schedule);
         let terms = self.model.objective.terms().iter();
@@ -126,6 +126,8 @@ impl Backward<'_> {
     }
 
     /// Sum over rows of the encoder's inputs, `[d_in]`.
+    ///
+    /// Reduction point: the rows are added in order, on one thread.
     fn row_sum(&self) -> Vec<f64> {
         let mut sums = vec![0.0; self.model.shape.d_in];
         column_sums(&self.forward.inputs, &mut sums);
@@ -155,6 +157,8 @@ impl Backward<'_> {
 
     /// Writes `d_w_skip = sum_i d_x_hat_i x_i^T` over all reconstructions, if there is a skip; returns its squared
     /// norm.
+    ///
+    /// Reduction point: each panel of outputs is one product over all rows, on one thread.
     fn w_skip_gradient(&self, d_skip: &mut [f32]) -> f64 {
         let ModelShape { d_in, d_out, .. } = self.model.shape;
         if d_skip.is_empty() {

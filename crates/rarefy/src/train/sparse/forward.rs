@@ -22,7 +22,7 @@ pub(super) struct Forward {
     pub(super) unrolled: Option<Unrolled>,
     /// Second reconstruction, from the pre-activations, if the objective has one.
     pub(super) second: Option<Reconstruction>,
-    /// Lengths of the decoder rows, `[d_sae]`; empty unless a loss term wants them.
+    /// Lengths of the decoder rows, `[d_sae]`; empty if no loss term uses them.
     pub(super) decoder_norms: Vec<f32>,
 }
 

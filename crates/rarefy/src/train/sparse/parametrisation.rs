@@ -1,10 +1,10 @@
-//! Parametrisation of decoder rows: effective weights, and the way back of the gradient.
+//! Parametrisation of decoder rows: effective weights, and the gradient of the trained parameters.
 //!
 //! | `decoder_norm` | effective weights | gradient | after the optimiser |
 //! |---|---|---|---|
-//! | `unit` | the parameters | decoder rows: part perpendicular to the row | decoder rows brought to length 1 |
-//! | `free` | the parameters | as it is | nothing |
-//! | `rescale` | encoder times, decoder over the decoder rows' lengths | through the lengths | effective weights computed again |
+//! | `unit` | the parameters | decoder rows: part perpendicular to the row | decoder rows scaled to length 1 |
+//! | `free` | the parameters | unchanged | nothing |
+//! | `rescale` | encoder rows times, decoder rows divided by `decoder_norms` | chain rule through the lengths | effective weights computed again |
 
 use rarefy_kernels::sparse::{normalise_row, project_row};
 use rarefy_kernels::vector::dot;

@@ -12,7 +12,7 @@ use crate::codes::Codes;
 use crate::objective::{Level, ReconstructionError};
 use crate::params::Params;
 
-/// Rows whose sums are added up together.
+/// Number of rows of one partial sum.
 const ROWS: usize = 64;
 
 /// Codes of a batch and the residuals of their reconstruction.
@@ -172,7 +172,7 @@ impl Reconstruction {
     }
 
     /// Turns residuals into half derivatives of the error by `x_hat`, and adds to each level those of all wider
-    /// levels: a latent of that level is read by all of them.
+    /// levels, because all of these levels read the latents of that level.
     pub(super) fn differentiate<'x>(
         &mut self,
         error: &dyn ReconstructionError,
@@ -185,6 +185,8 @@ impl Reconstruction {
     }
 
     /// Replaces residuals by half derivatives of an error that is not the squared one.
+    ///
+    /// Reduction point: error and column sums are partial sums over 64 rows each, added in order.
     fn replace_residuals<'x>(
         &mut self,
         error: &dyn ReconstructionError,

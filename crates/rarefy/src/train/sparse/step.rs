@@ -8,19 +8,19 @@
 //! df = 2/n r . w_dec[j]      dw_dec[j] = 2/n sum f r                          backward
 //! dpre = df through the activation, plus the loss terms
 //! dw_enc[j] = sum dpre (x - b_dec)      db_dec = 2/n sum r - w_enc^T sum dpre
-//! clipping, Adam, constraints, encoder quantised anew                         update
+//! clipping, Adam, constraints, encoder quantised again                        update
 //! ```
 //!
 //! This is an autoencoder. A transcoder decodes for another row y than the one that it encodes, on top of
 //! `b_dec` and, if it has a skip, `w_skip x` (`dw_skip = 2/n sum r x^T`), and subtracts nothing from x.
 //!
-//! Everything behind the encoder goes by latent: a latent's rows of both matrices, of their gradients and moments
-//! are visited twice, once for the gradient and, when the norm of the whole is known, once for the update. (Once
-//! would need the norm before the gradient.)
+//! All work after the encoder goes latent by latent: a latent's rows of both matrices, of their gradients and moments
+//! are visited twice, once for the gradient and, when the norm of the whole is known, once for the update. (A single
+//! visit would need the norm before the gradient.)
 //!
-//! Sums over rows or latents meet at three points: the counts of firing latents, the residuals' sums, and the
-//! squared norm of the gradient. No sum depends on the number of threads: partial sums belong to a panel of latents
-//! or to a few rows and are added in order.
+//! A comment "Reduction point" marks each place where rows or latents meet; ARCHITECTURE.md lists the places. No
+//! result depends on the number of threads: partial sums belong to a panel of latents or to a few rows and are added
+//! in order.
 
 use std::sync::Arc;
 
@@ -103,9 +103,9 @@ pub struct Step {
 impl Step {
     /// Step for parameters of these sizes.
     ///
-    /// `norm` says how decoder rows are held: at length 1, with gradients perpendicular to them; free; or free with
-    /// pre-activations measured in their lengths, so that the step evaluates other, effective weights
-    /// ([`rescaled`](crate::variants::rescaled)).
+    /// `norm` is the constraint on decoder rows. `Unit`: length 1, with gradients perpendicular to the rows. `Free`:
+    /// none. `Rescale`: none, and pre-activations are multiplied by the lengths, so the step evaluates effective
+    /// weights ([`rescaled`](crate::variants::rescaled)).
     ///
     /// # Panics
     /// If the parameters have other sizes than `io`.
@@ -119,7 +119,7 @@ impl Step {
         assert_eq!(
             (params.get("w_enc").len(), params.get("b_dec").len()),
             (d_sae * io.d_in(), io.d_out()),
-            "parameters of another {}",
+            "parameters do not fit this {}",
             io.name()
         );
         let mut encoder = Encoder::new(params);
@@ -238,6 +238,9 @@ impl Step {
     }
 }
 
+/// Losses and statistics of a step.
+///
+/// Reduction point: the smallest active value is a minimum over the batch.
 fn report(forward: &Forward, auxiliary: &Auxiliary, sums: &BackwardSums) -> Report {
     let n = forward.n as f64;
     let further = auxiliary.reconstructions.iter().chain(&forward.second);

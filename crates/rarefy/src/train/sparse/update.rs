@@ -1,4 +1,4 @@
-//! Second half of a step: the optimiser moves every latent's weights, and the encoder is quantised anew.
+//! Second half of a step: the optimiser updates the weights of each latent, and the encoder is quantised again.
 
 use rarefy_kernels::int8::PANEL;
 use rayon::prelude::*;

@@ -45,7 +45,7 @@ impl Kl {
             KlDecoder::Linear => (Maths::new(text, latex), ""),
             KlDecoder::Auto => (
                 Maths::new(text, latex),
-                "or sigma of it, for data in [0, 1] (decoder auto)",
+                "decoder auto: for data in [0, 1], sigma of this sum",
             ),
             KlDecoder::Sigmoid => (
                 Maths::new(format!("sigma({text})"), format!(r"\sigma({latex})")),

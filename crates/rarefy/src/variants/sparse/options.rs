@@ -288,7 +288,7 @@ fn check_k(k: f64, text: &str, (d_sae, batch): (usize, usize)) -> Result<()> {
     }
     if k * (batch as f64) < 1.0 {
         return Err(Error::Conflict(format!(
-            "k {k} keeps no latent at all in a batch of {batch}; take a larger k or batch"
+            "`model.options.k` of {k} keeps no latent in a batch of {batch}; increase `model.options.k` or `train.batch`"
         )));
     }
     Ok(())

@@ -1,11 +1,11 @@
-//! Pre-activations measured in the lengths of decoder rows: what `SAELens` calls `rescale_acts_by_decoder_norm`.
+//! Pre-activations measured in the lengths of decoder rows, `rescale_acts_by_decoder_norm` in `SAELens`.
 //!
 //! ```text
 //! pre_j = |w_j| (W_enc[j] (x - b_dec) + b_enc[j])        x_hat = sum_j f_j w_j / |w_j| + b_dec
 //! ```
 //!
-//! So the parameters stand for a model with `|w_j| W_enc[j]`, `|w_j| b_enc[j]` and decoder rows of length 1. That model
-//! encodes, decodes and is saved. The optimiser moves the parameters, among them the lengths of decoder rows.
+//! The effective model has `|w_j| W_enc[j]`, `|w_j| b_enc[j]` and decoder rows of length 1. It encodes, decodes and is
+//! saved. The optimiser moves the trained parameters, among them the lengths of decoder rows.
 
 use rarefy_kernels::sparse::project_row;
 use rarefy_kernels::vector::{add_scaled, dot};

@@ -98,6 +98,34 @@ fn flag_in_a_message_of_the_library_is_an_offence() {
 }
 
 #[test]
+fn flag_with_a_placeholder_is_an_offence() {
+    let text = "fn f() {\n    format!(\"--{} {value}\", name);\n    format!(\"--{name}\");\n}\n";
+    let expected = [
+        "2: message names the flag `--{}`; name the field in backticks instead",
+        "3: message names the flag `--{name}`; name the field in backticks instead",
+    ];
+    assert_eq!(found(text), expected);
+    assert!(found_in("crates/rarefy-cli/src/a.rs", text).is_empty());
+}
+
+#[test]
+fn vague_phrase_in_a_message_is_an_offence() {
+    let text = "fn f() {\n    say(\"stopped; go on \\\n         with --resume\");\n    say(\"What is left\");\n    say(\"{what} is known\");\n}\n";
+    let expected = [
+        "2: message says `go on with`; write the noun that it stands for",
+        "4: message says `what is`; write the noun that it stands for",
+    ];
+    for path in [
+        "crates/rarefy-cli/src/a.rs",
+        "crates/rarefy-report/src/a.rs",
+    ] {
+        assert_eq!(found_in(path, text), expected);
+    }
+    assert!(found_in("crates/rarefy-cli/tests/a.rs", text).is_empty());
+    assert!(found_in("crates/xtask/src/a.rs", text).is_empty());
+}
+
+#[test]
 fn string_scanner_skips_characters_and_lifetimes() {
     let text = "fn f<'a>(c: char) -> &'a str {\n    if c == '\"' || c == '\\'' { \"one\\\"\" } else { b\"two\" }\n}\n";
     let strings = literals::strings(text);
