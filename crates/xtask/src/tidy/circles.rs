@@ -70,17 +70,16 @@ fn paths(code: &str, module: &[String]) -> Vec<Vec<String>> {
     {
         let visibility = rest[..at].ends_with("(in ");
         let mut base = Vec::new();
-        rest = match rest[at..].strip_prefix("crate::") {
-            Some(after) => after,
-            None => {
-                base = module.to_vec();
-                let mut after = &rest[at..];
-                while let Some(further) = after.strip_prefix("super::") {
-                    base.pop();
-                    after = further;
-                }
-                after
+        rest = if let Some(after) = rest[at..].strip_prefix("crate::") {
+            after
+        } else {
+            base = module.to_vec();
+            let mut after = &rest[at..];
+            while let Some(further) = after.strip_prefix("super::") {
+                base.pop();
+                after = further;
             }
+            after
         };
         if !visibility {
             expand(rest, &base, &mut all);
