@@ -157,34 +157,34 @@ fn published_numbers_by_hand() {
     let cases = [
         // s = 5/2: 5 / 2.5.
         ("relu", "april-2024", "l1=2"),
-        ("relu", "saelens:l1=5", "--l1 5"),
-        ("relu", "saelens-scaled:l1_coefficient=5", "--l1 2"),
+        ("relu", "saelens:l1=5", "l1=5"),
+        ("relu", "saelens-scaled:l1_coefficient=5", "l1=2"),
         // s = 1/4: 0.1 / (1/4).
         (
             "relu",
             "dictionary-learning-scaled:l1_penalty=0.1",
-            "--l1 0.4",
+            "l1=0.4",
         ),
-        ("gated", "dictionary-learning-scaled:l1=0.1", "--l1 0.4"),
-        ("gated", "saelens:l1=5", "--l1 5 --gate-decoder learns"),
+        ("gated", "dictionary-learning-scaled:l1=0.1", "l1=0.4"),
+        ("gated", "saelens:l1=5", "l1=5 gate_decoder=learns"),
         // Mean over 25 inputs.
-        ("relu", "batchtopk:l1_coeff=0.01", "--l1 0.25"),
+        ("relu", "batchtopk:l1_coeff=0.01", "l1=0.25"),
         // lambda / s^2; theta / s, epsilon / s.
         (
             "jumprelu",
             "deepmind:lambda=0.001",
-            "--l0 0.016 --bandwidth 0.004 --threshold 0.004",
+            "l0=0.016 bandwidth=0.004 threshold=0.004",
         ),
         // c s = 10.
         (
             "jumprelu",
             "january-2025:lambda_S=5",
-            "--l0 0.8 --tanh-scale 10 --bandwidth 0.8 --threshold 0.04 --pre-act 1.2e-6 --penalty tanh --ste-to-input true",
+            "l0=0.8 tanh_scale=10 bandwidth=0.8 threshold=0.04 pre_act=1.2e-6 penalty=tanh ste_to_input=true",
         ),
         (
             "jumprelu",
             "dictionary-learning:sparsity_penalty=2",
-            "--l0 2 --penalty target",
+            "l0=2 penalty=target",
         ),
         // 1/32 of the variance; coefficients in units of the loss stay unchanged.
         ("topk", "openai", "aux_coefficient=0.25"),

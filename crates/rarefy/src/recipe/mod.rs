@@ -19,6 +19,7 @@
 
 mod given;
 mod open;
+mod stream;
 
 use std::path::Path;
 use std::sync::Arc;

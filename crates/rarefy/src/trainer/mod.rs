@@ -3,8 +3,6 @@
 //! [`Trainer`] takes one step for each batch that the caller pushes. Training on random-access rows
 //! ([`Builder::fit`](crate::Builder::fit), [`recipe::TrainingData::train`](crate::recipe::TrainingData::train)) takes the same steps in a loop.
 
-mod stream;
-
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;

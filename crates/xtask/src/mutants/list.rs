@@ -520,7 +520,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     },
     Mutant {
         name: "a stream of another sample resumes",
-        file: "crates/rarefy/src/trainer/stream.rs",
+        file: "crates/rarefy/src/recipe/stream.rs",
         from: "format!(\"a stream with a sample of {sample}\")",
         to: "format!(\"a stream with a sample of {}\", sample.len() / 1000)",
     },

@@ -152,7 +152,8 @@ fn layers(file: &Text, faults: &mut Vec<String>) {
         return;
     };
     let module = first.trim_end_matches(".rs");
-    if module == "lib" || inside.ends_with("tests.rs") {
+    let is_test = inside.ends_with("tests.rs") || inside.iter().any(|part| part == "tests");
+    if module == "lib" || is_test {
         return;
     }
     let rank = |name: &str| LAYERS.iter().position(|layer| *layer == name);

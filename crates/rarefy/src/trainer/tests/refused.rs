@@ -1,4 +1,4 @@
-//! Input that cannot be trained on: refused with what is wrong, and nothing is lost.
+//! Input that cannot be trained on is refused with the reason, and the trainer stays usable.
 
 use super::*;
 use crate::builder::architecture;

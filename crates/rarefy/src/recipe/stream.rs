@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use super::Trainer;
+use super::{TrainingData, of_given_rows};
 use crate::config::{Config, OptimizerKind};
 use crate::data::{Rows, Source, Survey, survey};
 use crate::io_spec::IoSpec;
 use crate::plan::{Plan, fingerprint};
-use crate::recipe::{self, TrainingData};
 use crate::train;
+use crate::trainer::Trainer;
 use crate::{Error, Result};
 
 /// Number of rows of a stream, as far as a plan counts them: no epoch ends.
@@ -94,7 +94,7 @@ fn of_sample(
     start: impl Fn(&TrainingData, Plan) -> Result<Trainer>,
 ) -> Result<Trainer> {
     check(config)?;
-    let config = recipe::of_given_rows(config.clone(), sample)?;
+    let config = of_given_rows(config.clone(), sample)?;
     let raw = IoSpec::autoencoder(sample.source().d_in());
     let data = TrainingData::new(&config.data, sample.source(), &raw)?;
     let io = data.fitted().io.clone();
