@@ -1,6 +1,7 @@
 //! Planted errors: each is applied to a copy of the tree, and at least one test must fail.
 
 mod list;
+mod runs;
 
 use std::fs;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail};
 
 use self::list::{MUTANTS, Mutant, ON_AVX512};
+use self::runs::OF_RUNS;
 use crate::root;
 
 /// Test commands, fastest build first: most errors are caught before the slower builds.
@@ -18,7 +20,7 @@ const STAGES: &[&[&str]] = &[
     &["--package", "rarefy", "--test", "it"],
 ];
 
-/// Names of tests that run before the others of their stage: most errors are caught there in seconds.
+/// Name parts of the tests that run first in their stage: most errors are caught there in seconds.
 const FIRST: &[&str] = &["check::", "train", "golden"];
 
 pub fn run(words: &[String]) -> Result<()> {
@@ -28,7 +30,7 @@ pub fn run(words: &[String]) -> Result<()> {
         bail!("the tests fail before any error is planted");
     }
     let (mut planted, mut caught) = (0, 0);
-    let all = MUTANTS.iter().chain(for_this_machine());
+    let all = for_each_machine().chain(for_this_machine());
     for mutant in all.filter(|mutant| mutant.is_meant(words)) {
         let verdict = match survives(mutant, &tree) {
             Ok(false) => "caught",
@@ -50,7 +52,7 @@ pub fn run(words: &[String]) -> Result<()> {
 pub fn applies() -> Result<()> {
     let lost = stale(|name| fs::read_to_string(root().join(name)).ok());
     lost.iter().for_each(|line| println!("{line}"));
-    let all = MUTANTS.len() + ON_AVX512.len();
+    let all = for_each_machine().chain(ON_AVX512).count();
     println!("{} of {all} planted errors apply", all - lost.len());
     if !lost.is_empty() {
         bail!("{} planted errors have no place in the source", lost.len());
@@ -71,7 +73,7 @@ impl Mutant {
 ///
 /// `text_of` gives the content of a file of the workspace.
 pub fn stale(text_of: impl Fn(&str) -> Option<String>) -> Vec<String> {
-    let all = MUTANTS.iter().chain(ON_AVX512);
+    let all = for_each_machine().chain(ON_AVX512);
     all.filter_map(|mutant| fault(mutant, &text_of(mutant.file).unwrap_or_default()))
         .collect()
 }
@@ -84,6 +86,11 @@ fn fault(mutant: &Mutant, text: &str) -> Option<String> {
             mutant.file, mutant.from, mutant.name
         )
     })
+}
+
+/// Errors that any machine notices.
+fn for_each_machine() -> impl Iterator<Item = &'static Mutant> {
+    MUTANTS.iter().chain(OF_RUNS)
 }
 
 fn for_this_machine() -> &'static [Mutant] {
@@ -166,7 +173,7 @@ mod tests {
     fn each_error_matches_one_place_and_changed_or_doubled_lines_are_faults() {
         let read = |name: &str| fs::read_to_string(root().join(name)).ok();
         assert_eq!(stale(read), [""; 0]);
-        let all = MUTANTS.len() + ON_AVX512.len();
+        let all = for_each_machine().chain(ON_AVX512).count();
         assert_eq!(stale(|_| None).len(), all);
         assert_eq!(stale(|name| read(name).map(|t| t.repeat(2))).len(), all);
     }

@@ -22,7 +22,7 @@ use crate::{output, output_path, reading};
 use points::{Candidate, Line};
 use results::Results;
 
-/// Default L0 at which architectures are compared: the usual k of TopK models.
+/// Default L0 at which architectures are compared: the usual k of `topk`.
 const AT: f64 = 32.0;
 
 #[derive(Serialize)]

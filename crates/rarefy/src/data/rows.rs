@@ -120,17 +120,15 @@ impl<'a> From<(&'a Vec<f32>, usize)> for Rows<'a> {
 impl<'a> From<ndarray::ArrayView2<'a, f32>> for Rows<'a> {
     fn from(view: ndarray::ArrayView2<'a, f32>) -> Self {
         let width = view.ncols();
-        match view.to_slice() {
-            Some(values) => (values, width).into(),
-            None => {
-                let values = view.iter().copied().collect();
-                Self(Form::Owned(super::Memory::new(
-                    "rows in memory",
-                    width,
-                    values,
-                )))
-            }
+        if let Some(values) = view.to_slice() {
+            return (values, width).into();
         }
+        let values = view.iter().copied().collect();
+        Self(Form::Owned(super::Memory::new(
+            "rows in memory",
+            width,
+            values,
+        )))
     }
 }
 

@@ -31,9 +31,7 @@ const JUMP: &str = "crates/rarefy/src/objective/activate/jump.rs";
 const UPDATE: &str = "crates/rarefy/src/train/sparse/update.rs";
 const SPARSE_RUN: &str = "crates/rarefy/src/train/sparse.rs";
 const TWIN: &str = "crates/rarefy/src/check/twin.rs";
-const TRAINER: &str = "crates/rarefy/src/trainer/mod.rs";
-const RECIPE: &str = "crates/rarefy/src/recipe/mod.rs";
-const STATE: &str = "crates/rarefy/src/train/state.rs";
+pub(super) const STATE: &str = "crates/rarefy/src/train/state.rs";
 
 /// Errors that tests catch on each machine.
 pub(super) const MUTANTS: &[Mutant] = &[
@@ -457,84 +455,6 @@ pub(super) const MUTANTS: &[Mutant] = &[
         file: "crates/rarefy/src/objective/errors/cosine.rs",
         from: "(along * f64::from(*d) - towards * f64::from(*x))",
         to: "(0.0 * along * f64::from(*d) - towards * f64::from(*x))",
-    },
-    Mutant {
-        name: "silent latents wait for a whole period to be resampled",
-        file: "crates/rarefy/src/train/sparse/resample.rs",
-        from: "train.resample_every as u64 / 2 * rows_of_a_step",
-        to: "train.resample_every as u64 * rows_of_a_step",
-    },
-    Mutant {
-        name: "latent 0 is never resampled",
-        file: "crates/rarefy/src/train/sparse/resample.rs",
-        from: "(0..dead.len()).filter(|&j| dead[j]).collect();",
-        to: "(1..dead.len()).filter(|&j| dead[j]).collect();",
-    },
-    Mutant {
-        name: "labels of several shards are joined in the wrong order",
-        file: "crates/rarefy/src/data/shards.rs",
-        from: "labels.extend(more);",
-        to: "labels.splice(0..0, more);",
-    },
-    Mutant {
-        name: "held-out rows of a stream calibrate the threshold unprepared",
-        file: TRAINER,
-        from: "let prepared = Prepared::new(held_out, pipeline);",
-        to: "let _ = pipeline; let prepared = Prepared::new(held_out, &identity);",
-    },
-    Mutant {
-        name: "pushed rows are trained on raw",
-        file: TRAINER,
-        from: "Cow::Owned(prepare.rows.apply(batch).0)",
-        to: "Cow::Borrowed(batch)",
-    },
-    Mutant {
-        name: "the model of a stream has no preprocessing",
-        file: TRAINER,
-        from: ".with_pipelines(inputs, target)",
-        to: ".with_pipelines(Pipeline::identity(inputs.d_out()), target)",
-    },
-    Mutant {
-        name: "a step that failed can be followed by another",
-        file: TRAINER,
-        from: "progress.inspect_err(|_| self.ended = Some(FAILED))?",
-        to: "progress?",
-    },
-    Mutant {
-        name: "checkpoints of pushed steps are not kept",
-        file: TRAINER,
-        from: "after_step(&plan, state, observer)?;",
-        to: "let _ = after_step;",
-    },
-    Mutant {
-        name: "the reservoir is not in a checkpoint",
-        file: STATE,
-        from: "file.vector(\"reservoir\", reservoir.values());",
-        to: "let _ = reservoir.values();",
-    },
-    Mutant {
-        name: "the reservoir replaces its first rows alone",
-        file: "crates/rarefy/src/train/reservoir.rs",
-        from: "rng.random_range(0..self.capacity) * self.width",
-        to: "rng.random_range(0..self.capacity) * self.width / self.capacity",
-    },
-    Mutant {
-        name: "a stream of another sample resumes",
-        file: "crates/rarefy/src/recipe/stream.rs",
-        from: "format!(\"a stream with a sample of {sample}\")",
-        to: "format!(\"a stream with a sample of {}\", sample.len() / 1000)",
-    },
-    Mutant {
-        name: "`model.init` is ignored",
-        file: RECIPE,
-        from: "Some(model) => Trainer::with_params(plan, model.params().clone())?,",
-        to: "Some(_) => Trainer::with_rows(plan, self.rows().as_ref())?,",
-    },
-    Mutant {
-        name: "preprocessing is fitted to held-out rows too",
-        file: RECIPE,
-        from: "prepare(&training, names, (bytes, in_memory))?",
-        to: "prepare(source, names, (bytes, in_memory))?",
     },
 ];
 
