@@ -18,7 +18,7 @@ const STAGES: &[&[&str]] = &[
     &["--package", "rarefy", "--test", "it"],
 ];
 
-/// Names of tests that run before the others of their stage: most errors are caught there in seconds.
+/// Names of tests that run first in their stage; most errors are caught there in seconds.
 const FIRST: &[&str] = &["check::", "train", "golden"];
 
 pub fn run(words: &[String]) -> Result<()> {
