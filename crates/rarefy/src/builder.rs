@@ -243,9 +243,9 @@ impl<'o> Builder<'o> {
     /// rows. Pass a `&Dataset`, a `&dyn Source` or `(&values, d_in)`, as [`Rows`] describes.
     ///
     /// # Errors
-    /// [`Error::Hyper`](crate::Error::Hyper), [`Error::Unknown`](crate::Error::Unknown) or
-    /// [`Error::Conflict`](crate::Error::Conflict) naming a field that cannot work; errors of reading the rows;
-    /// [`Error::Diverged`](crate::Error::Diverged).
+    /// [`Error::Hyper`], [`Error::Unknown`] or
+    /// [`Error::Conflict`] naming a field that cannot work; errors of reading the rows;
+    /// [`Error::Diverged`].
     pub fn fit<'a>(self, x: impl Into<Rows<'a>>) -> Result<Model> {
         Ok(self.train(x)?.model)
     }

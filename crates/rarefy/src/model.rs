@@ -47,6 +47,7 @@ impl Model {
     ///
     /// # Panics
     /// If `description.params` has no block `b_enc`.
+    #[doc(hidden)]
     pub fn new(description: ModelDescription) -> Result<Self> {
         let architecture = description.architecture()?;
         Ok(Self {
@@ -65,6 +66,7 @@ impl Model {
     ///
     /// # Panics
     /// If `params` has no block `b_dec`.
+    #[doc(hidden)]
     pub fn autoencoder(
         info: &'static Info,
         options: Options,
@@ -166,18 +168,21 @@ impl Model {
 
     /// Fitted preprocessing that [`Model::encode`] applies to raw input rows. [`Model::decode`] inverts the same
     /// pipeline, except in a transcoder.
+    #[doc(hidden)]
     pub fn pipeline(&self) -> &Pipeline {
         &self.description.pipeline
     }
 
     /// Fitted preprocessing of a transcoder's target; [`Model::decode`] inverts this pipeline to return raw target
     /// rows. `None` for an autoencoder or crosscoder.
+    #[doc(hidden)]
     pub fn target_pipeline(&self) -> Option<&Pipeline> {
         self.description.target_pipeline.as_ref()
     }
 
     /// Pipeline that [`Model::decode`] inverts to turn decoder outputs into raw rows: [`Model::target_pipeline`] of a
     /// transcoder, else [`Model::pipeline`].
+    #[doc(hidden)]
     pub fn output_pipeline(&self) -> &Pipeline {
         self.description.output_pipeline()
     }
@@ -225,7 +230,7 @@ impl Model {
     /// Of a skip transcoder, the term `W_skip x` is left out; [`Model::reconstruct`] includes the term.
     ///
     /// # Errors
-    /// [`Error::Shape`] for codes of another number of latents, or whose arrays do not fit together.
+    /// [`Error::Shape`](crate::Error::Shape) for codes of another number of latents, or whose arrays do not fit together.
     pub fn decode(&self, codes: &Codes) -> Result<Vec<f32>> {
         codes.check(self.d_sae())?;
         Ok(self.decode_codes(codes))

@@ -221,7 +221,8 @@ impl Plan {
     /// setting that cannot work.
     ///
     /// # Errors
-    /// [`Error::Hyper`], [`Error::Unknown`] or [`Error::Conflict`] naming the setting.
+    /// [`Error::Hyper`](crate::Error::Hyper), [`Error::Unknown`](crate::Error::Unknown) or
+    /// [`Error::Conflict`](crate::Error::Conflict) naming the setting.
     ///
     /// # Example
     /// ```

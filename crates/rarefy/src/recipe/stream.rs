@@ -35,6 +35,7 @@ impl Plan {
     /// assert!(error.to_string().contains("`train.steps`"));
     /// # Ok::<(), rarefy::Error>(())
     /// ```
+    #[doc(hidden)]
     pub fn of_stream(config: &Config, sample: &dyn Source, io: IoSpec) -> Result<Self> {
         Self::of_stream_surveyed(config, survey(sample)?, io)
     }

@@ -37,7 +37,7 @@ pub(super) fn descend(
 /// resumed run needs no generator state. The order of an epoch may end in a few unused rows; another epoch uses them.
 ///
 /// # Example
-/// The same batches, pushed by the caller, give the same weights as [`train`](super::train):
+/// The same batches, pushed by the caller, give the same weights as a run over all rows:
 /// ```
 /// use rarefy::train::Batches;
 /// use rarefy::{config, data, plan::Plan};
