@@ -33,29 +33,35 @@ pub struct Builder<'o> {
     refused: Option<Error>,
 }
 
-/// Starts a [`Builder`] for the sigmoid autoencoder with a KL penalty that pulls the mean activation of each latent
+/// Starts a [`Builder`] for the sigmoid autoencoder with a KL penalty, which pulls the mean activation of each latent
 /// towards a small target, rho. Latents lie between 0 and 1. Sparsity is set by `.option("rho", 0.05)` and by the
-/// weight of the penalty, `.option("beta", 1)`, shown with their defaults.
+/// weight of the penalty, `.option("beta", 1)`, shown with their defaults. The objective is half the squared error,
+/// summed over the values of a preprocessed row, mean over rows, plus the weight times the KL divergences summed over
+/// latents.
 pub fn kl<'o>() -> Builder<'o> {
     architecture("kl")
 }
 
-/// Starts a [`Builder`] for the `ReLU` autoencoder: every positive pre-activation is kept, under an L1 penalty.
-/// Sparsity is set by the weight of the penalty, `.option("l1", weight)`: larger is sparser; default 0.2 times the
-/// data's standard deviation.
+/// Starts a [`Builder`] for the `ReLU` autoencoder: every positive pre-activation is kept, under an L1 penalty on the
+/// latents. Sparsity is set by `.option("l1", weight)`: larger is sparser. The penalty of a row is `weight` times the
+/// sum of its latents (each times the length of its decoder row, 1 by default). The squared error beside the penalty is
+/// summed over the values of the preprocessed row; both are means over rows. Default weight: 0.2 times the square root
+/// of the total variance, summed over the columns of the preprocessed rows.
 pub fn relu<'o>() -> Builder<'o> {
     architecture("relu")
 }
 
-/// Starts a [`Builder`] for the `TopK` autoencoder: each row keeps its `k` largest positive pre-activations as latents.
-/// Sparsity is set by `k` alone, from 1 to the number of latents; there is no penalty to tune.
+/// Starts a [`Builder`] for the `TopK` autoencoder: each row keeps its `k` largest positive pre-activations as latents,
+/// or fewer if fewer are positive. Sparsity is set by `k` alone, from 1 to the number of latents; there is no penalty
+/// to tune.
 pub fn topk<'o>(k: usize) -> Builder<'o> {
     architecture("topk").option("k", k)
 }
 
 /// Starts a [`Builder`] for the `BatchTopK` autoencoder: the n rows of a batch together keep their `n k` largest
-/// positive pre-activations, so `k` is the mean number of active latents in a row. The trained model keeps
-/// pre-activations above one threshold, calibrated at the end of training.
+/// positive pre-activations, so `k` is the mean number of active latents in a row. The trained model keeps all
+/// pre-activations above one threshold instead, so latents of a row do not depend on other rows. The threshold is
+/// calibrated at the end of training, to a mean of `k`.
 pub fn batch_topk<'o>(k: usize) -> Builder<'o> {
     architecture("batch-topk").option("k", k)
 }
@@ -67,44 +73,49 @@ pub fn abs_topk<'o>(k: usize) -> Builder<'o> {
     architecture("abs-topk").option("k", k)
 }
 
-/// Starts a [`Builder`] for the `GroupMax` autoencoder: the latents are cut into `k` equal groups of neighbours, and
-/// each row keeps the largest positive pre-activation of each group. At most `k` latents of a row are active; `k` must
-/// divide the number of latents.
+/// Starts a [`Builder`] for the `GroupMax` autoencoder: the latents are cut into `k` equal groups of consecutive
+/// latents, and each row keeps the largest positive pre-activation of each group. At most `k` latents of a row are
+/// active; `k` must divide the number of latents.
 pub fn groupmax<'o>(k: usize) -> Builder<'o> {
     architecture("groupmax").option("k", k)
 }
 
 /// Starts a [`Builder`] for the `JumpReLU` autoencoder: each latent keeps pre-activations above a threshold that it
-/// learns, under a penalty on the number of active latents. Sparsity is set by the weight of the penalty,
-/// `.option("l0", weight)`: larger is sparser; default 0.006 times the data's variance.
+/// learns, under a penalty on the number of active latents (L0). Sparsity is set by `.option("l0", weight)`: larger is
+/// sparser. Each active latent of a row adds `weight` to the loss of the row, beside the squared error summed over the
+/// values of the preprocessed row. Default weight: 0.006 times the total variance, summed over the columns of the
+/// preprocessed rows.
 pub fn jumprelu<'o>() -> Builder<'o> {
     architecture("jumprelu")
 }
 
-/// Starts a [`Builder`] for the gated autoencoder: one part of the encoder decides if a latent is active, another sets
-/// its value, so the L1 penalty does not shrink values. Sparsity is set by the weight of the penalty,
-/// `.option("l1", weight)`, as for [`relu`].
+/// Starts a [`Builder`] for the gated autoencoder: one part of the encoder, the gate, decides if a latent is active,
+/// and another part sets its value. The L1 penalty is on the positive pre-activations of the gate, so the penalty does
+/// not shrink values. Sparsity is set by `.option("l1", weight)`, with unit and default as for [`relu`].
 pub fn gated<'o>() -> Builder<'o> {
     architecture("gated")
 }
 
 /// Starts a [`Builder`] for the Matryoshka `BatchTopK` autoencoder: the first 1/16, 1/8, 1/4, 1/2 and all of the
 /// latents must each reconstruct the rows by themselves, so general latents come first. `k` is the mean number of
-/// active latents in a row, all levels together.
+/// active latents in a row, counted over all latents. The trained model keeps pre-activations above one threshold, as
+/// for [`batch_topk`].
 pub fn matryoshka<'o>(k: usize) -> Builder<'o> {
     architecture("matryoshka").option("k", k)
 }
 
-/// Starts a [`Builder`] for the matching pursuit autoencoder: latents are chosen one after the other, each by its
-/// product with the residual of those chosen before, in at most `k` rounds per row. Encoder and decoder are one matrix;
-/// encoding costs `k` passes of an encoder.
+/// Starts a [`Builder`] for the matching pursuit autoencoder: each row chooses one latent a round, with the largest
+/// product of decoder row and residual. The residual is the row minus its reconstruction so far. A row has at most `k`
+/// rounds, so at most `k` active latents. A row ends early if no product is positive, a latent is chosen again or the
+/// residual is 0. Choose this architecture for a small error at few active latents; encoding costs `k` passes over all
+/// latents.
 pub fn matching_pursuit<'o>(k: usize) -> Builder<'o> {
     architecture("matching-pursuit").option("k", k)
 }
 
-/// Starts a [`Builder`] for the architecture `name`: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated,
-/// matryoshka or matching-pursuit. Use if the name is known only at run time; [`Builder::fit`] reports an unknown name,
-/// and [`Builder::option`] sets `k`.
+/// Starts a [`Builder`] for the architecture `name`: `kl`, `relu`, `topk`, `batch-topk`, `abs-topk`, `groupmax`,
+/// `jumprelu`, `gated`, `matryoshka` or `matching-pursuit`. Use if the name is known only at run time. [`Builder::fit`]
+/// reports an unknown name, and [`Builder::option`] sets options such as `k`.
 pub fn architecture<'o>(name: &str) -> Builder<'o> {
     let mut config = Config::default();
     config.model.arch = name.into();
@@ -123,15 +134,15 @@ impl<'o> Builder<'o> {
     }
 
     /// Sets the length of training in optimiser steps (iterations of L-BFGS). Default: 20 epochs and at least 1000
-    /// steps; for [`kl`] 400 iterations of L-BFGS or 20 epochs of Adam. Set steps or epochs, not both.
+    /// steps; for [`kl`] 400 iterations of L-BFGS, or 20 epochs of Adam or SGD. Set steps or epochs, not both.
     pub fn steps(mut self, steps: usize) -> Self {
         self.config.train.steps = Some(steps);
         self
     }
 
     /// Sets the length of training in passes over the training rows, in place of [`Builder::steps`]; [`Builder::fit`]
-    /// refuses both together. An epoch takes `rows / batch` whole batches. L-BFGS and [`Builder::stream`] need steps
-    /// instead.
+    /// refuses both together. An epoch takes `rows / batch` whole batches, by default in a new random order; remaining
+    /// rows are skipped in that epoch. L-BFGS and [`Builder::stream`] need steps instead.
     pub fn epochs(mut self, epochs: usize) -> Self {
         self.config.train.epochs = Some(epochs);
         self
@@ -144,8 +155,9 @@ impl<'o> Builder<'o> {
         self
     }
 
-    /// Sets the base learning rate. Default of Adam: `2e-4 / sqrt(d_sae / 16384)`, twice that for [`relu`],
-    /// [`jumprelu`] and [`gated`], and 1e-3 for [`kl`]. L-BFGS does not use a learning rate.
+    /// Sets the base learning rate, before warm-up and decay (none by default). Default of Adam:
+    /// `2e-4 / sqrt(d_sae / 16384)`, twice that for [`relu`], [`jumprelu`] and [`gated`], and 1e-3 for [`kl`]. L-BFGS
+    /// does not use a learning rate.
     ///
     /// Defaults of other optimisers: 0.1 for SGD, `5e-3 / sqrt(d_sae / 16384)` for signum, as Adam for schedule-free.
     /// Warm-up and decay are set by [`Builder::set`], such as `("train.lr_warmup", 500)`.
@@ -154,8 +166,9 @@ impl<'o> Builder<'o> {
         self
     }
 
-    /// Sets the optimiser. Default: Adam; for [`kl`] without a batch size, L-BFGS on all rows. L-BFGS and SGD train
-    /// [`kl`] only; schedule-free and signum train all architectures but [`kl`].
+    /// Sets the optimiser. Default: Adam; for [`kl`] without a batch size, L-BFGS on all rows. SGD and L-BFGS train
+    /// `kl` only. Schedule-free Adam and signum (steps along signs of gradients) train all architectures but `kl`.
+    /// Choose one of the two if training may end at any step: both return an average of past weights.
     pub fn optimizer(mut self, optimizer: OptimizerKind) -> Self {
         self.config.train.optimizer = Some(optimizer);
         self
@@ -168,9 +181,9 @@ impl<'o> Builder<'o> {
         self
     }
 
-    /// Withholds this many rows, evenly spaced over the data, from training and from fitting the preprocessing;
-    /// default 0. [`batch_topk`] and [`matryoshka`] calibrate their threshold on the withheld rows, and the caller can
-    /// evaluate on them.
+    /// Withholds this many rows, evenly spaced over the data, from training and from fitting the preprocessing; default
+    /// 0. At the end of training, [`batch_topk`] and [`matryoshka`] calibrate the threshold of the trained model on the
+    /// withheld rows. The caller can evaluate on the same rows.
     ///
     /// Of n rows, the withheld ones are rows `floor(i * n / rows)` for `i` from 0 to `rows - 1`. [`Builder::stream`]
     /// refuses this setting.
@@ -179,21 +192,22 @@ impl<'o> Builder<'o> {
         self
     }
 
-    /// Sets the preprocessing steps, applied in this order, such as `["row-mean", "scale"]`; `["none"]` turns
-    /// preprocessing off. Default: [`Dataset::default_preprocess`](crate::data::Dataset::default_preprocess) if the
-    /// rows are a `Dataset`, else no step.
+    /// Sets the preprocessing steps, applied in this order. `["row-mean", "scale"]` subtracts the mean of each row,
+    /// then maps all values linearly to 0 to 1; `["none"]` turns preprocessing off. All steps: `scale`, `standardise`,
+    /// `row-mean`, `norm-average`, `norm-square`, `norm-row`, `layer-norm`, `clip-sd`, `pca`, `zca`. Default: no step,
+    /// or [`Dataset::default_preprocess`](crate::data::Dataset::default_preprocess) if the rows are a `Dataset`, which
+    /// [`open`](crate::data::open) returns.
     ///
-    /// Steps: `scale`, `standardise`, `row-mean`, `norm-average`, `norm-square`, `norm-row`, `layer-norm`, `clip-sd`,
-    /// `pca`, `zca`; `rarefy list preprocessing` defines them. Steps are fitted to the training rows and saved in the
-    /// model, which applies them in [`Model::encode`] and inverts them in [`Model::decode`].
+    /// The command `rarefy list preprocessing` defines the steps. Steps are fitted to the training rows and saved in
+    /// the model, which applies the steps in [`Model::encode`] and inverts them in [`Model::decode`].
     pub fn preprocess<S: Into<String>>(mut self, steps: impl IntoIterator<Item = S>) -> Self {
         self.config.data.preprocess = Some(steps.into_iter().map(Into::into).collect());
         self
     }
 
-    /// Sets an option of the architecture, such as `("aux_coefficient", 0.1)`; options left out have defaults.
-    /// `rarefy list architectures` lists names, defaults and meanings. [`Builder::fit`] reports an unknown name or a
-    /// bad value.
+    /// Sets an option of the architecture, such as `("aux_coefficient", 0.1)`; options left out have defaults. The
+    /// command `rarefy list architectures` prints names, defaults and meanings. [`Builder::fit`] reports an unknown
+    /// name or a bad value.
     pub fn option(mut self, name: &str, value: impl Display) -> Self {
         let text = value.to_string();
         let value = config::parse_value(&text);
@@ -232,15 +246,16 @@ impl<'o> Builder<'o> {
     }
 
     /// Sets an [`Observer`] that receives progress, messages and checkpoints in [`Builder::fit`] and
-    /// [`Builder::train`], and may stop the run. Default: none, so training is silent. [`Builder::stream`] does not use
-    /// the observer; pass one to [`Trainer::step_with`].
+    /// [`Builder::train`], and may stop the run. Default: none, so training is silent. [`Builder::stream`] refuses an
+    /// observer; pass one to [`Trainer::step_with`].
     pub fn observer(mut self, observer: &'o mut dyn Observer) -> Self {
         self.observer = Some(observer);
         self
     }
 
-    /// Trains on the raw rows `x`, except withheld ones, and returns the model. Preprocessing is fitted to the same
-    /// rows. Pass a `&Dataset`, a `&dyn Source` or `(&values, d_in)`, as [`Rows`] describes.
+    /// Trains on the raw rows `x`, except withheld ones ([`Builder::holdout`]), and returns the model. Preprocessing is
+    /// fitted to the training rows and applied here. Pass a `&Dataset`, a `&dyn Source` or `(&values, d_in)`, as
+    /// [`Rows`] describes.
     ///
     /// # Errors
     /// [`Error::Hyper`], [`Error::Unknown`] or
@@ -250,8 +265,8 @@ impl<'o> Builder<'o> {
         Ok(self.train(x)?.model)
     }
 
-    /// Trains like [`Builder::fit`], and also returns the number of steps, the rows seen and the reason for the end of
-    /// training.
+    /// Trains like [`Builder::fit`], and returns a [`Trained`]: the model, the number of steps, the rows seen, and the
+    /// reason for the end of training, such as `all 200 steps done`.
     ///
     /// # Errors
     /// As [`Builder::fit`].
@@ -273,8 +288,8 @@ impl<'o> Builder<'o> {
     }
 
     /// Makes a [`Trainer`] for raw batches that arrive one by one, such as activations of a running language model.
-    /// `sample`, for example the first batch, holds raw rows to which preprocessing and initial weights are fitted; no
-    /// step is taken on them yet.
+    /// `sample`, for example the first batch, holds raw rows to which preprocessing and initial weights are fitted. No
+    /// step is taken on `sample`. [`Trainer::step`] then takes raw batches and preprocesses them.
     ///
     /// [`Builder::steps`] and [`Builder::batch`] must be set, because the total number of rows is unknown.
     ///

@@ -2,9 +2,10 @@
 
 use crate::{Error, Result};
 
-/// Sparse latents of n rows, a matrix `[n, d_sae]` in CSR layout like `scipy.sparse.csr_matrix`. Returned by
-/// [`Model::encode`](crate::model::Model::encode) and taken by
-/// [`Model::decode`](crate::model::Model::decode).
+/// Sparse latents of n rows, a matrix `[n, d_sae]` in CSR layout like `scipy.sparse.csr_matrix`. Codes also keep the
+/// mean and the divisor of each row that preprocessing removed (steps `row-mean`, `norm-row`, `layer-norm`). Returned
+/// by [`Model::encode`](crate::model::Model::encode) and taken by [`Model::decode`](crate::model::Model::decode), which
+/// restores means and divisors.
 ///
 /// The entries of row i have the positions `offsets[i]..offsets[i + 1]` in `indices` and `values`.
 ///
@@ -46,7 +47,8 @@ impl Codes {
         }
     }
 
-    /// Removes all rows with their means and divisors. `d_sae` stays, and so does the allocated memory, for reuse.
+    /// Removes all rows, together with the mean and divisor of each row that preprocessing removed. `d_sae` stays, and
+    /// so does the allocated memory, for reuse.
     pub fn clear(&mut self) {
         self.offsets.truncate(1);
         self.indices.clear();
@@ -60,8 +62,9 @@ impl Codes {
         self.offsets.len() - 1
     }
 
-    /// Appends n dense rows, row-major `[n, d_sae]`; entries above `threshold` are stored, all others become 0. With a
-    /// threshold of 0, negative latents are lost; [`Codes::push_nonzero`] keeps them.
+    /// Appends n dense rows, row-major `[n, d_sae]`; entries above `threshold` are stored, all others become 0. Values
+    /// after the last complete row are ignored. The new rows get no row mean or divisor. With a threshold of 0,
+    /// negative latents are lost; [`Codes::push_nonzero`] keeps them.
     pub fn push_dense(&mut self, latents: &[f32], threshold: f32) {
         for row in latents.chunks_exact(self.d_sae) {
             for (index, &value) in row
@@ -76,7 +79,9 @@ impl Codes {
         }
     }
 
-    /// Appends n dense rows, row-major `[n, d_sae]`, and stores every entry other than 0, negative ones too.
+    /// Appends n dense rows, row-major `[n, d_sae]`, and stores every entry other than 0, negative ones too. Values
+    /// after the last complete row are ignored. The new rows get no row mean or divisor: the caller fills `row_means`
+    /// and `row_scales` if other rows have entries there.
     pub fn push_nonzero(&mut self, latents: &[f32]) {
         for row in latents.chunks_exact(self.d_sae) {
             for (index, &value) in row.iter().enumerate().filter(|(_, value)| **value != 0.0) {
@@ -87,7 +92,8 @@ impl Codes {
         }
     }
 
-    /// Appends all rows of `other`, to join the codes of consecutive batches of one model.
+    /// Appends all rows of `other`, to join the codes of consecutive batches of one model. Panics if `d_sae` differs,
+    /// or if only one of both has row means or divisors.
     ///
     /// # Panics
     /// If `other` has another `d_sae`, or row means or divisors where these codes have none.
@@ -114,7 +120,7 @@ impl Codes {
     }
 
     /// Sets all entries with an absolute value of at most `threshold` to 0, which removes them from `indices` and
-    /// `values`. The number of rows stays.
+    /// `values`. The number of rows stays. Use to drop small sigmoid latents of `kl`, which are almost never 0.
     pub fn keep_above(&mut self, threshold: f32) {
         let (mut kept, mut start) = (0, 0);
         for row in 1..self.offsets.len() {

@@ -17,8 +17,9 @@ pub use train::{OptimizerKind, Recipe, TrainConfig};
 use crate::{Error, Result};
 
 /// All settings of a training run, in the three sections of a TOML config file. Made by [`merge`] or
-/// `Config::default()`, and taken by [`Builder::config`](crate::Builder::config), [`Plan::new`](crate::plan::Plan::new)
-/// and [`Trainer::stream`](crate::Trainer::stream). `None` in a field means the default, which the plan fills in.
+/// `Config::default()` (architecture `kl` on the embedded data `sample:digits`). Taken by
+/// [`Builder::config`](crate::Builder::config), [`Plan::new`](crate::plan::Plan::new) and
+/// [`Trainer::stream`](crate::Trainer::stream). `None` in a field means the default, which the plan fills in.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
@@ -31,8 +32,9 @@ pub struct Config {
 }
 
 /// Section `[data]` of a [`Config`]: path of the rows, number of rows and of held-out rows, preprocessing, further
-/// inputs and target. [`Builder::fit`](crate::Builder::fit) gets its rows from the caller and uses only `holdout`,
-/// `preprocess` and `image_shape`.
+/// inputs of a crosscoder and target of a transcoder. [`Builder::fit`](crate::Builder::fit) gets its rows from the
+/// caller. There only `holdout`, `preprocess` and `image_shape` have an effect, and settings of other rows, such as
+/// `target`, are refused.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DataConfig {
@@ -84,7 +86,7 @@ impl Default for DataConfig {
 }
 
 /// Section `[model]` of a [`Config`]: architecture, number of latents, initial weights, biases, constraint on the
-/// decoder, and options of the architecture.
+/// length of decoder rows, and options of the architecture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct ModelConfig {
@@ -128,8 +130,8 @@ impl Default for ModelConfig {
     }
 }
 
-/// Constraint on the length (L2 norm) of each latent's decoder row during training. Default: `Unit` for sparse
-/// architectures, `Free` for `kl`.
+/// Constraint on the length (L2 norm) of each latent's decoder row during training, configuration key
+/// `model.decoder_norm`. Default: `Free` for `kl`, `Unit` for all other architectures.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DecoderNorm {
@@ -206,8 +208,9 @@ pub fn keys() -> Vec<String> {
     keys
 }
 
-/// Sets one key of a TOML table that [`merge`] takes later, as `--set model.options.rho=0.1` does. `key` is dotted,
-/// such as `train.lr`. `value` is text, read as TOML and, where that fails, as a string.
+/// Sets one key of a TOML table that [`merge`] takes later, as the option `--set model.options.rho=0.1` of the
+/// command-line program does. `key` is dotted, such as `train.lr`. `value` is text, read as TOML and, where that fails,
+/// as a string.
 ///
 /// An existing value is replaced. A bare key is looked up among [`keys`] and then among the architectures' options, so
 /// that `--set rho=0.1` works.

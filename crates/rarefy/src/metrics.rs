@@ -99,8 +99,8 @@ pub const METRICS: &[(&str, &str)] = &[
 ];
 
 /// Result of [`Model::evaluate`]: reconstruction error (`mse`, `explained_variance`), sparsity (`l0` and others),
-/// counts of dead and always-on latents, objective, and a summary of each latent. Errors are those of preprocessed
-/// rows.
+/// counts of dead and always-on latents, and a summary of each latent. `loss` is the training objective for `kl`, and
+/// the `mse` for all other architectures. Errors are those of preprocessed rows.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Evaluation {
     /// Number of evaluated rows.
@@ -157,8 +157,8 @@ pub struct Evaluation {
     pub population_histogram: Vec<u64>,
 }
 
-/// Metrics of the KL penalty of a `kl` model, in [`Evaluation::kl`]: mean activations of the latents compared with
-/// their target rho.
+/// Metrics of the KL penalty of a [`kl`](crate::kl) model, in [`Evaluation::kl`]. The mean activation of each latent
+/// over all evaluated rows is compared with rho, the target that the model was trained for.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct KlEvaluation {
     /// Target rho of the mean activation.
@@ -173,8 +173,8 @@ pub struct KlEvaluation {
     pub omega: f64,
 }
 
-/// Statistics of one latent over all evaluated rows: mean, variance and range of the activation, firing rate and
-/// status. [`Evaluation::latents`] has one for each latent.
+/// Statistics of one latent over all evaluated rows: mean, variance and range of the activation, share of rows on which
+/// the latent is active, and status. [`Evaluation::latents`] has one for each latent.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct LatentSummary {
     /// Mean activation over all rows.
@@ -193,8 +193,8 @@ pub struct LatentSummary {
     pub status: LatentStatus,
 }
 
-/// Status of a latent over the rows of an evaluation, in [`LatentSummary::status`]: alive, or one of three ways to
-/// carry little information.
+/// Status of a latent over the rows of an evaluation, in [`LatentSummary::status`]: alive, dead (active on no row, or
+/// for `kl` below half of rho on every row), always on (active on every row) or, for `kl`, collapsed (nearly constant).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LatentStatus {
@@ -232,8 +232,8 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
     }
 }
 
-/// Computes the metrics of `model` on raw rows `[inputs | target]` (the target only for a transcoder); the model's
-/// preprocessing is applied here. [`Model::evaluate`] does the same for rows in any form.
+/// Computes the metrics of `model` on raw rows: all inputs side by side, then the target of a transcoder. The
+/// preprocessing of the model is applied here. [`Model::evaluate`] does the same for slices and datasets too.
 ///
 /// # Errors
 /// [`Error::Shape`] if the rows have another number of columns than the model's; errors of [`Source::read`].
@@ -248,8 +248,9 @@ pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
 }
 
 impl Model {
-    /// Computes explained variance, L0, dead latents and all other metrics of [`Evaluation`] on raw rows, best on rows
-    /// held out from training. Rows of a transcoder hold the input, then the target.
+    /// Computes explained variance, L0, dead latents and all other metrics of [`Evaluation`] on raw rows; the
+    /// preprocessing of the model is applied here. Use rows held out from training. Rows of a transcoder hold the
+    /// input, then the target.
     ///
     /// # Errors
     /// As [`evaluate`].

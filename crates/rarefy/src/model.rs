@@ -77,8 +77,9 @@ impl Model {
         Self::new(ModelDescription::new(info, options, io, params).with_pipelines(pipeline, None))
     }
 
-    /// Stores the shape `(height, width)` if each raw row is a grey image in row-major order, for pictures of filters;
-    /// `None` if not. Encoding and decoding do not use the shape.
+    /// Stores the shape `(height, width)` if each raw row is a grey image in row-major order, to draw the vectors of
+    /// [`Model::filters`] as pictures; `None` if not. `height * width` must be [`Model::raw_d_in`]; [`Model::load`]
+    /// refuses a saved model whose shape does not fit. Encoding and decoding do not use the shape.
     #[must_use]
     pub fn with_image_shape(mut self, image_shape: Option<(usize, usize)>) -> Self {
         self.description.image_shape = image_shape;
@@ -121,8 +122,8 @@ impl Model {
         &self.description.params
     }
 
-    /// Width of a preprocessed row as the encoder reads it. Equal to [`Model::raw_d_in`] unless a step such as `pca`
-    /// changes the width.
+    /// Width of a preprocessed row as the encoder reads it, the number of columns of the encoder weights. Equal to
+    /// [`Model::raw_d_in`] unless a step such as `pca` changes the width.
     pub fn d_in(&self) -> usize {
         self.io_spec().d_in()
     }
@@ -138,8 +139,9 @@ impl Model {
         self.description.d_sae()
     }
 
-    /// Width of a raw row, before preprocessing, that [`Model::encode`] takes. A crosscoder's row holds all inputs side
-    /// by side; a transcoder's row holds no target.
+    /// Width of a raw row, before preprocessing, that [`Model::encode`] takes. Differs from [`Model::d_in`] only if a
+    /// preprocessing step such as `pca` changes the width. A crosscoder's row holds all inputs side by side; a
+    /// transcoder's row holds no target.
     pub fn raw_d_in(&self) -> usize {
         self.pipeline().d_in()
     }
@@ -160,8 +162,8 @@ impl Model {
         }
     }
 
-    /// Shape `(height, width)` of the grey image that each raw row is, in row-major order. `None` if rows are no images
-    /// or the shape is not known.
+    /// Shape `(height, width)` of the grey image that each raw row is, in row-major order; `height * width` is
+    /// [`Model::raw_d_in`]. `None` if rows are no images or the shape is not known.
     pub fn image_shape(&self) -> Option<(usize, usize)> {
         self.description.image_shape
     }
@@ -224,8 +226,9 @@ impl Model {
         }
     }
 
-    /// Decodes sparse codes of [`Model::encode`] to rows in raw units, row-major `[n, raw_d_out]`. Row means and
-    /// divisors that preprocessing removed are restored from the codes.
+    /// Decodes sparse codes of [`Model::encode`] to rows in raw units, row-major `[n, raw_d_out]`: preprocessing is
+    /// inverted here, except clipping by `clip-sd`. Row means and divisors that preprocessing removed are restored from
+    /// the codes.
     ///
     /// Of a skip transcoder, the term `W_skip x` is left out; [`Model::reconstruct`] includes the term.
     ///
@@ -306,9 +309,9 @@ impl Model {
         }
     }
 
-    /// Returns, for each of the `d_sae` latents, the raw input of length 1 (`raw_d_in` values) that raises its
-    /// pre-activation most, for pictures of latents. Computed as `w / |w|`, with the encoder row w pulled back through
-    /// the linear part of the preprocessing.
+    /// Returns a vector of `raw_d_in` values for each of the `d_sae` latents: the raw input of length 1 that raises its
+    /// pre-activation most. Use to draw latents as pictures. Computed as `w / |w|`, with the encoder row w pulled back
+    /// through the linear part of the preprocessing.
     ///
     /// # Source
     /// Ng, *Sparse autoencoder* (CS294A lecture notes), visualising a trained autoencoder.

@@ -21,9 +21,9 @@ pub(crate) use said::{checked_options, said_io};
 pub use schedules::{Schedules, UPDATES};
 use warnings::{ignored, odd_scale, too_long};
 
-/// All settings of one training run, checked, with every default filled in. Made from a [`Config`] by [`Plan::new`] or
-/// [`Plan::of_stream`], and taken by [`Trainer::new`](crate::Trainer::new); [`Builder::fit`](crate::Builder::fit) makes
-/// a plan itself.
+/// All settings of one training run, checked, with every default filled in. Made from a [`Config`] by [`Plan::new`],
+/// and taken by [`Trainer::new`](crate::Trainer::new). [`Builder::fit`](crate::Builder::fit) and
+/// [`Builder::stream`](crate::Builder::stream) make a plan themselves.
 ///
 /// The code below the plan takes these values without checking them again.
 #[non_exhaustive]
@@ -49,7 +49,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Configuration of the run with every default filled in, as the program saves to `config.toml`.
+    /// Configuration of the run with every default filled in, as the command-line program `rarefy` saves to
+    /// `config.toml`.
     pub fn config(&self) -> &Config {
         &self.config
     }
@@ -89,7 +90,7 @@ impl Plan {
         self.variance
     }
 
-    /// Number of latents of the model.
+    /// Number of latents that the model will have, given or default.
     pub fn d_sae(&self) -> usize {
         self.d_sae
     }
@@ -119,8 +120,8 @@ impl Plan {
         self.lr
     }
 
-    /// Largest L2 norm of the whole gradient, to which longer gradients are scaled down; `None` if gradients are not
-    /// clipped.
+    /// Threshold of clipping: the largest L2 norm of the gradient over all parameters together, to which longer
+    /// gradients are scaled down. `None` if gradients are not clipped.
     pub fn clip(&self) -> Option<f64> {
         self.clip
     }
@@ -136,8 +137,8 @@ impl Plan {
         &self.schedules
     }
 
-    /// Relative decrease of the objective below which training stops early, over 5 iterations of L-BFGS or one epoch of
-    /// other optimisers; 0 for never.
+    /// Relative decrease of the objective below which training stops early, measured over 5 iterations of L-BFGS or one
+    /// epoch of other optimisers; 0 for never. Default: 1e-9 for L-BFGS, 0 for others.
     pub fn tolerance(&self) -> f64 {
         self.tolerance
     }
@@ -161,8 +162,9 @@ impl Plan {
         }
     }
 
-    /// Warnings for the caller to print before the run, one sentence each: settings without effect, data of an unusual
-    /// scale. Empty if there are none; the library prints nothing.
+    /// Warnings for the user, one sentence each: settings without effect, data of an unusual scale. An example is
+    /// "`train.lr` has no effect" with L-BFGS. Empty if there are none. [`Builder::fit`](crate::Builder::fit) passes
+    /// the warnings to [`Observer::message`](crate::Observer::message); the library prints nothing.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
     }
@@ -175,8 +177,9 @@ const MANY_ROWS: usize = 1 << 40;
 const SIGNUM_MOMENTUM: f64 = 0.95;
 
 impl Plan {
-    /// Checks a configuration without reading data, so that mistakes are reported at once. `known` holds the number of
-    /// training rows and the columns of preprocessed rows, for stricter checks; `None` if unknown.
+    /// Checks a configuration without reading data, so that mistakes are reported at once. `known` is the number of
+    /// training rows, with the widths of input and target in preprocessed rows. `None` if the data is not known yet:
+    /// settings that depend on these numbers are then not fully checked.
     ///
     /// # Errors
     /// As [`Plan::new`].
@@ -217,8 +220,8 @@ impl Plan {
     }
 
     /// Checks `config` for an autoencoder and fills in every default. `survey` holds the number, range, means and
-    /// variances of the preprocessed training rows, made by [`survey`](fn@crate::data::survey). An `Err` names the
-    /// setting that cannot work.
+    /// variances of the training rows, made by [`survey`](fn@crate::data::survey) from rows that the caller
+    /// preprocessed. An `Err` names the setting that cannot work.
     ///
     /// # Errors
     /// [`Error::Hyper`](crate::Error::Hyper), [`Error::Unknown`](crate::Error::Unknown) or

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
-/// Value of `train.clip`: the largest L2 norm of the whole gradient, as in `clip_grad_norm_` of PyTorch, or no
-/// clipping. Default: a norm of 1 for sparse architectures, no clipping for `kl`.
+/// Value of `train.clip`: the largest L2 norm of the gradient over all parameters together, as `max_norm` of PyTorch's
+/// `clip_grad_norm_`, or no clipping. Default: no clipping for `kl`, a norm of 1 for all other architectures.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Clip {
     /// Gradients are not clipped.
@@ -16,7 +16,8 @@ pub enum Clip {
 }
 
 impl Clip {
-    /// Largest L2 norm of the gradient; `None` if gradients are not clipped.
+    /// Threshold of clipping: the largest L2 norm of the gradient over all parameters together, to which longer
+    /// gradients are scaled down. `None` if gradients are not clipped.
     pub fn norm(self) -> Option<f64> {
         match self {
             Self::None => None,

@@ -5,8 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::Clip;
 use crate::optim::LrShape;
 
-/// Optimiser of a run, for [`Builder::optimizer`](crate::Builder::optimizer) or `train.optimizer`. Architecture `kl`
-/// takes `Lbfgs`, `Adam` or `Sgd`; all other architectures take `Adam`, `ScheduleFree` or `Signum`.
+/// Optimiser of a run, for [`Builder::optimizer`](crate::Builder::optimizer) or the configuration key
+/// `train.optimizer`. Architecture `kl` takes `Lbfgs`, `Adam` or `Sgd`; all other architectures take `Adam`,
+/// `ScheduleFree` or `Signum`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum OptimizerKind {
@@ -22,8 +23,9 @@ pub enum OptimizerKind {
     Signum,
 }
 
-/// Recipe that gives dead latents new weights, every `train.resample_every` steps; with the default of 0 steps, never.
-/// Default: `Anthropic`.
+/// Resampling recipe, configuration key `train.resample`: replaces the weights of dead latents every
+/// `train.resample_every` steps. A latent counts as dead if silent for half of these steps. Default: `Anthropic`; but
+/// `train.resample_every` is 0 by default, so nothing is resampled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Recipe {
@@ -35,7 +37,7 @@ pub enum Recipe {
 }
 
 /// Section `[train]` of a [`Config`](super::Config): optimiser, schedules of learning rate and sparsity, length of the
-/// run, averaging of weights, resampling of dead latents, seed, checkpoints.
+/// run, moving average of the weights, resampling of dead latents, seed, checkpoints.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TrainConfig {

@@ -112,7 +112,7 @@ pub struct DataFormat {
 }
 
 /// Options of [`open`] that a file name does not determine: member of an archive, csv header, number of rows, size of
-/// image patches. `OpenOptions::default()` suits most files.
+/// the patches into which photographs are cut. `OpenOptions::default()` suits most files.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct OpenOptions {
     /// Name of the member of an npz, tensor of a safetensors file, or column of a parquet file. `None` takes the only
@@ -127,8 +127,9 @@ pub struct OpenOptions {
     pub patches: PatchOptions,
 }
 
-/// Opens raw rows as a [`Dataset`]: `spec` is the path of a file, a folder of shards, a glob, or `sample:digits` and
-/// other embedded samples. No preprocessing is applied here. `&Default::default()` suits most files.
+/// Opens raw rows as a [`Dataset`]: `spec` is the path of a file, a folder of shards, a glob, or a sample embedded in
+/// the library: `sample:digits`, `sample:words` or `sample:patches`. No preprocessing is applied here.
+/// `&Default::default()` suits most files.
 ///
 /// Shards are joined in the order of their names. In `FILE::MEMBER`, `MEMBER` names the member of an npz, the
 /// tensor of a safetensors file or the column of a parquet file; it overrides `options.member`.
@@ -266,23 +267,24 @@ pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) 
     })
 }
 
-/// Random access to n rows of `d_in` values, like a map-style `Dataset` of PyTorch; rows can be read in any order, from
-/// any thread. [`open`] and [`Memory`] give sources; implement the trait for other storage.
+/// Random access to n rows of `d_in` values of type `f32`, like a map-style `Dataset` of PyTorch; rows can be read in
+/// any order, from any thread. [`open`] and [`Memory`] give sources; implement the trait for other storage.
 ///
 /// Values are `f32`, converted from the stored type if necessary. Reading a NaN or an infinity from a file gives
 /// [`Error::NotFinite`] with its row and column; rows in memory are checked when training starts, not in each read.
 pub trait Source: Send + Sync {
-    /// Name of the rows for error messages: a path or `sample:digits`.
+    /// Name of the rows for error messages: the path of a file, or a name such as `sample:digits`, a sample embedded in
+    /// the library.
     fn name(&self) -> &str;
 
-    /// Number of rows (samples), n; `m` in the lecture.
+    /// Number of rows (samples), n.
     fn rows(&self) -> usize;
 
     /// Number of values in each row.
     fn d_in(&self) -> usize;
 
     /// Reads consecutive rows, the first with index `start` (from 0), into `out`, row-major `[n, d_in]`. The length of
-    /// `out` sets the number n of rows.
+    /// `out`, a multiple of `d_in`, sets the number n of rows. All n rows must exist.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::Format`] or [`Error::NotFinite`].
@@ -291,7 +293,8 @@ pub trait Source: Send + Sync {
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()>;
 
     /// Reads the rows with the indices `rows` (from 0), in the given order, into `out`, row-major `[rows.len(), d_in]`.
-    /// The default implementation reads row by row.
+    /// `out` must have exactly this size, and each index must be below [`Source::rows`]. The default implementation
+    /// calls [`Source::read`] for each row; override for storage with a faster way.
     ///
     /// # Errors
     /// Same as [`Source::read`].
@@ -302,8 +305,8 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
-    /// All rows as one row-major slice `[rows, d_in]`, without a copy. `None`, the default, if the rows are not in
-    /// memory in this form.
+    /// All rows as one row-major slice `[rows, d_in]`, without a copy. Override if the rows are in memory in this form,
+    /// so that training and encoding read them in place. `None`, the default, if not.
     fn as_slice(&self) -> Option<&[f32]> {
         None
     }
@@ -336,7 +339,7 @@ impl<S: Source + ?Sized> Source for &S {
     }
 }
 
-/// Raw rows with optional labels, image shape and default preprocessing, as [`open`] returns them.
+/// Raw rows with optional labels, image shape and default preprocessing; returned by [`open`].
 /// [`Builder::fit`](crate::Builder::fit) applies the default preprocessing unless
 /// [`Builder::preprocess`](crate::Builder::preprocess) names other steps.
 pub struct Dataset {
@@ -366,8 +369,8 @@ impl Dataset {
         }
     }
 
-    /// Data set of the first `rows` rows, with their labels; the other rows are left out, for example for a quick
-    /// trial. Image shape and default preprocessing stay.
+    /// Data set of the first `rows` rows, with their labels, for example for a quick trial. Image shape and default
+    /// preprocessing stay. An error if `rows` is 0 or exceeds the number of rows.
     ///
     /// # Errors
     /// [`Error::Hyper`] if `rows` is 0 or exceeds the number of rows.
@@ -431,7 +434,8 @@ pub struct Memory {
 }
 
 impl Memory {
-    /// Takes the row-major matrix `values`, `[n, d_in]`, as a source. `name` stands for the rows in error messages.
+    /// Takes the row-major matrix `values`, `[n, d_in]`, as a source; a length that is no multiple of `d_in` causes a
+    /// panic. `name` stands for the rows in error messages.
     ///
     /// # Panics
     /// If the number of values is not a multiple of `d_in`, or `d_in` is 0.

@@ -5,8 +5,9 @@ use std::path::Path;
 use super::{Dataset, Source, check_finite};
 use crate::{Error, Result};
 
-/// Borrowed rows that `fit`, `encode`, `evaluate` and others take as `impl Into<Rows>`. Pass a `&Dataset`, a
-/// `&dyn Source` or any `&impl Source`, or `(&values, d_in)`: a row-major slice or `Vec` with the width of a row.
+/// Borrowed rows that [`Builder::fit`](crate::Builder::fit), [`Model::encode`](crate::model::Model::encode) and others
+/// take as `impl Into<Rows>`. Pass a `&Dataset`, a `&dyn Source` or any `&impl Source`, or `(&values, d_in)`: a
+/// row-major slice or `Vec` with the width of a row.
 ///
 /// # Example
 /// ```
@@ -53,7 +54,8 @@ impl<'a> Rows<'a> {
         Ok(self)
     }
 
-    /// The rows as a [`Source`], to read sizes and values in one way, for rows of a slice, a dataset or a source.
+    /// Returns the rows as a [`Source`], which gives number, width and values of rows. Use in a function that accepts
+    /// slices, datasets and sources alike.
     pub fn source(&self) -> &dyn Source {
         match &self.0 {
             Form::Source(source) => *source,

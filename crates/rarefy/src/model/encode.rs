@@ -10,7 +10,7 @@ const PIECE: usize = 1 << 14;
 
 impl Model {
     /// Encodes raw rows of width `raw_d_in` to sparse codes: the active latents of each row as a CSR matrix
-    /// `[n, d_sae]`. The model's preprocessing is applied here.
+    /// `[n, d_sae]`. The model's preprocessing is applied here. A transcoder's rows hold the input only.
     ///
     /// A sigmoid latent is never 0, so codes of `kl` hold all latents of all rows; [`Model::encode_dense`] gives the same
     /// values as a matrix. [`Codes::keep_above`] drops values below a threshold.
@@ -25,8 +25,9 @@ impl Model {
         Ok(codes)
     }
 
-    /// Encodes raw rows of width `raw_d_in` to a dense row-major matrix `[n, d_sae]`, zeros included. The matrix takes
-    /// `4 n d_sae` bytes; [`Model::encode`] stores active latents only.
+    /// Encodes raw rows of width `raw_d_in` to a dense row-major matrix `[n, d_sae]`, zeros included; a transcoder's
+    /// rows hold the input only. The model's preprocessing is applied here. The matrix takes `4 n d_sae` bytes;
+    /// [`Model::encode`] stores active latents only.
     ///
     /// # Errors
     /// As [`Model::encode`].
@@ -38,8 +39,8 @@ impl Model {
     }
 
     /// Encodes and decodes raw rows of width `raw_d_in`, and returns reconstructions in raw units, row-major
-    /// `[n, raw_d_out]`. A transcoder returns its prediction of the target. Row means and divisors that preprocessing
-    /// removed are restored.
+    /// `[n, raw_d_out]`. Mean and divisor of each row that preprocessing removed are restored. A transcoder returns its
+    /// prediction of the target; its rows hold the input only, and no mean of the input is added.
     ///
     /// # Errors
     /// As [`Model::encode`].

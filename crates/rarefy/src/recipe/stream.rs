@@ -59,9 +59,9 @@ impl Plan {
 
 impl Trainer {
     /// Trainer for raw batches that arrive one by one, from a configuration;
-    /// [`Builder::stream`](crate::Builder::stream) does the same from a builder. Preprocessing (`data.preprocess`,
-    /// by default that of a dataset) and initial weights are fitted to the raw rows of `sample`; no step is taken on
-    /// them.
+    /// [`Builder::stream`](crate::Builder::stream) does the same from a builder. Preprocessing and initial weights are
+    /// fitted to the raw rows of `sample`; no step is taken on them. The steps are those of `data.preprocess`, by
+    /// default those of a `Dataset`, else none. [`Trainer::step`] then takes raw batches and preprocesses them.
     ///
     /// # Errors
     /// As [`Plan::of_stream`] and [`FittedPipelines::fit`](crate::preprocess::FittedPipelines::fit);

@@ -25,8 +25,8 @@ pub(crate) use sparse::{CALIBRATION_ROWS, nothing_to_calibrate_on};
 pub use state::{Optimizer, State};
 pub(crate) use stepper::{Pool, Stepper, lbfgs_needs_all_rows};
 
-/// Step count, losses and statistics after one training step; returned by [`Trainer::step`](crate::Trainer::step) and
-/// passed to [`Observer::step`].
+/// Step count, losses, gradient norm and sparsity after one training step; returned by
+/// [`Trainer::step`](crate::Trainer::step) and passed to [`Observer::step`].
 #[derive(Debug, Clone)]
 pub struct Progress {
     /// Optimiser steps done, this one included.
@@ -57,8 +57,8 @@ pub struct SparseProgress {
 }
 
 /// Callbacks of a training run: progress after each step, messages, checkpoints, and a request to stop. Implement the
-/// trait to show or log a run; each method does nothing by default. Pass the observer to [`Builder::observer`](crate::Builder::observer) or
-/// [`Trainer::step_with`](crate::Trainer::step_with).
+/// trait to show or log a run; each method does nothing by default. Pass the observer to
+/// [`Builder::observer`](crate::Builder::observer) or [`Trainer::step_with`](crate::Trainer::step_with).
 pub trait Observer {
     /// Called after each optimiser step, with its step count and losses. An `Err` ends training, which returns the
     /// error.
@@ -69,13 +69,15 @@ pub trait Observer {
         let _ = progress;
         Ok(())
     }
-    /// Called with one line of text for the user: resampled latents, the calibrated threshold, trouble of a line
-    /// search, the exact mean activation after an epoch.
+    /// Called with one line of text for the user. Examples: warnings before [`Builder::fit`](crate::Builder::fit)
+    /// starts ([`Plan::warnings`]), the number of resampled latents, the calibrated threshold, remarks of the line
+    /// search of L-BFGS, the exact mean activation after an epoch of `kl`.
     fn message(&mut self, text: &str) {
         let _ = text;
     }
-    /// Called with a state to save ([`State::save`]): every `train.checkpoint_every` steps, at the end of the run, and
-    /// when interrupted. An `Err` ends training, which returns the error.
+    /// Called with the state of the run, to be written by [`State::save`]: every `train.checkpoint_every` steps
+    /// (default 100), and when [`Observer::interrupted`] returned true. Also called at the end of
+    /// [`Builder::fit`](crate::Builder::fit). An `Err` ends training, which returns the error.
     ///
     /// # Errors
     /// As [`Observer::step`].
@@ -83,8 +85,8 @@ pub trait Observer {
         let _ = state;
         Ok(())
     }
-    /// True if the run is to stop, for example after Ctrl-C. Asked after each step (L-BFGS: before each evaluation
-    /// too). Training then calls [`Observer::checkpoint`] and returns
+    /// Returns true to stop the run, for example after Ctrl-C; false by default. Called after each step (L-BFGS: before
+    /// each evaluation too). Training then calls [`Observer::checkpoint`] and returns
     /// [`Error::Interrupted`](crate::Error::Interrupted).
     fn interrupted(&self) -> bool {
         false

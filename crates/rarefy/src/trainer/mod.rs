@@ -84,8 +84,9 @@ pub struct Trained {
 
 impl Trainer {
     /// Trainer at step 0 for a `plan`; the initial weights are made from the first pushed batch (decoder bias: by
-    /// default its geometric median). Rows are pushed preprocessed unless [`Trainer::preprocess`] is called.
-    /// [`Builder::stream`](crate::Builder::stream) makes plan, preprocessing and trainer at once.
+    /// default its geometric median). The caller preprocesses all pushed rows like the rows of the plan, unless
+    /// [`Trainer::preprocess`] is called. [`Builder::stream`](crate::Builder::stream) makes plan, preprocessing and
+    /// trainer at once, for raw rows.
     ///
     /// # Errors
     /// [`Error::Conflict`] for L-BFGS, which needs all rows in every step.
@@ -95,9 +96,10 @@ impl Trainer {
         Ok(Self::at(plan, None))
     }
 
-    /// Trainer at step 0 whose initial weights are made from `rows` instead of the first pushed batch. `rows` must be
-    /// preprocessed like the rows of the plan, and no step is taken on them. Use if the first batch does not represent
-    /// the data.
+    /// Trainer at step 0 whose initial weights are made from `rows` instead of the first pushed batch; no step is taken
+    /// on `rows`. Use if the first batch does not represent the data. The caller preprocesses `rows`, and also each
+    /// batch before [`Trainer::step`], like the rows of the plan. A trainer of
+    /// [`Builder::stream`](crate::Builder::stream) takes raw rows and preprocesses them itself.
     ///
     /// # Errors
     /// [`Error::Shape`] for rows of another width; errors of reading the rows.
@@ -124,9 +126,9 @@ impl Trainer {
         Ok(Self::at(plan, Some(state)))
     }
 
-    /// Trainer that continues from a checkpoint file of [`Trainer::checkpoint`], for the same plan. Training is
-    /// bit-equal to a run that was never stopped. The file holds no preprocessing: a trainer of
-    /// [`Builder::stream`](crate::Builder::stream) continues by
+    /// Trainer that continues from a checkpoint file of [`Trainer::checkpoint`], for the same plan. If the caller
+    /// pushes the batches that follow, training is bit-equal to a run that was never stopped. The file holds no
+    /// preprocessing: a trainer of [`Builder::stream`](crate::Builder::stream) continues by
     /// [`Builder::resume_stream`](crate::Builder::resume_stream), which fits the same preprocessing again.
     ///
     /// # Errors
@@ -165,15 +167,17 @@ impl Trainer {
         Ok(self)
     }
 
-    /// Stores the shape `(height, width)` of raw rows that are grey images in the finished model, for pictures of
-    /// filters. Training does not use the shape. `None`, the default, means that rows are no images.
+    /// Stores the shape `(height, width)` of raw rows that are grey images in the finished model, to draw the vectors
+    /// of [`Model::filters`] as pictures. `height * width` must be the width of a raw row; [`Model::load`] refuses a
+    /// saved model whose shape does not fit. Training does not use the shape. `None`, the default, means that rows are
+    /// no images; [`Builder::stream`](crate::Builder::stream) takes the shape of a `Dataset`.
     #[must_use]
     pub fn image_shape(mut self, shape: Option<(usize, usize)>) -> Self {
         self.image_shape = shape;
         self
     }
 
-    /// Plan of the run, with every resolved setting, such as the number of steps.
+    /// Plan of the run: every setting with defaults filled in, such as the number of steps.
     pub fn plan(&self) -> &Arc<Plan> {
         &self.plan
     }
@@ -203,9 +207,10 @@ impl Trainer {
         converged || self.steps_done() >= self.plan.steps()
     }
 
-    /// Takes one optimiser step on a batch and returns step count and losses. `batch` is row-major `[n, width]` of
-    /// whole rows: raw rows after [`Builder::stream`](crate::Builder::stream) or [`Trainer::preprocess`], else
-    /// preprocessed. A transcoder's row holds the input, then the target.
+    /// Takes one optimiser step on a batch and returns step count and losses. `batch` is row-major `[n, width]`; an
+    /// incomplete last row is an error. A trainer of [`Builder::stream`](crate::Builder::stream) takes raw rows and
+    /// preprocesses them here. A trainer of [`Trainer::new`] takes rows that the caller preprocessed. A transcoder's
+    /// row holds the input, then the target.
     ///
     /// A batch usually has the plan's `train.batch` rows; another number is allowed where the
     /// architecture's estimates do not need all rows.
@@ -217,8 +222,9 @@ impl Trainer {
         self.step_with(batch, &mut Silent)
     }
 
-    /// Takes one step like [`Trainer::step`], and sends progress and messages to `observer`. Every
-    /// `train.checkpoint_every` steps, [`Observer::checkpoint`] receives the state.
+    /// Takes one step like [`Trainer::step`], on the same kind of `batch`, row-major `[n, width]`, and sends progress
+    /// and messages to `observer`. Every `train.checkpoint_every` steps (default 100), except after the last step,
+    /// [`Observer::checkpoint`] receives the state.
     ///
     /// # Errors
     /// As [`Trainer::step`]; errors of the observer; [`Error::Interrupted`] if [`Observer::interrupted`] is true after
@@ -291,8 +297,9 @@ impl Trainer {
         prepare.map_or(self.plan.io().row_width(), |prepare| prepare.rows.d_in())
     }
 
-    /// Writes one file (safetensors) with parameters, optimiser and position, from which [`Trainer::resume`] continues.
-    /// An existing file is replaced atomically, and missing folders are created.
+    /// Writes one file (safetensors) with parameters, optimiser state, step count and number of rows seen, from which
+    /// [`Trainer::resume`] continues. Pushed rows are not stored, except for a sample if a threshold or resampling
+    /// needs one. An existing file is replaced atomically, and missing folders are created.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::Conflict`] before the first batch of a trainer of [`Trainer::new`], after a step that
@@ -303,19 +310,22 @@ impl Trainer {
         state.save(path, &self.plan)
     }
 
-    /// Ends training, at any step, and returns the model. The model of `batch-topk` and `matryoshka` keeps
-    /// pre-activations above one threshold; by default the threshold is calibrated here on a sample of the pushed rows.
+    /// Ends training, at any step, and returns the model. The model of `batch-topk` and `matryoshka` keeps all
+    /// pre-activations above one threshold. By default the threshold is calibrated here on a sample of the pushed rows,
+    /// to a mean of `k` active latents in a row.
     ///
     /// # Errors
     /// [`Error::Conflict`] before the first step, after a step that failed, and after an earlier `finish`; also if a
-    /// threshold is needed and no row was pushed since [`Trainer::resume`].
+    /// threshold needs rows, and none were pushed or stored in the checkpoint of [`Trainer::resume`].
     pub fn finish(&mut self) -> Result<Model> {
         Ok(self.conclude(None, &mut Silent)?.model)
     }
 
     /// Ends training like [`Trainer::finish`], but calibrates the threshold of `batch-topk` and `matryoshka` on
-    /// `held_out`, rows that were never trained on. `held_out` rows are raw or preprocessed, as for [`Trainer::step`].
-    /// Other architectures only check their width.
+    /// `held_out` instead of pushed rows. The threshold is the cut-off at inference: the model keeps pre-activations
+    /// above. `held_out` has rows that were never trained on: raw for a trainer of
+    /// [`Builder::stream`](crate::Builder::stream), preprocessed by the caller for one of [`Trainer::new`]. Other
+    /// architectures have no such threshold and only check the rows.
     ///
     /// # Errors
     /// As [`Trainer::finish`]; [`Error::Shape`] for rows of another width; [`Error::Conflict`] for fewer than 1 / k

@@ -10,8 +10,9 @@ use crate::params::{Layout, Params};
 use crate::variants::median::geometric_median;
 use crate::{Result, Rng};
 
-/// Initial value of the decoder bias `b_dec` of a sparse architecture, from the preprocessed rows (from the targets for
-/// a transcoder). Default: `Median`. The `b_dec` of `kl` starts at 0.
+/// Initial value of the decoder bias `b_dec`, configuration key `model.b_dec_start`, from the preprocessed training
+/// rows (of a transcoder: from the targets). Default: `Median`. Architecture `kl` ignores this setting: its `b_dec`
+/// starts at 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BiasStart {
