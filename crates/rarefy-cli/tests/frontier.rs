@@ -333,7 +333,8 @@ fn frontier_without_arch_leaves_out_matching_pursuit_and_kl() {
         dir.run("frontier sample:words --rows 300 --latents 8 --batch 100 --steps 1 --out all");
     let err = text(&output.stderr);
     assert!(output.status.success(), "{err}");
-    let slow = "matching-pursuit is left out, because it takes many times as long; add it with --arch\n";
+    let slow =
+        "matching-pursuit is left out, because it takes many times as long; add it with --arch\n";
     assert!(err.starts_with(slow), "{err}");
     let all: Value = serde_json::from_slice(&dir.read("all/frontier.json")).unwrap();
     let names: Vec<&str> = all["architectures"]
