@@ -81,6 +81,7 @@ impl Model {
     /// [`Model::filters`] as pictures; `None` if not. `height * width` must be [`Model::raw_d_in`]; [`Model::load`]
     /// refuses a saved model whose shape does not fit. Encoding and decoding do not use the shape.
     #[must_use]
+    #[doc(hidden)]
     pub fn with_image_shape(mut self, image_shape: Option<(usize, usize)>) -> Self {
         self.description.image_shape = image_shape;
         self

@@ -299,6 +299,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Same as [`Source::read`].
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        assert_eq!(
+            out.len(),
+            rows.len() * self.d_in(),
+            "length of the rows' buffer"
+        );
         for (&row, out) in rows.iter().zip(out.chunks_exact_mut(self.d_in())) {
             self.read(row, out)?;
         }
@@ -414,7 +419,19 @@ impl Source for First {
     }
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        assert!(
+            start + out.len() / self.d_in() <= self.rows,
+            "rows past the end"
+        );
         self.source.read(start, out)
+    }
+
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        assert!(
+            rows.iter().all(|row| *row < self.rows),
+            "a row past the end"
+        );
+        self.source.gather(rows, out)
     }
 
     fn as_slice(&self) -> Option<&[f32]> {

@@ -165,7 +165,7 @@ impl Source for Slice<'_> {
     }
 
     fn rows(&self) -> usize {
-        self.values.len() / self.width
+        self.values.len().checked_div(self.width).unwrap_or(0)
     }
 
     fn d_in(&self) -> usize {

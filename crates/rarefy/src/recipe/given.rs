@@ -34,6 +34,7 @@ fn refuse_other_rows(config: &Config) -> Result<()> {
         ("data.with", !data.with.is_empty()),
         ("data.rows", data.rows.is_some()),
         ("data.member", data.member.is_some()),
+        ("data.header", data.header.is_some()),
     ];
     let Some((key, _)) = set.into_iter().find(|(_, is_set)| *is_set) else {
         return Ok(());

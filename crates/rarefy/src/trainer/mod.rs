@@ -171,6 +171,7 @@ impl Trainer {
     /// of [`Model::filters`] as pictures. `height * width` must be the width of a raw row; [`Model::load`] refuses a
     /// saved model whose shape does not fit. Training does not use the shape. `None`, the default, means that rows are
     /// no images; [`Builder::stream`](crate::Builder::stream) takes the shape of a `Dataset`.
+    #[doc(hidden)]
     #[must_use]
     pub fn image_shape(mut self, shape: Option<(usize, usize)>) -> Self {
         self.image_shape = shape;

@@ -128,6 +128,7 @@ fn settings_that_would_be_ignored_are_refused() {
         ("data.with", "[\"other.npy\"]"),
         ("data.rows", "100"),
         ("data.member", "x"),
+        ("data.header", "true"),
     ] {
         let text = text_of(builder().set(key, value).fit(&data));
         assert!(text.contains(key), "{text}");
