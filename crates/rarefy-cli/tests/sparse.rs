@@ -133,14 +133,14 @@ fn a_resumed_run_is_byte_equal() {
 fn an_interrupted_run_resumes_byte_equal() {
     for run in RUNS {
         let dir = TestDir::new();
-        let run = run.replace("--steps 45", "--steps 4000 --set train.checkpoint_every=0");
+        let run = run.replace("--steps 45", "--steps 1200 --set train.checkpoint_every=0");
         dir.ok(&format!("{run} --out whole -q"));
         let err = interrupt(&dir, &format!("{run} --out parted"));
         assert!(err.contains("--out parted --resume"), "{err}");
         assert!(!dir.path("parted/model").exists());
         let stopped = records(&dir, "parted").len();
         assert!(
-            (3..400).contains(&stopped),
+            (3..120).contains(&stopped),
             "stopped after {stopped} records"
         );
         dir.ok("train --out parted --resume -q");
@@ -151,6 +151,26 @@ fn an_interrupted_run_resumes_byte_equal() {
             );
         }
     }
+}
+
+#[test]
+fn settings_that_change_on_resuming_are_named() {
+    let dir = TestDir::new();
+    let run = RUNS[0];
+    dir.ok(&format!("{run} --out run -q"));
+    let output = dir.run("train --out run --resume --steps 60 --k 5");
+    let err = text(&output.stderr);
+    assert!(output.status.success(), "{err}");
+    for line in [
+        "warning: `train.steps` was 45 when the run began and is 60 from here on",
+        "warning: `model.options.k` was 4 when the run began and is 5 from here on",
+    ] {
+        assert!(err.contains(line), "{err}");
+    }
+    assert_eq!(err.matches("when the run began").count(), 2, "{err}");
+    let output = dir.run("train --out run --resume --steps 70 --k 5");
+    let err = text(&output.stderr);
+    assert_eq!(err.matches("when the run began").count(), 1, "{err}");
 }
 
 /// Starts a run, sends Ctrl-C after some records, and returns stderr.

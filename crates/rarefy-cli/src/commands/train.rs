@@ -56,9 +56,18 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 
 /// Trainer at its first step, or at the newest checkpoint with `--resume`. Invalid settings are refused before the
 /// folder changes.
-fn start(args: &TrainArgs, run: &Run, plan: &Arc<Plan>, data: &TrainingData) -> Result<Trainer> {
+fn start(
+    args: &TrainArgs,
+    run: &Run,
+    plan: &Arc<Plan>,
+    data: &TrainingData,
+) -> anyhow::Result<Trainer> {
     if args.resume {
         let trainer = data.resume(Arc::clone(plan), &run.newest_checkpoint()?)?;
+        if !args.quiet {
+            let changed = configuration::changes(run, plan.config())?;
+            changed.iter().for_each(|text| output::note(text));
+        }
         run.write_config(plan.config())?;
         return Ok(trainer);
     }

@@ -1,7 +1,7 @@
 //! CSV reader: comma- or tab-separated numbers, plain or gzip, with or without a header.
 
 use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use ::csv::StringRecord;
@@ -31,21 +31,26 @@ pub(super) fn read(
     delimiter: u8,
     header: Option<bool>,
 ) -> Result<Dataset> {
+    let mut reader = BufReader::new(reader);
+    // The parser counts a line that ends by CR LF when it reads the LF, which is with the next record.
+    let late = u64::from(ends_by_two(&mut reader).map_err(Error::io(path))?);
     let mut table = ::csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .delimiter(delimiter)
-        .from_reader(reader);
+        .from_reader(&mut reader);
     let mut names = Vec::new();
     let mut label_column = None;
     let (mut values, mut labels) = (Vec::new(), Vec::new());
-    let (mut width, mut rows) = (0, 0);
+    let (mut width, mut rows, mut seen) = (0, 0, false);
     let mut record = StringRecord::new();
     while table
         .read_record(&mut record)
         .map_err(|e| Error::format(path, e.to_string()))?
     {
         let line = record.position().map_or(0, ::csv::Position::line);
+        let line = if seen { line + late } else { line };
+        seen = true;
         if width == 0 {
             width = record.len();
             if header.unwrap_or_else(|| looks_like_header(&record)) {
@@ -80,6 +85,13 @@ pub(super) fn read(
     let mut dataset = Dataset::new(Memory::new(path.display().to_string(), d_in, values));
     dataset.labels = label_column.map(|_| labels);
     Ok(dataset)
+}
+
+/// True if the first line ends by carriage return and line feed, as Python's csv module and Windows write.
+fn ends_by_two(reader: &mut impl BufRead) -> std::io::Result<bool> {
+    let start = reader.fill_buf()?;
+    let end = start.iter().position(|byte| *byte == b'\n');
+    Ok(end.is_some_and(|at| at > 0 && start[at - 1] == b'\r'))
 }
 
 /// True if the first line is a header: a field is not a number, or the fields count four or more columns from
@@ -119,4 +131,26 @@ fn number(path: &Path, line: u64, column: (usize, Option<&String>), field: &str)
         let why = format!("line {line}, column {known}: expected a number, got `{field}`");
         Error::format(path, why)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_counted_the_same_with_both_kinds_of_line_ends() {
+        let text = "a,b,c\n1,2,3\n1,2,3\n4,x,6\n";
+        for text in [text.to_owned(), text.replace('\n', "\r\n")] {
+            let error = read(Path::new("t.csv"), text.as_bytes(), b',', None);
+            let error = error.err().unwrap().to_string();
+            assert!(error.contains("line 4, column 1 (`b`)"), "{error}");
+            let short = text.replace("4,x,6", "4,5");
+            let error = read(Path::new("t.csv"), short.as_bytes(), b',', None);
+            let error = error.err().unwrap().to_string();
+            assert!(
+                error.contains("line 4: expected 3 fields, got 2"),
+                "{error}"
+            );
+        }
+    }
 }

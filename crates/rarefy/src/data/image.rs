@@ -104,6 +104,7 @@ mod decode {
     use std::path::Path;
 
     use zune_jpeg::JpegDecoder;
+    use zune_jpeg::errors::DecodeErrors;
     use zune_jpeg::zune_core::colorspace::ColorSpace;
     use zune_jpeg::zune_core::options::DecoderOptions;
 
@@ -163,20 +164,29 @@ mod decode {
     }
 
     fn jpeg(file: &[u8]) -> Result<Pixels, String> {
-        let mut decoder = JpegDecoder::new(Cursor::new(file));
-        decoder.decode_headers().map_err(|e| e.to_string())?;
+        // A decoder fills the rest of a file that was cut off with grey; a complete file ends with this marker.
+        let complete = file.windows(2).rev().any(|marker| marker == [0xFF, 0xD9]);
+        if !complete {
+            return Err("the file is cut off: its end marker is missing".into());
+        }
+        let most = usize::from(u16::MAX);
+        let options = DecoderOptions::default()
+            .set_strict_mode(true)
+            .set_max_width(most)
+            .set_max_height(most);
+        let mut decoder = JpegDecoder::new_with_options(Cursor::new(file), options);
+        let refuse = |error: DecodeErrors| error.to_string().trim().to_owned();
+        decoder.decode_headers().map_err(refuse)?;
         let (channels, to) = match decoder.input_colorspace() {
             Some(ColorSpace::Luma) => (1, ColorSpace::Luma),
             _ => (3, ColorSpace::RGB),
         };
-        decoder.set_options(DecoderOptions::default().jpeg_set_out_colorspace(to));
-        if decoder
-            .output_buffer_size()
-            .is_none_or(|size| size > MOST_BYTES)
-        {
+        decoder.set_options(options.jpeg_set_out_colorspace(to));
+        let size = decoder.output_buffer_size();
+        if size.is_none_or(|size| size > MOST_BYTES) {
             return Err("the picture is larger than 1 GiB".into());
         }
-        let bytes = decoder.decode().map_err(|e| e.to_string())?;
+        let bytes = decoder.decode().map_err(refuse)?;
         let info = decoder.info().ok_or("a JPEG without a header")?;
         Ok(Pixels {
             bytes,
@@ -254,6 +264,17 @@ mod decode {
                 let pixels = png(&file(color, depth, width, data)).unwrap();
                 assert_eq!(pixels.size, (1, width as usize));
                 assert_eq!(grey(pixels), expected, "{color:?}");
+            }
+        }
+
+        #[test]
+        fn jpeg_that_is_cut_off_is_refused() {
+            let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/images/smooth.jpg");
+            let whole = std::fs::read(path).unwrap();
+            assert!(jpeg(&whole).is_ok());
+            for kept in [whole.len() * 2 / 3, whole.len() - 2] {
+                let error = jpeg(&whole[..kept]).err().unwrap();
+                assert!(error.contains("cut off"), "{kept}: {error}");
             }
         }
 

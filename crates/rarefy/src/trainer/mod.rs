@@ -404,6 +404,7 @@ impl Trainer {
         held_out: Option<&dyn Source>,
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
+        self.check_open()?;
         let (expected, got) = (self.plan.n_rows(), rows.rows());
         if expected != got {
             return Err(Error::Shape {
