@@ -1,6 +1,6 @@
 //! Checks that an output path can be written, before the work starts.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rarefy::{Error, Result};
 
@@ -13,6 +13,39 @@ pub fn check_file(path: &Path) -> Result<()> {
         ));
     }
     path.parent().map_or(Ok(()), check_folder)
+}
+
+/// Fails if an output file is one of the inputs, is a file of an input folder, or is another output.
+///
+/// Names that are no files, such as `sample:digits` and globs, are passed over.
+pub fn check_apart(out: &Path, others: &[&Path]) -> Result<()> {
+    if let Some(other) = others.iter().find(|other| same(out, other)) {
+        let why = format!(
+            "expected another file to write than {}, which would be lost",
+            other.display()
+        );
+        return Err(Error::format(out, why));
+    }
+    Ok(())
+}
+
+/// Folder with the files of a model: that of a run, or the path itself.
+pub fn model_files(model: &Path) -> PathBuf {
+    let of_run = model.join("model");
+    if of_run.is_dir() {
+        of_run
+    } else {
+        model.into()
+    }
+}
+
+/// True if both paths are one file, or `other` is a folder and `out` an existing file in it.
+fn same(out: &Path, other: &Path) -> bool {
+    match (out.canonicalize(), other.canonicalize()) {
+        (Ok(out), Ok(other)) => out.starts_with(other),
+        // Outputs that do not exist yet.
+        _ => out == other,
+    }
 }
 
 /// Fails if the path of an output folder is a file, or lies below a file.

@@ -380,3 +380,35 @@ const PNG: &[u8] = &[
     102, 144, 147, 87, 80, 84, 82, 86, 81, 101, 208, 208, 212, 210, 214, 209, 213, 211, 7, 0, 53,
     217, 3, 173, 225, 131, 106, 208, 0, 0, 0, 0, 73, 69, 78, 68, 174, 66, 96, 130,
 ];
+
+/// An output that is an input would replace the data, the photograph or the model.
+#[test]
+fn outputs_that_are_inputs_are_refused_and_nothing_is_lost() {
+    let dir = TestDir::new();
+    dir.write_npy("in.npy", 4, &noise(400));
+    dir.ok("train in.npy --arch topk --k 2 --latents 8 --steps 5 --batch 50 --out run -q");
+    dir.ok("encode run in.npy --out codes.npz");
+    dir.write("grey.png", PNG);
+    let before: Vec<Vec<u8>> = ["in.npy", "codes.npz", "grey.png", "run/model/cfg.json"]
+        .map(|name| dir.read(name))
+        .into();
+    for words in [
+        "encode run in.npy --out ./in.npy",
+        "encode run in.npy --out run/model/sae_weights.safetensors",
+        "data patches grey.png --size 2x3 --count 5 --out grey.png",
+        "synth --rows 10 --out s.npy --codes s.npy",
+        "synth --rows 10 --out s.npy --codes s.truth.safetensors",
+    ] {
+        let output = dir.run(words);
+        let err = text(&output.stderr);
+        assert!(!output.status.success(), "{words}");
+        assert!(err.contains("would be lost"), "{words}: {err}");
+    }
+    let after: Vec<Vec<u8>> = ["in.npy", "codes.npz", "grey.png", "run/model/cfg.json"]
+        .map(|name| dir.read(name))
+        .into();
+    assert!(before == after);
+    // A new file in a run's folder is not refused.
+    dir.ok("encode run in.npy --out run/codes.npz");
+    dir.ok("encode run in.npy --out run/codes.npz");
+}

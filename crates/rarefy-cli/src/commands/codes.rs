@@ -22,6 +22,10 @@ const ROWS: usize = 1 << 14;
 pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let format = codes::find(&args.out)?;
     output_path::check_file(&args.out)?;
+    let inputs = args.with.iter().map(Path::new);
+    let model = output_path::model_files(&args.model);
+    let inputs: Vec<&Path> = inputs.chain([&*model, Path::new(&args.data)]).collect();
+    output_path::check_apart(&args.out, &inputs)?;
     let model = Model::load(&args.model)?;
     let options = data_options(&args.source);
     let first = data::open(&args.data, &options)?;
@@ -61,6 +65,8 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
         return Err(Error::hyper("--out", "a file that ends in .npy", args.out.display()).into());
     }
     output_path::check_file(&args.out)?;
+    let model = output_path::model_files(&args.model);
+    output_path::check_apart(&args.out, &[&model, &args.codes])?;
     let model = Model::load(&args.model)?;
     if model.io_spec().skip {
         let why = "a skip transcoder cannot be decoded from codes alone: its output also depends on the input rows";

@@ -24,6 +24,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             out,
         } => {
             output_path::check_file(&out)?;
+            output_path::check_apart(&out, &[Path::new(&images)])?;
             let patches = PatchOptions {
                 size: parse_size("--size", &size)?,
                 count,

@@ -26,6 +26,7 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
     if let Some(path) = &args.codes {
         codes::find(path)?;
         output_path::check_file(path)?;
+        output_path::check_apart(path, &[out, &beside])?;
     }
     output_path::check_file(out)?;
     output_path::check_file(&beside)?;
