@@ -447,7 +447,7 @@ impl Trainer {
 
 fn nothing_pushed(what: &str) -> Error {
     Error::Conflict(format!(
-        "there is nothing to {what}: no batch was pushed, so the weights have no start yet"
+        "there is nothing to {what}: no batch was pushed yet; call `step` first"
     ))
 }
 
