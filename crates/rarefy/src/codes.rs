@@ -47,8 +47,8 @@ impl Codes {
         }
     }
 
-    /// Removes all rows, together with the mean and divisor of each row that preprocessing removed. `d_sae` stays, and
-    /// so does the allocated memory, for reuse.
+    /// Removes all rows, and the mean and divisor that are kept for each of them (preprocessing takes them out of a row
+    /// and decoding puts them back). `d_sae` and the allocated memory stay, for reuse.
     pub fn clear(&mut self) {
         self.offsets.truncate(1);
         self.indices.clear();

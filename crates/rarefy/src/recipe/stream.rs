@@ -60,8 +60,9 @@ impl Plan {
 impl Trainer {
     /// Trainer for raw batches that arrive one by one, from a configuration;
     /// [`Builder::stream`](crate::Builder::stream) does the same from a builder. Preprocessing and initial weights are
-    /// fitted to the raw rows of `sample`; no step is taken on them. The steps are those of `data.preprocess`, by
-    /// default those of a `Dataset`, else none. [`Trainer::step`] then takes raw batches and preprocesses them.
+    /// fitted to the raw rows of `sample`, on which the model is not trained. Preprocessing is the list of
+    /// `data.preprocess`; without it, the default of `sample` if that is a `Dataset`, else none. [`Trainer::step`] then
+    /// takes raw batches and preprocesses them.
     ///
     /// # Errors
     /// As [`Plan::of_stream`] and [`FittedPipelines::fit`](crate::preprocess::FittedPipelines::fit);

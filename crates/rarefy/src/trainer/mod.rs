@@ -83,10 +83,9 @@ pub struct Trained {
 }
 
 impl Trainer {
-    /// Trainer at step 0 for a `plan`; the initial weights are made from the first pushed batch (decoder bias: by
-    /// default its geometric median). The caller preprocesses all pushed rows like the rows of the plan, unless
-    /// [`Trainer::preprocess`] is called. [`Builder::stream`](crate::Builder::stream) makes plan, preprocessing and
-    /// trainer at once, for raw rows.
+    /// Trainer at step 0 for a `plan`, the checked settings and sizes of a run. The initial weights are made from the
+    /// first pushed batch (decoder bias: by default its geometric median). All pushed rows must already be
+    /// preprocessed. For raw rows, make the trainer with [`Builder::stream`](crate::Builder::stream) instead.
     ///
     /// # Errors
     /// [`Error::Conflict`] for L-BFGS, which needs all rows in every step.
@@ -97,9 +96,8 @@ impl Trainer {
     }
 
     /// Trainer at step 0 whose initial weights are made from `rows` instead of the first pushed batch; no step is taken
-    /// on `rows`. Use if the first batch does not represent the data. The caller preprocesses `rows`, and also each
-    /// batch before [`Trainer::step`], like the rows of the plan. A trainer of
-    /// [`Builder::stream`](crate::Builder::stream) takes raw rows and preprocesses them itself.
+    /// on `rows`. Use if the first batch does not represent the data. Both `rows` and all later batches must already be
+    /// preprocessed. For raw rows, make the trainer with [`Builder::stream`](crate::Builder::stream) instead.
     ///
     /// # Errors
     /// [`Error::Shape`] for rows of another width; errors of reading the rows.
