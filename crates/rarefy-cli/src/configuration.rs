@@ -121,7 +121,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     let text = |text: &Option<String>| text.clone().map(Value::String);
     put("data.path", text(&args.data));
     put("data.holdout", count(args.holdout));
-    put("data.preprocess", args.preprocess.as_deref().map(step_list));
+    put("data.preprocess", args.preprocess.as_deref().map(name_list));
     if let Some((height, width)) = args
         .image_shape
         .as_deref()
@@ -160,8 +160,8 @@ pub fn count(n: Option<usize>) -> Option<Value> {
     n.map(|n| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX)))
 }
 
-/// Preprocessing steps of a comma-separated list, as a TOML array.
-pub fn step_list(list: &str) -> Value {
+/// Names of a comma-separated list, as a TOML array.
+pub fn name_list(list: &str) -> Value {
     let names = list.split(',').map(str::trim).filter(|s| !s.is_empty());
     Value::Array(names.map(|s| Value::String(s.into())).collect())
 }
@@ -180,11 +180,8 @@ pub fn parse_pair(text: &str) -> Option<(usize, usize)> {
 }
 
 /// Options for opening the data of a command without a configuration file.
-pub fn data_options(args: &DataArgs) -> rarefy::data::OpenOptions {
-    rarefy::data::OpenOptions {
-        member: args.member.clone(),
-        header: args.header,
-        rows: args.rows,
-        ..rarefy::data::OpenOptions::default()
-    }
+pub fn data_options(args: &DataArgs) -> rarefy::Result<rarefy::data::OpenOptions> {
+    let mut layer = Table::new();
+    args.put(&mut layer);
+    Ok(config::merge(&[layer])?.data.open_options())
 }

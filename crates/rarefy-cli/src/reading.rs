@@ -9,14 +9,24 @@ use indicatif::{
 use rarefy::Result;
 use rarefy::data::{Dataset, Source};
 
+use crate::output;
+
 /// The bars on stderr, of which the lowest shows how far the data is read in this pass.
 pub struct Reading {
     bars: MultiProgress,
     bar: ProgressBar,
 }
 
-/// The data and the bar that it moves; nothing is shown for rows in memory, which are read in milliseconds.
+/// Prints the notes of the reading: columns left out, axes joined, rows skipped.
+pub fn tell(dataset: &Dataset) {
+    dataset.notes.iter().for_each(|text| output::note(text));
+}
+
+/// Prints the notes of the data. The data and the bar that it moves; nothing is shown for rows in memory, which are read in milliseconds.
 pub fn watch(dataset: Dataset, quiet: bool) -> (Dataset, Reading) {
+    if !quiet {
+        tell(&dataset);
+    }
     let target = if quiet {
         ProgressDrawTarget::hidden()
     } else {

@@ -4,6 +4,7 @@
 //! Everything below the [`plan`](crate::plan) sees only checked values.
 
 mod clip;
+mod data;
 mod train;
 
 use std::path::PathBuf;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::variants::BiasStart;
 pub use clip::Clip;
+pub use data::DataConfig;
 pub use train::{OptimizerKind, Recipe, TrainConfig};
 
 use crate::{Error, Result};
@@ -29,60 +31,6 @@ pub struct Config {
     pub model: ModelConfig,
     /// Section `[train]`: optimiser, schedules, length of the run, seed.
     pub train: TrainConfig,
-}
-
-/// Section `[data]` of a [`Config`]: path of the rows, number of rows and of held-out rows, preprocessing, further
-/// inputs of a crosscoder and target of a transcoder. [`Builder::fit`](crate::Builder::fit) gets its rows from the
-/// caller. There only `holdout`, `preprocess` and `image_shape` have an effect, and settings of other rows, such as
-/// `target`, are refused.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DataConfig {
-    /// File, folder of shards, glob or `sample:NAME`.
-    pub path: String,
-    /// Further inputs of a crosscoder: paths of data with the same number of rows as `path`.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub with: Vec<String>,
-    /// Target of a transcoder: path of the data that is predicted from the input.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    /// Number of rows to use, from the start of the data; all if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub rows: Option<usize>,
-    /// Number of held-out rows, spread evenly over the data; 0 for none.
-    pub holdout: usize,
-    /// Member of an npz, tensor of a safetensors file, column of a parquet file.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub member: Option<String>,
-    /// True if a csv file has a header; detected if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub header: Option<bool>,
-    /// Preprocessing steps in order, fitted to each input separately; the default of the data if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preprocess: Option<Vec<String>>,
-    /// Preprocessing steps of the target; those of the input if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub preprocess_target: Option<Vec<String>>,
-    /// Height and width of the images in the rows; the default of the data if absent.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub image_shape: Option<(usize, usize)>,
-}
-
-impl Default for DataConfig {
-    fn default() -> Self {
-        Self {
-            path: "sample:digits".into(),
-            with: Vec::new(),
-            target: None,
-            rows: None,
-            holdout: 0,
-            member: None,
-            header: None,
-            preprocess: None,
-            preprocess_target: None,
-            image_shape: None,
-        }
-    }
 }
 
 /// Section `[model]` of a [`Config`]: architecture, number of latents, initial weights, biases, constraint on the
@@ -172,17 +120,7 @@ pub fn sample_defaults(path: &str, arch: &str) -> toml::Table {
 #[doc(hidden)]
 pub fn keys() -> Vec<String> {
     let all = Config {
-        data: DataConfig {
-            with: vec![String::new()],
-            target: Some(String::new()),
-            rows: Some(1),
-            member: Some(String::new()),
-            header: Some(true),
-            preprocess: Some(Vec::new()),
-            preprocess_target: Some(Vec::new()),
-            image_shape: Some((1, 1)),
-            ..DataConfig::default()
-        },
+        data: DataConfig::with_every_key(),
         model: ModelConfig {
             latents: Some(1),
             init: Some(PathBuf::new()),

@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use rarefy::config;
 use toml::{Table, Value};
 
-use crate::configuration::count;
+use crate::configuration::{count, name_list};
 
 /// Flags that say how a data file is read.
 #[derive(Args, Clone, Default)]
@@ -14,7 +14,7 @@ pub struct DataArgs {
     /// Use only the first N rows [default: all].
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub rows: Option<usize>,
-    /// Member of a file that has several: npz array, safetensors tensor or parquet column.
+    /// Member of a file that has several: npz array, safetensors tensor or column of a table.
     ///
     /// `FILE::MEMBER` in place of the data's path says the same. If the file has one member, it is read by default.
     #[arg(
@@ -34,6 +34,42 @@ pub struct DataArgs {
         hide_short_help = true
     )]
     pub header: Option<bool>,
+    /// Columns of a table that are data, such as a,b,c or x_* [default: by type and name].
+    #[arg(long, value_name = "NAME,...", help_heading = "Data")]
+    pub columns: Option<String>,
+    /// Columns of a table to leave out, such as id,note.
+    #[arg(long, value_name = "NAME,...", help_heading = "Data")]
+    pub exclude: Option<String>,
+    /// Column of a table that holds labels [default: by name].
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Data",
+        hide_short_help = true
+    )]
+    pub label: Option<String>,
+    /// Column of a table that holds texts [default: by name].
+    #[arg(
+        long,
+        value_name = "NAME",
+        help_heading = "Data",
+        hide_short_help = true
+    )]
+    pub text: Option<String>,
+    /// Axes of an array with more than two that make a row [default: last; images: flatten].
+    ///
+    /// With `last`, activations of 20 prompts x 5 tokens x 8 values are 100 rows of 8; with `flatten`, 20 rows of 40.
+    #[arg(
+        long,
+        value_name = "AXES",
+        value_parser = ["last", "flatten"],
+        help_heading = "Data",
+        hide_short_help = true
+    )]
+    pub row_axis: Option<String>,
+    /// Leave out rows of a table with a missing or unreadable number, and say how many.
+    #[arg(long, help_heading = "Data", hide_short_help = true)]
+    pub skip_bad_rows: bool,
 }
 
 impl DataArgs {
@@ -43,6 +79,15 @@ impl DataArgs {
             ("data.rows", count(self.rows)),
             ("data.member", self.member.clone().map(Value::String)),
             ("data.header", self.header.map(Value::Boolean)),
+            ("data.columns", self.columns.as_deref().map(name_list)),
+            ("data.exclude", self.exclude.as_deref().map(name_list)),
+            ("data.label", self.label.clone().map(Value::String)),
+            ("data.text", self.text.clone().map(Value::String)),
+            ("data.row_axis", self.row_axis.clone().map(Value::String)),
+            (
+                "data.skip_bad_rows",
+                self.skip_bad_rows.then_some(Value::Boolean(true)),
+            ),
         ] {
             if let Some(value) = value {
                 config::insert(layer, key, value);

@@ -4,7 +4,7 @@ use clap::Args;
 use rarefy::config;
 use toml::{Table, Value};
 
-use crate::configuration::step_list;
+use crate::configuration::name_list;
 
 /// Target, further inputs, and the settings of the model that go with them.
 #[derive(Args)]
@@ -50,7 +50,7 @@ impl IoArgs {
             ("data.target", self.target.clone().map(Value::String)),
             (
                 "data.preprocess_target",
-                self.preprocess_target.as_deref().map(step_list),
+                self.preprocess_target.as_deref().map(name_list),
             ),
             (
                 "data.with",

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
 use crate::configuration::data_options;
-use crate::reading::style;
+use crate::reading::{self, style};
 use crate::{interrupt, npy_file, output, output_path};
 
 /// Number of rows that are encoded or decoded together.
@@ -27,9 +27,10 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let inputs: Vec<&Path> = inputs.chain([&*model, Path::new(&args.data)]).collect();
     output_path::check_apart(&args.out, &inputs)?;
     let model = Model::load(&args.model)?;
-    let options = data_options(&args.source);
+    let options = data_options(&args.source)?;
     let first = data::open(&args.data, &options)?;
     let (dataset, given) = side_by_side(first, &args.with, None, &options)?;
+    reading::tell(&dataset);
     let source = dataset.source.as_ref();
     model.check_inputs(source.name(), &given)?;
     let bar = progress(source.rows());

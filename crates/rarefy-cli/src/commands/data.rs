@@ -9,12 +9,12 @@ use serde_json::json;
 use crate::cli::DataCommand;
 use crate::configuration::{data_options, parse_size};
 use crate::output::{self, number};
-use crate::{npy_file, output_path};
+use crate::{npy_file, output_path, reading};
 
 pub fn run(command: DataCommand) -> anyhow::Result<()> {
     match command {
         DataCommand::Info { data, source, json } => {
-            info(&data::open(&data, &data_options(&source))?, json)
+            info(&data::open(&data, &data_options(&source)?)?, json)
         }
         DataCommand::Patches {
             images,
@@ -60,7 +60,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             }
             output_path::check_folder(&out)?;
             shard(
-                &data::open(&data, &data_options(&source))?,
+                &data::open(&data, &data_options(&source)?)?,
                 shard_rows,
                 &out,
             )
@@ -70,6 +70,7 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
 
 /// Writes all shards, or none: a folder with only some of the shards would look complete.
 fn shard(dataset: &Dataset, shard_rows: usize, out: &Path) -> anyhow::Result<()> {
+    reading::tell(dataset);
     let made = !out.exists();
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         // Shards of another split in the same folder would be read as one data set.
@@ -112,6 +113,7 @@ fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> raref
 }
 
 fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
+    reading::tell(dataset);
     let s = survey(dataset.source.as_ref())?;
     let constant = s.variance.iter().filter(|v| **v == 0.0).count();
     let deviation = s.grand_variance().sqrt();

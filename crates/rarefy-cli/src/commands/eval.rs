@@ -12,7 +12,7 @@ use crate::reading;
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.model)?;
-    let options = data_options(&args.source);
+    let options = data_options(&args.source)?;
     let first = data::open(&args.data, &options)?;
     let (dataset, given) = side_by_side(first, &args.with, args.target.as_deref(), &options)?;
     model.check_given(dataset.source.name(), &given)?;

@@ -37,12 +37,7 @@ pub fn open_checked(config: &mut Config) -> Result<(Dataset, IoSpec)> {
 /// As [`data::open`]; [`Error::Conflict`] if the target is the data itself; [`Error::Shape`] for an image shape
 /// that does not fit.
 pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
-    let options = OpenOptions {
-        member: config.member.clone(),
-        header: config.header,
-        rows: config.rows,
-        ..OpenOptions::default()
-    };
+    let options = config.open_options();
     if config.target.as_ref() == Some(&config.path) {
         let why = format!(
             "`data.target` must differ from `data.path`, got {} for both; name two members of one file as FILE::MEMBER",
@@ -50,7 +45,12 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
         );
         return Err(Error::Conflict(why));
     }
-    let mut dataset = data::open(&config.path, &options)?;
+    let paths: Vec<&str> = [&config.path]
+        .into_iter()
+        .chain(&config.more)
+        .map(String::as_str)
+        .collect();
+    let mut dataset = data::open_all(&paths, &options)?;
     if let Some(shape) = config.image_shape {
         dataset.image_shape = Some(checked_shape(shape, dataset.source.as_ref())?);
     }
@@ -75,18 +75,24 @@ pub fn side_by_side(
         return Ok((first, IoSpec::autoencoder(inputs[0])));
     }
     let mut sources = vec![first.source];
+    let mut notes = first.notes;
     for path in with {
-        let source = data::open(path, options)?.source;
-        inputs.push(source.d_in());
-        sources.push(source);
+        let dataset = data::open(path, options)?;
+        inputs.push(dataset.source.d_in());
+        sources.push(dataset.source);
+        notes.extend(dataset.notes);
     }
     let target = target.map(|path| data::open(path, options)).transpose()?;
     let width = target.as_ref().map(|target| target.source.d_in());
-    sources.extend(target.map(|target| target.source));
+    if let Some(target) = target {
+        sources.push(target.source);
+        notes.extend(target.notes);
+    }
     let dataset = Dataset {
         parts: sources.iter().map(|s| s.name().to_owned()).collect(),
         source: Box::new(SideBySide::new(sources)?),
         image_shape: None,
+        notes,
         ..first
     };
     Ok((dataset, IoSpec::new(&inputs, width)?))

@@ -124,7 +124,7 @@ fn flags(args: &FrontierArgs) -> Table {
     put("data.holdout", count(args.holdout));
     put(
         "data.preprocess",
-        args.preprocess.as_deref().map(configuration::step_list),
+        args.preprocess.as_deref().map(configuration::name_list),
     );
     put("model.latents", count(args.latents));
     put("train.steps", count(args.steps));
