@@ -18,4 +18,5 @@ mod resample;
 mod schedule_free;
 mod sparse;
 mod synth;
+mod tables;
 mod upstream;
