@@ -18,7 +18,7 @@ mod synth;
 mod train;
 
 pub use bench::{BenchArgs, BenchCommand, BenchObjectiveArgs, BenchStepArgs};
-pub use data::{DataArgs, DataCommand};
+pub use data::{DataArgs, DataCommand, data_path};
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use io_spec::IoArgs;

@@ -119,7 +119,9 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
         }
     };
     let text = |text: &Option<String>| text.clone().map(Value::String);
-    put("data.path", text(&args.data));
+    for (key, value) in paths(&args.data) {
+        put(key, Some(value));
+    }
     put("data.holdout", count(args.holdout));
     put("data.preprocess", args.preprocess.as_deref().map(name_list));
     if let Some((height, width)) = args
@@ -153,6 +155,23 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
     args.io.put(&mut layer);
     args.schedules.put(&mut layer);
     Ok(layer)
+}
+
+/// Paths of a command as `data::open_all` takes them.
+pub fn as_paths(paths: &[String]) -> Vec<&str> {
+    paths.iter().map(String::as_str).collect()
+}
+
+/// Values of `data.path` and `data.more` for the paths of a command; none without paths.
+pub fn paths(paths: &[String]) -> Vec<(&'static str, Value)> {
+    let Some((first, more)) = paths.split_first() else {
+        return Vec::new();
+    };
+    let more = more.iter().cloned().map(Value::String).collect();
+    vec![
+        ("data.path", first.clone().into()),
+        ("data.more", Value::Array(more)),
+    ]
 }
 
 /// Count as a TOML integer; TOML has none above 2^63 - 1.

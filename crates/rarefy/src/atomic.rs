@@ -1,4 +1,4 @@
-//! Atomic file writes: a temporary file beside the target is written, then renamed.
+//! Atomic writes of files and folders: a temporary file or folder beside the target is written, then renamed.
 
 use std::fs;
 use std::io::{BufWriter, Write};
@@ -48,6 +48,72 @@ pub fn write(
     Ok(())
 }
 
+/// Writes the folder `path` atomically: all files that `write` makes in the given temporary folder appear, or none.
+///
+/// A new folder is written beside `path` and renamed. An existing folder, which should be empty, keeps its place: its
+/// files are written to a subfolder `.rarefy-...` and moved up at the end. While that subfolder exists,
+/// [`data::open`](crate::data::open) refuses the folder, so that a killed process leaves no part that reads as the
+/// whole. If `write` fails, the temporary folder is removed.
+///
+/// # Errors
+/// [`Error::Io`] if the folder cannot be written; the error of `write`.
+pub fn write_folder<E: From<Error>>(
+    path: impl AsRef<Path>,
+    write: impl FnOnce(&Path) -> std::result::Result<(), E>,
+) -> std::result::Result<(), E> {
+    let path = path.as_ref();
+    let there = path.is_dir();
+    let around = match path.parent() {
+        _ if there => path,
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(around).map_err(Error::io(around))?;
+    let mut builder = tempfile::Builder::new();
+    let temporary = with_folder_permissions(builder.prefix(".rarefy-"))
+        .tempdir_in(around)
+        .map_err(Error::io(path))?;
+    write(temporary.path())?;
+    if there {
+        move_up(temporary.path(), path)?;
+        fs::remove_dir(temporary.keep()).map_err(Error::io(path))?;
+    } else {
+        let whole = temporary.keep();
+        fs::rename(&whole, path).map_err(|error| {
+            // Error of the clean-up is dropped: the first failure says more.
+            let _ = fs::remove_dir_all(&whole);
+            Error::io(path)(error)
+        })?;
+    }
+    Ok(())
+}
+
+/// Moves all files of a folder to another one.
+fn move_up(from: &Path, to: &Path) -> Result<()> {
+    for entry in fs::read_dir(from).map_err(Error::io(from))? {
+        let entry = entry.map_err(Error::io(from))?;
+        let target = to.join(entry.file_name());
+        fs::rename(entry.path(), &target).map_err(Error::io(&target))?;
+    }
+    Ok(())
+}
+
+/// Gives a temporary folder the permissions that the umask allows. The default of `tempfile` is a folder that only its
+/// owner can read.
+#[cfg(unix)]
+fn with_folder_permissions<'b, 'p, 's>(
+    builder: &'b mut tempfile::Builder<'p, 's>,
+) -> &'b mut tempfile::Builder<'p, 's> {
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o777))
+}
+
+#[cfg(not(unix))]
+fn with_folder_permissions<'b, 'p, 's>(
+    builder: &'b mut tempfile::Builder<'p, 's>,
+) -> &'b mut tempfile::Builder<'p, 's> {
+    builder
+}
+
 /// Builder of a temporary file with the permissions that the umask allows. The default of `tempfile` is a file
 /// that only its owner can read.
 #[cfg(unix)]
@@ -76,5 +142,48 @@ mod tests {
         fs::write(&plain, b"x").unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode();
         assert_eq!(mode(&ours), mode(&plain));
+        let (ours, plain) = (folder.path().join("a/b"), folder.path().join("c"));
+        write_folder(&ours, |_| Ok::<_, Error>(())).unwrap();
+        fs::create_dir(&plain).unwrap();
+        assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn folder_is_written_whole_or_not_at_all() {
+        let base = tempfile::tempdir().unwrap();
+        let files = |folder: &Path| {
+            let entries = fs::read_dir(folder).unwrap().flatten();
+            let mut names: Vec<_> = entries
+                .map(|e| e.file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        let fill = |folder: &Path| {
+            fs::write(folder.join("1"), b"x").unwrap();
+            fs::write(folder.join("2"), b"y").unwrap();
+        };
+        for there in [false, true] {
+            let path = base.path().join(format!("out-{there}"));
+            if there {
+                fs::create_dir(&path).unwrap();
+            }
+            let before = files(base.path());
+            let failed = write_folder(&path, |folder| {
+                fill(folder);
+                // Nothing is visible yet under its name.
+                assert!(!path.join("1").exists());
+                Err(Error::Interrupted)
+            });
+            assert!(matches!(failed, Err(Error::Interrupted)));
+            assert_eq!(files(base.path()), before);
+            write_folder(&path, |folder| {
+                fill(folder);
+                Ok::<_, Error>(())
+            })
+            .unwrap();
+            assert_eq!(files(&path), ["1", "2"]);
+        }
+        assert_eq!(files(base.path()), ["out-false", "out-true"]);
     }
 }

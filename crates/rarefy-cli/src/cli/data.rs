@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Subcommand};
 use rarefy::config;
 use toml::{Table, Value};
@@ -100,8 +101,9 @@ impl DataArgs {
 pub enum DataCommand {
     /// Show rows, width, range, mean and first labels.
     Info {
-        /// Data: file, folder of shards, glob or sample:NAME.
-        data: String,
+        /// Data: files, folders of shards, globs or sample:NAME.
+        #[arg(required = true, value_parser = data_path())]
+        data: Vec<String>,
         #[command(flatten)]
         source: DataArgs,
         /// Print one JSON object instead of a table.
@@ -110,8 +112,9 @@ pub enum DataCommand {
     },
     /// Cut grey patches at random positions from photographs.
     Patches {
-        /// Image file, folder or glob.
-        images: String,
+        /// Image files, folders or globs.
+        #[arg(required = true, value_parser = data_path())]
+        images: Vec<String>,
         /// Height and width of a patch in pixels.
         #[arg(long, value_name = "HxW", default_value = "8x8")]
         size: String,
@@ -124,11 +127,15 @@ pub enum DataCommand {
         /// File to write (.npy).
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// Print one JSON object instead of a line of text.
+        #[arg(long)]
+        json: bool,
     },
     /// Split data into npy files with equally many rows.
     Shard {
-        /// Data: file, folder of shards, glob or sample:NAME.
-        data: String,
+        /// Data: files, folders of shards, globs or sample:NAME.
+        #[arg(required = true, value_parser = data_path())]
+        data: Vec<String>,
         #[command(flatten)]
         source: DataArgs,
         /// Number of rows per shard.
@@ -137,5 +144,16 @@ pub enum DataCommand {
         /// Folder to write; it must be new or empty.
         #[arg(long, value_name = "FOLDER")]
         out: PathBuf,
+        /// Print one JSON object instead of a line of text.
+        #[arg(long)]
+        json: bool,
     },
+}
+
+/// Parser of paths of data, which a configuration stores as text.
+pub fn data_path() -> impl TypedValueParser<Value = String> {
+    OsStringValueParser::new().try_map(|path| {
+        let refuse = |_| "expected a path in UTF-8, so that config.toml can hold it; rename the file or link to it";
+        path.into_string().map_err(refuse)
+    })
 }

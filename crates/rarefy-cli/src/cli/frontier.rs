@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataArgs, IoArgs, SeedArgs};
+use super::{DataArgs, IoArgs, SeedArgs, data_path};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct FrontierArgs {
-    /// Data: file, folder of shards, glob or sample:NAME [default with --resume: the data of the frontier].
-    #[arg(required_unless_present = "resume")]
-    pub data: Option<String>,
+    /// Data: files, folders of shards, globs or sample:NAME [default with --resume: the data of the frontier].
+    #[arg(required_unless_present = "resume", value_parser = data_path())]
+    pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
     /// Number of rows, evenly spaced over the data, to evaluate on and exclude from training.

@@ -6,14 +6,15 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use rarefy::formats::MODEL_FORMATS;
 
-use super::{DataArgs, number};
+use super::{DataArgs, data_path, number};
 
 #[derive(Args)]
 pub struct EvalArgs {
     /// Run folder or model folder.
     pub model: PathBuf,
-    /// Data to evaluate on: file, folder of shards, glob or sample:NAME.
-    pub data: String,
+    /// Data to evaluate on: files, folders of shards, globs or sample:NAME.
+    #[arg(required = true, value_parser = data_path())]
+    pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
     /// Target data of a transcoder, with as many rows as the data.
@@ -31,8 +32,9 @@ pub struct EvalArgs {
 pub struct EncodeArgs {
     /// Run folder or model folder.
     pub model: PathBuf,
-    /// Data to encode: file, folder of shards, glob or sample:NAME.
-    pub data: String,
+    /// Data to encode: files, folders of shards, globs or sample:NAME.
+    #[arg(required = true, value_parser = data_path())]
+    pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
     /// Next input of a crosscoder, in the order of training (repeat for each).

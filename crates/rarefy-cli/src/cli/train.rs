@@ -4,15 +4,16 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataArgs, IoArgs, OptimizerArgs, ScheduleArgs};
+use super::{DataArgs, IoArgs, OptimizerArgs, ScheduleArgs, data_path};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub struct TrainArgs {
-    /// Training data: file, folder of shards, glob or sample:NAME [default: sample:digits].
+    /// Training data: files, folders of shards, globs or sample:NAME [default: sample:digits].
     ///
-    /// See `rarefy list formats` and `rarefy list samples`.
-    pub data: Option<String>,
+    /// Rows of several paths follow each other in the order given. See `rarefy list formats` and `rarefy list samples`.
+    #[arg(value_parser = data_path())]
+    pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
     /// Number of rows, evenly spaced over the data, to exclude from training [default: 0].

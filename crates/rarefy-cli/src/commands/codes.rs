@@ -12,7 +12,7 @@ use rarefy::{Error, Result};
 use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
-use crate::configuration::data_options;
+use crate::configuration::{as_paths, data_options};
 use crate::reading::{self, style};
 use crate::{interrupt, npy_file, output, output_path};
 
@@ -22,13 +22,13 @@ const ROWS: usize = 1 << 14;
 pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let format = codes::find(&args.out)?;
     output_path::check_file(&args.out)?;
-    let inputs = args.with.iter().map(Path::new);
+    let inputs = args.with.iter().chain(&args.data).map(Path::new);
     let model = output_path::model_files(&args.model);
-    let inputs: Vec<&Path> = inputs.chain([&*model, Path::new(&args.data)]).collect();
+    let inputs: Vec<&Path> = inputs.chain([&*model]).collect();
     output_path::check_apart(&args.out, &inputs)?;
     let model = Model::load(&args.model)?;
     let options = data_options(&args.source)?;
-    let first = data::open(&args.data, &options)?;
+    let first = data::open_all(&as_paths(&args.data), &options)?;
     let (dataset, given) = side_by_side(first, &args.with, None, &options)?;
     reading::tell(&dataset);
     let source = dataset.source.as_ref();

@@ -2,19 +2,20 @@
 
 use std::path::Path;
 
-use rarefy::Error;
 use rarefy::data::{self, Dataset, OpenOptions, PatchOptions, survey};
+use rarefy::{Error, atomic};
 use serde_json::json;
 
 use crate::cli::DataCommand;
-use crate::configuration::{data_options, parse_size};
+use crate::configuration::{as_paths, data_options, parse_size};
 use crate::output::{self, number};
 use crate::{npy_file, output_path, reading};
 
 pub fn run(command: DataCommand) -> anyhow::Result<()> {
     match command {
         DataCommand::Info { data, source, json } => {
-            info(&data::open(&data, &data_options(&source)?)?, json)
+            let dataset = data::open_all(&as_paths(&data), &data_options(&source)?)?;
+            info(&dataset, json)
         }
         DataCommand::Patches {
             images,
@@ -22,56 +23,66 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             count,
             seed,
             out,
+            json,
         } => {
-            output_path::check_file(&out)?;
-            output_path::check_apart(&out, &[Path::new(&images)])?;
             let patches = PatchOptions {
                 size: parse_size("--size", &size)?,
                 count,
                 seed,
             };
-            let dataset = data::open(
-                &images,
-                &OpenOptions {
-                    patches,
-                    ..OpenOptions::default()
-                },
-            )?;
-            if dataset.image_shape.is_none() {
-                return Err(
-                    Error::format(&images, "expected PNG or JPEG images, got other data").into(),
-                );
-            }
-            write_npy(&dataset, 0, dataset.source.rows(), &out)?;
-            output::print(&format!(
-                "{} patches of {size} -> {}",
-                dataset.source.rows(),
-                out.display()
-            ))
+            write_patches(&images, patches, &out, json)
         }
         DataCommand::Shard {
             data,
             source,
             shard_rows,
             out,
+            json,
         } => {
             if shard_rows == 0 {
                 return Err(Error::hyper("--shard-rows", "at least 1", 0).into());
             }
             output_path::check_folder(&out)?;
-            shard(
-                &data::open(&data, &data_options(&source)?)?,
-                shard_rows,
-                &out,
-            )
+            let dataset = data::open_all(&as_paths(&data), &data_options(&source)?)?;
+            shard(&dataset, shard_rows, &out, json)
         }
     }
 }
 
+fn write_patches(
+    images: &[String],
+    patches: PatchOptions,
+    out: &Path,
+    as_json: bool,
+) -> anyhow::Result<()> {
+    output_path::check_file(out)?;
+    let inputs: Vec<&Path> = images.iter().map(Path::new).collect();
+    output_path::check_apart(out, &inputs)?;
+    let (height, width) = patches.size;
+    let options = OpenOptions {
+        patches,
+        ..OpenOptions::default()
+    };
+    let images = as_paths(images);
+    let dataset = data::open_all(&images, &options)?;
+    if dataset.image_shape.is_none() {
+        let name = images.join(", ");
+        return Err(Error::format(name, "expected PNG or JPEG images, got other data").into());
+    }
+    reading::tell(&dataset);
+    let rows = dataset.source.rows();
+    write_npy(&dataset, 0, rows, out)?;
+    let out = out.display().to_string();
+    if as_json {
+        let shape = [height, width];
+        return output::json(&json!({"rows": rows, "image_shape": shape, "out": out}));
+    }
+    output::print(&format!("{rows} patches of {height}x{width} -> {out}"))
+}
+
 /// Writes all shards, or none: a folder with only some of the shards would look complete.
-fn shard(dataset: &Dataset, shard_rows: usize, out: &Path) -> anyhow::Result<()> {
+fn shard(dataset: &Dataset, shard_rows: usize, out: &Path, as_json: bool) -> anyhow::Result<()> {
     reading::tell(dataset);
-    let made = !out.exists();
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         // Shards of another split in the same folder would be read as one data set.
         let path = out.display();
@@ -82,23 +93,20 @@ fn shard(dataset: &Dataset, shard_rows: usize, out: &Path) -> anyhow::Result<()>
     }
     let rows = dataset.source.rows();
     let shards = rows.div_ceil(shard_rows);
-    let path = |shard: usize| out.join(format!("shard-{shard:05}.npy"));
-    for shard in 0..shards {
-        let start = shard * shard_rows;
-        let written = write_npy(dataset, start, shard_rows.min(rows - start), &path(shard));
-        if let Err(error) = written {
-            // Errors of the clean-up are dropped: the user should see the first failure.
-            (0..shard).for_each(|done| drop(std::fs::remove_file(path(done))));
-            if made {
-                let _ = std::fs::remove_dir(out);
-            }
-            return Err(error.into());
-        }
+    atomic::write_folder(out, |folder| {
+        (0..shards).try_for_each(|shard| {
+            let start = shard * shard_rows;
+            let path = folder.join(format!("shard-{shard:05}.npy"));
+            write_npy(dataset, start, shard_rows.min(rows - start), &path)
+        })
+    })?;
+    let out = out.display().to_string();
+    if as_json {
+        return output::json(&json!({
+            "rows": rows, "d_in": dataset.source.d_in(), "shards": shards, "shard_rows": shard_rows, "out": out,
+        }));
     }
-    output::print(&format!(
-        "{rows} rows in {shards} shards -> {}",
-        out.display()
-    ))
+    output::print(&format!("{rows} rows in {shards} shards -> {out}"))
 }
 
 fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> rarefy::Result<()> {
@@ -112,6 +120,15 @@ fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> raref
     npy_file::write_rows(path, (rows, source.d_in()), blocks)
 }
 
+/// Number of files, and the first and last in the order of the rows; `None` for one file or a sample.
+fn files(dataset: &Dataset) -> Option<String> {
+    let [first, .., last] = dataset.files.as_slice() else {
+        return None;
+    };
+    let (count, first, last) = (dataset.files.len(), first.display(), last.display());
+    Some(format!("{count}, from {first} to {last}"))
+}
+
 fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     reading::tell(dataset);
     let s = survey(dataset.source.as_ref())?;
@@ -122,6 +139,7 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
         return output::json(&json!({
             "name": dataset.source.name(), "rows": s.rows, "d_in": s.d_in, "min": s.min, "max": s.max,
             "mean": s.grand_mean(), "standard_deviation": deviation, "constant_columns": constant,
+            "files": dataset.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
             "image_shape": dataset.image_shape, "first_labels": labels, "default_preprocess": dataset.default_preprocess,
         }));
     }
@@ -139,6 +157,9 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
         ],
         vec!["constant columns".into(), constant.to_string()],
     ];
+    if let Some(files) = files(dataset) {
+        rows.insert(1, vec!["files".into(), files]);
+    }
     if let Some((height, width)) = dataset.image_shape {
         rows.push(vec!["image shape".into(), format!("{height} x {width}")]);
     }

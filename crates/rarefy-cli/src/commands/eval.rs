@@ -6,14 +6,14 @@ use rarefy::model::Model;
 use rarefy::recipe::side_by_side;
 
 use crate::cli::EvalArgs;
-use crate::configuration::data_options;
+use crate::configuration::{as_paths, data_options};
 use crate::output::{self, number};
 use crate::reading;
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.model)?;
     let options = data_options(&args.source)?;
-    let first = data::open(&args.data, &options)?;
+    let first = data::open_all(&as_paths(&args.data), &options)?;
     let (dataset, given) = side_by_side(first, &args.with, args.target.as_deref(), &options)?;
     model.check_given(dataset.source.name(), &given)?;
     let (dataset, reading) = reading::watch(dataset, false);

@@ -51,7 +51,11 @@ pub fn run(mut args: ExplainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
 
 /// Configuration that `train` would use for the same flags; the data argument may also be a configuration file.
 fn configuration(args: &mut TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
-    if let Some(path) = args.data.as_deref().and_then(config_at) {
+    let only = match args.data.as_slice() {
+        [only] => config_at(only),
+        _ => None,
+    };
+    if let Some(path) = only {
         if args.config.is_some() {
             let why = format!(
                 "{} and --config are two configurations; give one of them",
@@ -59,7 +63,7 @@ fn configuration(args: &mut TrainArgs, matches: &ArgMatches) -> anyhow::Result<C
             );
             return Err(Error::Conflict(why).into());
         }
-        args.data = None;
+        args.data.clear();
         args.config = Some(path);
     }
     configuration::merge(args, matches)
@@ -151,8 +155,12 @@ fn head(known: &Known) -> String {
              E|{x}| = {norm}, E|{x}|^2 = {square}, variance (sum over {puts}) = {variance}"
         )
     });
+    let more = match data.more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
     let others = data.with.iter().map(|with| format!(" + {with}"));
-    let all: String = others.collect();
+    let all: String = [more].into_iter().chain(others).collect();
     format!("{arch} on {}{all}{rows}", data.path)
 }
 
@@ -243,6 +251,7 @@ fn as_json(known: &Known, lines: &[Line], all: &[Coefficient], from: &[Published
     json!({
         "architecture": setting.info.name,
         "data": known.config.data.path,
+        "more": known.config.data.more,
         "preprocess": known.config.data.preprocess,
         "rows": known.rows,
         "latents": setting.d_sae,

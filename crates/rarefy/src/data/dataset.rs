@@ -80,6 +80,15 @@ impl Dataset {
         }
     }
 
+    /// Data set of a file without rows, of `d_in` values a row, or 0 if the file does not say. It is refused alone, and
+    /// counts nothing among shards.
+    pub(crate) fn empty(name: impl Into<String>, d_in: usize) -> Self {
+        Self::new(Empty {
+            name: name.into(),
+            d_in,
+        })
+    }
+
     /// Data set of the first `rows` rows, with their labels, for example for a quick trial. Image shape and default
     /// preprocessing stay. An error if `rows` is 0 or exceeds the number of rows.
     ///
@@ -102,6 +111,31 @@ impl Dataset {
             rows,
         });
         Ok(self)
+    }
+}
+
+/// Source without rows.
+struct Empty {
+    name: String,
+    d_in: usize,
+}
+
+impl Source for Empty {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn rows(&self) -> usize {
+        0
+    }
+
+    fn d_in(&self) -> usize {
+        self.d_in
+    }
+
+    fn read(&self, _: usize, out: &mut [f32]) -> Result<()> {
+        assert!(out.is_empty(), "rows past the end");
+        Ok(())
     }
 }
 

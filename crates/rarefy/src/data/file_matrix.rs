@@ -5,9 +5,10 @@
 //! the system's file cache keeps recent pages.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
+use super::content::failed;
 use super::{Element, Memory, Source, check_finite};
 use crate::{Error, Result};
 
@@ -74,11 +75,8 @@ impl MatrixLayout {
         while found < needed {
             let want = (needed - found).min(PIECE as u64);
             piece.clear();
-            let got = input
-                .by_ref()
-                .take(want)
-                .read_to_end(&mut piece)
-                .map_err(Error::io(path))?;
+            let read = input.by_ref().take(want).read_to_end(&mut piece);
+            let got = read.map_err(|e| failed(path, found + piece.len() as u64, e))?;
             if (got as u64) < want {
                 return Err(self.truncated(path, needed, found + got as u64));
             }
@@ -88,7 +86,8 @@ impl MatrixLayout {
                 .convert(&piece, self.big_endian, &mut values[start..]);
             found += want;
         }
-        if input.read(&mut [0]).map_err(Error::io(path))? > 0 {
+        let more = input.read(&mut [0]);
+        if more.map_err(|e| failed(path, found, e))? > 0 {
             return Err(Error::format(
                 path,
                 format!(
@@ -109,14 +108,9 @@ impl MatrixLayout {
     }
 
     fn needed(&self, path: &Path) -> Result<u64> {
-        if self.rows == 0 || self.d_in == 0 {
-            return Err(Error::format(
-                path,
-                format!(
-                    "expected at least one row and one column, got shape {} x {}",
-                    self.rows, self.d_in
-                ),
-            ));
+        if self.d_in == 0 {
+            let why = format!("expected at least one column, got shape {} x 0", self.rows);
+            return Err(Error::format(path, why));
         }
         self.bytes().ok_or_else(|| {
             Error::format(
@@ -149,11 +143,8 @@ pub(super) fn exactly(
     what: &str,
 ) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
-    let got = input
-        .by_ref()
-        .take(count)
-        .read_to_end(&mut bytes)
-        .map_err(Error::io(path))?;
+    let read = input.by_ref().take(count).read_to_end(&mut bytes);
+    let got = read.map_err(|e| failed(path, bytes.len() as u64, e))?;
     if (got as u64) < count {
         let why = format!("truncated: expected {what} of {count} bytes, got {got}");
         return Err(Error::format(path, why));
@@ -183,7 +174,16 @@ impl FileMatrix {
         let size = self.layout.element.size();
         let mut bytes = vec![0; out.len() * size];
         let at = self.layout.offset + (index * size) as u64;
-        read_exact_at(&self.file, &mut bytes, at).map_err(Error::io(&self.path))?;
+        read_exact_at(&self.file, &mut bytes, at).map_err(|error| match error.kind() {
+            ErrorKind::UnexpectedEof => {
+                let why = format!(
+                    "truncated since it was opened: expected {} bytes from byte {at} on",
+                    bytes.len()
+                );
+                Error::format(&self.path, why)
+            }
+            _ => Error::io(&self.path)(error),
+        })?;
         self.layout
             .element
             .convert(&bytes, self.layout.big_endian, out);

@@ -1,17 +1,15 @@
 //! IDX reader, the format of MNIST: a big-endian header with element type and sizes, then the values.
 
-use std::fs::File;
-use std::io::{BufReader, Read};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use flate2::read::MultiGzDecoder;
-
+use super::content;
 use super::file_matrix::exactly;
 use super::{Dataset, Element, FileMatrix, MatrixLayout, Memory, OpenOptions, Source};
 use crate::{Error, Result};
 
 pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
-    let (mut input, packed) = reader(path)?;
+    let (mut input, packed) = content::unpacked(path)?;
     let (layout, sizes) = header(path, &mut input)?;
     let mut dataset = if packed {
         Dataset::new(layout.decode(path, input)?)
@@ -21,41 +19,38 @@ pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
     if let [_, height, width] = sizes[..] {
         dataset.image_shape = Some((height, width));
     }
-    dataset.labels = labels_path(path)
-        .filter(|beside| beside.exists())
+    dataset.labels = labels_paths(path)
+        .find(|beside| beside.exists())
         .map(|beside| labels(&beside, path, layout.rows))
         .transpose()?;
     Ok(dataset)
 }
 
-/// Path of the labels file that belongs to an images file, by the usual names.
-fn labels_path(images: &Path) -> Option<PathBuf> {
-    let name = images.file_name()?.to_str()?;
-    let labels = name.replace("images", "labels").replace("idx3", "idx1");
-    name.contains("images")
-        .then(|| images.with_file_name(labels))
+/// Paths of the labels file that may belong to an images file, by the usual names.
+fn labels_paths(images: &Path) -> impl Iterator<Item = PathBuf> {
+    beside(images, [("images", "labels"), ("idx3", "idx1")])
 }
 
-/// True if the file holds the labels of an images file in the same folder.
-pub(super) fn is_labels(path: &Path) -> bool {
-    let images = path.file_name().and_then(|name| {
-        let name = name.to_str()?;
-        let images = name.replace("labels", "images").replace("idx1", "idx3");
-        name.contains("labels").then(|| path.with_file_name(images))
+/// Paths of the images file that a labels file may belong to, by the usual names.
+pub(super) fn images_paths(labels: &Path) -> impl Iterator<Item = PathBuf> {
+    beside(labels, [("labels", "images"), ("idx1", "idx3")])
+}
+
+/// Paths in the same folder with the words of the name replaced, as it is, without `.gz` and with `.gz`. None if the
+/// name lacks the first word.
+fn beside(path: &Path, words: [(&str, &str); 2]) -> impl Iterator<Item = PathBuf> {
+    let name = path.file_name().and_then(|name| name.to_str());
+    let name = name.filter(|name| name.contains(words[0].0)).map(|name| {
+        let name = words
+            .iter()
+            .fold(name.to_owned(), |name, (from, to)| name.replace(from, to));
+        let other = match name.strip_suffix(".gz") {
+            Some(plain) => plain.to_owned(),
+            None => format!("{name}.gz"),
+        };
+        [path.with_file_name(name), path.with_file_name(other)]
     });
-    images.is_some_and(|images| images.exists())
-}
-
-/// Reader of the uncompressed content of a file; true if the file is gzip-compressed.
-fn reader(path: &Path) -> Result<(Box<dyn Read>, bool)> {
-    let file = BufReader::new(File::open(path).map_err(Error::io(path))?);
-    let packed = path.extension().is_some_and(|e| e == "gz");
-    let reader: Box<dyn Read> = if packed {
-        Box::new(MultiGzDecoder::new(file))
-    } else {
-        Box::new(file)
-    };
-    Ok((reader, packed))
+    name.into_iter().flatten()
 }
 
 /// Reads the header: the layout of the matrix and the sizes of all axes. The input is then at the first value.
@@ -72,7 +67,7 @@ fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize
         [0, 0, 0x0E] => Element::F64,
         _ => {
             return Err(bad(format!(
-                "not an IDX file: expected 0, 0 and an element type from byte 0 on, got {:?}",
+                "not an IDX file, plain or gzip: expected 0, 0 and an element type from byte 0 on, got {:?}",
                 &magic[..3]
             )));
         }
@@ -108,7 +103,7 @@ fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize
 
 /// Reads the labels of `rows` images.
 fn labels(path: &Path, images: &Path, rows: usize) -> Result<Vec<String>> {
-    let (mut input, _) = reader(path)?;
+    let (mut input, _) = content::unpacked(path)?;
     let (layout, _) = header(path, &mut input)?;
     if (layout.rows, layout.d_in) != (rows, 1) {
         return Err(Error::Shape {

@@ -1,13 +1,18 @@
 //! Data sets: readers of every file format behind one trait, [`Source`], for random access to rows.
 
 pub(crate) mod chunks;
+mod content;
 mod csv;
 mod dataset;
 mod element;
+mod endings;
 mod file_matrix;
+mod files;
+mod folders;
 mod holdout;
 mod idx;
 mod image;
+mod natural;
 #[doc(hidden)]
 pub mod npy;
 pub(crate) mod npz;
@@ -31,6 +36,10 @@ mod survey;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
+
+use endings::format_of;
+use files::{Input, Inputs};
+use options::Foreign;
 
 pub use dataset::Dataset;
 #[doc(hidden)]
@@ -125,12 +134,15 @@ pub struct DataFormat {
 /// the library: `sample:digits`, `sample:words` or `sample:patches`. No preprocessing is applied here.
 /// `&Default::default()` suits most files.
 ///
-/// Shards are joined in the order of their names. In `FILE::MEMBER`, `MEMBER` names the member of an npz, the
-/// tensor of a safetensors file or the column of a parquet file; it overrides `options.member`.
+/// Shards are joined in natural order of their names: numbers by value, `shard_2` before `shard_10`. Names that start
+/// with `.` or `_` and subfolders are not read. Shards without rows are passed over. In `FILE::MEMBER`, `MEMBER` names
+/// the member of an npz, the tensor of a safetensors file or the column of a parquet file; it overrides
+/// `options.member`.
 ///
 /// # Errors
-/// [`Error::Io`] for a missing file, [`Error::Unknown`] for an unknown sample or file name ending,
-/// [`Error::Format`] for a damaged file, [`Error::Hyper`] if `options.rows` exceeds the number of rows.
+/// [`Error::Io`] for a missing file, [`Error::Unknown`] for an unknown sample, [`Error::Format`] for an unknown file
+/// name ending, files of several formats or a damaged file, [`Error::Hyper`] if `options.rows` exceeds the number of
+/// rows, [`Error::Conflict`] for an option that the format does not have.
 ///
 /// # Example
 /// ```
@@ -143,76 +155,104 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset> {
 }
 
 /// Opens several paths as one [`Dataset`]: the rows of each follow those of the one before, as when a shell expands a
-/// pattern.
+/// pattern. The order of the paths is kept.
 ///
 /// # Errors
 /// As [`open`]; [`Error::Shape`] for paths of unequal width.
 pub fn open_all(specs: &[&str], options: &OpenOptions) -> Result<Dataset> {
-    let open = |spec: &&str| Ok((PathBuf::from(spec), open_spec(spec, options)?));
-    let dataset = match specs {
-        [spec] => open_spec(spec, options)?,
-        specs => Shards::join(
-            &specs.join(" "),
-            specs.iter().map(open).collect::<Result<_>>()?,
-        )?,
+    open_named(specs, options, Foreign::Refused)
+}
+
+/// Opens rows that belong beside other rows: a target or a further input. Options for the format of those other rows
+/// have no effect here if this format does not have them.
+///
+/// # Errors
+/// As [`open`].
+pub(crate) fn open_beside(spec: &str, options: &OpenOptions) -> Result<Dataset> {
+    open_named(&[spec], options, Foreign::Ignored)
+}
+
+fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result<Dataset> {
+    let inputs = Inputs::of(specs)?;
+    let name = files::name_of(specs);
+    let mut dataset = if inputs.are_images() {
+        open_photographs(&inputs.paths(), options, foreign)?
+    } else {
+        let several = inputs.all.len() > 1;
+        let open = |input: &Input| {
+            let dataset = open_input(input, options, foreign, several)?;
+            Ok((PathBuf::from(input.name()), dataset))
+        };
+        let mut parts = inputs.all.iter().map(open).collect::<Result<Vec<_>>>()?;
+        match parts.pop() {
+            // A path of one file or sample, not of a folder: rows in memory stay one slice.
+            Some((path, only))
+                if parts.is_empty() && name.starts_with(&*path.to_string_lossy()) =>
+            {
+                only
+            }
+            last => Shards::join(&name, parts.into_iter().chain(last).collect())?,
+        }
     };
+    if dataset.source.rows() == 0 {
+        let width = dataset.source.d_in();
+        let why = format!("expected at least one row, got none (shape 0 x {width})");
+        return Err(Error::format(name, why));
+    }
+    dataset.notes.splice(0..0, inputs.notes);
     match options.rows {
         None => Ok(dataset),
         Some(rows) => dataset.first(rows),
     }
 }
 
-fn open_spec(spec: &str, options: &OpenOptions) -> Result<Dataset> {
-    match (spec.strip_prefix("sample:"), spec.rsplit_once("::")) {
-        (Some(name), _) => samples::load(name),
-        (None, Some((path, member))) if !Path::new(spec).exists() => {
-            let options = OpenOptions {
-                member: Some(member.into()),
-                ..options.clone()
-            };
-            open_path(path, &options)
+/// Draws patches from all photographs together.
+fn open_photographs(paths: &[PathBuf], options: &OpenOptions, foreign: Foreign) -> Result<Dataset> {
+    for path in paths {
+        content::check_regular(path)?;
+        if let Some(format) = format_of(path) {
+            options.for_format(path, Some(format), foreign)?;
+            content::check(path, format)?;
         }
-        _ => open_path(spec, options),
     }
+    let mut dataset = patches(paths, &options.patches)?;
+    dataset.files = paths.to_vec();
+    Ok(dataset)
 }
 
-fn open_path(spec: &str, options: &OpenOptions) -> Result<Dataset> {
-    let path = Path::new(spec);
-    if path.is_dir() {
-        let mut files = Vec::new();
-        for entry in std::fs::read_dir(path).map_err(Error::io(path))? {
-            let file = entry.map_err(Error::io(path))?.path();
-            if format_of(&file).is_some() && !idx::is_labels(&file) {
-                files.push(file);
-            }
+/// Opens one sample or file. A text file without content is a shard without rows, if it is one of `several`.
+fn open_input(
+    input: &Input,
+    options: &OpenOptions,
+    foreign: Foreign,
+    several: bool,
+) -> Result<Dataset> {
+    let (path, member) = match input {
+        Input::Sample(name) => {
+            options.for_format(Path::new(&input.name()), None, foreign)?;
+            return samples::load(name);
         }
-        return open_many(spec, files, options);
+        Input::File(path, member) => (path, member),
+    };
+    content::check_regular(path)?;
+    let format = format_of(path).ok_or_else(|| endings::unknown(path))?;
+    let mut options = options.for_format(path, Some(format), foreign)?;
+    if member.is_some() {
+        options.member.clone_from(member);
+        options = options.for_format(path, Some(format), Foreign::Refused)?;
     }
-    if !path.exists() && spec.contains(['*', '?', '[']) {
-        let found = glob::glob(spec)
-            .map_err(|e| Error::format(spec, format!("invalid glob pattern: {e}")))?;
-        let files = found
-            .collect::<std::result::Result<Vec<_>, _>>()
-            .map_err(|e| Error::Io {
-                path: e.path().into(),
-                source: e.into(),
-            })?;
-        let files = files.into_iter().filter(|file| !idx::is_labels(file));
-        return open_many(spec, files.collect(), options);
-    }
-    open_file(path, options)
-}
-
-fn open_file(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if length == 0 {
-        return Err(Error::format(path, "expected data, got an empty file"));
-    }
-    let known = || FORMATS.iter().flat_map(|f| f.extensions).copied();
-    let format = format_of(path).ok_or_else(|| {
-        Error::unknown("file name ending of", &path.display().to_string(), known())
-    })?;
-    (format.open)(path, options)
+    let mut dataset = match length {
+        // Spark writes such a file for a part without rows.
+        0 if several && format.name == "csv" => Dataset::empty(input.name(), 0),
+        0 => return Err(Error::format(path, "expected data, got an empty file")),
+        _ => {
+            content::check(path, format)?;
+            (format.open)(path, &options)?
+        }
+    };
+    dataset.files = vec![path.clone()];
+    Ok(dataset)
 }
 
 #[cfg(not(feature = "parquet"))]
@@ -226,35 +266,6 @@ pub(crate) fn missing_feature(path: &Path, feature: &str) -> Error {
     let why =
         format!("this build cannot read or write this format: it lacks the feature `{feature}`");
     Error::format(path, why)
-}
-
-fn format_of(path: &Path) -> Option<&'static DataFormat> {
-    let name = path.file_name()?.to_string_lossy().to_lowercase();
-    FORMATS
-        .iter()
-        .find(|format| format.extensions.iter().any(|end| name.ends_with(end)))
-}
-
-fn open_many(spec: &str, mut files: Vec<PathBuf>, options: &OpenOptions) -> Result<Dataset> {
-    files.sort();
-    if files.is_empty() {
-        let endings: Vec<&str> = FORMATS.iter().flat_map(|f| f.extensions).copied().collect();
-        return Err(Error::format(
-            spec,
-            format!(
-                "expected files whose names end in one of {}, got none",
-                endings.join(", ")
-            ),
-        ));
-    }
-    if files
-        .iter()
-        .all(|file| format_of(file).is_some_and(|f| f.name == "image"))
-    {
-        return patches(&files, &options.patches);
-    }
-    let open = |file: PathBuf| open_file(&file, options).map(|dataset| (file, dataset));
-    Shards::join(spec, files.into_iter().map(open).collect::<Result<_>>()?)
 }
 
 /// True if a column of this name holds labels instead of data.

@@ -17,7 +17,11 @@ const LONGEST_HEADER: usize = 10_000;
 
 pub(crate) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
     let mut file = File::open(path).map_err(Error::io(path))?;
-    let layout = Header::read(path, &mut file)?.matrix(path)?;
+    let header = Header::read(path, &mut file)?;
+    if header.shape == [0] {
+        return Ok(Dataset::empty(path.display().to_string(), 0));
+    }
+    let layout = header.matrix(path)?;
     Ok(Dataset::new(FileMatrix::open(path, layout)?))
 }
 

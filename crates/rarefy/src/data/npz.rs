@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use zip::ZipArchive;
 
+use super::content::failed;
+use super::file_matrix::exactly;
 use super::npy::Header;
 use super::{Dataset, Element, OpenOptions};
 use crate::{Error, Result};
@@ -14,6 +16,9 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let mut archive = Archive::open(path)?;
     let name = archive.choose(options.member.as_deref())?;
     let member = archive.member(&name)?;
+    if member.header.shape == [0] {
+        return Ok(Dataset::empty(path.display().to_string(), 0));
+    }
     let layout = member.header.matrix(&member.path)?;
     member.check_size(layout.bytes())?;
     Ok(Dataset::new(layout.decode(&member.path, member.input)?))
@@ -41,8 +46,16 @@ impl Archive {
     /// Opens an archive and reads its directory.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
-        let zip = ZipArchive::new(file)
-            .map_err(|e| Error::format(path, format!("not an npz file: {e}")))?;
+        let length = file.metadata().map_err(Error::io(path))?.len();
+        let is_zip = exactly(path, &mut &file, 4.min(length), "a zip header")? == b"PK\x03\x04";
+        let zip = ZipArchive::new(file).map_err(|e| {
+            let why = if is_zip {
+                format!("truncated or damaged: expected the list of members at the end of {length} bytes: {e}")
+            } else {
+                format!("not an npz file: {e}")
+            };
+            Error::format(path, why)
+        })?;
         Ok(Self {
             path: path.into(),
             zip,
@@ -137,7 +150,7 @@ impl Member<'_> {
         let mut start = self.input.take(64);
         start
             .read_to_end(&mut text)
-            .map_err(Error::io(&self.path))?;
+            .map_err(|e| failed(&self.path, 0, e))?;
         Ok(text)
     }
 
@@ -150,9 +163,8 @@ impl Member<'_> {
                 .and_then(|n| size.checked_mul(n as u64)),
         )?;
         let mut bytes = Vec::new();
-        self.input
-            .read_to_end(&mut bytes)
-            .map_err(Error::io(&self.path))?;
+        let read = self.input.read_to_end(&mut bytes);
+        read.map_err(|e| failed(&self.path, bytes.len() as u64, e))?;
         let expected = self.size.saturating_sub(self.header.offset);
         if bytes.len() as u64 == expected {
             Ok(bytes)

@@ -1,8 +1,11 @@
 //! Options of reading that a file name does not determine.
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use super::PatchOptions;
+use super::{DataFormat, PatchOptions};
+use crate::{Error, Result};
 
 /// Options of [`open`](crate::data::open) that a file name does not determine: columns of a table, member of an archive,
 /// csv header, axes of an array, number of rows, patches of photographs. `OpenOptions::default()` suits most files.
@@ -42,4 +45,68 @@ pub enum RowAxis {
     Last,
     /// All axes but the first: images `[n, height, width]` are n rows.
     Flatten,
+}
+
+/// Treatment of options that a format does not have, such as a member of an npy file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Foreign {
+    Refused,
+    Ignored,
+}
+
+impl OpenOptions {
+    /// Options for one file of a format, or for a sample without a format. Options that the format does not have are
+    /// refused by name, or left out.
+    ///
+    /// # Errors
+    /// [`Error::Conflict`] with the path and the option.
+    pub(super) fn for_format(
+        &self,
+        path: &Path,
+        format: Option<&DataFormat>,
+        foreign: Foreign,
+    ) -> Result<Self> {
+        let name = format.map_or("sample", |format| format.name);
+        let mut kept = self.clone();
+        let mut unused = Vec::new();
+        if ["npy", "idx", "image", "sample"].contains(&name) {
+            unused.extend(kept.member.take().map(|member| ("member", member)));
+        }
+        if ["npy", "npz", "idx", "safetensors", "image", "sample"].contains(&name) {
+            let lists = [
+                ("columns", &mut kept.columns),
+                ("exclude", &mut kept.exclude),
+            ];
+            for (key, list) in lists {
+                let names = std::mem::take(list);
+                unused.extend((!names.is_empty()).then(|| (key, names.join(","))));
+            }
+            let cells = [("label", &mut kept.label), ("text", &mut kept.text)];
+            unused.extend(
+                cells
+                    .into_iter()
+                    .filter_map(|(key, name)| Some((key, name.take()?))),
+            );
+        }
+        match unused.first() {
+            Some((key, value)) if foreign == Foreign::Refused => {
+                let holds = if *key == "member" {
+                    "no members"
+                } else {
+                    "no columns with names"
+                };
+                let (path, article) = (path.display(), if name == "sample" { "a" } else { "an" });
+                let of = if article == "an" {
+                    format!("{name} file")
+                } else {
+                    name.to_owned()
+                };
+                let why = format!(
+                    "{path}: `data.{key}` has no meaning here: {article} {of} has {holds}, got `{value}`; leave it out"
+                );
+                Err(Error::Conflict(why))
+            }
+            _ => Ok(kept),
+        }
+    }
 }

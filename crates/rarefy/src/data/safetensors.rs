@@ -18,6 +18,12 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let length = file.metadata().map_err(Error::io(path))?.len();
     let size = exactly(path, &mut file, 8, "a header size")?;
     let header = size.first_chunk().map_or(0, |b| u64::from_le_bytes(*b));
+    if header <= LONGEST_HEADER && header + 8 > length && length > 8 {
+        return Err(bad(format!(
+            "truncated, or no safetensors file: expected a header of {header} bytes at byte 8, got {} bytes",
+            length - 8
+        )));
+    }
     if header > LONGEST_HEADER || header + 8 > length {
         return Err(bad(format!(
             "not a safetensors file: expected a header size within {length} bytes at byte 0, got {header}"

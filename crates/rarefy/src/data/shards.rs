@@ -1,9 +1,12 @@
 //! Shards: the rows of several files, one file after the other, as one source.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use super::{Dataset, Source};
+use super::{Column, Dataset, Role, Source};
 use crate::{Error, Result};
+
+/// Maximum number of notes of all shards together.
+const MOST_NOTES: usize = 8;
 
 /// Source that concatenates the rows of several sources with equal numbers of columns.
 pub struct Shards {
@@ -13,48 +16,189 @@ pub struct Shards {
     parts: Vec<Box<dyn Source>>,
 }
 
+/// Data set of one file, with its path.
+type Shard = (PathBuf, Dataset);
+
 impl Shards {
-    /// Concatenates data sets, given with their paths. The result has labels only if every shard has labels.
+    /// Concatenates data sets, given with their paths. Shards without rows are passed over; if no shard has rows, the
+    /// result has none.
+    ///
+    /// The result has labels if one shard has labels; labels of rows of other shards are then empty, and a note says
+    /// so. Texts are joined likewise. Notes of the shards are joined.
     ///
     /// # Errors
     /// [`Error::Shape`] with the first shard whose number of columns differs; [`Error::Format`] if there is no
-    /// shard.
-    pub fn join(name: &str, datasets: Vec<(PathBuf, Dataset)>) -> Result<Dataset> {
-        let mut datasets = datasets.into_iter();
-        let Some((first_path, mut joined)) = datasets.next() else {
-            return Err(Error::format(
-                name,
-                "expected at least one data file, got none",
-            ));
-        };
-        let d_in = joined.source.d_in();
-        let mut starts = vec![0, joined.source.rows()];
-        let mut parts = Vec::new();
-        for (path, dataset) in datasets {
-            if dataset.source.d_in() != d_in {
-                return Err(Error::Shape {
-                    what: format!("{}: values in a row", path.display()),
-                    expected: format!("{d_in} as in {}", first_path.display()),
-                    got: dataset.source.d_in().to_string(),
-                });
-            }
-            starts.push(starts[starts.len() - 1] + dataset.source.rows());
-            parts.push(dataset.source);
-            joined.labels = match (joined.labels, dataset.labels) {
-                (Some(mut labels), Some(more)) => {
-                    labels.extend(more);
-                    Some(labels)
-                }
-                _ => None,
-            };
+    /// shard, or if the columns of a shard have other names or another order.
+    pub fn join(name: &str, datasets: Vec<Shard>) -> Result<Dataset> {
+        let files = datasets.iter().flat_map(|(_, shard)| &shard.files);
+        let files: Vec<PathBuf> = files.cloned().collect();
+        let mut notes = joined_notes(&datasets);
+        let (mut full, empty): (Vec<Shard>, Vec<Shard>) = datasets
+            .into_iter()
+            .partition(|(_, shard)| shard.source.rows() > 0);
+        if let Some((first, _)) = empty.first() {
+            let first = and_more(first, empty.len() - 1);
+            notes.push(format!("{first}: no rows, passed over"));
         }
-        parts.insert(0, joined.source);
+        notes.extend(check_equal(&full)?);
+        let labels = joined_cells("label", &mut full, |d| &mut d.labels, &mut notes);
+        let texts = joined_cells("text", &mut full, |d| &mut d.texts, &mut notes);
+        let mut starts = vec![0];
+        for (_, shard) in &full {
+            starts.push(starts[starts.len() - 1] + shard.source.rows());
+        }
+        let mut shards = full.into_iter().map(|(_, shard)| shard);
+        let Some(mut joined) = shards.next() else {
+            let none = empty.into_iter().next();
+            let why = "expected at least one data file, got none";
+            return none
+                .map(|(_, shard)| shard)
+                .ok_or_else(|| Error::format(name, why));
+        };
+        let mut parts = vec![joined.source];
+        for shard in shards {
+            joined.image_shape = joined
+                .image_shape
+                .filter(|_| joined.image_shape == shard.image_shape);
+            if joined.default_preprocess != shard.default_preprocess {
+                joined.default_preprocess.clear();
+            }
+            parts.push(shard.source);
+        }
+        let name = name.into();
         joined.source = Box::new(Self {
-            name: name.into(),
+            name,
             starts,
             parts,
         });
-        Ok(joined)
+        Ok(Dataset {
+            labels,
+            texts,
+            files,
+            notes,
+            ..joined
+        })
+    }
+}
+
+/// Checks that all shards have the width and the columns of the first. Returns a note if some have a header and others
+/// have none.
+fn check_equal(shards: &[Shard]) -> Result<Option<String>> {
+    let Some(((first_path, first), rest)) = shards.split_first() else {
+        return Ok(None);
+    };
+    let mut note = None;
+    for (path, shard) in rest {
+        let (expected, got) = (first.source.d_in(), shard.source.d_in());
+        if expected != got {
+            return Err(Error::Shape {
+                what: format!("{}: values in a row", path.display()),
+                expected: format!("{expected} as in {}", first_path.display()),
+                got: got.to_string(),
+            });
+        }
+        let (expected, got) = (data_columns(&first.columns), data_columns(&shard.columns));
+        if expected == got || expected.is_empty() || got.is_empty() {
+            continue;
+        }
+        if unnamed(&first.columns) || unnamed(&shard.columns) {
+            note.get_or_insert_with(|| {
+                let (path, first) = (path.display(), first_path.display());
+                format!("{path}: only one of this file and {first} has names of columns; columns are joined by position")
+            });
+            continue;
+        }
+        let differs = expected
+            .iter()
+            .zip(&got)
+            .position(|(a, b)| a != b)
+            .unwrap_or(0);
+        let why = format!(
+            "expected the columns of {}, got `{}` in place of `{}`; `data.columns` sets columns and their order",
+            first_path.display(),
+            got[differs],
+            expected[differs]
+        );
+        return Err(Error::format(path, why));
+    }
+    Ok(note)
+}
+
+/// Names of the columns that are data.
+fn data_columns(columns: &[Column]) -> Vec<&str> {
+    let data = columns.iter().filter(|column| column.role == Role::Data);
+    data.map(|column| &*column.name).collect()
+}
+
+/// True if the columns have their numbers from 0 as names, as in a file without a header.
+fn unnamed(columns: &[Column]) -> bool {
+    let mut numbered = columns.iter().enumerate();
+    numbered.all(|(index, column)| column.name == index.to_string())
+}
+
+/// Labels or texts of all rows, empty for shards without; `None` if no shard has any.
+fn joined_cells(
+    what: &str,
+    shards: &mut [Shard],
+    of: fn(&mut Dataset) -> &mut Option<Vec<String>>,
+    notes: &mut Vec<String>,
+) -> Option<Vec<String>> {
+    let count = shards.len();
+    let (mut all, mut without) = (Vec::new(), Vec::new());
+    for (path, shard) in shards {
+        match of(shard).take() {
+            Some(cells) => all.extend(cells),
+            None => {
+                all.resize(all.len() + shard.source.rows(), String::new());
+                without.push(path);
+            }
+        }
+    }
+    if without.len() == count {
+        return None;
+    }
+    if let Some(first) = without.first() {
+        let first = and_more(first, without.len() - 1);
+        notes.push(format!(
+            "{first}: no {what}s, which other files have; the {what} of each row is empty"
+        ));
+    }
+    Some(all)
+}
+
+/// Notes of all shards, each once: the same note of several files names the first file and the number of others.
+fn joined_notes(shards: &[Shard]) -> Vec<String> {
+    let mut groups: Vec<(&Path, &str, usize)> = Vec::new();
+    for (path, shard) in shards {
+        let start = format!("{}: ", path.display());
+        for note in &shard.notes {
+            let said = note.strip_prefix(&start).unwrap_or(note);
+            match groups.iter_mut().find(|(_, known, _)| *known == said) {
+                Some((.., more)) => *more += 1,
+                None => groups.push((path, said, 0)),
+            }
+        }
+    }
+    let left_out = groups.len().saturating_sub(MOST_NOTES);
+    let shown = groups.iter().take(MOST_NOTES);
+    let mut notes: Vec<String> = shown
+        .map(|(path, said, more)| format!("{}: {said}", and_more(path, *more)))
+        .collect();
+    if let Some((path, ..)) = groups.get(MOST_NOTES) {
+        notes.push(format!(
+            "{}: {left_out} more notes of this file and later ones",
+            path.display()
+        ));
+    }
+    notes
+}
+
+/// Path of the first of several files, and the number of further ones.
+fn and_more(path: &Path, more: usize) -> String {
+    match more {
+        0 => path.display().to_string(),
+        1 => format!("{} and 1 more file", path.display()),
+        more => format!("{} and {more} more files", path.display()),
     }
 }
 

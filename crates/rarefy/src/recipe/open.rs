@@ -61,6 +61,7 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
 }
 
 /// Puts further inputs and a target beside a dataset. Labels of the first dataset stay; an image shape does not.
+/// Options such as a member have no effect on inputs and targets of a format without members.
 ///
 /// # Errors
 /// As [`data::open`] and [`SideBySide::new`]; [`Error::Conflict`] for several inputs with a target.
@@ -77,12 +78,14 @@ pub fn side_by_side(
     let mut sources = vec![first.source];
     let mut notes = first.notes;
     for path in with {
-        let dataset = data::open(path, options)?;
+        let dataset = data::open_beside(path, options)?;
         inputs.push(dataset.source.d_in());
         sources.push(dataset.source);
         notes.extend(dataset.notes);
     }
-    let target = target.map(|path| data::open(path, options)).transpose()?;
+    let target = target
+        .map(|path| data::open_beside(path, options))
+        .transpose()?;
     let width = target.as_ref().map(|target| target.source.d_in());
     if let Some(target) = target {
         sources.push(target.source);

@@ -16,6 +16,7 @@ use crate::configuration::{self, count};
 /// Keys that `--set` cannot change here, each with the reason.
 const FIXED: &[(&str, &str, &str)] = &[
     ("data", "path", "the data is an argument"),
+    ("data", "more", "the data is an argument"),
     ("model", "arch", "architectures are chosen by --arch"),
     ("model", "init", "every model starts from random weights"),
 ];
@@ -119,8 +120,9 @@ fn flags(args: &FrontierArgs) -> Table {
             config::insert(&mut layer, key, value);
         }
     };
-    let text = |text: &Option<String>| text.clone().map(Value::String);
-    put("data.path", text(&args.data));
+    for (key, value) in configuration::paths(&args.data) {
+        put(key, Some(value));
+    }
     put("data.holdout", count(args.holdout));
     put(
         "data.preprocess",

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Codes, Result};
+use super::{Codes, Error, Result};
 use crate::atomic;
 use crate::data::{OpenOptions, npy};
 
@@ -18,6 +18,12 @@ pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
 
 pub(super) fn read(path: &Path) -> Result<Codes> {
     let rows = npy::open(path, &OpenOptions::default())?.source;
+    if rows.rows() == 0 {
+        return Err(Error::format(
+            path,
+            "expected at least one row of codes, got none",
+        ));
+    }
     let mut values = vec![0.0; rows.rows() * rows.d_in()];
     rows.read(0, &mut values)?;
     let mut codes = Codes::new(rows.d_in());
