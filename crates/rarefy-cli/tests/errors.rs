@@ -211,7 +211,7 @@ $ train inf.csv --out run
 1 error: inf.csv: row 1, column 2: expected a finite number, got -inf
 hint: replace or drop such rows before training
 $ train notes.txt --out run
-2 error: unknown file name ending of `notes.txt` (known: .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
+1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
 $ train nothing --out run
 1 error: nothing: expected files whose names end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg, got none
 $ train sample:digit --out run
@@ -223,7 +223,7 @@ $ data shard nan.npy --shard-rows 2 --out shards
 1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
 hint: replace or drop such rows before training
 $ data patches notes.txt --out p.npy
-2 error: unknown file name ending of `notes.txt` (known: .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
+1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
 ";
 
 const SENSELESS: &str = "$ train signed.npy --loss cross-entropy --out run
@@ -293,7 +293,7 @@ const FLAGS: &str = "$ train --latnets 3
 
   tip: a similar argument exists: '--latents'
 
-Usage: rarefy train --latents <N> [DATA]
+Usage: rarefy train --latents <N> [DATA]...
 
 For more information, try '--help'.
 $ trian
@@ -319,7 +319,7 @@ $ train --resume
 2 error: the following required arguments were not provided:
   --out <RUN>
 
-Usage: rarefy train --out <RUN> --resume [DATA]
+Usage: rarefy train --out <RUN> --resume [DATA]...
 
 For more information, try '--help'.
 ";

@@ -2,6 +2,7 @@
 
 mod common_errors;
 mod explain;
+mod files;
 mod fixtures;
 mod formats;
 mod golden;

@@ -1,4 +1,4 @@
-//! First bytes of a file: refuses what is no data in spite of its name, and unpacks gzip whatever the name.
+//! First bytes of a file: other content than the name says is refused, and gzip is unpacked whatever the name.
 
 use std::fs::{File, FileType};
 use std::io::{self, BufRead, BufReader, ErrorKind, Read};

@@ -171,15 +171,19 @@ impl Inputs {
         Err(Error::format(name, why))
     }
 
-    /// Says if several paths are given in the order of their characters, as a shell expands a pattern, and the order of
-    /// their numbers is another; and if a file is given twice.
+    /// Says that several paths are one data set, and if their order is that of their characters but not that of their
+    /// numbers, as when a shell expands a pattern; and if a file is given twice.
     fn note_order(&mut self, specs: &[&str]) {
-        let natural = specs.is_sorted_by(|a, b| natural::order(Path::new(a), Path::new(b)).is_le());
-        if specs.is_sorted() && !natural {
+        if specs.len() > 1 {
+            let (name, count) = (name_of(specs), self.all.len());
+            let natural = |a: &&str, b: &&str| natural::order(Path::new(a), Path::new(b)).is_le();
+            let unlike = if specs.is_sorted() && !specs.is_sorted_by(natural) {
+                ", which is not the order of the numbers in their names; for that order give the folder, or the pattern in quotes"
+            } else {
+                ""
+            };
             self.notes.push(format!(
-                "{}: files are read in the order given, which is not the order of the numbers in their names; give the \
-                 folder, or the pattern in quotes, for that order",
-                name_of(specs)
+                "{name}: {count} files are one data set, in the order given{unlike}"
             ));
         }
         let mut paths = self.paths();
@@ -279,7 +283,7 @@ impl Listing {
         Ok(files)
     }
 
-    /// Reason why there is nothing to read, with what is there instead.
+    /// Reason for a refusal without data files: the files and subfolders found instead.
     fn without_files(&self) -> String {
         let mut why = format!(
             "expected files whose names end in one of {}, got none",
@@ -310,7 +314,7 @@ impl Listing {
         why
     }
 
-    /// Statements about what is beside the data files.
+    /// Statements about other files and subfolders beside the data files.
     fn notes(&self, of: &Path) -> Vec<String> {
         let of = of.display();
         let mut notes = Vec::new();

@@ -1,0 +1,145 @@
+//! Several paths as one data set, and folders that are written whole.
+
+use crate::common::{TestDir, npy, text};
+
+/// Three shards of ten rows of four values; the values count from 0.
+fn shards(dir: &TestDir) {
+    for shard in 0..3 {
+        let start = 40 * shard;
+        let values: Vec<f32> = (start..start + 40).map(|v| v as f32).collect();
+        dir.write_npy(&format!("d/{shard}.npy"), 4, &values);
+    }
+}
+
+#[test]
+fn every_command_takes_several_paths_as_one_data_set() {
+    let dir = TestDir::new();
+    shards(&dir);
+    let info = dir.json("data info d/0.npy d/1.npy d/2.npy --json");
+    assert_eq!((&info["rows"], &info["max"]), (&30.into(), &119.0.into()));
+    let files = serde_json::json!(["d/0.npy", "d/1.npy", "d/2.npy"]);
+    assert_eq!(info["files"], files);
+    assert_eq!(info["files"], dir.json("data info d --json")["files"]);
+    assert!(dir.ok("data info d").contains("3, from d/0.npy to d/2.npy"));
+
+    let shard = "data shard d/2.npy d/0.npy --shard-rows 100 --out two --json";
+    let written = dir.json(shard);
+    let expected =
+        serde_json::json!({"rows": 20, "d_in": 4, "shards": 1, "shard_rows": 100, "out": "two"});
+    assert_eq!(written, expected);
+    let values = dir.read_npy("two/shard-00000.npy");
+    assert_eq!((values[0], values[40], values.len()), (80.0, 0.0, 80));
+
+    dir.ok("train d/0.npy d/1.npy d/2.npy --latents 3 --steps 2 --preprocess scale --out run -q");
+    let config = text(&dir.read("run/config.toml"));
+    assert!(config.contains("path = \"d/0.npy\""), "{config}");
+    assert!(
+        config.contains("more = [\"d/1.npy\", \"d/2.npy\"]"),
+        "{config}"
+    );
+    assert_eq!(dir.json("eval run d/0.npy d/1.npy --json")["rows"], 20);
+    let encoded = dir.json("encode run d/0.npy d/1.npy d/2.npy --out codes.npz --json");
+    assert_eq!(encoded["rows"], 30);
+    // The report reads all paths of the run; one path given anew replaces all of them.
+    dir.ok("report run");
+    assert!(text(&dir.read("run/report.html")).contains("30 rows of 4"));
+    dir.ok("train d/1.npy --config run/config.toml --out one -q");
+    let config = text(&dir.read("one/config.toml"));
+    assert!(!config.contains("more"), "{config}");
+    let arch = "--arch topk --latents 8 --steps 2 --batch 10 --holdout 5";
+    dir.ok(&format!("frontier d/0.npy d/1.npy {arch} --out front -q"));
+    assert!(text(&dir.read("front/frontier.json")).contains("d/1.npy"));
+}
+
+#[test]
+fn encode_does_not_overwrite_any_of_its_inputs() {
+    let dir = TestDir::new();
+    shards(&dir);
+    dir.ok("train d --latents 3 --steps 2 --preprocess scale --out run -q");
+    let before = dir.read("d/1.npy");
+    let output = dir.run("encode run d/0.npy d/1.npy --out d/1.npy");
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("which would be lost"));
+    assert_eq!(dir.read("d/1.npy"), before);
+}
+
+#[test]
+fn failed_shard_leaves_no_folder_and_an_empty_folder_stays_empty() {
+    let dir = TestDir::new();
+    let mut values: Vec<f32> = (0..40).map(|v| v as f32).collect();
+    values[38] = f32::NAN;
+    dir.write("nan.npy", npy(4, &values));
+    std::fs::create_dir(dir.path("empty")).unwrap();
+    let before = dir.everything();
+    for out in ["new", "empty", "deep/er"] {
+        let output = dir.run(&format!("data shard nan.npy --shard-rows 2 --out {out}"));
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stderr));
+    }
+    let after = dir.everything();
+    let after: Vec<&String> = after.iter().filter(|path| *path != "deep").collect();
+    assert_eq!(after, before.iter().collect::<Vec<_>>());
+    values[38] = 0.0;
+    dir.write("good.npy", npy(4, &values));
+    dir.ok("data shard good.npy --shard-rows 5 --out empty");
+    assert_eq!(dir.json("data info empty --json")["rows"], 10);
+}
+
+/// A process that is killed after its first shard leaves a hidden folder, not a part under the name of the whole.
+#[cfg(unix)]
+#[test]
+fn killed_shard_leaves_nothing_that_reads_as_a_smaller_data_set() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 4, &vec![1.0; 4 * 20_000]);
+    for there in [false, true] {
+        let out = format!("out-{there}");
+        if there {
+            std::fs::create_dir(dir.path(&out)).unwrap();
+        }
+        let words = format!("data shard x.npy --shard-rows 1 --out {out}");
+        let mut child = dir.command(&words).spawn().unwrap();
+        while !dir
+            .everything()
+            .iter()
+            .any(|path| path.ends_with("shard-00000.npy"))
+        {
+            assert!(
+                child.try_wait().unwrap().is_none(),
+                "it ended before it was killed"
+            );
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let output = dir.run(&format!("data info {out}"));
+        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+        let error = text(&output.stderr);
+        let words = if there {
+            "left by a run that did not finish"
+        } else {
+            "No such file"
+        };
+        assert!(error.contains(words), "{error}");
+        // The next turn waits for a first shard of its own.
+        for entry in std::fs::read_dir(dir.path(".")).unwrap().flatten() {
+            if entry.path().is_dir() {
+                std::fs::remove_dir_all(entry.path()).unwrap();
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn path_that_is_not_utf_8_is_refused_with_the_reason() {
+    use std::os::unix::ffi::OsStrExt;
+    let dir = TestDir::new();
+    let odd = std::ffi::OsStr::from_bytes(b"b\xff.npy");
+    for words in ["train", "data info", "eval run", "encode run --out c.npz"] {
+        let output = dir.command(words).arg(odd).output().unwrap();
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(
+            error.contains("expected a path in UTF-8"),
+            "{words}: {error}"
+        );
+    }
+}
