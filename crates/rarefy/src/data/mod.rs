@@ -2,7 +2,6 @@
 
 pub(crate) mod chunks;
 mod content;
-mod csv;
 mod dataset;
 mod element;
 mod endings;
@@ -17,12 +16,6 @@ mod natural;
 pub mod npy;
 pub(crate) mod npz;
 mod options;
-#[cfg(feature = "parquet")]
-pub(crate) mod parquet;
-#[cfg(not(feature = "parquet"))]
-mod parquet {
-    pub(super) use super::without_parquet as open;
-}
 mod rows;
 mod safetensors;
 #[doc(hidden)]
@@ -32,6 +25,7 @@ mod side_by_side;
 mod source;
 pub(crate) mod spread;
 mod survey;
+pub(crate) mod table;
 
 use std::path::{Path, PathBuf};
 
@@ -89,8 +83,8 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "csv",
         extensions: &[".csv", ".csv.gz", ".tsv", ".tsv.gz"],
-        summary: "comma- or tab-separated numbers, plain or gzip; a column named label, class or word holds labels",
-        open: csv::open,
+        summary: "table of numbers with any delimiter, plain or gzip",
+        open: table::csv::open,
     },
     DataFormat {
         name: "idx",
@@ -107,8 +101,20 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "parquet",
         extensions: &[".parquet"],
-        summary: "column of lists of numbers, or all numeric columns; a column named label, class or word holds labels",
-        open: parquet::open,
+        summary: "table with a column of lists of numbers, or with columns of numbers",
+        open: table::open_parquet,
+    },
+    DataFormat {
+        name: "arrow",
+        extensions: &[".arrow", ".feather", ".ipc"],
+        summary: "table of Arrow, Feather or a Hugging Face dataset",
+        open: table::open_arrow,
+    },
+    DataFormat {
+        name: "json-lines",
+        extensions: &[".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz"],
+        summary: "table with one JSON object on each line",
+        open: table::json_lines::open,
     },
     DataFormat {
         name: "image",
@@ -255,21 +261,10 @@ fn open_input(
     Ok(dataset)
 }
 
-#[cfg(not(feature = "parquet"))]
-fn without_parquet(path: &Path, _: &OpenOptions) -> Result<Dataset> {
-    Err(missing_feature(path, "parquet"))
-}
-
 /// Error for a file of a format that this build leaves out.
 #[cfg(not(all(feature = "parquet", feature = "images")))]
 pub(crate) fn missing_feature(path: &Path, feature: &str) -> Error {
     let why =
         format!("this build cannot read or write this format: it lacks the feature `{feature}`");
     Error::format(path, why)
-}
-
-/// True if a column of this name holds labels instead of data.
-fn is_label_name(name: &str) -> bool {
-    const NAMES: [&str; 6] = ["label", "labels", "class", "target", "word", "name"];
-    NAMES.contains(&name.to_lowercase().as_str())
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use flate2::read::GzDecoder;
 
-use super::{Dataset, Element, Memory, csv};
+use super::table::csv;
+use super::{Dataset, Element, Memory, OpenOptions};
 use crate::{Error, Result};
 
 /// Table of all sample data sets, in the order that lists show them.
@@ -112,8 +113,10 @@ fn digits() -> Dataset {
     let table = csv::read(
         Path::new("sample:digits"),
         GzDecoder::new(&packed[..]),
-        b',',
-        Some(false),
+        &OpenOptions {
+            header: Some(false),
+            ..OpenOptions::default()
+        },
     )
     .expect(VENDORED);
     let values = table.source.as_slice().expect(VENDORED);

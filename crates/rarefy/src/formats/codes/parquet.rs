@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use ::arrow_array::Array;
 use ::parquet::data_type::{DataType, FloatType, Int32Type};
 use ::parquet::errors::ParquetError;
 use ::parquet::file::metadata::KeyValue;
@@ -12,7 +13,7 @@ use ::parquet::schema::parser::parse_message_type;
 
 use super::{Arrays, Codes, Error, Result};
 use crate::atomic;
-use crate::data::parquet::table::Table;
+use crate::data::table::arrow::{ArrowTable, floats, integers, lists};
 
 const INDICES: &str =
     "REQUIRED GROUP indices (LIST) { REPEATED GROUP list { REQUIRED INT32 element; } }";
@@ -95,39 +96,80 @@ fn levels(levels: &[i16]) -> Option<&[i16]> {
 }
 
 pub(super) fn read(path: &Path) -> Result<Codes> {
-    let table = Table::open(path)?;
-    let texts = table.metadata().key_value_metadata();
-    let d_sae = texts.and_then(|all| all.iter().find(|text| text.key == D_SAE));
-    let d_sae = d_sae
-        .and_then(|text| text.value.as_ref()?.parse().ok())
-        .ok_or_else(|| {
-            let why = format!(
-                "expected the number of latents as `{D_SAE}` in the metadata of the file, got no number"
-            );
-            Error::format(path, why)
-        })?;
-    let indices = table.integers(table.find("indices")?)?;
-    let values = table.floats(table.find("values")?)?;
-    if let Some(row) = (0..indices.ends.len()).find(|&row| indices.ends[row] != values.ends[row]) {
+    let mut table = ArrowTable::parquet(path)?;
+    let d_sae = table.metadata.iter().find(|(key, _)| key == D_SAE);
+    let d_sae = d_sae.and_then(|(_, text)| text.parse().ok()).ok_or_else(|| {
         let why = format!(
-            "row {row}: expected as many values as indices, got {} values and {} indices up to this row",
-            values.ends[row], indices.ends[row]
+            "expected the number of latents as `{D_SAE}` in the metadata of the file, got no number"
+        );
+        Error::format(path, why)
+    })?;
+    let indices = entries(path, &mut table, "indices", integers)?;
+    let values = entries(path, &mut table, "values", floats)?;
+    if let Some(row) = (0..indices.0.len()).find(|&row| indices.0[row] != values.0[row]) {
+        let why = format!(
+            "row {}: expected as many values as indices, got {} values and {} indices up to this row",
+            row.saturating_sub(1),
+            values.0[row],
+            indices.0[row]
         );
         return Err(Error::format(path, why));
     }
-    let mut offsets = vec![0];
-    offsets.extend(indices.ends.iter().map(|&end| end as i64));
-    let of_rows = |name: &str| match table.find(name) {
-        Ok(leaf) => Ok(table.floats(leaf)?.values),
-        Err(_) => Ok(Vec::new()),
+    let mut of_rows = |name: &str| match table.has(name) {
+        true => flat(path, &mut table, name),
+        false => Ok(Vec::new()),
     };
     let arrays = Arrays {
         d_sae,
-        offsets,
-        indices: indices.values,
-        values: values.values,
         row_means: of_rows(ROW_MEAN)?,
         row_scales: of_rows(ROW_SCALE)?,
+        offsets: indices.0,
+        indices: indices.1,
+        values: values.1,
     };
     arrays.assemble(path)
+}
+
+/// Lists of a column: offsets of the rows, the first 0, and all values.
+fn entries<V>(
+    path: &Path,
+    table: &mut ArrowTable,
+    name: &str,
+    values_of: impl Fn(&dyn Array) -> Option<Vec<V>>,
+) -> Result<(Vec<i64>, Vec<V>)> {
+    let expected = |what: &str| Error::format(path, format!("column `{name}`: expected {what}"));
+    let (mut offsets, mut all) = (vec![0], Vec::new());
+    for array in table.arrays(name)? {
+        let (ranges, values) = lists(&array).ok_or_else(|| expected("a list in each row"))?;
+        if array.null_count() + values.null_count() > 0 {
+            return Err(expected("a list of numbers in each row, got null"));
+        }
+        let mut values = values_of(&values)
+            .ok_or_else(|| expected("lists of numbers"))?
+            .into_iter();
+        let mut at = 0;
+        for range in ranges {
+            // Ranges ascend, and values between them belong to no row.
+            all.extend(values.by_ref().skip(range.start - at).take(range.len()));
+            at = range.end;
+            offsets.push(all.len() as i64);
+        }
+    }
+    Ok((offsets, all))
+}
+
+/// Numbers of a flat column.
+fn flat(path: &Path, table: &mut ArrowTable, name: &str) -> Result<Vec<f32>> {
+    let arrays = table.arrays(name)?;
+    let numbers: Option<Vec<_>> = arrays
+        .iter()
+        .map(|array| floats(array).filter(|_| array.null_count() == 0))
+        .collect();
+    let expected = || {
+        Error::format(
+            path,
+            format!("column `{name}`: expected a number in each row"),
+        )
+    };
+    Ok(numbers.ok_or_else(expected)?.concat())
 }

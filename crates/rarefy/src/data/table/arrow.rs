@@ -1,0 +1,197 @@
+//! Tables of Arrow arrays: parquet files and Arrow files.
+
+mod array;
+mod file;
+mod parquet;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use arrow_array::ArrayRef;
+use arrow_schema::{DataType, Schema};
+
+use super::cells::Numbers;
+use super::{Field, Kind, Table, dataset};
+use crate::data::{Dataset, OpenOptions};
+use crate::{Error, Result};
+
+pub(crate) use array::{floats, integers, lists};
+
+/// Opens a parquet file.
+pub(crate) fn open_parquet(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    dataset(path, &mut ArrowTable::parquet(path)?, options)
+}
+
+/// Opens an Arrow file or stream, such as a Feather file or a shard of a Hugging Face dataset.
+pub(crate) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    dataset(path, &mut ArrowTable::file(path)?, options)
+}
+
+/// Reader of one column, as one array for each batch of rows.
+type Column = dyn FnMut(usize) -> Result<Vec<ArrayRef>>;
+
+/// Table whose columns are read on request.
+pub(crate) struct ArrowTable {
+    path: PathBuf,
+    fields: Vec<Field>,
+    rows: usize,
+    column: Box<Column>,
+    /// Texts that the file stores beside its columns.
+    pub(crate) metadata: Vec<(String, String)>,
+}
+
+impl ArrowTable {
+    fn new(path: &Path, schema: &Schema, rows: usize, column: Box<Column>) -> Self {
+        let pandas = schema.metadata().get("pandas");
+        let indexes = pandas.map(|text| index_columns(text)).unwrap_or_default();
+        let fields = schema.fields().iter().map(|field| Field {
+            name: field.name().clone(),
+            kind: kind(field.data_type()),
+            type_name: type_name(field.data_type()),
+            is_index: indexes.contains(field.name()),
+        });
+        Self {
+            path: path.into(),
+            fields: fields.collect(),
+            rows,
+            column,
+            metadata: Vec::new(),
+        }
+    }
+
+    /// Arrays of the column of this name.
+    pub(crate) fn arrays(&mut self, name: &str) -> Result<Vec<ArrayRef>> {
+        let found = self.fields.iter().position(|field| field.name == name);
+        let column = found.ok_or_else(|| {
+            let known = self.fields.iter().map(|field| field.name.as_str());
+            Error::unknown(&format!("column of {}", self.path.display()), name, known)
+        })?;
+        (self.column)(column)
+    }
+
+    /// True if the table has a column of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.iter().any(|field| field.name == name)
+    }
+}
+
+impl Table for ArrowTable {
+    fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn numbers(&mut self, column: usize) -> Result<Numbers> {
+        let arrays = (self.column)(column)?;
+        let numbers = array::numbers(&arrays).ok_or_else(|| {
+            let field = &self.fields[column];
+            let why = format!(
+                "column `{}`: expected numbers, got {}",
+                field.name, field.type_name
+            );
+            Error::format(&self.path, why)
+        })?;
+        let got = arrays.iter().map(|array| array.len()).sum::<usize>();
+        if got != self.rows {
+            let why = format!("damaged: expected {} rows, got {got}", self.rows);
+            return Err(Error::format(&self.path, why));
+        }
+        Ok(numbers)
+    }
+
+    fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {
+        let arrays = (self.column)(column)?;
+        let texts: Option<Vec<_>> = arrays.iter().map(|array| array::texts(array)).collect();
+        let texts = texts.ok_or_else(|| {
+            let field = &self.fields[column];
+            let why = format!(
+                "column `{}`: expected texts, numbers, booleans or dates, got {}; name another column with `data.label` \
+                 or `data.text`, or leave it out with `data.exclude`",
+                field.name, field.type_name
+            );
+            Error::format(&self.path, why)
+        })?;
+        Ok(texts.concat())
+    }
+
+    fn place(&self, row: usize) -> String {
+        format!("row {row}")
+    }
+}
+
+/// Columns that pandas stored as the index of a frame; an index that only counts has no column.
+fn index_columns(pandas: &str) -> Vec<String> {
+    let value: serde_json::Value = serde_json::from_str(pandas).unwrap_or_default();
+    let names = value["index_columns"].as_array();
+    let names = names.into_iter().flatten().filter_map(|name| name.as_str());
+    names.map(str::to_owned).collect()
+}
+
+fn kind(data_type: &DataType) -> Kind {
+    match data_type {
+        t if t.is_integer() => Kind::Integer,
+        t if t.is_floating() || t.is_decimal() => Kind::Number,
+        DataType::Boolean => Kind::Boolean,
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Kind::Text,
+        DataType::Null => Kind::Empty,
+        DataType::Dictionary(_, values) => kind(values),
+        t => match innermost(t).map(kind) {
+            Some(Kind::Integer | Kind::Number | Kind::Boolean) => Kind::List,
+            _ => Kind::Other,
+        },
+    }
+}
+
+/// Type of the values of a list, or of a list of lists; `None` for other types.
+fn innermost(data_type: &DataType) -> Option<&DataType> {
+    match data_type {
+        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+            Some(innermost(item.data_type()).unwrap_or(item.data_type()))
+        }
+        _ => None,
+    }
+}
+
+fn type_name(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Boolean => "booleans".into(),
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
+        DataType::Null => "nulls".into(),
+        DataType::Dictionary(_, values) => type_name(values),
+        DataType::Timestamp(..) => "timestamps".into(),
+        DataType::Date32 | DataType::Date64 => "dates".into(),
+        DataType::Time32(_) | DataType::Time64(_) => "times".into(),
+        DataType::Duration(_) => "durations".into(),
+        DataType::Interval(_) => "intervals".into(),
+        DataType::Struct(_) => "structs".into(),
+        DataType::Map(..) => "maps".into(),
+        t if t.is_decimal() => "decimals".into(),
+        t if t.is_integer() || t.is_floating() => short_name(&t.to_string()),
+        t => match innermost(t) {
+            Some(values) => format!("lists of {}", type_name(values)),
+            None => t.to_string().to_lowercase(),
+        },
+    }
+}
+
+/// `i32` for `Int32`, `u8` for `UInt8`, `f64` for `Float64`.
+fn short_name(name: &str) -> String {
+    let size = name.trim_start_matches(|c: char| c.is_alphabetic());
+    let letter = name.chars().next().unwrap_or_default().to_ascii_lowercase();
+    format!("{letter}{size}")
+}
+
+/// Runs `decode` and turns a panic into an error. The decoders panic on some damaged files, such as a page that names a
+/// missing dictionary.
+fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    // State that a panic leaves incomplete is dropped together with the error.
+    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+        Err(Error::format(
+            path,
+            "damaged: a part of the file does not match its header; write the file again",
+        ))
+    })
+}

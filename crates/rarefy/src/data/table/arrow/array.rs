@@ -1,0 +1,252 @@
+//! Numbers and texts of Arrow arrays.
+
+use std::ops::Range;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::{
+    Date32Type, Date64Type, Decimal32Type, Decimal64Type, Decimal128Type, Decimal256Type,
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
+    UInt16Type, UInt32Type, UInt64Type,
+};
+use arrow_array::{Array, ArrayRef};
+use arrow_schema::DataType;
+
+use super::super::cells::{Bad, Numbers};
+
+/// Numbers of the batches of a column; `None` if its type holds no numbers.
+pub(super) fn numbers(arrays: &[ArrayRef]) -> Option<Numbers> {
+    let mut numbers = Numbers {
+        width: 0,
+        values: Vec::new(),
+        bad: Vec::new(),
+    };
+    let mut row = 0;
+    for array in arrays {
+        if let Some((ranges, values)) = lists(array) {
+            append_lists(&mut numbers, row, array, &ranges, &values)?;
+        } else {
+            numbers.width = 1;
+            numbers.values.extend(floats(array)?);
+            let nulls = array.logical_nulls();
+            let nulls = nulls
+                .iter()
+                .flat_map(|nulls| (0..nulls.len()).filter(|at| nulls.is_null(*at)));
+            let why = "expected a number, got null";
+            numbers
+                .bad
+                .extend(nulls.map(|at| bad(row + at, why.into())));
+        }
+        row += array.len();
+    }
+    Some(numbers.check_finite())
+}
+
+fn bad(row: usize, why: String) -> Bad {
+    Bad { row, why }
+}
+
+/// Appends lists of numbers. The first list sets the width of all.
+fn append_lists(
+    numbers: &mut Numbers,
+    first_row: usize,
+    array: &ArrayRef,
+    ranges: &[Range<usize>],
+    values: &ArrayRef,
+) -> Option<()> {
+    let all = floats(values)?;
+    let nulls = values.logical_nulls();
+    let has_null = |range: &Range<usize>| {
+        nulls
+            .as_ref()
+            .is_some_and(|nulls| range.clone().any(|at| nulls.is_null(at)))
+    };
+    if numbers.width == 0 {
+        let first = ranges.iter().find(|range| !range.is_empty());
+        numbers.width = first.map_or(0, ExactSizeIterator::len);
+        numbers.values = vec![f32::NAN; first_row * numbers.width];
+    }
+    for (at, range) in ranges.iter().enumerate() {
+        let why = if array.is_null(at) {
+            "expected a list of numbers, got null".into()
+        } else if range.len() != numbers.width {
+            format!(
+                "expected a list of {} numbers as in the first row, got {}",
+                numbers.width,
+                range.len()
+            )
+        } else if has_null(range) {
+            "expected a list of numbers, got a null in the list".into()
+        } else {
+            numbers.values.extend_from_slice(&all[range.clone()]);
+            continue;
+        };
+        numbers.bad.push(bad(first_row + at, why));
+        numbers
+            .values
+            .resize(numbers.values.len() + numbers.width, f32::NAN);
+    }
+    Some(())
+}
+
+/// Position of each list in the array of the lists' values. A list that holds one list is that list; one that holds
+/// several is empty. `None` for an array of other values.
+pub(crate) fn lists(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {
+    let (outer, values) = list_ranges(array)?;
+    let Some((inner, values)) = lists(&values) else {
+        return Some((outer, values));
+    };
+    let of_outer = |range: Range<usize>| match range.len() {
+        1 => inner[range.start].clone(),
+        _ => 0..0,
+    };
+    Some((outer.into_iter().map(of_outer).collect(), values))
+}
+
+fn list_ranges(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {
+    macro_rules! of_offsets {
+        ($offset:ty) => {{
+            let list = array.as_list::<$offset>();
+            let ranges = list
+                .offsets()
+                .windows(2)
+                .map(|ends| ends[0] as usize..ends[1] as usize);
+            Some((ranges.collect(), list.values().clone()))
+        }};
+    }
+    match array.data_type() {
+        DataType::List(_) => of_offsets!(i32),
+        DataType::LargeList(_) => of_offsets!(i64),
+        DataType::FixedSizeList(_, width) => {
+            let list = array.as_fixed_size_list();
+            let width = *width as usize;
+            let ranges = (0..list.len()).map(|at| at * width..(at + 1) * width);
+            Some((ranges.collect(), list.values().clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Values of a flat array as `f32`, with any number in place of a null; `None` if the type holds no numbers.
+pub(crate) fn floats(array: &dyn Array) -> Option<Vec<f32>> {
+    macro_rules! each {
+        ($type:ty, $convert:expr) => {
+            array
+                .as_primitive::<$type>()
+                .values()
+                .iter()
+                .map($convert)
+                .collect()
+        };
+    }
+    Some(match array.data_type() {
+        DataType::Float32 => array.as_primitive::<Float32Type>().values().to_vec(),
+        DataType::Float64 => each!(Float64Type, |v| *v as f32),
+        DataType::Float16 => each!(Float16Type, |v| v.to_f32()),
+        DataType::Int8 => each!(Int8Type, |v| f32::from(*v)),
+        DataType::Int16 => each!(Int16Type, |v| f32::from(*v)),
+        DataType::Int32 => each!(Int32Type, |v| *v as f32),
+        DataType::Int64 => each!(Int64Type, |v| *v as f32),
+        DataType::UInt8 => each!(UInt8Type, |v| f32::from(*v)),
+        DataType::UInt16 => each!(UInt16Type, |v| f32::from(*v)),
+        DataType::UInt32 => each!(UInt32Type, |v| *v as f32),
+        DataType::UInt64 => each!(UInt64Type, |v| *v as f32),
+        DataType::Decimal32(_, scale) => each!(Decimal32Type, |v| decimal(f64::from(*v), *scale)),
+        DataType::Decimal64(_, scale) => each!(Decimal64Type, |v| decimal(*v as f64, *scale)),
+        DataType::Decimal128(_, scale) => each!(Decimal128Type, |v| decimal(*v as f64, *scale)),
+        DataType::Decimal256(_, scale) => each!(Decimal256Type, |v| {
+            decimal(v.to_string().parse().unwrap_or(f64::NAN), *scale)
+        }),
+        DataType::Boolean => {
+            let values = array.as_boolean().values().iter();
+            values.map(|v| f32::from(u8::from(v))).collect()
+        }
+        DataType::Null => vec![0.0; array.len()],
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let values = floats(dictionary.values())?;
+            let keys = dictionary.normalized_keys().into_iter();
+            keys.map(|key| values.get(key).copied().unwrap_or_default())
+                .collect()
+        }
+        _ => return None,
+    })
+}
+
+/// Value of a decimal of `digits` after the point.
+fn decimal(value: f64, digits: i8) -> f32 {
+    (value / 10f64.powi(digits.into())) as f32
+}
+
+/// Values of an array of integers, exact; `None` for other types and for 64-bit unsigned.
+pub(crate) fn integers(array: &dyn Array) -> Option<Vec<i64>> {
+    macro_rules! each {
+        ($type:ty) => {
+            array
+                .as_primitive::<$type>()
+                .values()
+                .iter()
+                .map(|v| i64::from(*v))
+                .collect()
+        };
+    }
+    Some(match array.data_type() {
+        DataType::Int32 => each!(Int32Type),
+        DataType::UInt32 => each!(UInt32Type),
+        DataType::Int64 => each!(Int64Type),
+        _ => return None,
+    })
+}
+
+/// Values as texts, `None` for a null; `None` in all for types that have no short text.
+pub(super) fn texts(array: &ArrayRef) -> Option<Vec<Option<String>>> {
+    macro_rules! each {
+        ($values:expr) => {
+            $values.iter().map(|v| v.map(|v| v.to_string())).collect()
+        };
+    }
+    macro_rules! dates {
+        ($type:ty) => {{
+            let dates = array.as_primitive::<$type>();
+            let date = |at| {
+                Some(
+                    dates
+                        .is_valid(at)
+                        .then(|| dates.value_as_date(at))??
+                        .to_string(),
+                )
+            };
+            (0..dates.len()).map(date).collect()
+        }};
+    }
+    Some(match array.data_type() {
+        DataType::Utf8 => each!(array.as_string::<i32>()),
+        DataType::LargeUtf8 => each!(array.as_string::<i64>()),
+        DataType::Utf8View => each!(array.as_string_view()),
+        DataType::Boolean => each!(array.as_boolean()),
+        DataType::Int8 => each!(array.as_primitive::<Int8Type>()),
+        DataType::Int16 => each!(array.as_primitive::<Int16Type>()),
+        DataType::Int32 => each!(array.as_primitive::<Int32Type>()),
+        DataType::Int64 => each!(array.as_primitive::<Int64Type>()),
+        DataType::UInt8 => each!(array.as_primitive::<UInt8Type>()),
+        DataType::UInt16 => each!(array.as_primitive::<UInt16Type>()),
+        DataType::UInt32 => each!(array.as_primitive::<UInt32Type>()),
+        DataType::UInt64 => each!(array.as_primitive::<UInt64Type>()),
+        DataType::Float32 => each!(array.as_primitive::<Float32Type>()),
+        DataType::Float64 => each!(array.as_primitive::<Float64Type>()),
+        DataType::Date32 => dates!(Date32Type),
+        DataType::Date64 => dates!(Date64Type),
+        DataType::Null => vec![None; array.len()],
+        DataType::Dictionary(..) => {
+            let dictionary = array.as_any_dictionary();
+            let values = texts(dictionary.values())?;
+            let keys = dictionary.normalized_keys().into_iter().enumerate();
+            keys.map(|(row, key)| {
+                (!array.is_null(row))
+                    .then(|| values.get(key).cloned().flatten())
+                    .flatten()
+            })
+            .collect()
+        }
+        _ => return None,
+    })
+}

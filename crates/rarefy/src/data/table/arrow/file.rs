@@ -1,0 +1,68 @@
+//! Columns of an Arrow file or stream.
+
+use std::fs::File;
+use std::io::{BufReader, Read, Seek};
+use std::path::Path;
+
+use arrow_array::RecordBatch;
+use arrow_ipc::reader::{FileReader, StreamReader};
+use arrow_schema::{ArrowError, SchemaRef};
+
+use super::{ArrowTable, guarded};
+use crate::{Error, Result};
+
+impl ArrowTable {
+    /// Reads an Arrow file (Feather 2) or an Arrow stream; the first bytes say which.
+    pub(crate) fn file(path: &Path) -> Result<Self> {
+        let (schema, batches) = guarded(path, || read(path))?;
+        let rows = batches.iter().map(RecordBatch::num_rows).sum();
+        let column = move |column: usize| {
+            Ok(batches
+                .iter()
+                .map(|batch| batch.column(column).clone())
+                .collect())
+        };
+        Ok(Self::new(path, &schema, rows, Box::new(column)))
+    }
+}
+
+fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
+    let mut magic = Vec::new();
+    file.by_ref()
+        .take(6)
+        .read_to_end(&mut magic)
+        .map_err(Error::io(path))?;
+    file.rewind().map_err(Error::io(path))?;
+    let damaged = |e: ArrowError| Error::format(path, format!("damaged Arrow file: {e}"));
+    match magic.as_slice() {
+        b"ARROW1" => {
+            let reader = FileReader::try_new(file, None).map_err(damaged)?;
+            let schema = reader.schema();
+            Ok((
+                schema,
+                reader
+                    .collect::<std::result::Result<_, _>>()
+                    .map_err(damaged)?,
+            ))
+        }
+        [0xFF, 0xFF, 0xFF, 0xFF, ..] => {
+            let reader = StreamReader::try_new(file, None).map_err(damaged)?;
+            let schema = reader.schema();
+            Ok((
+                schema,
+                reader
+                    .collect::<std::result::Result<_, _>>()
+                    .map_err(damaged)?,
+            ))
+        }
+        _ if magic.starts_with(b"FEA1") => Err(Error::format(
+            path,
+            "expected an Arrow file, got Feather version 1; write it again with version 2 (pyarrow's default)",
+        )),
+        _ => Err(Error::format(
+            path,
+            "expected an Arrow file or stream (.npy, .csv and .parquet are read too), got other bytes",
+        )),
+    }
+}

@@ -1,0 +1,189 @@
+//! Reader of csv files as they come: any delimiter, with or without a header, quotes, comment lines, plain or gzip.
+
+mod dialect;
+mod header;
+mod input;
+
+use std::io::Read;
+use std::path::Path;
+
+use ::csv::ByteRecord;
+
+use self::dialect::Dialect;
+use self::input::Input;
+pub(super) use self::input::of_file;
+use super::cells::{MemoryColumn, Numbers};
+use super::{Field, Table, dataset, roles};
+use crate::data::{Dataset, OpenOptions};
+use crate::{Error, Result};
+
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    read(path, of_file(path)?, options)
+}
+
+/// Reads a whole table. The embedded samples use this function too.
+pub(crate) fn read(path: &Path, input: impl Read, options: &OpenOptions) -> Result<Dataset> {
+    let mut table = CsvTable::read(path, input, options)?;
+    dataset(path, &mut table, options)
+}
+
+/// A csv file in memory.
+struct CsvTable {
+    columns: Vec<MemoryColumn>,
+    fields: Vec<Field>,
+    /// Number of the line of each row, from 1.
+    lines: Vec<u64>,
+    notes: Vec<String>,
+}
+
+impl CsvTable {
+    fn read(path: &Path, input: impl Read, options: &OpenOptions) -> Result<Self> {
+        let mut input = Input::new(path, input)?;
+        let dialect = Dialect::of(path, input.sample())?;
+        input.skip(dialect.skipped_bytes);
+        let named = header::of(path, &dialect, input.sample(), options.header)?;
+        let late = u64::from(input.ends_by_two());
+        let mut reader = ::csv::ReaderBuilder::new()
+            .has_headers(false)
+            .flexible(true)
+            .delimiter(dialect.delimiter)
+            .from_reader(dialect.squeezed(input));
+        let mut rows = Rows::new(path, &dialect, named, options);
+        let (mut record, mut seen) = (ByteRecord::new(), false);
+        while reader
+            .read_byte_record(&mut record)
+            .map_err(|e| Error::format(path, e.to_string()))?
+        {
+            // The parser counts a line that ends by CR LF when it reads the LF, which is with the next record.
+            let line = record.position().map_or(0, ::csv::Position::line);
+            let line = line + dialect.skipped_lines + if seen { late } else { 0 };
+            seen = true;
+            rows.push(&record, line)?;
+        }
+        Ok(rows.finish())
+    }
+}
+
+impl Table for CsvTable {
+    fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    fn rows(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn numbers(&mut self, column: usize) -> Result<Numbers> {
+        Ok(self.columns[column].numbers(self.fields[column].kind))
+    }
+
+    fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {
+        Ok(self.columns[column].texts())
+    }
+
+    fn place(&self, row: usize) -> String {
+        format!("line {}", self.lines[row])
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
+    }
+}
+
+/// Rows read so far.
+struct Rows<'a> {
+    path: &'a Path,
+    dialect: &'a Dialect,
+    options: &'a OpenOptions,
+    /// True if the next row that is no comment is the header.
+    header_is_next: bool,
+    columns: Vec<MemoryColumn>,
+    lines: Vec<u64>,
+    comments: usize,
+}
+
+impl<'a> Rows<'a> {
+    fn new(path: &'a Path, dialect: &'a Dialect, named: bool, options: &'a OpenOptions) -> Self {
+        Self {
+            path,
+            dialect,
+            options,
+            header_is_next: named,
+            columns: Vec::new(),
+            lines: Vec::new(),
+            comments: 0,
+        }
+    }
+
+    fn push(&mut self, record: &ByteRecord, line: u64) -> Result<()> {
+        if self.is_comment(record) {
+            self.comments += 1;
+            return Ok(());
+        }
+        if self.columns.is_empty() {
+            let names = self.names(record, line)?;
+            let keep = |name: &str| roles::is_named_text(name, self.options);
+            let columns = names
+                .into_iter()
+                .map(|name| MemoryColumn::new(name.clone(), keep(&name)));
+            self.columns = columns.collect();
+            if std::mem::take(&mut self.header_is_next) {
+                return Ok(());
+            }
+        }
+        if record.len() != self.columns.len() {
+            let why = format!(
+                "line {line}: expected {} fields, got {}",
+                self.columns.len(),
+                record.len()
+            );
+            return Err(Error::format(self.path, why));
+        }
+        for (at, (cell, column)) in record.iter().zip(&mut self.columns).enumerate() {
+            let cell = std::str::from_utf8(cell).map_err(|_| {
+                let why = format!("line {line}, column {at}: expected text in UTF-8, got other bytes; save the file as UTF-8");
+                Error::format(self.path, why)
+            })?;
+            column.push_cell(cell, self.dialect.decimal_comma);
+        }
+        self.lines.push(line);
+        Ok(())
+    }
+
+    /// Names of the columns: those of the header, else their numbers from 0.
+    fn names(&self, record: &ByteRecord, line: u64) -> Result<Vec<String>> {
+        if !self.header_is_next {
+            return Ok((0..record.len()).map(|at| at.to_string()).collect());
+        }
+        header::names(self.path, record, line, self.options.header == Some(true))
+    }
+
+    /// True for a line that starts with `#`, except a row of words whose first word is `#`.
+    fn is_comment(&self, record: &ByteRecord) -> bool {
+        if !record
+            .get(0)
+            .is_some_and(|cell| cell.trim_ascii_start().starts_with(b"#"))
+        {
+            return false;
+        }
+        let has_words = self
+            .columns
+            .first()
+            .is_some_and(|column| column.keep_texts || column.has_words());
+        !(has_words && record.len() == self.columns.len())
+    }
+
+    fn finish(self) -> CsvTable {
+        let mut notes = self.dialect.notes();
+        if self.comments > 0 {
+            let lines = if self.comments == 1 { "line" } else { "lines" };
+            notes.push(format!("{} comment {lines} (#) skipped", self.comments));
+        }
+        CsvTable {
+            fields: self.columns.iter().map(MemoryColumn::field).collect(),
+            columns: self.columns,
+            lines: self.lines,
+            notes,
+        }
+    }
+}

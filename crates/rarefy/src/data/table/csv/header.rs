@@ -1,0 +1,145 @@
+//! Header of a csv file: a first line that holds names. A line that could be either is an error, never a guess.
+
+use std::path::Path;
+
+use ::csv::{ByteRecord, StringRecord};
+
+use super::super::cells::{is_missing, is_number_like, parse_list, parse_number};
+use super::dialect::Dialect;
+use crate::{Error, Result};
+
+/// Kinds of cells of a first line.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Cell {
+    Number,
+    /// Missing value, boolean, or almost a number.
+    Odd,
+    List,
+    Word,
+}
+
+/// True if the first line is a header.
+///
+/// # Errors
+/// [`Error::Format`] for a line that could be a header or a row.
+pub(super) fn of(
+    path: &Path,
+    dialect: &Dialect,
+    sample: &[u8],
+    given: Option<bool>,
+) -> Result<bool> {
+    if let Some(given) = given {
+        return Ok(given);
+    }
+    let mut reader = ::csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(dialect.delimiter)
+        .comment(Some(b'#'))
+        .from_reader(dialect.squeezed(sample));
+    let mut record = ByteRecord::new();
+    // An invalid line is reported with its number when the table is read.
+    if !reader.read_byte_record(&mut record).unwrap_or(false) {
+        return Ok(false);
+    }
+    let line = record.position().map_or(1, ::csv::Position::line) + dialect.skipped_lines;
+    let first = StringRecord::from_byte_record_lossy(record);
+    let cells: Vec<Cell> = first
+        .iter()
+        .map(|cell| kind(cell.trim(), dialect))
+        .collect();
+    let has = |kind: Cell| cells.contains(&kind);
+    if !has(Cell::Word) {
+        return if are_names(&first) {
+            Err(ask(path, line, "numbers that look like names", &first))
+        } else {
+            Ok(false)
+        };
+    }
+    if has(Cell::Number) {
+        return Err(ask(path, line, "words and numbers", &first));
+    }
+    if has(Cell::List) {
+        return Ok(false);
+    }
+    let mut names: Vec<&str> = first.iter().map(str::trim).collect();
+    names.sort_unstable();
+    match names
+        .windows(2)
+        .find(|pair| pair[0] == pair[1] && !pair[0].is_empty())
+    {
+        Some(_) => Err(ask(path, line, "words of which two are equal", &first)),
+        None => Ok(true),
+    }
+}
+
+fn kind(cell: &str, dialect: &Dialect) -> Cell {
+    let booleans = ["true", "false"];
+    if parse_number(cell, dialect.decimal_comma).is_some() {
+        Cell::Number
+    } else if parse_list(cell).is_some() {
+        Cell::List
+    } else if is_missing(cell) || is_number_like(cell) || booleans.contains(&&*cell.to_lowercase())
+    {
+        Cell::Odd
+    } else {
+        Cell::Word
+    }
+}
+
+/// True if four or more numbers count from 0 or 1 (names that pandas gives), or three or more are successive years.
+fn are_names(record: &StringRecord) -> bool {
+    let numbers: Option<Vec<i64>> = record.iter().map(|cell| cell.trim().parse().ok()).collect();
+    let Some(numbers) = numbers else {
+        return false;
+    };
+    let successive = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
+    let first = numbers.first().copied().unwrap_or_default();
+    successive
+        && ((numbers.len() >= 4 && (0..=1).contains(&first))
+            || (numbers.len() >= 3 && (1900..2100).contains(&first)))
+}
+
+fn ask(path: &Path, line: u64, what: &str, record: &StringRecord) -> Error {
+    let mut shown: String = record
+        .iter()
+        .collect::<Vec<_>>()
+        .join(",")
+        .chars()
+        .take(60)
+        .collect();
+    if shown.chars().count() == 60 {
+        shown.push_str("...");
+    }
+    let why = format!(
+        "line {line} holds {what} (`{shown}`), so it may be a header or a row; set `data.header` to true or false"
+    );
+    Error::format(path, why)
+}
+
+/// Names of a header line.
+///
+/// An empty name is an error unless a header was asked for: the column is either the row index that pandas and R write,
+/// or the line is a row with a missing number.
+pub(super) fn names(
+    path: &Path,
+    record: &ByteRecord,
+    line: u64,
+    is_given: bool,
+) -> Result<Vec<String>> {
+    let names: Vec<String> = record
+        .iter()
+        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
+        .collect();
+    match names.iter().position(String::is_empty) {
+        Some(column) if !is_given => {
+            let why = format!(
+                "line {line}, column {column}: expected a number or the name of a column, got an empty field; if the \
+                 column is a row index, save without it (pandas: index=False, R: row.names=FALSE), or set \
+                 `data.header` to true to leave it out"
+            );
+            Err(Error::format(path, why))
+        }
+        _ => Ok(names),
+    }
+}

@@ -1,0 +1,209 @@
+//! Tables: files whose columns have names and types. One set of rules ([`roles`]) decides for every format which
+//! columns are the data.
+
+#[cfg(feature = "parquet")]
+pub(crate) mod arrow;
+pub(crate) mod cells;
+pub(crate) mod csv;
+pub(crate) mod json_lines;
+mod roles;
+
+use std::path::Path;
+
+#[cfg(feature = "parquet")]
+pub(super) use arrow::{open_arrow, open_parquet};
+
+use super::{Column, Dataset, Memory, OpenOptions, Role};
+use crate::{Error, Result};
+
+#[cfg(not(feature = "parquet"))]
+pub(super) fn open_parquet(path: &Path, _: &OpenOptions) -> Result<Dataset> {
+    Err(super::missing_feature(path, "parquet"))
+}
+
+#[cfg(not(feature = "parquet"))]
+pub(super) use open_parquet as open_arrow;
+
+pub(crate) use cells::{Bad, Numbers};
+use roles::Roles;
+
+/// Type of a column, as far as its role depends on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Integer,
+    Number,
+    Boolean,
+    Text,
+    /// Lists of numbers of equal length.
+    List,
+    /// No cell has a value.
+    Empty,
+    /// Cells that look like numbers and are none, such as `1,234.5` or `50%`.
+    NumberLike,
+    /// Dates, durations, structs and everything else.
+    Other,
+}
+
+/// Column as a file declares it.
+#[derive(Debug, Clone)]
+pub(crate) struct Field {
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    /// Type in words, such as `i32` or `list of f32`.
+    pub(crate) type_name: String,
+    /// True if the file itself names the column as an index of its rows.
+    pub(crate) is_index: bool,
+}
+
+/// Open table of any format.
+pub(crate) trait Table {
+    /// Columns in the order of the file.
+    fn fields(&self) -> &[Field];
+
+    /// Number of rows.
+    fn rows(&self) -> usize;
+
+    /// Cells of a column as numbers; cells that are none are listed as bad.
+    fn numbers(&mut self, column: usize) -> Result<Numbers>;
+
+    /// Cells of a column as texts; `None` for a missing cell.
+    fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>>;
+
+    /// Position of a row for messages, such as `line 3` or `row 2`.
+    fn place(&self, row: usize) -> String;
+
+    /// Statements about the reading, such as a delimiter other than the comma.
+    fn notes(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// Rows of a table: the values of its data columns side by side, with labels and texts.
+pub(crate) fn dataset(
+    path: &Path,
+    table: &mut dyn Table,
+    options: &OpenOptions,
+) -> Result<Dataset> {
+    let Roles { mut columns, data } = roles::assign(path, table.fields(), options)?;
+    let mut parts = Vec::new();
+    for column in data {
+        parts.push((column, table.numbers(column)?));
+    }
+    if options.columns.is_empty() && options.member.is_none() {
+        leave_out_row_numbers(table, &mut columns, &mut parts);
+    }
+    let bad = first_bad(&parts);
+    if let Some((column, bad)) = bad
+        && !options.skip_bad_rows
+    {
+        return Err(Error::format(path, cell_error(table, column, bad)));
+    }
+    let mut notes = table.notes();
+    notes.extend(roles::note(&columns));
+    let keep = kept_rows(table, &parts);
+    if let (Some((column, bad)), Some(keep)) = (bad, &keep) {
+        let left = keep.iter().filter(|kept| !**kept).count();
+        notes.push(format!(
+            "{left} of {} rows left out, because a number is missing or unreadable; the first: {}",
+            keep.len(),
+            cell_error(table, column, bad)
+        ));
+    }
+    let mut cells = |role: Role| -> Result<Option<Vec<String>>> {
+        let Some(column) = columns.iter().position(|column| column.role == role) else {
+            return Ok(None);
+        };
+        let texts = table.texts(column)?.into_iter().enumerate();
+        let kept = texts.filter(|(row, _)| keep.as_ref().is_none_or(|keep| keep[*row]));
+        Ok(Some(
+            kept.map(|(_, text)| text.unwrap_or_default()).collect(),
+        ))
+    };
+    let (labels, texts) = (cells(Role::Label)?, cells(Role::Text)?);
+    let width: usize = parts.iter().map(|(_, numbers)| numbers.width).sum();
+    let rows = table.rows();
+    let values = side_by_side(rows, parts, keep.as_deref());
+    if (rows > 0 && values.is_empty()) || width == 0 {
+        let why =
+            format!("expected at least one row of numbers, got {rows} rows, none of them usable");
+        return Err(Error::format(path, why));
+    }
+    let name = path.display().to_string();
+    let mut dataset = Dataset::new(Memory::new(name.clone(), width, values));
+    (dataset.labels, dataset.texts, dataset.columns) = (labels, texts, columns);
+    dataset.notes = notes
+        .into_iter()
+        .map(|note| format!("{name}: {note}"))
+        .collect();
+    Ok(dataset)
+}
+
+/// Fewest rows of a column of row numbers: short columns count by chance.
+const FEWEST_NUMBERED: usize = 10;
+
+/// Gives integer columns that count the rows from 0 or 1 the role of an id, if other data remains.
+fn leave_out_row_numbers(
+    table: &dyn Table,
+    columns: &mut [Column],
+    parts: &mut Vec<(usize, Numbers)>,
+) {
+    let rows = table.rows();
+    let counts = |(column, numbers): &(usize, Numbers)| {
+        let from = |start: usize| {
+            let mut values = numbers.values.iter().enumerate();
+            values.all(|(row, value)| *value == (row + start) as f32)
+        };
+        table.fields()[*column].kind == Kind::Integer
+            && rows >= FEWEST_NUMBERED
+            && numbers.bad.is_empty()
+            && (from(0) || from(1))
+    };
+    if parts.iter().all(counts) {
+        return;
+    }
+    parts.retain(|part| {
+        let is_data = !counts(part);
+        if !is_data {
+            columns[part.0].role = Role::Id;
+            columns[part.0].reason = "row number".into();
+        }
+        is_data
+    });
+}
+
+/// The bad cell in the first row that has one, with its column.
+fn first_bad(parts: &[(usize, Numbers)]) -> Option<(usize, &Bad)> {
+    let firsts = parts.iter().filter_map(|(column, numbers)| {
+        let first = numbers.bad.iter().min_by_key(|bad| bad.row)?;
+        Some((*column, first))
+    });
+    firsts.min_by_key(|(_, bad)| bad.row)
+}
+
+fn cell_error(table: &dyn Table, column: usize, bad: &Bad) -> String {
+    let name = &table.fields()[column].name;
+    format!("{}, column `{name}`: {}", table.place(bad.row), bad.why)
+}
+
+/// For each row, true if all its numbers are good; `None` if all rows are.
+fn kept_rows(table: &dyn Table, parts: &[(usize, Numbers)]) -> Option<Vec<bool>> {
+    let mut keep = vec![true; table.rows()];
+    let bad = parts.iter().flat_map(|(_, numbers)| &numbers.bad);
+    bad.for_each(|bad| keep[bad.row] = false);
+    keep.contains(&false).then_some(keep)
+}
+
+/// Row-major matrix of the kept rows.
+fn side_by_side(rows: usize, mut parts: Vec<(usize, Numbers)>, keep: Option<&[bool]>) -> Vec<f32> {
+    if let ([_], None) = (&*parts, keep) {
+        return parts.remove(0).1.values;
+    }
+    let width: usize = parts.iter().map(|(_, numbers)| numbers.width).sum();
+    let mut values = Vec::with_capacity(rows * width);
+    for row in (0..rows).filter(|row| keep.is_none_or(|keep| keep[*row])) {
+        for (_, numbers) in &parts {
+            values.extend_from_slice(&numbers.values[row * numbers.width..][..numbers.width]);
+        }
+    }
+    values
+}

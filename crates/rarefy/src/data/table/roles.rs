@@ -1,0 +1,380 @@
+//! Roles of the columns of a table, by option, type and name: the same rules for every format.
+
+use std::path::Path;
+
+use super::{Field, Kind};
+use crate::data::{Column, OpenOptions, Role};
+use crate::{Error, Result};
+
+/// Names of columns that hold labels.
+const LABELS: [&str; 7] = [
+    "label", "labels", "class", "target", "word", "name", "category",
+];
+/// Names of columns that hold texts.
+const TEXTS: [&str; 8] = [
+    "text", "sentence", "prompt", "token", "content", "document", "review", "title",
+];
+/// Names of columns that number or name the rows.
+const IDS: [&str; 8] = ["id", "idx", "index", "row", "row_id", "uuid", "guid", "key"];
+
+/// True if a column of this name may hold labels, texts or ids, whose cells are kept as they are written.
+pub(super) fn is_named_text(name: &str, options: &OpenOptions) -> bool {
+    let name = Some(name);
+    is_one_of(&LABELS, name)
+        || is_one_of(&TEXTS, name)
+        || options.label.as_deref() == name
+        || options.text.as_deref() == name
+}
+
+fn is_one_of(names: &[&str], name: Option<&str>) -> bool {
+    name.is_some_and(|name| names.iter().any(|known| known.eq_ignore_ascii_case(name)))
+}
+
+/// True if a column of this name numbers or names the rows.
+fn is_id_name(name: &str) -> bool {
+    let lower = name.to_lowercase();
+    is_one_of(&IDS, Some(name))
+        || lower.ends_with("_id")
+        || lower.starts_with("__index_level_")
+        || lower.starts_with("unnamed: ")
+        || lower.is_empty()
+}
+
+/// Columns with their roles.
+pub(super) struct Roles {
+    pub(super) columns: Vec<Column>,
+    /// Numbers of the data columns, in the order of their values in a row.
+    pub(super) data: Vec<usize>,
+}
+
+/// Gives each column its role.
+///
+/// 1. Options come first: `exclude`, `label`, `text`, `columns` (or `member`, the only column).
+/// 2. Indexes that the file names, and columns with the name of an id, are ids.
+/// 3. The first column with the name of a label is the label; the first text column with the name of a text is the text.
+/// 4. A column of lists is the data, and flat columns beside it are left out; several are refused.
+/// 5. Without lists, all numbers and booleans are the data.
+/// 6. All else is left out.
+///
+/// # Errors
+/// [`Error::Unknown`] for an option that names no column; [`Error::Format`] if no column or several can be the data, or
+/// if a chosen column holds no numbers.
+pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Roles> {
+    let chosen = chosen(path, fields, options)?;
+    let excluded = matching(path, fields, &options.exclude)?;
+    let named = |name: &Option<String>| match name {
+        Some(name) => matching(path, fields, std::slice::from_ref(name)),
+        None => Ok(Vec::new()),
+    };
+    let (labels, texts) = (named(&options.label)?, named(&options.text)?);
+    let (mut has_label, mut has_text) = (!labels.is_empty(), !texts.is_empty());
+    let lists: Vec<usize> = (0..fields.len())
+        .filter(|at| fields[*at].kind == Kind::List && !excluded.contains(at))
+        .collect();
+    let mut columns = Vec::new();
+    for (at, field) in fields.iter().enumerate() {
+        let is_label = is_one_of(&LABELS, Some(&field.name)) && !matches!(field.kind, Kind::List);
+        let is_text = is_one_of(&TEXTS, Some(&field.name)) && field.kind == Kind::Text;
+        let (role, reason) = match field.kind {
+            _ if excluded.contains(&at) => (Role::LeftOut, "excluded"),
+            _ if labels.contains(&at) => (Role::Label, ""),
+            _ if texts.contains(&at) => (Role::Text, ""),
+            _ if chosen.as_ref().is_some_and(|chosen| chosen.contains(&at)) => (Role::Data, ""),
+            _ if field.is_index => (Role::Id, "index of the rows"),
+            Kind::Integer | Kind::Text | Kind::Empty if is_id_name(&field.name) => {
+                (Role::Id, "name of an id")
+            }
+            _ if is_label && has_label => (Role::LeftOut, "another label"),
+            _ if is_label => {
+                has_label = true;
+                (Role::Label, "")
+            }
+            _ if is_text && !has_text => {
+                has_text = true;
+                (Role::Text, "")
+            }
+            _ if chosen.is_some() => (Role::LeftOut, "not chosen"),
+            Kind::List => (Role::Data, ""),
+            Kind::Integer | Kind::Number | Kind::Boolean | Kind::NumberLike if lists.is_empty() => {
+                (Role::Data, "")
+            }
+            Kind::Integer | Kind::Number | Kind::Boolean => (Role::LeftOut, "beside lists"),
+            _ => (Role::LeftOut, &*field.type_name),
+        };
+        columns.push(Column {
+            name: field.name.clone(),
+            kind: field.type_name.clone(),
+            role,
+            reason: reason.into(),
+        });
+    }
+    let data = chosen.unwrap_or_else(|| {
+        (0..fields.len())
+            .filter(|at| columns[*at].role == Role::Data)
+            .collect()
+    });
+    check(path, fields, &columns, &data)?;
+    Ok(Roles { columns, data })
+}
+
+/// Columns that `data.columns` or `data.member` name, in the order of the option; `None` without the options.
+fn chosen(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Option<Vec<usize>>> {
+    let names = match &options.member {
+        Some(member) if options.columns.is_empty() => std::slice::from_ref(member),
+        _ => &options.columns,
+    };
+    if names.is_empty() {
+        return Ok(None);
+    }
+    let columns = matching(path, fields, names)?;
+    let excluded = matching(path, fields, &options.exclude)?;
+    Ok(Some(
+        columns
+            .into_iter()
+            .filter(|at| !excluded.contains(at))
+            .collect(),
+    ))
+}
+
+/// Columns whose names match one of the patterns, each once, in the order of the patterns.
+fn matching(path: &Path, fields: &[Field], patterns: &[String]) -> Result<Vec<usize>> {
+    let mut found: Vec<usize> = Vec::new();
+    for pattern in patterns {
+        let glob = glob::Pattern::new(pattern).ok();
+        let matches =
+            |name: &str| name == pattern || glob.as_ref().is_some_and(|glob| glob.matches(name));
+        let before = found.len();
+        let here = (0..fields.len()).filter(|at| matches(&fields[*at].name));
+        let new: Vec<usize> = here.filter(|at| !found.contains(at)).collect();
+        let known = found.iter().any(|at| matches(&fields[*at].name));
+        found.extend(new);
+        if found.len() == before && !known {
+            let what = format!("column of {}", path.display());
+            let names = fields.iter().map(|field| field.name.as_str());
+            return Err(Error::unknown(&what, pattern, names));
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses tables without data, with several columns of lists, and chosen columns that hold no numbers.
+fn check(path: &Path, fields: &[Field], columns: &[Column], data: &[usize]) -> Result<()> {
+    let bad = |why: String| Err(Error::format(path, why));
+    if data.is_empty() {
+        let found: Vec<String> = columns
+            .iter()
+            .map(|column| format!("`{}` ({})", column.name, column.kind))
+            .collect();
+        return bad(format!(
+            "expected a column of numbers or of lists of numbers, got {}; choose columns with `data.columns`",
+            listed(&found)
+        ));
+    }
+    let lists = data.iter().filter(|at| fields[**at].kind == Kind::List);
+    let lists: Vec<String> = lists.map(|at| format!("`{}`", fields[*at].name)).collect();
+    if lists.len() > 1
+        && data.len() == lists.len()
+        && columns.iter().all(|c| c.reason != "not chosen")
+    {
+        return bad(format!(
+            "expected one column of lists of numbers, got {}; choose with `data.columns`",
+            listed(&lists)
+        ));
+    }
+    for at in data {
+        let field = &fields[*at];
+        let what = match field.kind {
+            Kind::Text | Kind::Other => format!("holds {}", field.type_name),
+            Kind::NumberLike => "holds cells that look like numbers and are none, such as with thousands separators, \
+                 percent or currency signs"
+                .into(),
+            _ => continue,
+        };
+        return bad(format!(
+            "column `{}`: expected numbers, but the column {what}; write plain numbers, or leave the column out \
+             with `data.exclude`",
+            field.name
+        ));
+    }
+    Ok(())
+}
+
+/// Sentence on the columns that are not data; `None` if all are.
+pub(super) fn note(columns: &[Column]) -> Option<String> {
+    let of = |role: Role| columns.iter().filter(move |column| column.role == role);
+    let names = |role: Role| {
+        listed(
+            &of(role)
+                .map(|column| column.name.clone())
+                .collect::<Vec<_>>(),
+        )
+    };
+    let data = of(Role::Data).count();
+    if data == columns.len() {
+        return None;
+    }
+    let verb = if data == 1 { "is" } else { "are" };
+    let mut note = format!(
+        "{data} of {} columns {verb} data: {}",
+        columns.len(),
+        names(Role::Data)
+    );
+    for (role, title) in [(Role::Label, "label"), (Role::Text, "text")] {
+        if of(role).next().is_some() {
+            note += &format!("; {title}: {}", names(role));
+        }
+    }
+    let rest = of(Role::Id).chain(of(Role::LeftOut));
+    let rest: Vec<String> = rest
+        .map(|column| format!("{} ({})", column.name, column.reason))
+        .collect();
+    if !rest.is_empty() {
+        note += &format!("; left out: {}", listed(&rest));
+    }
+    Some(note)
+}
+
+/// Names with commas; of a long list the first and the last.
+fn listed(names: &[String]) -> String {
+    const MOST: usize = 8;
+    match names {
+        [first @ .., last] if names.len() > MOST => {
+            format!(
+                "{}, ... {last} ({} columns)",
+                first[..MOST - 2].join(", "),
+                names.len()
+            )
+        }
+        _ => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(name: &str, kind: Kind) -> Field {
+        Field {
+            name: name.into(),
+            kind,
+            type_name: format!("{kind:?}").to_lowercase(),
+            is_index: false,
+        }
+    }
+
+    fn roles(fields: &[(&str, Kind)], options: &OpenOptions) -> Result<Vec<Role>> {
+        let fields: Vec<Field> = fields
+            .iter()
+            .map(|(name, kind)| field(name, *kind))
+            .collect();
+        let roles = assign(Path::new("t"), &fields, options)?;
+        Ok(roles.columns.iter().map(|column| column.role).collect())
+    }
+
+    #[test]
+    fn roles_follow_from_name_and_type() {
+        use Role::{Data, Id, Label, LeftOut, Text};
+        let fields = [
+            ("doc_id", Kind::Integer),
+            ("a", Kind::Number),
+            ("Class", Kind::Integer),
+            ("text", Kind::Text),
+            ("note", Kind::Text),
+            ("when", Kind::Other),
+            ("b", Kind::Boolean),
+            ("word", Kind::Text),
+        ];
+        let expected = [Id, Data, Label, Text, LeftOut, LeftOut, Data, LeftOut];
+        assert_eq!(roles(&fields, &OpenOptions::default()).unwrap(), expected);
+        // A float column may have the name of an id and be data.
+        let floats = [("index", Kind::Number), ("b", Kind::Number)];
+        assert_eq!(
+            roles(&floats, &OpenOptions::default()).unwrap(),
+            [Data, Data]
+        );
+        let lists = [
+            ("x", Kind::Number),
+            ("e", Kind::List),
+            ("label", Kind::Boolean),
+        ];
+        let expected = [LeftOut, Data, Label];
+        assert_eq!(roles(&lists, &OpenOptions::default()).unwrap(), expected);
+    }
+
+    #[test]
+    fn options_come_before_names_and_types() {
+        use Role::{Data, Id, Label, LeftOut};
+        let fields = [
+            ("id", Kind::Integer),
+            ("x_0", Kind::Number),
+            ("x_1", Kind::Number),
+            ("label", Kind::Integer),
+        ];
+        let some = |columns: &[&str], exclude: &[&str], label: Option<&str>| OpenOptions {
+            columns: columns.iter().map(|name| (*name).into()).collect(),
+            exclude: exclude.iter().map(|name| (*name).into()).collect(),
+            label: label.map(str::to_owned),
+            ..OpenOptions::default()
+        };
+        let of = |options: &OpenOptions| roles(&fields, options).unwrap();
+        assert_eq!(
+            of(&some(&["id"], &[], None)),
+            [Data, LeftOut, LeftOut, Label]
+        );
+        assert_eq!(
+            of(&some(&["x_*"], &["x_1"], None)),
+            [Id, Data, LeftOut, Label]
+        );
+        assert_eq!(
+            of(&some(&[], &[], Some("id"))),
+            [Label, Data, Data, LeftOut]
+        );
+        assert_eq!(
+            of(&some(&["*"], &["label"], None)),
+            [Data, Data, Data, LeftOut]
+        );
+        let error = roles(&fields, &some(&["y_*"], &[], None))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains("y_*"), "{error}");
+    }
+
+    #[test]
+    fn values_have_the_order_of_the_chosen_columns() {
+        let fields: Vec<Field> = ["a", "b", "c"]
+            .iter()
+            .map(|name| field(name, Kind::Number))
+            .collect();
+        let options = OpenOptions {
+            columns: vec!["c".into(), "a".into()],
+            ..OpenOptions::default()
+        };
+        assert_eq!(
+            assign(Path::new("t"), &fields, &options).unwrap().data,
+            [2, 0]
+        );
+    }
+
+    #[test]
+    fn tables_without_one_choice_of_data_are_refused_with_the_names_of_the_columns() {
+        for (fields, words) in [
+            (
+                &[("a", Kind::Text), ("b", Kind::Other)][..],
+                "`a` (text), `b` (other)",
+            ),
+            (
+                &[("a", Kind::List), ("b", Kind::List)],
+                "`a`, `b`; choose with `data.columns`",
+            ),
+            (
+                &[("p", Kind::NumberLike), ("b", Kind::Number)],
+                "`data.exclude`",
+            ),
+        ] {
+            let error = roles(fields, &OpenOptions::default())
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(words), "{error}");
+        }
+    }
+}
