@@ -26,17 +26,17 @@ use rarefy::{Error, Result};
 const TRIALS: usize = 150;
 /// Maximum growth of the address space in bytes over all trials of a test. Stacks and pools fit; memory for the sizes
 /// that a hostile header claims does not.
-const MOST_MEMORY: u64 = 1 << 30;
+pub const MOST_MEMORY: u64 = 1 << 30;
 
 /// Expected outcome for a truncated file.
 #[derive(Clone, Copy, PartialEq)]
-enum Cut {
+pub enum Cut {
     Refused,
     MayPass,
 }
 
 /// Opens many damaged copies of the file at `path`.
-fn batter(path: &Path, cut: Cut, open: &dyn Fn() -> Result<()>) {
+pub fn batter(path: &Path, cut: Cut, open: &dyn Fn() -> Result<()>) {
     let whole = std::fs::read(path).unwrap();
     open().unwrap_or_else(|e| panic!("whole file: {e}"));
     let before = address_space();
@@ -109,7 +109,7 @@ fn names_a_setting(error: &Error) -> bool {
 }
 
 /// Peak address space of this process in bytes; 0 if the system does not report it.
-fn address_space() -> u64 {
+pub fn address_space() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
     let kilobytes = line.and_then(|rest| rest.trim().strip_suffix(" kB")?.parse().ok());
@@ -128,7 +128,7 @@ fn copy(file: &str) -> (tempfile::TempDir, PathBuf) {
     (into, path)
 }
 
-fn read_all(path: &Path, options: &OpenOptions) -> Result<()> {
+pub fn read_all(path: &Path, options: &OpenOptions) -> Result<()> {
     let dataset = data::open(path.to_str().unwrap(), options)?;
     survey(dataset.source.as_ref()).map(|_| ())
 }

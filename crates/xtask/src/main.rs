@@ -9,6 +9,7 @@ mod cargo;
 mod check;
 mod dist;
 mod docs;
+mod fuzz;
 mod metadata;
 mod mutants;
 mod public;
@@ -62,6 +63,14 @@ enum Chore {
         #[arg(value_parser = ["mnist"])]
         what: String,
     },
+    /// Open randomly damaged fixtures of every reader; fails on a panic, a slow file, or too much memory.
+    Fuzz {
+        /// Duration in minutes.
+        minutes: u64,
+        /// Seed of the damage; a run with the same seed opens the same files in the same order.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
     /// Plant known errors in a copy of the tree, one at a time; the tests must fail for each.
     Mutants {
         /// Plant only errors with one of these words in their name or file; all by default.
@@ -94,6 +103,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Golden { peers: false } => python::golden(),
         Chore::Golden { peers: true } => python::peers(),
         Chore::Fetch { what } => python::fetch(&what),
+        Chore::Fuzz { minutes, seed } => fuzz::run(minutes, seed),
         Chore::Mutants { applies: true, .. } => mutants::applies(),
         Chore::Mutants { words, .. } => mutants::run(&words),
     }

@@ -35,8 +35,20 @@ pub fn golden() -> Result<()> {
     let python = environment("golden", &packages)?;
     let tests = root().join("crates/rarefy/tests");
     run(Command::new(&python).arg(tests.join("data/make.py")))?;
-    run(Command::new(&python).arg(tests.join("golden/scipy_lbfgs.py")))
+    run(Command::new(&python).arg(tests.join("golden/scipy_lbfgs.py")))?;
+    run(Command::new(environment("tables", TABLES)?).arg(tests.join("tables/make.py")))
 }
+
+/// Packages that wrote the tables of the tests.
+const TABLES: &[&str] = &[
+    "numpy==2.4.6",
+    "pandas==3.1.1",
+    "polars==2.1.0",
+    "pyarrow==26.0.1",
+    "duckdb==2.0.1",
+    "fastparquet==2026.9.0",
+    "datasets==5.2.0",
+];
 
 /// Regenerates golden numbers of the peer libraries, in the environment of the benchmarks.
 pub fn peers() -> Result<()> {
