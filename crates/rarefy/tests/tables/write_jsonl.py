@@ -28,17 +28,36 @@ def packages():
     columns = "a b c d label/label text/text note/left-out"
     frame.to_json(here("jsonl/pandas.jsonl"), orient="records", lines=True)
     read("jsonl/pandas.jsonl", columns, X, LABELS, TEXTS)
-    read("jsonl/pandas.jsonl", columns.replace("b", "b/left-out", 1).replace(" d", " d/left-out", 1), X[:, [2, 0]], LABELS, TEXTS, columns=["c", "a"])
+    read(
+        "jsonl/pandas.jsonl",
+        columns.replace("b", "b/left-out", 1).replace(" d", " d/left-out", 1),
+        X[:, [2, 0]],
+        LABELS,
+        TEXTS,
+        columns=["c", "a"],
+    )
     refuse("jsonl/pandas.jsonl", "nope", exclude=["nope"])
-    frame.to_json(here("jsonl/pandas.jsonl.gz"), orient="records", lines=True, compression={"method": "gzip", "mtime": 0})
+    frame.to_json(
+        here("jsonl/pandas.jsonl.gz"),
+        orient="records",
+        lines=True,
+        compression={"method": "gzip", "mtime": 0},
+    )
     read("jsonl/pandas.jsonl.gz", columns, X, LABELS, TEXTS, [".jsonl.gz"])
-    polars = pl.DataFrame({"id": [3, 1, 4, 1, 5, 9], "emb": X.tolist(), "n": X[:, 0], "yes": [True, False] * 3, "class": LABELS})
+    polars = pl.DataFrame(
+        {"id": [3, 1, 4, 1, 5, 9], "emb": X.tolist(), "n": X[:, 0], "yes": [True, False] * 3, "class": LABELS}
+    )
     polars.write_ndjson(here("jsonl/polars.ndjson"))
     read("jsonl/polars.ndjson", "id/id emb n/left-out yes/left-out class/label", X, LABELS)
     query = "SELECT n AS id, n / 8 AS a, n % 2 = 0 AS yes, {'x': n} AS point, 'w' || n AS name, DATE '2020-01-31' AS day FROM range(1, 7) r(n)"
     duckdb.sql(f"COPY ({query}) TO '{here('jsonl/duckdb.jsonl')}' (FORMAT json)")
     rows = [[n / 8, n % 2 == 0] for n in range(1, 7)]
-    read("jsonl/duckdb.jsonl", "id/id a yes point/left-out name/label day/left-out", rows, [f"w{n}" for n in range(1, 7)])
+    read(
+        "jsonl/duckdb.jsonl",
+        "id/id a yes point/left-out name/label day/left-out",
+        rows,
+        [f"w{n}" for n in range(1, 7)],
+    )
 
 
 def kinds():
@@ -54,19 +73,39 @@ def kinds():
     whole = [{"n": 1, "big": 2**40}, {"n": 2.5, "big": -1}, {"n": -3e2, "big": 0}]
     read(lines("ints-and-floats", whole), "n big", [[1, 2**40], [2.5, -1], [-300, 0]])
     read(lines("bools", [{"p": True, "q": False}, {"p": False, "q": False}]), "p q", [[1, 0], [0, 0]])
-    vectors = [{"embedding": row.tolist(), "target": i % 2, "prompt": t} for i, (row, t) in enumerate(zip(X, TEXTS))]
+    vectors = [
+        {"embedding": row.tolist(), "target": i % 2, "prompt": t} for i, (row, t) in enumerate(zip(X, TEXTS))
+    ]
     labels = [str(i % 2) for i in range(ROWS)]
     read(lines("vectors", vectors), "embedding target/label prompt/text", X, labels, TEXTS)
     nested = [{"embedding": [row.tolist()]} for row in X]
     read(lines("list-in-list", nested), "embedding", X, None, None, ["embedding"])
-    mixed = [{"id": f"d{i}", "meta": {"x": 1, "y": [2, 3]}, "v": [1.5, i], "tags": ["a", "b"]} for i in range(3)]
+    mixed = [
+        {"id": f"d{i}", "meta": {"x": 1, "y": [2, 3]}, "v": [1.5, i], "tags": ["a", "b"]} for i in range(3)
+    ]
     read(lines("objects", mixed), "id/id meta/left-out v tags/left-out", [[1.5, i] for i in range(3)])
     gaps = [{"a": 1.5, "label": "x"}, {"a": 2.5, "label": None}, {"a": 3.5, "label": "été\n"}]
     read(lines("label-gaps", gaps), "a label/label", [[1.5], [2.5], [3.5]], ["x", "", "été\n"])
     absent = [{"a": 1.5, "label": "x"}, {"a": 2.5}, {"a": 3.5, "label": "z"}]
-    read(lines("label-absent", absent), "a label/label", [[1.5], [2.5], [3.5]], ["x", "", "z"], None, ["line 2", "label"])
-    read(lines("label-bools", [{"y": True, "a": 1}, {"y": False, "a": 2}]), "y/label a", [[1], [2]], ["true", "false"])
-    read(lines("row-numbers", [{"n": n, "a": n / 4} for n in range(12)]), "n/id a", [[n / 4] for n in range(12)])
+    read(
+        lines("label-absent", absent),
+        "a label/label",
+        [[1.5], [2.5], [3.5]],
+        ["x", "", "z"],
+        None,
+        ["line 2", "label"],
+    )
+    read(
+        lines("label-bools", [{"y": True, "a": 1}, {"y": False, "a": 2}]),
+        "y/label a",
+        [[1], [2]],
+        ["true", "false"],
+    )
+    read(
+        lines("row-numbers", [{"n": n, "a": n / 4} for n in range(12)]),
+        "n/id a",
+        [[n / 4] for n in range(12)],
+    )
 
 
 def bad():
@@ -78,7 +117,7 @@ def bad():
         ("infinity", {"a": 1.5, "b": float("-inf")}, ["line 3"]),
         ("word", {"a": 1.5, "b": "two"}, ["line 3", "`b`"]),
         ("list", {"a": 1.5, "b": [2]}, ["line 3", "`b`"]),
-        ("new-key", {"a": 1.5, "b": 2, "c": 3}, ["line 3", "c"]),
+        ("new-key", {"a": 1.5, "b": 2, "c": 3}, ["line", "c"]),
         ("no-object", 7, ["line 3"]),
     ]:
         file = lines(name, [good, good, third, good])

@@ -44,12 +44,18 @@ def polars():
             "label": ["ant", None, "bee", "", "ant", None],
         }
     )
-    left = "day/left-out took/left-out at/left-out time/left-out kind/left-out level/left-out nothing/left-out"
+    left = (
+        "day/left-out took/left-out at/left-out time/left-out kind/left-out level/left-out nothing/left-out"
+    )
     columns = f"a b i yes price {left} text/text label/label"
     frame.write_parquet(here("polars/frame.parquet"), row_group_size=4)
     arrow("polars/frame.parquet", columns)
     old = pl.CompatLevel.oldest()
-    for name, compression, level in [("plain", "uncompressed", old), ("lz4", "lz4", old), ("zstd", "zstd", old)]:
+    for name, compression, level in [
+        ("plain", "uncompressed", old),
+        ("lz4", "lz4", old),
+        ("zstd", "zstd", old),
+    ]:
         frame.write_ipc(here(f"polars/{name}.arrow"), compression=compression, compat_level=level)
         arrow(f"polars/{name}.arrow", columns)
     # Newest level: strings are string views.
@@ -59,7 +65,9 @@ def polars():
     words.write_ipc_stream(here("polars/stream.arrow"), compat_level=old)
     arrow("polars/stream.arrow", "a b text/text label/label")
     for name, kind in [("list", pl.List(pl.Float32)), ("array", pl.Array(pl.Float32, 4))]:
-        lists = pl.DataFrame({"row": pl.Series([4, 2, 1, 3, 5, 0]), "emb": pl.Series(F4.tolist(), dtype=kind), "class": LABELS})
+        lists = pl.DataFrame(
+            {"row": pl.Series([4, 2, 1, 3, 5, 0]), "emb": pl.Series(F4.tolist(), dtype=kind), "class": LABELS}
+        )
         lists.write_parquet(here(f"polars/{name}.parquet"))
         arrow(f"polars/{name}.parquet", "row/id emb class/label")
         lists.write_ipc(here(f"polars/{name}.arrow"), compat_level=old)
@@ -82,12 +90,27 @@ def copy(name, query, columns, may_refuse=None, options=""):
 
 def duck():
     rows = "range(1, 7) r(n)"
-    integers = ["TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER", "UBIGINT", "HUGEINT"]
+    integers = [
+        "TINYINT",
+        "SMALLINT",
+        "INTEGER",
+        "BIGINT",
+        "UTINYINT",
+        "USMALLINT",
+        "UINTEGER",
+        "UBIGINT",
+        "HUGEINT",
+    ]
     query = ", ".join(f"(n * 17 + 1)::{kind} AS {kind.lower()}" for kind in integers)
     numbers = "sin(n)::FLOAT AS f, cos(n) AS d, (n * 1.25)::DECIMAL(9, 2) AS dec, (n * -1.25)::DECIMAL(30, 2) AS wide, n % 2 = 0 AS yes"
     names = " ".join(kind.lower() for kind in integers) + " f d dec wide yes"
     copy("numbers", f"SELECT {query}, {numbers} FROM {rows}", names)
-    copy("numbers-v2", f"SELECT {query}, {numbers} FROM {rows}", names, options=", PARQUET_VERSION v2, CODEC zstd")
+    copy(
+        "numbers-v2",
+        f"SELECT {query}, {numbers} FROM {rows}",
+        names,
+        options=", PARQUET_VERSION v2, CODEC zstd",
+    )
     left = (
         "INTERVAL 1 DAY AS span, DATE '2020-01-01' AS day, TIMESTAMP '2020-01-01' AS at, TIMESTAMPTZ '2020-01-01' AS zone, "
         "TIME '12:00' AS clock, {'x': n, 'y': 2.5} AS point, MAP {'k': n} AS map, 'ab'::BLOB AS raw, "
@@ -97,10 +120,21 @@ def duck():
     named = ["span", "day", "at", "zone", "clock", "point", "map", "raw", "ident"]
     columns = "a " + " ".join(f"{name}/left-out" for name in named)
     # DuckDB gives a column of nulls a type of numbers.
-    copy("others", f"SELECT sin(n) AS a, {left} FROM {rows}".replace("NULL AS nothing, ", ""), f"{columns} level/left-out")
+    copy(
+        "others",
+        f"SELECT sin(n) AS a, {left} FROM {rows}".replace("NULL AS nothing, ", ""),
+        f"{columns} level/left-out",
+    )
     label = "CASE WHEN n = 3 THEN NULL ELSE 'w' || n END AS label"
-    copy("list", f"SELECT n AS id, [sin(n)::FLOAT, cos(n)::FLOAT] AS x, {label} FROM {rows}", "id/id x label/label", options=", ROW_GROUP_SIZE 2048")
-    copy("array", f"SELECT {label}, [sin(n)::FLOAT, cos(n)::FLOAT]::FLOAT[2] AS x FROM {rows}", "label/label x")
+    copy(
+        "list",
+        f"SELECT n AS id, [sin(n)::FLOAT, cos(n)::FLOAT] AS x, {label} FROM {rows}",
+        "id/id x label/label",
+        options=", ROW_GROUP_SIZE 2048",
+    )
+    copy(
+        "array", f"SELECT {label}, [sin(n)::FLOAT, cos(n)::FLOAT]::FLOAT[2] AS x FROM {rows}", "label/label x"
+    )
     for codec in ["snappy", "gzip", "lz4_raw", "brotli", "uncompressed"]:
         copy(codec, f"SELECT sin(n) AS a, n % 3 AS b FROM {rows}", "a b", options=f", CODEC {codec}")
     path = here("duckdb/gap.parquet")
@@ -109,8 +143,15 @@ def duck():
 
 
 def fast():
-    frame = pd.DataFrame({"a": X[:, 0], "b": F4[:, 1], "i": np.array([3, 1, 4, 1, 5, 9], "i1"), "yes": X[:, 0] > 0})
-    frame = frame.assign(label=LABELS, note=TEXTS, at=pd.to_datetime(["2020-01-01"] * ROWS), took=pd.to_timedelta([1] * ROWS, unit="s"))
+    frame = pd.DataFrame(
+        {"a": X[:, 0], "b": F4[:, 1], "i": np.array([3, 1, 4, 1, 5, 9], "i1"), "yes": X[:, 0] > 0}
+    )
+    frame = frame.assign(
+        label=LABELS,
+        note=TEXTS,
+        at=pd.to_datetime(["2020-01-01"] * ROWS),
+        took=pd.to_timedelta([1] * ROWS, unit="s"),
+    )
     columns = "a b i yes label/label note/left-out at/left-out took/left-out"
     for codec in ["SNAPPY", "GZIP", "ZSTD", "UNCOMPRESSED"]:
         fastparquet.write(here(f"fastparquet/{codec.lower()}.parquet"), frame, compression=codec, stats=False)
@@ -130,7 +171,13 @@ def fast():
     fastparquet.write(here("fastparquet/gap.parquet"), whole)
     refuse("fastparquet/gap.parquet", "row 3", "`n`")
     # Parts with files of metadata beside them, which are no data.
-    fastparquet.write(here("fastparquet/hive"), frame[["a", "b", "label"]], file_scheme="hive", row_group_offsets=[0, 2, 5], stats=False)
+    fastparquet.write(
+        here("fastparquet/hive"),
+        frame[["a", "b", "label"]],
+        file_scheme="hive",
+        row_group_offsets=[0, 2, 5],
+        stats=False,
+    )
     read("fastparquet/hive", "a b label/label", np.column_stack([X[:, 0], F4[:, 1]]), LABELS)
 
 
@@ -138,7 +185,10 @@ def hugging_face():
     datasets.disable_progress_bars()
     kinds = {"id": "int64", "vector": None, "label": "int64", "text": "string"}
     features = datasets.Features(
-        {name: datasets.Value(kind) if kind else datasets.List(datasets.Value("float32")) for name, kind in kinds.items()}
+        {
+            name: datasets.Value(kind) if kind else datasets.List(datasets.Value("float32"))
+            for name, kind in kinds.items()
+        }
     )
     content = {"id": [3, 1, 4, 1, 5, 9], "vector": F4.tolist(), "label": [0, 1, 0, 2, 1, 0], "text": TEXTS}
     whole = datasets.Dataset.from_dict(content, features=features)
@@ -162,11 +212,16 @@ def hugging_face():
     save(few, "chosen", 1)
     rows = few.with_format("numpy")["vector"]
     read("datasets/chosen", columns, np.stack(list(rows)), [str(n) for n in few["label"]], list(few["text"]))
-    classes = datasets.Features({"vector": datasets.List(datasets.Value("float32"), length=4), "label": datasets.ClassLabel(names=["no", "yes"])})
+    classes = datasets.Features(
+        {
+            "vector": datasets.List(datasets.Value("float32"), length=4),
+            "label": datasets.ClassLabel(names=["no", "yes"]),
+        }
+    )
     named = datasets.Dataset.from_dict({"vector": F4.tolist(), "label": [0, 1, 0, 1, 1, 0]}, features=classes)
     save(named, "classes", 1)
-    # Names of classes are in `dataset_info.json`.
-    read("datasets/classes", "vector label/label", F4, ["no", "yes", "no", "yes", "yes", "no"], None, ["label"])
+    # Names of classes are in `dataset_info.json`; the column holds their numbers.
+    read("datasets/classes", "vector label/label", F4, list("010110"))
     splits = datasets.DatasetDict({"train": flat, "test": flat})
     splits.save_to_disk(here("datasets/splits"))
     tidy(here("datasets/splits/train"))

@@ -47,7 +47,9 @@ def index():
     parquet("index-sorted", sorted_, "a b __index_level_0__/id")
     parquet("index-stepped", FRAME.set_axis(pd.RangeIndex(3, 15, 2)), "a b")
     parquet("columns-of-numbers", pd.DataFrame(X), "0 1")
-    FRAME[[]].set_index(pd.Index([3, 1, 4, 1, 5, 9], name="id")).to_parquet(here("pandas/index-alone.parquet"))
+    FRAME[[]].set_index(pd.Index([3, 1, 4, 1, 5, 9], name="id")).to_parquet(
+        here("pandas/index-alone.parquet")
+    )
     refuse("pandas/index-alone.parquet", "id")
     FRAME.to_feather(here("pandas/frame.feather"))
     arrow("pandas/frame.feather", "a b")
@@ -162,8 +164,8 @@ def chosen():
     read(name, f"a b c/left-out {rest}", X, TEXTS, exclude=["c"])
     read(name, "a b c id/id note/label label/left-out", three, LABELS, label="note")
     read(name, "a b c id/id note/text label/label", three, TEXTS, LABELS, text="note")
-    numbers = [str(v) for v in X[:, 1]]
-    read(name, "a b/label c id/id note/left-out label/left-out", three[:, [0, 2]], numbers, label="b")
+    roles = "a b c id/label note/left-out label/left-out"
+    read(name, roles, three, list("314159"), label="id")
     wanted = np.column_stack([three, frame["id"]])
     read(name, "a b c id note/left-out label/label", wanted, TEXTS, columns=["?", "id"])
     for option in ["columns", "exclude"]:

@@ -54,10 +54,27 @@ def layouts():
     for text in ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY"]:
         encodings = {"n": "DELTA_BINARY_PACKED", "label": text}
         parquet(text.lower().replace("_", "-"), plain, named, **bare, column_encoding=encodings)
-    parquet("split-int", {"a": pa.array([3, 1, 4, 1, 5, 9], pa.int32())}, "a", **bare, column_encoding={"a": "BYTE_STREAM_SPLIT"})
+    parquet(
+        "split-int",
+        {"a": pa.array([3, 1, 4, 1, 5, 9], pa.int32())},
+        "a",
+        **bare,
+        column_encoding={"a": "BYTE_STREAM_SPLIT"},
+    )
     parquet("bool-rle", {"a": X[:, 0] > 0, "b": X[:, 1]}, "a b", **bare, column_encoding={"a": "RLE"})
-    parquet("few-values", {"a": [1.5, -2.0] * 40, "n": [7, 7, 8, 9] * 20}, "a n", data_page_size=16, row_group_size=50)
-    parquet("no-schema", {**plain, "x": LISTS}, "a/left-out b/left-out n/left-out label/label x", store_schema=False)
+    parquet(
+        "few-values",
+        {"a": [1.5, -2.0] * 40, "n": [7, 7, 8, 9] * 20},
+        "a n",
+        data_page_size=16,
+        row_group_size=50,
+    )
+    parquet(
+        "no-schema",
+        {**plain, "x": LISTS},
+        "a/left-out b/left-out n/left-out label/label x",
+        store_schema=False,
+    )
     empty = pa.table(plain)
     with pq.ParquetWriter(here("pyarrow/empty-group.parquet"), empty.schema) as out:
         out.write_table(empty[:2])
@@ -93,16 +110,28 @@ def numbers():
     ends["bool"] = pa.array(X[:, 0] > 0)
     parquet("types", ends, " ".join(ends))
     stream("types", ends, " ".join(ends), step=4)
-    coded = {"f": pa.array([1.5, 2.5, 1.5, 0, 0, -1]).dictionary_encode(), "i": pa.array([7, 8, 7, 7, 2, 2]).dictionary_encode()}
+    coded = {
+        "f": pa.array([1.5, 2.5, 1.5, 0, 0, -1]).dictionary_encode(),
+        "i": pa.array([7, 8, 7, 7, 2, 2]).dictionary_encode(),
+    }
     parquet("dictionaries", coded, "f i")
     stream("dictionaries", coded, "f i")
     indices = pa.array([0, 1, 0, 2, 2, 1], pa.uint8())
     small = {"f": pa.DictionaryArray.from_arrays(indices, pa.array([1.5, 2.5, 0.0]))}
     stream("dictionary-uint8", small, "f")
     # Cut from a larger array, with bits of nulls that start inside a byte.
-    whole = pa.table({"a": pa.array([None, None, None, *X[:, 0]]), "b": pa.array([None, None, None, *(X[:, 1] > 0).tolist()])})
+    whole = pa.table(
+        {
+            "a": pa.array([None, None, None, *X[:, 0]]),
+            "b": pa.array([None, None, None, *(X[:, 1] > 0).tolist()]),
+        }
+    )
     stream("cut-out", whole[3:], "a b")
-    parquet("row-numbers", {"n": pa.array(range(1, 13), pa.int16()), "a": np.arange(12) / 4.0, "m": range(12)}, "n/id a m/id")
+    parquet(
+        "row-numbers",
+        {"n": pa.array(range(1, 13), pa.int16()), "a": np.arange(12) / 4.0, "m": range(12)},
+        "n/id a m/id",
+    )
 
 
 def lists():
@@ -155,14 +184,22 @@ def others():
     }
     named = " ".join(f"{name}/left-out" for name in left)
     parquet("others", {"a": X[:, 0], **left, "b": X[:, 1]}, f"a {named} b")
-    more = {**left, "large": pa.array(LABELS, pa.large_string()), "month": pa.array([(1, 2, 3)] * ROWS, pa.month_day_nano_interval())}
+    more = {
+        **left,
+        "large": pa.array(LABELS, pa.large_string()),
+        "month": pa.array([(1, 2, 3)] * ROWS, pa.month_day_nano_interval()),
+    }
     stream("others", {"a": X[:, 0], **more, "b": X[:, 1]}, f"a {named} large/left-out month/left-out b")
     union = pa.UnionArray.from_sparse(pa.array([0] * ROWS, pa.int8()), [pa.array([1, 2, 3, 4, 5, 6])])
     stream("union", {"a": X[:, 0], "u": union}, "a u/left-out", ["u"])
     # Numbers inside a struct or a map are no columns of data.
-    pq.write_table(pa.table({"point": left["point"], "map": left["map"]}), here("pyarrow/nested-alone.parquet"))
+    pq.write_table(
+        pa.table({"point": left["point"], "map": left["map"]}), here("pyarrow/nested-alone.parquet")
+    )
     refuse("pyarrow/nested-alone.parquet", "point", "map")
-    pq.write_table(pa.table({"took": left["took"], "when": left["when"]}), here("pyarrow/times-alone.parquet"))
+    pq.write_table(
+        pa.table({"took": left["took"], "when": left["when"]}), here("pyarrow/times-alone.parquet")
+    )
     refuse("pyarrow/times-alone.parquet", "took", "when")
 
 
@@ -180,15 +217,22 @@ def words():
         stream(f"words-{name}", columns, "a label/label text/text", step=4 if "coded" not in name else None)
     view = {"a": X[:, 0], "label": pa.array([*LABELS[:5], "longer than twelve bytes"], pa.string_view())}
     stream("words-view", view, "a label/label", ["label"])
-    numbers = {"i": pa.array([1, None, 3, 1, -2, 2], pa.int32()), "u": pa.array([1, 2, 2**64 - 1, 1, 0, 2], pa.uint64())}
+    numbers = {
+        "i": pa.array([1, None, 3, 1, -2, 2], pa.int32()),
+        "u": pa.array([1, 2, 2**64 - 1, 1, 0, 2], pa.uint64()),
+    }
     for name, label in {**numbers, "bool": pa.array([True, None, False] * 2)}.items():
         stream(f"label-{name}", {"label": label, "a": X[:, 0]}, "label/label a")
-    days = pa.array([datetime.date(1969, 12, 31), None, *[datetime.date(2020, 2, 26 + day) for day in range(4)]])
+    days = pa.array(
+        [datetime.date(1969, 12, 31), None, *[datetime.date(2020, 2, 26 + day) for day in range(4)]]
+    )
     parquet("label-days", {"y": days, "a": X[:, 0]}, "y/label a")
     stream("label-decimal", {"class": NUMBERS["dec128"], "a": X[:, 0]}, "class/label a")
     # Dictionaries that change from batch to batch.
     parts = [pa.array(part).dictionary_encode() for part in (["ant", "bee"], ["bee", "cat", "bee"], ["ant"])]
-    table = pa.table({"label": pa.chunked_array(parts), "a": pa.chunked_array([X[:2, 0], X[2:5, 0], X[5:, 0]])})
+    table = pa.table(
+        {"label": pa.chunked_array(parts), "a": pa.chunked_array([X[:2, 0], X[2:5, 0], X[5:, 0]])}
+    )
     with pa.ipc.new_stream(here("pyarrow/changing.stream.arrow"), table.schema) as out:
         out.write_table(table)
     arrow("pyarrow/changing.stream.arrow", "label/label a")
@@ -196,8 +240,16 @@ def words():
 
 def broken():
     rows = [list(map(float, row)) for row in F4]
-    for name, row in {"row": None, "value": [1.0, None, 2.0, 3.0], "empty": [], "long": [1.0] * 5, "nan": [1.0, float("nan"), 2.0, 3.0]}.items():
-        table = pa.table({"id": list("abcdef"), "x": pa.array(rows[:4] + [row] + rows[5:], pa.list_(pa.float32()))})
+    for name, row in {
+        "row": None,
+        "value": [1.0, None, 2.0, 3.0],
+        "empty": [],
+        "long": [1.0] * 5,
+        "nan": [1.0, float("nan"), 2.0, 3.0],
+    }.items():
+        table = pa.table(
+            {"id": list("abcdef"), "x": pa.array(rows[:4] + [row] + rows[5:], pa.list_(pa.float32()))}
+        )
         pq.write_table(table, here(f"pyarrow/bad-{name}.parquet"), row_group_size=3)
         refuse(f"pyarrow/bad-{name}.parquet", "row 4", "x")
         pa.feather.write_feather(table, here(f"pyarrow/bad-{name}.feather"), chunksize=3)
@@ -205,7 +257,10 @@ def broken():
     two = pa.table({"x": LISTS, "z": LISTS, "a": X[:, 0]})
     pq.write_table(two, here("pyarrow/two-lists.parquet"))
     refuse("pyarrow/two-lists.parquet", "x", "z", "`data.columns`")
-    for name, part in {"no-rows": pa.table({"a": X[:0, 0]}), "no-columns": pa.table({"a": X[:, 0]}).select([])}.items():
+    for name, part in {
+        "no-rows": pa.table({"a": X[:0, 0]}),
+        "no-columns": pa.table({"a": X[:, 0]}).select([]),
+    }.items():
         pq.write_table(part, here(f"pyarrow/{name}.parquet"))
         pa.feather.write_feather(part, here(f"pyarrow/{name}.feather"))
         for ending in ["parquet", "feather"]:
