@@ -50,6 +50,11 @@ fn same(out: &Path, other: &Path) -> bool {
 
 /// Fails if the path of an output folder is a file, or lies below a file.
 pub fn check_folder(path: &Path) -> Result<()> {
+    let dangling = |ancestor: &&Path| ancestor.is_symlink() && !ancestor.exists();
+    if let Some(link) = path.ancestors().find(dangling) {
+        let why = "expected a folder to write to, got a link to a path that does not exist";
+        return Err(Error::format(link, why));
+    }
     match path.ancestors().find(|ancestor| ancestor.exists()) {
         Some(there) if !there.is_dir() => Err(Error::format(
             there,

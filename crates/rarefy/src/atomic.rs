@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
 /// Writes the file `path` atomically: a reader sees the old file or the new one, never a part.
 ///
 /// The content goes to a temporary file in the same folder, which is flushed to disk and renamed.
-/// Missing parent folders are created. If `write` fails, the temporary file is removed.
+/// Missing parent folders are created. If `write` fails, the temporary file is removed. A symbolic link stays: the
+/// file that it leads to is written.
 ///
 /// # Errors
 /// [`Error::Io`] with `path` if the folder cannot be written or `write` fails.
@@ -26,7 +27,7 @@ pub fn write(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
-    let path = path.as_ref();
+    let path = &linked(path.as_ref());
     let folder = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -46,6 +47,21 @@ pub fn write(
         source: e.error,
     })?;
     Ok(())
+}
+
+/// Path that a symbolic link leads to, over several links; another path as it is. The file there may be missing.
+fn linked(path: &Path) -> PathBuf {
+    // As many links as Linux follows.
+    const MOST_LINKS: usize = 40;
+    let mut path = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        let Ok(to) = fs::read_link(&path) else {
+            break;
+        };
+        // A relative link starts in the folder of the link.
+        path = path.parent().map_or(to.clone(), |folder| folder.join(&to));
+    }
+    path
 }
 
 /// Writes the folder `path` atomically: all files that `write` makes in the given temporary folder appear, or none.
@@ -146,6 +162,26 @@ mod tests {
         write_folder(&ours, |_| Ok::<_, Error>(())).unwrap();
         fs::create_dir(&plain).unwrap();
         assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn link_is_followed_and_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        fs::create_dir(path("deep")).unwrap();
+        fs::write(path("deep/file"), b"old").unwrap();
+        let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, path(name)).unwrap();
+        link("file", "deep/near");
+        link("deep/near", "far");
+        link("deep/missing", "dangling");
+        for (name, file) in [("far", "deep/file"), ("dangling", "deep/missing")] {
+            write(path(name), |out| out.write_all(b"new")).unwrap();
+            assert_eq!(fs::read(path(file)).unwrap(), b"new", "{name}");
+            assert!(path(name).is_symlink(), "{name}");
+        }
+        // A link to itself is an error, not a hang.
+        link("self", "self");
+        assert!(write(path("self"), |out| out.write_all(b"x")).is_err() || path("self").is_file());
     }
 
     #[test]

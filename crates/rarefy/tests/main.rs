@@ -1,9 +1,11 @@
 //! Integration tests, merged into one binary: each binary costs a link of the whole library.
 
 mod common_errors;
+mod content;
 mod explain;
 mod files;
 mod fixtures;
+mod folder;
 mod formats;
 mod fuzz;
 mod golden;

@@ -1,8 +1,8 @@
 //! Command `rarefy convert`: writes a model in another library's format.
 
-use rarefy::Error;
 use rarefy::formats;
 use rarefy::model::Model;
+use rarefy::{Error, atomic};
 use serde_json::json;
 
 use crate::cli::ConvertArgs;
@@ -23,8 +23,10 @@ pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     let format = formats::find(&args.to)?;
     let folded = !(format.compatibility)(model.description())?.preprocessing;
     let model = if folded { model.folded()? } else { model };
-    std::fs::create_dir_all(&args.out).map_err(Error::io(&args.out))?;
-    (format.save)(model.description(), &args.out)?;
+    // Weights without their configuration would look like a model.
+    atomic::write_folder(&args.out, |folder| {
+        (format.save)(model.description(), folder)
+    })?;
     let known_as = (format.compatibility)(model.description())?.architecture;
     let out = args.out.display().to_string();
     if args.json {

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use super::content::failed;
+use super::open_file::OpenFile;
 use super::{Element, Memory, Source, check_finite};
 use crate::{Error, Result};
 
@@ -17,7 +18,7 @@ use crate::{Error, Result};
 pub struct FileMatrix {
     path: PathBuf,
     name: String,
-    file: File,
+    file: OpenFile,
     layout: MatrixLayout,
 }
 
@@ -164,7 +165,7 @@ impl FileMatrix {
         Ok(Self {
             path: path.into(),
             name: path.display().to_string(),
-            file,
+            file: OpenFile::keep(file),
             layout,
         })
     }
@@ -174,7 +175,8 @@ impl FileMatrix {
         let size = self.layout.element.size();
         let mut bytes = vec![0; out.len() * size];
         let at = self.layout.offset + (index * size) as u64;
-        read_exact_at(&self.file, &mut bytes, at).map_err(|error| match error.kind() {
+        let read = self.file.read_exact_at(&self.path, &mut bytes, at);
+        read.map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => {
                 let why = format!(
                     "truncated since it was opened: expected {} bytes from byte {at} on",
@@ -227,22 +229,4 @@ impl Source for FileMatrix {
         }
         check_finite(&self.path, start, d_in, out)
     }
-}
-
-#[cfg(unix)]
-fn read_exact_at(file: &File, bytes: &mut [u8], at: u64) -> std::io::Result<()> {
-    std::os::unix::fs::FileExt::read_exact_at(file, bytes, at)
-}
-
-#[cfg(windows)]
-fn read_exact_at(file: &File, mut bytes: &mut [u8], mut at: u64) -> std::io::Result<()> {
-    while !bytes.is_empty() {
-        let got = std::os::windows::fs::FileExt::seek_read(file, bytes, at)?;
-        if got == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
-        }
-        bytes = &mut bytes[got..];
-        at += got as u64;
-    }
-    Ok(())
 }

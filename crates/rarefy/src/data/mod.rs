@@ -11,10 +11,12 @@ mod folders;
 mod holdout;
 mod idx;
 mod image;
+mod listing;
 mod natural;
 #[doc(hidden)]
 pub mod npy;
 pub(crate) mod npz;
+mod open_file;
 mod options;
 mod rows;
 mod safetensors;
