@@ -211,9 +211,9 @@ $ train inf.csv --out run
 1 error: inf.csv: row 1, column 2: expected a finite number, got -inf
 hint: replace or drop such rows before training
 $ train notes.txt --out run
-1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
+1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg)
 $ train nothing --out run
-1 error: nothing: expected files whose names end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg, got none
+1 error: nothing: expected files whose names end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg, got none
 $ train sample:digit --out run
 2 error: unknown sample `digit`, did you mean `digits`? (known: digits, words, patches)
 $ data info nan.npy
@@ -223,7 +223,7 @@ $ data shard nan.npy --shard-rows 2 --out shards
 1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
 hint: replace or drop such rows before training
 $ data patches notes.txt --out p.npy
-1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .png, .jpg, .jpeg)
+1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg)
 ";
 
 const SENSELESS: &str = "$ train signed.npy --loss cross-entropy --out run

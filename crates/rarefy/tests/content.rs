@@ -254,4 +254,11 @@ fn folder_reads_files_whose_names_are_not_utf_8() {
     let odd = Path::new(&folder.path("d")).join(std::ffi::OsStr::from_bytes(b"b\xff.npy"));
     std::fs::copy(folder.path("d/a.npy"), odd).unwrap();
     assert_eq!(first_column(&folder.open("d")), [1.0, 1.0]);
+    let matched = folder.open("d/*.npy");
+    assert_eq!(first_column(&matched), [1.0]);
+    assert!(
+        matched.notes[0].contains("its name is not UTF-8"),
+        "{:?}",
+        matched.notes
+    );
 }

@@ -38,7 +38,7 @@ const SIGNATURES: &[(&[u8], &[&str], &str, &str)] = &[
         b"ARROW1",
         &[".arrow", ".feather"],
         "an Arrow file",
-        "convert it to parquet",
+        "rename it so that it ends in .arrow",
     ),
     (
         b"\x89HDF",

@@ -40,8 +40,7 @@ pub(super) fn advice(path: &Path) -> Option<(&'static str, &'static str)> {
     Some((found.1, found.2))
 }
 
-/// Endings that no reader takes, the kind of file, and the conversion. A format that gets a reader wins over its line
-/// here.
+/// Endings that no reader takes, the kind of file, and the conversion.
 const FOREIGN: &[(&[&str], &str, &str)] = &[
     (
         &[".tar", ".tar.gz", ".tgz", ".zip", ".7z", ".rar"],
@@ -84,14 +83,9 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
         "convert it with np.save('x.npy', zarr.open(path)[:])",
     ),
     (
-        &[".json", ".jsonl", ".ndjson"],
+        &[".json"],
         "a JSON file",
-        "convert it with pandas.read_json(path).to_parquet('x.parquet'), with lines=True for one object a line",
-    ),
-    (
-        &[".feather", ".arrow", ".ipc"],
-        "an Arrow file",
-        "convert it with pandas.read_feather(path).to_parquet('x.parquet')",
+        "write one object on each line, for example with pandas.read_json(path).to_json('x.jsonl', orient='records', lines=True)",
     ),
     (
         &[".xlsx", ".xls", ".ods"],
@@ -166,6 +160,13 @@ mod tests {
         let other = unknown(Path::new("x.nyp")).to_string();
         assert!(other.contains("file name ending not known"), "{other}");
         assert!(!other.contains("did you mean"), "{other}");
+    }
+
+    #[test]
+    fn no_foreign_ending_hides_behind_a_format() {
+        for end in FOREIGN.iter().flat_map(|(ends, ..)| *ends) {
+            assert!(format_of(Path::new(&format!("x{end}"))).is_none(), "{end}");
+        }
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl Inputs {
             })?;
             listing.add(path, names_hidden)?;
         }
+        self.notes.extend(not_utf_8(spec));
         self.add_listing(listing, Path::new(spec), member)
     }
 
@@ -213,6 +214,24 @@ impl Input {
             Self::File(path, _) => Some(path),
         }
     }
+}
+
+/// Note on files that no glob matches because their names are not UTF-8; `None` without such files.
+fn not_utf_8(spec: &str) -> Option<String> {
+    let folder = Path::new(spec).parent()?;
+    let folder = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let mut entries = std::fs::read_dir(folder).ok()?.flatten();
+    let odd =
+        entries.find(|e| e.file_name().to_str().is_none() && format_of(&e.path()).is_some())?;
+    let odd = odd.path();
+    Some(format!(
+        "{}: not read by a pattern, because its name is not UTF-8; give the folder",
+        odd.display()
+    ))
 }
 
 /// Name of a data set of several paths, for messages: the paths if there are few, else the first and the number.

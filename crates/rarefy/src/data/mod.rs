@@ -252,7 +252,9 @@ fn open_input(
     let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
     let mut dataset = match length {
         // Spark writes such a file for a part without rows.
-        0 if several && format.name == "csv" => Dataset::empty(input.name(), 0),
+        0 if several && ["csv", "json-lines"].contains(&format.name) => {
+            Dataset::empty(input.name(), 0)
+        }
         0 => return Err(Error::format(path, "expected data, got an empty file")),
         _ => {
             content::check(path, format)?;

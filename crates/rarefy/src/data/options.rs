@@ -90,23 +90,25 @@ impl OpenOptions {
         }
         match unused.first() {
             Some((key, value)) if foreign == Foreign::Refused => {
-                let holds = if *key == "member" {
-                    "no members"
-                } else {
-                    "no columns with names"
-                };
-                let (path, article) = (path.display(), if name == "sample" { "a" } else { "an" });
-                let of = if article == "an" {
-                    format!("{name} file")
-                } else {
-                    name.to_owned()
-                };
-                let why = format!(
-                    "{path}: `data.{key}` has no meaning here: {article} {of} has {holds}, got `{value}`; leave it out"
-                );
-                Err(Error::Conflict(why))
+                Err(without_meaning(path, name, key, value))
             }
             _ => Ok(kept),
         }
     }
+}
+
+/// Error for an option that the format of a file does not have.
+fn without_meaning(path: &Path, format: &str, key: &str, value: &str) -> Error {
+    let of = match format {
+        "sample" => "a sample".to_owned(),
+        format => format!("an {format} file"),
+    };
+    let holds = match key {
+        "member" => "no members",
+        _ => "no columns with names",
+    };
+    let path = path.display();
+    Error::Conflict(format!(
+        "{path}: `data.{key}` has no meaning here: {of} has {holds}, got `{value}`; leave it out"
+    ))
 }

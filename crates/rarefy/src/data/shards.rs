@@ -43,26 +43,30 @@ impl Shards {
         notes.extend(check_equal(&full)?);
         let labels = joined_cells("label", &mut full, |d| &mut d.labels, &mut notes);
         let texts = joined_cells("text", &mut full, |d| &mut d.texts, &mut notes);
-        let mut starts = vec![0];
-        for (_, shard) in &full {
-            starts.push(starts[starts.len() - 1] + shard.source.rows());
-        }
-        let mut shards = full.into_iter().map(|(_, shard)| shard);
-        let Some(mut joined) = shards.next() else {
-            let none = empty.into_iter().next();
+        let shards = full.into_iter().chain(empty);
+        let shards: Vec<Dataset> = shards.map(|(_, shard)| shard).collect();
+        let Some(mut joined) = Self::concatenate(name, shards) else {
             let why = "expected at least one data file, got none";
-            return none
-                .map(|(_, shard)| shard)
-                .ok_or_else(|| Error::format(name, why));
+            return Err(Error::format(name, why));
         };
+        (joined.labels, joined.texts) = (labels, texts);
+        (joined.files, joined.notes) = (files, notes);
+        Ok(joined)
+    }
+
+    /// First data set with the rows of all; `None` without a data set.
+    fn concatenate(name: &str, shards: Vec<Dataset>) -> Option<Dataset> {
+        let mut shards = shards.into_iter();
+        let mut joined = shards.next()?;
+        let mut starts = vec![0, joined.source.rows()];
         let mut parts = vec![joined.source];
-        for shard in shards {
-            joined.image_shape = joined
-                .image_shape
-                .filter(|_| joined.image_shape == shard.image_shape);
+        for shard in shards.filter(|shard| shard.source.rows() > 0) {
+            let shape = joined.image_shape;
+            joined.image_shape = shape.filter(|_| shape == shard.image_shape);
             if joined.default_preprocess != shard.default_preprocess {
                 joined.default_preprocess.clear();
             }
+            starts.push(starts[starts.len() - 1] + shard.source.rows());
             parts.push(shard.source);
         }
         let name = name.into();
@@ -71,13 +75,7 @@ impl Shards {
             starts,
             parts,
         });
-        Ok(Dataset {
-            labels,
-            texts,
-            files,
-            notes,
-            ..joined
-        })
+        Some(joined)
     }
 }
 
@@ -94,7 +92,10 @@ fn check_equal(shards: &[Shard]) -> Result<Option<String>> {
             return Err(Error::Shape {
                 what: format!("{}: values in a row", path.display()),
                 expected: format!("{expected} as in {}", first_path.display()),
-                got: got.to_string(),
+                got: match other_role(&first.columns, &shard.columns) {
+                    Some(column) => format!("{got}: column `{column}` is data in one of them only"),
+                    None => got.to_string(),
+                },
             });
         }
         let (expected, got) = (data_columns(&first.columns), data_columns(&shard.columns));
@@ -122,6 +123,16 @@ fn check_equal(shards: &[Shard]) -> Result<Option<String>> {
         return Err(Error::format(path, why));
     }
     Ok(note)
+}
+
+/// Name of the first column that is data in one table and not in the other, if both are tables.
+fn other_role<'c>(a: &'c [Column], b: &'c [Column]) -> Option<&'c str> {
+    let (left, right) = (data_columns(a), data_columns(b));
+    let alone = |names: &[&'c str], others: &[&str]| {
+        names.iter().copied().find(|name| !others.contains(name))
+    };
+    let both = !left.is_empty() && !right.is_empty();
+    both.then(|| alone(&left, &right).or_else(|| alone(&right, &left)))?
 }
 
 /// Names of the columns that are data.
