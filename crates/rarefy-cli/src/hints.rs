@@ -148,12 +148,6 @@ fn advice(error: &Error) -> Option<String> {
                 && path.ends_with("cfg.json") =>
         {
             let folder = path.parent()?;
-            if folder.is_file() {
-                let file = folder.display();
-                return Some(format!(
-                    "{file} is a file; give the folder of a model first, then the data"
-                ));
-            }
             if folder.join("config.toml").exists() {
                 let run = folder.display();
                 return Some(format!(
@@ -170,6 +164,9 @@ fn advice(error: &Error) -> Option<String> {
             let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name)?;
             Some(format!("write sample:{} for the embedded sample", sample.name))
         }
+        Error::Format { path, why } if why.starts_with("a file; expected a run folder") => Some(
+            format!("{} is a file; give the folder of a model first, then the data", path.display()),
+        ),
         Error::Diverged { step: 0, .. } => {
             Some("the values may be too large or too small: try --preprocess scale or --preprocess standardise".into())
         }

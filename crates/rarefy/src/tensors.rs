@@ -264,6 +264,11 @@ impl<'a> Reader<'a> {
         self.file.tensor(name).is_ok()
     }
 
+    /// Names of all tensors.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.file.names().into_iter()
+    }
+
     /// Tensor of this name: type, shape and bytes.
     pub(crate) fn view(&self, name: &str) -> Result<TensorView<'a>> {
         self.file

@@ -15,7 +15,10 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.path);
     let (value, rows) = match formats::locate(path) {
         Some((found, format)) => model(path, found != path, format)?,
-        None => rows(&args.path)?,
+        None => match formats::refused_model(path).filter(|_| path.is_dir()) {
+            Some(error) => return Err(error.into()),
+            None => rows(&args.path)?,
+        },
     };
     if args.json {
         output::json(&value)

@@ -5,12 +5,15 @@
 //! matrices belongs to latent j.
 
 pub mod codes;
+mod foreign;
 pub mod saelens;
 
 use std::path::{Path, PathBuf};
 
 use crate::model::{Model, ModelDescription};
 use crate::{Error, Result};
+
+pub use foreign::refused_model;
 
 /// Every model format, in the order of lists and documentation.
 pub const MODEL_FORMATS: &[ModelFormat] = &[saelens::FORMAT];
@@ -94,10 +97,13 @@ impl Model {
     /// `sae_weights.safetensors`), or the run folder of a `rarefy train`, which holds the model in `model/`.
     ///
     /// # Errors
-    /// [`Error::Io`] for a missing file, [`Error::Format`] for a damaged one, [`Error::Shape`] with the name of the
+    /// [`Error::Io`] for a missing file, [`Error::Format`] for a damaged one or a model of another library, [`Error::Shape`] with the name of the
     /// tensor, [`Error::Unknown`] for an unknown architecture. The error for a path without a model names the missing
     /// file of the first format.
     pub fn load(path: &Path) -> Result<Self> {
+        if let Some(error) = refused_model(path) {
+            return Err(error);
+        }
         let (path, format) = locate(path).unwrap_or_else(|| (model_path(path), &MODEL_FORMATS[0]));
         Self::new((format.load)(&path)?)
     }

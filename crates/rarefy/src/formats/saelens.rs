@@ -5,8 +5,8 @@
 //! transcoder's decoder has `d_out` outputs, and a skip transcoder has `W_skip [d_out, d_in]`.
 //!
 //! In `cfg.json`, `architecture` is the name of an architecture of `SAELens` that computes the same, if there is one. Our
-//! own name is then in the metadata, and our options are in `options`. `SAELens` ignores unknown keys, and so do we. A
-//! trained model with one threshold for all latents is a `jumprelu` of `SAELens`: `threshold [d_sae]` repeats the value.
+//! own name is then in the metadata, and our options are in `options`. `SAELens` ignores unknown keys; a key or tensor that
+//! is not understood and may change the latents is refused here. A trained model with one threshold for all latents is a `jumprelu` of `SAELens`: `threshold [d_sae]` repeats the value.
 //! `SAELens` has no crosscoders, and has transcoders only with relu and jumprelu. Other models are saved under a name that
 //! it refuses.
 //!
@@ -17,8 +17,12 @@
 //!
 //! Checkpoints of a training run of `SAELens` can be read, too: they may hold a scalar `topk_threshold`, and
 //! pre-activations scaled by decoder norms, which are multiplied into the weights.
+//!
+//! Folders before version 6 of `SAELens` name the activation function beside the architecture; see `old.rs`.
 
 mod config;
+mod known;
+mod old;
 mod weights;
 
 use std::path::Path;
@@ -99,9 +103,7 @@ fn save_pipeline(pipeline: Option<&Pipeline>, path: &Path) -> Result<()> {
 
 fn load(folder: &Path) -> Result<ModelDescription> {
     let path = folder.join(CONFIG);
-    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
-    let config: Config =
-        serde_json::from_str(&text).map_err(|e| Error::format(&path, e.to_string()))?;
+    let config = Config::read(&path)?;
     let info = variants::find(config.architecture())?;
     let options = Options::check(info.options(), config.options())?;
     let architecture = info.build(&options)?;
@@ -110,7 +112,8 @@ fn load(folder: &Path) -> Result<ModelDescription> {
     if sparse {
         config.check_forward(&path, kind(&architecture))?;
     }
-    let params = weights::load(&folder.join(WEIGHTS), &architecture, &io, config.d_sae)?;
+    let weights = folder.join(WEIGHTS);
+    let params = weights::load(&weights, &architecture, &io, (config.d_sae, config.scaled))?;
     let (pipeline, target_pipeline) = load_pipelines(folder, &config, &io)?;
     config.check_image_shape(&path, pipeline.d_in())?;
     let mut model = ModelDescription::new(info, options, io, params)

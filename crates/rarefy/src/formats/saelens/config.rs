@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use serde::{Deserialize, Serialize};
-use serde_json::Number;
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Number, Value};
 
-use super::{PREPROCESS, kind};
+use super::{PREPROCESS, kind, known, old};
 use crate::io_spec::IoSpec;
 use crate::model::ModelDescription;
 use crate::variants::{Architecture, SaelensKind};
@@ -15,16 +15,17 @@ use crate::{Error, Result};
 /// Keys of `cfg.json` that we write or read.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Config {
-    architecture: String,
+    #[serde(default = "standard")]
+    pub(super) architecture: String,
     d_in: usize,
     /// Width of a transcoder's target.
     #[serde(skip_serializing_if = "Option::is_none")]
     d_out: Option<usize>,
     pub(super) d_sae: usize,
     #[serde(default)]
-    dtype: String,
+    dtype: Option<String>,
     #[serde(default)]
-    device: String,
+    device: Option<String>,
     /// If true, the encoder subtracts `b_dec`. Without the key `SAELens` takes true; a transcoder must have false.
     #[serde(skip_serializing_if = "Option::is_none")]
     apply_b_dec_to_input: Option<bool>,
@@ -33,7 +34,7 @@ pub(super) struct Config {
     pub(super) rescale_acts_by_decoder_norm: Option<bool>,
     /// Active latents of a row in the topk family; a batch selection may have a fraction.
     #[serde(skip_serializing_if = "Option::is_none")]
-    k: Option<Number>,
+    pub(super) k: Option<Number>,
     /// Largest number of rounds of a matching pursuit; `d_in` without the key.
     #[serde(skip_serializing_if = "Option::is_none")]
     max_iterations: Option<usize>,
@@ -47,15 +48,48 @@ pub(super) struct Config {
     #[serde(skip_serializing_if = "Option::is_none")]
     matryoshka_widths: Option<Vec<usize>>,
     /// Name of a normalisation, `none`, or the name of our preprocessing file.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "normalisation_name")]
     pub(super) normalize_activations: String,
+    /// Axes that `SAELens` joins to a row; a row here has them joined already.
     #[serde(default)]
-    reshape_activations: String,
+    reshape_activations: Option<String>,
     #[serde(default)]
     pub(super) metadata: Metadata,
     /// Options of our architecture.
     #[serde(default)]
-    options: BTreeMap<String, String>,
+    pub(super) options: BTreeMap<String, String>,
+    /// If true, an old folder has a factor for each latent, in the tensor `scaling_factor`.
+    #[serde(skip)]
+    pub(super) scaled: bool,
+    /// Keys of old folders until [`old::upgrade`] takes them, and keys without effect.
+    #[serde(flatten, skip_serializing)]
+    pub(super) other: BTreeMap<String, Value>,
+}
+
+/// Architecture of a folder that names none.
+fn standard() -> String {
+    "standard".into()
+}
+
+/// Name of a normalisation; old folders have true, false or null.
+fn normalisation_name<'de, D: Deserializer<'de>>(
+    given: D,
+) -> std::result::Result<String, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(
+        untagged,
+        expecting = "normalize_activations: expected a name, true, false or null"
+    )]
+    enum Given {
+        Name(String),
+        Switch(bool),
+        Nothing(()),
+    }
+    Ok(match Given::deserialize(given)? {
+        Given::Name(name) => name,
+        Given::Switch(true) => "expected_average_only_in".into(),
+        Given::Switch(false) | Given::Nothing(()) => "none".into(),
+    })
 }
 
 /// Keys that we add to the metadata of `cfg.json`.
@@ -67,6 +101,8 @@ pub(super) struct Metadata {
     rarefy_architecture: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rarefy_version: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sae_lens_version: Option<String>,
     /// Widths of a crosscoder's inputs.
     #[serde(skip_serializing_if = "Option::is_none")]
     rarefy_inputs: Option<Vec<usize>>,
@@ -131,6 +167,17 @@ fn own_name(name: &str, io: &IoSpec) -> String {
 }
 
 impl Config {
+    /// Config of a model folder. Keys of old folders are brought to the form of version 6; unknown keys are refused.
+    pub(super) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+        let mut config: Self =
+            serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?;
+        old::upgrade(&mut config, path)?;
+        known::refuse_unknown(path, &config.other)?;
+        config.check_rows(path)?;
+        Ok(config)
+    }
+
     /// Config of a model that is written.
     pub(super) fn new(model: &ModelDescription, architecture: &Architecture) -> Self {
         let (io, ours, kind) = (&model.io, model.info.name, kind(architecture));
@@ -149,16 +196,17 @@ impl Config {
             d_in: io.d_in(),
             d_out: io.target_width(),
             d_sae: model.d_sae(),
-            dtype: "float32".into(),
-            device: "cpu".into(),
+            dtype: Some("float32".into()),
+            device: Some("cpu".into()),
             apply_b_dec_to_input: Some(model.centres(architecture)),
             normalize_activations: preprocessing.into(),
-            reshape_activations: "none".into(),
+            reshape_activations: Some("none".into()),
             metadata: Metadata {
                 rarefy_architecture: (name != ours).then(|| ours.into()),
                 rarefy_inputs: io.has_several_inputs().then(|| io.input_widths().to_vec()),
                 rarefy_version: Some(env!("CARGO_PKG_VERSION").into()),
                 image_shape: model.image_shape,
+                ..Metadata::default()
             },
             options: options.map(|(k, v)| (k.to_owned(), v.to_owned())).collect(),
             architecture: name,
@@ -236,14 +284,31 @@ impl Config {
                 return expected("rescale_acts_by_decoder_norm", "false", "true");
             }
         }
+        Ok(())
+    }
+
+    /// Refuses changes of the rows that are not understood.
+    fn check_rows(&self, path: &Path) -> Result<()> {
         let normalisations = NORMALISATIONS.iter().map(|(theirs, _)| *theirs);
         let mut known = ["", "none", PREPROCESS].into_iter().chain(normalisations);
         let got = self.normalize_activations.as_str();
         if known.all(|name| name != got) {
-            let names = "none, constant_norm_rescale or layer_norm";
-            return expected("normalize_activations", names, got);
+            let mut why = format!(
+                "normalize_activations: expected none, constant_norm_rescale or layer_norm, got {got}"
+            );
+            if got == "expected_average_only_in" {
+                why += ", a factor that the folder does not hold; fold it into the weights with SAELens first \
+                        (fold_activation_norm_scaling_factor)";
+            }
+            return Err(Error::format(path, why));
         }
-        Ok(())
+        match self.reshape_activations.as_deref() {
+            None | Some("" | "none" | "hook_z") => Ok(()),
+            Some(other) => {
+                let why = format!("reshape_activations: expected none or hook_z, got {other}");
+                Err(Error::format(path, why))
+            }
+        }
     }
 
     /// Refuses an image shape with another number of pixels than a raw row has values.

@@ -16,6 +16,9 @@ use crate::{Error, Result};
 /// Scalar threshold of all latents in a training checkpoint.
 const SHARED_THRESHOLD: &str = "topk_threshold";
 
+/// Factors of the latents in a folder before version 6.
+const SCALING: &str = "scaling_factor";
+
 /// Tensor that holds our `b_enc`.
 fn encoder_bias(kind: SaelensKind) -> &'static str {
     match kind {
@@ -59,12 +62,13 @@ pub(super) fn save(model: &ModelDescription, kind: SaelensKind, path: &Path) -> 
     file.write(path)
 }
 
-/// Reads the parameters. A tensor is allocated only after its shape was found in the file.
+/// Reads the parameters. A tensor is allocated only after its shape was found in the file. Tensors that are not
+/// understood are refused. If `scaled`, the file must hold the factors of an old folder.
 pub(super) fn load(
     path: &Path,
     architecture: &Architecture,
     io: &IoSpec,
-    d_sae: usize,
+    (d_sae, scaled): (usize, bool),
 ) -> Result<Params> {
     let (d_in, d_out) = (io.d_in(), io.d_out());
     let layout = &architecture.layout(io, d_sae);
@@ -72,7 +76,10 @@ pub(super) fn load(
     let file = Reader::new(path, &bytes)?;
     let kind = kind(architecture);
     let by_decoder = encodes_by_decoder(kind);
+    refuse_scaling(&file, path, (d_sae, scaled))?;
     let mut blocks = Vec::new();
+    // The decoder of tied weights is written for other programs and not read.
+    let mut read = vec![SCALING, "W_dec"];
     for block in layout.blocks() {
         let (name, shape) = match block.name {
             "w_enc" if by_decoder => ("W_dec", vec![d_sae, d_in]),
@@ -92,17 +99,50 @@ pub(super) fn load(
             per_latent => (per_latent, vec![d_sae]),
         };
         let values = tensor(&file, path, name, &shape)?;
+        read.push(name);
         blocks.push(match name {
             "W_enc" => transpose(&values, d_in, d_sae),
             "threshold" | SHARED_THRESHOLD if block.cols == 1 => vec![one_value(path, &values)?],
             _ => values,
         });
     }
+    if let Some(other) = file.names().find(|name| !read.contains(name)) {
+        let why =
+            format!("{other}: unknown tensor, which may change the latents or the reconstruction");
+        return Err(Error::format(path, why));
+    }
     let mut params = Params::zeros(layout);
     for (block, values) in layout.blocks().iter().zip(blocks) {
         params.get_mut(block.name).copy_from_slice(&values);
     }
     Ok(params)
+}
+
+/// Refuses factors of latents, unless all are 1. Old folders multiply the latents by them before decoding.
+fn refuse_scaling(file: &Reader, path: &Path, (d_sae, scaled): (usize, bool)) -> Result<()> {
+    if !file.has(SCALING) {
+        if scaled {
+            let why =
+                format!("{SCALING}: expected a tensor for finetuning_scaling_factor, got none");
+            return Err(Error::format(path, why));
+        }
+        return Ok(());
+    }
+    let factors = tensor(file, path, SCALING, &[d_sae])?;
+    // The tolerance of SAELens.
+    match factors
+        .iter()
+        .position(|factor| (factor - 1.0).abs() > 1e-5)
+    {
+        None => Ok(()),
+        Some(at) => Err(Error::format(
+            path,
+            format!(
+                "{SCALING}: expected 1 for every latent, got {} at index {at}; multiply the factors into W_dec first",
+                factors[at]
+            ),
+        )),
+    }
 }
 
 /// Single value of equal thresholds.
