@@ -167,6 +167,9 @@ fn advice(error: &Error) -> Option<String> {
         Error::Format { path, why } if why.starts_with("a file; expected a run folder") => Some(
             format!("{} is a file; give the folder of a model first, then the data", path.display()),
         ),
+        Error::Format { path, .. } if path.parent()?.ends_with("checkpoints") => {
+            Some("no older checkpoint can be read; start again with --force".into())
+        }
         Error::Diverged { step: 0, .. } => {
             Some("the values may be too large or too small: try --preprocess scale or --preprocess standardise".into())
         }

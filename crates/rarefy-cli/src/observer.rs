@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar};
 use rarefy::plan::Plan;
@@ -70,6 +70,9 @@ fn every(plan: &Plan) -> usize {
     }
 }
 
+/// Time after which a checkpoint is written between two multiples of `train.checkpoint_every`.
+const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
+
 /// A progress bar on stderr, records and checkpoints in the run folder.
 pub struct Watcher<'a> {
     plan: &'a Plan,
@@ -77,6 +80,8 @@ pub struct Watcher<'a> {
     bar: ProgressBar,
     records: File,
     started: Instant,
+    /// Time of the last checkpoint, or of the start.
+    saved: Instant,
     rows_before: Option<u64>,
     /// The last step, if it has no record yet.
     unrecorded: Option<Record>,
@@ -95,10 +100,16 @@ impl<'a> Watcher<'a> {
     ) -> Result<Self> {
         interrupt::watch();
         let path = run.metrics_path();
-        let kept = if resumed_at > 0 {
-            read_records(&path)?
-        } else {
-            Vec::new()
+        let kept = match resumed_at {
+            0 => Vec::new(),
+            _ if path.exists() => read_records(&path)?,
+            _ => {
+                let path = path.display();
+                output::note(&format!(
+                    "warning: {path} is missing: the curves of the report begin at step {resumed_at}"
+                ));
+                Vec::new()
+            }
         };
         // A finished run has a record of its last step, whatever the step's number. A run that is extended
         // beyond that step drops the record.
@@ -125,6 +136,7 @@ impl<'a> Watcher<'a> {
             bar,
             records,
             started: Instant::now(),
+            saved: Instant::now(),
             rows_before: None,
             unrecorded: None,
             quiet,
@@ -192,7 +204,12 @@ impl Observer for Watcher<'_> {
             .sync_data()
             .map_err(Error::io(self.run.metrics_path()))?;
         state.save(&self.run.checkpoint_path(state.step), self.plan)?;
+        self.saved = Instant::now();
         self.run.prune_checkpoints()
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        self.saved.elapsed() > CHECKPOINT_TIME
     }
 
     fn interrupted(&self) -> bool {

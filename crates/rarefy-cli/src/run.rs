@@ -1,5 +1,7 @@
 //! Run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `report.html`.
 
+mod lock;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -7,9 +9,23 @@ use rarefy::config::Config;
 use rarefy::{Error, Result, atomic};
 
 use crate::output_path;
+pub use lock::Lock;
 
 /// Number of checkpoints kept: the newest, and the one before to go back to by hand.
 const KEPT: usize = 2;
+
+/// Entries of a run folder.
+const ENTRIES: [&str; 6] = [
+    "config.toml",
+    "model",
+    "checkpoints",
+    "metrics.jsonl",
+    "report.html",
+    lock::LOCK,
+];
+
+/// Start of the names of files that are being written.
+const TEMPORARY: &str = ".rarefy-";
 
 /// Paths inside a run folder.
 #[derive(Debug, Clone)]
@@ -25,55 +41,60 @@ impl Run {
         }
     }
 
-    /// Run in the first free folder `runs/ARCH-DATA-N`.
-    pub fn fresh(arch: &str, data: &str) -> Self {
-        let path = Path::new(data.trim_start_matches("sample:"));
-        // A glob is a poor name; the folder before it is used.
-        let glob = |path: &&Path| path.to_string_lossy().contains(['*', '?', '[']);
-        let mut named = path.ancestors().skip_while(glob);
-        let source = named.next().unwrap_or(path);
-        let name: String = source
-            .file_stem()
-            .map_or_else(|| "data".into(), |s| s.to_string_lossy().into_owned())
-            .chars()
-            .map(|c| {
-                if c.is_alphanumeric() || "-_.".contains(c) {
-                    c
-                } else {
-                    '-'
-                }
-            })
-            .collect();
-        let numbered = |n: usize| PathBuf::from("runs").join(format!("{arch}-{name}-{n}"));
-        let mut number = 1;
-        while numbered(number).exists() {
-            number += 1;
-        }
-        Self {
-            folder: numbered(number),
-        }
+    /// Run in the first free folder `runs/ARCH-DATA-N`, which is created and locked.
+    pub fn fresh(arch: &str, data: &str) -> Result<(Self, Lock)> {
+        let (folder, lock) = Lock::first_free(|number| named(arch, data, number))?;
+        Ok((Self { folder }, lock))
     }
 
-    /// Fails if the folder cannot be made, holds other files than a run, or holds a run and `replace` is false.
-    pub fn check(&self, replace: bool) -> Result<()> {
+    /// Locks the folder for this process and removes temporary files that a killed process left there.
+    pub fn lock(&self) -> Result<Lock> {
         output_path::check_folder(&self.folder)?;
-        let mut entries = fs::read_dir(&self.folder).into_iter().flatten();
-        if entries.next().is_none() {
+        let lock = Lock::folder(&self.folder)?;
+        for folder in [self.folder.clone(), self.checkpoints(), self.model_path()] {
+            let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+            let stale = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(TEMPORARY);
+            for entry in entries.filter(|entry| stale(&entry.file_name())) {
+                let _ = fs::remove_file(entry.path());
+            }
+        }
+        Ok(lock)
+    }
+
+    /// Fails if the folder holds other files than a run, or holds a run and `replace` is false. The folder is locked.
+    pub fn check(&self, replace: bool) -> Result<()> {
+        let entries = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+        let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names: Vec<String> = names.filter(|name| name != lock::LOCK).collect();
+        let path = self.folder.display();
+        if names.is_empty() {
             return Ok(());
         }
-        let path = self.folder.display();
-        if self.config_path().exists() {
-            return if replace {
-                Ok(())
-            } else {
-                Err(Error::Conflict(format!(
-                    "{path} holds a run already; continue it with --resume, replace it with --force, or give another --out"
-                )))
-            };
+        if !names.iter().all(|name| ENTRIES.contains(&name.as_str()))
+            && !self.config_path().exists()
+        {
+            return Err(Error::Conflict(format!(
+                "{path} holds other files and is not a run folder; give another --out"
+            )));
         }
-        Err(Error::Conflict(format!(
-            "{path} holds other files and is not a run folder; give another --out"
-        )))
+        if replace {
+            return Ok(());
+        }
+        let run = if !self.config_path().exists() {
+            "the rest of a run without config.toml; replace it with --force, or give another --out"
+        } else if self.can_begin() {
+            "a run without a checkpoint; start it from step 0 with --resume, replace it with --force, or give another --out"
+        } else {
+            "a run already; continue it with --resume, replace it with --force, or give another --out"
+        };
+        Err(Error::Conflict(format!("{path} holds {run}")))
+    }
+
+    /// True for a run that ended before its first checkpoint: a configuration, no checkpoint and no model.
+    pub fn can_begin(&self) -> bool {
+        self.config_path().exists()
+            && self.all_checkpoints().is_empty()
+            && !self.model_path().exists()
     }
 
     /// Text of `config.toml`.
@@ -90,8 +111,8 @@ impl Run {
 
     /// Makes the folder and writes the configuration, before training starts.
     pub fn create(&self, config: &Config) -> Result<()> {
-        fs::create_dir_all(self.checkpoints()).map_err(Error::io(&self.folder))?;
-        self.write_config(config)
+        self.write_config(config)?;
+        fs::create_dir_all(self.checkpoints()).map_err(Error::io(&self.folder))
     }
 
     /// Writes `config.toml`.
@@ -103,7 +124,8 @@ impl Run {
 
     /// Removes checkpoints, metrics, report and model of an earlier run.
     pub fn clear(&self) -> Result<()> {
-        for checkpoint in self.all_checkpoints() {
+        let damaged = self.in_checkpoints("damaged");
+        for checkpoint in self.all_checkpoints().into_iter().chain(damaged) {
             fs::remove_file(&checkpoint).map_err(Error::io(&checkpoint))?;
         }
         for file in [self.metrics_path(), self.report_path()] {
@@ -149,14 +171,22 @@ impl Run {
             .join(format!("step-{step:012}.safetensors"))
     }
 
-    /// Path of the newest checkpoint.
-    pub fn newest_checkpoint(&self) -> Result<PathBuf> {
-        self.all_checkpoints().pop().ok_or_else(|| {
-            Error::Conflict(format!(
-                "{} has no checkpoint to resume from",
-                self.folder.display()
-            ))
-        })
+    /// Paths of the checkpoints, the newest first. At least one.
+    pub fn checkpoints_to_resume(&self) -> Result<Vec<PathBuf>> {
+        let mut all = self.all_checkpoints();
+        all.reverse();
+        if all.is_empty() {
+            let path = self.folder.display();
+            let why = format!("{path} has no checkpoint to resume from");
+            return Err(Error::Conflict(why));
+        }
+        Ok(all)
+    }
+
+    /// Sets a damaged checkpoint aside: from then on it is no checkpoint of the run.
+    pub fn set_aside(&self, checkpoint: &Path) -> Result<()> {
+        let aside = checkpoint.with_extension("damaged");
+        fs::rename(checkpoint, &aside).map_err(Error::io(checkpoint))
     }
 
     /// Removes all but the newest [`KEPT`] checkpoints.
@@ -173,22 +203,44 @@ impl Run {
     }
 
     fn all_checkpoints(&self) -> Vec<PathBuf> {
+        self.in_checkpoints("safetensors")
+    }
+
+    /// Files with this ending in `checkpoints/`, sorted.
+    fn in_checkpoints(&self, ending: &str) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.checkpoints())
             .into_iter()
             .flatten()
             .flatten()
             .map(|e| e.path());
         let mut found: Vec<PathBuf> = entries
-            .filter(|p| p.extension().is_some_and(|e| e == "safetensors"))
+            .filter(|p| p.extension().is_some_and(|e| e == ending))
             .collect();
         found.sort();
         found
     }
 }
 
+/// Folder `runs/ARCH-DATA-N`.
+fn named(arch: &str, data: &str, number: usize) -> PathBuf {
+    let path = Path::new(data.trim_start_matches("sample:"));
+    // A glob is a poor name; the folder before it is used.
+    let glob = |path: &&Path| path.to_string_lossy().contains(['*', '?', '[']);
+    let source = path.ancestors().find(|path| !glob(path)).unwrap_or(path);
+    let name = source
+        .file_stem()
+        .map_or_else(|| "data".into(), |stem| stem.to_string_lossy());
+    let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
+    let name: String = name
+        .chars()
+        .map(|c| if plain(c) { c } else { '-' })
+        .collect();
+    PathBuf::from("runs").join(format!("{arch}-{name}-{number}"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Run;
+    use super::named;
 
     #[test]
     fn fresh_run_is_named_after_its_data() {
@@ -201,7 +253,7 @@ mod tests {
             ("*.npy", "data"),
             ("a b.npy", "a-b"),
         ] {
-            let folder = Run::fresh("topk", data).folder().display().to_string();
+            let folder = named("topk", data, 1).display().to_string();
             assert_eq!(folder, format!("runs/topk-{name}-1"), "{data}");
         }
     }

@@ -181,7 +181,7 @@ const RESUMED: &str = "$ train --out topk --resume --centre false
 $ train --out topk --resume --decoder-norm rescale
 2 error: {topk}: the checkpoint has the model autoencoder of [50] with centre true, this run has autoencoder of [50] with centre true and decoder_norm rescale
 $ train --out topk --resume --steps 11
-2 error: the checkpoint has 12 steps, more than the 11 of `train.steps`
+2 error: `train.steps` must be at least 12, since 12 steps are done, got 11
 hint: set `train.steps` with --steps
 $ train --out topk --resume --ema 0.9
 2 error: `train.ema` cannot be added to a run that was started without it: remove it, or start a new run

@@ -1,5 +1,6 @@
 //! From a configuration to a [`Plan`]: all checks and defaults of a training run.
 
+mod advice;
 mod defaults;
 mod record;
 mod refusals;

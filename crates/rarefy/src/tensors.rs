@@ -1,6 +1,7 @@
 //! Reading and writing of this project's safetensors files: codes, models, preprocessing, checkpoints.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::{self, Display, Formatter};
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -63,6 +64,9 @@ number!(u64, U64);
 
 /// Key of the header entry that holds all texts as one JSON object.
 const TEXTS: &str = "rarefy";
+
+/// Text that holds the checksum of the file.
+const CHECKSUM: &str = "crc32";
 
 /// Builder of a safetensors file from tensors and texts.
 ///
@@ -156,6 +160,17 @@ impl<'a> Writer<'a> {
         self.texts.insert(key.into(), value.to_string());
     }
 
+    /// Adds the CRC-32 of all texts and tensors to the header, for [`Reader::verify`].
+    pub(crate) fn checksum(&mut self) {
+        let mut sum = Sum::of_texts(&self.texts);
+        self.tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        for tensor in &self.tensors {
+            sum.update(tensor.name.as_bytes());
+            (tensor.write)(&mut sum).expect("a checksum takes all bytes");
+        }
+        self.text(CHECKSUM, &sum);
+    }
+
     /// Writes the file, atomically.
     pub(crate) fn write(mut self, path: &Path) -> Result<()> {
         // The format's own package sorts wider types first, so that every tensor starts at a multiple of
@@ -193,6 +208,42 @@ impl<'a> Writer<'a> {
         let mut header = serde_json::to_vec(&metadata).expect("a header is JSON");
         header.resize(header.len().next_multiple_of(8), b' ');
         Ok(header)
+    }
+}
+
+/// Running CRC-32, in hexadecimal digits when shown.
+struct Sum(flate2::Crc);
+
+impl Sum {
+    /// Sum of all texts but the checksum itself.
+    fn of_texts(texts: &BTreeMap<String, String>) -> Self {
+        let mut sum = Self(flate2::Crc::new());
+        for (key, text) in texts.iter().filter(|(key, _)| *key != CHECKSUM) {
+            sum.update(key.as_bytes());
+            sum.update(text.as_bytes());
+        }
+        sum
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+}
+
+impl Write for Sum {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Display for Sum {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08x}", self.0.sum())
     }
 }
 
@@ -257,6 +308,26 @@ impl<'a> Reader<'a> {
             .get(key)
             .map(String::as_str)
             .ok_or_else(|| self.bad(format!("expected `{key}` in the header, got none")))
+    }
+
+    /// Fails if the content differs from the checksum of the header. A file without a checksum passes.
+    pub(crate) fn verify(&self) -> Result<()> {
+        let Some(expected) = self.texts.get(CHECKSUM) else {
+            return Ok(());
+        };
+        let mut sum = Sum::of_texts(&self.texts);
+        let names: std::collections::BTreeSet<&str> = self.names().collect();
+        for name in names {
+            sum.update(name.as_bytes());
+            sum.update(self.view(name)?.data());
+        }
+        let got = sum.to_string();
+        if got == *expected {
+            return Ok(());
+        }
+        Err(self.bad(format!(
+            "damaged: expected the checksum {expected} of the header, got {got} for the content"
+        )))
     }
 
     /// True if the file has a tensor of this name.

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use super::train::set_threads;
 use crate::cli::{self, FrontierArgs};
-use crate::run::Run;
+use crate::run::{Lock, Run};
 use crate::{output, output_path, reading};
 use points::{Candidate, Line};
 use results::Results;
@@ -43,7 +43,7 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let before = before.map(|(before, _)| before);
     let lines = lines(args, before.as_ref())?;
     let at = at(args, before.as_ref())?;
-    let folder = folder(args, &config)?;
+    let (folder, _lock) = folder(args, &config)?;
     set_threads(config.train.threads.take())?;
 
     let (dataset, raw) = recipe::open(&mut config.data)?;
@@ -103,9 +103,12 @@ fn at(args: &FrontierArgs, before: Option<&Results>) -> Result<f64> {
 }
 
 /// Folder of the results; an existing frontier is not replaced without `--force`.
-fn folder(args: &FrontierArgs, config: &Config) -> Result<PathBuf> {
+///
+/// Without `--out`, the folder is created and held for this process.
+fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Option<Lock>)> {
     let Some(folder) = &args.out else {
-        return Ok(Run::fresh("frontier", &config.data.path).folder().into());
+        let (run, lock) = Run::fresh("frontier", &config.data.path)?;
+        return Ok((run.folder().into(), Some(lock)));
     };
     output_path::check_folder(folder)?;
     let there = [results::file(folder), results::plot(folder)];
@@ -115,7 +118,7 @@ fn folder(args: &FrontierArgs, config: &Config) -> Result<PathBuf> {
             "{folder} holds a frontier already; continue it with --resume, replace it with --force, or give another --out"
         )));
     }
-    Ok(folder.clone())
+    Ok((folder.clone(), None))
 }
 
 /// Results without points.

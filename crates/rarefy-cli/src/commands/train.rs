@@ -2,6 +2,7 @@
 
 mod summary;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::ArgMatches;
@@ -20,10 +21,15 @@ use summary::{Holdout, Speed};
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let mut config = configuration::merge(args, matches)?;
-    let run = args.out.as_deref().map_or_else(
-        || Run::fresh(&config.model.arch, &config.data.path),
-        Run::at,
-    );
+    // The folder is locked until the end of the command.
+    let (run, _lock) = match &args.out {
+        Some(folder) => {
+            let run = Run::at(folder);
+            let lock = run.lock()?;
+            (run, lock)
+        }
+        None => Run::fresh(&config.model.arch, &config.data.path)?,
+    };
     if args.resume {
         refuse_another_architecture(&run, &config)?;
     } else {
@@ -49,7 +55,10 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let holdout = held_out.map(|rows| Holdout::of(model, rows)).transpose()?;
     report::write(&run, model, &dataset, &evaluation)?;
     reading.finish();
-    summary::warn_of_failure(args, &evaluation);
+    let advice = plan.advice(data.survey(), &evaluation);
+    if let Some(advice) = advice.filter(|_| !args.quiet) {
+        output::warn(&advice, &cli::named("train"));
+    }
     let found = (&evaluation, &*dataset.parts, holdout);
     summary::tell(args, &run, found, &trained, speed)
 }
@@ -62,8 +71,8 @@ fn start(
     plan: &Arc<Plan>,
     data: &TrainingData,
 ) -> anyhow::Result<Trainer> {
-    if args.resume {
-        let trainer = data.resume(Arc::clone(plan), &run.newest_checkpoint()?)?;
+    if args.resume && !run.can_begin() {
+        let trainer = resume(args, run, plan, data)?;
         if !args.quiet {
             let changed = configuration::changes(run, plan.config())?;
             changed.iter().for_each(|text| output::note(text));
@@ -71,10 +80,58 @@ fn start(
         run.write_config(plan.config())?;
         return Ok(trainer);
     }
+    if args.resume && !args.quiet {
+        output::note("no checkpoint was written yet: starting from step 0");
+    }
     let trainer = data.trainer(Arc::clone(plan))?;
     run.create(plan.config())?;
     run.clear()?;
     Ok(trainer)
+}
+
+/// Trainer at the newest checkpoint that can be read. Damaged newer ones are set aside.
+fn resume(
+    args: &TrainArgs,
+    run: &Run,
+    plan: &Arc<Plan>,
+    data: &TrainingData,
+) -> anyhow::Result<Trainer> {
+    let mut damaged: Vec<(PathBuf, Error)> = Vec::new();
+    for checkpoint in run.checkpoints_to_resume()? {
+        match data.resume(Arc::clone(plan), &checkpoint) {
+            Ok(trainer) => {
+                for (path, error) in damaged {
+                    output::note(&format!("warning: {error}; an older checkpoint is used"));
+                    run.set_aside(&path)?;
+                }
+                return Ok(trainer);
+            }
+            Err(error @ (Error::Format { .. } | Error::Io { .. })) => {
+                damaged.push((checkpoint, error));
+            }
+            Err(error) => return Err(with_paths(args, run, plan, error)),
+        }
+    }
+    let (_, newest) = damaged.swap_remove(0);
+    Err(newest.into())
+}
+
+/// Error of a refused resume; other data is named.
+fn with_paths(args: &TrainArgs, run: &Run, plan: &Plan, error: Error) -> anyhow::Error {
+    let before =
+        configuration::from_run(run).and_then(|table| Ok(rarefy::config::merge(&[table])?));
+    let now = &plan.config().data.path;
+    match before {
+        Ok(before) if args.data.is_some() && before.data.path != *now => {
+            let other = format!(
+                "{} was trained on {}, not on {now}",
+                run.folder().display(),
+                before.data.path
+            );
+            anyhow::Error::from(error).context(other)
+        }
+        _ => error.into(),
+    }
 }
 
 fn train_watched(

@@ -76,7 +76,7 @@ pub trait Observer {
         let _ = text;
     }
     /// Called with the state of the run, to be written by [`State::save`]: every `train.checkpoint_every` steps
-    /// (default 100), and when [`Observer::interrupted`] returned true. Also called at the end of
+    /// (default 100), when [`Observer::checkpoint_due`] returns true, and when [`Observer::interrupted`] returned true. Also called at the end of
     /// [`Builder::fit`](crate::Builder::fit). An `Err` ends training, which returns the error.
     ///
     /// # Errors
@@ -84,6 +84,11 @@ pub trait Observer {
     fn checkpoint(&mut self, state: &State) -> Result<()> {
         let _ = state;
         Ok(())
+    }
+    /// Returns true to get [`Observer::checkpoint`] after this step too, for example some minutes after the last one;
+    /// false by default. Not called by L-BFGS within an iteration.
+    fn checkpoint_due(&self) -> bool {
+        false
     }
     /// Returns true to stop the run, for example after Ctrl-C; false by default. Called after each step (L-BFGS: before
     /// each evaluation too). Training then calls [`Observer::checkpoint`] and returns
@@ -175,7 +180,8 @@ pub(crate) fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer
         return Err(crate::Error::Interrupted);
     }
     let every = plan.config().train.checkpoint_every;
-    if every > 0 && state.step.is_multiple_of(every) && state.step < plan.steps() {
+    let due = every > 0 && (state.step.is_multiple_of(every) || observer.checkpoint_due());
+    if due && state.step < plan.steps() {
         observer.checkpoint(state)?;
     }
     Ok(())

@@ -140,7 +140,7 @@ impl State {
     ///
     /// Tensors: `params`, `lbfgs.s.N` and `lbfgs.y.N` (oldest first) or `moments.N`, `ema`, `moving`, `annealing`,
     /// `averaged` and `recent` (f64), `since_fired` (u64), `reservoir` (pushed rows). Header: `step`, `rows_seen`,
-    /// `arch`, `computes` (kind of model), `optimizer`, `data` and, with a reservoir, `pushed`.
+    /// `arch`, `computes` (kind of model), `optimizer`, `data`, `crc32` (checksum) and, with a reservoir, `pushed`.
     ///
     /// # Errors
     /// [`Error::Io`].
@@ -188,6 +188,7 @@ impl State {
         file.text("optimizer", &format!("{:?}", plan.optimizer()));
         file.text("data", &plan.fingerprint());
         file.text("computes", &computes(plan));
+        file.checksum();
         file.write(path)
     }
 
@@ -202,6 +203,7 @@ impl State {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
         let file = Reader::new(path, &bytes)?;
         refuse_other_runs(path, &file, plan)?;
+        file.verify()?;
         let layout = plan.architecture().layout(plan.io(), plan.d_sae());
         let mut state = Self::at_start(plan, Params::zeros(&layout));
         let checkpoint = Checkpoint {
@@ -224,8 +226,9 @@ impl State {
         }
         if state.step > plan.steps() {
             let (done, steps) = (state.step, plan.steps());
-            let why =
-                format!("the checkpoint has {done} steps, more than the {steps} of `train.steps`");
+            let why = format!(
+                "`train.steps` must be at least {done}, since {done} steps are done, got {steps}"
+            );
             return Err(Error::Conflict(why));
         }
         checkpoint.restore_schedules(&mut state)?;
@@ -322,12 +325,19 @@ impl Checkpoint<'_> {
         }
         if file.has("reservoir") {
             let empty = Reservoir::new(plan.io().row_width(), plan.config().train.seed);
-            let reservoir = empty.restored(file.vector("reservoir")?, self.number("pushed")?);
+            let rows: Vec<f32> = file.vector("reservoir")?;
+            if rows.iter().any(|value| !value.is_finite()) {
+                return Err(file.bad("damaged: reservoir: expected finite numbers"));
+            }
+            let reservoir = empty.restored(rows, self.number("pushed")?);
             let bad = || file.bad("tensor `reservoir` holds no whole rows, or too many");
             state.reservoir = Some(reservoir.ok_or_else(bad)?);
         }
         if let Some(moving) = &mut state.moving {
-            let values = file.vector("moving")?;
+            let values: Vec<f64> = file.vector("moving")?;
+            if values.iter().any(|value| !value.is_finite()) {
+                return Err(file.bad("damaged: moving: expected finite numbers"));
+            }
             *moving = Moving::from_values(&values)
                 .filter(|m| m.to_values().len() == moving.to_values().len())
                 .ok_or_else(|| file.bad("tensor `moving` has another length"))?;
@@ -376,7 +386,12 @@ fn refuse_another(path: &Path, what: &str, there: &str, here: &str) -> Result<()
 
 /// Tensor of the file with as many values as there are parameters.
 fn fitting(path: &Path, file: &Reader, name: &str, length: usize) -> Result<Vec<f32>> {
-    let values = file.vector(name)?;
+    let values: Vec<f32> = file.vector(name)?;
+    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
+        let got = values[at];
+        let why = format!("damaged: {name}: expected finite numbers, got {got} at index {at}");
+        return Err(file.bad(why));
+    }
     if values.len() == length {
         return Ok(values);
     }

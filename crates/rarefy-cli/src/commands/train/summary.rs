@@ -52,16 +52,6 @@ impl Holdout {
     }
 }
 
-/// Warns if the model is worse than predicting the mean.
-pub fn warn_of_failure(args: &TrainArgs, evaluation: &Evaluation) {
-    if !args.quiet && evaluation.explained_variance < 0.0 {
-        output::note(
-            "warning: explained variance is negative: the model is worse than predicting the mean; more --steps (or \
-             --epochs), another --lr or --preprocess standardise may help",
-        );
-    }
-}
-
 /// The table, or the JSON object, at the end of a run.
 pub fn tell(
     args: &TrainArgs,
