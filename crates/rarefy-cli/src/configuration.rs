@@ -174,9 +174,9 @@ pub fn paths(paths: &[String]) -> Vec<(&'static str, Value)> {
     ]
 }
 
-/// Count as a TOML integer; TOML has none above 2^63 - 1.
+/// Count as a TOML integer. TOML has none above 2^63 - 1: such a count stays a text, which the configuration refuses.
 pub fn count(n: Option<usize>) -> Option<Value> {
-    n.map(|n| Value::Integer(i64::try_from(n).unwrap_or(i64::MAX)))
+    n.map(|n| i64::try_from(n).map_or_else(|_| Value::String(n.to_string()), Value::Integer))
 }
 
 /// Names of a comma-separated list, as a TOML array.

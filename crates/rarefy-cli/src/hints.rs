@@ -164,9 +164,9 @@ fn advice(error: &Error) -> Option<String> {
             let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name)?;
             Some(format!("write sample:{} for the embedded sample", sample.name))
         }
-        Error::Format { path, why } if why.starts_with("a file; expected a run folder") => Some(
-            format!("{} is a file; give the folder of a model first, then the data", path.display()),
-        ),
+        Error::Format { why, .. } if why.starts_with("a file; expected a run folder") => {
+            Some("give the folder of a model first, then the data".into())
+        }
         Error::Format { path, .. } if path.parent()?.ends_with("checkpoints") => {
             Some("no older checkpoint can be read; start again with --force".into())
         }

@@ -17,12 +17,17 @@ mod output_path;
 mod reading;
 mod report;
 mod run;
+mod threads;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let (cli, matches) = cli::parse();
-    match commands::run(cli, &matches) {
+    let run = || {
+        threads::check_environment()?;
+        commands::run(cli, &matches)
+    };
+    match run() {
         Ok(code) => code,
         Err(error) => output::fail(&error, &cli::called(&matches)),
     }

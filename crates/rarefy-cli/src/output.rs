@@ -1,4 +1,8 @@
 //! Printed output: tables, JSON, warnings and errors.
+//!
+//! All text goes through [`print`] and [`note`], which escape control and bidi characters of names, labels and paths.
+
+mod visible;
 
 use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
@@ -17,7 +21,7 @@ pub fn json(value: &impl Serialize) -> anyhow::Result<()> {
 
 /// Prints a line on stdout; a closed pipe is no error.
 pub fn print(text: &str) -> anyhow::Result<()> {
-    match writeln!(std::io::stdout().lock(), "{text}") {
+    match writeln!(std::io::stdout().lock(), "{}", visible::lines(text)) {
         Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(e.into()),
         _ => Ok(()),
     }
@@ -25,14 +29,19 @@ pub fn print(text: &str) -> anyhow::Result<()> {
 
 /// Prints a line on stderr; a closed pipe does not end the run.
 pub fn note(text: &str) {
-    let _ = writeln!(std::io::stderr().lock(), "{text}");
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible::lines(text));
 }
 
 /// Table with a header; if `numbers`, columns from the second on are right-aligned.
 pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
-    table.add_rows(rows);
+    let plain = |row: &Vec<String>| {
+        row.iter()
+            .map(|cell| visible::line(cell).into_owned())
+            .collect()
+    };
+    table.add_rows(rows.iter().map(plain).collect::<Vec<Vec<String>>>());
     for column in table.column_iter_mut().skip(1).filter(|_| numbers) {
         column.set_cell_alignment(CellAlignment::Right);
     }
@@ -61,9 +70,9 @@ pub fn fail(error: &anyhow::Error, command: &Command) -> ExitCode {
         return ExitCode::from(130);
     }
     let message = message(error);
-    note(&format!("error: {message}"));
+    note(&format!("error: {}", visible::message(&message)));
     for hint in hints::for_error(cause, &message, command) {
-        note(&format!("hint: {hint}"));
+        note(&format!("hint: {}", visible::message(&hint)));
     }
     let usage = matches!(
         cause,
@@ -74,7 +83,7 @@ pub fn fail(error: &anyhow::Error, command: &Command) -> ExitCode {
 
 /// Prints a warning of the library, then the flags of the fields that it names.
 pub fn warn(warning: &str, command: &Command) {
-    note(&format!("warning: {warning}"));
+    note(&format!("warning: {}", visible::message(warning)));
     if let Some(hint) = hints::for_warning(warning, command) {
         note(&format!("hint: {hint}"));
     }

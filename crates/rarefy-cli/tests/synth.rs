@@ -129,8 +129,8 @@ const FAILURES: &str = "$ synth --out rows.npy
 $ synth --out new.npy --codes rows.npy
 2 error: rows.npy exists, and models may have been trained on it; replace it with --force, or give another --out
 $ truth rows.npy rows.truth.safetensors
-1 error: rows.npy/cfg.json: Not a directory (os error 20)
-hint: rows.npy is a file; give the folder of a model first, then the data
+1 error: rows.npy: a file; expected a run folder, or a model's folder with cfg.json and sae_weights.safetensors as rarefy and SAELens write it
+hint: give the folder of a model first, then the data
 $ synth --out rows.txt
 2 error: `--out` must be a file that ends in .npy, got rows.txt
 $ synth --out folder.npy

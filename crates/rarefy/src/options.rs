@@ -109,6 +109,9 @@ pub enum Kind {
     Choice(&'static [&'static str]),
 }
 
+/// Absolute values of numbers other than 0: their squares and reciprocals are finite in f64, and most in f32.
+const USUAL: std::ops::RangeInclusive<f64> = 1e-30..=1e30;
+
 impl Kind {
     /// The values as a phrase after "must be".
     pub fn expected(&self) -> String {
@@ -299,6 +302,13 @@ impl Options {
     pub fn replace(&mut self, name: &str, text: impl Into<String>) -> Result<()> {
         let (text, entry) = (text.into(), self.entry_mut(name));
         let kind = entry.option.kind;
+        if let Some(OptionValue::Number(v)) = kind.parse(&text)
+            && v != 0.0
+            && !USUAL.contains(&v.abs())
+        {
+            let expected = "0 or between 1e-30 and 1e30 in absolute value";
+            return Err(Error::hyper(entry.option.name, expected, text));
+        }
         match kind.parse(&text).filter(|value| kind.accepts(value)) {
             Some(value) => {
                 (entry.text, entry.value) = (text, value);

@@ -15,7 +15,6 @@ use rarefy::{Error, Result};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::train::set_threads;
 use crate::cli::{self, FrontierArgs};
 use crate::run::{Lock, Run};
 use crate::{output, output_path, reading};
@@ -44,7 +43,7 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let lines = lines(args, before.as_ref())?;
     let at = at(args, before.as_ref())?;
     let (folder, _lock) = folder(args, &config)?;
-    set_threads(config.train.threads.take())?;
+    crate::threads::set(config.train.threads.take())?;
 
     let (dataset, raw) = recipe::open(&mut config.data)?;
     let (dataset, reading) = reading::watch(dataset, args.quiet);

@@ -16,7 +16,7 @@ use crate::cli::{self, TrainArgs};
 use crate::observer::Watcher;
 use crate::reading::Reading;
 use crate::run::Run;
-use crate::{configuration, output, reading, report};
+use crate::{configuration, output, reading, report, threads};
 use summary::{Holdout, Speed};
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
@@ -35,7 +35,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     } else {
         run.check(args.force)?;
     }
-    set_threads(config.train.threads)?;
+    threads::set(config.train.threads)?;
     let (dataset, raw) = recipe::open_checked(&mut config)?;
     let (dataset, reading) = reading::watch(dataset, args.quiet);
     let data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
@@ -122,7 +122,7 @@ fn with_paths(args: &TrainArgs, run: &Run, plan: &Plan, error: Error) -> anyhow:
         configuration::from_run(run).and_then(|table| Ok(rarefy::config::merge(&[table])?));
     let now = &plan.config().data.path;
     match before {
-        Ok(before) if args.data.is_some() && before.data.path != *now => {
+        Ok(before) if !args.data.is_empty() && before.data.path != *now => {
             let other = format!(
                 "{} was trained on {}, not on {now}",
                 run.folder().display(),
@@ -184,23 +184,4 @@ fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()>
         return Err(Error::Conflict(why).into());
     }
     Ok(())
-}
-
-/// Sets the number of threads of the program.
-pub fn set_threads(threads: Option<usize>) -> Result<()> {
-    let Some(threads) = threads else {
-        return Ok(());
-    };
-    let limit = 1024;
-    if threads == 0 || threads > limit {
-        return Err(Error::hyper(
-            "train.threads",
-            &format!("between 1 and {limit}"),
-            threads,
-        ));
-    }
-    rayon::ThreadPoolBuilder::new()
-        .num_threads(threads)
-        .build_global()
-        .map_err(|e| Error::Conflict(format!("{threads} threads cannot be started: {e}")))
 }

@@ -98,6 +98,9 @@ impl Schedules {
     }
 }
 
+/// Lower bound of p: below, the gradient of a small value is as large as the reciprocal of the value.
+const SMALLEST_P: f64 = 0.01;
+
 /// Start, end and first step of an annealed p; `None` without `train.p_end`.
 fn annealed_p(
     train: &TrainConfig,
@@ -117,8 +120,9 @@ fn annealed_p(
         (Some(_), None) => {
             refuse("the penalty of this architecture has no p: remove `train.p_end`")
         }
-        (Some(end), Some(_)) if !(end > 0.0 && end.is_finite()) => {
-            Err(Error::hyper("train.p_end", "a finite number above 0", end))
+        (Some(end), Some(_)) if !(end > SMALLEST_P && end.is_finite()) => {
+            let expected = format!("a finite number above {SMALLEST_P}");
+            Err(Error::hyper("train.p_end", &expected, end))
         }
         (Some(end), Some(p)) if end > p => {
             let most = format!("at most the initial p of {p}");

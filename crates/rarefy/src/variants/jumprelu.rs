@@ -127,7 +127,7 @@ option_set! {
         threshold: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::activation;
         /// Width of the window around a threshold within which pre-activations train the threshold.
         /// auto: 0.5 times the data's standard deviation along one direction
-        bandwidth: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::activation;
+        bandwidth: Auto<f64> = "auto", Kind::AutoAbove(0.0), Unit::activation;
         /// Shape of the window around a threshold
         kernel: Kernel = "rectangle", Kind::Choice(Kernel::WORDS);
         /// If true, the pseudo-derivative of the window trains the encoder as well (Anthropic); if false, only the

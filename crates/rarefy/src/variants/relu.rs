@@ -46,7 +46,7 @@ option_set! {
     pub struct ReluOptions {
         use penalty: L1Options;
         /// Power p of the penalty: 1 for L1. Below 1, large values are penalised less
-        p: f64 = "1", Kind::Open(0.0, 4.0);
+        p: f64 = "1", Kind::Open(0.01, 4.0);
         /// If true, the penalty takes the p-th root of the sum of a row (a norm); if false, the sum
         p_root: bool = "true", Kind::Flag;
         also aux: AuxOptions;

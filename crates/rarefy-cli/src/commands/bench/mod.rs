@@ -9,8 +9,8 @@ mod table;
 use serde_json::json;
 
 use crate::cli::{BenchArgs, BenchCommand};
-use crate::commands::train::set_threads;
 use crate::output;
+use crate::threads;
 use machine::Machine;
 use shape::Shape;
 
@@ -43,7 +43,7 @@ pub fn run(args: &BenchArgs) -> anyhow::Result<()> {
 
 /// Measures the machine's peaks, then training steps at all shapes; prints each result when it is done.
 fn grid(args: &BenchArgs) -> anyhow::Result<()> {
-    set_threads(args.threads)?;
+    threads::set(args.threads)?;
     let bar = step::bar(GRID.len() * (step::WARM_UP + GRID_STEPS));
     bar.set_message("peaks of the machine");
     let machine = Machine::measure();

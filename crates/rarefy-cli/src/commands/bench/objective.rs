@@ -10,8 +10,8 @@ use serde_json::json;
 
 use super::machine::{peak_f32, refuse_beyond_memory};
 use crate::cli::BenchObjectiveArgs;
-use crate::commands::train::set_threads;
 use crate::output;
+use crate::threads;
 
 /// Seconds of evaluations before the timed ones: threads start, clock rates rise, pages fill.
 const WARM_UP_SECONDS: f64 = 0.3;
@@ -31,7 +31,7 @@ pub fn run(args: &BenchObjectiveArgs) -> anyhow::Result<()> {
         &format!("the objective on {rows} rows of {d_in} with {latents} latents"),
         bytes(*rows, *d_in, *latents),
     )?;
-    set_threads(*threads)?;
+    threads::set(*threads)?;
     let info = variants::find("kl")?;
     let given = [
         ("decoder", decoder.clone()),

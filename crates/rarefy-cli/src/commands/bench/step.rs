@@ -20,9 +20,9 @@ use super::machine::{Machine, peak_f32};
 use super::shape::Shape;
 use super::table;
 use crate::cli::BenchStepArgs;
-use crate::commands::train::set_threads;
 use crate::output;
 use crate::reading::style;
+use crate::threads;
 
 /// Number of steps before the timed ones: pages fill, clock rates rise, and the selection adapts its thresholds.
 pub const WARM_UP: usize = 2;
@@ -79,7 +79,7 @@ pub fn run(args: &BenchStepArgs) -> anyhow::Result<()> {
         dead: args.dead,
     };
     shape.check()?;
-    set_threads(args.threads)?;
+    threads::set(args.threads)?;
     let before = peak_f32();
     let bar = bar(WARM_UP + args.steps);
     let timed = time(&args.arch, shape, args.steps, &bar)?;
