@@ -200,7 +200,15 @@ pub fn merge(layers: &[toml::Table]) -> Result<Config> {
         overlay(&mut merged, layer);
     }
     Config::deserialize(toml::Value::Table(merged))
-        .map_err(|e| Error::Conflict(format!("config: {}", e.message())))
+        .map_err(|e| Error::Conflict(format!("config: {}", in_plain_words(e.message()))))
+}
+
+/// Message about a value of a wrong type, without the names of Rust types.
+fn in_plain_words(message: &str) -> String {
+    message
+        .replace("expected usize", "expected a whole number not below 0")
+        .replace("expected u64", "expected a whole number not below 0")
+        .replace("expected f64", "expected a number")
 }
 
 fn overlay(base: &mut toml::Table, top: &toml::Table) {

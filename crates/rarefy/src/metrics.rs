@@ -8,10 +8,13 @@ use crate::preprocess::Prepared;
 use crate::variants::Architecture;
 use crate::{Error, Result};
 
+mod advice;
 mod dense;
 mod sparse;
 #[doc(hidden)]
 pub mod truth;
+
+pub use advice::advice;
 
 /// Activation above which a sigmoid latent counts as active (the lecture: "activated when its output is close to
 /// 1").

@@ -1,6 +1,5 @@
 //! From a configuration to a [`Plan`]: all checks and defaults of a training run.
 
-mod advice;
 mod defaults;
 mod record;
 mod refusals;
@@ -119,6 +118,11 @@ impl Plan {
     /// Base learning rate, given or default, before warm-up and decay; L-BFGS ignores this value.
     pub fn lr(&self) -> f64 {
         self.lr
+    }
+
+    /// Default learning rate of the optimiser and architecture.
+    pub(crate) fn default_lr(&self) -> f64 {
+        default_lr(&self.info.defaults, self.optimizer, self.d_sae)
     }
 
     /// Threshold of clipping: the largest L2 norm of the gradient over all parameters together, to which longer

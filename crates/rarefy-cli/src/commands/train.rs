@@ -55,7 +55,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let holdout = held_out.map(|rows| Holdout::of(model, rows)).transpose()?;
     report::write(&run, model, &dataset, &evaluation)?;
     reading.finish();
-    let advice = plan.advice(data.survey(), &evaluation);
+    let advice = rarefy::metrics::advice(&plan, data.survey(), &evaluation);
     if let Some(advice) = advice.filter(|_| !args.quiet) {
         output::warn(&advice, &cli::named("train"));
     }

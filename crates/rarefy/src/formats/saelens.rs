@@ -103,7 +103,7 @@ fn save_pipeline(pipeline: Option<&Pipeline>, path: &Path) -> Result<()> {
 
 fn load(folder: &Path) -> Result<ModelDescription> {
     let path = folder.join(CONFIG);
-    let config = Config::read(&path)?;
+    let config = read_config(&path)?;
     let info = variants::find(config.architecture())?;
     let options = Options::check(info.options(), config.options())?;
     let architecture = info.build(&options)?;
@@ -121,6 +121,17 @@ fn load(folder: &Path) -> Result<ModelDescription> {
         .with_image_shape(config.metadata.image_shape);
     model.scaled_by_decoder_norms = sparse && config.rescale_acts_by_decoder_norm == Some(true);
     Ok(model)
+}
+
+/// Reads `cfg.json`. Keys of old folders are brought to the form of version 6; unknown keys are refused.
+fn read_config(path: &Path) -> Result<Config> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let mut config: Config =
+        serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?;
+    old::upgrade(&mut config, path)?;
+    known::refuse_unknown(path, &config.other)?;
+    config.check_rows(path)?;
+    Ok(config)
 }
 
 /// Preprocessing of the inputs, and of the target if there is one.

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
-use super::{PREPROCESS, kind, known, old};
+use super::{PREPROCESS, kind};
 use crate::io_spec::IoSpec;
 use crate::model::ModelDescription;
 use crate::variants::{Architecture, SaelensKind};
@@ -61,7 +61,7 @@ pub(super) struct Config {
     /// If true, an old folder has a factor for each latent, in the tensor `scaling_factor`.
     #[serde(skip)]
     pub(super) scaled: bool,
-    /// Keys of old folders until [`old::upgrade`] takes them, and keys without effect.
+    /// Keys of old folders until `old.rs` takes them, and keys without effect.
     #[serde(flatten, skip_serializing)]
     pub(super) other: BTreeMap<String, Value>,
 }
@@ -167,17 +167,6 @@ fn own_name(name: &str, io: &IoSpec) -> String {
 }
 
 impl Config {
-    /// Config of a model folder. Keys of old folders are brought to the form of version 6; unknown keys are refused.
-    pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let mut config: Self =
-            serde_json::from_str(&text).map_err(|e| Error::format(path, e.to_string()))?;
-        old::upgrade(&mut config, path)?;
-        known::refuse_unknown(path, &config.other)?;
-        config.check_rows(path)?;
-        Ok(config)
-    }
-
     /// Config of a model that is written.
     pub(super) fn new(model: &ModelDescription, architecture: &Architecture) -> Self {
         let (io, ours, kind) = (&model.io, model.info.name, kind(architecture));
@@ -288,7 +277,7 @@ impl Config {
     }
 
     /// Refuses changes of the rows that are not understood.
-    fn check_rows(&self, path: &Path) -> Result<()> {
+    pub(super) fn check_rows(&self, path: &Path) -> Result<()> {
         let normalisations = NORMALISATIONS.iter().map(|(theirs, _)| *theirs);
         let mut known = ["", "none", PREPROCESS].into_iter().chain(normalisations);
         let got = self.normalize_activations.as_str();

@@ -1,9 +1,9 @@
 //! Causes of a bad result, from the evaluation of the model and the settings of the run.
 
-use super::{Plan, default_lr};
+use super::Evaluation;
 use crate::config::OptimizerKind;
 use crate::data::Survey;
-use crate::metrics::Evaluation;
+use crate::plan::Plan;
 use crate::variants::Architecture;
 
 /// Share of the latents from which on dead or collapsed latents are reported.
@@ -40,6 +40,7 @@ const FAULTS: &[Fault] = &[
         seen: dead,
         causes: &[
             threshold_above_rows,
+            hopeless_penalty,
             high_lr,
             penalty,
             small_k,
@@ -52,27 +53,26 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         seen: worse_than_mean,
-        causes: &[high_lr, odd_scale, few_steps, any],
+        causes: &[hopeless_penalty, high_lr, odd_scale, few_steps, any],
     },
 ];
 
-impl Plan {
-    /// Warning about a bad result of a run of this plan: what is wrong, the likely cause, and the field of the
-    /// configuration to change. `None` if the result is not bad.
-    ///
-    /// Bad results are: 90 % of the latents dead or collapsed, or a negative explained variance. `survey` is that of
-    /// the preprocessed training rows.
-    pub fn advice(&self, survey: &Survey, result: &Evaluation) -> Option<String> {
-        let run = Run {
-            plan: self,
-            survey,
-            result,
-        };
-        let fault = FAULTS.iter().find(|fault| (fault.seen)(&run).is_some())?;
-        let seen = (fault.seen)(&run)?;
-        let cause = fault.causes.iter().find_map(|cause| cause(&run));
-        Some(format!("{seen}: {}", cause.or_else(|| any(&run))?))
-    }
+/// Warning about a bad result of a run: the fault, its likely cause, and the field of the configuration to change.
+/// `None` if the result is not bad.
+///
+/// Bad results are: 90 % of the latents dead or collapsed, or a negative explained variance. `survey` is that of the
+/// preprocessed training rows.
+#[doc(hidden)]
+pub fn advice(plan: &Plan, survey: &Survey, result: &Evaluation) -> Option<String> {
+    let run = Run {
+        plan,
+        survey,
+        result,
+    };
+    let seen = |fault: &Fault| Some((fault.causes, (fault.seen)(&run)?));
+    let (causes, seen) = FAULTS.iter().find_map(seen)?;
+    let cause = causes.iter().find_map(|cause| cause(&run));
+    Some(format!("{seen}: {}", cause.or_else(|| any(&run))?))
 }
 
 impl Run<'_> {
@@ -132,9 +132,27 @@ fn threshold_above_rows(run: &Run) -> Option<String> {
     })
 }
 
+/// A latent with a decoder row of length 1 reduces the squared error of a row of length L by at most `L^2`, and by at
+/// most `2 L` for each unit of its value.
+fn hopeless_penalty(run: &Run) -> Option<String> {
+    let length = run.row_length();
+    let limits = [("l1", 2.0 * length), ("l0", length * length)];
+    let options = run.plan.options();
+    let (name, limit) = limits.into_iter().find(|(name, limit)| {
+        options
+            .find_number(name)
+            .is_some_and(|weight| weight > *limit)
+    })?;
+    Some(format!(
+        "the sparsity penalty is too large: `model.options.{name}` is {}, and above {limit:.1e} a latent costs more \
+         than it can reduce the error; decrease it",
+        options.text(name)
+    ))
+}
+
 fn high_lr(run: &Run) -> Option<String> {
     let plan = run.plan;
-    let usual = default_lr(&plan.info().defaults, plan.optimizer(), plan.d_sae());
+    let usual = plan.default_lr();
     let times = plan.lr() / usual;
     (plan.optimizer() != OptimizerKind::Lbfgs && times >= HIGH_LR).then(|| {
         format!(
@@ -253,7 +271,7 @@ mod tests {
         }
     }
 
-    fn advice(text: &str, variance: f64, result: &Evaluation) -> Option<String> {
+    fn of(text: &str, variance: f64, result: &Evaluation) -> Option<String> {
         let survey = Survey {
             rows: 1000,
             d_in: 4,
@@ -264,7 +282,7 @@ mod tests {
         };
         let text = format!("[model]\nlatents = 10\n{text}");
         let config = config::merge(&[text.parse().unwrap()]).unwrap();
-        Plan::new(&config, &survey).unwrap().advice(&survey, result)
+        advice(&Plan::new(&config, &survey).unwrap(), &survey, result)
     }
 
     #[test]
@@ -276,19 +294,19 @@ mod tests {
                 "arch = 'relu'\noptions = { l1 = 1e6 }",
                 1.0,
                 &dead,
-                "10 of 10 latents are dead: the sparsity penalty is too large; decrease `model.options.l1`, which is 1000000",
+                "10 of 10 latents are dead: the sparsity penalty is too large: `model.options.l1` is 1000000.0, and above 4.0e0",
             ),
             (
-                "arch = 'gated'\noptions = { l1 = 7 }",
+                "arch = 'gated'\noptions = { l1 = 3 }",
                 1.0,
                 &dead,
-                "decrease `model.options.l1`, which is 7",
+                "decrease `model.options.l1`, which is 3",
             ),
             (
-                "arch = 'jumprelu'\noptions = { l0 = 7 }",
+                "arch = 'jumprelu'\noptions = { l0 = 3 }",
                 1.0,
                 &dead,
-                "decrease `model.options.l0`, which is 7",
+                "decrease `model.options.l0`, which is 3",
             ),
             (
                 "arch = 'jumprelu'\noptions = { threshold = 3 }",
@@ -352,7 +370,7 @@ mod tests {
                 "increase `train.steps`, change `train.lr`",
             ),
         ] {
-            let advice = advice(text, variance, result).expect(text);
+            let advice = of(text, variance, result).expect(text);
             assert!(advice.contains(expected), "{text}: {advice}");
         }
     }
@@ -360,7 +378,7 @@ mod tests {
     #[test]
     fn good_result_gets_no_advice() {
         for good in [result(8, None, 0.5), result(0, Some(8), 0.01)] {
-            assert_eq!(advice("arch = 'kl'", 1.0, &good), None);
+            assert_eq!(of("arch = 'kl'", 1.0, &good), None);
         }
     }
 }
