@@ -6,6 +6,8 @@ use safetensors::Dtype;
 /// Element type of a stored array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Element {
+    /// Truth value of one byte: 0 for false, any other for true, read as 0 and 1.
+    Bool,
     /// Unsigned 8-bit integer.
     U8,
     /// Signed 8-bit integer.
@@ -36,7 +38,8 @@ impl Element {
     /// Element type for a type of a safetensors header; `None` if the type is not supported.
     pub(crate) fn of_tensor(dtype: Dtype) -> Option<Self> {
         Some(match dtype {
-            Dtype::U8 | Dtype::BOOL => Self::U8,
+            Dtype::BOOL => Self::Bool,
+            Dtype::U8 => Self::U8,
             Dtype::I8 => Self::I8,
             Dtype::U16 => Self::U16,
             Dtype::I16 => Self::I16,
@@ -55,7 +58,7 @@ impl Element {
     /// Size of one value in bytes.
     pub fn size(self) -> usize {
         match self {
-            Self::U8 | Self::I8 => 1,
+            Self::Bool | Self::U8 | Self::I8 => 1,
             Self::U16 | Self::I16 | Self::F16 | Self::Bf16 => 2,
             Self::U32 | Self::I32 | Self::F32 => 4,
             Self::U64 | Self::I64 | Self::F64 => 8,
@@ -65,6 +68,7 @@ impl Element {
     /// Name of the type for messages, such as `f32`.
     pub fn name(self) -> &'static str {
         match self {
+            Self::Bool => "bool",
             Self::U8 => "u8",
             Self::I8 => "i8",
             Self::U16 => "u16",
@@ -106,6 +110,7 @@ impl Element {
             };
         }
         match self {
+            Self::Bool => each!(u8, |v| f32::from(v != 0)),
             Self::U8 => each!(u8, f32::from),
             Self::I8 => each!(i8, f32::from),
             Self::U16 => each!(u16, f32::from),

@@ -3,24 +3,26 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::axes::{Array, ArrayRows};
 use super::content;
 use super::file_matrix::exactly;
-use super::{Dataset, Element, FileMatrix, MatrixLayout, Memory, OpenOptions, Source};
+use super::{Dataset, Element, FileMatrix, MatrixLayout, Memory, OpenOptions, RowAxis, Source};
 use crate::{Error, Result};
 
-pub(super) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let (mut input, packed) = content::unpacked(path)?;
-    let (layout, sizes) = header(path, &mut input)?;
+    let header = Header::read(path, &mut input)?;
+    let (layout, rows) = header.matrix(path, options.row_axis)?;
     let mut dataset = if packed {
         Dataset::new(layout.decode(path, input)?)
     } else {
         Dataset::new(FileMatrix::open(path, layout)?)
     };
-    if let [_, height, width] = sizes[..] {
-        dataset.image_shape = Some((height, width));
-    }
+    dataset.image_shape = rows.image_shape;
+    dataset.notes.extend(rows.note);
+    // Rows of single pixel lines have no labels.
     dataset.labels = labels_paths(path)
-        .find(|beside| beside.exists())
+        .find(|beside| beside.exists() && Some(&layout.rows) == header.sizes.first())
         .map(|beside| labels(&beside, path, layout.rows))
         .transpose()?;
     Ok(dataset)
@@ -53,66 +55,80 @@ fn beside(path: &Path, words: [(&str, &str); 2]) -> impl Iterator<Item = PathBuf
     name.into_iter().flatten()
 }
 
-/// Reads the header: the layout of the matrix and the sizes of all axes. The input is then at the first value.
-fn header(path: &Path, input: &mut impl Read) -> Result<(MatrixLayout, Vec<usize>)> {
-    let bad = |why: String| Error::format(path, why);
-    let mut next = |count: usize, what: &str| exactly(path, input, count as u64, what);
-    let magic = next(4, "an IDX header")?;
-    let element = match magic[..3] {
-        [0, 0, 0x08] => Element::U8,
-        [0, 0, 0x09] => Element::I8,
-        [0, 0, 0x0B] => Element::I16,
-        [0, 0, 0x0C] => Element::I32,
-        [0, 0, 0x0D] => Element::F32,
-        [0, 0, 0x0E] => Element::F64,
-        _ => {
-            return Err(bad(format!(
-                "not an IDX file, plain or gzip: expected 0, 0 and an element type from byte 0 on, got {:?}",
-                &magic[..3]
-            )));
+/// Header of an IDX file.
+struct Header {
+    /// Element type.
+    element: Element,
+    /// Sizes of all axes.
+    sizes: Vec<usize>,
+}
+
+impl Header {
+    /// Reads the header. The input is then at the first value.
+    fn read(path: &Path, input: &mut impl Read) -> Result<Self> {
+        let mut next = |count: usize, what: &str| exactly(path, input, count as u64, what);
+        let magic = next(4, "an IDX header")?;
+        let element = match magic[..3] {
+            [0, 0, 0x08] => Element::U8,
+            [0, 0, 0x09] => Element::I8,
+            [0, 0, 0x0B] => Element::I16,
+            [0, 0, 0x0C] => Element::I32,
+            [0, 0, 0x0D] => Element::F32,
+            [0, 0, 0x0E] => Element::F64,
+            _ => {
+                let why = format!(
+                    "not an IDX file, plain or gzip: expected 0, 0 and an element type from byte 0 on, got {:?}",
+                    &magic[..3]
+                );
+                return Err(Error::format(path, why));
+            }
+        };
+        let bytes = next(4 * usize::from(magic[3]), "sizes at byte 4")?;
+        let (sizes, _) = bytes.as_chunks::<4>();
+        let sizes = sizes.iter().map(|b| u32::from_be_bytes(*b) as usize);
+        Ok(Self {
+            element,
+            sizes: sizes.collect(),
+        })
+    }
+
+    /// Layout of the array as a matrix, and the rows that its axes make.
+    fn matrix(&self, path: &Path, axis: Option<RowAxis>) -> Result<(MatrixLayout, ArrayRows)> {
+        let array = Array {
+            shape: &self.sizes,
+            element: self.element,
+            is_images: true,
+        };
+        let rows = array.rows(path, axis)?;
+        Ok((self.layout(rows.rows, rows.d_in), rows))
+    }
+
+    fn layout(&self, rows: usize, d_in: usize) -> MatrixLayout {
+        MatrixLayout {
+            offset: (4 + 4 * self.sizes.len()) as u64,
+            element: self.element,
+            big_endian: true,
+            column_major: false,
+            rows,
+            d_in,
         }
-    };
-    let axes = usize::from(magic[3]);
-    let sizes = next(4 * axes, "sizes at byte 4")?;
-    let (sizes, _) = sizes.as_chunks::<4>();
-    let sizes: Vec<usize> = sizes
-        .iter()
-        .map(|b| u32::from_be_bytes(*b) as usize)
-        .collect();
-    let [rows, rest @ ..] = sizes.as_slice() else {
-        return Err(bad("expected at least one axis at byte 3, got 0".into()));
-    };
-    let d_in = rest
-        .iter()
-        .try_fold(1usize, |product, n| product.checked_mul(*n))
-        .ok_or_else(|| {
-            bad(format!(
-                "expected less than 2^64 values in a row, got sizes {sizes:?} at byte 4"
-            ))
-        })?;
-    let layout = MatrixLayout {
-        offset: (4 + 4 * axes) as u64,
-        element,
-        big_endian: true,
-        column_major: false,
-        rows: *rows,
-        d_in,
-    };
-    Ok((layout, sizes))
+    }
 }
 
 /// Reads the labels of `rows` images.
 fn labels(path: &Path, images: &Path, rows: usize) -> Result<Vec<String>> {
     let (mut input, _) = content::unpacked(path)?;
-    let (layout, _) = header(path, &mut input)?;
-    if (layout.rows, layout.d_in) != (rows, 1) {
+    let header = Header::read(path, &mut input)?;
+    let sizes = header.sizes.as_slice();
+    if sizes != [rows] && sizes != [rows, 1] {
+        let got: Vec<String> = sizes.iter().map(usize::to_string).collect();
         return Err(Error::Shape {
             what: format!("{}: labels of {}", path.display(), images.display()),
-            expected: format!("{rows} x 1"),
-            got: format!("{} x {}", layout.rows, layout.d_in),
+            expected: rows.to_string(),
+            got: got.join(" x "),
         });
     }
-    let values: Memory = layout.decode(path, input)?;
+    let values: Memory = header.layout(rows, 1).decode(path, input)?;
     let values = values.as_slice().unwrap_or_default();
     Ok(values.iter().map(ToString::to_string).collect())
 }

@@ -1,5 +1,6 @@
 //! Data sets: readers of every file format behind one trait, [`Source`], for random access to rows.
 
+mod axes;
 pub(crate) mod chunks;
 mod content;
 mod dataset;
@@ -17,6 +18,7 @@ mod natural;
 pub mod npy;
 pub(crate) mod npz;
 mod open_file;
+mod numpy_type;
 mod options;
 mod rows;
 mod safetensors;
@@ -73,7 +75,7 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "npy",
         extensions: &[".npy"],
-        summary: "NumPy matrix: f16, f32, f64 or integers, C or Fortran order; read in place",
+        summary: "NumPy array: f16, bf16, f32, f64, integers or booleans; read in place",
         open: npy::open,
     },
     DataFormat {
@@ -97,7 +99,7 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "safetensors",
         extensions: &[".safetensors"],
-        summary: "matrix of f16, bf16, f32, f64 or integers; read in place",
+        summary: "tensor of f16, bf16, f32, f64, integers or booleans; read in place",
         open: safetensors::open,
     },
     DataFormat {

@@ -7,22 +7,23 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
+use super::axes::{Array, ArrayRows};
 use super::file_matrix::exactly;
-use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions};
+use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions, RowAxis, Source, numpy_type};
 use crate::{Error, Result};
 
 const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Maximum length of a header in bytes, the default limit of `NumPy`.
 const LONGEST_HEADER: usize = 10_000;
 
-pub(crate) fn open(path: &Path, _: &OpenOptions) -> Result<Dataset> {
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let header = Header::read(path, &mut file)?;
     if header.shape == [0] {
         return Ok(Dataset::empty(path.display().to_string(), 0));
     }
-    let layout = header.matrix(path)?;
-    Ok(Dataset::new(FileMatrix::open(path, layout)?))
+    let (layout, rows) = header.matrix(path, options.row_axis)?;
+    Ok(header.dataset(path, FileMatrix::open(path, layout)?, rows))
 }
 
 /// Header of an npy file: element type, shape, order and position of the data.
@@ -111,81 +112,55 @@ impl Header {
 
     /// Element type; true for big-endian byte order.
     pub(crate) fn element(&self, path: &Path) -> Result<(Element, bool)> {
-        element(path, &self.descr)
+        numpy_type::element(path, &self.descr)
     }
 
-    /// Layout of the array as a matrix. Axes after the first are flattened into one row.
-    pub(super) fn matrix(&self, path: &Path) -> Result<MatrixLayout> {
-        let bad = |why: String| Error::format(path, why);
+    /// Layout of the array as a matrix, and the rows that its axes make.
+    pub(super) fn matrix(
+        &self,
+        path: &Path,
+        axis: Option<RowAxis>,
+    ) -> Result<(MatrixLayout, ArrayRows)> {
         let (element, big_endian) = self.element(path)?;
-        let [rows, rest @ ..] = self.shape.as_slice() else {
-            return Err(bad(
-                "expected a matrix (rows x values), got shape (), a single number".into(),
-            ));
-        };
-        if rest.is_empty() {
-            let hint = "expected a matrix (rows x values); reshape a single row with x[None, :]";
-            return Err(bad(format!("{hint}, got shape {:?}", self.shape)));
-        }
-        if self.column_major && rest.len() > 1 {
-            return Err(bad(format!(
-                "expected a matrix for Fortran order, got shape {:?}; save it with order='C'",
+        if self.column_major && self.shape.len() > 2 {
+            let why = format!(
+                "expected a matrix for Fortran order, got shape {:?}; save it with np.ascontiguousarray(x)",
                 self.shape
-            )));
+            );
+            return Err(Error::format(path, why));
         }
-        let d_in = rest
-            .iter()
-            .try_fold(1usize, |product, n| product.checked_mul(*n))
-            .ok_or_else(|| {
-                bad(format!(
-                    "expected less than 2^64 values in a row, got shape {:?}",
-                    self.shape
-                ))
-            })?;
-        Ok(MatrixLayout {
+        let array = Array {
+            shape: &self.shape,
+            element,
+            is_images: false,
+        };
+        let rows = array.rows(path, axis)?;
+        let layout = MatrixLayout {
             offset: self.offset,
             element,
             big_endian,
             column_major: self.column_major,
-            rows: *rows,
-            d_in,
-        })
+            rows: rows.rows,
+            d_in: rows.d_in,
+        };
+        Ok((layout, rows))
     }
-}
 
-/// Element type for a type code of `NumPy`; true for big-endian byte order.
-fn element(path: &Path, code: &str) -> Result<(Element, bool)> {
-    if code.contains('O') {
-        let why = "expected numbers, got pickled Python objects, which are never loaded because unpickling can \
-                   run code; save numbers with x.astype('float32')";
-        return Err(Error::format(path, why));
+    /// Data set of the rows of this array, with image shape and notes.
+    pub(super) fn dataset(
+        &self,
+        path: &Path,
+        source: impl Source + 'static,
+        rows: ArrayRows,
+    ) -> Dataset {
+        let mut dataset = Dataset::new(source);
+        dataset.image_shape = rows.image_shape;
+        dataset.notes = numpy_type::note(path, &self.descr)
+            .into_iter()
+            .chain(rows.note)
+            .collect();
+        dataset
     }
-    let (order, kind) = match code.as_bytes().first() {
-        Some(b'<' | b'|' | b'=') => (false, &code[1..]),
-        Some(b'>') => (true, &code[1..]),
-        _ => (false, code),
-    };
-    let element = match kind {
-        "f4" => Element::F32,
-        "f8" => Element::F64,
-        "f2" => Element::F16,
-        "u1" | "b1" => Element::U8,
-        "i1" => Element::I8,
-        "u2" => Element::U16,
-        "i2" => Element::I16,
-        "u4" => Element::U32,
-        "i4" => Element::I32,
-        "u8" => Element::U64,
-        "i8" => Element::I64,
-        _ => {
-            let why = format!(
-                "expected element type f2, f4, f8 or an integer, got descr {}",
-                code.chars().take(40).collect::<String>()
-            );
-            return Err(Error::format(path, why));
-        }
-    };
-    Ok((element, order))
 }
 
 /// Parses a Python tuple of integers; Python 2 wrote them with a trailing `L`.

@@ -19,9 +19,10 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     if member.header.shape == [0] {
         return Ok(Dataset::empty(path.display().to_string(), 0));
     }
-    let layout = member.header.matrix(&member.path)?;
+    let (layout, rows) = member.header.matrix(&member.path, options.row_axis)?;
     member.check_size(layout.bytes())?;
-    Ok(Dataset::new(layout.decode(&member.path, member.input)?))
+    let values = layout.decode(&member.path, member.input)?;
+    Ok(member.header.dataset(&member.path, values, rows))
 }
 
 /// Open npz archive; members are read on request.

@@ -3,8 +3,9 @@
 use std::fs::File;
 use std::path::Path;
 
-use ::safetensors::tensor::Metadata;
+use ::safetensors::tensor::{Dtype, Metadata};
 
+use super::axes::Array;
 use super::file_matrix::exactly;
 use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions};
 use crate::{Error, Result};
@@ -38,27 +39,44 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     names.sort_unstable();
     let name = choose(path, &names, options.member.as_deref())?;
     let info = tensors[name];
-    let element = Element::of_tensor(info.dtype).ok_or_else(|| {
-        bad(format!(
-            "tensor {name}: expected f16, bf16, f32, f64 or integers, got {:?}",
-            info.dtype
-        ))
-    })?;
-    let [rows, d_in] = info.shape[..] else {
-        return Err(bad(format!(
-            "tensor {name}: expected a matrix (rows x values), got shape {:?}",
-            info.shape
-        )));
+    let element =
+        Element::of_tensor(info.dtype).ok_or_else(|| unreadable(path, name, info.dtype))?;
+    let array = Array {
+        shape: &info.shape,
+        element,
+        is_images: false,
     };
+    let of_tensor = format!("{}[{name}]", path.display());
+    let rows = array.rows(Path::new(&of_tensor), options.row_axis)?;
     let layout = MatrixLayout {
         offset: (8 + header).saturating_add(info.data_offsets.0 as u64),
         element,
         big_endian: false,
         column_major: false,
-        rows,
-        d_in,
+        rows: rows.rows,
+        d_in: rows.d_in,
     };
-    Ok(Dataset::new(FileMatrix::open(path, layout)?))
+    let mut dataset = Dataset::new(FileMatrix::open(path, layout)?);
+    dataset.image_shape = rows.image_shape;
+    dataset.notes.extend(rows.note);
+    Ok(dataset)
+}
+
+/// Error for a tensor whose element type is not read.
+fn unreadable(path: &Path, name: &str, dtype: Dtype) -> Error {
+    let kind = format!("{dtype:?}");
+    let named = if kind.starts_with('F') {
+        "floats of fewer than 16 bits, whose values depend on scales of the model"
+    } else if kind.starts_with('C') {
+        "complex numbers"
+    } else {
+        "numbers of another type"
+    };
+    let why = format!(
+        "tensor {name}: expected f16, bf16, f32, f64, integers or booleans, got {kind}, {named}; convert the tensor, \
+         for example with x.to(torch.float32)"
+    );
+    Error::format(path, why)
 }
 
 /// Tensor to read: the wanted one, or the only one.
