@@ -27,6 +27,7 @@ pub mod samples;
 mod shards;
 mod side_by_side;
 mod source;
+mod sparse;
 pub(crate) mod spread;
 mod survey;
 pub(crate) mod table;
@@ -81,7 +82,7 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "npz",
         extensions: &[".npz"],
-        summary: "member of a NumPy archive",
+        summary: "member of a NumPy archive, or a matrix of scipy.sparse",
         open: npz::open,
     },
     DataFormat {
@@ -260,11 +261,22 @@ fn open_input(
         0 => return Err(Error::format(path, "expected data, got an empty file")),
         _ => {
             content::check(path, format)?;
-            (format.open)(path, &options)?
+            open_format(path, format, &options)?
         }
     };
     dataset.files = vec![path.clone()];
     Ok(dataset)
+}
+
+/// Opens a file with the reader of its format, or as the sparse rows that a table holds.
+fn open_format(path: &Path, format: &DataFormat, options: &OpenOptions) -> Result<Dataset> {
+    #[cfg(feature = "parquet")]
+    if format.name == "parquet"
+        && let Some(dataset) = sparse::open_parquet(path, options)?
+    {
+        return Ok(dataset);
+    }
+    (format.open)(path, options)
 }
 
 /// Error for a file of a format that this build leaves out.

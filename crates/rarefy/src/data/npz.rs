@@ -9,11 +9,14 @@ use zip::ZipArchive;
 use super::content::failed;
 use super::file_matrix::exactly;
 use super::npy::Header;
-use super::{Dataset, Element, OpenOptions};
+use super::{Dataset, Element, OpenOptions, sparse};
 use crate::{Error, Result};
 
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let mut archive = Archive::open(path)?;
+    if sparse::has_sparse_arrays(&archive.names()) {
+        return sparse::open_npz(path, archive, options);
+    }
     let name = archive.choose(options.member.as_deref())?;
     let member = archive.member(&name)?;
     if member.header.shape == [0] {

@@ -7,7 +7,7 @@ use ::safetensors::tensor::{Dtype, Metadata};
 
 use super::axes::Array;
 use super::file_matrix::exactly;
-use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions};
+use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions, sparse};
 use crate::{Error, Result};
 
 /// Maximum length of a header in bytes, set by the format.
@@ -37,6 +37,12 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let tensors = metadata.tensors();
     let mut names: Vec<&str> = tensors.keys().map(String::as_str).collect();
     names.sort_unstable();
+    if ["indptr", "indices", "data"]
+        .iter()
+        .all(|part| names.contains(part))
+    {
+        return sparse::open_codes(path, options);
+    }
     let name = choose(path, &names, options.member.as_deref())?;
     let info = tensors[name];
     let element =
