@@ -77,6 +77,12 @@ const FIELDS: &[(&str, Setter)] = &[
     ("train.checkpoint_every", Set),
 ];
 
+/// Options of patches, which are no fields of the configuration, with their flags.
+const PATCHES: &[(&str, &str)] = &[
+    ("patches.count", "count"),
+    ("patches.accept_damaged", "accept-damaged"),
+];
+
 /// Section of the architectures' options; the flag of `model.options.aux_k` is `--aux-k`.
 const OPTIONS: &str = "model.options.";
 
@@ -114,6 +120,9 @@ fn setter(field: &str) -> Option<Setter> {
         return all
             .find(|info| info.name == option)
             .map(|info| Flag(info.name));
+    }
+    if let Some((_, flag)) = PATCHES.iter().find(|(name, _)| *name == field) {
+        return Some(Flag(flag));
     }
     let found = FIELDS.iter().find(|(name, _)| *name == field);
     found.map(|(_, setter)| *setter)

@@ -8,16 +8,16 @@ use rarefy::{Result, atomic};
 
 use crate::interrupt;
 
-/// Writes a matrix of `rows` rows of `width` values; writes no file if a chunk fails or Ctrl-C is pressed.
+/// Writes an array of this shape from chunks of its values in row-major order; writes no file if a chunk fails or Ctrl-C is pressed.
 pub fn write_rows(
     path: &Path,
-    (rows, width): (usize, usize),
+    shape: &[usize],
     chunks: impl Iterator<Item = Result<Vec<f32>>>,
 ) -> Result<()> {
     interrupt::watch();
     let mut failed = None;
     let written = atomic::write(path, |out| {
-        out.write_all(&npy::f32_header(rows, width))?;
+        out.write_all(&npy::f32_header_of(shape))?;
         for chunk in chunks {
             let values = interrupt::check().and(chunk).map_err(|error| {
                 failed = Some(error);

@@ -1,6 +1,6 @@
 //! Report of a run: converts an evaluated model to the record that `rarefy-report` renders.
 
-use rarefy::data::{Dataset, evenly_spaced_rows};
+use rarefy::data::{Dataset, evenly_spaced_rows, image_channels};
 use rarefy::metrics::{self, Evaluation, LatentStatus};
 use rarefy::model::Model;
 use rarefy::{Error, Result, atomic};
@@ -25,7 +25,7 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
     let config = run.config_path();
     let images = model
         .image_shape()
-        .filter(|(height, width)| height * width == model.raw_d_in());
+        .filter(|shape| image_channels(*shape, model.raw_d_in()).is_some());
     Ok(Report {
         title: title(model, data),
         subtitle: format!(
@@ -250,7 +250,7 @@ fn reconstructions(
         height,
         width,
         pixels: values
-            .chunks_exact(height * width)
+            .chunks_exact(model.raw_d_in())
             .map(<[f32]>::to_vec)
             .collect(),
     };

@@ -1,4 +1,4 @@
-//! Grey images as PNG data URIs.
+//! Grey and colour images as PNG data URIs.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -6,7 +6,7 @@ use png::{BitDepth, ColorType, Encoder, EncodingError};
 
 use crate::Images;
 
-/// Mapping of pixel values to grey levels.
+/// Mapping of pixel values to levels from 0 to 255, the same for the three channels of a colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Scale {
     /// Each image by its largest absolute value: -max is black, 0 middle grey, max white.
@@ -25,7 +25,7 @@ pub(crate) fn data_uris(images: &Images, scale: Scale) -> Vec<String> {
         all().fold(f32::INFINITY, f32::min),
         all().fold(f32::NEG_INFINITY, f32::max),
     );
-    let grey = |pixels: &[f32]| -> Vec<u8> {
+    let levels = |pixels: &[f32]| -> Vec<u8> {
         let largest = pixels
             .iter()
             .filter(|v| v.is_finite())
@@ -40,24 +40,30 @@ pub(crate) fn data_uris(images: &Images, scale: Scale) -> Vec<String> {
             .map(|&v| (share(v).clamp(0.0, 1.0) * 255.0).round() as u8)
             .collect()
     };
+    let size = images.width * images.height;
     let uri = |pixels: &Vec<f32>| {
-        let file = png(images.width, images.height, &grey(pixels))
+        let color = if pixels.len() == size {
+            ColorType::Grayscale
+        } else {
+            ColorType::Rgb
+        };
+        let file = png(images, color, &levels(pixels))
             .expect("an image in memory has as many pixels as its size");
         format!("data:image/png;base64,{}", STANDARD.encode(file))
     };
     images
         .pixels
         .iter()
-        .filter(|p| !p.is_empty() && p.len() == images.width * images.height)
+        .filter(|p| !p.is_empty() && [size, 3 * size].contains(&p.len()))
         .map(uri)
         .collect()
 }
 
-/// PNG file of a grey image with 8 bits a pixel.
-fn png(width: usize, height: usize, pixels: &[u8]) -> Result<Vec<u8>, EncodingError> {
+/// PNG file of an image with 8 bits a value and the size of `images`.
+fn png(images: &Images, color: ColorType, pixels: &[u8]) -> Result<Vec<u8>, EncodingError> {
     let mut file = Vec::new();
-    let mut encoder = Encoder::new(&mut file, width as u32, height as u32);
-    encoder.set_color(ColorType::Grayscale);
+    let mut encoder = Encoder::new(&mut file, images.width as u32, images.height as u32);
+    encoder.set_color(color);
     encoder.set_depth(BitDepth::Eight);
     let mut writer = encoder.write_header()?;
     writer.write_image_data(pixels)?;
@@ -78,7 +84,10 @@ mod tests {
         let mut reader = png::Decoder::new(Cursor::new(file)).read_info().unwrap();
         let mut pixels = vec![0; reader.output_buffer_size().unwrap()];
         let info = reader.next_frame(&mut pixels).unwrap();
-        assert_eq!(info.color_type, ColorType::Grayscale);
+        assert_eq!(
+            info.color_type.samples(),
+            pixels.len() / (info.width * info.height) as usize
+        );
         (info.width, info.height, pixels)
     }
 
@@ -107,11 +116,22 @@ mod tests {
     }
 
     #[test]
+    fn three_values_for_each_pixel_are_a_colour() {
+        let images = Images {
+            height: 1,
+            width: 2,
+            pixels: vec![vec![-2.0, 0.0, 2.0, 1.0, 1.0, 1.0]],
+        };
+        let uris = data_uris(&images, Scale::Symmetric);
+        assert_eq!(decoded(&uris[0]), (2, 1, vec![0, 128, 255, 191, 191, 191]));
+    }
+
+    #[test]
     fn image_of_a_wrong_size_is_left_out() {
         let images = Images {
             height: 1,
             width: 2,
-            pixels: vec![vec![0.0, 0.0], vec![1.0], vec![]],
+            pixels: vec![vec![0.0, 0.0], vec![1.0], vec![], vec![1.0; 4]],
         };
         assert_eq!(data_uris(&images, Scale::Range).len(), 1);
         let empty = Images {

@@ -93,14 +93,14 @@ pub struct Latent {
     pub top: Vec<(String, f32)>,
 }
 
-/// Grey images of equal size.
+/// Grey or colour images of equal size.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Images {
     /// Height in pixels.
     pub height: usize,
     /// Width in pixels.
     pub width: usize,
-    /// Pixels of each image, row by row.
+    /// Values of each image, pixel by pixel in rows: one for each pixel (grey), or three (red, green, blue).
     pub pixels: Vec<Vec<f32>>,
 }
 

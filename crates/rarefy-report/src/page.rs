@@ -123,7 +123,8 @@ fn filters(report: &Report) -> Option<Markup> {
         html! {
             p {
                 "Each tile shows the input of norm 1 with the largest activation of one latent. Bright pixels raise the "
-                "activation, dark pixels lower it, middle grey has no effect. Each tile is scaled by its largest weight."
+                "activation, dark pixels lower it, middle grey has no effect; in colour, each channel by itself. Each tile is "
+                "scaled by its largest weight."
             }
             (left_out(all.pixels.len()))
             ul .tiles style={ (shape(&images)) ";--tile:" (tile(uris.len())) } {

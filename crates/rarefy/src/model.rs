@@ -77,9 +77,9 @@ impl Model {
         Self::new(ModelDescription::new(info, options, io, params).with_pipelines(pipeline, None))
     }
 
-    /// Stores the shape `(height, width)` if each raw row is a grey image in row-major order, to draw the vectors of
-    /// [`Model::filters`] as pictures; `None` if not. `height * width` must be [`Model::raw_d_in`]; [`Model::load`]
-    /// refuses a saved model whose shape does not fit. Encoding and decoding do not use the shape.
+    /// Stores the shape `(height, width)` if each raw row is an image in row-major order, to draw the vectors of
+    /// [`Model::filters`] as pictures; `None` if not. [`Model::raw_d_in`] must be `height * width`, or three times that
+    /// for colour; [`Model::load`] refuses a saved model whose shape does not fit. Encoding and decoding do not use the shape.
     #[must_use]
     #[doc(hidden)]
     pub fn with_image_shape(mut self, image_shape: Option<(usize, usize)>) -> Self {
@@ -163,8 +163,8 @@ impl Model {
         }
     }
 
-    /// Shape `(height, width)` of the grey image that each raw row is, in row-major order; `height * width` is
-    /// [`Model::raw_d_in`]. `None` if rows are no images or the shape is not known.
+    /// Shape `(height, width)` of the image that each raw row is, in row-major order; [`Model::raw_d_in`] is
+    /// `height * width`, or three times that for colour. `None` if rows are no images or the shape is not known.
     pub fn image_shape(&self) -> Option<(usize, usize)> {
         self.description.image_shape
     }

@@ -110,7 +110,7 @@ pub enum DataCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Cut grey patches at random positions from photographs.
+    /// Cut grey or colour patches at random positions from photographs.
     Patches {
         /// Image files, folders or globs.
         #[arg(required = true, value_parser = data_path())]
@@ -124,6 +124,12 @@ pub enum DataCommand {
         /// Seed of the random positions.
         #[arg(long, value_name = "N", default_value_t = 0)]
         seed: u64,
+        /// Channels of a patch: grey (luma), or colour (red, green, blue of each pixel).
+        #[arg(long, value_name = "NAME", value_parser = ["grey", "colour"], default_value = "grey")]
+        channels: String,
+        /// Read damaged and cut-off files as far as possible, and say so.
+        #[arg(long)]
+        accept_damaged: bool,
         /// File to write (.npy).
         #[arg(long, value_name = "FILE")]
         out: PathBuf,

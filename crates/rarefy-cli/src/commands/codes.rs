@@ -42,7 +42,7 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     });
     if format.extension == "npy" {
         let dense = chunks.map(|raw| raw.map(|raw: Vec<f32>| model.latents(&raw).0));
-        npy_file::write_rows(&args.out, (source.rows(), model.d_sae()), dense)?;
+        npy_file::write_rows(&args.out, &[source.rows(), model.d_sae()], dense)?;
     } else {
         interrupt::watch();
         let mut all = Codes::new(model.d_sae());
@@ -81,7 +81,7 @@ pub fn decode(args: &DecodeArgs) -> anyhow::Result<()> {
         bar.inc(rows.len() as u64);
         model.decode(&part(&all, &rows))
     });
-    npy_file::write_rows(&args.out, (all.rows(), model.raw_d_out()), chunks)?;
+    npy_file::write_rows(&args.out, &[all.rows(), model.raw_d_out()], chunks)?;
     bar.finish_and_clear();
     done(
         args.json,

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rarefy::data::{self, Dataset, OpenOptions, PatchOptions, survey};
+use rarefy::data::{self, Channels, Dataset, OpenOptions, PatchOptions, image_channels, survey};
 use rarefy::{Error, atomic};
 use serde_json::json;
 
@@ -22,6 +22,8 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             size,
             count,
             seed,
+            channels,
+            accept_damaged,
             out,
             json,
         } => {
@@ -29,6 +31,11 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
                 size: parse_size("--size", &size)?,
                 count,
                 seed,
+                channels: match channels.as_str() {
+                    "colour" => Channels::Colour,
+                    _ => Channels::Grey,
+                },
+                accept_damaged,
             };
             write_patches(&images, patches, &out, json)
         }
@@ -49,6 +56,8 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
     }
 }
 
+/// Cuts patches and writes them: grey as a matrix, colour with the axes `[n, height, width, 3]`, so that readers know
+/// the images again.
 fn write_patches(
     images: &[String],
     patches: PatchOptions,
@@ -59,25 +68,32 @@ fn write_patches(
     let inputs: Vec<&Path> = images.iter().map(Path::new).collect();
     output_path::check_apart(out, &inputs)?;
     let (height, width) = patches.size;
+    let channels = patches.channels;
     let options = OpenOptions {
         patches,
         ..OpenOptions::default()
     };
     let images = as_paths(images);
     let dataset = data::open_all(&images, &options)?;
-    if dataset.image_shape.is_none() {
+    if dataset.image_shape != Some((height, width)) {
         let name = images.join(", ");
         return Err(Error::format(name, "expected PNG or JPEG images, got other data").into());
     }
     reading::tell(&dataset);
     let rows = dataset.source.rows();
-    write_npy(&dataset, 0, rows, out)?;
+    let (shape, kind) = match channels {
+        Channels::Grey => (vec![rows, height * width], ""),
+        Channels::Colour => (vec![rows, height, width, 3], "colour "),
+    };
+    write_npy(&dataset, 0, &shape, out)?;
     let out = out.display().to_string();
     if as_json {
         let shape = [height, width];
-        return output::json(&json!({"rows": rows, "image_shape": shape, "out": out}));
+        return output::json(&json!({
+            "rows": rows, "image_shape": shape, "image_channels": channels.count(), "out": out,
+        }));
     }
-    output::print(&format!("{rows} patches of {height}x{width} -> {out}"))
+    output::print(&format!("{rows} {kind}patches of {height}x{width} -> {out}"))
 }
 
 /// Writes all shards, or none: a folder with only some of the shards would look complete.
@@ -97,7 +113,8 @@ fn shard(dataset: &Dataset, shard_rows: usize, out: &Path, as_json: bool) -> any
         (0..shards).try_for_each(|shard| {
             let start = shard * shard_rows;
             let path = folder.join(format!("shard-{shard:05}.npy"));
-            write_npy(dataset, start, shard_rows.min(rows - start), &path)
+            let shape = [shard_rows.min(rows - start), dataset.source.d_in()];
+            write_npy(dataset, start, &shape, &path)
         })
     })?;
     let out = out.display().to_string();
@@ -109,15 +126,17 @@ fn shard(dataset: &Dataset, shard_rows: usize, out: &Path, as_json: bool) -> any
     output::print(&format!("{rows} rows in {shards} shards -> {out}"))
 }
 
-fn write_npy(dataset: &Dataset, start: usize, rows: usize, path: &Path) -> rarefy::Result<()> {
+/// Writes rows from `start` on as an array of this shape, whose first size is the number of rows.
+fn write_npy(dataset: &Dataset, start: usize, shape: &[usize], path: &Path) -> rarefy::Result<()> {
     const BLOCK: usize = 1 << 14;
     let source = dataset.source.as_ref();
+    let rows = shape[0];
     let blocks = (0..rows).step_by(BLOCK).map(|first| {
         let mut block = vec![0.0; BLOCK.min(rows - first) * source.d_in()];
         source.read(start + first, &mut block)?;
         Ok(block)
     });
-    npy_file::write_rows(path, (rows, source.d_in()), blocks)
+    npy_file::write_rows(path, shape, blocks)
 }
 
 /// Number of files, and the first and last in the order of the rows; `None` for one file or a sample.
@@ -140,7 +159,9 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
             "name": dataset.source.name(), "rows": s.rows, "d_in": s.d_in, "min": s.min, "max": s.max,
             "mean": s.grand_mean(), "standard_deviation": deviation, "constant_columns": constant,
             "files": dataset.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
-            "image_shape": dataset.image_shape, "first_labels": labels, "default_preprocess": dataset.default_preprocess,
+            "image_shape": dataset.image_shape,
+            "image_channels": dataset.image_shape.and_then(|shape| image_channels(shape, s.d_in)),
+            "first_labels": labels, "default_preprocess": dataset.default_preprocess,
         }));
     }
     let mut rows = vec![
@@ -161,7 +182,12 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
         rows.insert(1, vec!["files".into(), files]);
     }
     if let Some((height, width)) = dataset.image_shape {
-        rows.push(vec!["image shape".into(), format!("{height} x {width}")]);
+        let colour = match image_channels((height, width), s.d_in) {
+            Some(3) => " x 3 (colour)",
+            _ => "",
+        };
+        let shape = format!("{height} x {width}{colour}");
+        rows.push(vec!["image shape".into(), shape]);
     }
     if !labels.is_empty() {
         rows.push(vec!["first labels".into(), labels.join(" ")]);

@@ -65,7 +65,7 @@ fn write_rows(truth: &Truth, args: &SynthArgs) -> Result<(usize, Option<Codes>)>
         bar.inc((end - start) as u64);
         Ok(sample.x)
     });
-    npy_file::write_rows(&args.out, (args.rows, args.d_in), chunks)?;
+    npy_file::write_rows(&args.out, &[args.rows, args.d_in], chunks)?;
     bar.finish_and_clear();
     Ok((entries, kept))
 }

@@ -58,7 +58,8 @@ pub struct DataConfig {
     /// Preprocessing steps of the target; those of the input if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preprocess_target: Option<Vec<String>>,
-    /// Height and width of the images in the rows; the default of the data if absent.
+    /// Height and width of the images in the rows, grey or with three values for each pixel; the default of the data if
+    /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_shape: Option<(usize, usize)>,
 }

@@ -18,7 +18,8 @@ pub struct Dataset {
     pub labels: Option<Vec<String>>,
     /// Text of each row, `[rows]` (sentences, tokens), empty where a text is missing; `None` if the data has no texts.
     pub texts: Option<Vec<String>>,
-    /// Height and width in pixels, if each row is a grey image in row-major order.
+    /// Height and width in pixels, if each row is an image in row-major order: grey, or colour with three values for each
+    /// pixel, as the number of values in a row says.
     pub image_shape: Option<(usize, usize)>,
     /// Names of preprocessing steps that training applies unless the configuration names others; empty for none. The
     /// rows of `source` themselves stay raw.

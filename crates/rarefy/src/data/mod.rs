@@ -51,7 +51,7 @@ pub use file_matrix::{FileMatrix, MatrixLayout};
 #[doc(hidden)]
 pub use holdout::{HoldoutPart, hold_out};
 #[doc(hidden)]
-pub use image::{PatchOptions, patches};
+pub use image::{Channels, PatchOptions, image_channels, patches};
 pub use options::{OpenOptions, RowAxis};
 pub use rows::Rows;
 pub(crate) use rows::{Slice, whole_rows};
@@ -124,7 +124,7 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "image",
         extensions: &[".png", ".jpg", ".jpeg"],
-        summary: "photographs, cut into grey patches at random positions",
+        summary: "photographs, cut into grey or colour patches at random positions",
         open: image::open,
     },
 ];

@@ -32,7 +32,7 @@ pub struct ModelDescription {
     pub pipeline: Pipeline,
     /// Preprocessing of a transcoder's target, inverted after the decoder.
     pub target_pipeline: Option<Pipeline>,
-    /// Height and width of a raw row that is a grey image.
+    /// Height and width of a raw row that is an image, grey or colour.
     pub image_shape: Option<(usize, usize)>,
 }
 

@@ -104,14 +104,19 @@ pub fn side_by_side(
 /// The image shape, if it fits the rows.
 ///
 /// # Errors
-/// [`Error::Shape`] if height times width is not the number of values in a row.
+/// [`Error::Shape`] if height times width, or three times that for colour, is not the number of values in a row.
 pub fn checked_shape(shape: (usize, usize), rows: &dyn Source) -> Result<(usize, usize)> {
-    if shape.0 * shape.1 == rows.d_in() {
+    if data::image_channels(shape, rows.d_in()).is_some() {
         return Ok(shape);
     }
+    let colour = if rows.d_in().is_multiple_of(3) {
+        " (x 3 for colour)"
+    } else {
+        ""
+    };
     Err(Error::Shape {
         what: "image shape".into(),
-        expected: format!("height x width = {} values in a row", rows.d_in()),
+        expected: format!("height x width{colour} = {} values in a row", rows.d_in()),
         got: format!("{} x {}", shape.0, shape.1),
     })
 }

@@ -165,8 +165,8 @@ impl Trainer {
         Ok(self)
     }
 
-    /// Stores the shape `(height, width)` of raw rows that are grey images in the finished model, to draw the vectors
-    /// of [`Model::filters`] as pictures. `height * width` must be the width of a raw row; [`Model::load`] refuses a
+    /// Stores the shape `(height, width)` of raw rows that are images in the finished model, to draw the vectors
+    /// of [`Model::filters`] as pictures. The width of a raw row must be `height * width`, or three times that; [`Model::load`] refuses a
     /// saved model whose shape does not fit. Training does not use the shape. `None`, the default, means that rows are
     /// no images; [`Builder::stream`](crate::Builder::stream) takes the shape of a `Dataset`.
     #[doc(hidden)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Number, Value};
 
 use super::{PREPROCESS, kind};
+use crate::data::image_channels;
 use crate::io_spec::IoSpec;
 use crate::model::ModelDescription;
 use crate::variants::{Architecture, SaelensKind};
@@ -303,10 +304,10 @@ impl Config {
     /// Refuses an image shape with another number of pixels than a raw row has values.
     pub(super) fn check_image_shape(&self, path: &Path, raw_d_in: usize) -> Result<()> {
         match self.metadata.image_shape {
-            Some((height, width)) if height.checked_mul(width) != Some(raw_d_in) => {
+            Some((height, width)) if image_channels((height, width), raw_d_in).is_none() => {
                 Err(Error::Shape {
                     what: format!("{}: image_shape", path.display()),
-                    expected: format!("{raw_d_in} pixels"),
+                    expected: format!("{raw_d_in} pixels, or a third of them for colour"),
                     got: format!("{height} x {width}"),
                 })
             }
