@@ -1,5 +1,6 @@
 //! Integration tests, merged into one binary: each binary costs a link of the whole library.
 
+mod arrays;
 mod common_errors;
 mod content;
 mod explain;
