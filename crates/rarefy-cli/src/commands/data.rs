@@ -93,7 +93,9 @@ fn write_patches(
             "rows": rows, "image_shape": shape, "image_channels": channels.count(), "out": out,
         }));
     }
-    output::print(&format!("{rows} {kind}patches of {height}x{width} -> {out}"))
+    output::print(&format!(
+        "{rows} {kind}patches of {height}x{width} -> {out}"
+    ))
 }
 
 /// Writes all shards, or none: a folder with only some of the shards would look complete.
