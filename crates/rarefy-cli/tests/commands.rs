@@ -154,6 +154,35 @@ fn patches_contain_the_pixels_of_the_image() {
     }
 }
 
+/// The grey picture has three equal channels in colour; the file's axes say so to the next reader.
+#[test]
+fn colour_patches_stay_colour_in_data_model_and_report() {
+    let dir = TestDir::new();
+    dir.write("grey.png", PNG);
+    dir.ok("data patches grey.png --size 2x3 --count 50 --channels colour --out p.npy --seed 3");
+    let info = dir.json("data info p.npy --json");
+    for (field, expected) in [("rows", 50), ("d_in", 18), ("image_channels", 3)] {
+        assert_eq!(info[field], expected, "{field}");
+    }
+    assert_eq!(info["image_shape"], serde_json::json!([2, 3]));
+    dir.ok("train p.npy --latents 4 --steps 2 --out run -q");
+    let report = dir.read("run/report.html");
+    assert!(text(&report).contains("alt=\"filter of latent 0\""));
+}
+
+#[test]
+fn damaged_image_is_refused_unless_accepted() {
+    let dir = TestDir::new();
+    dir.write("cut.png", &PNG[..PNG.len() - 12]);
+    let failed = dir.run("data patches cut.png --size 2x3 --count 5 --out p.npy");
+    assert_eq!(failed.status.code(), Some(1));
+    let error = text(&failed.stderr);
+    assert!(error.contains("cut.png: damaged PNG image"), "{error}");
+    assert!(error.contains("--accept-damaged"), "{error}");
+    dir.ok("data patches cut.png --size 2x3 --count 5 --out p.npy --accept-damaged");
+    assert_eq!(dir.read_npy("p.npy").len(), 30);
+}
+
 #[test]
 fn list_prints_a_table_or_json() {
     let dir = TestDir::new();
