@@ -17,8 +17,8 @@ mod natural;
 #[doc(hidden)]
 pub mod npy;
 pub(crate) mod npz;
-mod open_file;
 mod numpy_type;
+mod open_file;
 mod options;
 mod rows;
 mod safetensors;
