@@ -26,7 +26,6 @@ ODD = [
     "key",
     "label",
     "Label",
-    "y",
     "class",
     "name",
     "word",

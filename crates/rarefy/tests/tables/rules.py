@@ -8,7 +8,7 @@ import math
 import pyarrow as pa
 import pyarrow.types as types
 
-LABELS = ["label", "labels", "class", "target", "word", "name", "category", "y"]
+LABELS = ["label", "labels", "class", "target", "word", "name", "category"]
 TEXTS = ["text", "sentence", "prompt", "token", "content", "document", "review", "title"]
 IDS = ["id", "idx", "index", "row", "row_id", "uuid", "guid", "key", "Unnamed: 0"]
 # A shorter column of 0, 1, 2 ... may be data.
@@ -74,10 +74,6 @@ def roles(table):
         if name in indexes(table) or is_id_name(name) and (types.is_integer(kind) or is_text(kind)):
             role[name] = "id"
     numeric = [n for n, k in kinds.items() if is_number(k) or types.is_boolean(k) or is_list(k)]
-    free = [n for n in numeric if n not in role and n.lower() not in LABELS]
-    counted = [n for n in free if types.is_integer(kinds[n]) and counts(table[n])]
-    if len(counted) < len(free):
-        role |= dict.fromkeys(counted, "id")
     for names, found in ((LABELS, "label"), (TEXTS, "text")):
         fits = is_flat if found == "label" else is_text
         named = [n for n, k in kinds.items() if n not in role and n.lower() in names and fits(k)]
@@ -87,6 +83,10 @@ def roles(table):
     lists = [n for n in data if is_list(kinds[n])]
     if len(lists) > 1:
         raise Refused("`data.columns`", *lists)
+    counted = [n for n in data if types.is_integer(kinds[n]) and counts(table[n])]
+    if not lists and len(counted) < len(data):
+        role |= dict.fromkeys(counted, "id")
+        data = [n for n in data if n not in counted]
     chosen = lists or data
     if not chosen:
         raise Refused()

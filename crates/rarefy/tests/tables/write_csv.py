@@ -75,10 +75,10 @@ def pandas():
     gaps = FRAME.assign(Target=["ant", None, "bee", None, "", "fox"])
     gaps.to_csv(here("csv/label-gaps.csv"), index=False)
     read("csv/label-gaps.csv", f"{COLUMNS} Target/label", X, ["ant", "", "bee", "", "", "fox"])
-    FRAME.assign(y=[3, 1, 4, 1, 5, 9]).to_csv(here("csv/label-ints.csv"), index=False)
-    read("csv/label-ints.csv", f"{COLUMNS} y/label", X, list("314159"))
-    FRAME.assign(y=["2020-01-31"] * ROWS).to_csv(here("csv/label-days.csv"), index=False)
-    read("csv/label-days.csv", f"{COLUMNS} y/label", X, ["2020-01-31"] * ROWS)
+    FRAME.assign(target=[3, 1, 4, 1, 5, 9]).to_csv(here("csv/label-ints.csv"), index=False)
+    read("csv/label-ints.csv", f"{COLUMNS} target/label", X, list("314159"))
+    FRAME.assign(target=["2020-01-31"] * ROWS).to_csv(here("csv/label-days.csv"), index=False)
+    read("csv/label-days.csv", f"{COLUMNS} target/label", X, ["2020-01-31"] * ROWS)
     FRAME.assign(yes=X[:, 0] > 0, when=["2020-01-31"] * ROWS, note=LABELS).to_csv(
         here("csv/bools.csv"), index=False
     )

@@ -96,8 +96,8 @@ def kinds():
         ["line 2", "label"],
     )
     read(
-        lines("label-bools", [{"y": True, "a": 1}, {"y": False, "a": 2}]),
-        "y/label a",
+        lines("label-bools", [{"class": True, "a": 1}, {"class": False, "a": 2}]),
+        "class/label a",
         [[1], [2]],
         ["true", "false"],
     )
@@ -125,7 +125,8 @@ def bad():
     read("jsonl/null.jsonl", "a b", [[1.5, 2]] * 3, skip_bad_rows=True)
     refuse(lines("huge", '{"a": 1}\n{"a": 1e999}\n'), "line 2")
     refuse(lines("cut", '{"a": 1}\n{"a": 2'), "line 2")
-    refuse(lines("twice", '{"a": 1, "a": 2}\n'), "line 1", "a")
+    # The last value of a key counts, as in Python.
+    read(lines("twice", '{"a": 1, "a": 2}\n'), "a", [[2]], None, None, ["line 1", "a"])
     refuse(lines("ragged", [{"x": [1, 2]}, {"x": [1, 2, 3]}]), "line 2", "`x`")
     refuse(lines("null-in-list", [{"x": [1, 2]}, {"x": [1, None]}]), "line 2", "`x`")
     refuse(lines("two-lists", [{"x": [1, 2], "z": [3]}]), "x", "z", "`data.columns`")

@@ -109,12 +109,14 @@ def labels():
     parquet("label-days", FRAME.assign(CLASS=DAYS), "a b CLASS/label")
     parquet("label-category", FRAME.assign(category=pd.Categorical(LABELS)), "a b category/label")
     gaps = ["ant", None, "bee", "ant", None, "été"]
-    parquet("label-gaps", FRAME.assign(y=gaps), "a b y/label")
-    parquet("label-ints-gaps", FRAME.assign(y=pd.array([1, None, 3, 1, None, 2], "Int8")), "a b y/label")
+    parquet("label-gaps", FRAME.assign(word=gaps), "a b word/label")
+    parquet(
+        "label-ints-gaps", FRAME.assign(labels=pd.array([1, None, 3, 1, None, 2], "Int8")), "a b labels/label"
+    )
     both = FRAME.assign(text=TEXTS, title=LABELS, name=LABELS[::-1])
     parquet("texts", both, "a b text/text title/left-out name/label")
-    several = FRAME.assign(word=LABELS, name=LABELS[::-1], y=range(ROWS))
-    parquet("labels-several", several, "a b word/label name/left-out y/left-out")
+    several = FRAME.assign(word=LABELS, name=LABELS[::-1], category=range(ROWS))
+    parquet("labels-several", several, "a b word/label name/left-out category/left-out")
     # A number is no text, and a word that is no label's name is left out.
     parquet("text-of-numbers", FRAME.assign(content=X[:, 0], note=LABELS), "a b content note/left-out")
     long = pd.DataFrame(np.arange(24.0).reshape(12, 2) / 8, columns=["a", "b"])
