@@ -62,7 +62,9 @@ def add(file, columns, rows, labels=None, texts=None, refusal=None, options=None
         "columns": columns,
         "refused": refusal,
     }
-    FIXTURES.append({key: value for key, value in content.items() if value})
+    FIXTURES.append(
+        {key: value for key, value in content.items() if value or key == "refused" and value == []}
+    )
 
 
 def read(file, named, rows, labels=None, texts=None, may_refuse=None, **options):

@@ -133,6 +133,6 @@ def bad():
     refuse(lines("no-numbers", [{"note": "x"}]), "note")
     refuse(lines("array", json.dumps([{"a": 1}, {"a": 2}], indent=1)), "line 1")
     here("jsonl/latin-1.jsonl").write_bytes('{"a": 1, "label": "é"}\n'.encode("latin-1"))
-    refuse("jsonl/latin-1.jsonl", "UTF-8")
+    refuse("jsonl/latin-1.jsonl", "line 1")
     deep = '{"a": 1, "m": ' + "[" * 5000 + "]" * 5000 + "}\n"
     refuse(lines("deep", deep), "line 1")

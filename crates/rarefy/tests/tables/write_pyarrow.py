@@ -227,7 +227,7 @@ def words():
         [datetime.date(1969, 12, 31), None, *[datetime.date(2020, 2, 26 + day) for day in range(4)]]
     )
     parquet("label-days", {"target": days, "a": X[:, 0]}, "target/label a")
-    stream("label-decimal", {"class": NUMBERS["dec128"], "a": X[:, 0]}, "class/label a")
+    stream("label-decimal", {"class": NUMBERS["dec128"], "a": X[:, 0]}, "class/label a", ["class"])
     # Dictionaries that change from batch to batch.
     parts = [pa.array(part).dictionary_encode() for part in (["ant", "bee"], ["bee", "cat", "bee"], ["ant"])]
     table = pa.table(
