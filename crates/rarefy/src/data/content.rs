@@ -36,7 +36,7 @@ const SIGNATURES: &[(&[u8], &[&str], &str, &str)] = &[
     ),
     (
         b"ARROW1",
-        &[".arrow", ".feather"],
+        &[".arrow"],
         "an Arrow file",
         "rename it so that it ends in .arrow",
     ),

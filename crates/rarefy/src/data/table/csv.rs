@@ -11,14 +11,13 @@ use ::csv::ByteRecord;
 
 use self::dialect::Dialect;
 use self::input::Input;
-pub(super) use self::input::of_file;
 use super::cells::{MemoryColumn, Numbers};
 use super::{Field, Table, dataset, roles};
-use crate::data::{Dataset, OpenOptions};
+use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
 
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
-    read(path, of_file(path)?, options)
+    read(path, content::unpacked(path)?.0, options)
 }
 
 /// Reads a whole table. The embedded samples use this function too.

@@ -6,9 +6,8 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::cells::{MemoryColumn, Numbers};
-use super::csv::of_file;
 use super::{Field, Table, dataset, roles};
-use crate::data::{Dataset, OpenOptions};
+use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
 
 /// Longest line in bytes.
@@ -30,7 +29,7 @@ struct JsonTable {
 
 impl JsonTable {
     fn read(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let mut input = BufReader::new(of_file(path)?);
+        let mut input = BufReader::new(content::unpacked(path)?.0);
         let (mut table, mut text) = (Self::default(), Vec::new());
         for line in 1.. {
             text.clear();

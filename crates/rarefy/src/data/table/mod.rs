@@ -84,6 +84,9 @@ pub(crate) fn dataset(
     table: &mut dyn Table,
     options: &OpenOptions,
 ) -> Result<Dataset> {
+    if table.rows() == 0 {
+        return Ok(Dataset::empty(path.display().to_string(), 0));
+    }
     let Roles { mut columns, data } = roles::assign(path, table.fields(), options)?;
     let mut parts = Vec::new();
     for column in data {

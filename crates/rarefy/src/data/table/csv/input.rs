@@ -1,10 +1,7 @@
 //! Bytes of a csv file: unpacked, with a sample of the first lines, and a bound on the length of a line.
 
-use std::fs::File;
-use std::io::{BufReader, Cursor, Read};
+use std::io::Read;
 use std::path::Path;
-
-use flate2::read::MultiGzDecoder;
 
 use crate::{Error, Result};
 
@@ -12,20 +9,6 @@ use crate::{Error, Result};
 const SAMPLE: u64 = 1 << 16;
 /// Longest line in bytes; a few bytes of gzip can hold a line of any length.
 const LONGEST_LINE: usize = 1 << 26;
-
-/// Content of a file, unpacked if it is gzip.
-pub(in crate::data::table) fn of_file(path: &Path) -> Result<Box<dyn Read>> {
-    let mut file = BufReader::with_capacity(1 << 16, File::open(path).map_err(Error::io(path))?);
-    let mut magic = Vec::new();
-    let mut start = file.by_ref().take(2);
-    start.read_to_end(&mut magic).map_err(Error::io(path))?;
-    let whole = Cursor::new(magic.clone()).chain(file);
-    if magic == [0x1F, 0x8B] {
-        Ok(Box::new(MultiGzDecoder::new(whole)))
-    } else {
-        Ok(Box::new(whole))
-    }
-}
 
 /// Content of a csv file after its sample was looked at.
 pub(super) struct Input<R> {
@@ -42,18 +25,14 @@ impl<R: Read> Input<R> {
         let mut sample = Vec::new();
         let mut start = rest.by_ref().take(SAMPLE);
         start.read_to_end(&mut sample).map_err(Error::io(path))?;
-        let known: [(&[u8], &str); 8] = [
+        let known: [(&[u8], &str); 4] = [
             (b"\xFF\xFE", "text in UTF-16; save it as UTF-8"),
             (b"\xFE\xFF", "text in UTF-16; save it as UTF-8"),
-            (
-                b"PK\x03\x04",
-                "a zip archive or Excel workbook; export it as csv",
-            ),
-            (b"PAR1", "a parquet file; name it .parquet"),
-            (b"ARROW1", "an Arrow file; name it .arrow"),
-            (b"\x93NUMPY", "an npy file; name it .npy"),
             (b"<", "an HTML or XML page"),
-            (b"{", "JSON; lines of JSON objects are read from .jsonl"),
+            (
+                b"{",
+                "JSON; JSON objects, one on each line, are read from .jsonl",
+            ),
         ];
         let found = known
             .iter()
