@@ -70,7 +70,10 @@ impl Array<'_> {
         let image = image.filter(|_| chosen == RowAxis::Flatten);
         let note = (self.shape.len() > 2).then(|| {
             let read = match (&image, chosen) {
-                (Some(Image { sizes, .. }), _) => format!("images of {sizes} ({d_in} values)"),
+                (Some(Image { sizes, .. }), _) => {
+                    let noun = if rows == 1 { "image" } else { "images" };
+                    format!("{noun} of {sizes} ({d_in} values)")
+                }
                 (None, RowAxis::Last) => format!("rows of {d_in} values (last axis)"),
                 (None, RowAxis::Flatten) => {
                     format!("rows of {d_in} values (all axes but the first)")

@@ -46,7 +46,9 @@ fn kind(code: &str) -> &str {
 }
 
 fn refusal(path: &Path, code: &str) -> Error {
-    let shown: String = code.chars().take(60).collect();
+    // The list of a structured type is followed by the rest of the header.
+    let list = code.split_inclusive(")]").next().unwrap_or(code);
+    let shown: String = list.chars().take(60).collect();
     let kind = kind(code);
     let (named, advice) = match kind.chars().next() {
         // A list of fields; kept before the other types, whose letters occur in names of fields.

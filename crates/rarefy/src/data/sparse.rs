@@ -250,7 +250,7 @@ fn refuse_parts(path: &Path, options: &OpenOptions) -> Result<()> {
         (None, []) => return Ok(()),
     };
     let why = format!(
-        "sparse matrix, whose arrays are read together: leave out `{field}`, got {got}, which is a part of it"
+        "sparse matrix, whose arrays are read together: leave out `{field}`, which names one of them ({got})"
     );
     Err(Error::format(path, why))
 }
