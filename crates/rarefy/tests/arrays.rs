@@ -156,7 +156,7 @@ fn types_of_8_bit_floats_are_refused_by_name() {
     }
 }
 
-/// `scipy` wrote the npz files, `pyarrow` and `safetensors` the others.
+/// `scipy`, `pyarrow` and `safetensors` wrote the files.
 #[test]
 fn sparse_files_are_read_as_their_dense_rows() {
     let mut read = 0;

@@ -1,5 +1,6 @@
 //! Patches of photographs: each row is a small image cut from a random position.
 
+mod decode;
 #[cfg(feature = "images")]
 mod jpeg;
 mod picture;
@@ -123,7 +124,7 @@ pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
     let mut values = Vec::with_capacity(options.count * d_in);
     let mut notes = Vec::new();
     for (number, path) in paths.iter().enumerate() {
-        let picture = picture::decode(path, options.accept_damaged)?;
+        let picture = decode::decode(path, options.accept_damaged)?;
         if let Some(why) = &picture.damage {
             notes.push(format!("{}: damaged image accepted: {why}", path.display()));
         }

@@ -27,7 +27,7 @@ pub mod samples;
 mod shards;
 mod side_by_side;
 mod source;
-mod sparse;
+pub(crate) mod sparse;
 pub(crate) mod spread;
 mod survey;
 pub(crate) mod table;

@@ -41,7 +41,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         .iter()
         .all(|part| names.contains(part))
     {
-        return sparse::open_codes(path, options);
+        return sparse::open_tensors(path, options);
     }
     let name = choose(path, &names, options.member.as_deref())?;
     let info = tensors[name];

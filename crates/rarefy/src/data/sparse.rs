@@ -3,16 +3,19 @@
 //! Only the stored entries are in memory, 8 bytes each; [`SparseMatrix`] fills the requested rows. Sizes that a file
 //! states cost no memory: empty rows are not stored, and the number of values in a row is bounded.
 
+mod codes;
 mod scipy;
 
 use std::path::Path;
 
-#[cfg(feature = "parquet")]
-use super::table::{Kind, Table, arrow::ArrowTable};
 use super::{Dataset, OpenOptions, Source};
-use crate::codes::Codes;
-use crate::{Error, Result, formats};
+use crate::{Error, Result};
 
+#[cfg(feature = "parquet")]
+pub(crate) use codes::entries;
+#[cfg(feature = "parquet")]
+pub(super) use codes::open_parquet;
+pub(super) use codes::open_tensors;
 pub(super) use scipy::{has_sparse_arrays, open_npz};
 
 /// Largest number of values in a row: a dense row takes at most 64 MiB.
@@ -190,56 +193,6 @@ pub(super) fn is_codes<'a>(columns: impl IntoIterator<Item = &'a str>) -> bool {
     let names: Vec<String> = columns.into_iter().map(str::to_lowercase).collect();
     let any = |known: &[&str]| names.iter().any(|name| known.contains(&name.as_str()));
     any(&["indices", "index", "idx"]) && any(&["values", "value", "weights", "activations"])
-}
-
-/// Opens a parquet file if its columns of lists are sparse rows; `None` if not.
-#[cfg(feature = "parquet")]
-pub(super) fn open_parquet(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>> {
-    let table = ArrowTable::parquet(path)?;
-    let lists = table
-        .fields()
-        .iter()
-        .filter(|field| field.kind == Kind::List);
-    if is_codes(lists.map(|field| field.name.as_str())) {
-        open_codes(path, options).map(Some)
-    } else {
-        Ok(None)
-    }
-}
-
-/// Opens codes that this library wrote as parquet or safetensors.
-///
-/// # Errors
-/// [`Error::Format`] for a choice of one column or tensor, and for a file that is not complete codes.
-pub(super) fn open_codes(path: &Path, options: &OpenOptions) -> Result<Dataset> {
-    refuse_parts(path, options)?;
-    let codes = formats::codes::read(path).map_err(|error| {
-        let why = format!(
-            "sparse rows (indices and values), but no codes as `rarefy encode` writes them: {error}; save dense rows or \
-             scipy.sparse.save_npz(file, csr_matrix)"
-        );
-        Error::format(path, why)
-    })?;
-    let kind = if codes.row_means.is_empty() && codes.row_scales.is_empty() {
-        "codes"
-    } else {
-        "codes; means and scales of the rows are left out"
-    };
-    Ok(of_codes(path, codes)?.dataset(kind))
-}
-
-fn of_codes(path: &Path, codes: Codes) -> Result<SparseMatrix> {
-    let lengths = codes.offsets.windows(2).map(|ends| ends[1] - ends[0]);
-    let rows = lengths
-        .enumerate()
-        .flat_map(|(row, n)| std::iter::repeat_n(row as i64, n));
-    let entries = Entries {
-        shape: (codes.rows() as i64, codes.d_sae as i64),
-        rows: rows.collect(),
-        columns: codes.indices.iter().map(|&i| i64::from(i)).collect(),
-        values: codes.values,
-    };
-    entries.matrix(path)
 }
 
 /// Refuses to read one array of a sparse matrix: its values alone say nothing about their columns.

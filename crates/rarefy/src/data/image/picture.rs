@@ -1,8 +1,4 @@
-//! Decoded photographs: values of single pixels, and the choice of the decoder.
-
-use std::path::Path;
-
-use crate::{Error, Result};
+//! Decoded photographs: values of single pixels, and reasons why a file is not decoded.
 
 /// Largest picture in bytes after decoding: a few bytes can claim any size.
 #[cfg(feature = "images")]
@@ -42,11 +38,7 @@ impl Refusal {
     /// Refusal of a picture that needs more than [`MOST_BYTES`]; `Ok` for a smaller one.
     ///
     /// Sizes are width and height in pixels and the number of bytes of a pixel.
-    pub(super) fn check_size(
-        width: usize,
-        height: usize,
-        pixel: usize,
-    ) -> std::result::Result<(), Self> {
+    pub(super) fn check_size(width: usize, height: usize, pixel: usize) -> Result<(), Self> {
         let bytes = width as u128 * height as u128 * pixel as u128;
         if bytes <= MOST_BYTES as u128 {
             return Ok(());
@@ -58,50 +50,6 @@ impl Refusal {
             bytes >> 20
         )))
     }
-}
-
-/// Decodes a PNG or JPEG file; the first bytes say which format the file has.
-///
-/// # Errors
-/// [`Error::Format`] for another format, for a picture that is too large, and for a damaged file unless
-/// `accept_damaged` is true and a part can be decoded.
-#[cfg(feature = "images")]
-pub(super) fn decode(path: &Path, accept_damaged: bool) -> Result<Picture> {
-    use super::{jpeg, png};
-    let file = std::fs::read(path).map_err(Error::io(path))?;
-    let (kind, decode): (_, fn(&[u8], bool) -> _) = if file.starts_with(b"\x89PNG") {
-        ("PNG", png::decode)
-    } else if file.starts_with(&[0xFF, 0xD8]) {
-        ("JPEG", jpeg::decode)
-    } else {
-        let why = "not a PNG or JPEG image: expected the first bytes of one of the two formats";
-        return Err(Error::format(path, why));
-    };
-    let decoded: std::result::Result<Picture, Refusal> = decode(&file, false);
-    let why = match decoded {
-        Ok(picture) => return Ok(picture),
-        Err(Refusal::TooLarge(why)) => return Err(Error::format(path, why)),
-        Err(Refusal::Damaged(why)) => why,
-    };
-    let damaged =
-        |advice: &str| Error::format(path, format!("damaged {kind} image: {why}; {advice}"));
-    if !accept_damaged {
-        return Err(damaged(
-            "`patches.accept_damaged` reads as much as can be decoded",
-        ));
-    }
-    match decode(&file, true) {
-        Ok(picture) => Ok(Picture {
-            damage: Some(why),
-            ..picture
-        }),
-        Err(_) => Err(damaged("no part of the picture can be decoded")),
-    }
-}
-
-#[cfg(not(feature = "images"))]
-pub(super) fn decode(path: &Path, _: bool) -> Result<Picture> {
-    Err(crate::data::missing_feature(path, "images"))
 }
 
 impl Picture {

@@ -83,7 +83,7 @@ pub(in crate::data) fn open_npz(
 }
 
 /// Row of each entry from the positions `indptr` of the rows' first entries; or column, as `axis` names it.
-fn expand(
+pub(super) fn expand(
     path: &Path,
     indptr: &[i64],
     (axis, groups): (&str, i64),

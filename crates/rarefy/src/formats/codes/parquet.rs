@@ -13,7 +13,8 @@ use ::parquet::schema::parser::parse_message_type;
 
 use super::{Arrays, Codes, Error, Result};
 use crate::atomic;
-use crate::data::table::arrow::{ArrowTable, floats, integers, lists};
+use crate::data::sparse::entries;
+use crate::data::table::arrow::{ArrowTable, floats, integers};
 
 const INDICES: &str =
     "REQUIRED GROUP indices (LIST) { REPEATED GROUP list { REQUIRED INT32 element; } }";
@@ -128,34 +129,6 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
         values: values.1,
     };
     arrays.assemble(path)
-}
-
-/// Lists of a column: offsets of the rows, the first 0, and all values.
-fn entries<V>(
-    path: &Path,
-    table: &mut ArrowTable,
-    name: &str,
-    values_of: impl Fn(&dyn Array) -> Option<Vec<V>>,
-) -> Result<(Vec<i64>, Vec<V>)> {
-    let expected = |what: &str| Error::format(path, format!("column `{name}`: expected {what}"));
-    let (mut offsets, mut all) = (vec![0], Vec::new());
-    for array in table.arrays(name)? {
-        let (ranges, values) = lists(&array).ok_or_else(|| expected("a list in each row"))?;
-        if array.null_count() + values.null_count() > 0 {
-            return Err(expected("a list of numbers in each row, got null"));
-        }
-        let mut values = values_of(&values)
-            .ok_or_else(|| expected("lists of numbers"))?
-            .into_iter();
-        let mut at = 0;
-        for range in ranges {
-            // Ranges ascend, and values between them belong to no row.
-            all.extend(values.by_ref().skip(range.start - at).take(range.len()));
-            at = range.end;
-            offsets.push(all.len() as i64);
-        }
-    }
-    Ok((offsets, all))
 }
 
 /// Numbers of a flat column.
