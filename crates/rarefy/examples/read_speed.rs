@@ -22,8 +22,8 @@ const READINGS: usize = 5;
 const CHUNK: usize = 1 << 20;
 
 fn main() {
-    println!("{:>8} {:>8} {:>8}  file", "values", "file", "seconds");
-    println!("{:>8} {:>8} {:>8}", "MB/s", "MB/s", "median");
+    println!("  values     file  seconds  file");
+    println!("    MB/s     MB/s   median");
     for file in std::env::args().skip(1) {
         match measure(&file) {
             Ok(line) => println!("{line}  {file}"),
