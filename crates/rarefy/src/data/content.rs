@@ -69,6 +69,10 @@ const SIGNATURES: &[(&[u8], &[&str], &str, &str)] = &[
 
 /// Refuses paths that are no regular files: folders, pipes, devices. Opening a pipe would wait for its writer.
 pub(super) fn check_regular(path: &Path) -> Result<()> {
+    if path == Path::new("-") && !path.exists() {
+        let why = "standard input is not read; save the data to a file first";
+        return Err(Error::format(path, why));
+    }
     let kind = std::fs::metadata(path)
         .map_err(Error::io(path))?
         .file_type();
