@@ -34,7 +34,14 @@ fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         .read_to_end(&mut magic)
         .map_err(Error::io(path))?;
     file.rewind().map_err(Error::io(path))?;
-    let damaged = |e: ArrowError| Error::format(path, format!("damaged Arrow file: {e}"));
+    let damaged = |e: ArrowError| {
+        Error::format(
+            path,
+            format!(
+                "truncated or damaged Arrow file: {e}; write it again, or save the rows as .npy or .parquet"
+            ),
+        )
+    };
     match magic.as_slice() {
         b"ARROW1" => {
             let reader = FileReader::try_new(file, None).map_err(damaged)?;
