@@ -189,6 +189,7 @@ impl Source for SparseMatrix {
 }
 
 /// True if columns of these names are lists of indices and lists of values: sparse rows, such as codes.
+#[cfg(any(feature = "parquet", test))]
 pub(super) fn is_codes<'a>(columns: impl IntoIterator<Item = &'a str>) -> bool {
     let names: Vec<String> = columns.into_iter().map(str::to_lowercase).collect();
     let any = |known: &[&str]| names.iter().any(|name| known.contains(&name.as_str()));
