@@ -75,8 +75,12 @@ fn content_unlike_the_name_is_named() {
         ),
         ("b.csv", array.clone(), "got a NumPy array; rename it"),
         ("b.npy", gzip(&array), "unpack it first with gunzip"),
-        ("c.npy", b"PK\x03\x04....".to_vec(), "got a zip archive"),
-        ("c.npz", b"PK\x03\x04....".to_vec(), "truncated or damaged"),
+        ("c.npy", b"PK\x03\x04........".to_vec(), "got a zip archive"),
+        (
+            "c.npz",
+            b"PK\x03\x04........".to_vec(),
+            "truncated or damaged",
+        ),
         (
             "d.safetensors",
             b"\x00\x10\x00\x00\x00\x00\x00\x00{\"x\":".to_vec(),
@@ -87,6 +91,12 @@ fn content_unlike_the_name_is_named() {
         let error = folder.refusal(name);
         assert!(error.contains(name) && error.contains(words), "{error}");
     }
+    folder.write("x.feather", b"ARROW1");
+    let error = folder.refusal("x.feather");
+    assert!(
+        error.contains("got 6 bytes; truncated") && error.contains(".npy, .npz"),
+        "{error}"
+    );
     folder.write("folder.npy/a.npy", &array);
     assert_eq!(folder.open("folder.npy").source.rows(), 1);
     assert!(folder.refusal("good.npy/x.npy").contains("x.npy"));

@@ -6,11 +6,15 @@ use std::path::Path;
 
 use flate2::read::MultiGzDecoder;
 
-use super::DataFormat;
+use super::{DataFormat, endings};
 use crate::{Error, Result};
 
 /// Number of bytes that show the kind of a file.
 const START: u64 = 512;
+/// Formats of which no file is shorter than `SHORTEST`.
+const BINARY: [&str; 5] = ["npy", "npz", "safetensors", "parquet", "arrow"];
+/// Number of bytes below which a file of a binary format lacks even its ends.
+const SHORTEST: usize = 12;
 /// First bytes of gzip-compressed content.
 const GZIP: &[u8] = &[0x1F, 0x8B];
 
@@ -140,6 +144,13 @@ pub(super) fn check(path: &Path, format: &DataFormat) -> Result<()> {
         if start.starts_with(bytes) && !own {
             return refuse(what, remedy);
         }
+    }
+    if BINARY.contains(&format.name) && start.len() < SHORTEST {
+        let remedy = format!(
+            "truncated, or no data file (read are {})",
+            endings::readable()
+        );
+        return refuse(&format!("{} bytes", start.len()), &remedy);
     }
     Ok(())
 }
