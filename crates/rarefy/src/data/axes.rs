@@ -114,9 +114,8 @@ impl Array<'_> {
         let bytes = self.element == Element::U8;
         match self.shape {
             [_, h, w] if self.is_images => Some(grey(h, w)),
-            [_, h, w] if bytes && pixels(h, w) => Some(grey(h, w)),
             [_, h, w, 3] if pixels(h, w) => Some(Image::new(&[*h, *w, 3], Some((*h, *w)))),
-            [_, h, w, 1] | [_, 1, h, w] if bytes && pixels(h, w) => Some(grey(h, w)),
+            [_, h, w] | [_, h, w, 1] | [_, 1, h, w] if bytes && pixels(h, w) => Some(grey(h, w)),
             [_, h, w, 4] if bytes && pixels(h, w) => Some(Image::new(&[*h, *w, 4], None)),
             [_, c @ (3 | 4), h, w] if bytes && pixels(h, w) => {
                 Some(Image::new(&[*c, *h, *w], None))

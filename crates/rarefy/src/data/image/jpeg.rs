@@ -22,7 +22,7 @@ pub(super) fn decode(file: &[u8], lenient: bool) -> Result<Picture, Refusal> {
         .set_max_width(most)
         .set_max_height(most);
     let mut decoder = JpegDecoder::new_with_options(Cursor::new(file), options);
-    decoder.decode_headers().map_err(damaged)?;
+    decoder.decode_headers().map_err(|e| damaged(&e))?;
     let (channels, to) = match decoder.input_colorspace() {
         Some(ColorSpace::Luma) => (1, ColorSpace::Luma),
         _ => (3, ColorSpace::RGB),
@@ -33,7 +33,7 @@ pub(super) fn decode(file: &[u8], lenient: bool) -> Result<Picture, Refusal> {
         .ok_or_else(|| Refusal::Damaged("the header is missing".into()))?;
     let (width, height) = (usize::from(info.width), usize::from(info.height));
     Refusal::check_size(width, height, channels)?;
-    let bytes = decoder.decode().map_err(damaged)?;
+    let bytes = decoder.decode().map_err(|e| damaged(&e))?;
     if bytes.len() != width * height * channels {
         let why = "number of pixels differs from the header";
         return Err(Refusal::Damaged(why.into()));
@@ -72,7 +72,7 @@ fn has_end(file: &[u8]) -> bool {
     false
 }
 
-fn damaged(error: DecodeErrors) -> Refusal {
+fn damaged(error: &DecodeErrors) -> Refusal {
     Refusal::Damaged(error.to_string().trim().to_owned())
 }
 

@@ -15,11 +15,11 @@ pub(super) fn decode(file: &[u8], lenient: bool) -> Result<Picture, Refusal> {
     // Palettes and 1 to 4 bits become 8 bits a channel.
     decoder.set_transformations(Transformations::EXPAND);
     decoder.ignore_checksums(lenient);
-    let info = decoder.read_header_info().map_err(damaged)?;
+    let info = decoder.read_header_info().map_err(|e| damaged(&e))?;
     let sizes = (info.width as usize, info.height as usize);
     // The smallest size that the header allows, before the decoder takes memory for a row.
     Refusal::check_size(sizes.0, sizes.1, info.color_type.samples())?;
-    let mut reader = decoder.read_info().map_err(damaged)?;
+    let mut reader = decoder.read_info().map_err(|e| damaged(&e))?;
     let (color, depth) = reader.output_color_type();
     let is_wide = depth == BitDepth::Sixteen;
     Refusal::check_size(sizes.0, sizes.1, pixel_bytes(color, is_wide))?;
@@ -45,8 +45,8 @@ fn pixel_bytes(color: ColorType, is_wide: bool) -> usize {
 fn all_rows(reader: &mut Reader<File>) -> Result<Vec<u8>, Refusal> {
     let size = reader.output_buffer_size();
     let mut bytes = vec![0; size.ok_or_else(|| Refusal::Damaged("impossible size".into()))?];
-    reader.next_frame(&mut bytes).map_err(damaged)?;
-    reader.finish().map_err(damaged)?;
+    reader.next_frame(&mut bytes).map_err(|e| damaged(&e))?;
+    reader.finish().map_err(|e| damaged(&e))?;
     Ok(bytes)
 }
 
@@ -68,7 +68,7 @@ fn rows_before_damage(reader: &mut Reader<File>) -> Result<(Vec<u8>, usize), Ref
     }
 }
 
-fn damaged(error: ::png::DecodingError) -> Refusal {
+fn damaged(error: &::png::DecodingError) -> Refusal {
     Refusal::Damaged(error.to_string())
 }
 
