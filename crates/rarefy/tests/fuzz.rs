@@ -30,7 +30,6 @@ fn fuzzed_arrays_give_errors() {
 }
 
 #[test]
-#[ignore = "table layer"]
 fn fuzzed_tables_give_errors() {
     short_run(tables_of_packages);
 }

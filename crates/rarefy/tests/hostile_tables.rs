@@ -21,7 +21,6 @@ fn batter_tables(files: &[&str], cut: Cut) {
 }
 
 #[test]
-#[ignore = "table layer"]
 fn damaged_parquet_tables_give_errors() {
     batter_tables(
         &[
@@ -42,7 +41,6 @@ fn damaged_parquet_tables_give_errors() {
 }
 
 #[test]
-#[ignore = "table layer"]
 fn damaged_arrow_files_give_errors() {
     batter_tables(
         &[
@@ -58,7 +56,6 @@ fn damaged_arrow_files_give_errors() {
 }
 
 #[test]
-#[ignore = "table layer"]
 fn damaged_arrow_streams_give_errors() {
     // A stream may end after any batch.
     batter_tables(
@@ -73,7 +70,6 @@ fn damaged_arrow_streams_give_errors() {
 }
 
 #[test]
-#[ignore = "table layer"]
 fn damaged_text_tables_give_errors() {
     batter_tables(
         &[
@@ -93,7 +89,6 @@ fn damaged_text_tables_give_errors() {
 
 /// Data sets of the `datasets` package: the list of shards and the shards themselves.
 #[test]
-#[ignore = "table layer"]
 fn damaged_data_set_folders_give_errors() {
     let unpacked = tempfile::tempdir().unwrap();
     unpack("packed.zip.gz", unpacked.path());
@@ -110,7 +105,6 @@ fn damaged_data_set_folders_give_errors() {
 
 /// State files that name a file outside of the folder, no file, or no shard.
 #[test]
-#[ignore = "table layer"]
 fn data_set_folders_with_foreign_shard_names_are_refused() {
     let unpacked = tempfile::tempdir().unwrap();
     unpack("packed.zip.gz", unpacked.path());

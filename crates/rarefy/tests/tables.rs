@@ -92,7 +92,6 @@ pub fn locate(file: &str, unpacked: &Path) -> PathBuf {
 }
 
 #[test]
-#[ignore = "table layer"]
 fn tables_of_other_packages_read_as_by_these_packages() {
     let unpacked = tempfile::tempdir().unwrap();
     unpack("packed.zip.gz", unpacked.path());
@@ -102,7 +101,6 @@ fn tables_of_other_packages_read_as_by_these_packages() {
 }
 
 #[test]
-#[ignore = "table layer"]
 fn random_tables_read_as_by_arrow_and_all_columns_have_roles() {
     let unpacked = tempfile::tempdir().unwrap();
     unpack("random.zip.gz", unpacked.path());

@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::endings::{self, format_of};
 use super::listing::{Listing, count, listed};
-use super::{folders, idx, natural};
+use super::{datasets, folders, idx, natural};
 use crate::{Error, Result};
 
 /// Part of a data set: an embedded sample or a file, with the member that the path names.
@@ -108,6 +108,11 @@ impl Inputs {
                 endings::readable()
             );
             return Err(Error::format(folder, why));
+        }
+        if let Some(shards) = datasets::shards(folder)? {
+            let file = |path| Input::File(path, member.map(Into::into));
+            self.all.extend(shards.into_iter().map(file));
+            return Ok(());
         }
         let mut listing = Listing::default();
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {

@@ -36,12 +36,6 @@ const FOREIGN: &[(&[&str], &[&str], &str, &str)] = &[
         "give data, such as activations of the model",
     ),
     (
-        &["dataset_info.json", "dataset_dict.json", "state.json"],
-        &[],
-        "a folder of the Hugging Face `datasets` library",
-        "write it as parquet with Dataset.to_parquet('x.parquet')",
-    ),
-    (
         &[".zarray", ".zgroup", "zarr.json"],
         &[],
         "a Zarr array",

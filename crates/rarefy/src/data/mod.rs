@@ -4,6 +4,7 @@ mod axes;
 pub(crate) mod chunks;
 mod content;
 mod dataset;
+mod datasets;
 mod element;
 mod endings;
 mod file_matrix;

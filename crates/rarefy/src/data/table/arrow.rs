@@ -2,6 +2,7 @@
 
 mod array;
 mod file;
+mod lengths;
 mod parquet;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
 use super::cells::{MemoryColumn, Numbers};
@@ -51,7 +52,7 @@ impl JsonTable {
                 continue;
             }
             let value = serde_json::from_slice(&text)
-                .map_err(|e| bad(format!("expected one JSON object, got invalid JSON: {e}")))?;
+                .map_err(|e| bad(format!("expected one JSON object or list of numbers: {e}")))?;
             table.push(value, options).map_err(bad)?;
             table.lines.push(line);
         }
@@ -59,32 +60,63 @@ impl JsonTable {
         Ok(table)
     }
 
-    fn push(&mut self, value: Value, options: &OpenOptions) -> std::result::Result<(), String> {
-        let row = match value {
-            Value::Object(row) => row,
-            list @ Value::Array(_) => std::iter::once(("values".to_owned(), list)).collect(),
-            _ => {
-                return Err(
-                    "expected a JSON object or a list of numbers, got another value".into(),
-                );
-            }
-        };
+    fn push(&mut self, Row(row): Row, options: &OpenOptions) -> std::result::Result<(), String> {
         if self.lines.is_empty() {
             let column = |name: &String| {
                 MemoryColumn::new(name.clone(), roles::is_named_text(name, options))
             };
-            self.columns = row.keys().map(column).collect();
+            self.columns = row.iter().map(|(name, _)| column(name)).collect();
         }
         for column in &mut self.columns {
-            push(column, row.get(&column.name).unwrap_or(&Value::Null));
+            let found = row.iter().find(|(name, _)| *name == column.name);
+            push(column, found.map_or(&Value::Null, |(_, value)| value));
         }
         let known = |name: &String| self.columns.iter().any(|column| column.name == *name);
-        match row.keys().find(|name| !known(name)) {
-            Some(name) => Err(format!(
+        match row.iter().find(|(name, _)| !known(name)) {
+            Some((name, _)) => Err(format!(
                 "expected the keys of the first line, got another, `{name}`"
             )),
             None => Ok(()),
         }
+    }
+}
+
+/// Keys and values of one line in the order of the file; a list of numbers has the key `values`.
+struct Row(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Row {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct Cells;
+        impl<'de> Visitor<'de> for Cells {
+            type Value = Row;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter) -> std::fmt::Result {
+                f.write_str("a JSON object or a list of numbers")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(
+                self,
+                mut map: A,
+            ) -> std::result::Result<Row, A::Error> {
+                let mut cells = Vec::new();
+                while let Some(cell) = map.next_entry()? {
+                    cells.push(cell);
+                }
+                Ok(Row(cells))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(
+                self,
+                mut list: A,
+            ) -> std::result::Result<Row, A::Error> {
+                let mut values = Vec::new();
+                while let Some(value) = list.next_element()? {
+                    values.push(value);
+                }
+                Ok(Row(vec![("values".into(), Value::Array(values))]))
+            }
+        }
+        deserializer.deserialize_any(Cells)
     }
 }
 

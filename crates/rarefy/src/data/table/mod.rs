@@ -144,7 +144,7 @@ pub(crate) fn dataset(
 /// Fewest rows of a column of row numbers: short columns count by chance.
 const FEWEST_NUMBERED: usize = 10;
 
-/// Gives integer columns that count the rows from 0 or 1 the role of an id, if other data remains.
+/// Gives integer columns that count the rows, from any number, the role of an id, if other data remains.
 fn leave_out_row_numbers(
     table: &dyn Table,
     columns: &mut [Column],
@@ -152,14 +152,13 @@ fn leave_out_row_numbers(
 ) {
     let rows = table.rows();
     let counts = |(column, numbers): &(usize, Numbers)| {
-        let from = |start: usize| {
-            let mut values = numbers.values.iter().enumerate();
-            values.all(|(row, value)| *value == (row + start) as f32)
-        };
+        let first = numbers.values.first().copied().unwrap_or_default();
+        let mut values = numbers.values.iter().enumerate();
+        let successive = values.all(|(row, value)| *value == first + row as f32);
         table.fields()[*column].kind == Kind::Integer
             && rows >= FEWEST_NUMBERED
             && numbers.bad.is_empty()
-            && (from(0) || from(1))
+            && successive
     };
     if parts.iter().all(counts) {
         return;

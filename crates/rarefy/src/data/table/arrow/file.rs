@@ -33,6 +33,11 @@ fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         .take(6)
         .read_to_end(&mut magic)
         .map_err(Error::io(path))?;
+    if magic.starts_with(b"ARROW1") || magic.starts_with(&[0xFF; 4]) {
+        let is_stream = magic[0] == 0xFF;
+        super::lengths::check(&mut file, is_stream)
+            .map_err(|why| Error::format(path, format!("damaged Arrow file: {why}")))?;
+    }
     file.rewind().map_err(Error::io(path))?;
     let damaged = |e: ArrowError| {
         Error::format(

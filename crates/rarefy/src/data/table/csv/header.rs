@@ -127,10 +127,14 @@ pub(super) fn names(
     line: u64,
     is_given: bool,
 ) -> Result<Vec<String>> {
-    let names: Vec<String> = record
-        .iter()
-        .map(|name| String::from_utf8_lossy(name).trim().to_owned())
-        .collect();
+    let name = |name: &[u8]| std::str::from_utf8(name).map(|name| name.trim().to_owned());
+    let names: std::result::Result<Vec<String>, _> = record.iter().map(name).collect();
+    let names = names.map_err(|_| {
+        let why = format!(
+            "line {line}: expected names in UTF-8, got other bytes; save the file as UTF-8"
+        );
+        Error::format(path, why)
+    })?;
     match names.iter().position(String::is_empty) {
         Some(column) if !is_given => {
             let why = format!(

@@ -1,0 +1,165 @@
+//! Lengths that an Arrow file claims, compared with the file before memory is reserved for them.
+//!
+//! The decoder reserves the claimed length of footers, blocks and unpacked buffers, and a failed reservation ends the
+//! process.
+
+use std::io::{Read, Seek, SeekFrom};
+
+use arrow_ipc::{root_as_footer, root_as_message};
+
+/// Unpacked bytes that each file may have.
+const MOST_UNPACKED: u64 = 512 << 20;
+/// Unpacked bytes for each byte of a larger file.
+const MOST_RATIO: u64 = 1024;
+/// Marks the start of a message, before its length.
+const CONTINUATION: [u8; 4] = [0xFF; 4];
+
+/// Message with its body.
+struct Part {
+    start: u64,
+    metadata: u64,
+    body: u64,
+}
+
+/// Checks all lengths of an Arrow file or, if `is_stream` is true, of an Arrow stream. Returns the reason if one of them
+/// exceeds the file.
+pub(super) fn check(file: &mut (impl Read + Seek), is_stream: bool) -> Result<(), String> {
+    let length = file.seek(SeekFrom::End(0)).map_err(|e| e.to_string())?;
+    let parts = if is_stream {
+        of_stream(file, length)?
+    } else {
+        of_footer(file, length)?
+    };
+    let most = MOST_UNPACKED.max(length.saturating_mul(MOST_RATIO));
+    let mut unpacked = 0u64;
+    for part in parts {
+        let end = part.start.checked_add(part.metadata);
+        let end = end.and_then(|end| end.checked_add(part.body));
+        if end.is_none_or(|end| end > length) {
+            return Err(format!(
+                "expected a batch of {} bytes at byte {}, got a file of {length} bytes",
+                part.metadata.saturating_add(part.body),
+                part.start
+            ));
+        }
+        unpacked = unpacked.saturating_add(claimed(file, &part)?);
+        if unpacked > most {
+            return Err(format!(
+                "claims {unpacked} bytes of values in a file of {length} bytes, expected {most} at most"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Batches that the footer of a file lists.
+fn of_footer(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, String> {
+    let tail = at(file, length.saturating_sub(10), 10.min(length))?;
+    let size = match tail.as_slice() {
+        [a, b, c, d, ..] if tail.len() == 10 => u32::from_le_bytes([*a, *b, *c, *d]),
+        _ => return Err("truncated: no footer".into()),
+    };
+    let size = u64::from(size);
+    if size + 10 > length {
+        return Err(format!(
+            "expected a footer of {size} bytes, got a file of {length} bytes"
+        ));
+    }
+    let footer = at(file, length - 10 - size, size)?;
+    let footer = root_as_footer(&footer).map_err(|e| format!("damaged footer: {e}"))?;
+    let blocks = footer
+        .dictionaries()
+        .into_iter()
+        .chain(footer.recordBatches());
+    let part = |block: &arrow_ipc::Block| {
+        let number = |value: i64| u64::try_from(value).map_err(|_| "negative length".to_string());
+        Ok(Part {
+            start: number(block.offset())?,
+            metadata: number(block.metaDataLength().into())?,
+            body: number(block.bodyLength())?,
+        })
+    };
+    blocks.flatten().map(part).collect()
+}
+
+/// All messages of a stream. A stream that ends inside a message is an error of the decoder.
+fn of_stream(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, String> {
+    let (mut parts, mut start) = (Vec::new(), 0u64);
+    while start.checked_add(8).is_some_and(|end| end <= length) {
+        let head = at(file, start, 8)?;
+        let (prefix, size) = if head[..4] == CONTINUATION {
+            (8, &head[4..])
+        } else {
+            (4, &head[..4])
+        };
+        let size = u64::from(u32::from_le_bytes([size[0], size[1], size[2], size[3]]));
+        if size == 0 || start + prefix + size > length {
+            break;
+        }
+        let message = at(file, start + prefix, size)?;
+        let message = root_as_message(&message).map_err(|e| format!("damaged message: {e}"))?;
+        let body = u64::try_from(message.bodyLength()).map_err(|_| "negative length")?;
+        parts.push(Part {
+            start,
+            metadata: prefix + size,
+            body,
+        });
+        start = start
+            .checked_add(prefix + size)
+            .and_then(|end| end.checked_add(body))
+            .ok_or("a length over 2^64")?;
+    }
+    Ok(parts)
+}
+
+/// Sum of the unpacked lengths that the buffers of a compressed batch claim; 0 for other messages.
+fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
+    let metadata = at(file, part.start, part.metadata)?;
+    let prefix = if metadata.starts_with(&CONTINUATION) {
+        8
+    } else {
+        4
+    };
+    let message = root_as_message(metadata.get(prefix..).unwrap_or_default());
+    let message = message.map_err(|e| format!("damaged message: {e}"))?;
+    let dictionary = message.header_as_dictionary_batch();
+    let batch = dictionary.and_then(|dictionary| dictionary.data());
+    let Some(batch) = message.header_as_record_batch().or(batch) else {
+        return Ok(0);
+    };
+    if batch.compression().is_none() {
+        return Ok(0);
+    }
+    let mut sum = 0u64;
+    for buffer in batch.buffers().into_iter().flatten() {
+        let (Ok(offset), Ok(size)) = (
+            u64::try_from(buffer.offset()),
+            u64::try_from(buffer.length()),
+        ) else {
+            return Err("negative length of a buffer".into());
+        };
+        if size < 8 || offset.saturating_add(size) > part.body {
+            continue;
+        }
+        let bytes = at(file, part.start + part.metadata + offset, 8)?;
+        let value = i64::from_le_bytes(bytes.try_into().expect("8 bytes"));
+        // -1 marks a buffer that is not compressed.
+        sum = sum.saturating_add(u64::try_from(value).unwrap_or(0));
+    }
+    Ok(sum)
+}
+
+/// Bytes of the file; the caller has compared the length with the file's.
+fn at(file: &mut (impl Read + Seek), start: u64, length: u64) -> Result<Vec<u8>, String> {
+    let mut bytes = Vec::new();
+    let whole = file
+        .seek(SeekFrom::Start(start))
+        .and_then(|_| file.by_ref().take(length).read_to_end(&mut bytes));
+    match whole {
+        Ok(got) if got as u64 == length => Ok(bytes),
+        Ok(got) => Err(format!(
+            "expected {length} bytes at byte {start}, got {got}"
+        )),
+        Err(error) => Err(error.to_string()),
+    }
+}
