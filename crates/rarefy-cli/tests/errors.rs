@@ -411,6 +411,7 @@ $ train --resume --out other
 2 error: other/checkpoints/step-000000000001.safetensors: the checkpoint has architecture xx, this run has kl
 $ train --resume --out damaged
 1 error: damaged/checkpoints/step-000000000001.safetensors: damaged safetensors file: incomplete metadata, file not fully covered
+hint: no older checkpoint can be read; start again with --force
 ";
 
 const DAMAGED: &str = "$ eval nothing sample:digits
