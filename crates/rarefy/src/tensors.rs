@@ -1,7 +1,9 @@
 //! Reading and writing of this project's safetensors files: codes, models, preprocessing, checkpoints.
 
+mod checksum;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fmt::{self, Display, Formatter};
+use std::fmt::Display;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -9,6 +11,7 @@ use safetensors::tensor::{Metadata, TensorInfo, TensorView};
 use safetensors::{Dtype, SafeTensors};
 
 use crate::{Error, Result, atomic};
+use checksum::{CHECKSUM, Checksum};
 
 /// Values converted to bytes at a time: few enough to stay in a core's cache.
 const PIECE: usize = 1 << 14;
@@ -20,6 +23,9 @@ pub(crate) trait Number: Copy + 'static {
 
     /// Writes the bytes of all values, `PIECE` values at a time.
     fn write(values: &[Self], out: &mut dyn Write) -> io::Result<()>;
+
+    /// True if the value is not NaN or infinite.
+    fn is_finite(self) -> bool;
 
     /// Converts bytes to values.
     fn from_bytes(bytes: &[u8]) -> Vec<Self>;
@@ -33,7 +39,7 @@ pub(crate) trait Number: Copy + 'static {
 }
 
 macro_rules! number {
-    ($type:ty, $dtype:ident) => {
+    ($type:ty, $dtype:ident, $is_finite:expr) => {
         impl Number for $type {
             const DTYPE: Dtype = Dtype::$dtype;
 
@@ -49,6 +55,10 @@ macro_rules! number {
                 Ok(())
             }
 
+            fn is_finite(self) -> bool {
+                ($is_finite)(self)
+            }
+
             fn from_bytes(bytes: &[u8]) -> Vec<Self> {
                 let (values, _) = bytes.as_chunks();
                 values.iter().map(|b| Self::from_le_bytes(*b)).collect()
@@ -57,16 +67,13 @@ macro_rules! number {
     };
 }
 
-number!(f32, F32);
-number!(f64, F64);
-number!(i64, I64);
-number!(u64, U64);
+number!(f32, F32, f32::is_finite);
+number!(f64, F64, f64::is_finite);
+number!(i64, I64, |_| true);
+number!(u64, U64, |_| true);
 
 /// Key of the header entry that holds all texts as one JSON object.
 const TEXTS: &str = "rarefy";
-
-/// Text that holds the checksum of the file.
-const CHECKSUM: &str = "crc32";
 
 /// Builder of a safetensors file from tensors and texts.
 ///
@@ -162,7 +169,7 @@ impl<'a> Writer<'a> {
 
     /// Adds the CRC-32 of all texts and tensors to the header, for [`Reader::verify`].
     pub(crate) fn checksum(&mut self) {
-        let mut sum = Sum::of_texts(&self.texts);
+        let mut sum = Checksum::of_texts(&self.texts);
         self.tensors.sort_by(|a, b| a.name.cmp(&b.name));
         for tensor in &self.tensors {
             sum.update(tensor.name.as_bytes());
@@ -208,42 +215,6 @@ impl<'a> Writer<'a> {
         let mut header = serde_json::to_vec(&metadata).expect("a header is JSON");
         header.resize(header.len().next_multiple_of(8), b' ');
         Ok(header)
-    }
-}
-
-/// Running CRC-32, in hexadecimal digits when shown.
-struct Sum(flate2::Crc);
-
-impl Sum {
-    /// Sum of all texts but the checksum itself.
-    fn of_texts(texts: &BTreeMap<String, String>) -> Self {
-        let mut sum = Self(flate2::Crc::new());
-        for (key, text) in texts.iter().filter(|(key, _)| *key != CHECKSUM) {
-            sum.update(key.as_bytes());
-            sum.update(text.as_bytes());
-        }
-        sum
-    }
-
-    fn update(&mut self, bytes: &[u8]) {
-        self.0.update(bytes);
-    }
-}
-
-impl Write for Sum {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Display for Sum {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{:08x}", self.0.sum())
     }
 }
 
@@ -315,7 +286,7 @@ impl<'a> Reader<'a> {
         let Some(expected) = self.texts.get(CHECKSUM) else {
             return Ok(());
         };
-        let mut sum = Sum::of_texts(&self.texts);
+        let mut sum = Checksum::of_texts(&self.texts);
         let names: std::collections::BTreeSet<&str> = self.names().collect();
         for name in names {
             sum.update(name.as_bytes());
@@ -360,72 +331,19 @@ impl<'a> Reader<'a> {
         }
         Ok(T::from_bytes(view.data()))
     }
+
+    /// Values of the tensor of this name, which must be finite.
+    pub(crate) fn finite<T: Number + Display>(&self, name: &str) -> Result<Vec<T>> {
+        let values: Vec<T> = self.vector(name)?;
+        let Some(at) = values.iter().position(|value| !value.is_finite()) else {
+            return Ok(values);
+        };
+        let got = values[at];
+        Err(self.bad(format!(
+            "damaged: {name}: expected finite numbers, got {got} at index {at}"
+        )))
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Writes a file with tensors of every type, added in an order other than the format's.
-    fn write(path: &Path, matrix: &[f32]) {
-        let mut file = Writer::default();
-        file.text("step", &7);
-        file.text("arch", &"kl");
-        file.vector("z", [1.0f32, 2.0]);
-        file.transposed("turned", matrix, 3, 20);
-        file.vector("wide", vec![0.5f64; PIECE + 1]);
-        file.tensor("a", &[2, 1], [3.0f32, 4.0]);
-        file.vector("none", Vec::<u64>::new());
-        file.vector("whole", [u64::MAX]);
-        file.write(path).unwrap();
-    }
-
-    #[test]
-    fn written_file_equals_output_of_safetensors_package() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.safetensors");
-        let matrix: Vec<f32> = (0..60).map(|v| v as f32).collect();
-        write(&path, &matrix);
-
-        let mut turned = Vec::new();
-        for column in 0..20 {
-            turned.extend((0..3).map(|row| matrix[row * 20 + column]));
-        }
-        let tensors = [
-            ("z", Dtype::F32, vec![2], f32::to_bytes(&[1.0, 2.0])),
-            ("turned", Dtype::F32, vec![20, 3], f32::to_bytes(&turned)),
-            (
-                "wide",
-                Dtype::F64,
-                vec![PIECE + 1],
-                f64::to_bytes(&vec![0.5; PIECE + 1]),
-            ),
-            ("a", Dtype::F32, vec![2, 1], f32::to_bytes(&[3.0, 4.0])),
-            ("none", Dtype::U64, vec![0], Vec::new()),
-            ("whole", Dtype::U64, vec![1], vec![255; 8]),
-        ];
-        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-            (name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-        });
-        let texts = "{\"arch\":\"kl\",\"step\":\"7\"}".to_owned();
-        let metadata = HashMap::from([(TEXTS.to_owned(), texts)]);
-        let expected = safetensors::serialize(views, Some(metadata)).unwrap();
-        assert!(std::fs::read(&path).unwrap() == expected);
-    }
-
-    #[test]
-    fn file_round_trips() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("x.safetensors");
-        write(&path, &[0.25; 60]);
-        let bytes = std::fs::read(&path).unwrap();
-        let file = Reader::new(&path, &bytes).unwrap();
-        assert_eq!(
-            (file.text("step").unwrap(), file.text("arch").unwrap()),
-            ("7", "kl")
-        );
-        assert_eq!(file.vector::<f64>("wide").unwrap(), vec![0.5; PIECE + 1]);
-        assert_eq!(file.vector::<u64>("whole").unwrap(), [u64::MAX]);
-        assert_eq!(file.view("turned").unwrap().shape(), [20, 3]);
-    }
-}
+mod tests;

@@ -197,7 +197,8 @@ impl State {
     /// # Errors
     /// - [`Error::Io`] if the file cannot be read, [`Error::Format`] if it is damaged.
     /// - [`Error::Conflict`] for another architecture, kind of model, optimiser or data; if a tensor that the plan
-    ///   needs is missing; if the checkpoint has more steps than the plan.
+    ///   needs is missing.
+    /// - [`Error::Hyper`] if the checkpoint has more steps than the plan.
     /// - [`Error::Shape`] for another number of parameters.
     pub fn load(path: &Path, plan: &Plan) -> Result<Self> {
         let bytes = std::fs::read(path).map_err(Error::io(path))?;
@@ -225,11 +226,8 @@ impl State {
             }
         }
         if state.step > plan.steps() {
-            let (done, steps) = (state.step, plan.steps());
-            let why = format!(
-                "`train.steps` must be at least {done}, since {done} steps are done, got {steps}"
-            );
-            return Err(Error::Conflict(why));
+            let expected = format!("at least {0}, since {0} steps are done", state.step);
+            return Err(Error::hyper("train.steps", &expected, plan.steps()));
         }
         checkpoint.restore_schedules(&mut state)?;
         checkpoint.restore_rows(&mut state, plan)?;
@@ -325,19 +323,12 @@ impl Checkpoint<'_> {
         }
         if file.has("reservoir") {
             let empty = Reservoir::new(plan.io().row_width(), plan.config().train.seed);
-            let rows: Vec<f32> = file.vector("reservoir")?;
-            if rows.iter().any(|value| !value.is_finite()) {
-                return Err(file.bad("damaged: reservoir: expected finite numbers"));
-            }
-            let reservoir = empty.restored(rows, self.number("pushed")?);
+            let reservoir = empty.restored(file.finite("reservoir")?, self.number("pushed")?);
             let bad = || file.bad("tensor `reservoir` holds no whole rows, or too many");
             state.reservoir = Some(reservoir.ok_or_else(bad)?);
         }
         if let Some(moving) = &mut state.moving {
-            let values: Vec<f64> = file.vector("moving")?;
-            if values.iter().any(|value| !value.is_finite()) {
-                return Err(file.bad("damaged: moving: expected finite numbers"));
-            }
+            let values = file.finite("moving")?;
             *moving = Moving::from_values(&values)
                 .filter(|m| m.to_values().len() == moving.to_values().len())
                 .ok_or_else(|| file.bad("tensor `moving` has another length"))?;
@@ -386,12 +377,7 @@ fn refuse_another(path: &Path, what: &str, there: &str, here: &str) -> Result<()
 
 /// Tensor of the file with as many values as there are parameters.
 fn fitting(path: &Path, file: &Reader, name: &str, length: usize) -> Result<Vec<f32>> {
-    let values: Vec<f32> = file.vector(name)?;
-    if let Some(at) = values.iter().position(|value| !value.is_finite()) {
-        let got = values[at];
-        let why = format!("damaged: {name}: expected finite numbers, got {got} at index {at}");
-        return Err(file.bad(why));
-    }
+    let values = file.finite(name)?;
     if values.len() == length {
         return Ok(values);
     }
