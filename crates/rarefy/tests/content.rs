@@ -24,11 +24,6 @@ fn folders_of_models_and_other_libraries_are_named() {
             "llm/model.safetensors",
             "the folder of a model",
         ),
-        (
-            "ds/dataset_info.json",
-            "ds/data-0.arrow",
-            "Hugging Face `datasets`",
-        ),
         ("x.zarr/zarr.json", "x.zarr/c/0", "a Zarr array"),
         (
             "delta/a.parquet",

@@ -37,7 +37,9 @@ pub(super) fn shards(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
         .into_iter()
         .flatten()
         .filter_map(|file| file["filename"].as_str());
-    let shards: Vec<PathBuf> = names.map(|name| folder.join(name)).collect();
+    let shards = names
+        .map(|name| shard(folder, name))
+        .collect::<Result<Vec<_>>>()?;
     if shards.is_empty() {
         let why =
             "expected the names of the shards as `_data_files`, got none; save the data set again";
@@ -52,6 +54,19 @@ pub(super) fn shards(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
         return Err(Error::format(state, why));
     }
     Ok(Some(shards))
+}
+
+/// Path of a shard, which must be an Arrow file in the folder itself.
+fn shard(folder: &Path, name: &str) -> Result<PathBuf> {
+    let path = folder.join(name);
+    let is_plain = Path::new(name).file_name() == Some(name.as_ref());
+    if is_plain && name.ends_with(".arrow") && path.is_file() {
+        return Ok(path);
+    }
+    let why = format!(
+        "state.json lists the shard `{name}`, expected the name of an Arrow file in this folder"
+    );
+    Err(Error::format(folder, why))
 }
 
 fn read(path: &Path) -> Result<Value> {

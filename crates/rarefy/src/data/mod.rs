@@ -208,7 +208,7 @@ fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result
     };
     if dataset.source.rows() == 0 {
         let width = dataset.source.d_in();
-        let why = format!("expected at least one row, got none (shape 0 x {width})");
+        let why = format!("expected at least one row, got 0 rows (shape 0 x {width})");
         return Err(Error::format(name, why));
     }
     dataset.notes.splice(0..0, inputs.notes);

@@ -162,7 +162,7 @@ def csv():
     here("csv/ragged.csv").write_text("1,2,3\n4,5\n")
     refuse("csv/ragged.csv", "line 2: expected 3 fields, got 2")
     here("csv/word.csv").write_text("1,2,3\n4,five,6\n")
-    refuse("csv/word.csv", "line 2, column 1", "`five`")
+    refuse("csv/word.csv", "line 2, column `1`", "`five`")
     here("csv/infinity.csv").write_text("1,2,3\n4,1e999,6\n")
     refuse("csv/infinity.csv", "row 1, column 1", "inf")
     here("csv/latin1.csv").write_bytes("label,a\nété,1\n".encode("latin-1"))
@@ -240,13 +240,14 @@ def parquet():
         "e": huge,
         "f": X[:, 2].astype("f2"),
         "g": (COUNTS[:, 1] - 100).astype("i1"),
-        # No numbers to train on:
+        # A date is no number to train on.
         "when": [datetime.date(2020, 1, day + 1) for day in range(ROWS)],
         "money": [decimal.Decimal("1.50")] * ROWS,
         "yes": COUNTS[:, 0] > 10,
     }
     write("columns", columns, row_group_size=4)
-    flat = [columns[c].astype(np.float32) for c in "abcdefg" if c != "word"]
+    flat = [columns[c].astype(np.float32) for c in "abcdefg"]
+    flat += [np.full(ROWS, 1.5, np.float32), columns["yes"].astype(np.float32)]
     expect("parquet/columns.parquet", np.stack(flat, 1), labels=LABELS)
     expect("parquet/columns.parquet", columns["b"][:, None], labels=LABELS, member="b")
     frame = pd.DataFrame(X, columns=list("wxyz"), index=[3, 1, 4, 1, 5, 9]).assign(label=range(ROWS))

@@ -263,9 +263,11 @@ impl MemoryColumn {
         bad.map(|(row, odd)| {
             let got = match odd {
                 Odd::Missing(text) if text.is_empty() => "an empty cell".into(),
-                Odd::Missing(text) | Odd::NumberLike(text) | Odd::Text(text) => {
-                    format!("`{}`", shortened(text))
-                }
+                Odd::NumberLike(text) => format!(
+                    "`{}`; write it without thousands separators and units, or leave the column out with `data.exclude`",
+                    shortened(text)
+                ),
+                Odd::Missing(text) | Odd::Text(text) => format!("`{}`", shortened(text)),
                 Odd::Boolean(value) => format!("`{value}`"),
                 Odd::List(_) => "a list".into(),
                 Odd::Other(name) => (*name).into(),

@@ -98,9 +98,11 @@ impl<'de> Deserialize<'de> for Row {
                 self,
                 mut map: A,
             ) -> std::result::Result<Row, A::Error> {
-                let mut cells = Vec::new();
-                while let Some(cell) = map.next_entry()? {
-                    cells.push(cell);
+                let mut cells: Vec<(String, Value)> = Vec::new();
+                while let Some((name, value)) = map.next_entry()? {
+                    // Of equal keys the last counts, as in Python.
+                    cells.retain(|(known, _)| *known != name);
+                    cells.push((name, value));
                 }
                 Ok(Row(cells))
             }
@@ -141,6 +143,7 @@ fn push(column: &mut MemoryColumn, value: &Value) {
             match numbers {
                 Some(numbers) if !numbers.is_empty() => column.push_list(&numbers),
                 Some(_) => column.push_missing("[]"),
+                None if list.iter().any(Value::is_number) => column.push_text(&value.to_string()),
                 None => column.push_other("lists of other values"),
             }
         }

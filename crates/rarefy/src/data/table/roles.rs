@@ -183,18 +183,12 @@ fn check(path: &Path, fields: &[Field], columns: &[Column], data: &[usize]) -> R
     }
     for at in data {
         let field = &fields[*at];
-        let what = match field.kind {
-            Kind::Text | Kind::Other => format!("holds {}", field.type_name),
-            Kind::NumberLike => "holds cells that look like numbers and are none, such as with thousands separators, \
-                 percent or currency signs"
-                .into(),
-            _ => continue,
-        };
-        return bad(format!(
-            "column `{}`: expected numbers, but the column {what}; write plain numbers, or leave the column out \
-             with `data.exclude`",
-            field.name
-        ));
+        if matches!(field.kind, Kind::Text | Kind::Other) {
+            return bad(format!(
+                "column `{}`: expected numbers, but the column holds {}; leave it out with `data.exclude`",
+                field.name, field.type_name
+            ));
+        }
     }
     Ok(())
 }
@@ -365,10 +359,6 @@ mod tests {
             (
                 &[("a", Kind::List), ("b", Kind::List)],
                 "`a`, `b`; choose with `data.columns`",
-            ),
-            (
-                &[("p", Kind::NumberLike), ("b", Kind::Number)],
-                "`data.exclude`",
             ),
         ] {
             let error = roles(fields, &OpenOptions::default())
