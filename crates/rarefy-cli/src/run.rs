@@ -184,7 +184,7 @@ impl Run {
     }
 
     /// Sets a damaged checkpoint aside: from then on it is no checkpoint of the run.
-    pub fn set_aside(&self, checkpoint: &Path) -> Result<()> {
+    pub fn set_aside(checkpoint: &Path) -> Result<()> {
         let aside = checkpoint.with_extension("damaged");
         fs::rename(checkpoint, &aside).map_err(Error::io(checkpoint))
     }

@@ -43,7 +43,7 @@ pub fn write(
     drop(buffered);
     file.as_file().sync_data().map_err(Error::io(path))?;
     file.persist(path).map_err(|e| Error::Io {
-        path: path.to_path_buf(),
+        path: path.clone(),
         source: e.error,
     })?;
     Ok(())

@@ -20,7 +20,7 @@ const STAGES: &[&[&str]] = &[
     &["--package", "rarefy", "--test", "it"],
 ];
 
-/// Name parts of the tests that run before the others of their stage, after those of the error's own module.
+/// Name parts of the tests that run after those of the error's own module and before all tests of their stage.
 const FIRST: &[&str] = &["check::", "train", "golden"];
 
 pub fn run(words: &[String]) -> Result<()> {

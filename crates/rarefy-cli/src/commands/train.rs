@@ -102,7 +102,7 @@ fn resume(
             Ok(trainer) => {
                 for (path, error) in damaged {
                     output::note(&format!("warning: {error}; an older checkpoint is used"));
-                    run.set_aside(&path)?;
+                    Run::set_aside(&path)?;
                 }
                 return Ok(trainer);
             }

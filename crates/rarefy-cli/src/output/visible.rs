@@ -1,6 +1,7 @@
 //! Text for a terminal: names, labels and paths come from files, and may hold control characters.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
 /// Longest message in characters; the middle of a longer one is cut.
 const LONGEST: usize = 4000;
@@ -49,7 +50,9 @@ fn escaped(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
         match c {
             '\n' if hidden(c) => out.push_str("\\n"),
             '\t' if hidden(c) => out.push_str("\\t"),
-            c if hidden(c) => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if hidden(c) => {
+                let _ = write!(out, "\\u{:04x}", u32::from(c));
+            }
             c => out.push(c),
         }
     }

@@ -118,7 +118,10 @@ pub(super) fn check(path: &Path, format: &DataFormat) -> Result<()> {
     File::open(path)
         .and_then(|file| file.take(START).read_to_end(&mut start))
         .map_err(Error::io(path))?;
-    let gzip = format.extensions.iter().any(|end| end.ends_with(".gz"));
+    let gzip = format
+        .extensions
+        .iter()
+        .any(|end| end.rsplit('.').next() == Some("gz"));
     let expected = format!(
         "expected {}{}",
         format.name,

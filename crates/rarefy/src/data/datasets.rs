@@ -60,7 +60,8 @@ pub(super) fn shards(folder: &Path) -> Result<Option<Vec<PathBuf>>> {
 fn shard(folder: &Path, name: &str) -> Result<PathBuf> {
     let path = folder.join(name);
     let is_plain = Path::new(name).file_name() == Some(name.as_ref());
-    if is_plain && name.ends_with(".arrow") && path.is_file() {
+    let is_arrow = path.extension().is_some_and(|ending| ending == "arrow");
+    if is_plain && is_arrow && path.is_file() {
         return Ok(path);
     }
     let why = format!(

@@ -118,7 +118,7 @@ impl Inputs {
         for entry in std::fs::read_dir(folder).map_err(Error::io(folder))? {
             listing.add(entry.map_err(Error::io(folder))?.path(), false)?;
         }
-        self.add_listing(listing, folder, member)
+        self.add_listing(&listing, folder, member)
     }
 
     fn add_glob(&mut self, spec: &str, member: Option<&str>) -> Result<()> {
@@ -134,10 +134,10 @@ impl Inputs {
             listing.add(path, names_hidden)?;
         }
         self.notes.extend(not_utf_8(spec));
-        self.add_listing(listing, Path::new(spec), member)
+        self.add_listing(&listing, Path::new(spec), member)
     }
 
-    fn add_listing(&mut self, listing: Listing, of: &Path, member: Option<&str>) -> Result<()> {
+    fn add_listing(&mut self, listing: &Listing, of: &Path, member: Option<&str>) -> Result<()> {
         let files = listing.files(of)?;
         self.notes.extend(listing.notes(of));
         let file = |path| Input::File(path, member.map(Into::into));

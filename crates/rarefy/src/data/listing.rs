@@ -36,10 +36,9 @@ impl Listing {
         }
         let known = format_of(&path).is_some();
         let into = match (path.is_dir(), name.starts_with('_') && !hidden) {
-            (true, true) => return Ok(()),
             (true, false) => &mut self.folders,
             (false, true) if known => &mut self.underscored,
-            (false, true) => return Ok(()),
+            (_, true) => return Ok(()),
             (false, false) if known => &mut self.files,
             (false, false) => &mut self.others,
         };
@@ -145,10 +144,8 @@ fn splits(files: &[PathBuf]) -> Option<String> {
     let mut found: Vec<&str> = Vec::new();
     for file in files {
         let name = file.file_name()?.to_string_lossy().to_lowercase();
-        let words = name.split(|c: char| !c.is_ascii_alphanumeric());
-        let split = words
-            .filter_map(|word| SPLITS.iter().find(|split| **split == word))
-            .next()?;
+        let mut words = name.split(|c: char| !c.is_ascii_alphanumeric());
+        let split = words.find_map(|word| SPLITS.iter().find(|split| **split == word))?;
         if !found.contains(split) {
             found.push(split);
         }

@@ -157,12 +157,11 @@ fn joined_cells(
     let count = shards.len();
     let (mut all, mut without) = (Vec::new(), Vec::new());
     for (path, shard) in shards {
-        match of(shard).take() {
-            Some(cells) => all.extend(cells),
-            None => {
-                all.resize(all.len() + shard.source.rows(), String::new());
-                without.push(path);
-            }
+        if let Some(cells) = of(shard).take() {
+            all.extend(cells);
+        } else {
+            all.resize(all.len() + shard.source.rows(), String::new());
+            without.push(path);
         }
     }
     if without.len() == count {

@@ -105,7 +105,7 @@ impl Table for ArrowTable {
 
     fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {
         let arrays = (self.column)(column)?;
-        let texts: Option<Vec<_>> = arrays.iter().map(|array| array::texts(array)).collect();
+        let texts: Option<Vec<_>> = arrays.iter().map(array::texts).collect();
         let texts = texts.ok_or_else(|| {
             let field = &self.fields[column];
             let why = format!(

@@ -208,14 +208,14 @@ pub(super) fn note(columns: &[Column]) -> Option<String> {
         return None;
     }
     let verb = if data == 1 { "is" } else { "are" };
-    let mut note = format!(
-        "{data} of {} columns {verb} data: {}",
-        columns.len(),
+    let count = columns.len();
+    let mut parts = vec![format!(
+        "{data} of {count} columns {verb} data: {}",
         names(Role::Data)
-    );
+    )];
     for (role, title) in [(Role::Label, "label"), (Role::Text, "text")] {
         if of(role).next().is_some() {
-            note += &format!("; {title}: {}", names(role));
+            parts.push(format!("{title}: {}", names(role)));
         }
     }
     let rest = of(Role::Id).chain(of(Role::LeftOut));
@@ -223,9 +223,9 @@ pub(super) fn note(columns: &[Column]) -> Option<String> {
         .map(|column| format!("{} ({})", column.name, column.reason))
         .collect();
     if !rest.is_empty() {
-        note += &format!("; left out: {}", listed(&rest));
+        parts.push(format!("left out: {}", listed(&rest)));
     }
-    Some(note)
+    Some(parts.join("; "))
 }
 
 /// Names with commas; of a long list the first and the last.

@@ -116,9 +116,12 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
         );
         return Err(Error::format(path, why));
     }
-    let mut of_rows = |name: &str| match table.has(name) {
-        true => flat(path, &mut table, name),
-        false => Ok(Vec::new()),
+    let mut of_rows = |name: &str| {
+        if table.has(name) {
+            flat(path, &mut table, name)
+        } else {
+            Ok(Vec::new())
+        }
     };
     let arrays = Arrays {
         d_sae,

@@ -1,7 +1,7 @@
 //! Keys of `cfg.json` before version 6 of `SAELens`, brought to the form of version 6.
 //!
 //! The activation function then had keys of its own: `activation_fn_str` or `activation_fn`, and its arguments in
-//! `activation_fn_kwargs`. A TopK model was `architecture: standard` with `activation_fn: topk`. A switch
+//! `activation_fn_kwargs`. A `topk` model was `architecture: standard` with `activation_fn: topk`. A switch
 //! `finetuning_scaling_factor` added a factor for each latent, in the tensor `scaling_factor`.
 
 use std::path::Path;

@@ -72,7 +72,7 @@ impl Dialect {
         }
     }
 
-    /// The same text with runs of blanks as one, if blanks separate the fields.
+    /// Text with runs of blanks as one, if blanks separate the fields.
     pub(super) fn squeezed<'a>(&self, input: impl Read + 'a) -> Box<dyn Read + 'a> {
         if self.delimiter == b' ' {
             Box::new(Squeezed {
