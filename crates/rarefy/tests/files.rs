@@ -139,7 +139,7 @@ fn empty_shards_count_nothing_and_data_without_rows_is_refused() {
         assert!(
             folder
                 .refusal(spec)
-                .contains("expected at least one row, got none"),
+                .contains("expected at least one row, got 0 rows"),
             "{spec}"
         );
     }

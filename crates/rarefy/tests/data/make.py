@@ -164,7 +164,7 @@ def csv():
     here("csv/word.csv").write_text("1,2,3\n4,five,6\n")
     refuse("csv/word.csv", "line 2, column `1`", "`five`")
     here("csv/infinity.csv").write_text("1,2,3\n4,1e999,6\n")
-    refuse("csv/infinity.csv", "row 1, column 1", "inf")
+    refuse("csv/infinity.csv", "line 2, column `1`", "inf")
     here("csv/latin1.csv").write_bytes("label,a\nété,1\n".encode("latin-1"))
     refuse("csv/latin1.csv", "UTF-8")
     here("csv/header-only.csv").write_text("a,b\n")
@@ -212,7 +212,7 @@ def tensors():
     expect("safetensors/several.safetensors", X, member="W_dec")
     expect("safetensors/several.safetensors", X.T, member="W_enc")
     refuse("safetensors/several.safetensors", "expected one tensor, got 3", "W_dec, W_enc, b_dec")
-    refuse("safetensors/several.safetensors", "tensor b_dec", "[4]", member="b_dec")
+    refuse("safetensors/several.safetensors", "[b_dec]", "[4]", member="b_dec")
     refuse("safetensors/several.safetensors", "`w_dec`", "W_dec", member="w_dec")
 
 
@@ -255,7 +255,7 @@ def parquet():
     expect("parquet/pandas-index.parquet", X, labels=[str(n) for n in range(ROWS)])
     write("two-lists", {"x": lists, "y": fixed})
     expect("parquet/two-lists.parquet", X, member="y")
-    refuse("parquet/two-lists.parquet", "expected one column of lists, got 2 (x, y)")
+    refuse("parquet/two-lists.parquet", "expected one column of lists of numbers, got `x`, `y`")
     write("strings", {"label": LABELS})
     refuse("parquet/strings.parquet", "expected a column of numbers")
     rows = [list(row) for row in X]
@@ -269,9 +269,9 @@ def parquet():
         write(name, {"x": pa.array(broken, pa.list_(pa.float32()))}, row_group_size=3)
         refuse(f"parquet/{name}.parquet", "column `x`, row 4", word)
     write("null-flat", {"x": [1.0, 2.0, None], "y": [1, 2, 3]})
-    refuse("parquet/null-flat.parquet", "column `x`, row 2", "null")
+    refuse("parquet/null-flat.parquet", "row 2, column `x`", "null")
     write("nan", {"x": [1.0, 2.0, float("inf")], "y": [1, 2, 3]})
-    refuse("parquet/nan.parquet", "row 2, column 0", "inf")
+    refuse("parquet/nan.parquet", "row 2, column `x`", "inf")
 
 
 def images():
