@@ -201,15 +201,13 @@ hint: replace or drop such rows before training
 $ train ragged.csv --out run
 1 error: ragged.csv: line 3: expected 3 fields, got 2
 $ train word.csv --out run
-1 error: word.csv: line 3, column 1 (`b`): expected a number, got `five`
+1 error: word.csv: line 3, column `b`: expected a number, got `five`
 $ train blank.csv --out run
-1 error: blank.csv: line 2, column 1: expected a number, got ``
+1 error: blank.csv: line 2, column `1`: expected a number, got an empty cell
 $ train nan.csv --out run
-1 error: nan.csv: row 1, column 1: expected a finite number, got NaN
-hint: replace or drop such rows before training
+1 error: nan.csv: line 2, column `1`: expected a number, got `nan`
 $ train inf.csv --out run
-1 error: inf.csv: row 1, column 2: expected a finite number, got -inf
-hint: replace or drop such rows before training
+1 error: inf.csv: line 2, column `2`: expected a number, got `-inf`
 $ train notes.txt --out run
 1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg)
 $ train nothing --out run

@@ -197,7 +197,7 @@ fn bad_result_names_its_cause_and_the_flag() {
     for (words, cause, flag) in [
         (
             "--arch relu --l1 1e6",
-            "dead: the sparsity penalty is too large",
+            "the sparsity penalty is too large",
             "--l1",
         ),
         (

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::{OpenOptions, RowAxis};
 
-/// Section `[data]` of a [`Config`]: path of the rows, number of rows and of held-out rows, preprocessing, further
+/// Section `[data]` of a [`Config`](crate::config::Config): path of the rows, number of rows and of held-out rows, preprocessing, further
 /// inputs of a crosscoder and target of a transcoder. [`Builder::fit`](crate::Builder::fit) gets its rows from the
 /// caller. There only `holdout`, `preprocess` and `image_shape` have an effect, and settings of other rows, such as
 /// `target`, are refused.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Source;
 use crate::{Error, Result};
 
-/// Raw rows with optional labels, image shape and default preprocessing; returned by [`open`].
+/// Raw rows with optional labels, image shape and default preprocessing; returned by [`open`](crate::data::open).
 /// [`Builder::fit`](crate::Builder::fit) applies the default preprocessing unless
 /// [`Builder::preprocess`](crate::Builder::preprocess) names other steps.
 pub struct Dataset {

@@ -23,7 +23,7 @@ pub fn check_finite(path: &Path, first_row: usize, d_in: usize, values: &[f32]) 
 }
 
 /// Random access to n rows of `d_in` values of type `f32`, like a map-style `Dataset` of PyTorch; rows can be read in
-/// any order, from any thread. [`open`] and [`Memory`] give sources; implement the trait for other storage.
+/// any order, from any thread. [`open`](crate::data::open) and [`Memory`] give sources; implement the trait for other storage.
 ///
 /// Values are `f32`, converted from the stored type if necessary. Reading a NaN or an infinity from a file gives
 /// [`Error::NotFinite`] with its row and column; rows in memory are checked when training starts, not in each read.
@@ -100,7 +100,7 @@ impl<S: Source + ?Sized> Source for &S {
 }
 
 /// [`Source`] that owns its rows in memory, a row-major matrix `[n, d_in]` of `f32`. Borrowed rows need no source: pass
-/// `(&values, d_in)` as [`Rows`].
+/// `(&values, d_in)` as [`Rows`](crate::data::Rows).
 #[derive(Debug)]
 pub struct Memory {
     name: String,

@@ -144,10 +144,21 @@ fn hopeless_penalty(run: &Run) -> Option<String> {
             .is_some_and(|weight| weight > *limit)
     })?;
     Some(format!(
-        "the sparsity penalty is too large: `model.options.{name}` is {}, and above {limit:.1e} a latent costs more \
+        "the sparsity penalty is too large: `model.options.{name}` is {}, and above {} a latent costs more \
          than it can reduce the error; decrease it",
-        options.text(name)
+        options.text(name),
+        short(limit)
     ))
+}
+
+/// Number with two significant digits.
+fn short(value: f64) -> String {
+    let size = value.abs();
+    if !(1e-3..1e5).contains(&size) {
+        return format!("{value:.1e}");
+    }
+    let decimals = (1.0 - size.log10().floor()).max(0.0) as usize;
+    format!("{value:.decimals$}")
 }
 
 fn high_lr(run: &Run) -> Option<String> {
@@ -156,8 +167,9 @@ fn high_lr(run: &Run) -> Option<String> {
     let times = plan.lr() / usual;
     (plan.optimizer() != OptimizerKind::Lbfgs && times >= HIGH_LR).then(|| {
         format!(
-            "the learning rate is too high: `train.lr = {}` is {times:.0} times the default of {usual:.1e}; decrease it",
-            plan.lr()
+            "the learning rate is too high: `train.lr = {}` is {times:.0} times the default of {}; decrease it",
+            plan.lr(),
+            short(usual)
         )
     })
 }
@@ -200,7 +212,8 @@ fn weight_decay(run: &Run) -> Option<String> {
     (decay > most).then(|| {
         format!(
             "the weight decay is too large and keeps the weights near 0; decrease `model.options.weight_decay`, which \
-             is {decay}, below {most:.1e}"
+             is {decay}, below {}",
+            short(most)
         )
     })
 }
@@ -222,8 +235,9 @@ fn odd_scale(run: &Run) -> Option<String> {
     };
     (!USUAL_SCALE.contains(&scale)).then(|| {
         format!(
-            "the values are {size}, with a root mean square of {scale:.1e}; set the step scale or standardise in \
-             `data.preprocess`"
+            "the values are {size}, with a root mean square of {}; set the step scale or standardise in \
+             `data.preprocess`",
+            short(scale)
         )
     })
 }

@@ -260,14 +260,14 @@ def parquet():
     refuse("parquet/strings.parquet", "expected a column of numbers")
     rows = [list(row) for row in X]
     for name, row, word in [
-        ("null-row", None, "null or an empty list"),
-        ("null-value", [1.0, None, 2.0, 3.0], "got null"),
-        ("empty-row", [], "null or an empty list"),
-        ("long-row", [1.0] * 5, "expected 4 values as in row 0, got 5"),
+        ("null-row", None, "got null"),
+        ("null-value", [1.0, None, 2.0, 3.0], "a null in the list"),
+        ("empty-row", [], "got 0"),
+        ("long-row", [1.0] * 5, "expected a list of 4 numbers as in the first row, got 5"),
     ]:
         broken = rows[:4] + [row] + rows[5:]
         write(name, {"x": pa.array(broken, pa.list_(pa.float32()))}, row_group_size=3)
-        refuse(f"parquet/{name}.parquet", "column `x`, row 4", word)
+        refuse(f"parquet/{name}.parquet", "row 4, column `x`", word)
     write("null-flat", {"x": [1.0, 2.0, None], "y": [1, 2, 3]})
     refuse("parquet/null-flat.parquet", "row 2, column `x`", "null")
     write("nan", {"x": [1.0, 2.0, float("inf")], "y": [1, 2, 3]})
