@@ -1,6 +1,6 @@
 //! Printed output: tables, JSON, warnings and errors.
 //!
-//! All text goes through [`print`] and [`note`], which escape control and bidi characters of names, labels and paths.
+//! All text goes through [`print()`] and [`note`], which escape control and bidi characters of names, labels and paths.
 
 mod visible;
 
