@@ -308,7 +308,7 @@ mod tests {
                 "arch = 'relu'\noptions = { l1 = 1e6 }",
                 1.0,
                 &dead,
-                "10 of 10 latents are dead: the sparsity penalty is too large: `model.options.l1` is 1000000.0, and above 4.0e0",
+                "10 of 10 latents are dead: the sparsity penalty is too large: `model.options.l1` is 1000000.0, and above 4.0",
             ),
             (
                 "arch = 'gated'\noptions = { l1 = 3 }",
@@ -363,13 +363,13 @@ mod tests {
                 "arch = 'relu'",
                 1e8,
                 &bad,
-                "the values are large, with a root mean square of 1.0e4",
+                "the values are large, with a root mean square of 10000",
             ),
             (
                 "arch = 'relu'",
                 1e-6,
                 &bad,
-                "the values are small, with a root mean square of 1.0e-3",
+                "the values are small, with a root mean square of 0.0010",
             ),
             (
                 "arch = 'relu'\n[train]\nsteps = 20",
