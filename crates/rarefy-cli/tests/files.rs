@@ -143,3 +143,27 @@ fn path_that_is_not_utf_8_is_refused_with_the_reason() {
         );
     }
 }
+
+#[test]
+fn roles_of_columns_are_in_the_json_of_data_info_and_set_by_flags() {
+    let dir = TestDir::new();
+    dir.write("x.csv", "id,a,b,class,note\n5,1,2,u,x\n6,3,4,,y\n");
+    let roles = |flags: &str| {
+        let info = dir.json(&format!("data info x.csv --json {flags}"));
+        let columns = info["columns"].as_array().unwrap().clone();
+        let roles: Vec<String> = columns.iter().map(|c| c["role"].to_string()).collect();
+        (roles.join(" ").replace('"', ""), info["d_in"].clone())
+    };
+    let (expected, two) = (
+        "id data data label left-out".to_owned(),
+        serde_json::json!(2),
+    );
+    assert_eq!(roles(""), (expected, two));
+    assert_eq!(
+        roles("--columns b --label note").0,
+        "id left-out data left-out label"
+    );
+    let shown = text(&dir.run("data info x.csv").stderr);
+    let note = "x.csv: 2 of 5 columns are data: a, b; label: class; left out: id (name of an id), note (text)";
+    assert!(shown.contains(note), "{shown}");
+}

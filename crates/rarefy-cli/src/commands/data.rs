@@ -161,6 +161,7 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
             "name": dataset.source.name(), "rows": s.rows, "d_in": s.d_in, "min": s.min, "max": s.max,
             "mean": s.grand_mean(), "standard_deviation": deviation, "constant_columns": constant,
             "files": dataset.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
+            "columns": dataset.columns, "notes": dataset.notes,
             "image_shape": dataset.image_shape,
             "image_channels": dataset.image_shape.and_then(|shape| image_channels(shape, s.d_in)),
             "first_labels": labels, "default_preprocess": dataset.default_preprocess,
