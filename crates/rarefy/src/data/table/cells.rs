@@ -1,6 +1,7 @@
 //! Cells of a column: numbers, and those of a table that is kept in memory (csv, JSON lines).
 
-use super::{Field, Kind};
+use super::{Field, Kind, Table};
+use crate::Result;
 
 /// Numbers of one column, `[rows, width]`.
 pub(crate) struct Numbers {
@@ -295,6 +296,52 @@ impl MemoryColumn {
             };
         }
         texts
+    }
+}
+
+/// Table of lines of text in memory.
+pub(crate) struct MemoryTable {
+    columns: Vec<MemoryColumn>,
+    fields: Vec<Field>,
+    /// Number of the line of each row, from 1.
+    lines: Vec<u64>,
+    notes: Vec<String>,
+}
+
+impl MemoryTable {
+    pub(crate) fn new(columns: Vec<MemoryColumn>, lines: Vec<u64>, notes: Vec<String>) -> Self {
+        Self {
+            fields: columns.iter().map(MemoryColumn::field).collect(),
+            columns,
+            lines,
+            notes,
+        }
+    }
+}
+
+impl Table for MemoryTable {
+    fn fields(&self) -> &[Field] {
+        &self.fields
+    }
+
+    fn rows(&self) -> usize {
+        self.lines.len()
+    }
+
+    fn numbers(&mut self, column: usize) -> Result<Numbers> {
+        Ok(self.columns[column].numbers(self.fields[column].kind))
+    }
+
+    fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {
+        Ok(self.columns[column].texts())
+    }
+
+    fn place(&self, row: usize) -> String {
+        format!("line {}", self.lines[row])
+    }
+
+    fn notes(&self) -> Vec<String> {
+        self.notes.clone()
     }
 }
 

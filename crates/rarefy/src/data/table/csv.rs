@@ -11,8 +11,8 @@ use ::csv::ByteRecord;
 
 use self::dialect::Dialect;
 use self::input::Input;
-use super::cells::{MemoryColumn, Numbers};
-use super::{Field, Table, dataset, roles};
+use super::cells::{MemoryColumn, MemoryTable};
+use super::{dataset, roles};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
 
@@ -22,71 +22,34 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
 
 /// Reads a whole table. The embedded samples use this function too.
 pub(crate) fn read(path: &Path, input: impl Read, options: &OpenOptions) -> Result<Dataset> {
-    let mut table = CsvTable::read(path, input, options)?;
-    dataset(path, &mut table, options)
+    dataset(path, &mut table(path, input, options)?, options)
 }
 
-/// A csv file in memory.
-struct CsvTable {
-    columns: Vec<MemoryColumn>,
-    fields: Vec<Field>,
-    /// Number of the line of each row, from 1.
-    lines: Vec<u64>,
-    notes: Vec<String>,
-}
-
-impl CsvTable {
-    fn read(path: &Path, input: impl Read, options: &OpenOptions) -> Result<Self> {
-        let mut input = Input::new(path, input)?;
-        let dialect = Dialect::of(path, input.sample())?;
-        input.skip(dialect.skipped_bytes);
-        let named = header::of(path, &dialect, input.sample(), options.header)?;
-        let late = u64::from(input.ends_by_two());
-        let mut reader = ::csv::ReaderBuilder::new()
-            .has_headers(false)
-            .flexible(true)
-            .delimiter(dialect.delimiter)
-            .from_reader(dialect.squeezed(input));
-        let mut rows = Rows::new(path, &dialect, named, options);
-        let (mut record, mut seen) = (ByteRecord::new(), false);
-        while reader
-            .read_byte_record(&mut record)
-            .map_err(|e| Error::format(path, e.to_string()))?
-        {
-            // The parser counts a line that ends by CR LF when it reads the LF, which is with the next record.
-            let line = record.position().map_or(0, ::csv::Position::line);
-            let line = line + dialect.skipped_lines + if seen { late } else { 0 };
-            seen = true;
-            rows.push(&record, line)?;
-        }
-        Ok(rows.finish())
+/// Reads all lines into memory.
+fn table(path: &Path, input: impl Read, options: &OpenOptions) -> Result<MemoryTable> {
+    let mut input = Input::new(path, input)?;
+    let dialect = Dialect::of(path, input.sample())?;
+    input.skip(dialect.skipped_bytes);
+    let named = header::of(path, &dialect, input.sample(), options.header)?;
+    let late = u64::from(input.ends_by_two());
+    let mut reader = ::csv::ReaderBuilder::new()
+        .has_headers(false)
+        .flexible(true)
+        .delimiter(dialect.delimiter)
+        .from_reader(dialect.squeezed(input));
+    let mut rows = Rows::new(path, &dialect, named, options);
+    let (mut record, mut seen) = (ByteRecord::new(), false);
+    while reader
+        .read_byte_record(&mut record)
+        .map_err(|e| Error::format(path, e.to_string()))?
+    {
+        // The parser counts a line that ends by CR LF when it reads the LF, which is with the next record.
+        let line = record.position().map_or(0, ::csv::Position::line);
+        let line = line + dialect.skipped_lines + if seen { late } else { 0 };
+        seen = true;
+        rows.push(&record, line)?;
     }
-}
-
-impl Table for CsvTable {
-    fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    fn rows(&self) -> usize {
-        self.lines.len()
-    }
-
-    fn numbers(&mut self, column: usize) -> Result<Numbers> {
-        Ok(self.columns[column].numbers(self.fields[column].kind))
-    }
-
-    fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {
-        Ok(self.columns[column].texts())
-    }
-
-    fn place(&self, row: usize) -> String {
-        format!("line {}", self.lines[row])
-    }
-
-    fn notes(&self) -> Vec<String> {
-        self.notes.clone()
-    }
+    Ok(rows.finish())
 }
 
 /// Rows read so far.
@@ -172,17 +135,12 @@ impl<'a> Rows<'a> {
         !(has_words && record.len() == self.columns.len())
     }
 
-    fn finish(self) -> CsvTable {
+    fn finish(self) -> MemoryTable {
         let mut notes = self.dialect.notes();
         if self.comments > 0 {
             let lines = if self.comments == 1 { "line" } else { "lines" };
             notes.push(format!("{} comment {lines} (#) skipped", self.comments));
         }
-        CsvTable {
-            fields: self.columns.iter().map(MemoryColumn::field).collect(),
-            columns: self.columns,
-            lines: self.lines,
-            notes,
-        }
+        MemoryTable::new(self.columns, self.lines, notes)
     }
 }

@@ -1,13 +1,15 @@
 //! Reader of JSON lines: one object for each row, with the names of the columns as keys, or one list of numbers.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io::{BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::Value;
 
-use super::cells::{MemoryColumn, Numbers};
-use super::{Field, Table, dataset, roles};
+use super::cells::{MemoryColumn, MemoryTable};
+use super::{dataset, roles};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
 
@@ -15,70 +17,66 @@ use crate::{Error, Result};
 const LONGEST_LINE: u64 = 1 << 26;
 
 pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
-    let mut table = JsonTable::read(path, options)?;
-    dataset(path, &mut table, options)
+    dataset(path, &mut table(path, options)?, options)
 }
 
-/// A file of JSON lines in memory.
-#[derive(Default)]
-struct JsonTable {
-    columns: Vec<MemoryColumn>,
-    fields: Vec<Field>,
-    /// Number of the line of each row, from 1.
-    lines: Vec<usize>,
+/// Reads all lines into memory.
+fn table(path: &Path, options: &OpenOptions) -> Result<MemoryTable> {
+    let mut input = BufReader::new(content::unpacked(path)?.0);
+    let (mut columns, mut lines, mut text) = (Vec::new(), Vec::new(), Vec::new());
+    for line in 1.. {
+        text.clear();
+        let mut piece = (&mut input).take(LONGEST_LINE);
+        let read = piece.read_until(b'\n', &mut text);
+        if read.map_err(Error::io(path))? == 0 {
+            break;
+        }
+        let bad = |why: String| Error::format(path, format!("line {line}: {why}"));
+        if text.len() as u64 == LONGEST_LINE {
+            return Err(bad(format!(
+                "expected at most {LONGEST_LINE} bytes, got more"
+            )));
+        }
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let row = serde_json::from_slice(&text)
+            .map_err(|e| bad(format!("expected one JSON object or list of numbers: {e}")))?;
+        if lines.is_empty() {
+            columns = columns_of(&row, options);
+        }
+        push_row(&mut columns, &row).map_err(bad)?;
+        lines.push(line);
+    }
+    Ok(MemoryTable::new(columns, lines, Vec::new()))
 }
 
-impl JsonTable {
-    fn read(path: &Path, options: &OpenOptions) -> Result<Self> {
-        let mut input = BufReader::new(content::unpacked(path)?.0);
-        let (mut table, mut text) = (Self::default(), Vec::new());
-        for line in 1.. {
-            text.clear();
-            let mut piece = (&mut input).take(LONGEST_LINE);
-            if piece
-                .read_until(b'\n', &mut text)
-                .map_err(Error::io(path))?
-                == 0
-            {
-                break;
-            }
-            let bad = |why: String| Error::format(path, format!("line {line}: {why}"));
-            if text.len() as u64 == LONGEST_LINE {
-                return Err(bad(format!(
-                    "expected at most {LONGEST_LINE} bytes, got more"
-                )));
-            }
-            if text.trim_ascii().is_empty() {
-                continue;
-            }
-            let value = serde_json::from_slice(&text)
-                .map_err(|e| bad(format!("expected one JSON object or list of numbers: {e}")))?;
-            table.push(value, options).map_err(bad)?;
-            table.lines.push(line);
-        }
-        table.fields = table.columns.iter().map(MemoryColumn::field).collect();
-        Ok(table)
-    }
+/// Columns with the names of the keys of a row.
+fn columns_of(Row(row): &Row, options: &OpenOptions) -> Vec<MemoryColumn> {
+    let column =
+        |name: &String| MemoryColumn::new(name.clone(), roles::is_named_text(name, options));
+    row.iter().map(|(name, _)| column(name)).collect()
+}
 
-    fn push(&mut self, Row(row): Row, options: &OpenOptions) -> std::result::Result<(), String> {
-        if self.lines.is_empty() {
-            let column = |name: &String| {
-                MemoryColumn::new(name.clone(), roles::is_named_text(name, options))
-            };
-            self.columns = row.iter().map(|(name, _)| column(name)).collect();
-        }
-        for column in &mut self.columns {
-            let found = row.iter().find(|(name, _)| *name == column.name);
-            push(column, found.map_or(&Value::Null, |(_, value)| value));
-        }
-        let known = |name: &String| self.columns.iter().any(|column| column.name == *name);
-        match row.iter().find(|(name, _)| !known(name)) {
-            Some((name, _)) => Err(format!(
-                "expected the keys of the first line, got another, `{name}`"
-            )),
-            None => Ok(()),
-        }
+/// Appends the values of one line, each to the column of its key; a missing key is a missing cell.
+fn push_row(columns: &mut [MemoryColumn], Row(row): &Row) -> std::result::Result<(), String> {
+    let mut found = 0;
+    for (at, column) in columns.iter_mut().enumerate() {
+        // Lines nearly always have the same keys in the same order.
+        let here = row.get(at).filter(|(name, _)| *name == column.name);
+        let cell = here.or_else(|| row.iter().find(|(name, _)| *name == column.name));
+        found += usize::from(cell.is_some());
+        push(column, cell.map_or(&Value::Null, |(_, value)| value));
     }
+    if found == row.len() {
+        return Ok(());
+    }
+    let known = |name: &String| columns.iter().any(|column| column.name == *name);
+    let other = row.iter().find(|(name, _)| !known(name));
+    let other = other.map_or("", |(name, _)| name);
+    Err(format!(
+        "expected the keys of the first line, got another, `{other}`"
+    ))
 }
 
 /// Keys and values of one line in the order of the file; a list of numbers has the key `values`.
@@ -99,10 +97,16 @@ impl<'de> Deserialize<'de> for Row {
                 mut map: A,
             ) -> std::result::Result<Row, A::Error> {
                 let mut cells: Vec<(String, Value)> = Vec::new();
-                while let Some((name, value)) = map.next_entry()? {
+                let mut places: HashMap<String, usize> = HashMap::new();
+                while let Some((name, value)) = map.next_entry::<String, Value>()? {
                     // Of equal keys the last counts, as in Python.
-                    cells.retain(|(known, _)| *known != name);
-                    cells.push((name, value));
+                    match places.entry(name.clone()) {
+                        Entry::Occupied(place) => cells[*place.get()].1 = value,
+                        Entry::Vacant(place) => {
+                            place.insert(cells.len());
+                            cells.push((name, value));
+                        }
+                    }
                 }
                 Ok(Row(cells))
             }
@@ -148,27 +152,5 @@ fn push(column: &mut MemoryColumn, value: &Value) {
             }
         }
         Value::Object(_) => column.push_other("objects"),
-    }
-}
-
-impl Table for JsonTable {
-    fn fields(&self) -> &[Field] {
-        &self.fields
-    }
-
-    fn rows(&self) -> usize {
-        self.lines.len()
-    }
-
-    fn numbers(&mut self, column: usize) -> Result<Numbers> {
-        Ok(self.columns[column].numbers(self.fields[column].kind))
-    }
-
-    fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {
-        Ok(self.columns[column].texts())
-    }
-
-    fn place(&self, row: usize) -> String {
-        format!("line {}", self.lines[row])
     }
 }

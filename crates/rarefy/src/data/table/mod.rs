@@ -99,7 +99,9 @@ pub(crate) fn dataset(
     if let Some((column, bad)) = bad
         && !options.skip_bad_rows
     {
-        return Err(Error::format(path, cell_error(table, column, bad)));
+        let why = cell_error(table, column, bad);
+        let advice = "; set `data.skip_bad_rows` to leave such rows out";
+        return Err(Error::format(path, why + advice));
     }
     let mut notes = table.notes();
     notes.extend(roles::note(&columns));

@@ -50,23 +50,11 @@ fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     match magic.as_slice() {
         b"ARROW1" => {
             let reader = FileReader::try_new(file, None).map_err(damaged)?;
-            let schema = reader.schema();
-            Ok((
-                schema,
-                reader
-                    .collect::<std::result::Result<_, _>>()
-                    .map_err(damaged)?,
-            ))
+            batches(reader.schema(), reader).map_err(damaged)
         }
         [0xFF, 0xFF, 0xFF, 0xFF, ..] => {
             let reader = StreamReader::try_new(file, None).map_err(damaged)?;
-            let schema = reader.schema();
-            Ok((
-                schema,
-                reader
-                    .collect::<std::result::Result<_, _>>()
-                    .map_err(damaged)?,
-            ))
+            batches(reader.schema(), reader).map_err(damaged)
         }
         _ if magic.starts_with(b"FEA1") => Err(Error::format(
             path,
@@ -77,4 +65,12 @@ fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
             "expected an Arrow file or stream (.npy, .csv and .parquet are read too), got other bytes",
         )),
     }
+}
+
+/// Schema and all batches of a reader.
+fn batches(
+    schema: SchemaRef,
+    reader: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
+) -> std::result::Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
+    Ok((schema, reader.collect::<std::result::Result<_, _>>()?))
 }

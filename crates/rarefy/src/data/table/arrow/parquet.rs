@@ -20,8 +20,12 @@ impl ArrowTable {
     pub(crate) fn parquet(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(Error::io(path))?;
         let metadata = guarded(path, || {
-            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new())
-                .map_err(|e| Error::format(path, format!("not a readable parquet file: {e}")))
+            ArrowReaderMetadata::load(&file, ArrowReaderOptions::new()).map_err(|e| {
+                Error::format(
+                    path,
+                    format!("truncated or damaged parquet file: {e}; write it again"),
+                )
+            })
         })?;
         let of_file = metadata.metadata().file_metadata();
         let rows = usize::try_from(of_file.num_rows()).unwrap_or(0);
