@@ -229,3 +229,55 @@ impl Codes {
         dense
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Rows `[0, 5, 0]`, `[0, 0, 0]` and `[7, 0, 6]`.
+    fn codes() -> Codes {
+        Codes {
+            d_sae: 3,
+            offsets: vec![0, 1, 1, 3],
+            indices: vec![1, 0, 2],
+            values: vec![5.0, 7.0, 6.0],
+            row_means: Vec::new(),
+            row_scales: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn dense_rows_hold_each_entry_at_its_latent() {
+        assert_eq!(
+            codes().to_dense(),
+            [0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 7.0, 0.0, 6.0]
+        );
+    }
+
+    #[test]
+    fn arrays_that_do_not_fit_together_are_refused_by_name() {
+        let refusal = |change: fn(&mut Codes)| {
+            let mut codes = codes();
+            change(&mut codes);
+            codes.check(3).err().map(|e| e.to_string())
+        };
+        assert_eq!(refusal(|_| ()), None);
+        assert_eq!(refusal(|codes| codes.row_means = vec![0.0; 3]), None);
+        for (words, change) in [
+            (
+                "row_means",
+                (|codes| codes.row_means = vec![0.0; 2]) as fn(&mut Codes),
+            ),
+            ("row_scales", |codes| codes.row_scales = vec![1.0; 4]),
+            ("offsets", |codes| codes.offsets[0] = 1),
+            ("offsets", |codes| codes.offsets[2] = 9),
+            ("offsets", |codes| codes.offsets[3] = 2),
+            ("values", |codes| codes.values.truncate(2)),
+            ("latent", |codes| codes.indices[2] = 3),
+            ("number of latents", |codes| codes.d_sae = 4),
+        ] {
+            let why = refusal(change).expect(words);
+            assert!(why.contains(words), "{words}: {why}");
+        }
+    }
+}

@@ -202,3 +202,64 @@ impl AuxK {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_k_is_half_the_inputs_and_at_least_one() {
+        let open = AuxK::default();
+        assert_eq!((open.most(16), open.most(1)), (8, 1));
+        let known = AuxK {
+            k: Number::Known(5.0),
+            dead_after: Number::Known(300.0),
+            ..open
+        };
+        assert_eq!((known.most(16), known.dead_after()), (5, 300));
+        assert_eq!(open.dead_after(), 10_000_000);
+    }
+
+    #[test]
+    fn formula_states_unit_and_level() {
+        let levels = Levels {
+            shares: vec![0.25],
+            weights: vec![1.0, 1.0],
+            text: String::new(),
+        };
+        let sizes = Sizes { d_sae: Some(8) };
+        let residual = AuxK {
+            k: Number::Known(4.0),
+            coefficient: 0.5,
+            ..AuxK::default()
+        };
+        let texts = |loss: AuxK| -> Vec<String> {
+            let formulas = loss.formulas(&levels, &sizes).into_iter();
+            formulas.map(|formula| formula.maths.text).collect()
+        };
+        assert_eq!(
+            texts(residual),
+            ["0.5 sum_i |r_i - W_dec^T a_i|^2 / sum_i |r_i - mean r|^2"]
+        );
+        let by_level = AuxK {
+            by_level: true,
+            unit: AuxUnit::Absolute,
+            ..residual
+        };
+        assert_eq!(
+            texts(by_level),
+            [
+                "0.5/m min(1, dead/4) sum_i |r_i(2) - W_dec^T a_i(2)|^2",
+                "0.5/m min(1, dead/4) sum_i |r_i(8) - W_dec^T a_i(8)|^2"
+            ]
+        );
+        let ends = |formula: &TermFormula| (formula.number("start"), formula.number("end"));
+        let formulas = by_level.formulas(&levels, &sizes);
+        assert_eq!(ends(&formulas[1]), (Some(2.0), Some(8.0)));
+        let none = AuxK {
+            coefficient: 0.0,
+            ..residual
+        };
+        assert!(texts(none).is_empty());
+    }
+}

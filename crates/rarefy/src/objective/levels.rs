@@ -122,3 +122,42 @@ impl Levels {
         levels.iter().enumerate().map(formula).collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn levels(shares: &[f64], weights: &[f64]) -> Levels {
+        Levels {
+            shares: shares.into(),
+            weights: weights.into(),
+            text: String::new(),
+        }
+    }
+
+    #[test]
+    fn levels_end_at_their_shares_and_at_the_last_latent() {
+        let of = levels(&[0.125, 0.5], &[1.0, 2.0, 4.0]).of(40);
+        let ends: Vec<_> = of.iter().map(|level| (level.end, level.weight)).collect();
+        assert_eq!(ends, [(5, 1.0), (20, 2.0), (40, 4.0)]);
+        let single = Level {
+            end: 40,
+            weight: 1.0,
+        };
+        assert_eq!(Levels::default().of(40), [single]);
+    }
+
+    #[test]
+    fn only_several_levels_are_marked_and_converted() {
+        let (one, two) = (Levels::default(), levels(&[0.25], &[1.0, 1.0]));
+        assert_eq!((one.count(), two.count()), (1, 2));
+        assert!(one.conversions().is_none() && two.conversions().is_some());
+        let known = Sizes { d_sae: Some(8) };
+        let open = Sizes { d_sae: None };
+        let mark = |levels: &Levels, at, sizes: &Sizes| levels.mark(at, sizes).0;
+        assert_eq!(mark(&one, 0, &known), "");
+        assert_eq!(mark(&two, 0, &known), "(2)");
+        assert_eq!(mark(&two, 1, &open), "(level 2)");
+        assert_eq!(two.mark(0, &known).1, "^{(2)}");
+    }
+}

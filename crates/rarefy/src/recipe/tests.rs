@@ -95,3 +95,14 @@ fn data_that_fits_in_memory_is_read_once_after_fitting() {
     assert_eq!(counting.take(), 2 * ROWS);
     assert!(data.rows().as_slice().is_some());
 }
+
+#[test]
+fn usual_run_has_no_warnings() {
+    let rows = Counting::new();
+    let text = "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\nsteps = 10\nbatch = 4000";
+    let config = config::merge(&[text.parse().unwrap()]).unwrap();
+    let raw = IoSpec::autoencoder(WIDTH);
+    let data = TrainingData::new(&config.data, &rows, &raw).unwrap();
+    let plan = data.plan(&config).unwrap();
+    assert_eq!(data.warnings(&plan).unwrap(), plan.warnings());
+}

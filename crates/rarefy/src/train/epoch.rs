@@ -26,3 +26,44 @@ pub(super) fn settled(plan: &Plan, state: &mut State, objective: f64) -> bool {
     plan.tolerance() > 0.0
         && before.is_some_and(|before| before - mean <= plan.tolerance() * mean.abs())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+    use crate::data::{Memory, survey};
+
+    /// True if a run with this tolerance settles at the end of its second epoch of four steps, with the same objective in
+    /// all steps of an epoch. No other step may end it.
+    fn settles(tolerance: f64, objectives: [f64; 2]) -> bool {
+        let rows = Memory::new("rows", 2, (0..16).map(|i| (i as f32).sin()).collect());
+        let text = format!(
+            "[model]\narch = 'topk'\nlatents = 4\noptions = {{ k = 1 }}\n\
+             [train]\nbatch = 2\nepochs = 9\ntolerance = {tolerance:?}"
+        );
+        let config = config::merge(&[text.parse().unwrap()]).unwrap();
+        let plan = Plan::new(&config, &survey(&rows).unwrap()).unwrap();
+        let mut state = State::new(&plan, &rows, None).unwrap();
+        let mut last = false;
+        for step in 1..=8 {
+            assert!(!last, "settled before step {step}");
+            state.step = step;
+            last = settled(&plan, &mut state, objectives[(step - 1) / 4]);
+        }
+        last
+    }
+
+    #[test]
+    fn run_settles_if_the_mean_objective_falls_by_at_most_the_tolerance() {
+        // A fall of 1 is a tenth of 10.
+        assert!(settles(0.125, [11.0, 10.0]));
+        assert!(settles(0.1, [11.0, 10.0]));
+        assert!(!settles(0.09, [11.0, 10.0]));
+        assert!(settles(0.1, [9.0, 10.0]));
+        assert!(settles(0.1, [-11.0, -11.5]));
+        assert!(!settles(0.1, [-10.0, -11.5]));
+        // Without a tolerance no run ends early, not even one that no longer falls.
+        assert!(!settles(0.0, [10.0, 10.0]));
+        assert!(!settles(0.0, [9.0, 10.0]));
+    }
+}

@@ -78,3 +78,38 @@ impl Moving {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn batch(rows: usize, sum: f64) -> Batch {
+        Batch {
+            rows,
+            statistics: vec![sum],
+        }
+    }
+
+    /// With a decay of 1/2 and means per row of 2 and 5: averages 1 and 3, weights 1/2 and 3/4, estimates 2 and 4.
+    #[test]
+    fn estimate_is_the_weighted_mean_of_the_batches() {
+        let numbers = |batch: Batch| (batch.rows, batch.statistics);
+        let mut moving = Moving::new(0.5, 1);
+        assert!(moving.estimate().is_none());
+        assert_eq!(numbers(moving.update(batch(4, 8.0))), (4, vec![8.0]));
+        assert_eq!(numbers(moving.update(batch(2, 10.0))), (2, vec![8.0]));
+        assert_eq!(moving.estimate().map(numbers), Some((1, vec![4.0])));
+        assert_eq!(moving.to_values(), [0.5, 0.75, 3.0]);
+        assert_eq!(Moving::from_values(&moving.to_values()), Some(moving));
+        assert_eq!(Moving::from_values(&[0.5]), None);
+    }
+
+    /// With a decay of 3/4: averages 1, then 3/4 + 1/4 8 = 2.75; weights 1/4, then 7/16.
+    #[test]
+    fn later_batches_weigh_less_with_a_larger_decay() {
+        let mut moving = Moving::new(0.75, 1);
+        moving.update(batch(1, 4.0));
+        moving.update(batch(1, 8.0));
+        assert_eq!(moving.to_values(), [0.75, 0.4375, 2.75]);
+    }
+}

@@ -160,4 +160,42 @@ mod tests {
         assert_eq!(second, whole);
         assert_eq!(whole.rows(), Reservoir::ROWS);
     }
+
+    #[test]
+    fn reservoir_is_a_source_of_its_rows() {
+        let mut reservoir = Reservoir::new(2, 0);
+        reservoir.push(&[1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(reservoir.as_slice(), Some(&[1.0, 2.0, 3.0, 4.0][..]));
+        assert_eq!((reservoir.name(), reservoir.d_in()), ("recent rows", 2));
+        let mut second = [0.0; 2];
+        reservoir.read(1, &mut second).unwrap();
+        assert_eq!(second, [3.0, 4.0]);
+    }
+
+    #[test]
+    fn reservoir_of_a_damaged_checkpoint_is_refused() {
+        let mut empty = Reservoir::new(3, 0);
+        empty.capacity = 4;
+        let restored = |values: usize, pushed| empty.restored(vec![0.0; values], pushed);
+        assert_eq!(restored(12, 4).unwrap().rows(), 4);
+        assert!(restored(11, 9).is_none(), "part of a row");
+        assert!(restored(15, 9).is_none(), "more rows than fit");
+        assert!(restored(9, 2).is_none(), "more rows than were pushed");
+    }
+
+    /// Places are drawn anew for each call, so two pushes of one row replace other places than one push of two.
+    #[test]
+    fn places_depend_on_the_rows_pushed_before() {
+        let places = |before: usize| {
+            let mut reservoir = Reservoir::new(1, 5);
+            reservoir.capacity = 64;
+            reservoir.push(&vec![0.0; 64 + before]);
+            reservoir.push(&[1.0; 16]);
+            let new = reservoir.values().iter().map(|value| *value == 1.0);
+            new.collect::<Vec<bool>>()
+        };
+        assert_eq!(places(3), places(3));
+        let different: Vec<_> = (0..6).map(places).collect();
+        assert!(different.windows(2).all(|pair| pair[0] != pair[1]));
+    }
 }

@@ -63,7 +63,9 @@ pub(in crate::data) fn open_parquet(path: &Path, options: &OpenOptions) -> Resul
         return Err(Error::format(path, why));
     };
     let (offsets, indices) = entries(path, &mut table, "indices", integers)?;
-    let (ends, values) = entries(path, &mut table, "values", floats)?;
+    let (ends, values) = entries(path, &mut table, "values", |array| {
+        Some(floats(array)?.into_owned())
+    })?;
     if offsets != ends {
         let why = "sparse rows: expected as many values as indices in each row";
         return Err(Error::format(path, why));

@@ -2,6 +2,7 @@
 
 mod array;
 mod file;
+mod full_columns;
 mod lengths;
 mod parquet;
 
@@ -28,21 +29,32 @@ pub(crate) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset> 
     dataset(path, &mut ArrowTable::file(path)?, options)
 }
 
-/// Reader of one column, as one array for each batch of rows.
-type Column = dyn FnMut(usize) -> Result<Vec<ArrayRef>>;
+/// Arrays of a column, one for each batch of rows.
+type Arrays = Box<dyn Iterator<Item = Result<ArrayRef>>>;
+
+/// Columns of an open file.
+trait Columns {
+    /// Reads a column as arrays.
+    fn arrays(&self, column: usize) -> Result<Arrays>;
+
+    /// Numbers of a column without gaps, if the format reads them faster than as arrays; else `None`.
+    fn full_column(&self, _column: usize) -> Result<Option<Numbers>> {
+        Ok(None)
+    }
+}
 
 /// Table whose columns are read on request.
 pub(crate) struct ArrowTable {
     path: PathBuf,
     fields: Vec<Field>,
     rows: usize,
-    column: Box<Column>,
+    columns: Box<dyn Columns>,
     /// Texts that the file stores beside its columns.
     pub(crate) metadata: Vec<(String, String)>,
 }
 
 impl ArrowTable {
-    fn new(path: &Path, schema: &Schema, rows: usize, column: Box<Column>) -> Self {
+    fn new(path: &Path, schema: &Schema, rows: usize, columns: Box<dyn Columns>) -> Self {
         let pandas = schema.metadata().get("pandas");
         let indexes = pandas.map(|text| index_columns(text)).unwrap_or_default();
         let fields = schema.fields().iter().map(|field| Field {
@@ -55,19 +67,38 @@ impl ArrowTable {
             path: path.into(),
             fields: fields.collect(),
             rows,
-            column,
+            columns,
             metadata: Vec::new(),
         }
     }
 
     /// Arrays of the column of this name.
-    pub(crate) fn arrays(&mut self, name: &str) -> Result<Vec<ArrayRef>> {
+    pub(crate) fn arrays(&self, name: &str) -> Result<Vec<ArrayRef>> {
         let found = self.fields.iter().position(|field| field.name == name);
         let column = found.ok_or_else(|| {
             let known = self.fields.iter().map(|field| field.name.as_str());
             Error::unknown(&format!("column of {}", self.path.display()), name, known)
         })?;
-        (self.column)(column)
+        self.columns.arrays(column)?.collect()
+    }
+
+    /// Numbers of a column of any type that holds numbers.
+    fn read_numbers(&self, column: usize) -> Result<Numbers> {
+        // A struct of one float is no number, although its pages look the same.
+        if matches!(self.fields[column].kind, Kind::Number | Kind::List)
+            && let Some(numbers) = self.columns.full_column(column)?
+        {
+            return Ok(numbers);
+        }
+        let numbers = array::numbers(self.columns.arrays(column)?)?;
+        numbers.ok_or_else(|| {
+            let field = &self.fields[column];
+            let why = format!(
+                "column `{}`: expected numbers, got {}",
+                field.name, field.type_name
+            );
+            Error::format(&self.path, why)
+        })
     }
 
     /// True if the table has a column of this name.
@@ -86,16 +117,8 @@ impl Table for ArrowTable {
     }
 
     fn numbers(&mut self, column: usize) -> Result<Numbers> {
-        let arrays = (self.column)(column)?;
-        let numbers = array::numbers(&arrays).ok_or_else(|| {
-            let field = &self.fields[column];
-            let why = format!(
-                "column `{}`: expected numbers, got {}",
-                field.name, field.type_name
-            );
-            Error::format(&self.path, why)
-        })?;
-        let got = arrays.iter().map(|array| array.len()).sum::<usize>();
+        let numbers = self.read_numbers(column)?;
+        let got = numbers.rows;
         if got != self.rows {
             let why = format!("damaged: expected {} rows, got {got}", self.rows);
             return Err(Error::format(&self.path, why));
@@ -104,8 +127,9 @@ impl Table for ArrowTable {
     }
 
     fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {
-        let arrays = (self.column)(column)?;
-        let texts: Option<Vec<_>> = arrays.iter().map(array::texts).collect();
+        let arrays = self.columns.arrays(column)?;
+        let texts = arrays.map(|array| Ok(array::texts(&array?)));
+        let texts: Option<Vec<_>> = texts.collect::<Result<_>>()?;
         let texts = texts.ok_or_else(|| {
             let field = &self.fields[column];
             let why = format!(

@@ -4,7 +4,9 @@ use super::{Field, Kind, Table};
 use crate::Result;
 
 /// Numbers of one column, `[rows, width]`.
+#[derive(Default)]
 pub(crate) struct Numbers {
+    pub(crate) rows: usize,
     /// Values of a row: 1, or the length of its lists.
     pub(crate) width: usize,
     /// Row-major values; NaN in bad rows.
@@ -217,6 +219,7 @@ impl MemoryColumn {
     fn flat(&mut self, bad: Vec<Bad>) -> Numbers {
         let values = std::mem::take(&mut self.values);
         let numbers = Numbers {
+            rows: values.len(),
             width: 1,
             values,
             bad,
@@ -255,7 +258,13 @@ impl MemoryColumn {
                 bad.push(Bad { row: *row, why });
             }
         }
-        Numbers { width, values, bad }.check_finite()
+        let numbers = Numbers {
+            rows,
+            width,
+            values,
+            bad,
+        };
+        numbers.check_finite()
     }
 
     /// Odd cells that are not good.

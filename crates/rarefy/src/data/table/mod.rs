@@ -10,6 +10,8 @@ mod roles;
 
 use std::path::Path;
 
+use rayon::prelude::*;
+
 #[cfg(feature = "parquet")]
 pub(super) use arrow::{open_arrow, open_parquet};
 
@@ -197,17 +199,35 @@ fn kept_rows(table: &dyn Table, parts: &[(usize, Numbers)]) -> Option<Vec<bool>>
     keep.contains(&false).then_some(keep)
 }
 
+/// Number of rows that `side_by_side` fills at a time: the values that a column gives to them share cache lines.
+const BLOCK: usize = 64;
+
 /// Row-major matrix of the kept rows.
 fn side_by_side(rows: usize, mut parts: Vec<(usize, Numbers)>, keep: Option<&[bool]>) -> Vec<f32> {
     if let ([_], None) = (&*parts, keep) {
         return parts.remove(0).1.values;
     }
     let width: usize = parts.iter().map(|(_, numbers)| numbers.width).sum();
-    let mut values = Vec::with_capacity(rows * width);
-    for row in (0..rows).filter(|row| keep.is_none_or(|keep| keep[*row])) {
-        for (_, numbers) in &parts {
-            values.extend_from_slice(&numbers.values[row * numbers.width..][..numbers.width]);
-        }
+    if width == 0 {
+        return Vec::new();
     }
+    let kept: Vec<usize> = (0..rows)
+        .filter(|row| keep.is_none_or(|keep| keep[*row]))
+        .collect();
+    let mut values = vec![0.0; kept.len() * width];
+    let blocks = values.par_chunks_mut(BLOCK * width);
+    blocks.zip(kept.par_chunks(BLOCK)).for_each(|(out, rows)| {
+        let mut start = 0;
+        for (_, numbers) in &parts {
+            let of_rows = out.chunks_exact_mut(width).zip(rows);
+            for (out, row) in of_rows {
+                let from = &numbers.values[row * numbers.width..][..numbers.width];
+                // A loop, because most columns have one value in a row, and a call of `memcpy` takes longer.
+                let out = out[start..].iter_mut();
+                out.zip(from).for_each(|(out, value)| *out = *value);
+            }
+            start += numbers.width;
+        }
+    });
     values
 }

@@ -106,7 +106,9 @@ pub(super) fn read(path: &Path) -> Result<Codes> {
         Error::format(path, why)
     })?;
     let indices = entries(path, &mut table, "indices", integers)?;
-    let values = entries(path, &mut table, "values", floats)?;
+    let values = entries(path, &mut table, "values", |array| {
+        Some(floats(array)?.into_owned())
+    })?;
     if let Some(row) = (0..indices.0.len()).find(|&row| indices.0[row] != values.0[row]) {
         let why = format!(
             "row {}: expected as many values as indices, got {} values and {} indices up to this row",

@@ -126,3 +126,22 @@ impl Annealing {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn coefficient_keeps_the_size_of_the_penalty_and_survives_penalties_of_zero() {
+        let updates = Updates::new(3, (2, 4), (0.9, 0.5));
+        let mut annealing = Annealing::new(0.9);
+        (0..4).for_each(|step| annealing.after(&updates, step, [6.0, 12.0]));
+        assert_eq!((annealing.factor(), annealing.done), (0.5, 2));
+        let restored = Annealing::from_values(&annealing.to_values()).unwrap();
+        assert_eq!(restored, annealing);
+        // No latent is active: both penalties are 0, and the factor must not become 0 / 0.
+        let mut silent = Annealing::new(0.9);
+        (0..5).for_each(|step| silent.after(&updates, step, [0.0, 0.0]));
+        assert_eq!((silent.factor(), silent.p()), (1.0, 0.5));
+    }
+}

@@ -1,5 +1,6 @@
 //! Numbers and texts of Arrow arrays.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use arrow_array::cast::AsArray;
@@ -12,33 +13,36 @@ use arrow_array::{Array, ArrayRef};
 use arrow_schema::DataType;
 
 use super::super::cells::{Bad, Numbers};
+use crate::Result;
 
 /// Numbers of the batches of a column; `None` if its type holds no numbers.
-pub(super) fn numbers(arrays: &[ArrayRef]) -> Option<Numbers> {
-    let mut numbers = Numbers {
-        width: 0,
-        values: Vec::new(),
-        bad: Vec::new(),
-    };
-    let mut row = 0;
+pub(super) fn numbers(arrays: impl Iterator<Item = Result<ArrayRef>>) -> Result<Option<Numbers>> {
+    let mut numbers = Numbers::default();
     for array in arrays {
-        if let Some((ranges, values)) = lists(array) {
-            append_lists(&mut numbers, row, array, &ranges, &values)?;
-        } else {
-            numbers.width = 1;
-            numbers.values.extend(floats(array)?);
-            let nulls = array.logical_nulls();
-            let nulls = nulls
-                .iter()
-                .flat_map(|nulls| (0..nulls.len()).filter(|at| nulls.is_null(*at)));
-            let why = "expected a number, got null";
-            numbers
-                .bad
-                .extend(nulls.map(|at| bad(row + at, why.into())));
+        let array = array?;
+        if append(&mut numbers, &array).is_none() {
+            return Ok(None);
         }
-        row += array.len();
+        numbers.rows += array.len();
     }
-    Some(numbers.check_finite())
+    Ok(Some(numbers.check_finite()))
+}
+
+/// Appends the numbers or lists of numbers of a batch; `None` if its type holds none.
+fn append(numbers: &mut Numbers, array: &ArrayRef) -> Option<()> {
+    if let Some((ranges, values)) = lists(array) {
+        return append_lists(numbers, array, &ranges, &values);
+    }
+    numbers.width = 1;
+    numbers.values.extend_from_slice(&floats(array)?);
+    let nulls = array.logical_nulls();
+    let nulls = nulls
+        .iter()
+        .flat_map(|nulls| (0..nulls.len()).filter(|at| nulls.is_null(*at)));
+    let why = "expected a number, got null";
+    let bad = nulls.map(|at| bad(numbers.rows + at, why.into()));
+    numbers.bad.extend(bad);
+    Some(())
 }
 
 fn bad(row: usize, why: String) -> Bad {
@@ -48,11 +52,11 @@ fn bad(row: usize, why: String) -> Bad {
 /// Appends lists of numbers. The first list sets the width of all.
 fn append_lists(
     numbers: &mut Numbers,
-    first_row: usize,
     array: &ArrayRef,
     ranges: &[Range<usize>],
     values: &ArrayRef,
 ) -> Option<()> {
+    let first_row = numbers.rows;
     let all = floats(values)?;
     let nulls = values.logical_nulls();
     let has_null = |range: &Range<usize>| {
@@ -127,7 +131,7 @@ fn list_ranges(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {
 }
 
 /// Values of a flat array as `f32`, with any number in place of a null; `None` if the type holds no numbers.
-pub(crate) fn floats(array: &dyn Array) -> Option<Vec<f32>> {
+pub(crate) fn floats(array: &dyn Array) -> Option<Cow<'_, [f32]>> {
     macro_rules! each {
         ($type:ty, $convert:expr) => {
             array
@@ -139,7 +143,7 @@ pub(crate) fn floats(array: &dyn Array) -> Option<Vec<f32>> {
         };
     }
     Some(match array.data_type() {
-        DataType::Float32 => array.as_primitive::<Float32Type>().values().to_vec(),
+        DataType::Float32 => Cow::Borrowed(array.as_primitive::<Float32Type>().values()),
         DataType::Float64 => each!(Float64Type, |v| *v as f32),
         DataType::Float16 => each!(Float16Type, |v| v.to_f32()),
         DataType::Int8 => each!(Int8Type, |v| f32::from(*v)),
@@ -160,7 +164,7 @@ pub(crate) fn floats(array: &dyn Array) -> Option<Vec<f32>> {
             let values = array.as_boolean().values().iter();
             values.map(|v| f32::from(u8::from(v))).collect()
         }
-        DataType::Null => vec![0.0; array.len()],
+        DataType::Null => Cow::Owned(vec![0.0; array.len()]),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = floats(dictionary.values())?;

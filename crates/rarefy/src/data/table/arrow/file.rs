@@ -8,7 +8,7 @@ use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use arrow_schema::{ArrowError, SchemaRef};
 
-use super::{ArrowTable, guarded};
+use super::{Arrays, ArrowTable, Columns, guarded};
 use crate::{Error, Result};
 
 impl ArrowTable {
@@ -16,13 +16,17 @@ impl ArrowTable {
     pub(crate) fn file(path: &Path) -> Result<Self> {
         let (schema, batches) = guarded(path, || read(path))?;
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        let column = move |column: usize| {
-            Ok(batches
-                .iter()
-                .map(|batch| batch.column(column).clone())
-                .collect())
-        };
-        Ok(Self::new(path, &schema, rows, Box::new(column)))
+        Ok(Self::new(path, &schema, rows, Box::new(batches)))
+    }
+}
+
+impl Columns for Vec<RecordBatch> {
+    fn arrays(&self, column: usize) -> Result<Arrays> {
+        let arrays: Vec<_> = self
+            .iter()
+            .map(|batch| Ok(batch.column(column).clone()))
+            .collect();
+        Ok(Box::new(arrays.into_iter()))
     }
 }
 

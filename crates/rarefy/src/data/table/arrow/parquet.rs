@@ -1,19 +1,19 @@
 //! Columns of a parquet file as Arrow arrays.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use arrow_array::ArrayRef;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
 
-use super::{ArrowTable, guarded};
+use super::super::cells::Numbers;
+use super::{Arrays, ArrowTable, Columns, full_columns, guarded};
 use crate::{Error, Result};
 
-/// Number of rows decoded at a time.
-const ROWS: usize = 1 << 14;
+/// Number of rows decoded at a time: few enough that a batch of wide lists stays in the cache.
+const ROWS: usize = 1 << 10;
 
 impl ArrowTable {
     /// Opens a parquet file and reads its metadata.
@@ -33,28 +33,51 @@ impl ArrowTable {
         let texts = texts.map(|text| (text.key.clone(), text.value.clone().unwrap_or_default()));
         let texts = texts.collect();
         let schema = metadata.schema().clone();
-        let at = path.to_path_buf();
-        let column = move |column| guarded(&at, || read(&at, &file, &metadata, column));
-        let mut table = Self::new(path, &schema, rows, Box::new(column));
+        let columns = ParquetFile {
+            path: path.into(),
+            file,
+            metadata,
+        };
+        let mut table = Self::new(path, &schema, rows, Box::new(columns));
         table.metadata = texts;
         Ok(table)
     }
 }
 
-/// Reads all rows of one column.
-fn read(
-    path: &Path,
-    file: &File,
-    metadata: &ArrowReaderMetadata,
-    column: usize,
-) -> Result<Vec<ArrayRef>> {
-    let damaged = |e: &dyn std::fmt::Display| Error::format(path, format!("damaged parquet: {e}"));
-    let file = file.try_clone().map_err(Error::io(path))?;
-    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
-    let mask = ProjectionMask::roots(builder.parquet_schema(), [column]);
-    let reader = builder.with_projection(mask).with_batch_size(ROWS).build();
-    let batches = reader.map_err(|e| damaged(&e))?;
-    batches
-        .map(|batch| Ok(batch.map_err(|e| damaged(&e))?.column(0).clone()))
-        .collect()
+/// Open parquet file.
+struct ParquetFile {
+    path: PathBuf,
+    file: File,
+    metadata: ArrowReaderMetadata,
+}
+
+impl Columns for ParquetFile {
+    fn arrays(&self, column: usize) -> Result<Arrays> {
+        let path = self.path.clone();
+        let file = self.file.try_clone().map_err(Error::io(&path))?;
+        let metadata = self.metadata.clone();
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata);
+        let mask = ProjectionMask::roots(builder.parquet_schema(), [column]);
+        let builder = builder.with_projection(mask).with_batch_size(ROWS);
+        let reader = guarded(&path, || builder.build().map_err(|e| damaged(&path, &e)));
+        let mut reader = reader?;
+        let next = move || {
+            let batch = guarded(&path, || {
+                reader.next().transpose().map_err(|e| damaged(&path, &e))
+            });
+            let column = batch.map(|batch| batch.map(|batch| batch.column(0).clone()));
+            column.transpose()
+        };
+        Ok(Box::new(std::iter::from_fn(next)))
+    }
+
+    fn full_column(&self, column: usize) -> Result<Option<Numbers>> {
+        let metadata = self.metadata.metadata();
+        let read = || full_columns::read(&self.file, metadata, column);
+        guarded(&self.path, || read().map_err(|e| damaged(&self.path, &e)))
+    }
+}
+
+fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    Error::format(path, format!("damaged parquet: {why}"))
 }
