@@ -87,8 +87,8 @@ fn read_leaf<T: DataType>(
     Ok(Some(numbers.check_finite()))
 }
 
-/// True if each list has `width` values; `levels` holds 0 for the first value of a list and 1 for the others, or
-/// nothing for a column without lists.
+/// True if each list has `width` values. `levels` is empty for a column without lists; else it holds 0 for the first value
+/// of a list and 1 for each further value.
 fn are_lists_of(width: usize, levels: &[i16]) -> bool {
     let mut lists = levels.chunks_exact(width.max(1));
     lists.all(|list| list[0] == 0 && all_equal(&list[1..], 1))
