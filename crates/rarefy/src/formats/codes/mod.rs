@@ -68,9 +68,38 @@ pub struct CodesFormat {
 /// Writes codes in the format of the file's extension, atomically.
 ///
 /// # Errors
-/// [`Error::Unknown`] for an unknown extension; [`Error::Io`] if the file cannot be written.
+/// [`Error::Unknown`] for an unknown extension; [`Error::Format`] for a value that is NaN or infinite; [`Error::Io`] if the
+/// file cannot be written.
 pub fn write(path: &Path, codes: &Codes) -> Result<()> {
-    (find(path)?.write)(path, codes)
+    let format = find(path)?;
+    check_finite(path, codes)?;
+    (format.write)(path, codes)
+}
+
+/// Refuses values outside the range of `f32`, which rows with values near 3.4e38 give.
+fn check_finite(path: &Path, codes: &Codes) -> Result<()> {
+    let odd = |values: &[f32]| values.iter().position(|value| !value.is_finite());
+    let row_of = |at: usize| codes.offsets.partition_point(|offset| *offset <= at) - 1;
+    let found = odd(&codes.values)
+        .map(|at| {
+            (
+                row_of(at),
+                format!("latent {}", codes.indices[at]),
+                codes.values[at],
+            )
+        })
+        .or_else(|| odd(&codes.row_means).map(|row| (row, "mean".into(), codes.row_means[row])))
+        .or_else(|| {
+            odd(&codes.row_scales).map(|row| (row, "length".into(), codes.row_scales[row]))
+        });
+    let Some((row, what, got)) = found else {
+        return Ok(());
+    };
+    let why = format!(
+        "not written: row {row}, {what}: expected a finite number, got {got}; a number exceeds the range of f32, about \
+         3.4e38: scale the rows, or leave this row out"
+    );
+    Err(Error::format(path, why))
 }
 
 /// Reads codes and validates every number.
@@ -235,5 +264,35 @@ mod tests {
         );
         let codes = arrays(&[0, 1, 3], &[2, 3, 1]).assemble(Path::new("x"));
         assert_eq!(codes.unwrap().indices, [2, 1, 3]);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_that_are_not_finite_are_not_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("codes.npz");
+        let codes = || {
+            let mut codes = Codes::new(3);
+            codes.push_dense(&[0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 7.0, 0.0, 6.0], 0.0);
+            codes
+        };
+        let refusal = |codes: &Codes| write(&path, codes).err().expect("an error").to_string();
+        let mut infinite = codes();
+        infinite.values[2] = f32::INFINITY;
+        let why = refusal(&infinite);
+        assert!(
+            why.contains("row 2, latent 2: expected a finite number, got inf"),
+            "{why}"
+        );
+        let mut means = codes();
+        means.row_means = vec![0.0, f32::NAN, 0.0];
+        assert!(refusal(&means).contains("row 1, mean"));
+        assert!(!path.exists());
+        write(&path, &codes()).unwrap();
+        assert_eq!(read(&path).unwrap().values, [5.0, 7.0, 6.0]);
     }
 }

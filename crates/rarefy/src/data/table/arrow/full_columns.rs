@@ -94,9 +94,9 @@ fn are_lists_of(width: usize, levels: &[i16]) -> bool {
     lists.all(|list| list[0] == 0 && all_equal(&list[1..], 1))
 }
 
-/// True if all levels are `level`. Compares without an early end, in many lanes at once.
+/// True if all levels are `level`. Counts without an early end, in many lanes at once.
 fn all_equal(levels: &[i16], level: i16) -> bool {
-    levels.iter().fold(true, |equal, l| equal & (*l == level))
+    levels.iter().filter(|l| **l != level).count() == 0
 }
 
 #[cfg(test)]
