@@ -1,6 +1,6 @@
 //! Hostile names and numbers on the command line: nothing reaches the terminal raw, and messages show what was given.
 
-use crate::common::{TestDir, text};
+use crate::common::{TestDir, noise, text};
 
 #[test]
 fn control_and_bidi_characters_of_names_are_escaped() {
@@ -77,4 +77,29 @@ fn number_of_threads_in_the_environment_is_limited() {
         err.contains("`RAYON_NUM_THREADS` must be at most 1024, got 999999"),
         "{err}"
     );
+}
+
+/// Finite rows of which one is near the end of the range of `f32`, such as the mark of a missing value.
+#[test]
+fn results_beyond_the_range_of_numbers_are_not_written() {
+    let dir = TestDir::new();
+    let mut rows: Vec<f32> = noise(60).iter().map(|value| 0.01 * value).collect();
+    dir.write_npy("rows.npy", 3, &rows);
+    // Rows of mean length 1 in training: the factor for these small rows takes the mark out of the range.
+    rows[13] = -3.4e38;
+    dir.write_npy("mark.npy", 3, &rows);
+    dir.ok("train rows.npy --preprocess scale --arch relu --latents 8 --steps 20 --out run -q");
+    let fails = |words: &str| {
+        let output = dir.run(words);
+        assert!(!output.status.success(), "{words}");
+        text(&output.stderr)
+    };
+    for out in ["codes.npz", "codes.npy", "codes.parquet"] {
+        let why = fails(&format!("encode run mark.npy --out {out}"));
+        assert!(why.contains("not written: row 4"), "{why}");
+        assert!(!dir.path(out).exists());
+    }
+    let why = fails("synth --rows 10 --d-in 4 --noise 1e39 --out synth.npy");
+    assert!(why.contains("not written: row 0, column 0"), "{why}");
+    assert!(!dir.path("synth.npy").exists());
 }
