@@ -265,11 +265,6 @@ mod tests {
         let codes = arrays(&[0, 1, 3], &[2, 3, 1]).assemble(Path::new("x"));
         assert_eq!(codes.unwrap().indices, [2, 1, 3]);
     }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
 
     #[test]
     fn codes_that_are_not_finite_are_not_written() {
@@ -280,7 +275,7 @@ mod tests {
             codes.push_dense(&[0.0, 5.0, 0.0, 0.0, 0.0, 0.0, 7.0, 0.0, 6.0], 0.0);
             codes
         };
-        let refusal = |codes: &Codes| write(&path, codes).err().expect("an error").to_string();
+        let refusal = |codes: &Codes| write(&path, codes).expect_err("an error").to_string();
         let mut infinite = codes();
         infinite.values[2] = f32::INFINITY;
         let why = refusal(&infinite);

@@ -106,7 +106,7 @@ mod tests {
     use parquet::arrow::ArrowWriter;
     use parquet::file::properties::WriterProperties;
 
-    use super::super::{ArrowTable, Columns};
+    use super::super::ArrowTable;
     use super::*;
     use crate::data::table::Table;
 
@@ -131,13 +131,12 @@ mod tests {
 
     /// Lists of three values, with one row in another way.
     fn lists(row: usize, other: Option<Vec<Option<f64>>>) -> ArrayRef {
-        let list = |at: usize| match at == row {
-            true => other.clone(),
-            false => Some((0..3).map(|i| Some((3 * at + i) as f64)).collect()),
-        };
-        Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(
-            (0..LENGTH).map(list),
-        ))
+        let counted = |at: usize| Some((0..3).map(|i| Some((3 * at + i) as f64)).collect());
+        let mut lists: Vec<Option<Vec<_>>> = (0..LENGTH).map(counted).collect();
+        if let Some(place) = lists.get_mut(row) {
+            *place = other;
+        }
+        Arc::new(ListArray::from_iter_primitive::<Float64Type, _, _>(lists))
     }
 
     #[test]
