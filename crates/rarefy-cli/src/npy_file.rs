@@ -3,7 +3,7 @@
 use std::io;
 use std::path::Path;
 
-use rarefy::data::npy;
+use rarefy::data::{check_finite, npy};
 use rarefy::{Error, Result, atomic};
 
 use crate::interrupt;
@@ -24,7 +24,8 @@ pub fn write_rows(
         for chunk in chunks {
             let chunk = interrupt::check().and(chunk);
             let checked = chunk.and_then(|values| {
-                check_finite(path, row, width, &values)?;
+                let finite = check_finite(path, row, width, &values);
+                finite.map_err(not_written)?;
                 Ok(values)
             });
             let values = checked.map_err(|error| {
@@ -42,19 +43,15 @@ pub fn write_rows(
     failed.map_or(written, Err)
 }
 
-/// Refuses results outside the range of `f32`, which finite input can give: a value near 3.4e38, weights or noise of that size.
-fn check_finite(path: &Path, first_row: usize, width: usize, values: &[f32]) -> Result<()> {
-    let Some(at) = values.iter().position(|value| !value.is_finite()) else {
-        return Ok(());
-    };
-    Err(Error::Format {
-        path: path.into(),
-        why: format!(
-            "not written: row {}, column {}: expected a finite number, got {}; a number exceeds the range of f32, about \
-             3.4e38: scale the rows, or leave this row out",
-            first_row + at / width,
-            at % width,
-            values[at]
-        ),
-    })
+/// Error of a result outside the range of `f32`, which finite input can give: a value near 3.4e38, or weights of that size.
+fn not_written(error: Error) -> Error {
+    match error {
+        Error::NotFinite {
+            path,
+            row,
+            column,
+            got,
+        } => Error::out_of_range(&path, &format!("row {row}, column {column}"), got),
+        other => other,
+    }
 }

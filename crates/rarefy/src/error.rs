@@ -111,6 +111,16 @@ impl Error {
         }
     }
 
+    /// Error of a result that is NaN or infinite, so that the file at `path` was not written; `place` names its row.
+    #[doc(hidden)]
+    pub fn out_of_range(path: &Path, place: &str, got: f32) -> Self {
+        let why = format!(
+            "not written: {place}: expected a finite number, got {got}; a number exceeds the range of f32, about 3.4e38: \
+             scale the rows, or leave this row out"
+        );
+        Self::format(path, why)
+    }
+
     /// Creates [`Error::Hyper`]: the setting `name` has the value `got`, which is not allowed. `expected` describes the
     /// allowed values, as a phrase after "must be".
     ///

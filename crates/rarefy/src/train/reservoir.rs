@@ -183,7 +183,6 @@ mod tests {
         assert!(restored(9, 2).is_none(), "more rows than were pushed");
     }
 
-    /// Places are drawn anew for each call, so two pushes of one row replace other places than one push of two.
     #[test]
     fn places_depend_on_the_rows_pushed_before() {
         let places = |before: usize| {

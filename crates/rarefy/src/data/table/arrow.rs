@@ -29,6 +29,9 @@ pub(crate) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset> 
     dataset(path, &mut ArrowTable::file(path)?, options)
 }
 
+/// Number of rows of a parquet column that are decoded at a time: few enough that a batch of wide lists stays in the cache.
+const ROWS: usize = 1 << 10;
+
 /// Arrays of a column, one for each batch of rows.
 type Arrays = Box<dyn Iterator<Item = Result<ArrayRef>>>;
 
@@ -82,25 +85,6 @@ impl ArrowTable {
         self.columns.arrays(column)?.collect()
     }
 
-    /// Numbers of a column of any type that holds numbers.
-    fn read_numbers(&self, column: usize) -> Result<Numbers> {
-        // A struct of one float is no number, although its pages look the same.
-        if matches!(self.fields[column].kind, Kind::Number | Kind::List)
-            && let Some(numbers) = self.columns.full_column(column)?
-        {
-            return Ok(numbers);
-        }
-        let numbers = array::numbers(self.columns.arrays(column)?)?;
-        numbers.ok_or_else(|| {
-            let field = &self.fields[column];
-            let why = format!(
-                "column `{}`: expected numbers, got {}",
-                field.name, field.type_name
-            );
-            Error::format(&self.path, why)
-        })
-    }
-
     /// True if the table has a column of this name.
     pub(crate) fn has(&self, name: &str) -> bool {
         self.fields.iter().any(|field| field.name == name)
@@ -117,13 +101,21 @@ impl Table for ArrowTable {
     }
 
     fn numbers(&mut self, column: usize) -> Result<Numbers> {
-        let numbers = self.read_numbers(column)?;
-        let got = numbers.rows;
-        if got != self.rows {
-            let why = format!("damaged: expected {} rows, got {got}", self.rows);
-            return Err(Error::format(&self.path, why));
+        // A struct of one float is no number, although its pages look the same.
+        if matches!(self.fields[column].kind, Kind::Number | Kind::List)
+            && let Some(numbers) = self.columns.full_column(column)?
+        {
+            return Ok(numbers);
         }
-        Ok(numbers)
+        let numbers = array::numbers(self.columns.arrays(column)?)?;
+        numbers.ok_or_else(|| {
+            let field = &self.fields[column];
+            let why = format!(
+                "column `{}`: expected numbers, got {}",
+                field.name, field.type_name
+            );
+            Error::format(&self.path, why)
+        })
     }
 
     fn texts(&mut self, column: usize) -> Result<Vec<Option<String>>> {

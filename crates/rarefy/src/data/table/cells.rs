@@ -6,6 +6,7 @@ use crate::Result;
 /// Numbers of one column, `[rows, width]`.
 #[derive(Default)]
 pub(crate) struct Numbers {
+    /// Number of rows, bad ones included.
     pub(crate) rows: usize,
     /// Values of a row: 1, or the length of its lists.
     pub(crate) width: usize,

@@ -92,7 +92,17 @@ pub(crate) fn dataset(
     let Roles { mut columns, data } = roles::assign(path, table.fields(), options)?;
     let mut parts = Vec::new();
     for column in data {
-        parts.push((column, table.numbers(column)?));
+        let numbers = table.numbers(column)?;
+        if numbers.rows != table.rows() {
+            let why = format!(
+                "damaged: expected {} rows of column `{}`, got {}; write the file again",
+                table.rows(),
+                table.fields()[column].name,
+                numbers.rows
+            );
+            return Err(Error::format(path, why));
+        }
+        parts.push((column, numbers));
     }
     if options.columns.is_empty() && options.member.is_none() {
         leave_out_row_numbers(table, &mut columns, &mut parts);

@@ -78,28 +78,22 @@ pub fn write(path: &Path, codes: &Codes) -> Result<()> {
 
 /// Refuses values outside the range of `f32`, which rows with values near 3.4e38 give.
 fn check_finite(path: &Path, codes: &Codes) -> Result<()> {
-    let odd = |values: &[f32]| values.iter().position(|value| !value.is_finite());
-    let row_of = |at: usize| codes.offsets.partition_point(|offset| *offset <= at) - 1;
-    let found = odd(&codes.values)
-        .map(|at| {
-            (
-                row_of(at),
-                format!("latent {}", codes.indices[at]),
-                codes.values[at],
-            )
-        })
-        .or_else(|| odd(&codes.row_means).map(|row| (row, "mean".into(), codes.row_means[row])))
-        .or_else(|| {
-            odd(&codes.row_scales).map(|row| (row, "length".into(), codes.row_scales[row]))
-        });
-    let Some((row, what, got)) = found else {
-        return Ok(());
-    };
-    let why = format!(
-        "not written: row {row}, {what}: expected a finite number, got {got}; a number exceeds the range of f32, about \
-         3.4e38: scale the rows, or leave this row out"
-    );
-    Err(Error::format(path, why))
+    let arrays = [&codes.values, &codes.row_means, &codes.row_scales];
+    for (which, values) in arrays.into_iter().enumerate() {
+        if rarefy_kernels::vector::all_finite(values) {
+            continue;
+        }
+        let at = values.iter().position(|value| !value.is_finite());
+        let at = at.expect("one value is not finite");
+        let row = codes.offsets.partition_point(|offset| *offset <= at);
+        let place = match which {
+            0 => format!("row {}, latent {}", row - 1, codes.indices[at]),
+            1 => format!("row {at}, mean"),
+            _ => format!("row {at}, divisor"),
+        };
+        return Err(Error::out_of_range(path, &place, values[at]));
+    }
+    Ok(())
 }
 
 /// Reads codes and validates every number.

@@ -14,9 +14,7 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use super::super::cells::Numbers;
-
-/// Number of rows decoded at a time.
-const ROWS: usize = 1 << 10;
+use super::ROWS;
 
 /// Numbers of a column of the schema's root; `None` if it has another type, or if a value is missing or a list has
 /// another length, so that its arrays must say where.
@@ -185,6 +183,18 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// Two lists of other lengths may have as many values together as two full ones.
+    #[test]
+    fn lists_whose_lengths_cancel_are_named() {
+        let of = |length: usize| Some(vec![Some(1.0); length]);
+        let lists = [of(3), of(3), of(2), of(4), of(3)];
+        let lists = ListArray::from_iter_primitive::<Float64Type, _, _>(lists);
+        let (_file, mut table) = open(Arc::new(lists));
+        let bad = table.numbers(0).unwrap().bad;
+        let rows: Vec<_> = bad.iter().map(|bad| bad.row).collect();
+        assert_eq!(rows, [2, 3]);
     }
 
     #[test]

@@ -9,11 +9,8 @@ use parquet::arrow::arrow_reader::{
 };
 
 use super::super::cells::Numbers;
-use super::{Arrays, ArrowTable, Columns, full_columns, guarded};
+use super::{Arrays, ArrowTable, Columns, ROWS, full_columns, guarded};
 use crate::{Error, Result};
-
-/// Number of rows decoded at a time: few enough that a batch of wide lists stays in the cache.
-const ROWS: usize = 1 << 10;
 
 impl ArrowTable {
     /// Opens a parquet file and reads its metadata.
