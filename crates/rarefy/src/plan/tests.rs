@@ -58,6 +58,10 @@ fn invalid_configurations_are_refused_with_the_reason() {
             "`train.k_start` must be at most the 8 latents, got 9",
         ),
         (
+            "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\nsteps = 10\nk_start = 4\nk_anneal = 12",
+            "`train.k_anneal` must be at most the 10 steps of the run, got 12",
+        ),
+        (
             "[model]\narch = 'relu'\nlatents = 8\n[train]\np_end = 0.01",
             "`train.p_end` must be a finite number above 0.01, got 0.01",
         ),
