@@ -53,30 +53,6 @@ fn invalid_configurations_are_refused_with_the_reason() {
             "[train]\nbatch = 2000",
             "`train.batch` must be at most the 1000 rows of the data, got 2000",
         ),
-        (
-            "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\nk_start = 9",
-            "`train.k_start` must be at most the 8 latents, got 9",
-        ),
-        (
-            "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\nsteps = 10\nk_start = 4\nk_anneal = 12",
-            "`train.k_anneal` must be at most the 10 steps of the run, got 12",
-        ),
-        (
-            "[model]\narch = 'relu'\nlatents = 8\n[train]\np_end = 0.01",
-            "`train.p_end` must be a finite number above 0.01, got 0.01",
-        ),
-        (
-            "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\np_end = 0.5",
-            "the penalty of this architecture has no p: remove `train.p_end`",
-        ),
-        (
-            "[model]\narch = 'relu'\nlatents = 8\n[train]\nk_start = 9",
-            "remove `train.k_start`",
-        ),
-        (
-            "[model]\narch = 'kl'\nlatents = 8\n[train]\nk_start = 9",
-            "this architecture has no k that changes during a run: remove `train.k_start`",
-        ),
         ("[train]\nsteps = 1\nepochs = 1", "not both"),
         (
             "[train]\nlr = -1.0",
@@ -290,5 +266,38 @@ fn largest_k_and_unchanged_p_are_accepted_at_the_start_of_a_run() {
         let plan = plan(text, &survey(-1.0, 2.0)).unwrap();
         assert_eq!(plan.schedules().k_start, k_start, "{text}");
         assert_eq!(plan.schedules().p, p, "{text}");
+    }
+}
+
+#[test]
+fn schedules_of_k_and_p_out_of_range_are_refused() {
+    for (text, words) in [
+        (
+            "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\nk_start = 9",
+            "`train.k_start` must be at most the 8 latents, got 9",
+        ),
+        (
+            "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\nsteps = 10\nk_start = 4\nk_anneal = 12",
+            "`train.k_anneal` must be at most the 10 steps of the run, got 12",
+        ),
+        (
+            "[model]\narch = 'relu'\nlatents = 8\n[train]\np_end = 0.01",
+            "`train.p_end` must be a finite number above 0.01, got 0.01",
+        ),
+        (
+            "[model]\narch = 'topk'\nlatents = 8\noptions = { k = 2 }\n[train]\np_end = 0.5",
+            "the penalty of this architecture has no p: remove `train.p_end`",
+        ),
+        (
+            "[model]\narch = 'relu'\nlatents = 8\n[train]\nk_start = 9",
+            "remove `train.k_start`",
+        ),
+        (
+            "[model]\narch = 'kl'\nlatents = 8\n[train]\nk_start = 9",
+            "this architecture has no k that changes during a run: remove `train.k_start`",
+        ),
+    ] {
+        let why = refusal(text);
+        assert!(why.contains(words), "{text}: {why}");
     }
 }
