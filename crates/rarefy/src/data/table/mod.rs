@@ -241,3 +241,75 @@ fn side_by_side(rows: usize, mut parts: Vec<(usize, Numbers)>, keep: Option<&[bo
     });
     values
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two columns of numbers, of which the second may be shorter than the table says.
+    struct Columns {
+        fields: Vec<Field>,
+        second: usize,
+    }
+
+    impl Table for Columns {
+        fn fields(&self) -> &[Field] {
+            &self.fields
+        }
+
+        fn rows(&self) -> usize {
+            3
+        }
+
+        fn numbers(&mut self, column: usize) -> Result<Numbers> {
+            let rows = if column == 0 { 3 } else { self.second };
+            let first = 10 * column;
+            Ok(Numbers {
+                rows,
+                width: 1,
+                values: (first..first + rows).map(|value| value as f32).collect(),
+                bad: Vec::new(),
+            })
+        }
+
+        fn texts(&mut self, _: usize) -> Result<Vec<Option<String>>> {
+            Ok(Vec::new())
+        }
+
+        fn place(&self, row: usize) -> String {
+            format!("row {row}")
+        }
+    }
+
+    fn read(second: usize) -> Result<Dataset> {
+        let field = |name: &str| Field {
+            name: name.into(),
+            kind: Kind::Number,
+            type_name: "f32".into(),
+            is_index: false,
+        };
+        let fields = vec![field("a"), field("b")];
+        let options = OpenOptions {
+            columns: vec!["a".into(), "b".into()],
+            ..OpenOptions::default()
+        };
+        dataset(Path::new("x"), &mut Columns { fields, second }, &options)
+    }
+
+    #[test]
+    fn values_of_columns_stand_side_by_side() {
+        let source = read(3).unwrap().source;
+        let mut rows = vec![0.0; 6];
+        source.read(0, &mut rows).unwrap();
+        assert_eq!(rows, [0.0, 10.0, 1.0, 11.0, 2.0, 12.0]);
+    }
+
+    #[test]
+    fn column_of_another_length_is_damage() {
+        let why = read(2).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(
+            why.contains("expected 3 rows of column `b`, got 2"),
+            "{why}"
+        );
+    }
+}

@@ -63,7 +63,7 @@ fn read_leaf<T: DataType>(
             present.clear();
             nested.clear();
             values.clear();
-            let (rows, ..) =
+            let (rows, _, levels) =
                 reader.read_records(ROWS, Some(&mut present), Some(&mut nested), &mut values)?;
             if rows == 0 {
                 break;
@@ -71,9 +71,9 @@ fn read_leaf<T: DataType>(
             if numbers.width == 0 {
                 numbers.width = values.len() / rows;
             }
-            // A level below the greatest marks a missing value, or an empty or missing list.
-            if !all_equal(&present, of_leaf.max_def_level())
-                || values.len() != rows * numbers.width
+            // A missing value and an empty or missing list have a level and no value.
+            if levels != values.len()
+                || levels != rows * numbers.width
                 || !are_lists_of(numbers.width, &nested)
             {
                 return Ok(None);
@@ -89,12 +89,10 @@ fn read_leaf<T: DataType>(
 /// of a list and 1 for each further value.
 fn are_lists_of(width: usize, levels: &[i16]) -> bool {
     let mut lists = levels.chunks_exact(width.max(1));
-    lists.all(|list| list[0] == 0 && all_equal(&list[1..], 1))
-}
-
-/// True if all levels are `level`. Counts without an early end, in many lanes at once.
-fn all_equal(levels: &[i16], level: i16) -> bool {
-    levels.iter().filter(|l| **l != level).count() == 0
+    // The sum has no early end, so it is taken in many lanes at once.
+    lists.all(|list| {
+        list[0] == 0 && list.iter().map(|level| *level as usize).sum::<usize>() == width - 1
+    })
 }
 
 #[cfg(test)]
@@ -195,6 +193,15 @@ mod tests {
         let bad = table.numbers(0).unwrap().bad;
         let rows: Vec<_> = bad.iter().map(|bad| bad.row).collect();
         assert_eq!(rows, [2, 3]);
+    }
+
+    /// The last list has as many values as the others, and a null behind them.
+    #[test]
+    fn null_behind_the_last_list_is_named() {
+        let last = vec![Some(1.0), Some(2.0), Some(3.0), None];
+        let (_file, mut table) = open(lists(LENGTH - 1, Some(last)));
+        let bad = table.numbers(0).unwrap().bad;
+        assert_eq!((bad.len(), bad[0].row), (1, LENGTH - 1));
     }
 
     #[test]
