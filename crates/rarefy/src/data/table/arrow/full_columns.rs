@@ -195,13 +195,19 @@ mod tests {
         assert_eq!(rows, [2, 3]);
     }
 
-    /// The last list has as many values as the others, and a null behind them.
+    /// Behind the last list of three, values are left that make no further list.
     #[test]
-    fn null_behind_the_last_list_is_named() {
-        let last = vec![Some(1.0), Some(2.0), Some(3.0), None];
-        let (_file, mut table) = open(lists(LENGTH - 1, Some(last)));
-        let bad = table.numbers(0).unwrap().bad;
-        assert_eq!((bad.len(), bad[0].row), (1, LENGTH - 1));
+    fn last_list_with_a_null_or_a_value_too_many_or_too_few_is_named() {
+        let [one, two, three, four] = [1.0, 2.0, 3.0, 4.0].map(Some);
+        for last in [
+            vec![one, two, three, None],
+            vec![one, two, three, four],
+            vec![one, two],
+        ] {
+            let (_file, mut table) = open(lists(LENGTH - 1, Some(last)));
+            let bad = table.numbers(0).unwrap().bad;
+            assert_eq!((bad.len(), bad[0].row), (1, LENGTH - 1));
+        }
     }
 
     #[test]
