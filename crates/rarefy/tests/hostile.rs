@@ -401,6 +401,30 @@ fn impossible_sizes_and_decompression_bombs_give_errors() {
 }
 
 #[test]
+fn row_of_more_values_than_any_model_takes_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wide.npy");
+    let width = (1 << 24) + 1;
+    let text = format!("{{'descr': '|u1', 'fortran_order': False, 'shape': (2, {width}), }}");
+    let mut bytes = [
+        b"\x93NUMPY\x01\0",
+        (text.len() as u16).to_le_bytes().as_slice(),
+    ]
+    .concat();
+    bytes.extend(text.as_bytes());
+    std::fs::write(&path, &bytes).unwrap();
+    let file = std::fs::File::options().write(true).open(&path).unwrap();
+    file.set_len((bytes.len() + 2 * width) as u64).unwrap();
+    let error = read_all(&path, &OpenOptions::default())
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.ends_with("wide.npy: expected at most 16777216 values in a row, got 16777217"),
+        "{error}"
+    );
+}
+
+#[test]
 fn model_with_impossible_sizes_gives_error() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("sae_weights.safetensors"), b"").unwrap();

@@ -2,6 +2,7 @@
 
 mod axes;
 pub(crate) mod chunks;
+mod coarse;
 mod content;
 mod dataset;
 mod datasets;
@@ -70,6 +71,9 @@ pub use spread::evenly_spaced_rows;
 pub(crate) use survey::{ColumnSurvey, survey_with};
 #[doc(hidden)]
 pub use survey::{Survey, survey};
+
+/// Largest number of values in a row. A file of a few bytes can claim more than memory holds.
+pub(crate) const MOST_WIDTH: usize = 1 << 24;
 
 /// Table of all readable data formats, in the order that lists show them.
 #[doc(hidden)]
@@ -211,7 +215,13 @@ fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result
         let why = format!("expected at least one row, got 0 rows (shape 0 x {width})");
         return Err(Error::format(name, why));
     }
+    let width = dataset.source.d_in();
+    if width > MOST_WIDTH {
+        let why = format!("expected at most {MOST_WIDTH} values in a row, got {width}");
+        return Err(Error::format(name, why));
+    }
     dataset.notes.splice(0..0, inputs.notes);
+    dataset.notes.extend(coarse::note(&dataset));
     match options.rows {
         None => Ok(dataset),
         Some(rows) => dataset.first(rows),

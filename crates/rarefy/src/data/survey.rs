@@ -84,16 +84,17 @@ pub(crate) fn survey_with<T: Send>(
     let lanes = chunks::fold(
         source,
         0,
-        || (Moments::new(d_in), make()),
+        // Lanes without rows stay empty: a row may have millions of values.
+        || (Moments::new(0), make()),
         |(moments, sums), _, x| {
-            moments.merge(&Moments::of(x, d_in));
+            moments.merge(Moments::of(x, d_in));
             work(sums, x);
         },
     )?;
     let mut all = Moments::new(d_in);
     let mut sums = Vec::new();
     for (lane, lane_sums) in lanes {
-        all.merge(&lane);
+        all.merge(lane);
         sums.push(lane_sums);
     }
     let variance = all.squares.iter().map(|s| s / all.count.max(1.0)).collect();
@@ -155,11 +156,15 @@ impl Moments {
     }
 
     /// Merges the moments of two sets of rows, without cancellation (Chan, Golub and `LeVeque` 1983).
-    fn merge(&mut self, other: &Self) {
-        let count = self.count + other.count;
+    fn merge(&mut self, other: Self) {
         if other.count == 0.0 {
             return;
         }
+        if self.count == 0.0 {
+            *self = other;
+            return;
+        }
+        let count = self.count + other.count;
         for j in 0..self.mean.len() {
             let apart = other.mean[j] - self.mean[j];
             self.squares[j] +=

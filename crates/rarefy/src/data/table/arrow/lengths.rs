@@ -1,6 +1,6 @@
-//! Lengths that an Arrow file claims, compared with the file before memory is reserved for them.
+//! Lengths that a file claims, compared with the file before memory is reserved for them.
 //!
-//! The decoder reserves the claimed length of footers, blocks and unpacked buffers, and a failed reservation ends the
+//! The decoder of Arrow files reserves the claimed length of footers, blocks and unpacked buffers, and a failed reservation ends the
 //! process.
 
 use std::io::{Read, Seek, SeekFrom};
@@ -30,7 +30,6 @@ pub(super) fn check(file: &mut (impl Read + Seek), is_stream: bool) -> Result<()
     } else {
         of_footer(file, length)?
     };
-    let most = MOST_UNPACKED.max(length.saturating_mul(MOST_RATIO));
     let mut unpacked = 0u64;
     for part in parts {
         let end = part.start.checked_add(part.metadata);
@@ -43,13 +42,20 @@ pub(super) fn check(file: &mut (impl Read + Seek), is_stream: bool) -> Result<()
             ));
         }
         unpacked = unpacked.saturating_add(claimed(file, &part)?);
-        if unpacked > most {
-            return Err(format!(
-                "claims {unpacked} bytes of values in a file of {length} bytes, expected {most} at most"
-            ));
-        }
+        check_unpacked(unpacked, length)?;
     }
     Ok(())
+}
+
+/// Checks that a file of `length` bytes does not claim more bytes of values than memory should hold.
+pub(super) fn check_unpacked(unpacked: u64, length: u64) -> Result<(), String> {
+    let most = MOST_UNPACKED.max(length.saturating_mul(MOST_RATIO));
+    if unpacked <= most {
+        return Ok(());
+    }
+    Err(format!(
+        "claims {unpacked} bytes of values in a file of {length} bytes, expected {most} at most"
+    ))
 }
 
 /// Batches that the footer of a file lists.

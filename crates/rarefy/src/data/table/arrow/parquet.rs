@@ -7,9 +7,12 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
 };
+use parquet::file::metadata::ParquetMetaData;
 
 use super::super::cells::Numbers;
+use super::lengths::check_unpacked;
 use super::{Arrays, ArrowTable, Columns, ROWS, full_columns, guarded};
+use crate::data::MOST_WIDTH;
 use crate::{Error, Result};
 
 impl ArrowTable {
@@ -24,6 +27,8 @@ impl ArrowTable {
                 )
             })
         })?;
+        let length = file.metadata().map_err(Error::io(path))?.len();
+        check_claims(metadata.metadata(), length).map_err(|why| Error::format(path, why))?;
         let of_file = metadata.metadata().file_metadata();
         let rows = usize::try_from(of_file.num_rows()).unwrap_or(0);
         let texts = of_file.key_value_metadata().into_iter().flatten();
@@ -39,6 +44,26 @@ impl ArrowTable {
         table.metadata = texts;
         Ok(table)
     }
+}
+
+/// Checks the numbers of values that the row groups of a file of `length` bytes claim. Equal values of a column take a
+/// few bytes, however many they are.
+fn check_claims(metadata: &ParquetMetaData, length: u64) -> std::result::Result<(), String> {
+    let mut values = 0u64;
+    for group in metadata.row_groups() {
+        let rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
+        for column in group.columns() {
+            let of_column = u64::try_from(column.num_values()).unwrap_or(0);
+            if of_column / rows > MOST_WIDTH as u64 {
+                return Err(format!(
+                    "expected at most {MOST_WIDTH} values in a row, got {of_column} in {rows} rows of column `{}`",
+                    column.column_path()
+                ));
+            }
+            values = values.saturating_add(of_column);
+        }
+    }
+    check_unpacked(values.saturating_mul(size_of::<f32>() as u64), length)
 }
 
 /// Open parquet file.
@@ -77,4 +102,53 @@ impl Columns for ParquetFile {
 
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
     Error::format(path, format!("damaged parquet: {why}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, RowGroupMetaData};
+    use parquet::schema::parser::parse_message_type;
+    use parquet::schema::types::SchemaDescriptor;
+
+    use super::*;
+
+    /// Metadata of row groups of one column, each with a number of rows and of values.
+    fn groups(counts: &[(i64, i64)]) -> ParquetMetaData {
+        let schema = parse_message_type("message m { required float x; }").unwrap();
+        let schema = Arc::new(SchemaDescriptor::new(Arc::new(schema)));
+        let group = |(rows, values): &(i64, i64)| {
+            let column = ColumnChunkMetaData::builder(schema.column(0)).set_num_values(*values);
+            RowGroupMetaData::builder(schema.clone())
+                .set_num_rows(*rows)
+                .set_column_metadata(vec![column.build().unwrap()])
+                .build()
+                .unwrap()
+        };
+        let groups = counts.iter().map(group).collect();
+        let file = FileMetaData::new(1, 0, None, None, schema.clone(), None);
+        ParquetMetaData::new(file, groups)
+    }
+
+    #[test]
+    fn row_of_too_many_values_is_refused_before_it_is_read() {
+        let most = MOST_WIDTH as i64;
+        assert_eq!(check_claims(&groups(&[(2, 2 * most)]), 600), Ok(()));
+        let why = check_claims(&groups(&[(5, 5), (1, most + 1)]), 600).unwrap_err();
+        let expected =
+            "expected at most 16777216 values in a row, got 16777217 in 1 rows of column `\"x\"`";
+        assert_eq!(why, expected);
+    }
+
+    #[test]
+    fn values_of_all_groups_are_held_against_the_length_of_the_file() {
+        // 2^27 values of 4 bytes are 512 MiB, which any file may hold; a larger one may hold 1024 times its length.
+        let quarter = 1 << 25;
+        let groups = |count| groups(&vec![(quarter, quarter); count]);
+        assert_eq!(check_claims(&groups(4), 600), Ok(()));
+        let why = check_claims(&groups(5), 600).unwrap_err();
+        assert!(why.contains("claims 671088640 bytes of values in a file of 600 bytes, expected 536870912 at most"), "{why}");
+        assert_eq!(check_claims(&groups(5), 1 << 20), Ok(()));
+    }
 }
