@@ -367,6 +367,29 @@ fn frontier_without_arch_leaves_out_matching_pursuit_and_kl() {
 }
 
 #[test]
+fn folder_of_a_frontier_in_progress_is_refused() {
+    let dir = TestDir::new();
+    let command =
+        "frontier sample:words --rows 300 --latents 8 --batch 100 --steps 2 --arch relu --out f";
+    dir.write("f/run.lock", "4711");
+    dir.write("f/.rarefy-rest", "a part of a file");
+    let lock = std::fs::File::open(dir.path("f/run.lock")).unwrap();
+    lock.lock().unwrap();
+    let output = dir.run(command);
+    let error = text(&output.stderr);
+    assert!(error.contains("held by process 4711"), "{error}");
+    drop(lock);
+    dir.ok(&format!("{command} -q"));
+    let files = dir.everything();
+    assert!(
+        files.iter().any(|file| file.ends_with("frontier.json")),
+        "{files:?}"
+    );
+    let rest = |file: &String| file.contains("run.lock") || file.contains(".rarefy-");
+    assert!(!files.iter().any(rest), "{files:?}");
+}
+
+#[test]
 fn invalid_frontiers_are_refused() {
     let dir = TestDir::new();
     dir.write("file", "in the way");

@@ -99,6 +99,12 @@ fn results_beyond_the_range_of_numbers_are_not_written() {
         assert!(why.contains("not written: row 4"), "{why}");
         assert!(!dir.path(out).exists());
     }
+    for command in ["eval run mark.npy --json", "report run --data mark.npy"] {
+        let why = fails(command);
+        let expected =
+            "mark.npy: mse: expected a finite number, got NaN; a number exceeds the range of f32";
+        assert!(why.contains(expected), "{why}");
+    }
     let why = fails("synth --rows 10 --d-in 4 --noise 1e39 --out synth.npy");
     assert!(why.contains("not written: row 0, column 0"), "{why}");
     assert!(!dir.path("synth.npy").exists());

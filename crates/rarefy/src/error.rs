@@ -63,6 +63,19 @@ pub enum Error {
         /// NaN or an infinity.
         got: f32,
     },
+    /// A result of finite rows is NaN or infinite: a number exceeds the range of `f32`, about 3.4e38. No file is written.
+    #[error(
+        "{}: {place}: expected a finite number, got {got}; a number exceeds the range of f32, about 3.4e38: scale the rows, or leave the largest out",
+        .path.display()
+    )]
+    OutOfRange {
+        /// Path of the file that would hold the result, or name of the rows.
+        path: PathBuf,
+        /// Name of the result, such as `mse`, or its row and column.
+        place: String,
+        /// NaN or an infinity.
+        got: f64,
+    },
     /// Two settings contradict each other, or a setting contradicts the data.
     #[error("{0}")]
     Conflict(String),
@@ -114,11 +127,11 @@ impl Error {
     /// Error of a result that is NaN or infinite, so that the file at `path` was not written; `place` names its row.
     #[doc(hidden)]
     pub fn out_of_range(path: &Path, place: &str, got: f32) -> Self {
-        let why = format!(
-            "not written: {place}: expected a finite number, got {got}; a number exceeds the range of f32, about 3.4e38: \
-             scale the rows, or leave this row out"
-        );
-        Self::format(path, why)
+        Self::OutOfRange {
+            path: path.into(),
+            place: format!("not written: {place}"),
+            got: got.into(),
+        }
     }
 
     /// Creates [`Error::Hyper`]: the setting `name` has the value `got`, which is not allowed. `expected` describes the

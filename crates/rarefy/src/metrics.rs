@@ -239,15 +239,41 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
 /// preprocessing of the model is applied here. [`Model::evaluate`] does the same for slices and datasets too.
 ///
 /// # Errors
-/// [`Error::Shape`] if the rows have another number of columns than the model's; errors of [`Source::read`].
+/// [`Error::Shape`] if the rows have another number of columns than the model's; [`Error::OutOfRange`] if a metric is
+/// NaN or infinite; errors of [`Source::read`].
 pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
     check_width(model, data)?;
     let pipeline = model.row_pipeline();
     let prepared = Prepared::new(data, &pipeline);
-    match model.architecture() {
+    let evaluation = match model.architecture() {
         Architecture::Dense(variant) => dense::evaluate(model, variant.as_ref(), &prepared),
         Architecture::Sparse(sparse) => sparse::evaluate(model, sparse.as_ref(), &prepared),
-    }
+    }?;
+    check_range(data.name(), &evaluation)?;
+    Ok(evaluation)
+}
+
+/// Refuses metrics that are NaN or infinite: finite rows and weights can give products that are not.
+fn check_range(name: &str, evaluation: &Evaluation) -> Result<()> {
+    let Evaluation {
+        mse,
+        loss,
+        explained_variance,
+        ..
+    } = *evaluation;
+    let metrics = [
+        ("mse", mse),
+        ("loss", loss),
+        ("explained_variance", explained_variance),
+    ];
+    let bad = metrics.into_iter().find(|(_, value)| !value.is_finite());
+    bad.map_or(Ok(()), |(metric, got)| {
+        Err(Error::OutOfRange {
+            path: name.into(),
+            place: metric.into(),
+            got,
+        })
+    })
 }
 
 impl Model {

@@ -17,7 +17,7 @@ use serde_json::Value;
 
 use crate::cli::{self, FrontierArgs};
 use crate::run::{Lock, Run};
-use crate::{output, output_path, reading};
+use crate::{output, reading};
 use points::{Candidate, Line};
 use results::Results;
 
@@ -103,13 +103,13 @@ fn at(args: &FrontierArgs, before: Option<&Results>) -> Result<f64> {
 
 /// Folder of the results; an existing frontier is not replaced without `--force`.
 ///
-/// Without `--out`, the folder is created and held for this process.
-fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Option<Lock>)> {
+/// The folder is created if it is missing, and held for this process.
+fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Lock)> {
     let Some(folder) = &args.out else {
         let (run, lock) = Run::fresh("frontier", &config.data.path)?;
-        return Ok((run.folder().into(), Some(lock)));
+        return Ok((run.folder().into(), lock));
     };
-    output_path::check_folder(folder)?;
+    let lock = Run::at(folder).lock()?;
     let there = [results::file(folder), results::plot(folder)];
     if !args.resume && !args.force && there.iter().any(|file| file.exists()) {
         let folder = folder.display();
@@ -117,7 +117,7 @@ fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Option<Lock>
             "{folder} holds a frontier already; continue it with --resume, replace it with --force, or give another --out"
         )));
     }
-    Ok((folder.clone(), None))
+    Ok((folder.clone(), lock))
 }
 
 /// Results without points.

@@ -13,9 +13,10 @@ use crate::{configuration, output, reading, report};
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
     let mut config = config::merge(&[configuration::from_run(&run)?])?;
-    if let Some(data) = &args.data {
+    if let Some((path, more)) = args.data.split_first() {
         config.data = config::DataConfig {
-            path: data.clone(),
+            path: path.clone(),
+            more: more.to_vec(),
             target: args.target.clone(),
             with: args.with.clone(),
             ..config::DataConfig::default()

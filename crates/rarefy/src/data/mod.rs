@@ -41,6 +41,10 @@ use crate::{Error, Result};
 use endings::format_of;
 use files::{Input, Inputs};
 use options::Foreign;
+#[cfg(feature = "parquet")]
+use sparse::{open_arrow, open_parquet};
+#[cfg(not(feature = "parquet"))]
+use table::{open_arrow, open_parquet};
 
 pub use dataset::Dataset;
 #[doc(hidden)]
@@ -112,13 +116,13 @@ pub const FORMATS: &[DataFormat] = &[
         name: "parquet",
         extensions: &[".parquet"],
         summary: "table with a column of lists of numbers, or with columns of numbers",
-        open: table::open_parquet,
+        open: open_parquet,
     },
     DataFormat {
         name: "arrow",
         extensions: &[".arrow", ".feather", ".ipc"],
         summary: "table of Arrow, Feather or a Hugging Face dataset",
-        open: table::open_arrow,
+        open: open_arrow,
     },
     DataFormat {
         name: "json-lines",
@@ -272,22 +276,11 @@ fn open_input(
         0 => return Err(Error::format(path, "expected data, got an empty file")),
         _ => {
             content::check(path, format)?;
-            open_format(path, format, &options)?
+            (format.open)(path, &options)?
         }
     };
     dataset.files = vec![path.clone()];
     Ok(dataset)
-}
-
-/// Opens a file with the reader of its format, or as the sparse rows that a table holds.
-fn open_format(path: &Path, format: &DataFormat, options: &OpenOptions) -> Result<Dataset> {
-    #[cfg(feature = "parquet")]
-    if format.name == "parquet"
-        && let Some(dataset) = sparse::open_parquet(path, options)?
-    {
-        return Ok(dataset);
-    }
-    (format.open)(path, options)
 }
 
 /// Error for a file of a format that this build leaves out.

@@ -8,18 +8,18 @@ mod scipy;
 
 use std::path::Path;
 
-use super::{Dataset, OpenOptions, Source};
+use super::{Dataset, MOST_WIDTH, OpenOptions, Source};
 use crate::{Error, Result};
 
 #[cfg(feature = "parquet")]
 pub(crate) use codes::entries;
-#[cfg(feature = "parquet")]
-pub(super) use codes::open_parquet;
 pub(super) use codes::open_tensors;
+#[cfg(feature = "parquet")]
+pub(super) use codes::{open_arrow, open_parquet};
 pub(super) use scipy::{has_sparse_arrays, open_npz};
 
 /// Largest number of values in a row: a dense row takes at most 64 MiB.
-const WIDEST: i64 = 1 << 24;
+const WIDEST: i64 = MOST_WIDTH as i64;
 /// Number of empty rows that are accepted for each stored entry, beyond the first 2^20 rows.
 const EMPTY_ROWS: usize = 1 << 10;
 

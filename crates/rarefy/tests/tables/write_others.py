@@ -220,8 +220,8 @@ def hugging_face():
     )
     named = datasets.Dataset.from_dict({"vector": F4.tolist(), "label": [0, 1, 0, 1, 1, 0]}, features=classes)
     save(named, "classes", 1)
-    # Names of classes are in `dataset_info.json`; the column holds their numbers.
-    read("datasets/classes", "vector label/label", F4, list("010110"))
+    # The column holds the numbers of classes, the schema their names.
+    read("datasets/classes", "vector label/label", F4, ["no", "yes", "no", "yes", "yes", "no"])
     splits = datasets.DatasetDict({"train": flat, "test": flat})
     splits.save_to_disk(here("datasets/splits"))
     tidy(here("datasets/splits/train"))

@@ -55,16 +55,12 @@ fn train_all(
         interrupt::check()?;
         watcher.begin(candidate);
         match train_one(candidate, plan, data, watcher) {
-            Ok(point) if point.explained_variance.is_finite() => {
+            Ok(point) => {
                 watcher.found(&point);
                 results.points.push(point);
             }
-            Ok(_) => {
-                let why = "explained variance of the held-out rows is not finite";
-                results.skipped.push(candidate.skipped(why));
-            }
             // A diverged model is a result too.
-            Err(error @ Error::Diverged { .. }) => {
+            Err(error @ (Error::Diverged { .. } | Error::OutOfRange { .. })) => {
                 let why = error.to_string();
                 results.skipped.push(candidate.skipped(&why));
                 watcher.say(&format!("skipped {}: {why}", candidate.name()));

@@ -8,6 +8,7 @@ use super::{Entries, SparseMatrix, refuse_parts};
 use crate::data::table::{
     Kind, Table,
     arrow::{ArrowTable, floats, integers, lists},
+    dataset,
 };
 use crate::data::{Dataset, OpenOptions};
 use crate::tensors::Reader;
@@ -41,13 +42,38 @@ pub(in crate::data) fn open_tensors(path: &Path, options: &OpenOptions) -> Resul
     )
 }
 
-/// Opens a parquet file if its columns of lists are sparse rows; `None` if not.
+/// Opens a parquet file: sparse rows if its lists are indices and values, else a table.
+///
+/// # Errors
+/// [`Error::Format`] for a damaged file, and as [`of_lists`].
+#[cfg(feature = "parquet")]
+pub(in crate::data) fn open_parquet(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    open_table(path, ArrowTable::parquet(path)?, options)
+}
+
+/// Opens an Arrow file or stream, such as a Feather file or a shard of a Hugging Face dataset, as [`open_parquet`].
+///
+/// # Errors
+/// As [`open_parquet`].
+#[cfg(feature = "parquet")]
+pub(in crate::data) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+    open_table(path, ArrowTable::file(path)?, options)
+}
+
+#[cfg(feature = "parquet")]
+fn open_table(path: &Path, mut table: ArrowTable, options: &OpenOptions) -> Result<Dataset> {
+    match of_lists(path, &mut table, options)? {
+        Some(sparse) => Ok(sparse),
+        None => dataset(path, &mut table, options),
+    }
+}
+
+/// Sparse rows of a table whose columns of lists are indices and values; `None` for other tables.
 ///
 /// # Errors
 /// [`Error::Format`] for a choice of one column, for lists without the number of columns, and for invalid entries.
 #[cfg(feature = "parquet")]
-pub(in crate::data) fn open_parquet(path: &Path, options: &OpenOptions) -> Result<Option<Dataset>> {
-    let mut table = ArrowTable::parquet(path)?;
+fn of_lists(path: &Path, table: &mut ArrowTable, options: &OpenOptions) -> Result<Option<Dataset>> {
     let all = table.fields().iter();
     let of_lists = all.filter(|field| field.kind == Kind::List);
     if !super::is_codes(of_lists.map(|field| field.name.as_str())) {
@@ -62,8 +88,8 @@ pub(in crate::data) fn open_parquet(path: &Path, options: &OpenOptions) -> Resul
                    stores as `d_sae` in the metadata; save dense rows, or scipy.sparse.save_npz(file, csr_matrix)";
         return Err(Error::format(path, why));
     };
-    let (offsets, indices) = entries(path, &mut table, "indices", integers)?;
-    let (ends, values) = entries(path, &mut table, "values", |array| {
+    let (offsets, indices) = entries(path, table, "indices", integers)?;
+    let (ends, values) = entries(path, table, "values", |array| {
         Some(floats(array)?.into_owned())
     })?;
     if offsets != ends {
@@ -126,4 +152,56 @@ pub(crate) fn entries<V>(
         }
     }
     Ok((offsets, all))
+}
+
+#[cfg(all(test, feature = "parquet"))]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use arrow_array::types::{Float32Type, Int64Type};
+    use arrow_array::{ArrayRef, ListArray, RecordBatch};
+    use arrow_ipc::writer::FileWriter;
+
+    use super::*;
+    use crate::data::open;
+
+    /// Rows (0, 2, 0), (0, 0, 0) and (4, 0, 5), as lists of an Arrow file with this metadata.
+    fn opened(metadata: &[(&str, &str)]) -> Result<Dataset> {
+        let indices = [vec![1], vec![], vec![0, 2]].map(|row| Some(row.into_iter().map(Some)));
+        let values = [vec![2.0], vec![], vec![4.0, 5.0]].map(|row| Some(row.into_iter().map(Some)));
+        let indices = ListArray::from_iter_primitive::<Int64Type, _, _>(indices);
+        let values = ListArray::from_iter_primitive::<Float32Type, _, _>(values);
+        let columns: [(&str, ArrayRef); 2] =
+            [("indices", Arc::new(indices)), ("values", Arc::new(values))];
+        let batch = RecordBatch::try_from_iter(columns).unwrap();
+        let text = |(key, value): &(&str, &str)| ((*key).to_owned(), (*value).to_owned());
+        let metadata: HashMap<String, String> = metadata.iter().map(text).collect();
+        let schema = batch.schema().as_ref().clone().with_metadata(metadata);
+        let file = tempfile::Builder::new()
+            .suffix(".arrow")
+            .tempfile()
+            .unwrap();
+        let mut writer = FileWriter::try_new(file.reopen().unwrap(), &schema).unwrap();
+        writer
+            .write(&batch.with_schema(Arc::new(schema)).unwrap())
+            .unwrap();
+        writer.finish().unwrap();
+        open(&file.path().to_string_lossy(), &OpenOptions::default())
+    }
+
+    #[test]
+    fn lists_of_indices_and_values_of_an_arrow_file_are_sparse_rows() {
+        let source = opened(&[("d_sae", "3")]).unwrap().source;
+        let mut rows = vec![7.0; 9];
+        source.read(0, &mut rows).unwrap();
+        assert_eq!(rows, [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 4.0, 0.0, 5.0]);
+        let why = opened(&[]).err().map(|e| e.to_string()).unwrap_or_default();
+        assert!(
+            why.contains(
+                "sparse rows (lists of indices and of values) without the number of columns"
+            ),
+            "{why}"
+        );
+    }
 }

@@ -1,11 +1,13 @@
 //! Tables of Arrow arrays: parquet files and Arrow files.
 
 mod array;
+mod classes;
 mod file;
 mod full_columns;
 mod lengths;
 mod parquet;
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
@@ -13,21 +15,11 @@ use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Schema};
 
 use super::cells::Numbers;
-use super::{Field, Kind, Table, dataset};
-use crate::data::{Dataset, OpenOptions};
+use super::{Field, Kind, Table};
+use crate::data::Role;
 use crate::{Error, Result};
 
 pub(crate) use array::{floats, integers, lists};
-
-/// Opens a parquet file.
-pub(crate) fn open_parquet(path: &Path, options: &OpenOptions) -> Result<Dataset> {
-    dataset(path, &mut ArrowTable::parquet(path)?, options)
-}
-
-/// Opens an Arrow file or stream, such as a Feather file or a shard of a Hugging Face dataset.
-pub(crate) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset> {
-    dataset(path, &mut ArrowTable::file(path)?, options)
-}
 
 /// Number of rows of a parquet column that are decoded at a time: few enough that a batch of wide lists stays in the cache.
 const ROWS: usize = 1 << 10;
@@ -50,6 +42,8 @@ trait Columns {
 pub(crate) struct ArrowTable {
     path: PathBuf,
     fields: Vec<Field>,
+    /// Names of classes, by the name of the column that holds their numbers.
+    classes: HashMap<String, Vec<String>>,
     rows: usize,
     columns: Box<dyn Columns>,
     /// Texts that the file stores beside its columns.
@@ -60,15 +54,22 @@ impl ArrowTable {
     fn new(path: &Path, schema: &Schema, rows: usize, columns: Box<dyn Columns>) -> Self {
         let pandas = schema.metadata().get("pandas");
         let indexes = pandas.map(|text| index_columns(text)).unwrap_or_default();
+        let classes = classes::of(schema);
+        let told = |name: &String| match () {
+            () if indexes.contains(name) => Some(Role::Id),
+            () if classes.contains_key(name) => Some(Role::Label),
+            () => None,
+        };
         let fields = schema.fields().iter().map(|field| Field {
             name: field.name().clone(),
             kind: kind(field.data_type()),
             type_name: type_name(field.data_type()),
-            is_index: indexes.contains(field.name()),
+            told: told(field.name()),
         });
         Self {
             path: path.into(),
             fields: fields.collect(),
+            classes,
             rows,
             columns,
             metadata: Vec::new(),
@@ -131,7 +132,11 @@ impl Table for ArrowTable {
             );
             Error::format(&self.path, why)
         })?;
-        Ok(texts.concat())
+        let texts = texts.concat();
+        Ok(match self.classes.get(&self.fields[column].name) {
+            Some(names) => classes::named(texts, names),
+            None => texts,
+        })
     }
 
     fn place(&self, row: usize) -> String {

@@ -193,7 +193,7 @@ impl MemoryColumn {
             name: self.name.clone(),
             kind,
             type_name: type_name.into(),
-            is_index: false,
+            told: None,
         }
     }
 

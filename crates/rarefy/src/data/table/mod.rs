@@ -12,9 +12,6 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-#[cfg(feature = "parquet")]
-pub(super) use arrow::{open_arrow, open_parquet};
-
 use super::{Column, Dataset, Memory, OpenOptions, Role};
 use crate::{Error, Result};
 
@@ -53,8 +50,8 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     /// Type in words, such as `i32` or `list of f32`.
     pub(crate) type_name: String,
-    /// True if the file itself names the column as an index of its rows.
-    pub(crate) is_index: bool,
+    /// Role that the file itself names: an index of the rows, or numbers of classes.
+    pub(crate) told: Option<Role>,
 }
 
 /// Open table of any format.
@@ -286,7 +283,7 @@ mod tests {
             name: name.into(),
             kind: Kind::Number,
             type_name: "f32".into(),
-            is_index: false,
+            told: None,
         };
         let fields = vec![field("a"), field("b")];
         let options = OpenOptions {

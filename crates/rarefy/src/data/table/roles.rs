@@ -51,7 +51,7 @@ pub(super) struct Roles {
 ///
 /// 1. Options come first: `exclude`, `label`, `text`, `columns` (or `member`, the only column).
 /// 2. Indexes that the file names, and columns with the name of an id, are ids.
-/// 3. The first column with the name of a label is the label; the first text column with the name of a text is the text.
+/// 3. The first column with the name of a label, or of numbers of classes, is the label; the first text column with the name of a text is the text.
 /// 4. A column of lists is the data, and flat columns beside it are left out; several are refused.
 /// 5. Without lists, all numbers and booleans are the data.
 /// 6. All else is left out.
@@ -73,15 +73,17 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
         .collect();
     let mut columns = Vec::new();
     for (at, field) in fields.iter().enumerate() {
-        let is_label = is_one_of(&LABELS, Some(&field.name)) && !matches!(field.kind, Kind::List);
+        let is_told = field.told == Some(Role::Label);
+        let is_named = is_one_of(&LABELS, Some(&field.name)) && field.kind != Kind::List;
+        let is_label = is_told || is_named;
         let is_text = is_one_of(&TEXTS, Some(&field.name)) && field.kind == Kind::Text;
         let (role, reason) = match field.kind {
             _ if excluded.contains(&at) => (Role::LeftOut, "excluded"),
             _ if labels.contains(&at) => (Role::Label, ""),
             _ if texts.contains(&at) => (Role::Text, ""),
             _ if chosen.as_ref().is_some_and(|chosen| chosen.contains(&at)) => (Role::Data, ""),
-            _ if field.is_index => (Role::Id, "index of the rows"),
-            Kind::Integer | Kind::Text | Kind::Empty if is_id_name(&field.name) => {
+            _ if field.told == Some(Role::Id) => (Role::Id, "index of the rows"),
+            Kind::Integer | Kind::Text | Kind::Empty if !is_told && is_id_name(&field.name) => {
                 (Role::Id, "name of an id")
             }
             _ if is_label && has_label => (Role::LeftOut, "another label"),
@@ -252,7 +254,7 @@ mod tests {
             name: name.into(),
             kind,
             type_name: format!("{kind:?}").to_lowercase(),
-            is_index: false,
+            told: None,
         }
     }
 

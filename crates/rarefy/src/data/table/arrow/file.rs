@@ -16,7 +16,12 @@ impl ArrowTable {
     pub(crate) fn file(path: &Path) -> Result<Self> {
         let (schema, batches) = guarded(path, || read(path))?;
         let rows = batches.iter().map(RecordBatch::num_rows).sum();
-        Ok(Self::new(path, &schema, rows, Box::new(batches)))
+        let mut table = Self::new(path, &schema, rows, Box::new(batches));
+        let texts = schema.metadata().iter();
+        table.metadata = texts
+            .map(|(key, text)| (key.clone(), text.clone()))
+            .collect();
+        Ok(table)
     }
 }
 
