@@ -2,7 +2,10 @@
 
 use std::path::PathBuf;
 
+use clap::error::ErrorKind;
 use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Subcommand};
+
+use crate::output;
 
 mod bench;
 mod data;
@@ -119,9 +122,33 @@ pub struct ListArgs {
 
 /// Parses the command line; usage errors end the program with exit code 2.
 pub fn parse() -> (Cli, ArgMatches) {
-    let matches = command().get_matches();
+    let matches = command()
+        .try_get_matches()
+        .unwrap_or_else(|error| refuse(&error));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     (cli, matches)
+}
+
+/// Prints an error of the arguments, or the help that was asked for, and ends the program.
+fn refuse(error: &clap::Error) -> ! {
+    if error.kind() != ErrorKind::ValueValidation {
+        error.exit();
+    }
+    // Words of Rust's parsers.
+    let text = error
+        .render()
+        .to_string()
+        .replace(
+            "invalid digit found in string",
+            "expected a whole number not below 0",
+        )
+        .replace("invalid float literal", "expected a number")
+        .replace(
+            "number too large to fit in target type",
+            "expected a smaller number",
+        );
+    output::note(text.trim_end());
+    std::process::exit(error.exit_code())
 }
 
 /// Complete command, with the options of all architectures and the examples.

@@ -4,6 +4,7 @@
 //! command that was called: `--k-start`, or `--set train.k_start=VALUE` if the command has no such flag.
 
 use std::io::ErrorKind;
+use std::path::Path;
 
 use clap::Command;
 use rarefy::Error;
@@ -170,8 +171,9 @@ fn advice(error: &Error) -> Option<String> {
         }
         Error::Io { path, source } if source.kind() == ErrorKind::NotFound => {
             let name = path.to_str()?;
-            let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name)?;
-            Some(format!("write sample:{} for the embedded sample", sample.name))
+            let sample = rarefy::data::SAMPLES.iter().find(|s| s.name == name);
+            let sample = sample.map(|s| format!("write sample:{} for the embedded sample", s.name));
+            sample.or_else(|| similar(path))
         }
         Error::Format { why, .. } if why.starts_with("a file; expected a run folder") => {
             Some("give the folder of a model first, then the data".into())
@@ -192,6 +194,22 @@ fn advice(error: &Error) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// Name of a file or folder beside a missing one that is spelled nearly like it.
+fn similar(path: &Path) -> Option<String> {
+    let folder = path.parent()?;
+    let read = if folder.as_os_str().is_empty() {
+        Path::new(".")
+    } else {
+        folder
+    };
+    let names = std::fs::read_dir(read).ok()?.flatten();
+    let names: Vec<String> = names
+        .filter_map(|entry| entry.file_name().into_string().ok())
+        .collect();
+    let near = rarefy::nearest(path.file_name()?.to_str()?, &names)?;
+    Some(format!("there is {}", folder.join(near).display()))
 }
 
 #[cfg(test)]

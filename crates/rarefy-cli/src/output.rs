@@ -32,6 +32,16 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", visible::lines(text));
 }
 
+/// First characters of a text on one line.
+pub fn start_of(text: &str) -> String {
+    const MOST: usize = 80;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{}...", &line[..end]),
+        None => line,
+    }
+}
+
 /// Table with a header; if `numbers`, columns from the second on are right-aligned.
 pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
     let mut table = Table::new();

@@ -7,7 +7,7 @@ use rarefy::{Error, Result, atomic};
 use rarefy_report::{HistoryPoint, Images, Latent, Reconstructions, Report};
 
 use crate::observer::read_records;
-use crate::output::number;
+use crate::output::{number, start_of};
 use crate::run::Run;
 
 /// Number of most active rows that are listed for a latent.
@@ -187,18 +187,18 @@ fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
 }
 
 fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>> {
-    let mut top = match &data.labels {
-        Some(labels) if are_words_or_classes(labels) => {
-            metrics::top_rows(model, data.source.as_ref(), TOP_ROWS)?
-                .into_iter()
-                .map(|rows| {
-                    rows.into_iter()
-                        .map(|(row, h)| (labels[row].clone(), h))
-                        .collect()
-                })
-                .collect()
-        }
-        _ => vec![Vec::new(); e.latents.len()],
+    let labels = data
+        .labels
+        .as_deref()
+        .filter(|labels| are_words_or_classes(labels));
+    let texts = data.texts.as_deref();
+    let mut top = if labels.is_none() && texts.is_none() {
+        vec![Vec::new(); e.latents.len()]
+    } else {
+        let named = |(row, h)| (row_name(labels, texts, row), h);
+        let top = metrics::top_rows(model, data.source.as_ref(), TOP_ROWS)?.into_iter();
+        top.map(|rows| rows.into_iter().map(named).collect())
+            .collect()
     };
     let latent = |(index, l): (usize, &metrics::LatentSummary)| Latent {
         rho_hat: l.rho_hat,
@@ -216,6 +216,18 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
         top: std::mem::take(&mut top[index]),
     };
     Ok(e.latents.iter().enumerate().map(latent).collect())
+}
+
+/// Label of a row and the start of its text, as far as there are any.
+fn row_name(labels: Option<&[String]>, texts: Option<&[String]>, row: usize) -> String {
+    let label = labels.map(|labels| labels[row].clone());
+    let text = texts.map(|texts| start_of(&texts[row]));
+    label
+        .into_iter()
+        .chain(text)
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(": ")
 }
 
 /// Shares of a crosscoder's inputs in a decoder row: length of each part over the sum of lengths.

@@ -108,6 +108,42 @@ fn report_plot_and_check_write_their_results() {
 }
 
 #[test]
+fn labels_and_texts_name_the_rows_of_a_latent_in_the_report() {
+    let dir = TestDir::new();
+    let row = |i: usize| {
+        let class = ["even", "odd"][i % 2];
+        format!(
+            r#"{{"x": [{}, {}, 1], "text": "sentence\nnumber {i}", "label": "{class}"}}"#,
+            i % 2,
+            i % 3
+        )
+    };
+    let rows: Vec<String> = (0..30).map(row).collect();
+    dir.write("rows.jsonl", rows.join("\n"));
+    let info = dir.json("data info rows.jsonl --json");
+    assert_eq!(info["first_texts"][2], "sentence number 2");
+    assert!(dir.ok("data info rows.jsonl").contains("sentence number 2"));
+    dir.ok("train rows.jsonl --arch topk --latents 4 --k 1 --steps 5 --batch 10 --out run -q");
+    let report = text(&dir.read("run/report.html"));
+    assert!(report.contains("most active on") && report.contains("odd: sentence number 1"));
+    dir.ok("train rows.jsonl --exclude label --arch topk --latents 4 --k 1 --steps 5 --batch 10 --out plain -q");
+    let report = text(&dir.read("plain/report.html"));
+    assert!(report.contains("most active on") && !report.contains("odd: "));
+}
+
+#[test]
+fn missing_file_is_compared_with_those_beside_it() {
+    let dir = TestDir::new();
+    dir.write_npy("d/good.npy", 1, &[1.0]);
+    for (given, there) in [("d/god.npy", Some("d/good.npy")), ("d/other.csv", None)] {
+        let error = text(&dir.run(&format!("data info {given}")).stderr);
+        assert!(error.contains("No such file"), "{error}");
+        let hint = there.map(|there| format!("hint: there is {there}"));
+        assert_eq!(error.lines().nth(1).map(str::to_owned), hint, "{error}");
+    }
+}
+
+#[test]
 fn info_and_inspect_agree_with_data_and_model() {
     let dir = TestDir::new();
     let info = dir.json("data info sample:digits --json");

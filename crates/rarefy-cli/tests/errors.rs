@@ -215,7 +215,7 @@ hint: set `data.skip_bad_rows` with --skip-bad-rows
 $ train notes.txt --out run
 1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg)
 $ train nothing --out run
-1 error: nothing: expected files whose names end in one of .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg, got none
+1 error: nothing: expected data files, got an empty folder
 $ train sample:digit --out run
 2 error: unknown sample `digit`, did you mean `digits`? (known: digits, words, patches)
 $ data info nan.npy
@@ -307,7 +307,7 @@ Usage: rarefy <COMMAND>
 
 For more information, try '--help'.
 $ train --seed -1
-2 error: invalid value '-1' for '--seed <N>': invalid digit found in string
+2 error: invalid value '-1' for '--seed <N>': expected a whole number not below 0
 
 For more information, try '--help'.
 $ train --optimizer adma

@@ -43,7 +43,7 @@ fn every_command_takes_several_paths_as_one_data_set() {
     // The report reads all paths of the run; one path given anew replaces all of them.
     dir.ok("report run");
     assert!(text(&dir.read("run/report.html")).contains("30 rows of 4"));
-    dir.ok("report run --data d/2.npy d/0.npy");
+    dir.ok("report --data d/2.npy --data d/0.npy run");
     assert!(text(&dir.read("run/report.html")).contains("20 rows of 4"));
     dir.ok("train d/1.npy --config run/config.toml --out one -q");
     let config = text(&dir.read("one/config.toml"));

@@ -140,7 +140,7 @@ $ train --arch batch-topk --k 0.25 --holdout 3 --out run
 2 error: `model.options.k` of 0.25 keeps no latent in 3 held-out rows; increase `model.options.k` or `data.holdout`
 hint: set `model.options.k` with --k, `data.holdout` with --holdout
 $ train --holdout -1 --out run
-2 error: invalid value '-1' for '--holdout <N>': invalid digit found in string
+2 error: invalid value '-1' for '--holdout <N>': expected a whole number not below 0
 
 For more information, try '--help'.
 $ train --set data.holdout=-1 --out run

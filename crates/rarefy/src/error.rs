@@ -63,7 +63,7 @@ pub enum Error {
         /// NaN or an infinity.
         got: f32,
     },
-    /// A result of finite rows is NaN or infinite: a number exceeds the range of `f32`, about 3.4e38. No file is written.
+    /// A result of finite rows is NaN or infinite: a number exceeds the range of `f32`, about 3.4e38.
     #[error(
         "{}: {place}: expected a finite number, got {got}; a number exceeds the range of f32, about 3.4e38: scale the rows, or leave the largest out",
         .path.display()
@@ -71,7 +71,7 @@ pub enum Error {
     OutOfRange {
         /// Path of the file that would hold the result, or name of the rows.
         path: PathBuf,
-        /// Name of the result, such as `mse`, or its row and column.
+        /// Name of the result, such as `mse`, or the row and column that were not written.
         place: String,
         /// NaN or an infinity.
         got: f64,
@@ -170,12 +170,15 @@ impl Error {
     }
 }
 
-/// Known name that is most similar to `name`, or `None` if all are too different.
+/// Known name that is most similar to `name`; `None` if all differ in more than a third of the letters.
 pub fn nearest<'a>(name: &str, known: &'a [String]) -> Option<&'a str> {
     known
         .iter()
+        .filter(|known| {
+            let (letters, apart) = (name.chars().count(), strsim::osa_distance(name, known));
+            apart <= (letters / 3).max(1) && apart < letters
+        })
         .map(|candidate| (strsim::jaro_winkler(name, candidate), candidate.as_str()))
-        .filter(|(score, _)| *score > 0.6)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, candidate)| candidate)
 }
@@ -213,6 +216,15 @@ mod tests {
             error.to_string().contains("did you mean `model.latents`?"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn name_of_other_letters_is_not_suggested() {
+        let known = ["age".to_owned(), "scale".to_owned(), "kl".to_owned()];
+        assert_eq!(nearest("diagnosis", &known), None);
+        assert_eq!(nearest("zscore", &known), None);
+        assert_eq!(nearest("k1", &known), Some("kl"));
+        assert_eq!(nearest("sacle", &known), Some("scale"));
     }
 
     #[test]

@@ -43,6 +43,51 @@ fn folders_of_models_and_other_libraries_are_named() {
 }
 
 #[test]
+fn data_file_of_an_unknown_name_is_known_by_its_first_bytes() {
+    let folder = Folder::new();
+    folder.write_npy("good.npy", 1, 1.0);
+    let array = std::fs::read(folder.path("good.npy")).unwrap();
+    for (name, bytes, words) in [
+        (
+            "x.dat",
+            &*array,
+            "a NumPy array; rename it so that it ends in .npy",
+        ),
+        (
+            "x",
+            &array,
+            "a NumPy array; rename it so that it ends in .npy",
+        ),
+        (
+            "x.dat",
+            b"1 2\n3 4\n",
+            "a text file of this name is not read",
+        ),
+        ("x.pt", b"PK\x03\x04rest", "a PyTorch file is not read"),
+        ("x.foo", b"1 2\n", "file name ending not known; expected"),
+    ] {
+        folder.write(name, bytes);
+        let error = folder.refusal(name);
+        assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn rows_of_arrays_are_not_skipped() {
+    let folder = Folder::new();
+    folder.write_npy("x.npy", 1, 1.0);
+    let options = OpenOptions {
+        skip_bad_rows: true,
+        ..OpenOptions::default()
+    };
+    let error = data::open(&folder.path("x.npy"), &options);
+    let error = error.err().map(|e| e.to_string()).unwrap_or_default();
+    let words =
+        "`data.skip_bad_rows` has no meaning here: an npy file has no table; drop such rows before";
+    assert!(error.contains(words), "{error}");
+}
+
+#[test]
 fn content_unlike_the_name_is_named() {
     let folder = Folder::new();
     folder.write_npy("good.npy", 1, 1.0);

@@ -419,7 +419,7 @@ fn row_of_more_values_than_any_model_takes_is_refused() {
         .unwrap_err()
         .to_string();
     assert!(
-        error.ends_with("wide.npy: expected at most 16777216 values in a row, got 16777217"),
+        error.ends_with("wide.npy: expected at most 16777216 values in a row, got 16777217; `data.row_axis` sets how the axes of an array become rows"),
         "{error}"
     );
 }

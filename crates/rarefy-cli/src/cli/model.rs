@@ -98,8 +98,8 @@ pub struct InspectArgs {
 pub struct ReportArgs {
     /// Run folder; the report is written to its report.html.
     pub run: PathBuf,
-    /// Data to report on, several files as one data set [default: the data of the run].
-    #[arg(long, value_name = "DATA", num_args = 1..)]
+    /// Data to report on, repeated for several files as one data set [default: the data of the run].
+    #[arg(long, value_name = "DATA")]
     pub data: Vec<String>,
     /// Target data of a transcoder, if --data is given.
     #[arg(long, value_name = "DATA", requires = "data")]

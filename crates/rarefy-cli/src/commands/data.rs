@@ -156,6 +156,8 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     let constant = s.variance.iter().filter(|v| **v == 0.0).count();
     let deviation = s.grand_variance().sqrt();
     let labels: Vec<String> = dataset.labels.iter().flatten().take(8).cloned().collect();
+    let texts = dataset.texts.iter().flatten().take(3);
+    let texts: Vec<String> = texts.map(|text| output::start_of(text)).collect();
     if as_json {
         return output::json(&json!({
             "name": dataset.source.name(), "rows": s.rows, "d_in": s.d_in, "min": s.min, "max": s.max,
@@ -164,7 +166,7 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
             "columns": dataset.columns, "notes": dataset.notes,
             "image_shape": dataset.image_shape,
             "image_channels": dataset.image_shape.and_then(|shape| image_channels(shape, s.d_in)),
-            "first_labels": labels, "default_preprocess": dataset.default_preprocess,
+            "first_labels": labels, "first_texts": texts, "default_preprocess": dataset.default_preprocess,
         }));
     }
     let mut rows = vec![
@@ -194,6 +196,9 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     }
     if !labels.is_empty() {
         rows.push(vec!["first labels".into(), labels.join(" ")]);
+    }
+    if !texts.is_empty() {
+        rows.push(vec!["first texts".into(), texts.join("\n")]);
     }
     if !dataset.default_preprocess.is_empty() {
         rows.push(vec![

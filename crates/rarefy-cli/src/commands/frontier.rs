@@ -33,6 +33,12 @@ struct Told<'a> {
 }
 
 pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
+    // Held before the results are read, which another process may be writing.
+    let _lock = args
+        .out
+        .as_ref()
+        .map(|out| Run::at(out).lock())
+        .transpose()?;
     let before = match &args.out {
         Some(out) if args.resume => Some((Results::load(out)?, out)),
         _ => None,
@@ -42,7 +48,7 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let before = before.map(|(before, _)| before);
     let lines = lines(args, before.as_ref())?;
     let at = at(args, before.as_ref())?;
-    let (folder, _lock) = folder(args, &config)?;
+    let (folder, _fresh) = folder(args, &config)?;
     crate::threads::set(config.train.threads.take())?;
 
     let (dataset, raw) = recipe::open(&mut config.data)?;
@@ -103,13 +109,12 @@ fn at(args: &FrontierArgs, before: Option<&Results>) -> Result<f64> {
 
 /// Folder of the results; an existing frontier is not replaced without `--force`.
 ///
-/// The folder is created if it is missing, and held for this process.
-fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Lock)> {
+/// Without `--out`, the folder is created and held for this process.
+fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Option<Lock>)> {
     let Some(folder) = &args.out else {
         let (run, lock) = Run::fresh("frontier", &config.data.path)?;
-        return Ok((run.folder().into(), lock));
+        return Ok((run.folder().into(), Some(lock)));
     };
-    let lock = Run::at(folder).lock()?;
     let there = [results::file(folder), results::plot(folder)];
     if !args.resume && !args.force && there.iter().any(|file| file.exists()) {
         let folder = folder.display();
@@ -117,7 +122,7 @@ fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Lock)> {
             "{folder} holds a frontier already; continue it with --resume, replace it with --force, or give another --out"
         )));
     }
-    Ok((folder.clone(), lock))
+    Ok((folder.clone(), None))
 }
 
 /// Results without points.

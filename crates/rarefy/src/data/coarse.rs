@@ -1,14 +1,20 @@
 //! Columns whose values lie so close together, and so far from zero, that `f32` cannot tell many of them apart.
 
-use super::{Dataset, Role, evenly_spaced_rows};
+use super::{Dataset, Role, Source};
+use crate::Result;
 
-/// Number of rows that are looked at, evenly spaced.
+/// Number of rows that are looked at, half of them at the start and half at the end. Two blocks are read fast from every
+/// file, also where columns are stored one after the other.
 const MOST_ROWS: usize = 256;
+/// Number of rows below which values may be alike by chance.
+const FEWEST_ROWS: usize = 8;
 /// Number of values that are looked at, unless two rows hold more.
 const MOST_VALUES: usize = 1 << 22;
 /// Range of a column in steps of `f32` below which a note is worth reading: rounding then costs a hundredth of a
 /// deviation or more.
 const FEW_STEPS: f32 = 32.0;
+/// Values nearer to zero have no offset to subtract.
+const NEAREST: f32 = 1e-30;
 /// Whole numbers below this are exact in `f32`.
 const EXACT: f32 = 16_777_216.0;
 
@@ -16,11 +22,11 @@ const EXACT: f32 = 16_777_216.0;
 /// cannot be read, which training reports with its place.
 pub(super) fn note(dataset: &Dataset) -> Option<String> {
     let d_in = dataset.source.d_in();
-    if d_in == 0 || dataset.source.rows() < 2 {
+    if d_in == 0 || dataset.source.rows() < FEWEST_ROWS {
         return None;
     }
-    let most = (MOST_VALUES / d_in).clamp(2, MOST_ROWS);
-    let rows = evenly_spaced_rows(&*dataset.source, most).ok()?;
+    let most = (MOST_VALUES / d_in).clamp(FEWEST_ROWS, MOST_ROWS);
+    let rows = ends(&*dataset.source, most).ok()?;
     let coarse: Vec<Coarse> = (0..d_in)
         .filter_map(|column| Coarse::of(&rows, d_in, column))
         .collect();
@@ -32,14 +38,29 @@ pub(super) fn note(dataset: &Dataset) -> Option<String> {
     };
     Some(format!(
         "{}: column {}{others}: f32 holds values near {} in steps of {}, and {} sampled values differ by {}; \
-         subtract an offset and save the differences, or leave such columns out with `data.exclude`",
+         subtract an offset and save the differences{}",
         dataset.source.name(),
         name(dataset, first.column),
         first.near,
         first.step,
         rows.len() / d_in,
         first.range,
+        if dataset.columns.is_empty() {
+            ""
+        } else {
+            ", or leave such columns out with `data.exclude`"
+        },
     ))
+}
+
+/// The first and the last rows, `most` together; all rows if there are no more.
+fn ends(source: &dyn Source, most: usize) -> Result<Vec<f32>> {
+    let (all, d_in) = (source.rows(), source.d_in());
+    let mut rows = vec![0.0; all.min(most) * d_in];
+    let (first, last) = rows.split_at_mut(all.min(most) / 2 * d_in);
+    source.read(0, first)?;
+    source.read(all - last.len() / d_in, last)?;
+    Ok(rows)
 }
 
 /// A column that `f32` holds coarsely.
@@ -61,10 +82,10 @@ impl Coarse {
         let low = values().fold(f32::INFINITY, f32::min);
         let high = values().fold(f32::NEG_INFINITY, f32::max);
         let near = if high.abs() >= low.abs() { high } else { low };
-        let step = near.abs().next_up() - near.abs();
+        let step = near.abs() - near.abs().next_down();
         let range = high - low;
         let exact = near.abs() < EXACT && (range == 0.0 || values().all(|v| v.fract() == 0.0));
-        (range < FEW_STEPS * step && !exact).then_some(Self {
+        (range < FEW_STEPS * step && !exact && near.abs() > NEAREST).then_some(Self {
             column,
             near,
             step,
@@ -105,33 +126,69 @@ mod tests {
 
     #[test]
     fn noise_far_from_zero_is_noted_with_its_step() {
-        // Near 1e6, steps are 1/16; the range is 1.5, 24 steps.
-        let note = note_on(2, vec![0.5, 1e6, 0.25, 1e6 + 1.5]).unwrap();
-        assert!(
-            note.contains("column 1: f32 holds values near 1000001.5 in steps of 0.0625, and 2 sampled values differ by 1.5"),
-            "{note}"
-        );
-        assert_eq!(note_on(1, vec![1e6, 1e6 + 2.5]), None, "40 steps are many");
-        assert!(note_on(1, vec![-1e6, -1e6 - 1.5]).is_some());
+        // Below 2^20 = 1048576, steps are 1/16; the range is 1.5, 24 steps.
+        let rows = (0..20).flat_map(|i| [i as f32 / 16.0, 1e6 + (i % 2) as f32 * 1.5]);
+        let note = note_on(2, rows.collect()).unwrap();
+        let expected = "column 1: f32 holds values near 1000001.5 in steps of 0.0625, and 20 sampled values differ by 1.5";
+        assert!(note.contains(expected), "{note}");
+        let apart = |range: f32| (0..20).map(|i| -1e6 - (i % 2) as f32 * range).collect();
+        assert!(note_on(1, apart(1.5)).is_some());
+        assert_eq!(note_on(1, apart(2.5)), None, "40 steps are many");
     }
 
     #[test]
     fn exact_values_have_no_note() {
-        for values in [vec![1e6, 1e6 + 1.0], vec![0.1; 5], vec![0.0; 5], vec![1e9]] {
-            assert_eq!(note_on(1, values.clone()), None, "{values:?}");
+        let mask = [0.0, f32::MAX];
+        for values in [[1e6, 1e6 + 1.0], [0.1, 0.1], [0.0, 0.0], [1e-44, 0.0], mask] {
+            assert_eq!(note_on(1, values.repeat(10)), None, "{values:?}");
         }
-        assert!(note_on(1, vec![1e9; 5]).is_some());
+        assert_eq!(note_on(1, vec![1e9; 7]), None, "too few rows to say");
+        assert!(note_on(1, vec![1e9; 8]).is_some());
+    }
+
+    #[test]
+    fn first_and_last_rows_are_looked_at() {
+        let all = Memory::new("rows", 1, (0..1000).map(|i| i as f32).collect());
+        assert_eq!(ends(&all, 4).unwrap(), [0.0, 1.0, 998.0, 999.0]);
+        assert_eq!(ends(&all, 2000).unwrap().len(), 1000);
     }
 
     #[test]
     fn files_of_wide_numbers_say_that_values_fall_together() {
         let folder = tempfile::tempdir().unwrap();
-        let csv = "when,value\n1000000001,0.5\n1000000002,0.75\n1000000004,0.25\n";
-        let note = opened(&folder.path().join("x.csv"), csv.as_bytes());
-        assert!(note.contains("column `when`: f32 holds values near 1000000000 in steps of 64"));
-        let values = [1e9 + 0.25, 1.0, 1e9 - 2.0, 5.0f64].map(f64::to_le_bytes);
-        let array = [npy::header("<f8", "(2, 2)"), values.concat()].concat();
+        let row = |i| format!("{}.5,{}\n", i % 4, 1_000_000_000 + i);
+        let rows = (0..9).map(row).collect::<Vec<_>>().concat();
+        let path = folder.path().join("x.csv");
+        let note = opened(&path, format!("value,when\n{rows}").as_bytes());
+        let words =
+            "f32 holds values near 1000000000 in steps of 64, and 9 sampled values differ by 0";
+        assert!(note.contains(&format!("column `when`: {words}")), "{note}");
+        let turned = OpenOptions {
+            columns: vec!["when".into(), "value".into()],
+            rows: Some(8),
+            ..OpenOptions::default()
+        };
+        let notes = open(&path.to_string_lossy(), &turned)
+            .unwrap()
+            .notes
+            .join("\n");
+        assert!(
+            notes.contains("column `when`: ") && notes.contains("8 sampled"),
+            "{notes}"
+        );
+        let values = (0..16).map(|i| {
+            if i % 2 == 0 {
+                1e9 + f64::from(i)
+            } else {
+                f64::from(i)
+            }
+        });
+        let values: Vec<u8> = values.flat_map(f64::to_le_bytes).collect();
+        let array = [npy::header("<f8", "(8, 2)"), values].concat();
         let note = opened(&folder.path().join("x.npy"), &array);
-        assert!(note.contains("column 0: f32 holds values near 1000000000 in steps of 64"));
+        assert!(
+            note.contains("column 0: f32 holds values near 1000000000 in steps of 64"),
+            "{note}"
+        );
     }
 }

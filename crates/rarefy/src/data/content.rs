@@ -158,6 +158,25 @@ pub(super) fn check(path: &Path, format: &DataFormat) -> Result<()> {
     Ok(())
 }
 
+/// Error for a file whose ending no reader takes. If the ending says nothing about its content, the first bytes may.
+pub(super) fn unknown(path: &Path) -> Error {
+    if endings::advice(path).is_none_or(|(what, _)| what == endings::TEXT) {
+        let mut start = Vec::new();
+        // A file that cannot be read is refused by its name.
+        let _ = File::open(path).and_then(|file| file.take(START).read_to_end(&mut start));
+        let found = SIGNATURES
+            .iter()
+            .find(|(bytes, ..)| start.starts_with(bytes));
+        if let Some((_, _, what, remedy)) = found {
+            let why = format!(
+                "file name ending not known, but the first bytes are those of {what}; {remedy}"
+            );
+            return Error::format(path, why);
+        }
+    }
+    endings::unknown(path)
+}
+
 /// Kind of markup that a file starts with: an HTML page or an XML document.
 fn markup(start: &[u8]) -> Option<&'static str> {
     let text = String::from_utf8_lossy(start).to_lowercase();

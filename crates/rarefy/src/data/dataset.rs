@@ -26,7 +26,8 @@ pub struct Dataset {
     pub default_preprocess: Vec<String>,
     /// Names of the sources joined column by column (inputs, then the target); empty for a single source.
     pub parts: Vec<String>,
-    /// Columns of a table with their roles, in the order of the file; empty for arrays.
+    /// Columns of a table with their roles, in the order of the file, columns of data in the order of their values in a
+    /// row; empty for arrays.
     pub columns: Vec<Column>,
     /// Files that were read, in the order of their rows; empty for rows in memory.
     pub files: Vec<PathBuf>,

@@ -40,6 +40,9 @@ pub(super) fn advice(path: &Path) -> Option<(&'static str, &'static str)> {
     Some((found.1, found.2))
 }
 
+/// Kind of file whose ending says little about its content.
+pub(super) const TEXT: &str = "a text file of this name";
+
 /// Endings that no reader takes, the kind of file, and the conversion.
 const FOREIGN: &[(&[&str], &str, &str)] = &[
     (
@@ -129,7 +132,7 @@ const FOREIGN: &[(&[&str], &str, &str)] = &[
     ),
     (
         &[".txt", ".dat", ".data", ".asc"],
-        "a text file of this name",
+        TEXT,
         "if it holds a table of numbers, rename it so that it ends in .csv or .tsv",
     ),
 ];

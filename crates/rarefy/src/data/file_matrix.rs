@@ -60,6 +60,25 @@ impl MatrixLayout {
         }
     }
 
+    /// Checks that a file of `length` bytes ends with the matrix. `np.save` to an open file appends an array, of which a
+    /// reader would see the first only.
+    ///
+    /// # Errors
+    /// [`Error::Format`] with the number of bytes behind the matrix.
+    pub(super) fn check_end(&self, path: &Path, length: u64) -> Result<()> {
+        let end = self.needed(path)?.saturating_add(self.offset);
+        if length <= end {
+            return Ok(());
+        }
+        let why = format!(
+            "too long: expected the end of the file at byte {end} ({}), got {} more bytes; save each array in a file of \
+             its own",
+            self.shape(),
+            length - end
+        );
+        Err(Error::format(path, why))
+    }
+
     /// Reads the matrix from a stream that starts with the first byte of data and ends with the last.
     ///
     /// Memory grows with the bytes that arrive, never with the size that a header claims. The stream is read

@@ -16,6 +16,8 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let mut dataset = if packed {
         Dataset::new(layout.decode(path, input)?)
     } else {
+        let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
+        layout.check_end(path, length)?;
         Dataset::new(FileMatrix::open(path, layout)?)
     };
     dataset.image_shape = rows.image_shape;

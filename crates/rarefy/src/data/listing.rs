@@ -49,7 +49,7 @@ impl Listing {
     /// Data files in natural order.
     pub(super) fn files(&self, of: &Path) -> Result<Vec<PathBuf>> {
         if self.files.is_empty() {
-            return Err(Error::format(of, self.without_files()));
+            return Err(Error::format(of, self.without_files(of)));
         }
         let mut files = self.files.clone();
         files.sort_by(|a, b| natural::order(a, b));
@@ -68,7 +68,15 @@ impl Listing {
     }
 
     /// Reason for a refusal without data files: the files and subfolders found instead.
-    fn without_files(&self) -> String {
+    fn without_files(&self, of: &Path) -> String {
+        if self.underscored.len() + self.others.len() + self.folders.len() == 0 {
+            let got = if of.is_dir() {
+                "an empty folder"
+            } else {
+                "a pattern that matches no file"
+            };
+            return format!("expected data files, got {got}");
+        }
         let mut why = format!(
             "expected files whose names end in one of {}, got none",
             endings::readable()

@@ -221,15 +221,17 @@ fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result
     }
     let width = dataset.source.d_in();
     if width > MOST_WIDTH {
-        let why = format!("expected at most {MOST_WIDTH} values in a row, got {width}");
+        let why = format!(
+            "expected at most {MOST_WIDTH} values in a row, got {width}; `data.row_axis` sets how the axes of an array become rows"
+        );
         return Err(Error::format(name, why));
     }
     dataset.notes.splice(0..0, inputs.notes);
-    dataset.notes.extend(coarse::note(&dataset));
-    match options.rows {
-        None => Ok(dataset),
-        Some(rows) => dataset.first(rows),
+    if let Some(rows) = options.rows {
+        dataset = dataset.first(rows)?;
     }
+    dataset.notes.extend(coarse::note(&dataset));
+    Ok(dataset)
 }
 
 /// Draws patches from all photographs together.
@@ -261,7 +263,7 @@ fn open_input(
         Input::File(path, member) => (path, member),
     };
     content::check_regular(path)?;
-    let format = format_of(path).ok_or_else(|| endings::unknown(path))?;
+    let format = format_of(path).ok_or_else(|| content::unknown(path))?;
     let mut options = options.for_format(path, Some(format), foreign)?;
     if member.is_some() {
         options.member.clone_from(member);

@@ -23,6 +23,8 @@ pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         return Ok(Dataset::empty(path.display().to_string(), 0));
     }
     let (layout, rows) = header.matrix(path, options.row_axis)?;
+    let length = file.metadata().map_err(Error::io(path))?.len();
+    layout.check_end(path, length)?;
     Ok(header.dataset(path, FileMatrix::open(path, layout)?, rows))
 }
 

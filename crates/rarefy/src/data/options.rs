@@ -87,6 +87,9 @@ impl OpenOptions {
                     .into_iter()
                     .filter_map(|(key, name)| Some((key, name.take()?))),
             );
+            if std::mem::take(&mut kept.skip_bad_rows) {
+                unused.push(("skip_bad_rows", "true".into()));
+            }
         }
         match unused.first() {
             Some((key, value)) if foreign == Foreign::Refused => {
@@ -105,6 +108,7 @@ fn without_meaning(path: &Path, format: &str, key: &str, value: &str) -> Error {
     };
     let holds = match key {
         "member" => "no members",
+        "skip_bad_rows" => "no table; drop such rows before, with x[np.isfinite(x).all(axis=1)]",
         _ => "no columns with names",
     };
     let path = path.display();

@@ -198,10 +198,18 @@ pub(super) fn is_codes<'a>(columns: impl IntoIterator<Item = &'a str>) -> bool {
 
 /// Refuses to read one array of a sparse matrix: its values alone say nothing about their columns.
 fn refuse_parts(path: &Path, options: &OpenOptions) -> Result<()> {
-    let (field, got) = match (&options.member, options.columns.as_slice()) {
-        (Some(member), _) => ("data.member", member),
-        (None, [first, ..]) => ("data.columns", first),
-        (None, []) => return Ok(()),
+    let named = [
+        ("data.member", options.member.as_ref()),
+        ("data.columns", options.columns.first()),
+        ("data.exclude", options.exclude.first()),
+        ("data.label", options.label.as_ref()),
+        ("data.text", options.text.as_ref()),
+    ];
+    let Some((field, got)) = named
+        .into_iter()
+        .find_map(|(field, name)| Some((field, name?)))
+    else {
+        return Ok(());
     };
     let why = format!(
         "sparse matrix, whose arrays are read together: leave out `{field}`, which names one of them ({got})"

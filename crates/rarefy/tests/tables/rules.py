@@ -3,6 +3,7 @@
 The rules are those of `crates/rarefy/src/data/table/roles.rs`. Arrow's Python reader gives the values.
 """
 
+import json
 import math
 
 import pyarrow as pa
@@ -56,6 +57,13 @@ def indexes(table):
     return {name for name in meta.get("index_columns", []) if isinstance(name, str)}
 
 
+def classes(table):
+    "Names of the classes of each column of type `ClassLabel`, as the `datasets` package stores them."
+    stored = json.loads((table.schema.metadata or {}).get(b"huggingface", b"{}"))
+    features = stored.get("info", {}).get("features", {})
+    return {name: f["names"] for name, f in features.items() if f.get("_type") == "ClassLabel"}
+
+
 def is_id_name(name):
     return name in IDS or name.endswith("_id") or name.startswith("__index_level_")
 
@@ -71,12 +79,14 @@ def roles(table):
     kinds = {field.name: plain(field.type) for field in table.schema}
     role = {}
     for name, kind in kinds.items():
-        if name in indexes(table) or is_id_name(name) and (types.is_integer(kind) or is_text(kind)):
+        is_id = is_id_name(name) and name not in classes(table) and (types.is_integer(kind) or is_text(kind))
+        if name in indexes(table) or is_id:
             role[name] = "id"
     numeric = [n for n, k in kinds.items() if is_number(k) or types.is_boolean(k) or is_list(k)]
     for names, found in ((LABELS, "label"), (TEXTS, "text")):
         fits = is_flat if found == "label" else is_text
-        named = [n for n, k in kinds.items() if n not in role and n.lower() in names and fits(k)]
+        told = classes(table) if found == "label" else {}
+        named = [n for n, k in kinds.items() if n not in role and (n in told or n.lower() in names and fits(k))]
         role |= dict.fromkeys(named, "left-out")
         role |= {name: found for name in named[:1]}
     data = [n for n in numeric if n not in role]
@@ -122,7 +132,11 @@ def words(table, names):
     "Labels or texts of the rows, empty where one is missing; None without such a column."
     if not names:
         return None
-    return ["" if cell is None else word(cell) for cell in table[names[0]].to_pylist()]
+    cells = table[names[0]].to_pylist()
+    if names[0] in classes(table):
+        # -1 is a missing label.
+        cells = [None if cell in (None, -1) else classes(table)[names[0]][cell] for cell in cells]
+    return ["" if cell is None else word(cell) for cell in cells]
 
 
 def word(cell):

@@ -32,6 +32,7 @@ def write():
     cells()
     lists()
     tools()
+    doubtful()
     bad()
 
 
@@ -39,7 +40,11 @@ def pandas():
     FRAME.to_csv(here("csv/pandas.csv"), index=False)
     read("csv/pandas.csv", COLUMNS, X)
     FRAME.to_csv(here("csv/pandas-index.csv"))
-    refuse("csv/pandas-index.csv", "line 1", "index=False")
+    read("csv/pandas-index.csv", ["/id", *"abcd"], X)
+    FRAME.set_axis([0.5, 0.25, 1.5, 2.0, 3.5, 8.0]).to_csv(here("csv/pandas-float-index.csv"))
+    read("csv/pandas-float-index.csv", ["/id", *"abcd"], X)
+    here("csv/unnamed.csv").write_text("a,,c\n1,2,3\n4,5,6\n")
+    refuse("csv/unnamed.csv", "line 1, column 1", "empty field")
     FRAME.reset_index().rename(columns={"index": "Unnamed: 0"}).to_csv(
         here("csv/pandas-unnamed.csv"), index=False
     )
@@ -62,7 +67,8 @@ def pandas():
     file = "csv/labelled.tsv"
     read(
         file,
-        "a b/left-out c d/left-out label/label text/text note/left-out",
+        # Columns of data are listed in the order of their values.
+        "c b/left-out a d/left-out label/label text/text note/left-out",
         X[:, [2, 0]],
         LABELS,
         TEXTS,
@@ -277,7 +283,7 @@ def tools():
         [f"s{i}" for i in range(ROWS)],
     )
     numbered = "".join(f'"{i + 1}",{row}\n' for i, row in enumerate(body))
-    refuse(text("r-row-names.csv", f'"",{head}\n{numbered}'), "line 1", "row.names=FALSE")
+    read(text("r-row-names.csv", f'"",{head}\n{numbered}'), ["/id", *"abcd"], X)
     semicolons = lines(";", ",")
     read(text("r-write-csv2.csv", head.replace(",", ";") + "\n" + semicolons), COLUMNS, X)
     table = "".join(f'"{i + 1}" {row}\n' for i, row in enumerate(lines(" ").splitlines()))
@@ -298,6 +304,42 @@ def tools():
         None,
         ["line"],
     )
+
+
+def doubtful():
+    "Files that could be read in two ways."
+    # A header of whole numbers above floats: wavelengths, years out of order, names that pandas counts.
+    for name, head in [("wavelengths", "400,500,600,700"), ("years", "2020,2010,2000,1990"), ("pair", "7,8")]:
+        rows = ["0.25,0.5,1.5,2.0", "0.75,1.0,2.5,3e-2"]
+        width = head.count(",") + 1
+        rows = "".join(",".join(row.split(",")[:width]) + "\n" for row in rows)
+        refuse(text(f"head-{name}.csv", f"{head}\n{rows}"), "line 1", "`data.header`")
+    read("csv/head-pair.csv", "0 1", [[7, 8], [0.25, 0.5], [0.75, 1]], header=False)
+    read("csv/head-pair.csv", "7 8", [[0.25, 0.5], [0.75, 1]], header=True)
+    read(text("head-none.csv", "1,2\n0.5,3\n4,0.25\n"), "0 1", [[1, 2], [0.5, 3], [4, 0.25]])
+    refuse(text("head-frame.csv", ",0,1\n0,0.5,0.25\n1,0.75,1.5\n"), "line 1", "`data.header`")
+    # Commas of thousands beside points of decimals.
+    for name, mark in [("tab", "\t"), ("semicolon", ";"), ("bar", "|")]:
+        rows = [["price", "weight"], ["1,200", "0.5"], ["2,300", "1.5"], ["850", "2.5"]]
+        rows = "".join(mark.join(row) + "\n" for row in rows)
+        refuse(text(f"thousands-{name}.csv", rows), "line 2", "`price`", "thousands separators")
+    refuse(text("thousands-point.csv", "a;b\n1.234;5,5\n2.345;6,5\n"), "line 2", "thousands separators")
+    # Lists that NumPy and PyTorch print, beside a column of numbers.
+    for name, cell in [
+        ("numpy", "[1. 2. ... 3. 4.]"),
+        ("nested", "[[1, 2], [3, 4]]"),
+        ("torch", "tensor([1., 2.])"),
+        ("nan", "[1, nan]"),
+    ]:
+        refuse(text(f"cut-{name}.csv", f'e,s\n"{cell}",1\n"{cell}",2\n'), "line 2", "`e`", "every number")
+    read("csv/cut-nan.csv", "e/left-out s", [[1], [2]], exclude=["e"])
+    # Rows whose first word starts with the mark of a comment.
+    read(text("token-mark.csv", "tok,a,b\n#,0.5,1\nthe,1.5,2\n"), "tok/left-out a b", [[0.5, 1], [1.5, 2]])
+    read(text("row-off.csv", "a,b\n1,2\n#3,4\n5,6\n"), "a b", [[1, 2], [5, 6]])
+    # A label that a pattern of columns names too.
+    labelled = text("label-chosen.csv", "a,b,y\n0.5,1.5,7\n2.5,3.5,8\n")
+    read(labelled, "a b y/label", [[0.5, 1.5], [2.5, 3.5]], ["7", "8"], columns=["*"], label="y")
+    read(labelled, "b a y/label", [[1.5, 0.5], [3.5, 2.5]], ["7", "8"], columns=["b", "a", "y"], label="y")
 
 
 def bad():

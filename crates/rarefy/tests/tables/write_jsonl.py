@@ -30,7 +30,7 @@ def packages():
     read("jsonl/pandas.jsonl", columns, X, LABELS, TEXTS)
     read(
         "jsonl/pandas.jsonl",
-        columns.replace("b", "b/left-out", 1).replace(" d", " d/left-out", 1),
+        columns.replace("a b c d", "c b/left-out a d/left-out", 1),
         X[:, [2, 0]],
         LABELS,
         TEXTS,
@@ -129,6 +129,10 @@ def bad():
     read(lines("twice", '{"a": 1, "a": 2}\n'), "a", [[2]], None, None, ["line 1", "a"])
     refuse(lines("ragged", [{"x": [1, 2]}, {"x": [1, 2, 3]}]), "line 2", "`x`")
     refuse(lines("null-in-list", [{"x": [1, 2]}, {"x": [1, None]}]), "line 2", "`x`")
+    failed = [{"s": n, "e": [n, 1]} for n in range(5)] + [{"s": 5, "e": {"error": "rate limit"}}]
+    refuse(lines("object-for-list", failed), "line 6", "`e`")
+    refuse(lines("nulls-for-list", [*failed[:5], {"s": 5, "e": [None, None]}]), "line 6", "`e`")
+    read(lines("mark", "\ufeff" + '{"a": 1}\n{"a": 2}\n'), "a", [[1], [2]])
     refuse(lines("two-lists", [{"x": [1, 2], "z": [3]}]), "x", "z", "`data.columns`")
     refuse(lines("no-numbers", [{"note": "x"}]), "note")
     refuse(lines("array", json.dumps([{"a": 1}, {"a": 2}], indent=1)), "line 1")

@@ -222,6 +222,20 @@ def hugging_face():
     save(named, "classes", 1)
     # The column holds the numbers of classes, the schema their names.
     read("datasets/classes", "vector label/label", F4, ["no", "yes", "no", "yes", "yes", "no"])
+    features = datasets.Features(
+        {
+            "a": datasets.Value("float32"),
+            "b": datasets.Value("float32"),
+            # A name that is that of an id, were the type not that of a label.
+            "kind_id": datasets.ClassLabel(names=["ant", "bee"]),
+        }
+    )
+    kinds = {"a": X[:, 0], "b": X[:, 1], "kind_id": [0, 1, -1, None, 1, 0]}
+    kinds = datasets.Dataset.from_dict(kinds, features=features)
+    save(kinds, "kinds", 2)
+    read("datasets/kinds", "a b kind_id/label", X[:, :2], ["ant", "bee", "", "", "bee", "ant"])
+    kinds.to_parquet(here("datasets/kinds.parquet"))
+    arrow("datasets/kinds.parquet", "a b kind_id/label")
     splits = datasets.DatasetDict({"train": flat, "test": flat})
     splits.save_to_disk(here("datasets/splits"))
     tidy(here("datasets/splits/train"))

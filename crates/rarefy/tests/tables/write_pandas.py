@@ -162,7 +162,7 @@ def chosen():
     frame.to_parquet(here(name))
     rest = "id/id note/left-out label/label"
     arrow(name, f"a b c {rest}")
-    read(name, f"a b/left-out c {rest}", three[:, [2, 0]], TEXTS, columns=["c", "a"])
+    read(name, f"c b/left-out a {rest}", three[:, [2, 0]], TEXTS, columns=["c", "a"])
     read(name, f"a b c/left-out {rest}", X, TEXTS, exclude=["c"])
     read(name, "a b c id/id note/label label/left-out", three, LABELS, label="note")
     read(name, "a b c id/id note/text label/label", three, TEXTS, LABELS, text="note")

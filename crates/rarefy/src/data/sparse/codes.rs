@@ -7,7 +7,7 @@ use super::{Entries, SparseMatrix, refuse_parts};
 #[cfg(feature = "parquet")]
 use crate::data::table::{
     Kind, Table,
-    arrow::{ArrowTable, floats, integers, lists},
+    arrow::{ArrowTable, floats, holds_lists, integers, lists},
     dataset,
 };
 use crate::data::{Dataset, OpenOptions};
@@ -79,9 +79,14 @@ fn of_lists(path: &Path, table: &mut ArrowTable, options: &OpenOptions) -> Resul
     if !super::is_codes(of_lists.map(|field| field.name.as_str())) {
         return Ok(None);
     }
-    refuse_parts(path, options)?;
     let d_sae = table.metadata.iter().find(|(key, _)| key == "d_sae");
     let d_sae = d_sae.and_then(|(_, text)| text.parse::<i64>().ok());
+    if d_sae.is_none()
+        && (options.member.is_some() || !options.columns.is_empty() || !options.exclude.is_empty())
+    {
+        return Ok(None);
+    }
+    refuse_parts(path, options)?;
     let complete = table.has("indices") && table.has("values");
     let Some(d_sae) = d_sae.filter(|_| complete) else {
         let why = "sparse rows (lists of indices and of values) without the number of columns, which `rarefy encode` \
@@ -98,7 +103,18 @@ fn of_lists(path: &Path, table: &mut ArrowTable, options: &OpenOptions) -> Resul
     }
     let shape = (offsets.len() as i64 - 1, d_sae);
     let of_rows = table.has("row_mean") || table.has("row_scale");
-    of_codes(path, shape, &offsets, (indices, values), of_rows).map(Some)
+    let mut dataset = of_codes(path, shape, &offsets, (indices, values), of_rows)?;
+    let fields = table.fields().iter().map(|field| field.name.as_str());
+    let others =
+        fields.filter(|name| !["indices", "values", "row_mean", "row_scale"].contains(name));
+    let others: Vec<&str> = others.collect();
+    if !others.is_empty() {
+        let (path, others) = (path.display(), others.join(", "));
+        dataset
+            .notes
+            .push(format!("{path}: left out beside sparse rows: {others}"));
+    }
+    Ok(Some(dataset))
 }
 
 /// Data set of codes; `of_rows` is true if the file also has means or scales of the rows.
@@ -127,7 +143,7 @@ fn of_codes(
 
 #[cfg(feature = "parquet")]
 /// Lists of a column: offsets of the rows, the first 0, and all values.
-pub(crate) fn entries<V>(
+pub(crate) fn entries<V: Copy>(
     path: &Path,
     table: &mut ArrowTable,
     name: &str,
@@ -137,17 +153,17 @@ pub(crate) fn entries<V>(
     let (mut offsets, mut all) = (vec![0], Vec::new());
     for array in table.arrays(name)? {
         let (ranges, values) = lists(&array).ok_or_else(|| expected("a list in each row"))?;
+        if holds_lists(array.data_type()) {
+            return Err(expected(
+                "a list of numbers in each row, got a list of lists",
+            ));
+        }
         if array.null_count() + values.null_count() > 0 {
             return Err(expected("a list of numbers in each row, got null"));
         }
-        let mut values = values_of(&values)
-            .ok_or_else(|| expected("lists of numbers"))?
-            .into_iter();
-        let mut at = 0;
+        let values = values_of(&values).ok_or_else(|| expected("lists of numbers"))?;
         for range in ranges {
-            // Ranges ascend, and values between them belong to no row.
-            all.extend(values.by_ref().skip(range.start - at).take(range.len()));
-            at = range.end;
+            all.extend_from_slice(&values[range]);
             offsets.push(all.len() as i64);
         }
     }
@@ -168,6 +184,10 @@ mod tests {
 
     /// Rows (0, 2, 0), (0, 0, 0) and (4, 0, 5), as lists of an Arrow file with this metadata.
     fn opened(metadata: &[(&str, &str)]) -> Result<Dataset> {
+        opened_with(metadata, &OpenOptions::default())
+    }
+
+    fn opened_with(metadata: &[(&str, &str)], options: &OpenOptions) -> Result<Dataset> {
         let indices = [vec![1], vec![], vec![0, 2]].map(|row| Some(row.into_iter().map(Some)));
         let values = [vec![2.0], vec![], vec![4.0, 5.0]].map(|row| Some(row.into_iter().map(Some)));
         let indices = ListArray::from_iter_primitive::<Int64Type, _, _>(indices);
@@ -187,7 +207,7 @@ mod tests {
             .write(&batch.with_schema(Arc::new(schema)).unwrap())
             .unwrap();
         writer.finish().unwrap();
-        open(&file.path().to_string_lossy(), &OpenOptions::default())
+        open(&file.path().to_string_lossy(), options)
     }
 
     #[test]
@@ -196,6 +216,21 @@ mod tests {
         let mut rows = vec![7.0; 9];
         source.read(0, &mut rows).unwrap();
         assert_eq!(rows, [0.0, 2.0, 0.0, 0.0, 0.0, 0.0, 4.0, 0.0, 5.0]);
+        let columns = OpenOptions {
+            columns: vec!["values".into()],
+            ..OpenOptions::default()
+        };
+        let why = |options| {
+            opened_with(&[], options)
+                .err()
+                .map(|e| e.to_string())
+                .unwrap_or_default()
+        };
+        assert!(
+            why(&columns).contains("as in the first row"),
+            "{}",
+            why(&columns)
+        );
         let why = opened(&[]).err().map(|e| e.to_string()).unwrap_or_default();
         assert!(
             why.contains(

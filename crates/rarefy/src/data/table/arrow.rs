@@ -7,9 +7,11 @@ mod full_columns;
 mod lengths;
 mod parquet;
 
+use std::cell::Cell;
 use std::collections::HashMap;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Schema};
@@ -19,7 +21,7 @@ use super::{Field, Kind, Table};
 use crate::data::Role;
 use crate::{Error, Result};
 
-pub(crate) use array::{floats, integers, lists};
+pub(crate) use array::{floats, holds_lists, integers, lists};
 
 /// Number of rows of a parquet column that are decoded at a time: few enough that a batch of wide lists stays in the cache.
 const ROWS: usize = 1 << 10;
@@ -54,10 +56,11 @@ impl ArrowTable {
     fn new(path: &Path, schema: &Schema, rows: usize, columns: Box<dyn Columns>) -> Self {
         let pandas = schema.metadata().get("pandas");
         let indexes = pandas.map(|text| index_columns(text)).unwrap_or_default();
-        let classes = classes::of(schema);
+        let (classes, of_lists) = (classes::of(schema), classes::lists(schema));
         let told = |name: &String| match () {
             () if indexes.contains(name) => Some(Role::Id),
             () if classes.contains_key(name) => Some(Role::Label),
+            () if of_lists.contains(name) => Some(Role::LeftOut),
             () => None,
         };
         let fields = schema.fields().iter().map(|field| Field {
@@ -134,7 +137,10 @@ impl Table for ArrowTable {
         })?;
         let texts = texts.concat();
         Ok(match self.classes.get(&self.fields[column].name) {
-            Some(names) => classes::named(texts, names),
+            Some(names) => classes::named(texts, names).map_err(|(row, why)| {
+                let name = &self.fields[column].name;
+                Error::format(&self.path, format!("row {row}, column `{name}`: {why}"))
+            })?,
             None => texts,
         })
     }
@@ -206,11 +212,28 @@ fn short_name(name: &str) -> String {
     format!("{letter}{size}")
 }
 
+thread_local! {
+    /// True while this thread decodes a file, whose panics become errors and are not printed.
+    static DECODES: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Runs `decode` and turns a panic into an error. The decoders panic on some damaged files, such as a page that names a
 /// missing dictionary.
 fn guarded<T>(path: &Path, decode: impl FnOnce() -> Result<T>) -> Result<T> {
+    static QUIET: Once = Once::new();
+    QUIET.call_once(|| {
+        let print = take_hook();
+        set_hook(Box::new(move |panic| {
+            if !DECODES.get() {
+                print(panic);
+            }
+        }));
+    });
+    DECODES.set(true);
     // State that a panic leaves incomplete is dropped together with the error.
-    catch_unwind(AssertUnwindSafe(decode)).unwrap_or_else(|_| {
+    let outcome = catch_unwind(AssertUnwindSafe(decode));
+    DECODES.set(false);
+    outcome.unwrap_or_else(|_| {
         Err(Error::format(
             path,
             "damaged: a part of the file does not match its header; write the file again",

@@ -111,7 +111,9 @@ impl MemoryColumn {
             "False" | "false" | "FALSE" => Odd::Boolean(false),
             _ => match parse_list(cell) {
                 Some(list) => return self.push_list(&list),
-                None if is_number_like(cell) => Odd::NumberLike(cell.to_owned()),
+                None if is_number_like(cell) || is_list_like(cell) => {
+                    Odd::NumberLike(cell.to_owned())
+                }
                 None => Odd::Text(cell.to_owned()),
             },
         };
@@ -143,6 +145,11 @@ impl MemoryColumn {
         self.push_odd(Odd::Text(text.into()));
     }
 
+    /// Appends a cell that looks like numbers and is none.
+    pub(crate) fn push_number_like(&mut self, text: &str) {
+        self.push_odd(Odd::NumberLike(text.into()));
+    }
+
     pub(crate) fn push_other(&mut self, type_name: &'static str) {
         self.push_odd(Odd::Other(type_name));
     }
@@ -156,7 +163,7 @@ impl MemoryColumn {
     /// errors and not a reason to leave the column out.
     pub(crate) fn field(&self) -> Field {
         let (mut missing, mut like, mut boolean, mut text, mut list) = (0, 0, 0, 0, 0);
-        let mut other = None;
+        let (mut others, mut other) = (0, None);
         for (_, odd) in &self.odd {
             match odd {
                 Odd::Missing(_) => missing += 1,
@@ -164,14 +171,18 @@ impl MemoryColumn {
                 Odd::Boolean(_) => boolean += 1,
                 Odd::Text(_) => text += 1,
                 Odd::List(_) => list += 1,
-                Odd::Other(name) => other = Some(*name),
+                Odd::Other(name) => {
+                    others += 1;
+                    other = Some(*name);
+                }
             }
         }
         let numbers = self.values.len() - self.odd.len();
         let most = numbers.max(like).max(boolean).max(text).max(list);
+        let most = most.max(others);
         let kind = match () {
-            () if other.is_some() => Kind::Other,
             () if missing == self.values.len() => Kind::Empty,
+            () if others == most => Kind::Other,
             () if numbers == most && self.all_integers => Kind::Integer,
             () if numbers == most => Kind::Number,
             () if list == most => Kind::List,
@@ -274,6 +285,10 @@ impl MemoryColumn {
         bad.map(|(row, odd)| {
             let got = match odd {
                 Odd::Missing(text) if text.is_empty() => "an empty cell".into(),
+                Odd::NumberLike(text) if is_list_like(text) => format!(
+                    "`{}`; write every number of the list, as in [0.1, 0.2], or leave the column out with `data.exclude`",
+                    shortened(text)
+                ),
                 Odd::NumberLike(text) => format!(
                     "`{}`; write it without thousands separators and units, or leave the column out with `data.exclude`",
                     shortened(text)
@@ -376,11 +391,12 @@ pub(crate) fn parse_number(cell: &str, decimal_comma: bool) -> Option<f32> {
     if !(last.is_ascii_digit() || last == b'.') {
         return None;
     }
-    if decimal_comma && cell.contains(',') {
-        let cell = cell.replacen(',', ".", 1);
-        return cell.parse().ok();
+    match decimal_comma {
+        // Beside decimal commas, a point separates thousands.
+        true if cell.contains('.') => None,
+        true => cell.replacen(',', ".", 1).parse().ok(),
+        false => cell.parse().ok(),
     }
-    cell.parse().ok()
 }
 
 /// Numbers of a text such as `[0.1, -0.2]`, as Python writes a list and `NumPy` an array; `None` for other texts.
@@ -390,6 +406,14 @@ pub(crate) fn parse_list(cell: &str) -> Option<Vec<f32>> {
     let numbers = numbers.filter(|text| !text.is_empty());
     let list: Option<Vec<f32>> = numbers.map(|text| parse_number(text, false)).collect();
     list.filter(|list| !list.is_empty())
+}
+
+/// True if the cell looks like a list of numbers and is none: cut off as `[1. ... 3.]`, nested, or with other words.
+fn is_list_like(cell: &str) -> bool {
+    let starts = ["[", "array(", "tensor("]
+        .iter()
+        .any(|start| cell.starts_with(start));
+    starts && cell.ends_with([']', ')']) && cell.contains(|c: char| c.is_ascii_digit())
 }
 
 /// True if the cell looks like a number and is none: `1,234.5`, `50%`, `$5`, `0x1F`, `−1.5` with the sign of printed

@@ -11,7 +11,7 @@ use ::csv::ByteRecord;
 
 use self::dialect::Dialect;
 use self::input::Input;
-use super::cells::{MemoryColumn, MemoryTable};
+use super::cells::{MemoryColumn, MemoryTable, parse_number};
 use super::{dataset, roles};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
@@ -120,7 +120,8 @@ impl<'a> Rows<'a> {
         header::names(self.path, record, line, self.options.header == Some(true))
     }
 
-    /// True for a line that starts with `#`, except a row of words whose first word is `#`.
+    /// True for a line that starts with `#`, except a row whose first word starts so: the column holds words, or the other
+    /// cells are numbers as in a row, and the first is not a row that was made a comment.
     fn is_comment(&self, record: &ByteRecord) -> bool {
         if !record
             .get(0)
@@ -132,7 +133,13 @@ impl<'a> Rows<'a> {
             .columns
             .first()
             .is_some_and(|column| column.keep_texts || column.has_words());
-        !(has_words && record.len() == self.columns.len())
+        let cell = |at: usize| String::from_utf8_lossy(&record[at]);
+        let is_number =
+            |cell: &str| parse_number(cell.trim(), self.dialect.decimal_comma).is_some();
+        let is_row = record.len() > 1
+            && (1..record.len()).all(|at| is_number(&cell(at)))
+            && !is_number(cell(0).trim().trim_start_matches('#'));
+        !((has_words || is_row) && record.len() == self.columns.len())
     }
 
     fn finish(self) -> MemoryTable {

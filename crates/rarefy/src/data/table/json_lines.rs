@@ -13,6 +13,8 @@ use super::{dataset, roles};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
 
+/// Mark that some programs of Windows write before a text.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Longest line in bytes.
 const LONGEST_LINE: u64 = 1 << 26;
 
@@ -36,6 +38,9 @@ fn table(path: &Path, options: &OpenOptions) -> Result<MemoryTable> {
             return Err(bad(format!(
                 "expected at most {LONGEST_LINE} bytes, got more"
             )));
+        }
+        if line == 1 && text.starts_with(BYTE_ORDER_MARK) {
+            text.drain(..BYTE_ORDER_MARK.len());
         }
         if text.trim_ascii().is_empty() {
             continue;
@@ -147,7 +152,9 @@ fn push(column: &mut MemoryColumn, value: &Value) {
             match numbers {
                 Some(numbers) if !numbers.is_empty() => column.push_list(&numbers),
                 Some(_) => column.push_missing("[]"),
-                None if list.iter().any(Value::is_number) => column.push_text(&value.to_string()),
+                None if list.iter().any(Value::is_number) => {
+                    column.push_number_like(&value.to_string());
+                }
                 None => column.push_other("lists of other values"),
             }
         }

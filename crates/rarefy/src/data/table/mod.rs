@@ -50,7 +50,8 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     /// Type in words, such as `i32` or `list of f32`.
     pub(crate) type_name: String,
-    /// Role that the file itself names: an index of the rows, or numbers of classes.
+    /// Role that the file itself states: id for an index of the rows, label for numbers of classes, left out for lists of
+    /// classes.
     pub(crate) told: Option<Role>,
 }
 

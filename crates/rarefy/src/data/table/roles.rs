@@ -37,11 +37,11 @@ fn is_id_name(name: &str) -> bool {
         || lower.ends_with("_id")
         || lower.starts_with("__index_level_")
         || lower.starts_with("unnamed: ")
-        || lower.is_empty()
 }
 
 /// Columns with their roles.
 pub(super) struct Roles {
+    /// In the order of the file, but columns of data in the order of their values in a row.
     pub(super) columns: Vec<Column>,
     /// Numbers of the data columns, in the order of their values in a row.
     pub(super) data: Vec<usize>,
@@ -51,7 +51,8 @@ pub(super) struct Roles {
 ///
 /// 1. Options come first: `exclude`, `label`, `text`, `columns` (or `member`, the only column).
 /// 2. Indexes that the file names, and columns with the name of an id, are ids.
-/// 3. The first column with the name of a label, or of numbers of classes, is the label; the first text column with the name of a text is the text.
+/// 3. The first column with the name of a label is the label, without one the first column of classes; the first text
+///    column with the name of a text is the text. Lists of labels are no data.
 /// 4. A column of lists is the data, and flat columns beside it are left out; several are refused.
 /// 5. Without lists, all numbers and booleans are the data.
 /// 6. All else is left out.
@@ -60,22 +61,38 @@ pub(super) struct Roles {
 /// [`Error::Unknown`] for an option that names no column; [`Error::Format`] if no column or several can be the data, or
 /// if a chosen column holds no numbers.
 pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Roles> {
-    let chosen = chosen(path, fields, options)?;
     let excluded = matching(path, fields, &options.exclude)?;
     let named = |name: &Option<String>| match name {
         Some(name) => matching(path, fields, std::slice::from_ref(name)),
         None => Ok(Vec::new()),
     };
     let (labels, texts) = (named(&options.label)?, named(&options.text)?);
+    let mut chosen = chosen(path, fields, options)?;
+    if let Some(chosen) = &mut chosen {
+        chosen.retain(|at| {
+            ![&excluded, &labels, &texts]
+                .iter()
+                .any(|others| others.contains(at))
+        });
+    }
+    let by_name = |field: &Field| is_one_of(&LABELS, Some(&field.name));
+    let has_named = fields
+        .iter()
+        .any(|field| by_name(field) && field.kind != Kind::List);
     let (mut has_label, mut has_text) = (!labels.is_empty(), !texts.is_empty());
+    // Several labels of a row are no data.
+    let is_of_labels = |field: &Field| field.told == Some(Role::LeftOut) || by_name(field);
+    let is_list = |field: &Field| field.kind == Kind::List && !is_of_labels(field);
     let lists: Vec<usize> = (0..fields.len())
-        .filter(|at| fields[*at].kind == Kind::List && !excluded.contains(at))
+        .filter(|at| is_list(&fields[*at]) && !excluded.contains(at))
         .collect();
     let mut columns = Vec::new();
     for (at, field) in fields.iter().enumerate() {
         let is_told = field.told == Some(Role::Label);
-        let is_named = is_one_of(&LABELS, Some(&field.name)) && field.kind != Kind::List;
-        let is_label = is_told || is_named;
+        let is_label = match field.kind {
+            Kind::List => false,
+            _ => by_name(field) || (is_told && !has_named),
+        };
         let is_text = is_one_of(&TEXTS, Some(&field.name)) && field.kind == Kind::Text;
         let (role, reason) = match field.kind {
             _ if excluded.contains(&at) => (Role::LeftOut, "excluded"),
@@ -83,10 +100,15 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
             _ if texts.contains(&at) => (Role::Text, ""),
             _ if chosen.as_ref().is_some_and(|chosen| chosen.contains(&at)) => (Role::Data, ""),
             _ if field.told == Some(Role::Id) => (Role::Id, "index of the rows"),
+            _ if field.name.is_empty() && field.kind != Kind::List => {
+                (Role::Id, "column without a name")
+            }
             Kind::Integer | Kind::Text | Kind::Empty if !is_told && is_id_name(&field.name) => {
                 (Role::Id, "name of an id")
             }
             _ if is_label && has_label => (Role::LeftOut, "another label"),
+            _ if is_told && !is_label => (Role::LeftOut, "another label"),
+            Kind::List if is_of_labels(field) => (Role::LeftOut, "lists of labels"),
             _ if is_label => {
                 has_label = true;
                 (Role::Label, "")
@@ -110,12 +132,15 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
             reason: reason.into(),
         });
     }
-    let data = chosen.unwrap_or_else(|| {
-        (0..fields.len())
-            .filter(|at| columns[*at].role == Role::Data)
-            .collect()
-    });
+    let in_file: Vec<usize> = (0..fields.len())
+        .filter(|at| columns[*at].role == Role::Data)
+        .collect();
+    let data = chosen.unwrap_or_else(|| in_file.clone());
+    let in_row: Vec<Column> = data.iter().map(|at| columns[*at].clone()).collect();
     check(path, fields, &columns, &data)?;
+    for (place, column) in in_file.into_iter().zip(in_row) {
+        columns[place] = column;
+    }
     Ok(Roles { columns, data })
 }
 
@@ -128,14 +153,7 @@ fn chosen(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Option
     if names.is_empty() {
         return Ok(None);
     }
-    let columns = matching(path, fields, names)?;
-    let excluded = matching(path, fields, &options.exclude)?;
-    Ok(Some(
-        columns
-            .into_iter()
-            .filter(|at| !excluded.contains(at))
-            .collect(),
-    ))
+    matching(path, fields, names).map(Some)
 }
 
 /// Columns whose names match one of the patterns, each once, in the order of the patterns.
@@ -222,7 +240,10 @@ pub(super) fn note(columns: &[Column]) -> Option<String> {
     }
     let rest = of(Role::Id).chain(of(Role::LeftOut));
     let rest: Vec<String> = rest
-        .map(|column| format!("{} ({})", column.name, column.reason))
+        .map(|column| match column.name.as_str() {
+            "" => column.reason.clone(),
+            name => format!("{name} ({})", column.reason),
+        })
         .collect();
     if !rest.is_empty() {
         parts.push(format!("left out: {}", listed(&rest)));
@@ -336,6 +357,35 @@ mod tests {
     }
 
     #[test]
+    fn stated_roles_give_way_to_names_of_labels() {
+        let told = |name: &str, kind: Kind, told: Option<Role>| Field {
+            told,
+            ..field(name, kind)
+        };
+        let of = |fields: &[Field]| {
+            let roles = assign(Path::new("t"), fields, &OpenOptions::default()).unwrap();
+            let columns = roles.columns.into_iter();
+            columns.map(|c| c.role).collect::<Vec<_>>()
+        };
+        let classes = |name: &str| told(name, Kind::Integer, Some(Role::Label));
+        let a = || field("a", Kind::Number);
+        assert_eq!(
+            of(&[classes("kind_id"), classes("sex"), a()]),
+            [Role::Label, Role::LeftOut, Role::Data]
+        );
+        assert_eq!(
+            of(&[classes("sex"), field("label", Kind::Text), a()]),
+            [Role::LeftOut, Role::Label, Role::Data]
+        );
+        let tags = told("tags", Kind::List, Some(Role::LeftOut));
+        assert_eq!(of(&[tags, a()]), [Role::LeftOut, Role::Data]);
+        assert_eq!(
+            of(&[field("labels", Kind::List), a()]),
+            [Role::LeftOut, Role::Data]
+        );
+    }
+
+    #[test]
     fn values_have_the_order_of_the_chosen_columns() {
         let fields: Vec<Field> = ["a", "b", "c"]
             .iter()
@@ -345,10 +395,10 @@ mod tests {
             columns: vec!["c".into(), "a".into()],
             ..OpenOptions::default()
         };
-        assert_eq!(
-            assign(Path::new("t"), &fields, &options).unwrap().data,
-            [2, 0]
-        );
+        let roles = assign(Path::new("t"), &fields, &options).unwrap();
+        assert_eq!(roles.data, [2, 0]);
+        let names: Vec<_> = roles.columns.iter().map(|c| c.name.as_str()).collect();
+        assert_eq!(names, ["c", "b", "a"]);
     }
 
     #[test]

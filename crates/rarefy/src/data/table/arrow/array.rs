@@ -96,14 +96,26 @@ fn append_lists(
 /// several is empty. `None` for an array of other values.
 pub(crate) fn lists(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {
     let (outer, values) = list_ranges(array)?;
-    let Some((inner, values)) = lists(&values) else {
-        return Some((outer, values));
+    let values_of_outer = values;
+    let Some((inner, values)) = lists(&values_of_outer) else {
+        return Some((outer, values_of_outer));
     };
     let of_outer = |range: Range<usize>| match range.len() {
-        1 => inner[range.start].clone(),
+        1 if values_of_outer.is_valid(range.start) => inner[range.start].clone(),
         _ => 0..0,
     };
     Some((outer.into_iter().map(of_outer).collect(), values))
+}
+
+/// True for lists whose values are lists.
+pub(crate) fn holds_lists(data_type: &DataType) -> bool {
+    use DataType::{FixedSizeList, LargeList, List};
+    match data_type {
+        List(item) | LargeList(item) | FixedSizeList(item, _) => {
+            matches!(item.data_type(), List(_) | LargeList(_) | FixedSizeList(..))
+        }
+        _ => false,
+    }
 }
 
 fn list_ranges(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {

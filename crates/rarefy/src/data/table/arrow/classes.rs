@@ -1,48 +1,76 @@
 //! Names of classes, which the Hugging Face `datasets` library stores beside columns of their numbers.
+//!
+//! The library writes its types as JSON into the schema, under the key `huggingface`:
+//! `{"info": {"features": {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}}}`.
 
 use std::collections::HashMap;
 
 use arrow_schema::Schema;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-/// Names of the classes of each column of type `ClassLabel`, by the name of the column.
-///
-/// The library writes its types as JSON into the schema, under the key `huggingface`:
-/// `{"info": {"features": {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}}}`.
+/// Names of the classes of each column of integers of type `ClassLabel`, by the name of the column.
 pub(super) fn of(schema: &Schema) -> HashMap<String, Vec<String>> {
-    let text = schema.metadata().get("huggingface");
-    let value: Value = text
-        .and_then(|text| serde_json::from_str(text).ok())
-        .unwrap_or_default();
-    let features = value["info"]["features"].as_object();
-    let features = features
-        .into_iter()
-        .flatten()
-        .filter_map(|(name, feature)| {
-            let is_class = feature["_type"] == "ClassLabel";
-            let integers = |name: &String| {
-                let field = schema.field_with_name(name).ok();
-                field.is_some_and(|field| field.data_type().is_integer())
-            };
-            let names = feature["names"].as_array().filter(|_| is_class)?;
-            let names = names.iter().map(|name| name.as_str().map(str::to_owned));
-            let names: Vec<String> = names.collect::<Option<_>>()?;
-            integers(name).then(|| (name.clone(), names))
-        });
-    features.collect()
+    let integers = |name: &str| {
+        let field = schema.field_with_name(name).ok();
+        field.is_some_and(|field| field.data_type().is_integer())
+    };
+    let all = features(schema).into_iter();
+    let classes = all.filter(|(name, feature)| is_class(feature) && integers(name));
+    let named = classes.filter_map(|(name, feature)| {
+        let names = feature["names"].as_array()?.iter();
+        let names = names.map(|name| name.as_str().map(str::to_owned));
+        Some((name, names.collect::<Option<_>>()?))
+    });
+    named.collect()
 }
 
-/// Names in place of the numbers of classes. The library writes -1 for a missing label; a number without a name stays.
-pub(super) fn named(numbers: Vec<Option<String>>, names: &[String]) -> Vec<Option<String>> {
-    let name = |number: String| match number.parse() {
-        Ok(-1i64) => None,
-        Ok(class) => {
-            let name = usize::try_from(class).ok().and_then(|at| names.get(at));
-            Some(name.cloned().unwrap_or(number))
+/// Names of the columns of lists of classes, such as several tags of a row.
+pub(super) fn lists(schema: &Schema) -> Vec<String> {
+    let of_classes = |feature: &Value| is_class(&feature["feature"]) || is_class(&feature[0]);
+    let all = features(schema).into_iter();
+    all.filter(|(_, feature)| of_classes(feature))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+/// Names in place of the numbers of classes. The library writes -1 for a missing label.
+///
+/// The error is the row of a number without a name, and what was expected there.
+pub(super) fn named(
+    numbers: Vec<Option<String>>,
+    names: &[String],
+) -> Result<Vec<Option<String>>, (usize, String)> {
+    let name = |(row, number): (usize, Option<String>)| match number.as_deref() {
+        None | Some("-1") => Ok(None),
+        Some(number) => {
+            let class = number.parse().ok();
+            let name = class.and_then(|class: usize| names.get(class));
+            let why = || {
+                let count = names.len();
+                let why = format!(
+                    "expected the number of one of {count} classes, or -1 for none, got {number}"
+                );
+                (row, why)
+            };
+            name.cloned().map(Some).ok_or_else(why)
         }
-        Err(_) => Some(number),
     };
-    numbers.into_iter().map(|number| name(number?)).collect()
+    numbers.into_iter().enumerate().map(name).collect()
+}
+
+fn is_class(feature: &Value) -> bool {
+    feature["_type"] == "ClassLabel"
+}
+
+/// Types of the columns as the library states them; none if it has not written the file.
+fn features(schema: &Schema) -> Map<String, Value> {
+    let text = schema.metadata().get("huggingface");
+    let value = text.and_then(|text| serde_json::from_str::<Value>(text).ok());
+    let features = value.and_then(|mut value| Some(value.pointer_mut("/info/features")?.take()));
+    match features {
+        Some(Value::Object(features)) => features,
+        _ => Map::new(),
+    }
 }
 
 #[cfg(test)]
@@ -50,6 +78,19 @@ mod tests {
     use arrow_schema::{DataType, Field};
 
     use super::*;
+
+    /// Schema of four columns, with a text of the library.
+    fn schema(text: &str) -> Schema {
+        let column = |name: &str, of: DataType| Field::new(name, of, true);
+        let fields = vec![
+            column("kind", DataType::Int64),
+            column("text", DataType::Utf8),
+            column("odd", DataType::Int64),
+            column("plain", DataType::Int64),
+        ];
+        let metadata = HashMap::from([("huggingface".to_owned(), text.to_owned())]);
+        Schema::new_with_metadata(fields, metadata)
+    }
 
     #[test]
     fn classes_of_integer_columns_are_read_from_the_schema() {
@@ -59,36 +100,28 @@ mod tests {
             "gone": {"names": ["no", "yes"], "_type": "ClassLabel"},
             "odd": {"names": ["no", 1], "_type": "ClassLabel"},
             "plain": {"dtype": "int64", "_type": "Value"}}}}"#;
-        let column = |name: &str, of: DataType| Field::new(name, of, true);
-        let fields = vec![
-            column("kind", DataType::Int64),
-            column("text", DataType::Utf8),
-            column("odd", DataType::Int64),
-            column("plain", DataType::Int64),
-        ];
-        let schema = |text: &str| {
-            let metadata = HashMap::from([("huggingface".to_owned(), text.to_owned())]);
-            of(&Schema::new_with_metadata(fields.clone(), metadata))
-        };
         let expected = [("kind".to_owned(), vec!["no".to_owned(), "yes".to_owned()])];
-        assert_eq!(schema(features), expected.into());
-        assert_eq!(schema("{\"info\": 3}"), HashMap::new());
-        assert_eq!(schema("no JSON"), HashMap::new());
+        assert_eq!(of(&schema(features)), expected.into());
+        for text in ["{\"info\": 3}", "[]", "no JSON"] {
+            assert_eq!(of(&schema(text)), HashMap::new());
+        }
+        let tags = r#"{"info": {"features": {
+            "new": {"feature": {"_type": "ClassLabel"}, "_type": "List"},
+            "old": [{"_type": "ClassLabel"}],
+            "x": {"feature": {"_type": "Value"}, "_type": "List"}}}}"#;
+        assert_eq!(lists(&schema(tags)), ["new", "old"]);
     }
 
     #[test]
     fn numbers_become_names_and_minus_one_a_gap() {
         let text = |text: &str| Some(text.to_owned());
-        let numbers = vec![
-            text("1"),
-            None,
-            text("0"),
-            text("-1"),
-            text("2"),
-            text("-2"),
-        ];
         let names = ["no".to_owned(), "yes".to_owned()];
-        let expected = [text("yes"), None, text("no"), None, text("2"), text("-2")];
-        assert_eq!(named(numbers, &names), expected);
+        let numbers = vec![text("1"), None, text("0"), text("-1")];
+        let expected = vec![text("yes"), None, text("no"), None];
+        assert_eq!(named(numbers, &names), Ok(expected));
+        for odd in ["2", "-2"] {
+            let why = format!("expected the number of one of 2 classes, or -1 for none, got {odd}");
+            assert_eq!(named(vec![text("0"), text(odd)], &names), Err((1, why)));
+        }
     }
 }

@@ -54,7 +54,7 @@ pub(super) fn check_unpacked(unpacked: u64, length: u64) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "claims {unpacked} bytes of values in a file of {length} bytes, expected {most} at most"
+        "claims {unpacked} bytes of values in a file of {length} bytes, expected {most} at most; if they are right, save the rows as .npy"
     ))
 }
 
@@ -118,7 +118,8 @@ fn of_stream(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, St
     Ok(parts)
 }
 
-/// Sum of the unpacked lengths that the buffers of a compressed batch claim; 0 for other messages.
+/// Sum of the unpacked lengths that the buffers of a compressed batch claim; 0 for other messages. A buffer that is not
+/// within the body of its message is an error.
 fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
     let metadata = at(file, part.start, part.metadata)?;
     let prefix = if metadata.starts_with(&CONTINUATION) {
@@ -133,9 +134,6 @@ fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
     let Some(batch) = message.header_as_record_batch().or(batch) else {
         return Ok(0);
     };
-    if batch.compression().is_none() {
-        return Ok(0);
-    }
     let mut sum = 0u64;
     for buffer in batch.buffers().into_iter().flatten() {
         let (Ok(offset), Ok(size)) = (
@@ -144,7 +142,13 @@ fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
         ) else {
             return Err("negative length of a buffer".into());
         };
-        if size < 8 || offset.saturating_add(size) > part.body {
+        if offset.saturating_add(size) > part.body {
+            return Err(format!(
+                "expected a buffer within the {} bytes of its batch, got {size} bytes from byte {offset} on",
+                part.body
+            ));
+        }
+        if size < 8 || batch.compression().is_none() {
             continue;
         }
         let bytes = at(file, part.start + part.metadata + offset, 8)?;
@@ -167,5 +171,42 @@ fn at(file: &mut (impl Read + Seek), start: u64, length: u64) -> Result<Vec<u8>,
             "expected {length} bytes at byte {start}, got {got}"
         )),
         Err(error) => Err(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+    use std::sync::Arc;
+
+    use arrow_array::{ArrayRef, Float32Array, RecordBatch};
+    use arrow_ipc::writer::{FileWriter, StreamWriter};
+
+    use super::*;
+
+    #[test]
+    fn buffer_outside_its_batch_is_refused_before_it_is_decoded() {
+        // 301 values take 1204 bytes, a number that stands nowhere else in the file.
+        let column: ArrayRef = Arc::new(Float32Array::from(vec![1.0; 301]));
+        let batch = RecordBatch::try_from_iter([("x", column)]).unwrap();
+        for is_stream in [false, true] {
+            let mut file = Vec::new();
+            if is_stream {
+                let mut writer = StreamWriter::try_new(&mut file, &batch.schema()).unwrap();
+                writer.write(&batch).unwrap();
+                writer.finish().unwrap();
+            } else {
+                let mut writer = FileWriter::try_new(&mut file, &batch.schema()).unwrap();
+                writer.write(&batch).unwrap();
+                writer.finish().unwrap();
+            }
+            assert_eq!(check(&mut Cursor::new(&file), is_stream), Ok(()));
+            let length = 1204i64.to_le_bytes();
+            let at = file.windows(8).position(|bytes| bytes == length).unwrap();
+            file[at..at + 8].copy_from_slice(&(1i64 << 48).to_le_bytes());
+            let why = check(&mut Cursor::new(&file), is_stream).unwrap_err();
+            assert!(why.starts_with("expected a buffer within the"), "{why}");
+            assert!(why.contains("got 281474976710656 bytes from byte"), "{why}");
+        }
     }
 }

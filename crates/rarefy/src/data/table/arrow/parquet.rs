@@ -28,7 +28,6 @@ impl ArrowTable {
             })
         })?;
         let length = file.metadata().map_err(Error::io(path))?.len();
-        check_claims(metadata.metadata(), length).map_err(|why| Error::format(path, why))?;
         let of_file = metadata.metadata().file_metadata();
         let rows = usize::try_from(of_file.num_rows()).unwrap_or(0);
         let texts = of_file.key_value_metadata().into_iter().flatten();
@@ -38,6 +37,7 @@ impl ArrowTable {
         let columns = ParquetFile {
             path: path.into(),
             file,
+            length,
             metadata,
         };
         let mut table = Self::new(path, &schema, rows, Box::new(columns));
@@ -46,18 +46,41 @@ impl ArrowTable {
     }
 }
 
-/// Checks the numbers of values that the row groups of a file of `length` bytes claim. Equal values of a column take a
-/// few bytes, however many they are.
-fn check_claims(metadata: &ParquetMetaData, length: u64) -> std::result::Result<(), String> {
+/// Checks the numbers of values that the row groups of a file of `length` bytes claim for a column of the schema's root.
+/// Equal values take a few bytes, however many they are.
+fn check_claims(
+    metadata: &ParquetMetaData,
+    column: usize,
+    length: u64,
+) -> std::result::Result<(), String> {
+    let schema = metadata.file_metadata().schema_descr();
+    let leaves =
+        (0..schema.num_columns()).filter(|leaf| schema.get_column_root_idx(*leaf) == column);
+    let leaves: Vec<usize> = leaves.collect();
     let mut values = 0u64;
     for group in metadata.row_groups() {
         let rows = u64::try_from(group.num_rows()).unwrap_or(0).max(1);
-        for column in group.columns() {
+        for column in leaves.iter().filter_map(|leaf| group.columns().get(*leaf)) {
+            let starts = [
+                Some(column.data_page_offset()),
+                column.dictionary_page_offset(),
+            ];
+            let numbers = starts
+                .into_iter()
+                .flatten()
+                .chain([column.compressed_size()]);
+            if numbers.min().is_some_and(|least| least < 0) {
+                return Err(format!(
+                    "damaged: expected positions and lengths of at least 0, got a negative one in column `{}`; write the \
+                     file again",
+                    column.column_path().string()
+                ));
+            }
             let of_column = u64::try_from(column.num_values()).unwrap_or(0);
             if of_column / rows > MOST_WIDTH as u64 {
                 return Err(format!(
-                    "expected at most {MOST_WIDTH} values in a row, got {of_column} in {rows} rows of column `{}`",
-                    column.column_path()
+                    "expected at most {MOST_WIDTH} values in a row, got {of_column} in {rows} rows of column `{}`; save the rows in another shape",
+                    column.column_path().string()
                 ));
             }
             values = values.saturating_add(of_column);
@@ -70,11 +93,21 @@ fn check_claims(metadata: &ParquetMetaData, length: u64) -> std::result::Result<
 struct ParquetFile {
     path: PathBuf,
     file: File,
+    length: u64,
     metadata: ArrowReaderMetadata,
+}
+
+impl ParquetFile {
+    /// Checks what the file claims of a column of the schema's root.
+    fn check(&self, column: usize) -> Result<()> {
+        let claims = check_claims(self.metadata.metadata(), column, self.length);
+        claims.map_err(|why| Error::format(&self.path, why))
+    }
 }
 
 impl Columns for ParquetFile {
     fn arrays(&self, column: usize) -> Result<Arrays> {
+        self.check(column)?;
         let path = self.path.clone();
         let file = self.file.try_clone().map_err(Error::io(&path))?;
         let metadata = self.metadata.clone();
@@ -94,6 +127,7 @@ impl Columns for ParquetFile {
     }
 
     fn full_column(&self, column: usize) -> Result<Option<Numbers>> {
+        self.check(column)?;
         let metadata = self.metadata.metadata();
         let read = || full_columns::read(&self.file, metadata, column);
         guarded(&self.path, || read().map_err(|e| damaged(&self.path, &e)))
@@ -114,12 +148,26 @@ mod tests {
 
     use super::*;
 
-    /// Metadata of row groups of one column, each with a number of rows and of values.
+    #[test]
+    fn negative_position_is_refused() {
+        let damaged = with_pages_at(-4, &[(5, 5)]);
+        let why = check_claims(&damaged, 0, 600).unwrap_err();
+        assert!(why.contains("got a negative one in column"), "{why}");
+        assert_eq!(check_claims(&with_pages_at(4, &[(5, 5)]), 0, 600), Ok(()));
+    }
+
     fn groups(counts: &[(i64, i64)]) -> ParquetMetaData {
+        with_pages_at(4, counts)
+    }
+
+    /// Metadata of row groups of one column, each with a number of rows and of values.
+    fn with_pages_at(start: i64, counts: &[(i64, i64)]) -> ParquetMetaData {
         let schema = parse_message_type("message m { required float x; }").unwrap();
         let schema = Arc::new(SchemaDescriptor::new(Arc::new(schema)));
         let group = |(rows, values): &(i64, i64)| {
-            let column = ColumnChunkMetaData::builder(schema.column(0)).set_num_values(*values);
+            let column = ColumnChunkMetaData::builder(schema.column(0))
+                .set_num_values(*values)
+                .set_data_page_offset(start);
             RowGroupMetaData::builder(schema.clone())
                 .set_num_rows(*rows)
                 .set_column_metadata(vec![column.build().unwrap()])
@@ -134,10 +182,9 @@ mod tests {
     #[test]
     fn row_of_too_many_values_is_refused_before_it_is_read() {
         let most = MOST_WIDTH as i64;
-        assert_eq!(check_claims(&groups(&[(2, 2 * most)]), 600), Ok(()));
-        let why = check_claims(&groups(&[(5, 5), (1, most + 1)]), 600).unwrap_err();
-        let expected =
-            "expected at most 16777216 values in a row, got 16777217 in 1 rows of column `\"x\"`";
+        assert_eq!(check_claims(&groups(&[(2, 2 * most)]), 0, 600), Ok(()));
+        let why = check_claims(&groups(&[(5, 5), (1, most + 1)]), 0, 600).unwrap_err();
+        let expected = "expected at most 16777216 values in a row, got 16777217 in 1 rows of column `x`; save the rows in another shape";
         assert_eq!(why, expected);
     }
 
@@ -146,9 +193,9 @@ mod tests {
         // 2^27 values of 4 bytes are 512 MiB, which any file may hold; a larger one may hold 1024 times its length.
         let quarter = 1 << 25;
         let groups = |count| groups(&vec![(quarter, quarter); count]);
-        assert_eq!(check_claims(&groups(4), 600), Ok(()));
-        let why = check_claims(&groups(5), 600).unwrap_err();
+        assert_eq!(check_claims(&groups(4), 0, 600), Ok(()));
+        let why = check_claims(&groups(5), 0, 600).unwrap_err();
         assert!(why.contains("claims 671088640 bytes of values in a file of 600 bytes, expected 536870912 at most"), "{why}");
-        assert_eq!(check_claims(&groups(5), 1 << 20), Ok(()));
+        assert_eq!(check_claims(&groups(5), 0, 1 << 20), Ok(()));
     }
 }

@@ -34,7 +34,8 @@ impl Dialect {
         };
         let text = String::from_utf8_lossy(text);
         let first = text.split_inclusive('\n').next().unwrap_or_default();
-        let stated = first.trim_end().strip_prefix("sep=").map(str::as_bytes);
+        let stated = first.trim_end_matches(['\r', '\n']).strip_prefix("sep=");
+        let stated = stated.map(str::as_bytes);
         let Some(stated) = stated else {
             let mut dialect = Self::guess(&text);
             dialect.skipped_bytes = mark;
@@ -92,6 +93,7 @@ impl Dialect {
             b';' => "semicolons",
             b'|' => "bars",
             b' ' => "blanks",
+            b'\t' if self.decimal_comma => "tabs",
             _ => return Vec::new(),
         };
         let decimal = if self.decimal_comma {
@@ -148,9 +150,13 @@ fn score(text: &str, delimiter: u8) -> Score {
     let cells = || records.iter().flat_map(StringRecord::iter).map(str::trim);
     let comma =
         |cell: &str| parse_number(cell, false).is_none() && parse_number(cell, true).is_some();
-    let decimal_comma = delimiter != b',' && cells().any(comma);
-    let is_number =
-        |cell: &&str| parse_number(cell, decimal_comma).is_some() || parse_list(cell).is_some();
+    // Beside points that mark decimals, commas separate thousands, and the cell is refused.
+    let point = |cell: &str| cell.contains('.') && parse_number(cell, false).is_some();
+    let decimal_comma = delimiter != b',' && cells().any(comma) && !cells().any(point);
+    let is_number = |cell: &&str| {
+        let either = [false, true].map(|comma| parse_number(cell, comma).is_some());
+        either.contains(&true) || parse_list(cell).is_some()
+    };
     let share = cells().filter(is_number).count() as f64 / cells().count() as f64;
     Score {
         width,

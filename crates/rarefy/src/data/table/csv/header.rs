@@ -8,6 +8,9 @@ use super::super::cells::{is_missing, is_number_like, parse_list, parse_number};
 use super::dialect::Dialect;
 use crate::{Error, Result};
 
+/// Number of lines below the first that are looked at.
+const LINES: usize = 50;
+
 /// Kinds of cells of a first line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cell {
@@ -43,6 +46,13 @@ pub(super) fn of(
         return Ok(false);
     }
     let line = record.position().map_or(1, ::csv::Position::line) + dialect.skipped_lines;
+    let rest = reader
+        .into_byte_records()
+        .map_while(std::result::Result::ok);
+    let rest: Vec<_> = rest
+        .take(LINES)
+        .map(StringRecord::from_byte_record_lossy)
+        .collect();
     let first = StringRecord::from_byte_record_lossy(record);
     let cells: Vec<Cell> = first
         .iter()
@@ -52,6 +62,16 @@ pub(super) fn of(
     if !has(Cell::Word) {
         return if are_names(&first) {
             Err(ask(path, line, "numbers that look like names", &first))
+        } else if is_whole(&first)
+            && !rest.is_empty()
+            && rest.iter().all(|row| is_of_fractions(row, dialect))
+        {
+            Err(ask(
+                path,
+                line,
+                "whole numbers above rows of fractions",
+                &first,
+            ))
         } else {
             Ok(false)
         };
@@ -87,16 +107,36 @@ fn kind(cell: &str, dialect: &Dialect) -> Cell {
     }
 }
 
-/// True if four or more numbers count from 0 or 1 (names that pandas gives), or three or more are successive years.
+/// True if the line has two or more cells, each a whole number written without a point.
+fn is_whole(record: &StringRecord) -> bool {
+    record.len() > 1 && record.iter().all(|cell| cell.trim().parse::<i64>().is_ok())
+}
+
+/// True if each cell is a number written with a decimal mark or an exponent, as programs write floats, or is missing.
+fn is_of_fractions(record: &StringRecord, dialect: &Dialect) -> bool {
+    let is_fraction = |cell: &str| {
+        is_missing(cell)
+            || (cell.contains(['.', ',', 'e', 'E'])
+                && parse_number(cell, dialect.decimal_comma).is_some())
+    };
+    record.iter().map(str::trim).all(is_fraction)
+        && !record.iter().all(|cell| is_missing(cell.trim()))
+}
+
+/// True if four or more numbers count from 0 or 1 (names that pandas gives), or three or more are successive years. An
+/// empty first cell stands above the index that pandas and R write.
 fn are_names(record: &StringRecord) -> bool {
-    let numbers: Option<Vec<i64>> = record.iter().map(|cell| cell.trim().parse().ok()).collect();
+    let above_index = record.len() > 1 && record[0].trim().is_empty();
+    let names = record.iter().skip(usize::from(above_index));
+    let numbers: Option<Vec<i64>> = names.map(|cell| cell.trim().parse().ok()).collect();
     let Some(numbers) = numbers else {
         return false;
     };
     let successive = numbers.windows(2).all(|pair| pair[1] == pair[0] + 1);
     let first = numbers.first().copied().unwrap_or_default();
     successive
-        && ((numbers.len() >= 4 && (0..=1).contains(&first))
+        && (above_index
+            || (numbers.len() >= 4 && (0..=1).contains(&first))
             || (numbers.len() >= 3 && (1900..2100).contains(&first)))
 }
 
@@ -119,8 +159,8 @@ fn ask(path: &Path, line: u64, what: &str, record: &StringRecord) -> Error {
 
 /// Names of a header line.
 ///
-/// An empty name is an error unless a header was asked for: the column is either the row index that pandas and R write,
-/// or the line is a row with a missing number.
+/// The first name may be empty: pandas and R write the row index without a name. Another empty name is an error unless a
+/// header was asked for: the line may be a row with a missing number.
 pub(super) fn names(
     path: &Path,
     record: &ByteRecord,
@@ -135,12 +175,11 @@ pub(super) fn names(
         );
         Error::format(path, why)
     })?;
-    match names.iter().position(String::is_empty) {
-        Some(column) if !is_given => {
+    match names.iter().rposition(String::is_empty) {
+        Some(column) if !is_given && column > 0 => {
             let why = format!(
-                "line {line}, column {column}: expected a number or the name of a column, got an empty field; if the \
-                 column is a row index, save without it (pandas: index=False, R: row.names=FALSE), or set \
-                 `data.header` to true to leave it out"
+                "line {line}, column {column}: expected a number or the name of a column, got an empty field; name the \
+                 column, or set `data.header` to true to leave it out"
             );
             Err(Error::format(path, why))
         }
