@@ -40,9 +40,10 @@ def pandas():
     FRAME.to_csv(here("csv/pandas.csv"), index=False)
     read("csv/pandas.csv", COLUMNS, X)
     FRAME.to_csv(here("csv/pandas-index.csv"))
-    read("csv/pandas-index.csv", ["/id", *"abcd"], X)
+    refuse("csv/pandas-index.csv", "line 1", "index=False")
+    read("csv/pandas-index.csv", ["/id", *"abcd"], X, header=True)
     FRAME.set_axis([0.5, 0.25, 1.5, 2.0, 3.5, 8.0]).to_csv(here("csv/pandas-float-index.csv"))
-    read("csv/pandas-float-index.csv", ["/id", *"abcd"], X)
+    read("csv/pandas-float-index.csv", ["/id", *"abcd"], X, header=True)
     here("csv/unnamed.csv").write_text("a,,c\n1,2,3\n4,5,6\n")
     refuse("csv/unnamed.csv", "line 1, column 1", "empty field")
     FRAME.reset_index().rename(columns={"index": "Unnamed: 0"}).to_csv(
@@ -283,7 +284,7 @@ def tools():
         [f"s{i}" for i in range(ROWS)],
     )
     numbered = "".join(f'"{i + 1}",{row}\n' for i, row in enumerate(body))
-    read(text("r-row-names.csv", f'"",{head}\n{numbered}'), ["/id", *"abcd"], X)
+    refuse(text("r-row-names.csv", f'"",{head}\n{numbered}'), "line 1", "row.names=FALSE")
     semicolons = lines(";", ",")
     read(text("r-write-csv2.csv", head.replace(",", ";") + "\n" + semicolons), COLUMNS, X)
     table = "".join(f'"{i + 1}" {row}\n' for i, row in enumerate(lines(" ").splitlines()))

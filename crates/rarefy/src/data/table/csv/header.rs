@@ -159,8 +159,8 @@ fn ask(path: &Path, line: u64, what: &str, record: &StringRecord) -> Error {
 
 /// Names of a header line.
 ///
-/// The first name may be empty: pandas and R write the row index without a name. Another empty name is an error unless a
-/// header was asked for: the line may be a row with a missing number.
+/// An empty name is an error unless a header was asked for: the column is either the row index that pandas and R write,
+/// or the line is a row with a missing number.
 pub(super) fn names(
     path: &Path,
     record: &ByteRecord,
@@ -175,11 +175,12 @@ pub(super) fn names(
         );
         Error::format(path, why)
     })?;
-    match names.iter().rposition(String::is_empty) {
-        Some(column) if !is_given && column > 0 => {
+    match names.iter().position(String::is_empty) {
+        Some(column) if !is_given => {
             let why = format!(
-                "line {line}, column {column}: expected a number or the name of a column, got an empty field; name the \
-                 column, or set `data.header` to true to leave it out"
+                "line {line}, column {column}: expected a number or the name of a column, got an empty field; if the \
+                 column is a row index, save without it (pandas: index=False, R: row.names=FALSE), or set \
+                 `data.header` to true to leave it out"
             );
             Err(Error::format(path, why))
         }
