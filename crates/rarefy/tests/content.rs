@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::folder::{Folder, first_column, gzip, idx};
-use rarefy::data::{self, OpenOptions};
+use rarefy::data::{self, OpenOptions, RowAxis};
 
 #[test]
 fn folders_of_models_and_other_libraries_are_named() {
@@ -69,6 +69,39 @@ fn data_file_of_an_unknown_name_is_known_by_its_first_bytes() {
         folder.write(name, bytes);
         let error = folder.refusal(name);
         assert!(error.contains(words), "{error}");
+    }
+}
+
+#[test]
+fn options_without_meaning_for_a_format_are_refused() {
+    let folder = Folder::new();
+    folder.write_npy("x.npy", 1, 1.0);
+    folder.write("x.csv", b"a,b\n1,2\n");
+    folder.write("x.jsonl", b"{\"a\": 1}\n");
+    let header = OpenOptions {
+        header: Some(true),
+        ..OpenOptions::default()
+    };
+    let axis = OpenOptions {
+        row_axis: Some(RowAxis::Last),
+        ..OpenOptions::default()
+    };
+    for (file, options, words) in [
+        (
+            "x.npy",
+            &header,
+            Some("an npy file has no header line, got `true`"),
+        ),
+        ("x.jsonl", &header, Some("no header line")),
+        ("x.csv", &header, None),
+        ("x.csv", &axis, Some("a csv file has no axes, got `last`")),
+        ("x.npy", &axis, None),
+    ] {
+        let error = data::open(&folder.path(file), options).err();
+        let error = error.map(|e| e.to_string());
+        assert_eq!(error.is_some(), words.is_some(), "{file}: {error:?}");
+        let said = error.unwrap_or_default();
+        assert!(said.contains(words.unwrap_or_default()), "{said}");
     }
 }
 

@@ -91,6 +91,14 @@ impl OpenOptions {
                 unused.push(("skip_bad_rows", "true".into()));
             }
         }
+        if name != "csv" {
+            let header = kept.header.take();
+            unused.extend(header.map(|header| ("header", header.to_string())));
+        }
+        if !["npy", "npz", "idx", "safetensors"].contains(&name) {
+            let axis = kept.row_axis.take();
+            unused.extend(axis.map(|axis| ("row_axis", format!("{axis:?}").to_lowercase())));
+        }
         match unused.first() {
             Some((key, value)) if foreign == Foreign::Refused => {
                 Err(without_meaning(path, name, key, value))
@@ -104,10 +112,13 @@ impl OpenOptions {
 fn without_meaning(path: &Path, format: &str, key: &str, value: &str) -> Error {
     let of = match format {
         "sample" => "a sample".to_owned(),
+        "csv" | "parquet" | "safetensors" | "json-lines" => format!("a {format} file"),
         format => format!("an {format} file"),
     };
     let holds = match key {
         "member" => "no members",
+        "header" => "no header line",
+        "row_axis" => "no axes",
         "skip_bad_rows" => "no table; drop such rows before, with x[np.isfinite(x).all(axis=1)]",
         _ => "no columns with names",
     };
