@@ -72,6 +72,10 @@ fn append_lists(
     for (at, range) in ranges.iter().enumerate() {
         let why = if array.is_null(at) {
             "expected a list of numbers, got null".into()
+        } else if range.is_empty() && holds_lists(array.data_type()) {
+            "expected a list of numbers, got null or a list of several lists; write each row as one list".into()
+        } else if range.is_empty() && numbers.width == 0 {
+            "expected a list of numbers, got an empty list".into()
         } else if range.len() != numbers.width {
             format!(
                 "expected a list of {} numbers as in the first row, got {}",

@@ -97,6 +97,7 @@ fn are_lists_of(width: usize, levels: &[i16]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::builder::{Float32Builder, ListBuilder};
     use arrow_array::types::{Float32Type, Float64Type};
     use arrow_array::{ArrayRef, Float32Array, ListArray, RecordBatch, StructArray};
     use parquet::arrow::ArrowWriter;
@@ -207,6 +208,35 @@ mod tests {
             let (_file, mut table) = open(lists(LENGTH - 1, Some(last)));
             let bad = table.numbers(0).unwrap().bad;
             assert_eq!((bad.len(), bad[0].row), (1, LENGTH - 1));
+        }
+    }
+
+    #[test]
+    fn lists_of_several_lists_and_empty_lists_are_named() {
+        let mut of_lists = ListBuilder::new(ListBuilder::new(Float32Builder::new()));
+        for inner in [2, 1, 2] {
+            for _ in 0..inner {
+                of_lists.values().values().append_slice(&[1.0, 2.0]);
+                of_lists.values().append(true);
+            }
+            of_lists.append(true);
+        }
+        let mut empty = ListBuilder::new(Float32Builder::new());
+        empty.append(true);
+        let cases: [(ArrayRef, &[usize], &str); 2] = [
+            (
+                Arc::new(of_lists.finish()),
+                &[0, 2],
+                "several lists; write each row as one",
+            ),
+            (Arc::new(empty.finish()), &[0], "got an empty list"),
+        ];
+        for (column, expected, why) in cases {
+            let (_file, mut table) = open(column);
+            let bad = table.numbers(0).unwrap().bad;
+            let rows: Vec<_> = bad.iter().map(|bad| bad.row).collect();
+            assert_eq!(rows, expected);
+            assert!(bad[0].why.contains(why), "{}", bad[0].why);
         }
     }
 
