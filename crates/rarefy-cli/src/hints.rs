@@ -89,7 +89,11 @@ const OPTIONS: &str = "model.options.";
 
 /// Hints for an error: advice for its kind, then the flags of the fields that its message names.
 pub fn for_error(error: Option<&Error>, message: &str, command: &Command) -> Vec<String> {
-    let set = fields_with_flags(message, command, "with").map(|flags| format!("set {flags}"));
+    let set = if message.contains("has no meaning here") {
+        fields_with_flags(message, command, "is set with")
+    } else {
+        fields_with_flags(message, command, "with").map(|flags| format!("set {flags}"))
+    };
     error.and_then(advice).into_iter().chain(set).collect()
 }
 
@@ -232,6 +236,19 @@ mod tests {
         let mut keys = rarefy::config::keys();
         keys.sort_unstable();
         assert_eq!(sorted, keys);
+    }
+
+    #[test]
+    fn field_without_meaning_is_not_to_be_set() {
+        let hints = |message: &str| for_error(None, message, &command("train"));
+        assert_eq!(
+            hints("x.npy: `data.header` has no meaning here; leave it out"),
+            ["`data.header` is set with --header"]
+        );
+        assert_eq!(
+            hints("x.csv: set `data.header` to true or false"),
+            ["set `data.header` with --header"]
+        );
     }
 
     #[test]

@@ -1,0 +1,103 @@
+//! Start of a run of `rarefy train`: at step 0, or at a checkpoint with `--resume`.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rarefy::config::Config;
+use rarefy::plan::Plan;
+use rarefy::recipe::TrainingData;
+use rarefy::{Error, Trainer};
+
+use crate::cli::TrainArgs;
+use crate::run::Run;
+use crate::{configuration, output};
+
+/// Trainer at its first step, or at the newest checkpoint with `--resume`. Invalid settings are refused before the
+/// folder changes.
+pub fn start(
+    args: &TrainArgs,
+    run: &Run,
+    plan: &Arc<Plan>,
+    data: &TrainingData,
+) -> anyhow::Result<Trainer> {
+    if args.resume && !run.can_begin() {
+        let trainer = resume(args, run, plan, data)?;
+        if !args.quiet {
+            let changed = configuration::changes(run, plan.config())?;
+            changed.iter().for_each(|text| output::note(text));
+        }
+        run.write_config(plan.config())?;
+        return Ok(trainer);
+    }
+    if args.resume && !args.quiet {
+        output::note("no checkpoint was written yet: starting from step 0");
+    }
+    let trainer = data.trainer(Arc::clone(plan))?;
+    run.create(plan.config())?;
+    run.clear()?;
+    Ok(trainer)
+}
+
+/// Trainer at the newest checkpoint that can be read. Damaged newer ones are set aside.
+fn resume(
+    args: &TrainArgs,
+    run: &Run,
+    plan: &Arc<Plan>,
+    data: &TrainingData,
+) -> anyhow::Result<Trainer> {
+    let mut damaged: Vec<(PathBuf, Error)> = Vec::new();
+    for checkpoint in run.checkpoints_to_resume()? {
+        match data.resume(Arc::clone(plan), &checkpoint) {
+            Ok(trainer) => {
+                for (path, error) in damaged {
+                    output::note(&format!("warning: {error}; an older checkpoint is used"));
+                    Run::set_aside(&path)?;
+                }
+                return Ok(trainer);
+            }
+            Err(error @ (Error::Format { .. } | Error::Io { .. })) => {
+                damaged.push((checkpoint, error));
+            }
+            Err(error) => return Err(with_paths(args, run, plan, error)),
+        }
+    }
+    let (_, newest) = damaged.swap_remove(0);
+    Err(newest.into())
+}
+
+/// Error of a refused resume; other data is named.
+fn with_paths(args: &TrainArgs, run: &Run, plan: &Plan, error: Error) -> anyhow::Error {
+    let before =
+        configuration::from_run(run).and_then(|table| Ok(rarefy::config::merge(&[table])?));
+    let now = &plan.config().data.path;
+    match before {
+        Ok(before) if !args.data.is_empty() && before.data.path != *now => {
+            let other = format!(
+                "{} was trained on {}, not on {now}",
+                run.folder().display(),
+                before.data.path
+            );
+            anyhow::Error::from(error).context(other)
+        }
+        _ => error.into(),
+    }
+}
+
+/// Refuses to resume a run with another architecture or number of latents.
+pub fn refuse_another_architecture(run: &Run, merged: &Config) -> anyhow::Result<()> {
+    let before = rarefy::config::merge(&[configuration::from_run(run)?])?;
+    if before.model.arch != merged.model.arch || before.model.latents != merged.model.latents {
+        let of = |c: &Config| {
+            let latents = c.model.latents.map_or("its own".into(), |n| n.to_string());
+            format!("{} with {latents} latents", c.model.arch)
+        };
+        let why = format!(
+            "{} is a run of {}; it cannot be resumed as {}",
+            run.folder().display(),
+            of(&before),
+            of(merged)
+        );
+        return Err(Error::Conflict(why).into());
+    }
+    Ok(())
+}
