@@ -108,6 +108,14 @@ impl Source for Watched {
         self.tell(out.len() / self.d_in());
         Ok(())
     }
+    fn has_f64(&self) -> bool {
+        self.source.has_f64()
+    }
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        self.source.read_f64(start, out)?;
+        self.tell(out.len() / self.d_in());
+        Ok(())
+    }
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
         self.source.gather(rows, out)?;
         self.tell(rows.len());

@@ -146,7 +146,7 @@ fn plain(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n, k]: 
 /// let matrix = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
 /// assert_eq!(rarefy_kernels::matmul::transpose(&matrix, 2, 3), [1.0, 4.0, 2.0, 5.0, 3.0, 6.0]);
 /// ```
-pub fn transpose(values: &[f32], rows: usize, cols: usize) -> Vec<f32> {
+pub fn transpose<V: Copy>(values: &[V], rows: usize, cols: usize) -> Vec<V> {
     (0..rows * cols)
         .map(|i| values[(i % rows) * cols + i / rows])
         .collect()

@@ -15,6 +15,7 @@ use rayon::prelude::*;
 
 use crate::Result;
 use crate::codes::Codes;
+use crate::data::Value;
 use crate::engine::{self, Centred, Encoder};
 use crate::io_spec::IoSpec;
 use crate::params::Params;
@@ -209,22 +210,27 @@ impl Model {
     /// a dense architecture hold the latents above `threshold`.
     #[doc(hidden)]
     pub fn codes(&self, raw: &[f32], threshold: f32) -> Codes {
-        match &self.architecture {
+        let (rows, context) = self.prepare(raw);
+        self.codes_of(&rows, context, threshold)
+    }
+
+    /// Codes of prepared rows.
+    fn codes_of(&self, rows: &[f32], context: RowContext, threshold: f32) -> Codes {
+        let mut codes = match &self.architecture {
             Architecture::Dense(variant) => {
-                let (latents, context) = self.latents_dense(variant.as_ref(), raw);
+                let latents = self.encode_prepared(variant.as_ref(), rows);
                 let mut codes = Codes::new(self.d_sae());
                 codes.push_dense(&latents, threshold);
-                (codes.row_means, codes.row_scales) = (context.means, context.scales);
                 codes
             }
             Architecture::Sparse(sparse) => {
-                let (rows, context) = self.prepare(raw);
-                let mut codes = self.encode_sparse(sparse, &rows);
-                (codes.row_means, codes.row_scales) = (context.means, context.scales);
+                let mut codes = self.encode_sparse(sparse, rows);
                 codes.keep_above(threshold);
                 codes
             }
-        }
+        };
+        (codes.row_means, codes.row_scales) = (context.means, context.scales);
+        codes
     }
 
     /// Decodes sparse codes of [`Model::encode`] to rows in raw units, row-major `[n, raw_d_out]`: preprocessing is
@@ -261,20 +267,17 @@ impl Model {
     /// return to raw units.
     #[doc(hidden)]
     pub fn latents(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
-        match &self.architecture {
-            Architecture::Dense(variant) => self.latents_dense(variant.as_ref(), raw),
-            Architecture::Sparse(_) => {
-                let codes = self.codes(raw, 0.0);
-                let dense = codes.to_dense();
-                (
-                    dense,
-                    RowContext {
-                        means: codes.row_means,
-                        scales: codes.row_scales,
-                    },
-                )
-            }
-        }
+        let (rows, context) = self.prepare(raw);
+        self.latents_of(&rows, context)
+    }
+
+    /// Dense latents of prepared rows.
+    fn latents_of(&self, rows: &[f32], context: RowContext) -> (Vec<f32>, RowContext) {
+        let latents = match &self.architecture {
+            Architecture::Dense(variant) => self.encode_prepared(variant.as_ref(), rows),
+            Architecture::Sparse(sparse) => self.encode_sparse(sparse, rows).to_dense(),
+        };
+        (latents, context)
     }
 
     /// Decodes dense latents, row-major `[n, d_sae]`, to rows in raw units, `[n, raw_d_out]`. `context` is that of
@@ -297,15 +300,20 @@ impl Model {
     /// [`Model::reconstruct`] of whole rows in memory, row-major `[n, raw_d_in]`.
     #[doc(hidden)]
     pub fn reconstruct_raw(&self, raw: &[f32]) -> Vec<f32> {
+        let (rows, context) = self.prepare(raw);
+        self.reconstruct_prepared(&rows, &context)
+    }
+
+    /// Reconstructions in raw units of prepared rows.
+    fn reconstruct_prepared(&self, rows: &[f32], context: &RowContext) -> Vec<f32> {
         match &self.architecture {
             Architecture::Dense(variant) => {
-                let (latents, context) = self.latents_dense(variant.as_ref(), raw);
-                self.decode_dense(variant.as_ref(), &latents, &context)
+                let latents = self.encode_prepared(variant.as_ref(), rows);
+                self.decode_dense(variant.as_ref(), &latents, context)
             }
             Architecture::Sparse(sparse) => {
-                let (rows, context) = self.prepare(raw);
-                let codes = self.encode_sparse(sparse, &rows);
-                self.restore(&self.decode_sparse(&codes, &rows), &context)
+                let codes = self.encode_sparse(sparse, rows);
+                self.restore(&self.decode_sparse(&codes, rows), context)
             }
         }
     }
@@ -364,17 +372,14 @@ impl Model {
         x_hat
     }
 
-    fn latents_dense(&self, variant: &dyn Variant, raw: &[f32]) -> (Vec<f32>, RowContext) {
-        let tasks: Vec<_> = raw
-            .par_chunks(ROWS * self.raw_d_in())
-            .map(|raw| {
-                let (rows, context) = self.pipeline().apply(raw);
-                let mut latents = Vec::new();
-                variant.encode(self.params(), &rows, &mut latents);
-                (latents, context)
-            })
-            .collect();
-        join(tasks)
+    /// Latents of a dense architecture from prepared rows, on all threads.
+    fn encode_prepared(&self, variant: &dyn Variant, rows: &[f32]) -> Vec<f32> {
+        let tasks = rows.par_chunks(ROWS * self.io_spec().d_in()).map(|rows| {
+            let mut latents = Vec::new();
+            variant.encode(self.params(), rows, &mut latents);
+            latents
+        });
+        tasks.collect::<Vec<_>>().concat()
     }
 
     fn decode_dense(
@@ -396,16 +401,18 @@ impl Model {
         tasks.concat()
     }
 
-    /// Prepared rows from raw ones, on all threads.
-    fn prepare(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
-        let tasks: Vec<_> = raw
-            .par_chunks(ROWS * self.raw_d_in())
-            .map(|raw| {
-                let (rows, context) = self.pipeline().apply(raw);
-                (rows, context)
-            })
-            .collect();
-        join(tasks)
+    /// Prepared rows from raw ones, on all threads, and what preprocessing removed of each row.
+    fn prepare<V: Value>(&self, raw: &[V]) -> (Vec<f32>, RowContext) {
+        let tasks = raw.par_chunks(ROWS * self.raw_d_in()).map(|raw| {
+            let (rows, context) = self.pipeline().apply_in(raw);
+            (V::narrowed(rows), context)
+        });
+        let mut all = (Vec::new(), RowContext::default());
+        for (rows, context) in tasks.collect::<Vec<_>>() {
+            all.0.extend(rows);
+            all.1.append(context);
+        }
+        all
     }
 
     /// Raw rows from prepared ones, on all threads.
@@ -421,16 +428,6 @@ impl Model {
             .collect();
         tasks.concat()
     }
-}
-
-/// Values and row contexts of all tasks, joined in order.
-fn join(tasks: Vec<(Vec<f32>, RowContext)>) -> (Vec<f32>, RowContext) {
-    let mut all = (Vec::new(), RowContext::default());
-    for (values, context) in tasks {
-        all.0.extend(values);
-        all.1.append(context);
-    }
-    all
 }
 
 /// The context of a task's rows.

@@ -19,6 +19,7 @@ mod io_spec;
 mod kept;
 mod lbfgs;
 mod normalise;
+mod offsets;
 mod readers;
 mod resample;
 mod schedule_free;

@@ -34,21 +34,17 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let source = dataset.source.as_ref();
     model.check_inputs(source.name(), &given)?;
     let bar = progress(source.rows());
-    let chunks = pieces(source.rows()).map(|rows| {
-        let mut raw = vec![0.0; rows.len() * source.d_in()];
-        source.read(rows.start, &mut raw)?;
-        bar.inc(rows.len() as u64);
-        Ok(raw)
-    });
+    let chunks = pieces(source.rows());
+    let chunks = chunks.inspect(|rows| bar.inc(rows.len() as u64));
     if format.extension == "npy" {
-        let dense = chunks.map(|raw| raw.map(|raw: Vec<f32>| model.latents(&raw).0));
+        let dense = chunks.map(|rows| model.encode_dense_range(source, rows));
         npy_file::write_rows(&args.out, &[source.rows(), model.d_sae()], dense)?;
     } else {
         interrupt::watch();
         let mut all = Codes::new(model.d_sae());
         for chunk in chunks {
             interrupt::check()?;
-            all.append(model.codes(&chunk?, args.threshold));
+            all.append(model.encode_range(source, chunk, args.threshold)?);
         }
         codes::write(&args.out, &all)?;
     }

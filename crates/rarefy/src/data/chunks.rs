@@ -7,6 +7,7 @@
 use rayon::prelude::*;
 
 use super::Source;
+use super::value::Value;
 use crate::Result;
 
 /// Size in bytes of the arrays of one chunk (rows, latents, slopes and derivatives), which should fit in a
@@ -62,19 +63,19 @@ impl Chunking {
     }
 
     /// Rows of a chunk: borrowed if the source is in memory, otherwise read into `buffer`.
-    pub(crate) fn rows_of<'b>(
+    pub(crate) fn rows_of<'b, V: Value>(
         &self,
         chunk: usize,
         rows: &'b dyn Source,
-        buffer: &'b mut Vec<f32>,
-    ) -> Result<&'b [f32]> {
+        buffer: &'b mut Vec<V>,
+    ) -> Result<&'b [V]> {
         let start = self.start(chunk);
         let count = self.chunk.min(self.rows - start);
-        if let Some(all) = rows.as_slice() {
+        if let Some(all) = V::slice(rows) {
             return Ok(&all[start * self.d_in..][..count * self.d_in]);
         }
-        buffer.resize(count * self.d_in, 0.0);
-        rows.read(start, buffer)?;
+        buffer.resize(count * self.d_in, V::default());
+        V::read(rows, start, buffer)?;
         Ok(buffer)
     }
 
@@ -93,11 +94,11 @@ impl Chunking {
 ///
 /// # Errors
 /// Error of the first lane that failed to read its rows.
-pub(crate) fn fold<T: Send>(
+pub(crate) fn fold<V: Value, T: Send>(
     rows: &dyn Source,
     d_sae: usize,
     make: impl Fn() -> T + Sync,
-    work: impl Fn(&mut T, usize, &[f32]) + Sync,
+    work: impl Fn(&mut T, usize, &[V]) + Sync,
 ) -> Result<Vec<T>> {
     let cut = Chunking::new(rows.rows(), rows.d_in(), d_sae);
     let lanes: Vec<Result<T>> = (0..cut.lanes)
@@ -130,7 +131,7 @@ mod tests {
                 &source,
                 3,
                 Vec::new,
-                |seen: &mut Vec<usize>, start, rows| {
+                |seen: &mut Vec<usize>, start, rows: &[f32]| {
                     assert_eq!(rows[0], start as f32);
                     seen.extend(rows.iter().map(|&v| v as usize));
                 },

@@ -12,11 +12,29 @@ const FEWEST_ROWS: usize = 8;
 const MOST_VALUES: usize = 1 << 22;
 /// Range of a column in steps of `f32` below which a note is worth reading: rounding then costs a hundredth of a
 /// deviation or more.
-const FEW_STEPS: f32 = 32.0;
+const FEW_STEPS: f64 = 32.0;
+/// Range of a column in steps of `f32` below which preprocessing needs the digits that `f32` cuts off.
+const TOO_FEW_STEPS: f32 = 4096.0;
 /// Values nearer to zero have no offset to subtract.
-const NEAREST: f32 = 1e-30;
+const NEAREST: f64 = 1e-30;
 /// Whole numbers below this are exact in `f32`.
-const EXACT: f32 = 16_777_216.0;
+const EXACT: f64 = 16_777_216.0;
+
+/// True if `f32` may cut off too many digits of a column of rows of `d_in` values. NaN counts nothing.
+pub(crate) fn is_coarse(values: &[f32], d_in: usize) -> bool {
+    let mut low = vec![f32::INFINITY; d_in];
+    let mut high = vec![f32::NEG_INFINITY; d_in];
+    for row in values.chunks_exact(d_in.max(1)) {
+        for ((value, low), high) in row.iter().zip(&mut low).zip(&mut high) {
+            *low = low.min(*value);
+            *high = high.max(*value);
+        }
+    }
+    low.iter().zip(&high).any(|(low, high)| {
+        let near = low.abs().max(high.abs());
+        f64::from(near) > NEAREST && high - low < TOO_FEW_STEPS * (near - near.next_down())
+    })
+}
 
 /// Note on the columns that `f32` holds coarsely, such as `1e9 + noise`; `None` if there are none, or if rows
 /// cannot be read, which training reports with its place.
@@ -28,7 +46,7 @@ pub(super) fn note(dataset: &Dataset) -> Option<String> {
     let most = (MOST_VALUES / d_in).clamp(FEWEST_ROWS, MOST_ROWS);
     let rows = ends(&*dataset.source, most).ok()?;
     let coarse: Vec<Coarse> = (0..d_in)
-        .filter_map(|column| Coarse::of(&rows, d_in, column))
+        .filter_map(|column| Coarse::of(&rows, d_in, column, dataset.source.has_f64()))
         .collect();
     let first = coarse.first()?;
     let others = match coarse.len() - 1 {
@@ -36,30 +54,33 @@ pub(super) fn note(dataset: &Dataset) -> Option<String> {
         1 => " and 1 other column".into(),
         others => format!(" and {others} other columns"),
     };
+    let advice = match (dataset.source.has_f64(), dataset.columns.is_empty()) {
+        (true, _) => {
+            "; the preprocessing steps standardise, scale, pca and zca subtract in f64 and keep the differences"
+        }
+        (false, true) => "; subtract an offset and save the differences",
+        (false, false) => {
+            "; subtract an offset and save the differences, or leave such columns out with `data.exclude`"
+        }
+    };
     Some(format!(
-        "{}: column {}{others}: f32 holds values near {} in steps of {}, and {} sampled values differ by {}; \
-         subtract an offset and save the differences{}",
+        "{}: column {}{others}: f32 holds values near {} in steps of {}, and {} sampled values differ by {}{advice}",
         dataset.source.name(),
         name(dataset, first.column),
         first.near,
         first.step,
         rows.len() / d_in,
         first.range,
-        if dataset.columns.is_empty() {
-            ""
-        } else {
-            ", or leave such columns out with `data.exclude`"
-        },
     ))
 }
 
 /// The first and the last rows, `most` together; all rows if there are no more.
-fn ends(source: &dyn Source, most: usize) -> Result<Vec<f32>> {
+fn ends(source: &dyn Source, most: usize) -> Result<Vec<f64>> {
     let (all, d_in) = (source.rows(), source.d_in());
     let mut rows = vec![0.0; all.min(most) * d_in];
     let (first, last) = rows.split_at_mut(all.min(most) / 2 * d_in);
-    source.read(0, first)?;
-    source.read(all - last.len() / d_in, last)?;
+    source.read_f64(0, first)?;
+    source.read_f64(all - last.len() / d_in, last)?;
     Ok(rows)
 }
 
@@ -69,23 +90,28 @@ struct Coarse {
     /// Value of the largest magnitude.
     near: f32,
     /// Distance from that value to the next.
-    step: f32,
+    step: f64,
     /// Largest value less the smallest.
-    range: f32,
+    range: f64,
 }
 
 impl Coarse {
-    /// The column if it is coarse. Constants are not, unless they are too large for whole numbers to be exact: then
-    /// the file may hold values that differ.
-    fn of(rows: &[f32], d_in: usize, column: usize) -> Option<Self> {
+    /// The column if it is coarse. Values that `f32` holds exactly are not, unless they are all that is known of larger
+    /// ones: then the file may hold values that differ.
+    fn of(rows: &[f64], d_in: usize, column: usize, has_f64: bool) -> Option<Self> {
         let values = || rows[column..].iter().step_by(d_in).copied();
-        let low = values().fold(f32::INFINITY, f32::min);
-        let high = values().fold(f32::NEG_INFINITY, f32::max);
-        let near = if high.abs() >= low.abs() { high } else { low };
-        let step = near.abs() - near.abs().next_down();
+        let low = values().fold(f64::INFINITY, f64::min);
+        let high = values().fold(f64::NEG_INFINITY, f64::max);
+        let near = if high.abs() >= low.abs() { high } else { low } as f32;
+        let step = f64::from(near.abs() - near.abs().next_down());
         let range = high - low;
-        let exact = near.abs() < EXACT && (range == 0.0 || values().all(|v| v.fract() == 0.0));
-        (range < FEW_STEPS * step && !exact && near.abs() > NEAREST).then_some(Self {
+        let exact = if has_f64 {
+            range == 0.0 || values().all(|v| f64::from(v as f32) == v)
+        } else {
+            f64::from(near.abs()) < EXACT && (range == 0.0 || values().all(|v| v.fract() == 0.0))
+        };
+        let coarse = range < FEW_STEPS * step && !exact && f64::from(near.abs()) > NEAREST;
+        coarse.then_some(Self {
             column,
             near,
             step,
@@ -161,7 +187,7 @@ mod tests {
         let path = folder.path().join("x.csv");
         let note = opened(&path, format!("value,when\n{rows}").as_bytes());
         let words =
-            "f32 holds values near 1000000000 in steps of 64, and 9 sampled values differ by 0";
+            "f32 holds values near 1000000000 in steps of 64, and 9 sampled values differ by 8";
         assert!(note.contains(&format!("column `when`: {words}")), "{note}");
         let turned = OpenOptions {
             columns: vec!["when".into(), "value".into()],

@@ -176,6 +176,18 @@ impl Source for First {
         self.source.gather(rows, out)
     }
 
+    fn has_f64(&self) -> bool {
+        self.source.has_f64()
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        assert!(
+            start + out.len() / self.d_in() <= self.rows,
+            "rows past the end"
+        );
+        self.source.read_f64(start, out)
+    }
+
     fn as_slice(&self) -> Option<&[f32]> {
         self.source
             .as_slice()

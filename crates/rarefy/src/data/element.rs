@@ -1,7 +1,9 @@
-//! Element types of data files and their conversion to `f32`.
+//! Element types of data files and their conversion to `f32` and `f64`.
 
 use half::{bf16, f16};
 use safetensors::Dtype;
+
+use super::value::Value;
 
 /// Element type of a stored array.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,11 +86,19 @@ impl Element {
         }
     }
 
-    /// Converts stored values to `f32`, rounding to the nearest.
+    /// True if values may have more digits than `f32` holds.
+    pub(super) fn has_f64(self) -> bool {
+        matches!(
+            self,
+            Self::U32 | Self::I32 | Self::U64 | Self::I64 | Self::F64
+        )
+    }
+
+    /// Converts stored values to `f32` or `f64`, rounding to the nearest.
     ///
     /// # Panics
     /// If the length of `bytes` is not `out.len()` times the size of a value.
-    pub fn convert(self, bytes: &[u8], big_endian: bool, out: &mut [f32]) {
+    pub fn convert<V: Value>(self, bytes: &[u8], big_endian: bool, out: &mut [V]) {
         assert_eq!(
             bytes.len(),
             out.len() * self.size(),
@@ -110,19 +120,19 @@ impl Element {
             };
         }
         match self {
-            Self::Bool => each!(u8, |v| f32::from(v != 0)),
-            Self::U8 => each!(u8, f32::from),
-            Self::I8 => each!(i8, f32::from),
-            Self::U16 => each!(u16, f32::from),
-            Self::I16 => each!(i16, f32::from),
-            Self::U32 => each!(u32, |v| v as f32),
-            Self::I32 => each!(i32, |v| v as f32),
-            Self::U64 => each!(u64, |v| v as f32),
-            Self::I64 => each!(i64, |v| v as f32),
-            Self::F16 => each!(f16, f16::to_f32),
-            Self::Bf16 => each!(bf16, bf16::to_f32),
-            Self::F32 => each!(f32, |v| v),
-            Self::F64 => each!(f64, |v| v as f32),
+            Self::Bool => each!(u8, |v: u8| V::of_f32(f32::from(v != 0))),
+            Self::U8 => each!(u8, |v: u8| V::of_f32(v.into())),
+            Self::I8 => each!(i8, |v: i8| V::of_f32(v.into())),
+            Self::U16 => each!(u16, |v: u16| V::of_f32(v.into())),
+            Self::I16 => each!(i16, |v: i16| V::of_f32(v.into())),
+            Self::U32 => each!(u32, |v: u32| V::of_u64(v.into())),
+            Self::I32 => each!(i32, |v: i32| V::of_i64(v.into())),
+            Self::U64 => each!(u64, V::of_u64),
+            Self::I64 => each!(i64, V::of_i64),
+            Self::F16 => each!(f16, |v: f16| V::of_f32(v.to_f32())),
+            Self::Bf16 => each!(bf16, |v: bf16| V::of_f32(v.to_f32())),
+            Self::F32 => each!(f32, V::of_f32),
+            Self::F64 => each!(f64, V::of),
         }
     }
 

@@ -10,7 +10,8 @@ use std::path::{Path, PathBuf};
 
 use super::content::failed;
 use super::open_file::OpenFile;
-use super::{Element, Memory, Source, check_finite};
+use super::value::Value;
+use super::{Element, Memory, Source, check_finite, coarse};
 use crate::{Error, Result};
 
 /// Source of a matrix that is stored uncompressed in a file; rows are read on request.
@@ -85,9 +86,8 @@ impl MatrixLayout {
     /// to its end, so that a decompressor verifies its checksum.
     ///
     /// # Errors
-    /// [`Error::Io`] for a damaged stream; [`Error::Format`] if the stream is too short or too long;
-    /// [`Error::NotFinite`] for a NaN or an infinity.
-    pub(crate) fn decode(&self, path: &Path, mut input: impl Read) -> Result<Memory> {
+    /// [`Error::Io`] for a damaged stream; [`Error::Format`] if the stream is too short or too long.
+    pub(crate) fn decode<V: Value>(&self, path: &Path, mut input: impl Read) -> Result<Vec<V>> {
         const PIECE: usize = 1 << 16;
         let size = self.element.size();
         let needed = self.needed(path)?;
@@ -101,7 +101,7 @@ impl MatrixLayout {
                 return Err(self.truncated(path, needed, found + got as u64));
             }
             let start = values.len();
-            values.resize(start + got / size, 0.0);
+            values.resize(start + got / size, V::default());
             self.element
                 .convert(&piece, self.big_endian, &mut values[start..]);
             found += want;
@@ -119,8 +119,27 @@ impl MatrixLayout {
         if self.column_major {
             values = rarefy_kernels::matmul::transpose(&values, self.d_in, self.rows);
         }
+        Ok(values)
+    }
+
+    /// True if `f32` cuts off too many digits of decoded values, so that they are to be decoded to `f64` too.
+    pub(super) fn needs_f64(&self, values: &[f32]) -> bool {
+        self.element.has_f64() && coarse::is_coarse(values, self.d_in)
+    }
+
+    /// Source of decoded values.
+    ///
+    /// # Errors
+    /// [`Error::NotFinite`] for a NaN or an infinity.
+    pub(super) fn source(
+        &self,
+        path: &Path,
+        values: Vec<f32>,
+        exact: Option<Vec<f64>>,
+    ) -> Result<Memory> {
         check_finite(path, 0, self.d_in, &values)?;
-        Ok(Memory::new(path.display().to_string(), self.d_in, values))
+        let rows = Memory::new(path.display().to_string(), self.d_in, values);
+        Ok(rows.with_exact(exact))
     }
 
     fn shape(&self) -> String {
@@ -190,7 +209,7 @@ impl FileMatrix {
     }
 
     /// Reads the stored values from position `index` on into `out`.
-    fn values_at(&self, index: usize, out: &mut [f32]) -> Result<()> {
+    fn values_at<V: Value>(&self, index: usize, out: &mut [V]) -> Result<()> {
         let size = self.layout.element.size();
         let mut bytes = vec![0; out.len() * size];
         let at = self.layout.offset + (index * size) as u64;
@@ -212,6 +231,31 @@ impl FileMatrix {
     }
 }
 
+impl FileMatrix {
+    /// Reads consecutive rows, which may hold NaN or infinities.
+    fn rows_at<V: Value>(&self, start: usize, out: &mut [V]) -> Result<()> {
+        let (rows, d_in) = (self.layout.rows, self.layout.d_in);
+        let count = out.len() / d_in;
+        assert!(
+            start + count <= rows,
+            "rows {start}..{} exceed the {rows} rows of the matrix",
+            start + count
+        );
+        if !self.layout.column_major {
+            return self.values_at(start * d_in, out);
+        }
+        let mut column = vec![V::default(); count];
+        for j in 0..d_in {
+            self.values_at(j * rows + start, &mut column)?;
+            let of_column = out.iter_mut().skip(j).step_by(d_in);
+            of_column
+                .zip(&column)
+                .for_each(|(out, value)| *out = *value);
+        }
+        Ok(())
+    }
+}
+
 impl Source for FileMatrix {
     fn name(&self) -> &str {
         &self.name
@@ -226,26 +270,17 @@ impl Source for FileMatrix {
     }
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        let (rows, d_in) = (self.layout.rows, self.layout.d_in);
-        let count = out.len() / d_in;
-        assert!(
-            start + count <= rows,
-            "rows {start}..{} exceed the {rows} rows of the matrix",
-            start + count
-        );
-        if self.layout.column_major {
-            let mut column = vec![0.0; count];
-            for j in 0..d_in {
-                self.values_at(j * rows + start, &mut column)?;
-                out.iter_mut()
-                    .skip(j)
-                    .step_by(d_in)
-                    .zip(&column)
-                    .for_each(|(out, value)| *out = *value);
-            }
-        } else {
-            self.values_at(start * d_in, out)?;
-        }
-        check_finite(&self.path, start, d_in, out)
+        self.rows_at(start, out)?;
+        check_finite(&self.path, start, self.layout.d_in, out)
+    }
+
+    fn has_f64(&self) -> bool {
+        self.layout.element.has_f64()
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        self.rows_at(start, out)?;
+        let narrow = f64::narrowed(out.to_vec());
+        check_finite(&self.path, start, self.layout.d_in, &narrow)
     }
 }

@@ -1,6 +1,7 @@
 //! Split of the rows into a training part and an evenly spaced held-out part.
 
 use super::Source;
+use super::value::Value;
 use crate::{Error, Result};
 
 /// Splits a source into training rows and `count` held-out rows; `None` in place of the held-out part if `count`
@@ -71,6 +72,18 @@ impl HoldoutPart<'_> {
         let together = |length: &usize| self.position(row + length) == start + length;
         (1..most).take_while(together).count() + 1
     }
+
+    fn rows_at<V: Value>(&self, start: usize, out: &mut [V]) -> Result<()> {
+        let d_in = self.d_in();
+        let (mut row, mut rest) = (start, out);
+        while !rest.is_empty() {
+            let run = self.consecutive(row, rest.len() / d_in);
+            let (now, later) = rest.split_at_mut(run * d_in);
+            V::read(self.source, self.position(row), now)?;
+            (row, rest) = (row + run, later);
+        }
+        Ok(())
+    }
 }
 
 impl Source for HoldoutPart<'_> {
@@ -91,15 +104,15 @@ impl Source for HoldoutPart<'_> {
     }
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        let d_in = self.d_in();
-        let (mut row, mut rest) = (start, out);
-        while !rest.is_empty() {
-            let run = self.consecutive(row, rest.len() / d_in);
-            let (now, later) = rest.split_at_mut(run * d_in);
-            self.source.read(self.position(row), now)?;
-            (row, rest) = (row + run, later);
-        }
-        Ok(())
+        self.rows_at(start, out)
+    }
+
+    fn has_f64(&self) -> bool {
+        self.source.has_f64()
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        self.rows_at(start, out)
     }
 
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {

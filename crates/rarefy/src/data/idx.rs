@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use super::axes::{Array, ArrayRows};
 use super::content;
 use super::file_matrix::exactly;
-use super::{Dataset, Element, FileMatrix, MatrixLayout, Memory, OpenOptions, RowAxis, Source};
+use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions, RowAxis, check_finite};
 use crate::{Error, Result};
 
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
@@ -14,7 +14,14 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
     let header = Header::read(path, &mut input)?;
     let (layout, rows) = header.matrix(path, options.row_axis)?;
     let mut dataset = if packed {
-        Dataset::new(layout.decode(path, input)?)
+        let values = layout.decode(path, input)?;
+        let mut exact = None;
+        if layout.needs_f64(&values) {
+            let (mut input, _) = content::unpacked(path)?;
+            Header::read(path, &mut input)?;
+            exact = Some(layout.decode(path, input)?);
+        }
+        Dataset::new(layout.source(path, values, exact)?)
     } else {
         let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
         layout.check_end(path, length)?;
@@ -130,7 +137,7 @@ fn labels(path: &Path, images: &Path, rows: usize) -> Result<Vec<String>> {
             got: got.join(" x "),
         });
     }
-    let values: Memory = header.layout(rows, 1).decode(path, input)?;
-    let values = values.as_slice().unwrap_or_default();
+    let values: Vec<f32> = header.layout(rows, 1).decode(path, input)?;
+    check_finite(path, 0, 1, &values)?;
     Ok(values.iter().map(ToString::to_string).collect())
 }

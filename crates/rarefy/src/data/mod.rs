@@ -2,7 +2,7 @@
 
 mod axes;
 pub(crate) mod chunks;
-mod coarse;
+pub(crate) mod coarse;
 mod content;
 mod dataset;
 mod datasets;
@@ -33,6 +33,7 @@ pub(crate) mod sparse;
 pub(crate) mod spread;
 mod survey;
 pub(crate) mod table;
+mod value;
 
 use std::path::{Path, PathBuf};
 
@@ -72,9 +73,11 @@ pub use source::check_finite;
 pub use source::{Memory, Source};
 #[doc(hidden)]
 pub use spread::evenly_spaced_rows;
-pub(crate) use survey::{ColumnSurvey, survey_with};
+pub(crate) use survey::{ColumnSurvey, column_survey, survey_with};
 #[doc(hidden)]
 pub use survey::{Survey, survey};
+#[doc(hidden)]
+pub use value::Value;
 
 /// Largest number of values in a row. A file of a few bytes can claim more than memory holds.
 pub(crate) const MOST_WIDTH: usize = 1 << 24;

@@ -9,7 +9,7 @@ use zip::ZipArchive;
 use super::content::failed;
 use super::file_matrix::exactly;
 use super::npy::Header;
-use super::{Dataset, Element, OpenOptions, sparse};
+use super::{Dataset, Element, MatrixLayout, OpenOptions, Value, sparse};
 use crate::{Error, Result};
 
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
@@ -18,14 +18,16 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
         return sparse::open_npz(path, archive, options);
     }
     let name = archive.choose(options.member.as_deref())?;
-    let member = archive.member(&name)?;
-    if member.header.shape == [0] {
-        return Ok(Dataset::empty(path.display().to_string(), 0));
+    let Member { path, header, .. } = archive.member(&name)?;
+    if header.shape == [0] {
+        return Ok(Dataset::empty(archive.path.display().to_string(), 0));
     }
-    let (layout, rows) = member.header.matrix(&member.path, options.row_axis)?;
-    member.check_size(layout.bytes())?;
-    let values = layout.decode(&member.path, member.input)?;
-    Ok(member.header.dataset(&member.path, values, rows))
+    let (layout, rows) = header.matrix(&path, options.row_axis)?;
+    let values = archive.values(&name, &layout)?;
+    let exact = layout.needs_f64(&values);
+    let exact = exact.then(|| archive.values(&name, &layout)).transpose()?;
+    let source = layout.source(&path, values, exact)?;
+    Ok(header.dataset(&path, source, rows))
 }
 
 /// Open npz archive; members are read on request.
@@ -94,6 +96,13 @@ impl Archive {
                 Err(Error::format(&self.path, why))
             }
         }
+    }
+
+    /// Values of the member of this name, row by row.
+    fn values<V: Value>(&mut self, name: &str, layout: &MatrixLayout) -> Result<Vec<V>> {
+        let member = self.member(name)?;
+        member.check_size(layout.bytes())?;
+        layout.decode(&member.path, member.input)
     }
 
     /// Opens the member of this name and reads its header.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::value::Value;
 use super::{Column, Dataset, Role, Source};
 use crate::{Error, Result};
 
@@ -76,6 +77,20 @@ impl Shards {
             parts,
         });
         Some(joined)
+    }
+
+    fn rows_at<V: Value>(&self, start: usize, out: &mut [V]) -> Result<()> {
+        let d_in = self.d_in();
+        let (mut row, mut out) = (start, out);
+        while !out.is_empty() {
+            let shard = self.starts.partition_point(|&first| first <= row) - 1;
+            let here = (self.starts[shard + 1] - row).min(out.len() / d_in);
+            let (now, later) = out.split_at_mut(here * d_in);
+            V::read(&*self.parts[shard], row - self.starts[shard], now)?;
+            row += here;
+            out = later;
+        }
+        Ok(())
     }
 }
 
@@ -226,16 +241,14 @@ impl Source for Shards {
     }
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        let d_in = self.d_in();
-        let (mut row, mut out) = (start, out);
-        while !out.is_empty() {
-            let shard = self.starts.partition_point(|&first| first <= row) - 1;
-            let here = (self.starts[shard + 1] - row).min(out.len() / d_in);
-            let (now, later) = out.split_at_mut(here * d_in);
-            self.parts[shard].read(row - self.starts[shard], now)?;
-            row += here;
-            out = later;
-        }
-        Ok(())
+        self.rows_at(start, out)
+    }
+
+    fn has_f64(&self) -> bool {
+        self.parts.iter().any(|part| part.has_f64())
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        self.rows_at(start, out)
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::Source;
+use super::value::Value;
 use crate::{Error, Result};
 
 /// Source that joins several sources column by column: row i is the concatenation of their rows i.
@@ -55,17 +56,17 @@ impl SideBySide {
 
     /// Fills `out` source by source: `read` reads the rows of one source into a buffer, which is copied into
     /// the columns of that source.
-    fn fill(
+    fn fill<V: Value>(
         &self,
-        out: &mut [f32],
-        read: impl Fn(&dyn Source, &mut [f32]) -> Result<()>,
+        out: &mut [V],
+        read: impl Fn(&dyn Source, &mut [V]) -> Result<()>,
     ) -> Result<()> {
         let wide = self.d_in();
         let (rows, mut start) = (out.len() / wide, 0);
         let mut values = Vec::new();
         for source in &self.sources {
             let width = source.d_in();
-            values.resize(rows * width, 0.0);
+            values.resize(rows * width, V::default());
             read(source.as_ref(), &mut values)?;
             for (row, values) in out.chunks_exact_mut(wide).zip(values.chunks_exact(width)) {
                 row[start..start + width].copy_from_slice(values);
@@ -95,6 +96,14 @@ impl Source for SideBySide {
 
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
         self.fill(out, |source, values| source.gather(rows, values))
+    }
+
+    fn has_f64(&self) -> bool {
+        self.sources.iter().any(|source| source.has_f64())
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        self.fill(out, |source, values| source.read_f64(start, values))
     }
 }
 
@@ -129,7 +138,7 @@ impl<'a> Columns<'a> {
     }
 
     /// Copies the range of columns out of complete rows.
-    fn cut(&self, rows: &[f32], out: &mut [f32]) {
+    fn cut<V: Value>(&self, rows: &[V], out: &mut [V]) {
         let whole = rows.chunks_exact(self.source.d_in());
         for (row, out) in whole.zip(out.chunks_exact_mut(self.columns.len())) {
             out.copy_from_slice(&row[self.columns.clone()]);
@@ -137,8 +146,8 @@ impl<'a> Columns<'a> {
     }
 
     /// Buffer for the complete rows of `out`.
-    fn buffer(&self, out: &[f32]) -> Vec<f32> {
-        vec![0.0; out.len() / self.columns.len() * self.source.d_in()]
+    fn buffer<V: Value>(&self, out: &[V]) -> Vec<V> {
+        vec![V::default(); out.len() / self.columns.len() * self.source.d_in()]
     }
 }
 
@@ -158,6 +167,17 @@ impl Source for Columns<'_> {
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
         let mut rows = self.buffer(out);
         self.source.read(start, &mut rows)?;
+        self.cut(&rows, out);
+        Ok(())
+    }
+
+    fn has_f64(&self) -> bool {
+        self.source.has_f64()
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        let mut rows = self.buffer(out);
+        self.source.read_f64(start, &mut rows)?;
         self.cut(&rows, out);
         Ok(())
     }

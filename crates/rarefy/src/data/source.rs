@@ -65,6 +65,27 @@ pub trait Source: Send + Sync {
         Ok(())
     }
 
+    /// True if values have more digits than `f32` holds, so that [`Source::read_f64`] gives more than [`Source::read`]. Steps
+    /// of preprocessing then compute with `f64`: `1e9 + noise` keeps its noise when the mean is subtracted. False by
+    /// default.
+    fn has_f64(&self) -> bool {
+        false
+    }
+
+    /// Reads rows like [`Source::read`], with all digits that are stored. The default implementation reads `f32`; override
+    /// together with [`Source::has_f64`].
+    ///
+    /// # Errors
+    /// Same as [`Source::read`]; values beyond the range of `f32` are refused too.
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        let mut values = vec![0.0; out.len()];
+        self.read(start, &mut values)?;
+        out.iter_mut()
+            .zip(values)
+            .for_each(|(out, value)| *out = value.into());
+        Ok(())
+    }
+
     /// All rows as one row-major slice `[rows, d_in]`, without a copy. Override if the rows are in memory in this form,
     /// so that training and encoding read them in place. `None`, the default, if not.
     fn as_slice(&self) -> Option<&[f32]> {
@@ -94,6 +115,14 @@ impl<S: Source + ?Sized> Source for &S {
         (**self).gather(rows, out)
     }
 
+    fn has_f64(&self) -> bool {
+        (**self).has_f64()
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        (**self).read_f64(start, out)
+    }
+
     fn as_slice(&self) -> Option<&[f32]> {
         (**self).as_slice()
     }
@@ -106,6 +135,8 @@ pub struct Memory {
     name: String,
     d_in: usize,
     values: Vec<f32>,
+    /// The values with all digits, where `f32` cuts off too many.
+    exact: Option<Vec<f64>>,
 }
 
 impl Memory {
@@ -125,11 +156,23 @@ impl Memory {
             name: name.into(),
             d_in,
             values,
+            exact: None,
         }
+    }
+
+    /// Rows with all digits of their values, for preprocessing.
+    pub(crate) fn with_exact(self, exact: Option<Vec<f64>>) -> Self {
+        debug_assert!(
+            exact
+                .as_ref()
+                .is_none_or(|exact| exact.len() == self.values.len())
+        );
+        Self { exact, ..self }
     }
 
     /// All values, row-major `[rows, d_in]`, to change in place; the number of rows stays.
     pub fn values_mut(&mut self) -> &mut [f32] {
+        self.exact = None;
         &mut self.values
     }
 }
@@ -149,6 +192,21 @@ impl Source for Memory {
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
         out.copy_from_slice(&self.values[start * self.d_in..][..out.len()]);
+        Ok(())
+    }
+
+    fn has_f64(&self) -> bool {
+        self.exact.is_some()
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        let from = start * self.d_in..start * self.d_in + out.len();
+        if let Some(exact) = &self.exact {
+            out.copy_from_slice(&exact[from]);
+        } else {
+            let values = out.iter_mut().zip(&self.values[from]);
+            values.for_each(|(out, value)| *out = f64::from(*value));
+        }
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 
 use super::Source;
 use super::chunks;
+use super::value::Value;
 use crate::Result;
 
 /// Statistics of a data set: range of the values, mean and variance of each column.
@@ -19,6 +20,15 @@ pub struct Survey {
     pub mean: Vec<f64>,
     /// Variance of each column (divided by the number of rows).
     pub variance: Vec<f64>,
+}
+
+impl ColumnSurvey {
+    /// Smallest and largest value of all columns.
+    pub(crate) fn range(&self) -> (f64, f64) {
+        let low = self.min.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = self.max.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        (low, high)
+    }
 }
 
 impl Survey {
@@ -60,8 +70,18 @@ impl Survey {
 /// # Ok::<(), rarefy::Error>(())
 /// ```
 pub fn survey(source: &dyn Source) -> Result<Survey> {
-    let (columns, _) = survey_with(source, || (), |(), _| ())?;
+    let (columns, _) = survey_with(source, || (), |(), _: &[f32]| ())?;
     Ok(columns.survey)
+}
+
+/// The survey to fit a step to, in `f64` if values have more digits than `f32` holds.
+pub(crate) fn column_survey(source: &dyn Source) -> Result<ColumnSurvey> {
+    let (columns, _) = if source.has_f64() {
+        survey_with(source, || (), |(), _: &[f64]| ())?
+    } else {
+        survey_with(source, || (), |(), _: &[f32]| ())?
+    };
+    Ok(columns)
 }
 
 /// A survey with the extremes of each column.
@@ -69,16 +89,16 @@ pub fn survey(source: &dyn Source) -> Result<Survey> {
 pub(crate) struct ColumnSurvey {
     pub(crate) survey: Survey,
     /// Smallest value of each column.
-    pub(crate) min: Vec<f32>,
+    pub(crate) min: Vec<f64>,
     /// Largest value of each column.
-    pub(crate) max: Vec<f32>,
+    pub(crate) max: Vec<f64>,
 }
 
 /// A survey and other sums over the rows in the same pass: one `T` a lane, in order.
-pub(crate) fn survey_with<T: Send>(
+pub(crate) fn survey_with<V: Value, T: Send>(
     source: &dyn Source,
     make: impl Fn() -> T + Sync,
-    work: impl Fn(&mut T, &[f32]) + Sync,
+    work: impl Fn(&mut T, &[V]) + Sync,
 ) -> Result<(ColumnSurvey, Vec<T>)> {
     let d_in = source.d_in();
     let lanes = chunks::fold(
@@ -101,42 +121,49 @@ pub(crate) fn survey_with<T: Send>(
     let survey = Survey {
         rows: source.rows(),
         d_in,
-        min: all.min.iter().copied().fold(f32::INFINITY, f32::min),
-        max: all.max.iter().copied().fold(f32::NEG_INFINITY, f32::max),
+        min: 0.0,
+        max: 0.0,
         mean: all.mean,
         variance,
     };
-    let (min, max) = (all.min, all.max);
-    Ok((ColumnSurvey { survey, min, max }, sums))
+    let wide = |values: Vec<V>| values.into_iter().map(Into::into).collect();
+    let mut columns = ColumnSurvey {
+        survey,
+        min: wide(all.min),
+        max: wide(all.max),
+    };
+    let (low, high) = columns.range();
+    (columns.survey.min, columns.survey.max) = (low as f32, high as f32);
+    Ok((columns, sums))
 }
 
 /// Number of rows; extremes, mean and sum of squared deviations of each column.
-struct Moments {
+struct Moments<V> {
     count: f64,
-    min: Vec<f32>,
-    max: Vec<f32>,
+    min: Vec<V>,
+    max: Vec<V>,
     mean: Vec<f64>,
     squares: Vec<f64>,
 }
 
-impl Moments {
+impl<V: Value> Moments<V> {
     fn new(d_in: usize) -> Self {
         Self {
             count: 0.0,
-            min: vec![f32::INFINITY; d_in],
-            max: vec![f32::NEG_INFINITY; d_in],
+            min: vec![V::of_f32(f32::INFINITY); d_in],
+            max: vec![V::of_f32(f32::NEG_INFINITY); d_in],
             mean: vec![0.0; d_in],
             squares: vec![0.0; d_in],
         }
     }
 
-    fn of(x: &[f32], d_in: usize) -> Self {
+    fn of(x: &[V], d_in: usize) -> Self {
         let mut moments = Self::new(d_in);
         moments.count = (x.len() / d_in) as f64;
         for row in x.chunks_exact(d_in) {
             row.iter()
                 .zip(&mut moments.mean)
-                .for_each(|(x, mean)| *mean += f64::from(*x));
+                .for_each(|(x, mean)| *mean += (*x).into());
         }
         moments
             .mean
@@ -144,12 +171,13 @@ impl Moments {
             .for_each(|mean| *mean /= moments.count);
         for row in x.chunks_exact(d_in) {
             for ((x, mean), square) in row.iter().zip(&moments.mean).zip(&mut moments.squares) {
-                *square += (f64::from(*x) - mean).powi(2);
+                let apart: f64 = (*x).into() - mean;
+                *square += apart.powi(2);
             }
             let extremes = moments.min.iter_mut().zip(&mut moments.max);
             for (x, (min, max)) in row.iter().zip(extremes) {
-                *min = min.min(*x);
-                *max = max.max(*x);
+                *min = min.least(*x);
+                *max = max.most(*x);
             }
         }
         moments
@@ -170,8 +198,8 @@ impl Moments {
             self.squares[j] +=
                 other.squares[j] + apart * apart * (self.count * other.count / count);
             self.mean[j] += apart * (other.count / count);
-            self.min[j] = self.min[j].min(other.min[j]);
-            self.max[j] = self.max[j].max(other.max[j]);
+            self.min[j] = self.min[j].least(other.min[j]);
+            self.max[j] = self.max[j].most(other.max[j]);
         }
         self.count = count;
     }

@@ -1,8 +1,11 @@
 //! Encoding rows in any form that a caller has.
 
 use super::Model;
+use std::ops::Range;
+
 use crate::codes::Codes;
 use crate::data::{Rows, Source};
+use crate::preprocess::RowContext;
 use crate::{Error, Result};
 
 /// Rows that are read and encoded at a time.
@@ -21,7 +24,9 @@ impl Model {
     pub fn encode<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Codes> {
         let x = x.into().check()?;
         let mut codes = Codes::new(self.d_sae());
-        self.pieces(x.source(), &mut |raw| codes.append(self.codes(raw, 0.0)))?;
+        for rows in self.pieces(x.source())? {
+            codes.append(self.encode_range(x.source(), rows, 0.0)?);
+        }
         Ok(codes)
     }
 
@@ -34,8 +39,36 @@ impl Model {
     pub fn encode_dense<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f32>> {
         let x = x.into().check()?;
         let mut latents = Vec::new();
-        self.pieces(x.source(), &mut |raw| latents.extend(self.latents(raw).0))?;
+        for rows in self.pieces(x.source())? {
+            latents.extend(self.encode_dense_range(x.source(), rows)?);
+        }
         Ok(latents)
+    }
+
+    /// [`Model::encode`] of a range of rows of a source that has the model's width; latents of a dense architecture are
+    /// kept above `threshold`.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    #[doc(hidden)]
+    pub fn encode_range(
+        &self,
+        source: &dyn Source,
+        rows: Range<usize>,
+        threshold: f32,
+    ) -> Result<Codes> {
+        let (rows, context) = self.prepared_range(source, rows)?;
+        Ok(self.codes_of(&rows, context, threshold))
+    }
+
+    /// [`Model::encode_dense`] of a range of rows of a source that has the model's width.
+    ///
+    /// # Errors
+    /// As [`Source::read`].
+    #[doc(hidden)]
+    pub fn encode_dense_range(&self, source: &dyn Source, rows: Range<usize>) -> Result<Vec<f32>> {
+        let (rows, context) = self.prepared_range(source, rows)?;
+        Ok(self.latents_of(&rows, context).0)
     }
 
     /// Encodes and decodes raw rows of width `raw_d_in`, and returns reconstructions in raw units, row-major
@@ -58,15 +91,16 @@ impl Model {
     pub fn reconstruct<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Vec<f32>> {
         let x = x.into().check()?;
         let mut x_hat = Vec::new();
-        self.pieces(x.source(), &mut |raw| {
-            x_hat.extend(self.reconstruct_raw(raw));
-        })?;
+        for rows in self.pieces(x.source())? {
+            let (rows, context) = self.prepared_range(x.source(), rows)?;
+            x_hat.extend(self.reconstruct_prepared(&rows, &context));
+        }
         Ok(x_hat)
     }
 
-    /// Calls `f` with the raw rows, a piece at a time.
-    fn pieces(&self, source: &dyn Source, f: &mut dyn FnMut(&[f32])) -> Result<()> {
-        let width = source.d_in();
+    /// Ranges of rows that are encoded at a time.
+    fn pieces(&self, source: &dyn Source) -> Result<impl Iterator<Item = Range<usize>>> {
+        let (rows, width) = (source.rows(), source.d_in());
         if width != self.raw_d_in() {
             return Err(Error::Shape {
                 what: format!("{}: values in a row", source.name()),
@@ -74,19 +108,27 @@ impl Model {
                 got: width.to_string(),
             });
         }
+        let starts = (0..rows).step_by(PIECE);
+        Ok(starts.map(move |start| start..rows.min(start + PIECE)))
+    }
+
+    /// Prepared rows of a range, read with all digits that preprocessing needs, with their row context.
+    fn prepared_range(
+        &self,
+        source: &dyn Source,
+        rows: Range<usize>,
+    ) -> Result<(Vec<f32>, RowContext)> {
+        let (start, values) = (rows.start, rows.len() * source.d_in());
+        if source.has_f64() {
+            let mut raw = vec![0.0; values];
+            source.read_f64(start, &mut raw)?;
+            return Ok(self.prepare(&raw));
+        }
         if let Some(all) = source.as_slice() {
-            all.chunks(PIECE * width).for_each(f);
-            return Ok(());
+            return Ok(self.prepare(&all[start * source.d_in()..][..values]));
         }
-        let mut buffer = vec![0.0; PIECE.min(source.rows()) * width];
-        let mut start = 0;
-        while start < source.rows() {
-            let count = PIECE.min(source.rows() - start);
-            let raw = &mut buffer[..count * width];
-            source.read(start, raw)?;
-            f(raw);
-            start += count;
-        }
-        Ok(())
+        let mut raw = vec![0.0_f32; values];
+        source.read(start, &mut raw)?;
+        Ok(self.prepare(&raw))
     }
 }

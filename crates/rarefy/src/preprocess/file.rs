@@ -37,7 +37,7 @@ impl Pipeline {
                 FittedStep::RowMean | FittedStep::NormRow | FittedStep::LayerNorm => {}
                 FittedStep::Clip { low, high } => file.vector(name("range"), [*low, *high]),
                 FittedStep::Whiten(whiten) => {
-                    file.vector(name("mean"), &whiten.mean);
+                    whiten_mean(file, name("mean"), &whiten.mean);
                     file.vector(name("forward"), &whiten.forward);
                     file.vector(name("backward"), &whiten.backward);
                 }
@@ -152,7 +152,7 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<FittedStep> 
         }
         "pca" | "zca" => {
             let whiten = Whiten {
-                mean: finite(file, &format!("{i}.mean"))?,
+                mean: read_whiten_mean(file, &format!("{i}.mean"))?,
                 forward: finite(file, &format!("{i}.forward"))?,
                 backward: finite(file, &format!("{i}.backward"))?,
             };
@@ -169,6 +169,23 @@ fn step(file: &Reader, i: &str, name: &str, width: usize) -> Result<FittedStep> 
             )));
         }
     })
+}
+
+/// Adds the mean of a whitening: as `f32`, unless it has more digits.
+fn whiten_mean<'a>(file: &mut Writer<'a>, name: String, mean: &'a [f64]) {
+    let narrow: Vec<f32> = mean.iter().map(|v| *v as f32).collect();
+    if narrow.iter().zip(mean).all(|(n, v)| f64::from(*n) == *v) {
+        file.vector(name, narrow);
+    } else {
+        file.vector(name, mean);
+    }
+}
+
+fn read_whiten_mean(file: &Reader, name: &str) -> Result<Vec<f64>> {
+    if let Ok(narrow) = finite::<f32>(file, name) {
+        return Ok(narrow.into_iter().map(f64::from).collect());
+    }
+    finite(file, name)
 }
 
 /// Reads a tensor of two finite numbers.

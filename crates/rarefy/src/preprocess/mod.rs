@@ -11,7 +11,7 @@ mod whiten;
 
 use rarefy_kernels::matmul::{Op, matmul};
 
-use crate::data::{Memory, Source, survey};
+use crate::data::{Memory, Source, Value};
 use crate::{Error, Result};
 
 pub use fitted::FittedPipelines;
@@ -195,6 +195,11 @@ impl Pipeline {
 
     /// Prepares raw rows `[n, d_in]`. Returns the prepared rows `[n, d_out]` and the context for the inverse.
     pub fn apply(&self, raw: &[f32]) -> (Vec<f32>, RowContext) {
+        self.apply_in(raw)
+    }
+
+    /// [`Pipeline::apply`] with all arithmetic in the type of the rows.
+    pub(crate) fn apply_in<V: Value>(&self, raw: &[V]) -> (Vec<V>, RowContext) {
         let mut context = RowContext::default();
         let mut rows = raw.to_vec();
         let mut width = self.d_in;
@@ -309,6 +314,15 @@ impl<'a> Prepared<'a> {
     }
 }
 
+impl Prepared<'_> {
+    /// Prepared rows, read and computed in a type.
+    fn apply_to<V: Value>(&self, start: usize, count: usize) -> Result<Vec<V>> {
+        let mut raw = vec![V::default(); count * self.source.d_in()];
+        V::read(self.source, start, &mut raw)?;
+        Ok(self.pipeline.apply_in(&raw).0)
+    }
+}
+
 impl Source for Prepared<'_> {
     fn name(&self) -> &str {
         self.source.name()
@@ -327,14 +341,36 @@ impl Source for Prepared<'_> {
         if self.pipeline.is_identity() {
             return self.source.read(start, out);
         }
-        let mut raw = vec![0.0; count * self.source.d_in()];
-        self.source.read(start, &mut raw)?;
-        out.copy_from_slice(&self.pipeline.apply(&raw).0);
+        if self.source.has_f64() {
+            let rows = self.apply_to::<f64>(start, count)?;
+            out.copy_from_slice(&f64::narrowed(rows));
+        } else {
+            out.copy_from_slice(&self.apply_to::<f32>(start, count)?);
+        }
+        Ok(())
+    }
+
+    fn has_f64(&self) -> bool {
+        self.source.has_f64()
+    }
+
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        out.copy_from_slice(&self.apply_to(start, out.len() / self.d_out)?);
         Ok(())
     }
 
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
-        let mut raw = vec![0.0; rows.len() * self.source.d_in()];
+        let width = self.source.d_in();
+        if self.source.has_f64() && !self.pipeline.is_identity() {
+            let mut raw = vec![0.0; rows.len() * width];
+            for (&row, raw) in rows.iter().zip(raw.chunks_exact_mut(width)) {
+                self.source.read_f64(row, raw)?;
+            }
+            let prepared = self.pipeline.apply_in(&raw).0;
+            out.copy_from_slice(&f64::narrowed(prepared));
+            return Ok(());
+        }
+        let mut raw = vec![0.0; rows.len() * width];
         self.source.gather(rows, &mut raw)?;
         out.copy_from_slice(&self.pipeline.apply(&raw).0);
         Ok(())

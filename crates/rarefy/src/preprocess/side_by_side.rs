@@ -5,10 +5,13 @@
 //! if the means are needed.
 
 use super::{Pipeline, RowContext};
+use crate::data::Value;
 
 /// Prepares raw rows, part by part.
-pub(super) fn apply(parts: &[Pipeline], rows: &[f32]) -> Vec<f32> {
-    each(parts, rows, Pipeline::d_in, |part, rows| part.apply(rows).0)
+pub(super) fn apply<V: Value>(parts: &[Pipeline], rows: &[V]) -> Vec<V> {
+    each(parts, rows, Pipeline::d_in, |part, rows| {
+        part.apply_in(rows).0
+    })
 }
 
 /// Converts prepared rows back to raw rows, part by part.
@@ -33,16 +36,16 @@ pub(super) fn pull_back(parts: &[Pipeline], weights: &[f32]) -> Vec<f32> {
 
 /// Splits rows into parts of the widths that `width` returns, applies `work` to each part, and joins the
 /// results column by column.
-fn each(
+fn each<V: Value>(
     parts: &[Pipeline],
-    rows: &[f32],
+    rows: &[V],
     width: impl Fn(&Pipeline) -> usize,
-    work: impl Fn(&Pipeline, &[f32]) -> Vec<f32>,
-) -> Vec<f32> {
+    work: impl Fn(&Pipeline, &[V]) -> Vec<V>,
+) -> Vec<V> {
     let wide: usize = parts.iter().map(&width).sum();
     let n = rows.len() / wide;
     let mut start = 0;
-    let done: Vec<Vec<f32>> = parts
+    let done: Vec<Vec<V>> = parts
         .iter()
         .map(|part| {
             let columns = start..start + width(part);
@@ -50,7 +53,7 @@ fn each(
             let cut = rows
                 .chunks_exact(wide)
                 .flat_map(|row| &row[columns.clone()]);
-            work(part, &cut.copied().collect::<Vec<f32>>())
+            work(part, &cut.copied().collect::<Vec<V>>())
         })
         .collect();
     let mut joined = Vec::with_capacity(done.iter().map(Vec::len).sum());

@@ -1,8 +1,8 @@
 //! Preprocessing steps: one entry of [`STEPS`] and one variant of [`FittedStep`] each.
 
 use super::whiten::{Kind, Whiten};
-use super::{Error, Pipeline, Result, RowContext, Source, side_by_side, survey};
-use crate::data::{Survey, chunks};
+use super::{Error, Pipeline, Result, RowContext, Source, side_by_side};
+use crate::data::{ColumnSurvey, Value, chunks, column_survey};
 
 /// Table of all preprocessing steps, in the order that lists show them.
 pub const STEPS: &[StepInfo] = &[
@@ -104,13 +104,18 @@ impl FittedStep {
     }
 
     /// Fits the step that a text names to the data, whose survey may be known already.
-    pub(super) fn fit_known(text: &str, data: &dyn Source, known: Option<&Survey>) -> Result<Self> {
-        let survey = |data| known.map_or_else(|| survey(data), |known| Ok(known.clone()));
+    pub(super) fn fit_known(
+        text: &str,
+        data: &dyn Source,
+        known: Option<&ColumnSurvey>,
+    ) -> Result<Self> {
+        let columns = |data| known.map_or_else(|| column_survey(data), |known| Ok(known.clone()));
+        let survey = |data| Ok(columns(data)?.survey);
         let (name, numbers) = parse(text)?;
         let d = data.d_in();
         match (name, numbers.as_slice()) {
-            ("scale", &[low, high]) => Ok(scale(&survey(data)?, low, high)),
-            ("scale", _) => Ok(scale(&survey(data)?, 0.0, 1.0)),
+            ("scale", &[low, high]) => Ok(scale(&columns(data)?, low, high)),
+            ("scale", _) => Ok(scale(&columns(data)?, 0.0, 1.0)),
             ("standardise", _) => {
                 let s = survey(data)?;
                 let deviation = s
@@ -179,49 +184,50 @@ impl FittedStep {
     }
 
     /// Applies the step to rows of `width` values in place, and appends to the context.
-    pub(super) fn apply(&self, rows: &mut Vec<f32>, width: &mut usize, context: &mut RowContext) {
+    pub(super) fn apply<V: Value>(
+        &self,
+        rows: &mut Vec<V>,
+        width: &mut usize,
+        context: &mut RowContext,
+    ) {
         match self {
             Self::Scale { factor, shift } => each(rows, |x| x * factor + shift),
             Self::Standardise { mean, deviation } => {
                 for row in rows.chunks_exact_mut(*width) {
                     for ((x, mean), deviation) in row.iter_mut().zip(mean).zip(deviation) {
-                        *x = ((f64::from(*x) - mean) / deviation) as f32;
+                        *x = V::of(((*x).into() - mean) / deviation);
                     }
                 }
             }
             Self::RowMean => {
                 for row in rows.chunks_exact_mut(*width) {
-                    let mean =
-                        (row.iter().map(|x| f64::from(*x)).sum::<f64>() / *width as f64) as f32;
-                    row.iter_mut().for_each(|x| *x -= mean);
-                    context.means.push(mean);
+                    let mean = V::of(moments(row).0).into();
+                    row.iter_mut().for_each(|x| *x = V::of((*x).into() - mean));
+                    context.means.push(mean as f32);
                 }
             }
             Self::NormRow => {
                 let wanted = (*width as f64).sqrt();
                 for row in rows.chunks_exact_mut(*width) {
-                    let norm = row
-                        .iter()
-                        .map(|x| f64::from(*x).powi(2))
-                        .sum::<f64>()
-                        .sqrt();
+                    let norm = square(row).sqrt();
                     // A row of zeros has no direction and stays unchanged.
-                    let scale = if norm > 0.0 {
-                        (norm / wanted) as f32
-                    } else {
-                        1.0
-                    };
-                    row.iter_mut().for_each(|x| *x /= scale);
-                    context.scales.push(scale);
+                    let scale = if norm > 0.0 { norm / wanted } else { 1.0 };
+                    let scale = V::of(scale).into();
+                    row.iter_mut().for_each(|x| *x = V::of((*x).into() / scale));
+                    context.scales.push(scale as f32);
                 }
             }
             Self::LayerNorm => {
                 for row in rows.chunks_exact_mut(*width) {
                     let (mean, deviation) = moments(row);
-                    let divisor = (deviation + LAYER_NORM_EPSILON) as f32;
-                    row.iter_mut().for_each(|x| *x = (*x - mean) / divisor);
-                    context.means.push(mean);
-                    context.scales.push(divisor);
+                    let mean = V::of(mean).into();
+                    let divisor = V::of(deviation + LAYER_NORM_EPSILON).into();
+                    row.iter_mut().for_each(|x| {
+                        let centred = V::of((*x).into() - mean);
+                        *x = V::of(centred.into() / divisor);
+                    });
+                    context.means.push(mean as f32);
+                    context.scales.push(divisor as f32);
                 }
             }
             Self::Clip { low, high } => each(rows, |x| x.clamp(*low, *high)),
@@ -354,26 +360,41 @@ pub(super) fn parse(text: &str) -> Result<(&'static str, Vec<f64>)> {
 const LAYER_NORM_EPSILON: f64 = 1e-5;
 
 /// Mean and standard deviation (divided by n - 1) of a row.
-fn moments(row: &[f32]) -> (f32, f64) {
+fn moments<V: Value>(row: &[V]) -> (f64, f64) {
     let n = row.len() as f64;
-    let mean = row.iter().map(|x| f64::from(*x)).sum::<f64>() / n;
-    let squares: f64 = row.iter().map(|x| (f64::from(*x) - mean).powi(2)).sum();
-    (mean as f32, (squares / (n - 1.0).max(1.0)).sqrt())
+    let values = || row.iter().map(|x| (*x).into());
+    let mean = values().sum::<f64>() / n;
+    let squares: f64 = values().map(|x| (x - mean).powi(2)).sum();
+    (mean, (squares / (n - 1.0).max(1.0)).sqrt())
+}
+
+/// Squared length of a row.
+fn square<V: Value>(row: &[V]) -> f64 {
+    row.iter().map(|x| (*x).into().powi(2)).sum()
 }
 
 /// Fits one factor for all values that normalises the mean length (or mean squared length) of rows.
 fn norm(name: &str, data: &dyn Source) -> Result<FittedStep> {
+    let lanes = if data.has_f64() {
+        lengths::<f64>(data)
+    } else {
+        lengths::<f32>(data)
+    };
+    Ok(norm_of(name, &lanes?, data.rows(), data.d_in()))
+}
+
+/// Sums of lengths and squared lengths of all rows, read in a type; one of each lane.
+fn lengths<V: Value>(data: &dyn Source) -> Result<Vec<[f64; 2]>> {
     let d = data.d_in();
-    let lanes = chunks::fold(data, 0, <[f64; 2]>::default, |sums, _, x| {
+    chunks::fold(data, 0, <[f64; 2]>::default, |sums, _, x: &[V]| {
         add_lengths(sums, x, d);
-    })?;
-    Ok(norm_of(name, &lanes, data.rows(), d))
+    })
 }
 
 /// Adds the lengths of rows and their squares.
-pub(super) fn add_lengths(sums: &mut [f64; 2], x: &[f32], d: usize) {
+pub(super) fn add_lengths<V: Value>(sums: &mut [f64; 2], x: &[V], d: usize) {
     for row in x.chunks_exact(d) {
-        let square: f64 = row.iter().map(|x| f64::from(*x).powi(2)).sum();
+        let square = square(row);
         sums[0] += square.sqrt();
         sums[1] += square;
     }
@@ -396,8 +417,8 @@ pub(super) fn norm_of(name: &str, lanes: &[[f64; 2]], rows: usize, d: usize) -> 
 }
 
 /// Linear map of all values to `low..=high`, from the survey of the rows.
-fn scale(s: &Survey, low: f64, high: f64) -> FittedStep {
-    let (min, max) = (f64::from(s.min), f64::from(s.max));
+fn scale(columns: &ColumnSurvey, low: f64, high: f64) -> FittedStep {
+    let (min, max) = columns.range();
     // Constant data has no range and is mapped to `low`.
     let factor = if max > min {
         (high - low) / (max - min)
@@ -411,6 +432,6 @@ fn scale(s: &Survey, low: f64, high: f64) -> FittedStep {
 }
 
 /// Applies `f` to each value, in `f64`.
-fn each(values: &mut [f32], f: impl Fn(f64) -> f64) {
-    values.iter_mut().for_each(|v| *v = f(f64::from(*v)) as f32);
+fn each<V: Value>(values: &mut [V], f: impl Fn(f64) -> f64) {
+    values.iter_mut().for_each(|v| *v = V::of(f((*v).into())));
 }

@@ -3,7 +3,7 @@
 use super::steps::{FittedStep, add_lengths, norm_of, parse};
 use super::{FittedPipelines, Pipeline, Prepared, check};
 use crate::Result;
-use crate::data::{ColumnSurvey, Source, Survey, survey, survey_with};
+use crate::data::{ColumnSurvey, Source, Survey, column_survey, survey, survey_with};
 use crate::io_spec::IoSpec;
 
 impl Pipeline {
@@ -44,7 +44,7 @@ impl Pipeline {
                 let (kind, _) = parse(name)?;
                 let measured = known.as_ref().is_some_and(|known| known.measured);
                 match kind {
-                    "norm-average" | "norm-square" if known.is_none() => {
+                    "norm-average" | "norm-square" if known.is_none() && !so_far.has_f64() => {
                         let d = so_far.d_in();
                         let add = |sums: &mut [f64; 2], x: &[f32]| add_lengths(sums, x, d);
                         let (columns, lanes) = survey_with(&so_far, Default::default, add)?;
@@ -53,11 +53,10 @@ impl Pipeline {
                     }
                     "scale" | "standardise" | "clip-sd" => {
                         if !measured {
-                            let (columns, _) = survey_with(&so_far, || (), |(), _| ())?;
-                            known = Some(Known::measured(columns));
+                            known = Some(Known::measured(column_survey(&so_far)?));
                         }
-                        let survey = known.as_ref().map(|known| &known.columns.survey);
-                        FittedStep::fit_known(name, &so_far, survey)?
+                        let columns = known.as_ref().map(|known| &known.columns);
+                        FittedStep::fit_known(name, &so_far, columns)?
                     }
                     _ => FittedStep::fit(name, &so_far)?,
                 }
@@ -145,20 +144,21 @@ impl Known {
         };
         for values in [&mut min, &mut max] {
             for (j, value) in values.iter_mut().enumerate() {
-                *value = map(j, f64::from(*value)) as f32;
+                *value = f64::from(map(j, *value) as f32);
             }
         }
         let mean = survey.mean.iter().enumerate();
         let variance = survey.variance.iter().enumerate();
         let survey = Survey {
-            min: min.iter().copied().fold(f32::INFINITY, f32::min),
-            max: max.iter().copied().fold(f32::NEG_INFINITY, f32::max),
             mean: mean.map(|(j, mean)| map(j, *mean)).collect(),
             variance: variance.map(|(j, v)| v * slope(j).powi(2)).collect(),
             ..survey
         };
+        let mut columns = ColumnSurvey { survey, min, max };
+        let (low, high) = columns.range();
+        (columns.survey.min, columns.survey.max) = (low as f32, high as f32);
         Some(Self {
-            columns: ColumnSurvey { survey, min, max },
+            columns,
             measured: false,
         })
     }

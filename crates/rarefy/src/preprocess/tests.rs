@@ -72,7 +72,7 @@ fn stanford_preprocessing_scales_to_0_1_to_0_9() {
         patches.source.as_ref(),
     )
     .unwrap();
-    let s = survey(&Prepared::new(patches.source.as_ref(), &pipeline)).unwrap();
+    let s = data::survey(&Prepared::new(patches.source.as_ref(), &pipeline)).unwrap();
     assert!((s.min - 0.1).abs() < 1e-5 && (s.max - 0.9).abs() < 1e-5);
     // The range is three standard deviations to both sides of the mean, which becomes 0.5.
     assert!((s.grand_mean() - 0.5).abs() < 5e-3);

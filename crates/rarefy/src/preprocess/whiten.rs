@@ -2,9 +2,9 @@
 
 use rarefy_kernels::matmul::{Op, matmul_f64};
 
-use super::{Source, survey, times};
+use super::{Source, times};
 use crate::Result;
-use crate::data::chunks;
+use crate::data::{Value, chunks, column_survey};
 
 /// Share of the largest variance below which a direction is rounding noise.
 const NEGLIGIBLE: f64 = 1e-10;
@@ -21,8 +21,8 @@ pub(super) enum Kind {
 /// Fitted whitening `(x - mean) forward^T` and its (pseudo-)inverse.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Whiten {
-    /// Mean of each column, `[d_in]`.
-    pub(super) mean: Vec<f32>,
+    /// Mean of each column, `[d_in]`; rounded to `f32` if the rows are.
+    pub(super) mean: Vec<f64>,
     /// Whitening matrix, `[d_out, d_in]`.
     pub(super) forward: Vec<f32>,
     /// Inverse of the whitening matrix, `[d_in, d_out]`.
@@ -79,8 +79,13 @@ impl Whiten {
             }
         }
         let narrow = |values: Vec<f64>| values.iter().map(|&v| v as f32).collect();
+        let rounded = |mean: f64| f64::from(mean as f32);
         Ok(Self {
-            mean: narrow(mean),
+            mean: if data.has_f64() {
+                mean
+            } else {
+                mean.into_iter().map(rounded).collect()
+            },
             forward: narrow(forward),
             backward: narrow(backward),
         })
@@ -94,20 +99,18 @@ impl Whiten {
         self.forward.len() / self.mean.len()
     }
 
-    pub(super) fn apply(&self, rows: &[f32]) -> Vec<f32> {
-        let centred: Vec<f32> = rows
-            .iter()
-            .zip(self.mean.iter().cycle())
-            .map(|(x, mean)| x - mean)
-            .collect();
-        times(&centred, &self.forward, self.d_in())
+    pub(super) fn apply<V: Value>(&self, rows: &[V]) -> Vec<V> {
+        let means = rows.iter().zip(self.mean.iter().cycle());
+        let centred: Vec<f32> = means.map(|(x, mean)| ((*x).into() - mean) as f32).collect();
+        let whitened = times(&centred, &self.forward, self.d_in());
+        whitened.into_iter().map(V::of_f32).collect()
     }
 
     pub(super) fn invert(&self, rows: &[f32]) -> Vec<f32> {
         let mut raw = self.invert_directions(rows);
         raw.iter_mut()
             .zip(self.mean.iter().cycle())
-            .for_each(|(x, mean)| *x += mean);
+            .for_each(|(x, mean)| *x = (f64::from(*x) + mean) as f32);
         raw
     }
 
@@ -130,17 +133,27 @@ impl Whiten {
 
 /// Mean `[d]` and covariance `[d, d]` of the rows (divided by the number of rows), in `f64`.
 fn covariance(data: &dyn Source) -> Result<(Vec<f64>, Vec<f64>)> {
+    let mean = column_survey(data)?.survey.mean;
+    let covariance = if data.has_f64() {
+        covariance_around::<f64>(data, &mean)
+    } else {
+        covariance_around::<f32>(data, &mean)
+    };
+    Ok((mean, covariance?))
+}
+
+/// Covariance of rows of this mean, read in a type.
+fn covariance_around<V: Value>(data: &dyn Source, mean: &[f64]) -> Result<Vec<f64>> {
     let d = data.d_in();
-    let mean = survey(data)?.mean;
     let lanes = chunks::fold(
         data,
         0,
         || vec![0.0; d * d],
-        |sum, _, x| {
+        |sum, _, x: &[V]| {
             let centred: Vec<f64> = x
                 .iter()
                 .zip(mean.iter().cycle())
-                .map(|(x, mean)| f64::from(*x) - mean)
+                .map(|(x, mean)| (*x).into() - mean)
                 .collect();
             matmul_f64(
                 sum,
@@ -161,5 +174,5 @@ fn covariance(data: &dyn Source) -> Result<(Vec<f64>, Vec<f64>)> {
     covariance
         .iter_mut()
         .for_each(|sum| *sum /= data.rows() as f64);
-    Ok((mean, covariance))
+    Ok(covariance)
 }

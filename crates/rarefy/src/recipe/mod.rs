@@ -108,12 +108,12 @@ impl<'a> TrainingData<'a> {
     }
 
     /// Reads the held-out rows into memory if they are smaller than [`MEMORY_BYTES`], for several models that
-    /// are measured on them.
+    /// are measured on them. Rows that have more digits than `f32` holds are read anew for each.
     ///
     /// # Errors
     /// Errors of reading the rows.
     pub fn keep_held_out(&mut self) -> Result<()> {
-        if let Some(rows) = &self.held_out {
+        if let Some(rows) = self.held_out.as_ref().filter(|rows| !rows.has_f64()) {
             let raw = Pipeline::identity(rows.d_in());
             self.kept_held_out = Prepared::new(rows, &raw).in_memory(MEMORY_BYTES)?;
         }

@@ -19,6 +19,7 @@ use arrow_schema::{DataType, Schema};
 use super::cells::Numbers;
 use super::{Field, Kind, Table};
 use crate::data::Role;
+use crate::data::coarse::is_coarse;
 use crate::{Error, Result};
 
 pub(crate) use array::{floats, holds_lists, integers, lists};
@@ -46,6 +47,8 @@ pub(crate) struct ArrowTable {
     fields: Vec<Field>,
     /// Names of classes, by the name of the column that holds their numbers.
     classes: HashMap<String, Vec<String>>,
+    /// For each column, true if its type may have more digits than `f32` holds.
+    has_f64: Vec<bool>,
     rows: usize,
     columns: Box<dyn Columns>,
     /// Texts that the file stores beside its columns.
@@ -69,14 +72,36 @@ impl ArrowTable {
             type_name: type_name(field.data_type()),
             told: told(field.name()),
         });
+        let of_values = |t| array::has_f64(innermost(t).unwrap_or(t));
+        let types = schema.fields().iter().map(|field| field.data_type());
         Self {
             path: path.into(),
             fields: fields.collect(),
+            has_f64: types.map(of_values).collect(),
             classes,
             rows,
             columns,
             metadata: Vec::new(),
         }
+    }
+
+    /// Numbers of a column as `f32`, finite or not.
+    fn narrow_numbers(&self, column: usize) -> Result<Numbers> {
+        // A struct of one float is no number, although its pages look the same.
+        if matches!(self.fields[column].kind, Kind::Number | Kind::List)
+            && let Some(numbers) = self.columns.full_column(column)?
+        {
+            return Ok(numbers);
+        }
+        let numbers = array::numbers(self.columns.arrays(column)?)?;
+        numbers.ok_or_else(|| {
+            let field = &self.fields[column];
+            let why = format!(
+                "column `{}`: expected numbers, got {}",
+                field.name, field.type_name
+            );
+            Error::format(&self.path, why)
+        })
     }
 
     /// Arrays of the column of this name.
@@ -105,20 +130,14 @@ impl Table for ArrowTable {
     }
 
     fn numbers(&mut self, column: usize) -> Result<Numbers> {
-        // A struct of one float is no number, although its pages look the same.
-        if matches!(self.fields[column].kind, Kind::Number | Kind::List)
-            && let Some(numbers) = self.columns.full_column(column)?
-        {
+        let numbers = self.narrow_numbers(column)?.check_finite();
+        if !self.has_f64[column] || !is_coarse(&numbers.values, numbers.width) {
             return Ok(numbers);
         }
-        let numbers = array::numbers(self.columns.arrays(column)?)?;
-        numbers.ok_or_else(|| {
-            let field = &self.fields[column];
-            let why = format!(
-                "column `{}`: expected numbers, got {}",
-                field.name, field.type_name
-            );
-            Error::format(&self.path, why)
+        let exact = array::numbers(self.columns.arrays(column)?)?;
+        Ok(Numbers {
+            exact: exact.map(|numbers| numbers.values),
+            ..numbers
         })
     }
 

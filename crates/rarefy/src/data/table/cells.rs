@@ -2,16 +2,19 @@
 
 use super::{Field, Kind, Table};
 use crate::Result;
+use crate::data::coarse::is_coarse;
 
 /// Numbers of one column, `[rows, width]`.
 #[derive(Default)]
-pub(crate) struct Numbers {
+pub(crate) struct Numbers<V = f32> {
     /// Number of rows, bad ones included.
     pub(crate) rows: usize,
     /// Values of a row: 1, or the length of its lists.
     pub(crate) width: usize,
     /// Row-major values; NaN in bad rows.
-    pub(crate) values: Vec<f32>,
+    pub(crate) values: Vec<V>,
+    /// The values with all digits, if the file has more of them and `f32` cuts off too many.
+    pub(crate) exact: Option<Vec<f64>>,
     /// Cells that are no numbers.
     pub(crate) bad: Vec<Bad>,
 }
@@ -24,6 +27,21 @@ pub(crate) struct Bad {
 }
 
 impl Numbers {
+    /// Numbers of `f64` values, which are kept only if `f32` cuts off too many digits.
+    fn of_f64(rows: usize, width: usize, values: Vec<f64>, bad: Vec<Bad>) -> Self {
+        let narrow: Vec<f32> = values.iter().map(|value| *value as f32).collect();
+        let keeps = is_coarse(&narrow, width)
+            && (values.iter().zip(&narrow)).any(|(v, n)| f64::from(*n) != *v && !v.is_nan());
+        let numbers = Self {
+            rows,
+            width,
+            values: narrow,
+            exact: keeps.then_some(values),
+            bad,
+        };
+        numbers.check_finite()
+    }
+
     /// Lists NaN and infinities as bad, in addition to the cells that are bad already.
     pub(crate) fn check_finite(mut self) -> Self {
         if self.width == 0 || rarefy_kernels::vector::all_finite(&self.values) {
@@ -62,13 +80,13 @@ pub(crate) struct MemoryColumn {
     /// True if numbers are kept as texts too, because the column may hold labels.
     pub(crate) keep_texts: bool,
     /// Values; NaN for cells that are no plain numbers.
-    values: Vec<f32>,
+    values: Vec<f64>,
     /// Cells that are no plain numbers, by row.
     odd: Vec<(usize, Odd)>,
     /// Texts of plain numbers, if kept, by row.
     texts: Vec<(usize, String)>,
     /// Values of all lists.
-    lists: Vec<f32>,
+    lists: Vec<f64>,
     /// True if no number so far had a fraction.
     all_integers: bool,
 }
@@ -120,7 +138,7 @@ impl MemoryColumn {
         self.push_odd(odd);
     }
 
-    pub(crate) fn push_number(&mut self, value: f32, integer: bool, text: &str) {
+    pub(crate) fn push_number(&mut self, value: f64, integer: bool, text: &str) {
         if self.keep_texts {
             self.texts.push((self.values.len(), text.to_owned()));
         }
@@ -128,7 +146,7 @@ impl MemoryColumn {
         self.values.push(value);
     }
 
-    pub(crate) fn push_list(&mut self, list: &[f32]) {
+    pub(crate) fn push_list(&mut self, list: &[f64]) {
         self.lists.extend_from_slice(list);
         self.push_odd(Odd::List(self.lists.len()));
     }
@@ -156,7 +174,7 @@ impl MemoryColumn {
 
     fn push_odd(&mut self, odd: Odd) {
         self.odd.push((self.values.len(), odd));
-        self.values.push(f32::NAN);
+        self.values.push(f64::NAN);
     }
 
     /// Name and type. The type is that of most cells with a value, so that a few bad cells of a column of numbers are
@@ -215,7 +233,7 @@ impl MemoryColumn {
             Kind::Boolean => {
                 for (row, odd) in &self.odd {
                     if let Odd::Boolean(value) = odd {
-                        self.values[*row] = f32::from(u8::from(*value));
+                        self.values[*row] = f64::from(u8::from(*value));
                     }
                 }
                 let bad = self.bad(|odd| matches!(odd, Odd::Boolean(_)), "True or False");
@@ -230,13 +248,7 @@ impl MemoryColumn {
 
     fn flat(&mut self, bad: Vec<Bad>) -> Numbers {
         let values = std::mem::take(&mut self.values);
-        let numbers = Numbers {
-            rows: values.len(),
-            width: 1,
-            values,
-            bad,
-        };
-        numbers.check_finite()
+        Numbers::of_f64(values.len(), 1, values, bad)
     }
 
     fn list_numbers(&mut self) -> Numbers {
@@ -254,7 +266,7 @@ impl MemoryColumn {
             row,
             why: format!("expected a list of numbers, got {}", self.values[row]),
         }));
-        let mut values = vec![f32::NAN; rows * width];
+        let mut values = vec![f64::NAN; rows * width];
         let mut start = 0;
         for (row, odd) in &self.odd {
             let Odd::List(end) = odd else { continue };
@@ -270,13 +282,7 @@ impl MemoryColumn {
                 bad.push(Bad { row: *row, why });
             }
         }
-        let numbers = Numbers {
-            rows,
-            width,
-            values,
-            bad,
-        };
-        numbers.check_finite()
+        Numbers::of_f64(rows, width, values, bad)
     }
 
     /// Odd cells that are not good.
@@ -386,7 +392,7 @@ pub(crate) fn is_missing(cell: &str) -> bool {
 }
 
 /// Number of a cell: finite, as Python and C write it; `None` for words such as `nan` and `inf`.
-pub(crate) fn parse_number(cell: &str, decimal_comma: bool) -> Option<f32> {
+pub(crate) fn parse_number(cell: &str, decimal_comma: bool) -> Option<f64> {
     let last = *cell.as_bytes().last()?;
     if !(last.is_ascii_digit() || last == b'.') {
         return None;
@@ -400,11 +406,11 @@ pub(crate) fn parse_number(cell: &str, decimal_comma: bool) -> Option<f32> {
 }
 
 /// Numbers of a text such as `[0.1, -0.2]`, as Python writes a list and `NumPy` an array; `None` for other texts.
-pub(crate) fn parse_list(cell: &str) -> Option<Vec<f32>> {
+pub(crate) fn parse_list(cell: &str) -> Option<Vec<f64>> {
     let inner = cell.strip_prefix('[')?.strip_suffix(']')?;
     let numbers = inner.split(|c: char| c == ',' || c.is_whitespace());
     let numbers = numbers.filter(|text| !text.is_empty());
-    let list: Option<Vec<f32>> = numbers.map(|text| parse_number(text, false)).collect();
+    let list: Option<Vec<f64>> = numbers.map(|text| parse_number(text, false)).collect();
     list.filter(|list| !list.is_empty())
 }
 

@@ -137,7 +137,7 @@ fn push(column: &mut MemoryColumn, value: &Value) {
         Value::Null => column.push_missing("null"),
         Value::Bool(value) => column.push_boolean(*value),
         Value::Number(number) => {
-            let value = number.as_f64().unwrap_or(f64::NAN) as f32;
+            let value = number.as_f64().unwrap_or(f64::NAN);
             column.push_number(value, !number.is_f64(), &number.to_string());
         }
         Value::String(text) => column.push_text(text),
@@ -147,8 +147,7 @@ fn push(column: &mut MemoryColumn, value: &Value) {
                 [Value::Array(inner)] => inner,
                 _ => list,
             };
-            let numbers: Option<Vec<f32>> =
-                list.iter().map(|v| v.as_f64().map(|v| v as f32)).collect();
+            let numbers: Option<Vec<f64>> = list.iter().map(Value::as_f64).collect();
             match numbers {
                 Some(numbers) if !numbers.is_empty() => column.push_list(&numbers),
                 Some(_) => column.push_missing("[]"),

@@ -12,7 +12,7 @@ use std::path::Path;
 
 use rayon::prelude::*;
 
-use super::{Column, Dataset, Memory, OpenOptions, Role};
+use super::{Column, Dataset, Memory, OpenOptions, Role, Value};
 use crate::{Error, Result};
 
 #[cfg(not(feature = "parquet"))]
@@ -137,14 +137,14 @@ pub(crate) fn dataset(
     let (labels, texts) = (cells(Role::Label)?, cells(Role::Text)?);
     let width: usize = parts.iter().map(|(_, numbers)| numbers.width).sum();
     let rows = table.rows();
-    let values = side_by_side(rows, parts, keep.as_deref());
+    let (values, exact) = side_by_side(rows, parts, keep.as_deref());
     if (rows > 0 && values.is_empty()) || width == 0 {
         let why =
             format!("expected at least one row of numbers, got {rows} rows, none of them usable");
         return Err(Error::format(path, why));
     }
     let name = path.display().to_string();
-    let mut dataset = Dataset::new(Memory::new(name.clone(), width, values));
+    let mut dataset = Dataset::new(Memory::new(name.clone(), width, values).with_exact(exact));
     (dataset.labels, dataset.texts, dataset.columns) = (labels, texts, columns);
     dataset.notes = notes
         .into_iter()
@@ -164,9 +164,10 @@ fn leave_out_row_numbers(
 ) {
     let rows = table.rows();
     let counts = |(column, numbers): &(usize, Numbers)| {
-        let first = numbers.values.first().copied().unwrap_or_default();
-        let mut values = numbers.values.iter().enumerate();
-        let successive = values.all(|(row, value)| *value == first + row as f32);
+        let successive = match &numbers.exact {
+            Some(exact) => count_up(exact),
+            None => count_up(&numbers.values),
+        };
         table.fields()[*column].kind == Kind::Integer
             && rows >= FEWEST_NUMBERED
             && numbers.bad.is_empty()
@@ -183,6 +184,13 @@ fn leave_out_row_numbers(
         }
         is_data
     });
+}
+
+/// True if each value is the one before and 1.
+fn count_up<V: Value>(values: &[V]) -> bool {
+    let first: f64 = values.first().copied().unwrap_or_default().into();
+    let mut values = values.iter().enumerate();
+    values.all(|(row, value)| *value == V::of(first + row as f64))
 }
 
 /// The bad cell in the first row that has one, with its column.
@@ -210,31 +218,51 @@ fn kept_rows(table: &dyn Table, parts: &[(usize, Numbers)]) -> Option<Vec<bool>>
 /// Number of rows that `side_by_side` fills at a time: the values that a column gives to them share cache lines.
 const BLOCK: usize = 64;
 
-/// Row-major matrix of the kept rows.
-fn side_by_side(rows: usize, mut parts: Vec<(usize, Numbers)>, keep: Option<&[bool]>) -> Vec<f32> {
+/// Row-major matrix of the kept rows, and the same with all digits if a column needs them.
+fn side_by_side(
+    rows: usize,
+    mut parts: Vec<(usize, Numbers)>,
+    keep: Option<&[bool]>,
+) -> (Vec<f32>, Option<Vec<f64>>) {
     if let ([_], None) = (&*parts, keep) {
-        return parts.remove(0).1.values;
+        let numbers = parts.remove(0).1;
+        return (numbers.values, numbers.exact);
     }
-    let width: usize = parts.iter().map(|(_, numbers)| numbers.width).sum();
+    let needs_f64 = parts.iter().any(|(_, numbers)| numbers.exact.is_some());
+    let exact = needs_f64.then(|| {
+        let wide = |n: &Numbers| n.values.iter().map(|v| f64::from(*v)).collect();
+        let columns = parts.iter_mut().map(|(_, numbers)| {
+            let values = numbers.exact.take().unwrap_or_else(|| wide(numbers));
+            (numbers.width, values)
+        });
+        matrix(rows, &columns.collect::<Vec<_>>(), keep)
+    });
+    let columns = parts.into_iter().map(|(_, n)| (n.width, n.values));
+    (matrix(rows, &columns.collect::<Vec<_>>(), keep), exact)
+}
+
+/// Row-major matrix of the kept rows of columns, each of a number of values a row.
+fn matrix<V: Value>(rows: usize, parts: &[(usize, Vec<V>)], keep: Option<&[bool]>) -> Vec<V> {
+    let width: usize = parts.iter().map(|(width, _)| width).sum();
     if width == 0 {
         return Vec::new();
     }
     let kept: Vec<usize> = (0..rows)
         .filter(|row| keep.is_none_or(|keep| keep[*row]))
         .collect();
-    let mut values = vec![0.0; kept.len() * width];
+    let mut values = vec![V::default(); kept.len() * width];
     let blocks = values.par_chunks_mut(BLOCK * width);
     blocks.zip(kept.par_chunks(BLOCK)).for_each(|(out, rows)| {
         let mut start = 0;
-        for (_, numbers) in &parts {
+        for (wide, values) in parts {
             let of_rows = out.chunks_exact_mut(width).zip(rows);
             for (out, row) in of_rows {
-                let from = &numbers.values[row * numbers.width..][..numbers.width];
+                let from = &values[row * wide..][..*wide];
                 // A loop, because most columns have one value in a row, and a call of `memcpy` takes longer.
                 let out = out[start..].iter_mut();
                 out.zip(from).for_each(|(out, value)| *out = *value);
             }
-            start += numbers.width;
+            start += wide;
         }
     });
     values
@@ -266,6 +294,7 @@ mod tests {
                 rows,
                 width: 1,
                 values: (first..first + rows).map(|value| value as f32).collect(),
+                exact: None,
                 bad: Vec::new(),
             })
         }

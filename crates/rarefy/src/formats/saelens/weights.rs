@@ -182,7 +182,7 @@ pub(super) fn tensor(file: &Reader, path: &Path, name: &str, shape: &[usize]) ->
             "{name}: expected a floating-point tensor, got {got:?}"
         )));
     };
-    let mut values = vec![0.0; shape.iter().product()];
+    let mut values = vec![0.0_f32; shape.iter().product()];
     element.convert(tensor.data(), false, &mut values);
     if let Some(at) = values.iter().position(|v| !v.is_finite()) {
         return Err(Error::format(

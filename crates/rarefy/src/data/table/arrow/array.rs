@@ -14,9 +14,12 @@ use arrow_schema::DataType;
 
 use super::super::cells::{Bad, Numbers};
 use crate::Result;
+use crate::data::Value;
 
 /// Numbers of the batches of a column; `None` if its type holds no numbers.
-pub(super) fn numbers(arrays: impl Iterator<Item = Result<ArrayRef>>) -> Result<Option<Numbers>> {
+pub(super) fn numbers<V: Value>(
+    arrays: impl Iterator<Item = Result<ArrayRef>>,
+) -> Result<Option<Numbers<V>>> {
     let mut numbers = Numbers::default();
     for array in arrays {
         let array = array?;
@@ -25,11 +28,11 @@ pub(super) fn numbers(arrays: impl Iterator<Item = Result<ArrayRef>>) -> Result<
         }
         numbers.rows += array.len();
     }
-    Ok(Some(numbers.check_finite()))
+    Ok(Some(numbers))
 }
 
 /// Appends the numbers or lists of numbers of a batch; `None` if its type holds none.
-fn append(numbers: &mut Numbers, array: &ArrayRef) -> Option<()> {
+fn append<V: Value>(numbers: &mut Numbers<V>, array: &ArrayRef) -> Option<()> {
     if let Some((ranges, values)) = lists(array) {
         return append_lists(numbers, array, &ranges, &values);
     }
@@ -50,14 +53,15 @@ fn bad(row: usize, why: String) -> Bad {
 }
 
 /// Appends lists of numbers. The first list sets the width of all.
-fn append_lists(
-    numbers: &mut Numbers,
+fn append_lists<V: Value>(
+    numbers: &mut Numbers<V>,
     array: &ArrayRef,
     ranges: &[Range<usize>],
     values: &ArrayRef,
 ) -> Option<()> {
     let first_row = numbers.rows;
-    let all = floats(values)?;
+    let all = floats::<V>(values)?;
+    let none = V::of_f32(f32::NAN);
     let nulls = values.logical_nulls();
     let has_null = |range: &Range<usize>| {
         nulls
@@ -67,7 +71,7 @@ fn append_lists(
     if numbers.width == 0 {
         let first = ranges.iter().find(|range| !range.is_empty());
         numbers.width = first.map_or(0, ExactSizeIterator::len);
-        numbers.values = vec![f32::NAN; first_row * numbers.width];
+        numbers.values = vec![none; first_row * numbers.width];
     }
     for (at, range) in ranges.iter().enumerate() {
         let why = if array.is_null(at) {
@@ -91,7 +95,7 @@ fn append_lists(
         numbers.bad.push(bad(first_row + at, why));
         numbers
             .values
-            .resize(numbers.values.len() + numbers.width, f32::NAN);
+            .resize(numbers.values.len() + numbers.width, none);
     }
     Some(())
 }
@@ -146,8 +150,21 @@ fn list_ranges(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {
     }
 }
 
-/// Values of a flat array as `f32`, with any number in place of a null; `None` if the type holds no numbers.
-pub(crate) fn floats(array: &dyn Array) -> Option<Cow<'_, [f32]>> {
+/// True if values of this type may have more digits than `f32` holds.
+pub(super) fn has_f64(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Dictionary(_, values) => has_f64(values),
+        t => {
+            t.is_decimal()
+                || (t.is_integer() || t.is_floating())
+                    && t.primitive_width() > Some(2)
+                    && *t != DataType::Float32
+        }
+    }
+}
+
+/// Values of a flat array, with any number in place of a null; `None` if the type holds no numbers.
+pub(crate) fn floats<V: Value>(array: &dyn Array) -> Option<Cow<'_, [V]>> {
     macro_rules! each {
         ($type:ty, $convert:expr) => {
             array
@@ -158,18 +175,19 @@ pub(crate) fn floats(array: &dyn Array) -> Option<Cow<'_, [f32]>> {
                 .collect()
         };
     }
+    let decimal = |value: f64, digits: i8| V::of(value / 10f64.powi(digits.into()));
     Some(match array.data_type() {
-        DataType::Float32 => Cow::Borrowed(array.as_primitive::<Float32Type>().values()),
-        DataType::Float64 => each!(Float64Type, |v| *v as f32),
-        DataType::Float16 => each!(Float16Type, |v| v.to_f32()),
-        DataType::Int8 => each!(Int8Type, |v| f32::from(*v)),
-        DataType::Int16 => each!(Int16Type, |v| f32::from(*v)),
-        DataType::Int32 => each!(Int32Type, |v| *v as f32),
-        DataType::Int64 => each!(Int64Type, |v| *v as f32),
-        DataType::UInt8 => each!(UInt8Type, |v| f32::from(*v)),
-        DataType::UInt16 => each!(UInt16Type, |v| f32::from(*v)),
-        DataType::UInt32 => each!(UInt32Type, |v| *v as f32),
-        DataType::UInt64 => each!(UInt64Type, |v| *v as f32),
+        DataType::Float32 => V::of_f32s(array.as_primitive::<Float32Type>().values()),
+        DataType::Float64 => each!(Float64Type, |v| V::of(*v)),
+        DataType::Float16 => each!(Float16Type, |v| V::of_f32(v.to_f32())),
+        DataType::Int8 => each!(Int8Type, |v| V::of_i64((*v).into())),
+        DataType::Int16 => each!(Int16Type, |v| V::of_i64((*v).into())),
+        DataType::Int32 => each!(Int32Type, |v| V::of_i64((*v).into())),
+        DataType::Int64 => each!(Int64Type, |v| V::of_i64(*v)),
+        DataType::UInt8 => each!(UInt8Type, |v| V::of_u64((*v).into())),
+        DataType::UInt16 => each!(UInt16Type, |v| V::of_u64((*v).into())),
+        DataType::UInt32 => each!(UInt32Type, |v| V::of_u64((*v).into())),
+        DataType::UInt64 => each!(UInt64Type, |v| V::of_u64(*v)),
         DataType::Decimal32(_, scale) => each!(Decimal32Type, |v| decimal(f64::from(*v), *scale)),
         DataType::Decimal64(_, scale) => each!(Decimal64Type, |v| decimal(*v as f64, *scale)),
         DataType::Decimal128(_, scale) => each!(Decimal128Type, |v| decimal(*v as f64, *scale)),
@@ -178,23 +196,18 @@ pub(crate) fn floats(array: &dyn Array) -> Option<Cow<'_, [f32]>> {
         }),
         DataType::Boolean => {
             let values = array.as_boolean().values().iter();
-            values.map(|v| f32::from(u8::from(v))).collect()
+            values.map(|v| V::of_u64(v.into())).collect()
         }
-        DataType::Null => Cow::Owned(vec![0.0; array.len()]),
+        DataType::Null => Cow::Owned(vec![V::default(); array.len()]),
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
-            let values = floats(dictionary.values())?;
+            let values = floats::<V>(dictionary.values())?;
             let keys = dictionary.normalized_keys().into_iter();
             keys.map(|key| values.get(key).copied().unwrap_or_default())
                 .collect()
         }
         _ => return None,
     })
-}
-
-/// Value of a decimal of `digits` after the point.
-fn decimal(value: f64, digits: i8) -> f32 {
-    (value / 10f64.powi(digits.into())) as f32
 }
 
 /// Values of an array of integers, exact; `None` for other types and for 64-bit unsigned.

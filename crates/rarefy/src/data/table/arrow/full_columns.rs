@@ -82,7 +82,7 @@ fn read_leaf<T: DataType>(
             append(&mut numbers.values, &values);
         }
     }
-    Ok(Some(numbers.check_finite()))
+    Ok(Some(numbers))
 }
 
 /// True if each list has `width` values. `levels` is empty for a column without lists; else it holds 0 for the first value
