@@ -187,7 +187,7 @@ $ train empty.npy --out run
 $ train empty.csv --out run
 1 error: empty.csv: expected data, got an empty file
 $ train short.npy --out run
-1 error: short.npy: truncated: expected 240 bytes of data from byte 128 on (20 x 3 f32), got 233
+1 error: short.npy: truncated: expected 240 bytes of data from byte 128 on (20 x 3 f32), got 233; write the file again
 $ train header.npy --out run
 1 error: header.npy: truncated: expected a header of 118 bytes, got 30
 $ train pickled.npy --out run

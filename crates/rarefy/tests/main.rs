@@ -3,6 +3,7 @@
 mod arrays;
 mod common_errors;
 mod content;
+mod csv;
 mod explain;
 mod files;
 mod fixtures;

@@ -140,6 +140,9 @@ fn prepared(steps: &str, source: &dyn Source) -> Vec<f32> {
     let pipeline = Pipeline::fit(&steps, source).unwrap();
     let (surveyed, _) = Pipeline::fit_surveyed(&steps, source).unwrap();
     assert_eq!(surveyed, pipeline, "{steps:?}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    pipeline.save(file.path()).unwrap();
+    assert_eq!(Pipeline::load(file.path()).unwrap(), pipeline, "{steps:?}");
     let rows = Prepared::new(source, &pipeline);
     let mut all = vec![0.0; rows.rows() * rows.d_in()];
     rows.read(0, &mut all).unwrap();

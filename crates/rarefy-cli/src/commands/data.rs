@@ -119,6 +119,11 @@ fn shard(dataset: &Dataset, shard_rows: usize, out: &Path, as_json: bool) -> any
             write_npy(dataset, start, &shape, &path)
         })
     })?;
+    if dataset.labels.is_some() || dataset.texts.is_some() {
+        output::note(
+            "shards are arrays, which hold no labels and no texts; keep the table for them",
+        );
+    }
     let out = out.display().to_string();
     if as_json {
         return output::json(&json!({

@@ -166,7 +166,7 @@ impl MatrixLayout {
         Error::format(
             path,
             format!(
-                "truncated: expected {needed} bytes of data from byte {} on ({}), got {found}",
+                "truncated: expected {needed} bytes of data from byte {} on ({}), got {found}; write the file again",
                 self.offset,
                 self.shape()
             ),

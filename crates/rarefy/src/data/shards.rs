@@ -170,9 +170,10 @@ fn joined_cells(
     notes: &mut Vec<String>,
 ) -> Option<Vec<String>> {
     let count = shards.len();
-    let (mut all, mut without) = (Vec::new(), Vec::new());
+    let (mut all, mut without, mut of_shards) = (Vec::new(), Vec::new(), Vec::new());
     for (path, shard) in shards {
         if let Some(cells) = of(shard).take() {
+            of_shards.push((&*path, are_numbers(&cells)));
             all.extend(cells);
         } else {
             all.resize(all.len() + shard.source.rows(), String::new());
@@ -182,6 +183,7 @@ fn joined_cells(
     if without.len() == count {
         return None;
     }
+    notes.extend(numbers_beside_words(what, &of_shards));
     if let Some(first) = without.first() {
         let first = and_more(first, without.len() - 1);
         notes.push(format!(
@@ -189,6 +191,24 @@ fn joined_cells(
         ));
     }
     Some(all)
+}
+
+/// True if all cells that are not empty are numbers; `None` if all are empty.
+fn are_numbers(cells: &[String]) -> Option<bool> {
+    let mut full = cells.iter().filter(|cell| !cell.is_empty()).peekable();
+    full.peek()?;
+    Some(full.all(|cell| cell.parse::<f64>().is_ok()))
+}
+
+/// Note on labels that are numbers in one file and words in another, such as classes with and without their names.
+fn numbers_beside_words(what: &str, shards: &[(&PathBuf, Option<bool>)]) -> Option<String> {
+    let first = |wanted| shards.iter().find(|(_, are)| *are == Some(wanted));
+    let ((numbers, _), (words, _)) = (first(true)?, first(false)?);
+    Some(format!(
+        "{}: {what}s are numbers, but words in {}; the same {what} may be written in two ways",
+        numbers.display(),
+        words.display()
+    ))
 }
 
 /// Notes of all shards, each once: the same note of several files names the first file and the number of others.

@@ -182,10 +182,11 @@ fn whiten_mean<'a>(file: &mut Writer<'a>, name: String, mean: &'a [f64]) {
 }
 
 fn read_whiten_mean(file: &Reader, name: &str) -> Result<Vec<f64>> {
-    if let Ok(narrow) = finite::<f32>(file, name) {
-        return Ok(narrow.into_iter().map(f64::from).collect());
+    if file.vector::<f64>(name).is_ok() {
+        return finite(file, name);
     }
-    finite(file, name)
+    let narrow: Vec<f32> = finite(file, name)?;
+    Ok(narrow.into_iter().map(f64::from).collect())
 }
 
 /// Reads a tensor of two finite numbers.

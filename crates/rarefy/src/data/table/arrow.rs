@@ -60,7 +60,7 @@ impl ArrowTable {
         let pandas = schema.metadata().get("pandas");
         let indexes = pandas.map(|text| index_columns(text)).unwrap_or_default();
         let (classes, of_lists) = (classes::of(schema), classes::lists(schema));
-        let told = |name: &String| match () {
+        let declared_role = |name: &String| match () {
             () if indexes.contains(name) => Some(Role::Id),
             () if classes.contains_key(name) => Some(Role::Label),
             () if of_lists.contains(name) => Some(Role::LeftOut),
@@ -70,7 +70,7 @@ impl ArrowTable {
             name: field.name().clone(),
             kind: kind(field.data_type()),
             type_name: type_name(field.data_type()),
-            told: told(field.name()),
+            declared_role: declared_role(field.name()),
         });
         let of_values = |t| array::has_f64(innermost(t).unwrap_or(t));
         let types = schema.fields().iter().map(|field| field.data_type());

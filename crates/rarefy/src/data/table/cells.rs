@@ -222,7 +222,7 @@ impl MemoryColumn {
             name: self.name.clone(),
             kind,
             type_name: type_name.into(),
-            told: None,
+            declared_role: None,
         }
     }
 
@@ -236,7 +236,14 @@ impl MemoryColumn {
                         self.values[*row] = f64::from(u8::from(*value));
                     }
                 }
-                let bad = self.bad(|odd| matches!(odd, Odd::Boolean(_)), "True or False");
+                let expected = "True or False";
+                let mut bad = self.bad(|odd| matches!(odd, Odd::Boolean(_)), expected);
+                let numbers = self.values.iter().enumerate();
+                let others = numbers.filter(|(_, v)| !v.is_nan() && ![0.0, 1.0].contains(*v));
+                bad.extend(others.map(|(row, value)| Bad {
+                    row,
+                    why: format!("expected {expected}, got {value}"),
+                }));
                 self.flat(bad)
             }
             _ => {

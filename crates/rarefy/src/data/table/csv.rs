@@ -10,6 +10,7 @@ use std::path::Path;
 use ::csv::ByteRecord;
 
 use self::dialect::Dialect;
+use self::header::Header;
 use self::input::Input;
 use super::cells::{MemoryColumn, MemoryTable, parse_number};
 use super::{dataset, roles};
@@ -30,14 +31,14 @@ fn table(path: &Path, input: impl Read, options: &OpenOptions) -> Result<MemoryT
     let mut input = Input::new(path, input)?;
     let dialect = Dialect::of(path, input.sample())?;
     input.skip(dialect.skipped_bytes);
-    let named = header::of(path, &dialect, input.sample(), options.header)?;
+    let header = header::of(path, &dialect, input.sample(), options.header)?;
     let late = u64::from(input.ends_by_two());
     let mut reader = ::csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
         .delimiter(dialect.delimiter)
         .from_reader(dialect.squeezed(input));
-    let mut rows = Rows::new(path, &dialect, named, options);
+    let mut rows = Rows::new(path, &dialect, header, options);
     let (mut record, mut seen) = (ByteRecord::new(), false);
     while reader
         .read_byte_record(&mut record)
@@ -57,20 +58,19 @@ struct Rows<'a> {
     path: &'a Path,
     dialect: &'a Dialect,
     options: &'a OpenOptions,
-    /// True if the next row that is no comment is the header.
-    header_is_next: bool,
+    header: Header,
     columns: Vec<MemoryColumn>,
     lines: Vec<u64>,
     comments: usize,
 }
 
 impl<'a> Rows<'a> {
-    fn new(path: &'a Path, dialect: &'a Dialect, named: bool, options: &'a OpenOptions) -> Self {
+    fn new(path: &'a Path, dialect: &'a Dialect, header: Header, options: &'a OpenOptions) -> Self {
         Self {
             path,
             dialect,
             options,
-            header_is_next: named,
+            header,
             columns: Vec::new(),
             lines: Vec::new(),
             comments: 0,
@@ -89,7 +89,7 @@ impl<'a> Rows<'a> {
                 .into_iter()
                 .map(|name| MemoryColumn::new(name.clone(), keep(&name)));
             self.columns = columns.collect();
-            if std::mem::take(&mut self.header_is_next) {
+            if matches!(self.header, Header::FirstLine) {
                 return Ok(());
             }
         }
@@ -114,10 +114,13 @@ impl<'a> Rows<'a> {
 
     /// Names of the columns: those of the header, else their numbers from 0.
     fn names(&self, record: &ByteRecord, line: u64) -> Result<Vec<String>> {
-        if !self.header_is_next {
-            return Ok((0..record.len()).map(|at| at.to_string()).collect());
+        match &self.header {
+            Header::None => Ok((0..record.len()).map(|at| at.to_string()).collect()),
+            Header::FirstLine => {
+                header::names(self.path, record, line, self.options.header == Some(true))
+            }
+            Header::Comment(names) => Ok(names.clone()),
         }
-        header::names(self.path, record, line, self.options.header == Some(true))
     }
 
     /// True for a line that starts with `#`, except a row whose first word starts so: the column holds words, or the other
@@ -146,7 +149,14 @@ impl<'a> Rows<'a> {
         let mut notes = self.dialect.notes();
         if self.comments > 0 {
             let lines = if self.comments == 1 { "line" } else { "lines" };
-            notes.push(format!("{} comment {lines} (#) skipped", self.comments));
+            let named = match self.header {
+                Header::Comment(_) => "; the last above the rows names the columns",
+                Header::None | Header::FirstLine => "",
+            };
+            notes.push(format!(
+                "{} comment {lines} (#) skipped{named}",
+                self.comments
+            ));
         }
         MemoryTable::new(self.columns, self.lines, notes)
     }

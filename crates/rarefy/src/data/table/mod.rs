@@ -52,7 +52,7 @@ pub(crate) struct Field {
     pub(crate) type_name: String,
     /// Role that the file itself states: id for an index of the rows, label for numbers of classes, left out for lists of
     /// classes.
-    pub(crate) told: Option<Role>,
+    pub(crate) declared_role: Option<Role>,
 }
 
 /// Open table of any format.
@@ -313,7 +313,7 @@ mod tests {
             name: name.into(),
             kind: Kind::Number,
             type_name: "f32".into(),
-            told: None,
+            declared_role: None,
         };
         let fields = vec![field("a"), field("b")];
         let options = OpenOptions {

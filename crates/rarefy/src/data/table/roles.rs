@@ -49,7 +49,7 @@ pub(super) struct Roles {
 
 /// Gives each column its role.
 ///
-/// 1. Options come first: `exclude`, `label`, `text`, `columns` (or `member`, the only column).
+/// 1. Options come first: `label`, `text`, `exclude`, `columns` (or `member`, the only column).
 /// 2. Indexes that the file names, and columns with the name of an id, are ids.
 /// 3. The first column with the name of a label is the label, without one the first column of classes; the first text
 ///    column with the name of a text is the text. Lists of labels are no data.
@@ -61,6 +61,7 @@ pub(super) struct Roles {
 /// [`Error::Unknown`] for an option that names no column; [`Error::Format`] if no column or several can be the data, or
 /// if a chosen column holds no numbers.
 pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Roles> {
+    check_apart(options)?;
     let excluded = matching(path, fields, &options.exclude)?;
     let named = |name: &Option<String>| match name {
         Some(name) => matching(path, fields, std::slice::from_ref(name)),
@@ -81,33 +82,33 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
         .any(|field| by_name(field) && field.kind != Kind::List);
     let (mut has_label, mut has_text) = (!labels.is_empty(), !texts.is_empty());
     // Several labels of a row are no data.
-    let is_of_labels = |field: &Field| field.told == Some(Role::LeftOut) || by_name(field);
+    let is_of_labels = |field: &Field| field.declared_role == Some(Role::LeftOut) || by_name(field);
     let is_list = |field: &Field| field.kind == Kind::List && !is_of_labels(field);
     let lists: Vec<usize> = (0..fields.len())
         .filter(|at| is_list(&fields[*at]) && !excluded.contains(at))
         .collect();
     let mut columns = Vec::new();
     for (at, field) in fields.iter().enumerate() {
-        let is_told = field.told == Some(Role::Label);
+        let is_declared = field.declared_role == Some(Role::Label);
         let is_label = match field.kind {
             Kind::List => false,
-            _ => by_name(field) || (is_told && !has_named),
+            _ => by_name(field) || (is_declared && !has_named),
         };
         let is_text = is_one_of(&TEXTS, Some(&field.name)) && field.kind == Kind::Text;
         let (role, reason) = match field.kind {
-            _ if excluded.contains(&at) => (Role::LeftOut, "excluded"),
             _ if labels.contains(&at) => (Role::Label, ""),
             _ if texts.contains(&at) => (Role::Text, ""),
+            _ if excluded.contains(&at) => (Role::LeftOut, "excluded"),
             _ if chosen.as_ref().is_some_and(|chosen| chosen.contains(&at)) => (Role::Data, ""),
-            _ if field.told == Some(Role::Id) => (Role::Id, "index of the rows"),
+            _ if field.declared_role == Some(Role::Id) => (Role::Id, "index of the rows"),
             _ if field.name.is_empty() && field.kind != Kind::List => {
                 (Role::Id, "column without a name")
             }
-            Kind::Integer | Kind::Text | Kind::Empty if !is_told && is_id_name(&field.name) => {
+            Kind::Integer | Kind::Text | Kind::Empty if !is_declared && is_id_name(&field.name) => {
                 (Role::Id, "name of an id")
             }
             _ if is_label && has_label => (Role::LeftOut, "another label"),
-            _ if is_told && !is_label => (Role::LeftOut, "another label"),
+            _ if is_declared && !is_label => (Role::LeftOut, "another label"),
             Kind::List if is_of_labels(field) => (Role::LeftOut, "lists of labels"),
             _ if is_label => {
                 has_label = true;
@@ -142,6 +143,23 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
         columns[place] = column;
     }
     Ok(Roles { columns, data })
+}
+
+/// Refuses one name in two options that give different roles.
+fn check_apart(options: &OpenOptions) -> Result<()> {
+    let label = options.label.iter().map(|name| ("data.label", name));
+    let text = options.text.iter().map(|name| ("data.text", name));
+    let excluded = options.exclude.iter().map(|name| ("data.exclude", name));
+    let named: Vec<_> = label.chain(text).chain(excluded).collect();
+    for (place, (second, name)) in named.iter().enumerate() {
+        let before = named[..place].iter().find(|(_, other)| other == name);
+        if let Some((first, _)) = before.filter(|(first, _)| first != second) {
+            return Err(Error::Conflict(format!(
+                "column `{name}` is named by `{first}` and by `{second}`; name it in one of them"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Columns that `data.columns` or `data.member` name, in the order of the option; `None` without the options.
@@ -275,7 +293,7 @@ mod tests {
             name: name.into(),
             kind,
             type_name: format!("{kind:?}").to_lowercase(),
-            told: None,
+            declared_role: None,
         }
     }
 
@@ -350,6 +368,15 @@ mod tests {
             of(&some(&["*"], &["label"], None)),
             [Data, Data, Data, LeftOut]
         );
+        assert_eq!(
+            of(&some(&["x_1"], &["*d*"], Some("id"))),
+            [Label, LeftOut, Data, LeftOut]
+        );
+        let error = roles(&fields, &some(&[], &["id"], Some("id"))).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "column `id` is named by `data.label` and by `data.exclude`; name it in one of them"
+        );
         let error = roles(&fields, &some(&["y_*"], &[], None))
             .unwrap_err()
             .to_string();
@@ -358,8 +385,8 @@ mod tests {
 
     #[test]
     fn stated_roles_give_way_to_names_of_labels() {
-        let told = |name: &str, kind: Kind, told: Option<Role>| Field {
-            told,
+        let declared = |name: &str, kind: Kind, role: Option<Role>| Field {
+            declared_role: role,
             ..field(name, kind)
         };
         let of = |fields: &[Field]| {
@@ -367,7 +394,7 @@ mod tests {
             let columns = roles.columns.into_iter();
             columns.map(|c| c.role).collect::<Vec<_>>()
         };
-        let classes = |name: &str| told(name, Kind::Integer, Some(Role::Label));
+        let classes = |name: &str| declared(name, Kind::Integer, Some(Role::Label));
         let a = || field("a", Kind::Number);
         assert_eq!(
             of(&[classes("kind_id"), classes("sex"), a()]),
@@ -377,7 +404,7 @@ mod tests {
             of(&[classes("sex"), field("label", Kind::Text), a()]),
             [Role::LeftOut, Role::Label, Role::Data]
         );
-        let tags = told("tags", Kind::List, Some(Role::LeftOut));
+        let tags = declared("tags", Kind::List, Some(Role::LeftOut));
         assert_eq!(of(&[tags, a()]), [Role::LeftOut, Role::Data]);
         assert_eq!(
             of(&[field("labels", Kind::List), a()]),

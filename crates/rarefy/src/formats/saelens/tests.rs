@@ -212,3 +212,25 @@ fn every_binding_reads_back_as_itself() {
         }
     }
 }
+
+/// `SAELens` computes `ReLU(pre) [pre > threshold]`: a threshold below 0 lets no negative value through.
+#[test]
+fn threshold_below_zero_acts_like_zero() {
+    let info = variants::find("jumprelu").unwrap();
+    let options = Options::check(info.options(), []).unwrap();
+    let model = made_up(info, options.clone());
+    let with = |threshold: f32| {
+        let mut params = model.params().clone();
+        params.get_mut("threshold").fill(threshold);
+        Model::autoencoder(info, options.clone(), params, Pipeline::identity(3)).unwrap()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    with(-10.0).save(folder.path()).unwrap();
+    let x = [0.25, -1.0, 2.0];
+    let latents = with(0.0).latents(&x);
+    assert!(
+        latents.0.contains(&0.0),
+        "a negative pre-activation: {latents:?}"
+    );
+    assert_eq!(Model::load(folder.path()).unwrap().latents(&x), latents);
+}

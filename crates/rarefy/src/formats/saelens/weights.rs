@@ -103,6 +103,8 @@ pub(super) fn load(
         blocks.push(match name {
             "W_enc" => transpose(&values, d_in, d_sae),
             "threshold" | SHARED_THRESHOLD if block.cols == 1 => vec![one_value(path, &values)?],
+            // SAELens applies ReLU beside the threshold, so that one below 0 acts like 0.
+            "threshold" => values.into_iter().map(|theta| theta.max(0.0)).collect(),
             _ => values,
         });
     }

@@ -11,6 +11,16 @@ use crate::{Error, Result};
 /// Number of lines below the first that are looked at.
 const LINES: usize = 50;
 
+/// Names of the columns of a csv file.
+pub(super) enum Header {
+    /// There are none.
+    None,
+    /// The first line that is no comment.
+    FirstLine,
+    /// The comment above the first row, as `numpy.savetxt` writes names.
+    Comment(Vec<String>),
+}
+
 /// Kinds of cells of a first line.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Cell {
@@ -21,7 +31,7 @@ enum Cell {
     Word,
 }
 
-/// True if the first line is a header.
+/// Finds the header.
 ///
 /// # Errors
 /// [`Error::Format`] for a line that could be a header or a row.
@@ -30,10 +40,50 @@ pub(super) fn of(
     dialect: &Dialect,
     sample: &[u8],
     given: Option<bool>,
-) -> Result<bool> {
-    if let Some(given) = given {
-        return Ok(given);
+) -> Result<Header> {
+    let is_first_line = match given {
+        Some(given) => given,
+        None => is_first_line(path, dialect, sample)?,
+    };
+    if is_first_line {
+        return Ok(Header::FirstLine);
     }
+    let comment = given.is_none().then(|| of_comment(dialect, sample));
+    Ok(comment.flatten().map_or(Header::None, Header::Comment))
+}
+
+/// Names in the last comment above the first row: as many different words without blanks as the row has cells, two or
+/// more.
+fn of_comment(dialect: &Dialect, sample: &[u8]) -> Option<Vec<String>> {
+    let text = String::from_utf8_lossy(sample);
+    let above = text
+        .lines()
+        .take_while(|line| line.trim_start().starts_with('#'));
+    let count = above.clone().count();
+    let comment = above.last()?.trim_start().trim_start_matches('#');
+    let split = |line: &str| -> Option<Vec<String>> {
+        let mut reader = ::csv::ReaderBuilder::new()
+            .has_headers(false)
+            .delimiter(dialect.delimiter)
+            .from_reader(dialect.squeezed(line.as_bytes()));
+        let record = reader.records().next()?.ok()?;
+        Some(record.iter().map(|cell| cell.trim().to_owned()).collect())
+    };
+    let names = split(comment)?;
+    let row = split(text.lines().nth(count)?)?;
+    let mut different = names.clone();
+    different.sort_unstable();
+    different.dedup();
+    let is_name = |name: &String| !name.contains(' ') && kind(name, dialect) == Cell::Word;
+    let fits = names.len() > 1 && names.len() == row.len() && different.len() == names.len();
+    (fits && names.iter().all(is_name)).then_some(names)
+}
+
+/// True if the first line that is no comment is a header.
+///
+/// # Errors
+/// [`Error::Format`] for a line that could be a header or a row.
+fn is_first_line(path: &Path, dialect: &Dialect, sample: &[u8]) -> Result<bool> {
     let mut reader = ::csv::ReaderBuilder::new()
         .has_headers(false)
         .flexible(true)
