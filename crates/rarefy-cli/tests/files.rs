@@ -169,3 +169,51 @@ fn roles_of_columns_are_in_the_json_of_data_info_and_set_by_flags() {
     let note = "x.csv: 2 of 5 columns are data: a, b; label: class; left out: id (name of an id), note (text)";
     assert!(shown.contains(note), "{shown}");
 }
+
+/// Noise of size 1 around 10^9, which `f32` holds in steps of 64.
+#[test]
+fn digits_beyond_f32_reach_models_shards_and_summaries() {
+    let dir = TestDir::new();
+    let noise = |at: usize| (at as f64 * 12.9898).sin() + (at as f64 * 4.1).cos();
+    let rows = |offset: f64| (0..300 * 4).flat_map(move |at| (offset + noise(at)).to_le_bytes());
+    let array = |bytes: Vec<u8>| {
+        let header = rarefy::data::npy::header_of("<f8", &[300, 4]);
+        [header, bytes].concat()
+    };
+    dir.write("far.npy", array(rows(1e9).collect()));
+    dir.write("near.npy", array(rows(0.0).collect()));
+    let info = dir.json("data info far.npy --json");
+    let near = dir.json("data info near.npy --json");
+    let deviation = |info: &serde_json::Value| info["standard_deviation"].as_f64().unwrap();
+    assert_eq!(info["constant_columns"], 0);
+    assert!((deviation(&info) - deviation(&near)).abs() < 1e-5);
+    dir.ok("data shard far.npy --shard-rows 200 --out shards");
+    for data in ["far.npy", "shards"] {
+        let flags =
+            "--arch topk --k 2 --latents 8 --steps 60 --batch 50 --seed 1 --preprocess standardise";
+        let run = |data: &str, out: &str| {
+            let done = dir.json(&format!("train {data} {flags} --out {out} --json"));
+            dir.ok(&format!("encode {out} {data} --out {out}.npy"));
+            let eval = dir.json(&format!("eval {out} {data} --json"));
+            assert_eq!(eval["explained_variance"], done["explained_variance"]);
+            (
+                eval["explained_variance"].as_f64().unwrap(),
+                dir.read_npy(&format!("{out}.npy")),
+            )
+        };
+        let (far, codes) = run(data, &format!("run-{data}"));
+        let (near, expected) = run("near.npy", &format!("run-near-{data}"));
+        assert!((far - near).abs() < 1e-3, "{data}: {far}, expected {near}");
+        let active = |codes: &[f32]| codes.iter().map(|v| *v != 0.0).collect::<Vec<_>>();
+        let same = active(&codes)
+            .iter()
+            .zip(active(&expected))
+            .filter(|(a, b)| **a == *b)
+            .count();
+        assert!(
+            same * 100 > codes.len() * 98,
+            "{data}: {same} of {}",
+            codes.len()
+        );
+    }
+}

@@ -89,6 +89,8 @@ pub mod formats;
 #[doc(hidden)]
 pub mod io_spec;
 #[doc(hidden)]
+pub mod latents;
+#[doc(hidden)]
 pub mod objective;
 #[doc(hidden)]
 pub mod optim;

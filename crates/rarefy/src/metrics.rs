@@ -346,7 +346,7 @@ pub fn top_rows(model: &Model, data: &dyn Source, count: usize) -> Result<Vec<Ve
 }
 
 /// Adds a row to the candidates of a latent, and removes weak candidates if there are many.
-fn offer(best: &mut Vec<(usize, f32)>, row: (usize, f32), count: usize) {
+pub(crate) fn offer(best: &mut Vec<(usize, f32)>, row: (usize, f32), count: usize) {
     best.push(row);
     if best.len() > 4 * count {
         keep_strongest(best, count);
@@ -354,7 +354,7 @@ fn offer(best: &mut Vec<(usize, f32)>, row: (usize, f32), count: usize) {
 }
 
 /// Keeps the `count` strongest rows, strongest first.
-fn keep_strongest(rows: &mut Vec<(usize, f32)>, count: usize) {
+pub(crate) fn keep_strongest(rows: &mut Vec<(usize, f32)>, count: usize) {
     // Some architectures have negative activations, which count by absolute value.
     rows.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
     rows.truncate(count);

@@ -101,7 +101,7 @@ fn three_axes_make_the_same_rows_in_npy_and_safetensors() {
 fn colour_images_are_known_again_by_their_axes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("p.npy");
-    let header = npy::f32_header_of(&[2, 2, 3, 3]);
+    let header = npy::header_of("<f4", &[2, 2, 3, 3]);
     std::fs::write(&path, [header, bytes(&counted(36))].concat()).unwrap();
     let dataset = open(&path, &OpenOptions::default()).unwrap();
     assert_eq!((dataset.source.rows(), dataset.source.d_in()), (2, 18));

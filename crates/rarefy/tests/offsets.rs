@@ -8,7 +8,8 @@ use arrow_array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 
 use crate::folder::{Folder, gzip};
 use rarefy::data::{Dataset, OpenOptions, SideBySide, Source, hold_out, open_all};
-use rarefy::preprocess::{Pipeline, Prepared};
+use rarefy::io_spec::IoSpec;
+use rarefy::preprocess::{FittedPipelines, Pipeline, Prepared};
 
 const ROWS: usize = 300;
 const WIDTH: usize = 3;
@@ -122,8 +123,7 @@ fn standardised(values: &[f64]) -> Vec<f64> {
         .map(|column| {
             let column = || values[column..].iter().step_by(WIDTH);
             // Less its first value, so that the sums of the test have all digits too.
-            let first = values[0];
-            let first = column().next().copied().unwrap_or(first);
+            let first = column().next().copied().unwrap_or_default();
             let mean = column().map(|v| v - first).sum::<f64>() / rows as f64;
             let square = column().map(|v| (v - first - mean).powi(2)).sum::<f64>();
             (first + mean, (square / rows as f64).sqrt())
@@ -283,6 +283,10 @@ fn whole_numbers_that_f32_holds_alike_are_row_numbers_only_if_they_count() {
         let row = |row: u64| format!("{},{}\n", 1_000_000_000_000 + step * row, row % 3);
         format!("when,a\n{}", (0..20).map(row).collect::<String>())
     };
+    let constant = (0..20).map(|row| format!("1700000000,{}.5\n", row % 3));
+    let constant = constant.collect::<Vec<_>>().concat();
+    folder.write("constant.csv", format!("a,b\n{constant}"));
+    assert_eq!(folder.open("constant.csv").source.d_in(), 2);
     folder.write("steps.csv", table(7));
     folder.write("counts.csv", table(1));
     assert_eq!(folder.open("steps.csv").source.d_in(), 2);
@@ -353,6 +357,107 @@ fn every_step_that_subtracts_keeps_the_digits() {
         &prepared("layer-norm", &*dataset.source),
         &normed,
     );
+}
+
+#[test]
+fn inputs_and_target_side_by_side_keep_the_digits() {
+    let folder = Folder::new();
+    let steps = ["standardise".to_owned()];
+    folder.write("x.npy", npy("<f8", false, ROWS, &little_endian(&values())));
+    let sources: Vec<Box<dyn Source>> =
+        vec![folder.open("x.npy").source, folder.open("x.npy").source];
+    let both = SideBySide::new(sources).unwrap();
+    let one = standardised(&values());
+    let twice: Vec<f64> = one
+        .chunks(WIDTH)
+        .flat_map(|row| [row, row].concat())
+        .collect();
+    for io in [
+        IoSpec::new(&[WIDTH], Some(WIDTH)),
+        IoSpec::new(&[WIDTH; 2], None),
+    ] {
+        let fitted = FittedPipelines::fit(&steps, None, &both, &io.unwrap()).unwrap();
+        let pipeline = fitted.rows();
+        let rows = Prepared::new(&both, &pipeline)
+            .in_memory(1 << 20)
+            .unwrap()
+            .unwrap();
+        assert_near("pairs", rows.as_slice().unwrap(), &twice);
+    }
+}
+
+#[test]
+fn constant_columns_become_zero() {
+    let folder = Folder::new();
+    let rows = (0..ROWS).flat_map(|row| [0.1, 1e9 + 0.1, value(row, 2)]);
+    folder.write(
+        "x.npy",
+        npy(
+            "<f8",
+            false,
+            ROWS,
+            &little_endian(&rows.collect::<Vec<_>>()),
+        ),
+    );
+    for steps in ["standardise", "scale,standardise"] {
+        let got = prepared(steps, &*folder.open("x.npy").source);
+        for row in got.chunks(WIDTH) {
+            assert!(row[..2].iter().all(|v| v.abs() < 1e-6), "{steps}: {row:?}");
+        }
+    }
+}
+
+/// A few other values, rows left out, and rows whose values are far apart from row to row.
+#[test]
+fn other_values_do_not_hide_the_digits() {
+    let folder = Folder::new();
+    let row = |row: usize| match row {
+        7 => "0,1\n".to_owned(),
+        9 => "1e300,2\n".to_owned(),
+        row => format!("{},{}\n", value(row, 0), value(row, 2)),
+    };
+    folder.write(
+        "x.csv",
+        format!("a,b\n{}", (0..ROWS).map(row).collect::<String>()),
+    );
+    let options = OpenOptions {
+        skip_bad_rows: true,
+        ..OpenOptions::default()
+    };
+    let dataset = open_all(&[&folder.path("x.csv")], &options).unwrap();
+    let mut one = [0.0; 2];
+    dataset.source.read_f64(5, &mut one).unwrap();
+    assert_eq!(one, [value(5, 0), f64::from(value(5, 2) as f32)]);
+    let times = |row: usize| 1_500_000_000 + 700_001 * row as i64;
+    let row = |row| format!("{},{}\n", times(row), times(row) + (row % 60) as i64);
+    folder.write(
+        "times.csv",
+        format!("from,to\n{}", (0..ROWS).map(row).collect::<String>()),
+    );
+    let got = prepared("row-mean", &*folder.open("times.csv").source);
+    let expected: Vec<f64> = (0..ROWS)
+        .map(|row| (row % 60) as f64 / 2.0)
+        .flat_map(|half| [-half, half])
+        .collect();
+    assert_near("times", &got, &expected);
+}
+
+#[test]
+fn constant_columns_need_no_more_digits() {
+    let folder = Folder::new();
+    let row = |row| format!("0.1,{},1\n", value(row, 2));
+    folder.write(
+        "x.csv",
+        format!("a,b,c\n{}", (0..ROWS).map(row).collect::<String>()),
+    );
+    let ones: Vec<u8> = (0..ROWS * WIDTH)
+        .flat_map(|at| (at as i64 % 3).to_le_bytes())
+        .collect();
+    folder.write("x.npz", npz(&npy("<i8", false, ROWS, &ones)));
+    for name in ["x.csv", "x.npz"] {
+        let source = folder.open(name).source;
+        assert!(!source.has_f64() && source.as_slice().is_some(), "{name}");
+    }
 }
 
 #[test]

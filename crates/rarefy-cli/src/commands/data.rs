@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use rarefy::data::{self, Channels, Dataset, OpenOptions, PatchOptions, image_channels, survey};
+use rarefy::data::{
+    self, Channels, Dataset, OpenOptions, PatchOptions, Source, Value, image_channels, survey_f64,
+};
 use rarefy::{Error, atomic};
 use serde_json::json;
 
@@ -133,17 +135,28 @@ fn shard(dataset: &Dataset, shard_rows: usize, out: &Path, as_json: bool) -> any
     output::print(&format!("{rows} rows in {shards} shards -> {out}"))
 }
 
-/// Writes rows from `start` on as an array of this shape, whose first size is the number of rows.
+/// Writes rows from `start` on as an array of this shape, whose first size is the number of rows; of `f64` if the data has
+/// more digits than `f32`.
 fn write_npy(dataset: &Dataset, start: usize, shape: &[usize], path: &Path) -> rarefy::Result<()> {
-    const BLOCK: usize = 1 << 14;
     let source = dataset.source.as_ref();
-    let rows = shape[0];
-    let blocks = (0..rows).step_by(BLOCK).map(|first| {
-        let mut block = vec![0.0; BLOCK.min(rows - first) * source.d_in()];
-        source.read(start + first, &mut block)?;
+    if source.has_f64() {
+        return npy_file::write_rows(path, shape, blocks::<f64>(source, start, shape[0]));
+    }
+    npy_file::write_rows(path, shape, blocks::<f32>(source, start, shape[0]))
+}
+
+/// Blocks of `rows` rows from `start` on.
+fn blocks<V: Value>(
+    source: &dyn Source,
+    start: usize,
+    rows: usize,
+) -> impl Iterator<Item = rarefy::Result<Vec<V>>> {
+    const BLOCK: usize = 1 << 14;
+    (0..rows).step_by(BLOCK).map(move |first| {
+        let mut block = vec![V::default(); BLOCK.min(rows - first) * source.d_in()];
+        V::read(source, start + first, &mut block)?;
         Ok(block)
-    });
-    npy_file::write_rows(path, shape, blocks)
+    })
 }
 
 /// Number of files, and the first and last in the order of the rows; `None` for one file or a sample.
@@ -157,7 +170,7 @@ fn files(dataset: &Dataset) -> Option<String> {
 
 fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     reading::tell(dataset);
-    let s = survey(dataset.source.as_ref())?;
+    let s = survey_f64(dataset.source.as_ref())?;
     let constant = s.variance.iter().filter(|v| **v == 0.0).count();
     let deviation = s.grand_variance().sqrt();
     let labels: Vec<String> = dataset.labels.iter().flatten().take(8).cloned().collect();

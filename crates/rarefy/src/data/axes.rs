@@ -28,6 +28,20 @@ pub(super) struct Array<'a> {
     pub(super) is_images: bool,
 }
 
+/// Largest number of axes, that of `NumPy`.
+const MOST_AXES: usize = 64;
+
+/// Refuses shapes of more axes than an array has; a damaged header may list thousands.
+pub(super) fn check_axes(path: &Path, shape: &[usize]) -> Result<()> {
+    if shape.len() <= MOST_AXES {
+        return Ok(());
+    }
+    let got = shape.len();
+    let why =
+        format!("expected an array of at most {MOST_AXES} axes, got {got}; write the file again");
+    Err(Error::format(path, why))
+}
+
 /// Rows that an array is read as.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ArrayRows {
@@ -47,6 +61,7 @@ impl Array<'_> {
     /// # Errors
     /// [`Error::Format`] for fewer than two axes and for sizes whose product exceeds a `usize`.
     pub(super) fn rows(&self, path: &Path, axis: Option<RowAxis>) -> Result<ArrayRows> {
+        check_axes(path, self.shape)?;
         let (first, rest, last) = match self.shape {
             [] => return Err(not_a_matrix(path, "(), a single number")),
             [_] => {

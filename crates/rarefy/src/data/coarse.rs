@@ -1,5 +1,7 @@
 //! Columns whose values lie so close together, and so far from zero, that `f32` cannot tell many of them apart.
 
+use super::spread::even_positions;
+use super::value::Value;
 use super::{Dataset, Role, Source};
 use crate::Result;
 
@@ -20,20 +22,93 @@ const NEAREST: f64 = 1e-30;
 /// Whole numbers below this are exact in `f32`.
 const EXACT: f64 = 16_777_216.0;
 
-/// True if `f32` may cut off too many digits of a column of rows of `d_in` values. NaN counts nothing.
+/// True if `f32` may cut off too many digits of a column of rows of `d_in` values: the range of all values, or of their
+/// middle half, has few steps, or whole numbers are too large to be exact. Values that are not finite count nothing.
 pub(crate) fn is_coarse(values: &[f32], d_in: usize) -> bool {
-    let mut low = vec![f32::INFINITY; d_in];
-    let mut high = vec![f32::NEG_INFINITY; d_in];
-    for row in values.chunks_exact(d_in.max(1)) {
-        for ((value, low), high) in row.iter().zip(&mut low).zip(&mut high) {
-            *low = low.min(*value);
-            *high = high.max(*value);
+    coarse_columns(values, d_in).contains(&true)
+}
+
+/// For each column, true if it is coarse.
+fn coarse_columns(values: &[f32], d_in: usize) -> Vec<bool> {
+    let of_all = ranges(values, d_in).into_iter().enumerate();
+    let is_coarse = |(column, range): (usize, (f32, f32))| {
+        few_steps(range)
+            || few_steps(middle(values, d_in, column))
+            || is_of_large_numbers(values, d_in, column)
+    };
+    of_all.map(is_coarse).collect()
+}
+
+/// Range of the middle half of a column, from a sample: a few other values, such as 0 for a missing one, leave it as it is.
+fn middle(values: &[f32], d_in: usize, column: usize) -> (f32, f32) {
+    let rows = even_positions(values.len() / d_in, MOST_ROWS);
+    let sample = rows.map(|row| values[row * d_in + column]);
+    let mut sample: Vec<f32> = sample.filter(|value| value.is_finite()).collect();
+    sample.sort_by(f32::total_cmp);
+    let at = |share: usize| sample.get(sample.len() * share / 4).copied();
+    (
+        at(1).unwrap_or(f32::INFINITY),
+        at(3).unwrap_or(f32::NEG_INFINITY),
+    )
+}
+
+/// True if all values are whole, and most are beyond the whole numbers that `f32` holds exactly, such as times and ids:
+/// differences in a row count too.
+fn is_of_large_numbers(values: &[f32], d_in: usize, column: usize) -> bool {
+    let column = || {
+        values[column..]
+            .iter()
+            .step_by(d_in)
+            .filter(|value| value.is_finite())
+    };
+    let large = column()
+        .filter(|value| f64::from(value.abs()) > EXACT)
+        .count();
+    2 * large > column().count() && column().all(|value| value.fract() == 0.0)
+}
+
+/// Values in `f64`, if one of the columns that `f32` holds coarsely has other values there than in `f32`, and not the same
+/// in all rows. `narrow` holds them in `f32`.
+pub(crate) fn needed(values: Vec<f64>, narrow: &[f32], d_in: usize) -> Option<Vec<f64>> {
+    let coarse = coarse_columns(narrow, d_in);
+    if !coarse.contains(&true) {
+        return None;
+    }
+    let mut differs = vec![false; d_in];
+    let rows = values.chunks_exact(d_in).zip(narrow.chunks_exact(d_in));
+    for (row, narrow) in rows {
+        for ((value, narrow), differs) in row.iter().zip(narrow).zip(&mut differs) {
+            *differs |= f64::from(*narrow) != *value && !value.is_nan();
         }
     }
-    low.iter().zip(&high).any(|(low, high)| {
-        let near = low.abs().max(high.abs());
-        f64::from(near) > NEAREST && high - low < TOO_FEW_STEPS * (near - near.next_down())
-    })
+    let mut of_f64 = ranges(&values, d_in)
+        .into_iter()
+        .zip(coarse.iter().zip(&differs));
+    let is_needed =
+        of_f64.any(|((low, high), (coarse, differs))| *coarse && *differs && low < high);
+    is_needed.then_some(values)
+}
+
+/// Smallest and largest value of each column.
+fn ranges<V: Value>(values: &[V], d_in: usize) -> Vec<(V, V)> {
+    let none = (V::of_f32(f32::INFINITY), V::of_f32(f32::NEG_INFINITY));
+    let mut ranges = vec![none; d_in];
+    for row in values.chunks_exact(d_in.max(1)) {
+        for (value, (low, high)) in row.iter().zip(&mut ranges) {
+            let wide: f64 = (*value).into();
+            if wide.is_finite() {
+                *low = low.least(*value);
+                *high = high.most(*value);
+            }
+        }
+    }
+    ranges
+}
+
+/// True if a range of `f32` is short in steps, and far enough from zero.
+fn few_steps((low, high): (f32, f32)) -> bool {
+    let near = low.abs().max(high.abs());
+    f64::from(near) > NEAREST && high - low < TOO_FEW_STEPS * (near - near.next_down())
 }
 
 /// Note on the columns that `f32` holds coarsely, such as `1e9 + noise`; `None` if there are none, or if rows
@@ -96,8 +171,8 @@ struct Coarse {
 }
 
 impl Coarse {
-    /// The column if it is coarse. Values that `f32` holds exactly are not, unless they are all that is known of larger
-    /// ones: then the file may hold values that differ.
+    /// The column if it is coarse. It is not if `f32` holds all values exactly. Without values in `f64`, whole numbers from
+    /// 2^24 on count as rounded, unless they are all equal.
     fn of(rows: &[f64], d_in: usize, column: usize, has_f64: bool) -> Option<Self> {
         let values = || rows[column..].iter().step_by(d_in).copied();
         let low = values().fold(f64::INFINITY, f64::min);
@@ -108,7 +183,7 @@ impl Coarse {
         let exact = if has_f64 {
             range == 0.0 || values().all(|v| f64::from(v as f32) == v)
         } else {
-            f64::from(near.abs()) < EXACT && (range == 0.0 || values().all(|v| v.fract() == 0.0))
+            range == 0.0 || (f64::from(near.abs()) < EXACT && values().all(|v| v.fract() == 0.0))
         };
         let coarse = range < FEW_STEPS * step && !exact && f64::from(near.abs()) > NEAREST;
         coarse.then_some(Self {
@@ -169,7 +244,8 @@ mod tests {
             assert_eq!(note_on(1, values.repeat(10)), None, "{values:?}");
         }
         assert_eq!(note_on(1, vec![1e9; 7]), None, "too few rows to say");
-        assert!(note_on(1, vec![1e9; 8]).is_some());
+        assert!(note_on(1, [1e9, 1e9 + 64.0].repeat(4)).is_some());
+        assert_eq!(note_on(1, vec![1e9; 8]), None, "constant");
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl MatrixLayout {
         exact: Option<Vec<f64>>,
     ) -> Result<Memory> {
         check_finite(path, 0, self.d_in, &values)?;
+        let exact = exact.and_then(|exact| coarse::needed(exact, &values, self.d_in));
         let rows = Memory::new(path.display().to_string(), self.d_in, values);
         Ok(rows.with_exact(exact))
     }
@@ -280,6 +281,9 @@ impl Source for FileMatrix {
 
     fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
         self.rows_at(start, out)?;
+        if out.iter().all(|value| (*value as f32).is_finite()) {
+            return Ok(());
+        }
         let narrow = f64::narrowed(out.to_vec());
         check_finite(&self.path, start, self.layout.d_in, &narrow)
     }

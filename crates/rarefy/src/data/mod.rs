@@ -75,7 +75,7 @@ pub use source::{Memory, Source};
 pub use spread::evenly_spaced_rows;
 pub(crate) use survey::{ColumnSurvey, column_survey, survey_with};
 #[doc(hidden)]
-pub use survey::{Survey, survey};
+pub use survey::{Survey, survey, survey_f64};
 #[doc(hidden)]
 pub use value::Value;
 

@@ -185,13 +185,14 @@ fn parse_shape(text: &str) -> Option<Vec<usize>> {
 /// assert!(header.ends_with(b"\n"));
 /// ```
 pub fn f32_header(rows: usize, d_in: usize) -> Vec<u8> {
-    f32_header_of(&[rows, d_in])
+    header_of("<f4", &[rows, d_in])
 }
 
-/// Header of an `.npy` file with a C-order `f32` array of two or more axes, padded to a multiple of 64 bytes.
-pub fn f32_header_of(shape: &[usize]) -> Vec<u8> {
+/// Header of an `.npy` file with a C-order array of two or more axes, padded to a multiple of 64 bytes. `descr` is the
+/// element type as `NumPy` writes it, such as `<f4`.
+pub fn header_of(descr: &str, shape: &[usize]) -> Vec<u8> {
     let sizes: Vec<String> = shape.iter().map(usize::to_string).collect();
-    header("<f4", &format!("({})", sizes.join(", ")))
+    header(descr, &format!("({})", sizes.join(", ")))
 }
 
 /// Header of a C-order array. `descr` is `NumPy`'s type code, `shape` a Python tuple.

@@ -183,7 +183,7 @@ fn joined_cells(
     if without.len() == count {
         return None;
     }
-    notes.extend(numbers_beside_words(what, &of_shards));
+    notes.extend(numbers_beside_words(&of_shards).filter(|_| what == "label"));
     if let Some(first) = without.first() {
         let first = and_more(first, without.len() - 1);
         notes.push(format!(
@@ -197,15 +197,15 @@ fn joined_cells(
 fn are_numbers(cells: &[String]) -> Option<bool> {
     let mut full = cells.iter().filter(|cell| !cell.is_empty()).peekable();
     full.peek()?;
-    Some(full.all(|cell| cell.parse::<f64>().is_ok()))
+    Some(full.all(|cell| cell.parse::<f64>().is_ok_and(f64::is_finite)))
 }
 
 /// Note on labels that are numbers in one file and words in another, such as classes with and without their names.
-fn numbers_beside_words(what: &str, shards: &[(&PathBuf, Option<bool>)]) -> Option<String> {
+fn numbers_beside_words(shards: &[(&PathBuf, Option<bool>)]) -> Option<String> {
     let first = |wanted| shards.iter().find(|(_, are)| *are == Some(wanted));
     let ((numbers, _), (words, _)) = (first(true)?, first(false)?);
     Some(format!(
-        "{}: {what}s are numbers, but words in {}; the same {what} may be written in two ways",
+        "{}: labels are numbers, but words in {}; the same label may be written in two ways",
         numbers.display(),
         words.display()
     ))

@@ -22,7 +22,18 @@ pub struct Survey {
     pub variance: Vec<f64>,
 }
 
+/// Range of a column in steps of `f64` up to which it is constant: sums of such values have no more digits.
+const CONSTANT: f64 = 8.0 * f64::EPSILON;
+
 impl ColumnSurvey {
+    /// Standard deviation of a column; `None` if it is constant.
+    pub(crate) fn deviation(&self, column: usize) -> Option<f64> {
+        let (low, high) = (self.min[column], self.max[column]);
+        let varies = high - low > CONSTANT * high.abs().max(low.abs());
+        let variance = self.survey.variance[column];
+        (varies && variance > 0.0).then(|| variance.sqrt())
+    }
+
     /// Smallest and largest value of all columns.
     pub(crate) fn range(&self) -> (f64, f64) {
         let low = self.min.iter().copied().fold(f64::INFINITY, f64::min);
@@ -72,6 +83,21 @@ impl Survey {
 pub fn survey(source: &dyn Source) -> Result<Survey> {
     let (columns, _) = survey_with(source, || (), |(), _: &[f32]| ())?;
     Ok(columns.survey)
+}
+
+/// [`survey`] of all digits that are stored; the extremes are rounded to `f32`, and constant columns have the variance 0.
+///
+/// # Errors
+/// As [`survey`].
+#[doc(hidden)]
+pub fn survey_f64(source: &dyn Source) -> Result<Survey> {
+    let columns = column_survey(source)?;
+    let variance =
+        (0..source.d_in()).map(|column| columns.deviation(column).unwrap_or(0.0).powi(2));
+    Ok(Survey {
+        variance: variance.collect(),
+        ..columns.survey
+    })
 }
 
 /// The survey to fit a step to, in `f64` if values have more digits than `f32` holds.

@@ -119,7 +119,7 @@ impl Model {
         rows: Range<usize>,
     ) -> Result<(Vec<f32>, RowContext)> {
         let (start, values) = (rows.start, rows.len() * source.d_in());
-        if source.has_f64() {
+        if source.has_f64() && !self.pipeline().is_identity() {
             let mut raw = vec![0.0; values];
             source.read_f64(start, &mut raw)?;
             return Ok(self.prepare(&raw));

@@ -1,7 +1,7 @@
 //! File format of a pipeline: `preprocess.safetensors` in the folder of the model.
 //!
 //! The metadata holds `d_in` and the names of the steps, one per line. The numbers of step i are the tensors
-//! `i.NAME` (f64 for scales and means, f32 for matrices). For joined pipelines, part p of step i has the prefix
+//! `i.NAME` (f64 for scales and means, f32 for matrices and for the mean of a whitening, unless it has more digits). For joined pipelines, part p of step i has the prefix
 //! `i.p.` before each name.
 
 use std::path::Path;

@@ -68,7 +68,8 @@ pub struct StepInfo {
     pub summary: &'static str,
 }
 
-/// Fitted preprocessing step. Means and scales are `f64` to keep the precision of the fit; rows are `f32`.
+/// Fitted preprocessing step. Means and scales are `f64` to keep the precision of the fit; rows are `f32`, or `f64` where
+/// the data has more digits.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum FittedStep {
     /// `x * factor + shift`.
@@ -117,15 +118,11 @@ impl FittedStep {
             ("scale", &[low, high]) => Ok(scale(&columns(data)?, low, high)),
             ("scale", _) => Ok(scale(&columns(data)?, 0.0, 1.0)),
             ("standardise", _) => {
-                let s = survey(data)?;
-                let deviation = s
-                    .variance
-                    .iter()
-                    .map(|v| if *v > 0.0 { v.sqrt() } else { 1.0 })
-                    .collect();
+                let columns = columns(data)?;
+                let deviation = (0..d).map(|column| columns.deviation(column).unwrap_or(1.0));
                 Ok(Self::Standardise {
-                    mean: s.mean,
-                    deviation,
+                    deviation: deviation.collect(),
+                    mean: columns.survey.mean,
                 })
             }
             ("row-mean", _) => Ok(Self::RowMean),

@@ -61,7 +61,7 @@ impl Pipeline {
                     _ => FittedStep::fit(name, &so_far)?,
                 }
             };
-            known = known.and_then(|known| known.behind(&step));
+            known = known.and_then(|known| known.behind(&step, source.has_f64()));
             pipeline.names.push(name.clone());
             pipeline.steps.push(step);
         }
@@ -116,8 +116,8 @@ impl Known {
         }
     }
 
-    /// The survey of the rows behind a further step, if it follows.
-    fn behind(self, step: &FittedStep) -> Option<Self> {
+    /// The survey of the rows behind a further step, if it follows. Rows of `f64` are rounded behind the last step alone.
+    fn behind(self, step: &FittedStep, has_f64: bool) -> Option<Self> {
         let ColumnSurvey {
             survey,
             mut min,
@@ -144,7 +144,12 @@ impl Known {
         };
         for values in [&mut min, &mut max] {
             for (j, value) in values.iter_mut().enumerate() {
-                *value = f64::from(map(j, *value) as f32);
+                let mapped = map(j, *value);
+                *value = if has_f64 {
+                    mapped
+                } else {
+                    f64::from(mapped as f32)
+                };
             }
         }
         let mean = survey.mean.iter().enumerate();

@@ -108,14 +108,20 @@ impl<'a> TrainingData<'a> {
     }
 
     /// Reads the held-out rows into memory if they are smaller than [`MEMORY_BYTES`], for several models that
-    /// are measured on them. Rows that have more digits than `f32` holds are read anew for each.
+    /// are measured on them.
     ///
     /// # Errors
     /// Errors of reading the rows.
     pub fn keep_held_out(&mut self) -> Result<()> {
-        if let Some(rows) = self.held_out.as_ref().filter(|rows| !rows.has_f64()) {
+        if let Some(rows) = &self.held_out {
             let raw = Pipeline::identity(rows.d_in());
-            self.kept_held_out = Prepared::new(rows, &raw).in_memory(MEMORY_BYTES)?;
+            let mut kept = Prepared::new(rows, &raw).in_memory(MEMORY_BYTES)?;
+            if let Some(narrow) = kept.take_if(|_| rows.has_f64()) {
+                let mut exact = vec![0.0; rows.rows() * rows.d_in()];
+                rows.read_f64(0, &mut exact)?;
+                kept = Some(narrow.with_exact(Some(exact)));
+            }
+            self.kept_held_out = kept;
         }
         Ok(())
     }

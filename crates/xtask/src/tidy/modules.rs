@@ -29,6 +29,7 @@ const LAYERS: &[&str] = &[
     "formats",
     "train",
     "metrics",
+    "latents",
     "trainer",
     "recipe",
     "builder",

@@ -19,7 +19,7 @@ use arrow_schema::{DataType, Schema};
 use super::cells::Numbers;
 use super::{Field, Kind, Table};
 use crate::data::Role;
-use crate::data::coarse::is_coarse;
+use crate::data::coarse;
 use crate::{Error, Result};
 
 pub(crate) use array::{floats, holds_lists, integers, lists};
@@ -131,12 +131,13 @@ impl Table for ArrowTable {
 
     fn numbers(&mut self, column: usize) -> Result<Numbers> {
         let numbers = self.narrow_numbers(column)?.check_finite();
-        if !self.has_f64[column] || !is_coarse(&numbers.values, numbers.width) {
+        if !self.has_f64[column] || !coarse::is_coarse(&numbers.values, numbers.width) {
             return Ok(numbers);
         }
-        let exact = array::numbers(self.columns.arrays(column)?)?;
+        let exact: Option<Numbers<f64>> = array::numbers(self.columns.arrays(column)?)?;
         Ok(Numbers {
-            exact: exact.map(|numbers| numbers.values),
+            exact: exact
+                .and_then(|exact| coarse::needed(exact.values, &numbers.values, numbers.width)),
             ..numbers
         })
     }

@@ -2,7 +2,7 @@
 
 use super::{Field, Kind, Table};
 use crate::Result;
-use crate::data::coarse::is_coarse;
+use crate::data::coarse;
 
 /// Numbers of one column, `[rows, width]`.
 #[derive(Default)]
@@ -30,13 +30,12 @@ impl Numbers {
     /// Numbers of `f64` values, which are kept only if `f32` cuts off too many digits.
     fn of_f64(rows: usize, width: usize, values: Vec<f64>, bad: Vec<Bad>) -> Self {
         let narrow: Vec<f32> = values.iter().map(|value| *value as f32).collect();
-        let keeps = is_coarse(&narrow, width)
-            && (values.iter().zip(&narrow)).any(|(v, n)| f64::from(*n) != *v && !v.is_nan());
+        let exact = coarse::needed(values, &narrow, width);
         let numbers = Self {
             rows,
             width,
             values: narrow,
-            exact: keeps.then_some(values),
+            exact,
             bad,
         };
         numbers.check_finite()

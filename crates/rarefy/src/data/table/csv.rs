@@ -13,6 +13,7 @@ use self::dialect::Dialect;
 use self::header::Header;
 use self::input::Input;
 use super::cells::{MemoryColumn, MemoryTable, parse_number};
+use super::roles::listed;
 use super::{dataset, roles};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
@@ -132,16 +133,26 @@ impl<'a> Rows<'a> {
         {
             return false;
         }
-        let has_words = self
-            .columns
-            .first()
-            .is_some_and(|column| column.keep_texts || column.has_words());
         let cell = |at: usize| String::from_utf8_lossy(&record[at]);
         let is_number =
             |cell: &str| parse_number(cell.trim(), self.dialect.decimal_comma).is_some();
-        let is_row = record.len() > 1
-            && (1..record.len()).all(|at| is_number(&cell(at)))
-            && !is_number(cell(0).trim().trim_start_matches('#'));
+        let first = cell(0);
+        let first = first.trim().trim_start_matches('#').trim();
+        if let Header::Comment(names) = &self.header
+            && names.iter().enumerate().all(|(at, name)| match at {
+                0 => name == first,
+                _ => record.get(at).is_some_and(|_| name == cell(at).trim()),
+            })
+        {
+            return true;
+        }
+        let is_numbered = is_number(first);
+        let has_words = self
+            .columns
+            .first()
+            .is_some_and(|column| column.has_words() || (column.keep_texts && !is_numbered));
+        let is_row =
+            record.len() > 1 && (1..record.len()).all(|at| is_number(&cell(at))) && !is_numbered;
         !((has_words || is_row) && record.len() == self.columns.len())
     }
 
@@ -150,8 +161,8 @@ impl<'a> Rows<'a> {
         if self.comments > 0 {
             let lines = if self.comments == 1 { "line" } else { "lines" };
             let named = match self.header {
-                Header::Comment(_) => "; the last above the rows names the columns",
-                Header::None | Header::FirstLine => "",
+                Header::Comment(names) => format!("; one names the columns: {}", listed(&names)),
+                Header::None | Header::FirstLine => String::new(),
             };
             notes.push(format!(
                 "{} comment {lines} (#) skipped{named}",

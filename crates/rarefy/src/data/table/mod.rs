@@ -186,11 +186,14 @@ fn leave_out_row_numbers(
     });
 }
 
-/// True if each value is the one before and 1.
+/// True if each value is one more than the value before.
 fn count_up<V: Value>(values: &[V]) -> bool {
+    /// Whole numbers up to this are exact in `f64`.
+    const MOST: f64 = 9_007_199_254_740_992.0;
     let first: f64 = values.first().copied().unwrap_or_default().into();
-    let mut values = values.iter().enumerate();
-    values.all(|(row, value)| *value == V::of(first + row as f64))
+    let mut counted = values.iter().enumerate();
+    first.abs() + (values.len() as f64) < MOST
+        && counted.all(|(row, value)| (*value).into() == first + row as f64)
 }
 
 /// The bad cell in the first row that has one, with its column.

@@ -63,11 +63,8 @@ pub(super) struct Roles {
 pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Roles> {
     check_apart(options)?;
     let excluded = matching(path, fields, &options.exclude)?;
-    let named = |name: &Option<String>| match name {
-        Some(name) => matching(path, fields, std::slice::from_ref(name)),
-        None => Ok(Vec::new()),
-    };
-    let (labels, texts) = (named(&options.label)?, named(&options.text)?);
+    let labels = only(path, fields, ("data.label", &options.label))?;
+    let texts = only(path, fields, ("data.text", &options.text))?;
     let mut chosen = chosen(path, fields, options)?;
     if let Some(chosen) = &mut chosen {
         chosen.retain(|at| {
@@ -160,6 +157,27 @@ fn check_apart(options: &OpenOptions) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The column that an option names; refused if a pattern matches several.
+fn only(
+    path: &Path,
+    fields: &[Field],
+    (option, name): (&str, &Option<String>),
+) -> Result<Vec<usize>> {
+    let Some(name) = name else {
+        return Ok(Vec::new());
+    };
+    let found = matching(path, fields, std::slice::from_ref(name))?;
+    if found.len() > 1 {
+        let names: Vec<String> = found.iter().map(|at| fields[*at].name.clone()).collect();
+        let why = format!(
+            "`{option}` must name one column, but `{name}` matches {}",
+            listed(&names)
+        );
+        return Err(Error::Conflict(why));
+    }
+    Ok(found)
 }
 
 /// Columns that `data.columns` or `data.member` name, in the order of the option; `None` without the options.
@@ -270,7 +288,7 @@ pub(super) fn note(columns: &[Column]) -> Option<String> {
 }
 
 /// Names with commas; of a long list the first and the last.
-fn listed(names: &[String]) -> String {
+pub(super) fn listed(names: &[String]) -> String {
     const MOST: usize = 8;
     match names {
         [first @ .., last] if names.len() > MOST => {

@@ -102,9 +102,14 @@ pub(super) fn load(
         read.push(name);
         blocks.push(match name {
             "W_enc" => transpose(&values, d_in, d_sae),
-            "threshold" | SHARED_THRESHOLD if block.cols == 1 => vec![one_value(path, &values)?],
-            // SAELens applies ReLU beside the threshold, so that one below 0 acts like 0.
-            "threshold" => values.into_iter().map(|theta| theta.max(0.0)).collect(),
+            "threshold" | SHARED_THRESHOLD => {
+                // SAELens applies ReLU beside the threshold, so that one below 0 acts like 0.
+                let values: Vec<f32> = values.iter().map(|theta| theta.max(0.0)).collect();
+                match block.cols {
+                    1 => vec![one_value(path, &values)?],
+                    _ => values,
+                }
+            }
             _ => values,
         });
     }
@@ -150,10 +155,6 @@ fn refuse_scaling(file: &Reader, path: &Path, (d_sae, scaled): (usize, bool)) ->
 /// Single value of equal thresholds.
 fn one_value(path: &Path, thresholds: &[f32]) -> Result<f32> {
     let first = thresholds[0];
-    if first < 0.0 {
-        let why = format!("threshold: expected a number not below 0, got {first}");
-        return Err(Error::format(path, why));
-    }
     match thresholds.iter().position(|v| *v != first) {
         None => Ok(first),
         Some(at) => Err(Error::format(

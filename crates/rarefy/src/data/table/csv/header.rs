@@ -41,42 +41,72 @@ pub(super) fn of(
     sample: &[u8],
     given: Option<bool>,
 ) -> Result<Header> {
-    let is_first_line = match given {
-        Some(given) => given,
-        None => is_first_line(path, dialect, sample)?,
-    };
-    if is_first_line {
-        return Ok(Header::FirstLine);
+    match given {
+        Some(true) => return Ok(Header::FirstLine),
+        Some(false) => return Ok(Header::None),
+        None => {}
     }
-    let comment = given.is_none().then(|| of_comment(dialect, sample));
-    Ok(comment.flatten().map_or(Header::None, Header::Comment))
+    let is_first_line = is_first_line(path, dialect, sample);
+    // Below names, numbers are a row, also those that could be names.
+    match of_comment(dialect, sample) {
+        Some(names) if !matches!(is_first_line, Ok(true)) => Ok(Header::Comment(names)),
+        _ => Ok(if is_first_line? {
+            Header::FirstLine
+        } else {
+            Header::None
+        }),
+    }
 }
 
-/// Names in the last comment above the first row: as many different words without blanks as the row has cells, two or
-/// more.
+/// Fewest columns that a comment of words between blanks can name: two words are prose as often as names.
+const FEWEST_BETWEEN_BLANKS: usize = 3;
+
+/// Names in the last comment above the first row: as many different words as the row has cells, two or more.
 fn of_comment(dialect: &Dialect, sample: &[u8]) -> Option<Vec<String>> {
     let text = String::from_utf8_lossy(sample);
-    let above = text
-        .lines()
-        .take_while(|line| line.trim_start().starts_with('#'));
-    let count = above.clone().count();
-    let comment = above.last()?.trim_start().trim_start_matches('#');
-    let split = |line: &str| -> Option<Vec<String>> {
-        let mut reader = ::csv::ReaderBuilder::new()
-            .has_headers(false)
-            .delimiter(dialect.delimiter)
-            .from_reader(dialect.squeezed(line.as_bytes()));
-        let record = reader.records().next()?.ok()?;
-        Some(record.iter().map(|cell| cell.trim().to_owned()).collect())
+    let mut lines = text
+        .split(['\n', '\r'])
+        .map(str::trim)
+        .filter(|line| !line.is_empty());
+    let mut comment = None;
+    let row = loop {
+        let line = lines.next()?;
+        match line.strip_prefix('#') {
+            Some(words) => comment = Some(words.trim_start_matches('#').trim()),
+            None => break line,
+        }
     };
-    let names = split(comment)?;
-    let row = split(text.lines().nth(count)?)?;
-    let mut different = names.clone();
-    different.sort_unstable();
-    different.dedup();
-    let is_name = |name: &String| !name.contains(' ') && kind(name, dialect) == Cell::Word;
-    let fits = names.len() > 1 && names.len() == row.len() && different.len() == names.len();
-    (fits && names.iter().all(is_name)).then_some(names)
+    let width = split(row, dialect)?.len();
+    let named = |names: Vec<String>, fewest: usize| {
+        let mut different = names.clone();
+        different.sort_unstable();
+        different.dedup();
+        let fits = names.len() == width && width >= fewest && different.len() == width;
+        let are_words = names.iter().all(|name| kind(name, dialect) == Cell::Word);
+        (fits && are_words).then_some(names)
+    };
+    let fewest = if dialect.delimiter == b' ' {
+        FEWEST_BETWEEN_BLANKS
+    } else {
+        2
+    };
+    // `numpy.savetxt` writes the header as it is given, often with blanks above commas.
+    let between_blanks = comment?
+        .split_ascii_whitespace()
+        .map(str::to_owned)
+        .collect();
+    named(split(comment?, dialect)?, fewest)
+        .or_else(|| named(between_blanks, FEWEST_BETWEEN_BLANKS))
+}
+
+/// Cells of a line.
+fn split(line: &str, dialect: &Dialect) -> Option<Vec<String>> {
+    let mut reader = ::csv::ReaderBuilder::new()
+        .has_headers(false)
+        .delimiter(dialect.delimiter)
+        .from_reader(dialect.squeezed(line.as_bytes()));
+    let record = reader.records().next()?.ok()?;
+    Some(record.iter().map(|cell| cell.trim().to_owned()).collect())
 }
 
 /// True if the first line that is no comment is a header.

@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::{Error, Result};
 
 /// Size of the sample from which delimiter and header are found.
-const SAMPLE: u64 = 1 << 16;
+const SAMPLE: u64 = 1 << 20;
 /// Longest line in bytes; a few bytes of gzip can hold a line of any length.
 const LONGEST_LINE: usize = 1 << 26;
 

@@ -1,0 +1,218 @@
+//! Names of latents from the texts and labels of the rows on which they are most active.
+//!
+//! A word describes a latent if it is in many of these rows and in few others:
+//!
+//! ```text
+//! share = sum of activations of the top rows with the word / sum over all top rows
+//! lift  = share / (share of all rows with the word)
+//! score = share ln(lift)
+//! ```
+//!
+//! This is the class-based TF-IDF of `BERTopic` with activations as weights: the top rows of a latent are its class.
+
+use std::collections::{HashMap, HashSet};
+
+use super::Latent;
+use crate::data::Dataset;
+
+/// Number of words in a name.
+const MOST_WORDS: usize = 3;
+/// Least share of the top rows, by activation, that have a word of the name.
+const LEAST_SHARE: f64 = 0.2;
+/// Least lift of a word of the name.
+const LEAST_LIFT: f64 = 2.0;
+/// Number of different labels up to which labels are classes.
+const MOST_CLASSES: usize = 200;
+/// Longest word in characters.
+const LONGEST: usize = 40;
+/// Words that say little about any text.
+const COMMON: [&str; 56] = [
+    "a", "an", "and", "are", "as", "at", "be", "been", "but", "by", "can", "could", "did", "do",
+    "does", "for", "from", "had", "has", "have", "he", "her", "his", "i", "if", "in", "into", "is",
+    "it", "its", "my", "no", "not", "of", "on", "or", "our", "she", "so", "that", "the", "their",
+    "them", "they", "this", "to", "was", "we", "were", "which", "who", "will", "with", "would",
+    "you", "your",
+];
+
+/// The words of a text in lower case, in order.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Words(Vec<String>);
+
+impl Words {
+    /// Words of a text: runs of letters and digits, with apostrophes inside.
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::latents::Words;
+    /// assert!(Words::of("It isn't New-York!").contain(&Words::of("york isn't")));
+    /// ```
+    pub fn of(text: &str) -> Self {
+        let is_part = |c: char| c.is_alphanumeric() || c == '\'' || c == '\u{2019}';
+        let words = text.split(|c: char| !is_part(c));
+        let words = words.map(|word| word.trim_matches(['\'', '\u{2019}']).to_lowercase());
+        Self(words.filter(|word| !word.is_empty()).collect())
+    }
+
+    /// True if all words of `wanted` are among these, in any order. An empty `wanted` is in none.
+    pub fn contain(&self, wanted: &Self) -> bool {
+        !wanted.0.is_empty() && wanted.0.iter().all(|word| self.0.contains(word))
+    }
+
+    /// Different words that may describe a text, and pairs of neighbours.
+    fn terms(&self) -> HashSet<String> {
+        let says =
+            |word: &String| !COMMON.contains(&word.as_str()) && word.chars().count() <= LONGEST;
+        let mut terms: HashSet<String> = self.0.iter().filter(|word| says(word)).cloned().collect();
+        let pairs = self.0.windows(2).filter(|pair| pair.iter().all(says));
+        terms.extend(pairs.map(|pair| pair.join(" ")));
+        terms
+    }
+}
+
+/// Gives a name to each latent, from texts if the data has any, else from labels.
+pub(super) fn give(latents: &mut [Latent], data: &Dataset) {
+    if let Some(texts) = &data.texts {
+        let words = |row: usize| Words::of(&texts[row]).terms();
+        by_terms(latents, texts.len(), &words, &|word, _| word.to_owned());
+        return;
+    }
+    let Some(labels) = &data.labels else {
+        return;
+    };
+    let different: HashSet<&String> = labels.iter().collect();
+    if different.len() > MOST_CLASSES || different.len() * 2 > labels.len() {
+        for latent in latents {
+            let first = latent
+                .top
+                .iter()
+                .take(MOST_WORDS)
+                .map(|top| labels[top.row].as_str());
+            latent.name = first.collect::<Vec<_>>().join(", ");
+        }
+        return;
+    }
+    let class = |row: usize| HashSet::from([labels[row].clone()]);
+    let with_share = |class: &str, share: f64| format!("{class} ({:.0} %)", 100.0 * share);
+    by_terms(latents, labels.len(), &class, &with_share);
+}
+
+/// Names from the terms of rows.
+fn by_terms(
+    latents: &mut [Latent],
+    rows: usize,
+    terms: &dyn Fn(usize) -> HashSet<String>,
+    write: &dyn Fn(&str, f64) -> String,
+) {
+    let shares: Vec<HashMap<String, f64>> =
+        latents.iter().map(|latent| shares(latent, terms)).collect();
+    // Frequencies of candidates alone: texts have many more words.
+    let candidates = shares.iter().flat_map(|shares| shares.keys());
+    let mut counts: HashMap<String, f64> = candidates.map(|term| (term.clone(), 0.0)).collect();
+    for row in 0..rows {
+        for term in terms(row) {
+            if let Some(count) = counts.get_mut(&term) {
+                *count += 1.0;
+            }
+        }
+    }
+    for (latent, shares) in latents.iter_mut().zip(shares) {
+        let scored = shares.into_iter().filter_map(|(term, share)| {
+            let lift = share / (counts[&term] / rows as f64);
+            (lift >= LEAST_LIFT).then(|| (share * lift.ln(), share, term))
+        });
+        let mut scored: Vec<(f64, f64, String)> = scored.collect();
+        // Of equal scores a pair says more than its words.
+        let words = |text: &str| text.split(' ').count();
+        scored.sort_by(|a, b| {
+            let by_score = b.0.total_cmp(&a.0);
+            by_score
+                .then_with(|| words(&b.2).cmp(&words(&a.2)))
+                .then_with(|| a.2.cmp(&b.2))
+        });
+        let mut chosen: Vec<(f64, String)> = Vec::new();
+        for (_, share, term) in scored {
+            let overlaps = |(_, other): &(f64, String)| {
+                let of = |text: &str| text.split(' ').map(str::to_owned).collect::<HashSet<_>>();
+                !of(other).is_disjoint(&of(&term))
+            };
+            if chosen.len() < MOST_WORDS && !chosen.iter().any(overlaps) {
+                chosen.push((share, term));
+            }
+        }
+        let words = chosen.iter().map(|(share, term)| write(term, *share));
+        latent.name = words.collect::<Vec<_>>().join(", ");
+    }
+}
+
+/// Terms that at least two top rows have, with their shares by activation, if large enough.
+fn shares(latent: &Latent, terms: &dyn Fn(usize) -> HashSet<String>) -> HashMap<String, f64> {
+    let mut sums: HashMap<String, (f64, usize)> = HashMap::new();
+    let mut all = 0.0;
+    for top in &latent.top {
+        let weight = f64::from(top.activation.abs());
+        all += weight;
+        for term in terms(top.row) {
+            let (sum, rows) = sums.entry(term).or_default();
+            *sum += weight;
+            *rows += 1;
+        }
+    }
+    let kept = sums.into_iter().filter(|(_, (_, rows))| *rows > 1);
+    let shares = kept.map(|(term, (sum, _))| (term, sum / all));
+    shares.filter(|(_, share)| *share >= LEAST_SHARE).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::Memory;
+    use crate::latents::TopRow;
+
+    fn named(texts: Option<&[&str]>, labels: Option<&[&str]>, top: &[(usize, f32)]) -> String {
+        let owned = |words: &[&str]| words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        let mut data = Dataset::new(Memory::new("rows", 1, vec![0.0; 8]));
+        (data.texts, data.labels) = (texts.map(owned), labels.map(owned));
+        let top = top
+            .iter()
+            .map(|&(row, activation)| TopRow { row, activation });
+        let mut latents = [Latent {
+            latent: 0,
+            name: String::new(),
+            firing_rate: 0.5,
+            mean: 1.0,
+            max: 1.0,
+            top: top.collect(),
+        }];
+        give(&mut latents, &data);
+        latents[0].name.clone()
+    }
+
+    #[test]
+    fn words_of_the_top_rows_that_others_lack_make_the_name() {
+        let texts = [
+            "The flight to New York was late",
+            "A late flight from New York",
+            "I love the hotel",
+            "The food was late",
+            "The food is good",
+            "Good food and a bad hotel",
+            "The hotel was good",
+            "late",
+        ];
+        // `new york` and `flight` have the share 1 and the lift 4; `late` has the lift 2.
+        let name = named(Some(&texts), None, &[(0, 2.0), (1, 1.0)]);
+        assert_eq!(name, "new york, flight, late");
+        // A word of one row alone, and words of all rows, are no name.
+        assert_eq!(named(Some(&texts), None, &[(2, 2.0), (4, 1.0)]), "");
+    }
+
+    #[test]
+    fn classes_are_named_with_their_share_and_words_as_they_are() {
+        let labels = ["0", "0", "1", "1", "1", "1", "2", "2"];
+        let name = named(None, Some(&labels), &[(0, 3.0), (1, 3.0), (2, 2.0)]);
+        assert_eq!(name, "0 (75 %)");
+        let words = ["a", "b", "c", "d", "e", "f", "g", "h"];
+        assert_eq!(named(None, Some(&words), &[(3, 2.0), (1, 1.0)]), "d, b");
+        assert_eq!(named(None, None, &[(0, 1.0)]), "");
+    }
+}

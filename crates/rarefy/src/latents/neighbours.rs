@@ -1,0 +1,146 @@
+//! Latents that write in similar directions, and latents that are active on the same rows.
+
+use rarefy_kernels::matmul::{Op, matmul};
+use rayon::prelude::*;
+use serde::Serialize;
+
+use super::{active_above, each_piece};
+use crate::Result;
+use crate::data::Source;
+use crate::model::Model;
+
+/// Number of latents whose similarities are computed at a time.
+const BLOCK: usize = 128;
+
+/// A latent near another.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Neighbour {
+    /// Number of the latent, from 0.
+    pub latent: usize,
+    /// Similarity: 1 for the same, 0 for nothing in common.
+    pub similarity: f64,
+}
+
+/// The `count` latents with the most similar decoder rows, for each latent: the largest cosines, the largest first.
+///
+/// # Shapes
+/// The result: `[d_sae][at most count]`.
+pub fn nearest(model: &Model, count: usize) -> Vec<Vec<Neighbour>> {
+    let rows = unit_rows(model);
+    let d_sae = model.d_sae();
+    let width = rows.len() / d_sae;
+    let blocks = rows.par_chunks(BLOCK * width).enumerate();
+    let found = blocks.map(|(block, part)| {
+        let n = part.len() / width;
+        let mut cosines = vec![0.0; n * d_sae];
+        matmul(
+            &mut cosines,
+            false,
+            (part, Op::N),
+            (&rows, Op::T),
+            [n, d_sae, width],
+        );
+        let of_latent = |(at, cosines): (usize, &[f32])| {
+            let own = block * BLOCK + at;
+            strongest(cosines, count, |other| other != own)
+        };
+        cosines
+            .chunks_exact(d_sae)
+            .enumerate()
+            .map(of_latent)
+            .collect::<Vec<_>>()
+    });
+    found.collect::<Vec<_>>().concat()
+}
+
+/// Decoder rows scaled to length 1; rows of zeros stay.
+fn unit_rows(model: &Model) -> Vec<f32> {
+    let mut rows = model.params().get("w_dec").to_vec();
+    let width = rows.len() / model.d_sae();
+    for row in rows.chunks_exact_mut(width) {
+        let length = rarefy_kernels::vector::dot(row, row).sqrt() as f32;
+        if length > 0.0 {
+            row.iter_mut().for_each(|v| *v /= length);
+        }
+    }
+    rows
+}
+
+/// The `count` largest values above 0 of the latents that `is_wanted`, with their numbers; ties go to lower numbers.
+fn strongest(values: &[f32], count: usize, is_wanted: impl Fn(usize) -> bool) -> Vec<Neighbour> {
+    let mut best: Vec<(usize, f32)> = Vec::with_capacity(count + 1);
+    for (latent, &value) in values.iter().enumerate() {
+        let weakest = best.last().filter(|_| best.len() == count);
+        if count == 0 || value <= 0.0 || !is_wanted(latent) || weakest.is_some_and(|w| value <= w.1)
+        {
+            continue;
+        }
+        let place = best.partition_point(|(_, other)| *other >= value);
+        best.insert(place, (latent, value));
+        best.truncate(count);
+    }
+    let neighbour = |(latent, value): (usize, f32)| Neighbour {
+        latent,
+        similarity: f64::from(value),
+    };
+    best.into_iter().map(neighbour).collect()
+}
+
+/// The `count` latents that are most often active together with a latent.
+///
+/// ```text
+/// similarity = |rows on which both are active| / |rows on which one is active|
+/// ```
+///
+/// # Errors
+/// Errors of reading the rows.
+pub fn together(
+    model: &Model,
+    source: &dyn Source,
+    latent: usize,
+    count: usize,
+) -> Result<Vec<Neighbour>> {
+    let above = active_above(model);
+    let (mut all, mut both) = (vec![0_u64; model.d_sae()], vec![0_u64; model.d_sae()]);
+    each_piece(model, source, &mut |_, codes| {
+        for ends in codes.offsets.windows(2) {
+            let row = ends[0]..ends[1];
+            let active = || {
+                let entries = codes.indices[row.clone()]
+                    .iter()
+                    .zip(&codes.values[row.clone()]);
+                entries
+                    .filter(|(_, value)| value.abs() > above)
+                    .map(|(l, _)| *l as usize)
+            };
+            let has_both = active().any(|other| other == latent);
+            for other in active() {
+                all[other] += 1;
+                both[other] += u64::from(has_both);
+            }
+        }
+    })?;
+    let shares: Vec<f32> = all
+        .iter()
+        .zip(&both)
+        .map(|(all_of, both)| {
+            let either = all_of + all[latent] - both;
+            *both as f32 / (either as f32).max(1.0)
+        })
+        .collect();
+    Ok(strongest(&shares, count, |other| other != latent))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strongest_values_come_first_and_ties_go_to_lower_numbers() {
+        let values = [0.5, 0.9, -1.0, 0.5, 0.9, 0.1];
+        let found = strongest(&values, 3, |latent| latent != 4);
+        let found: Vec<_> = found.iter().map(|n| n.latent).collect();
+        assert_eq!(found, [1, 0, 3]);
+        assert!(strongest(&values, 0, |_| true).is_empty());
+    }
+}
