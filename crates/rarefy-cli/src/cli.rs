@@ -13,6 +13,7 @@ mod examples;
 mod explain;
 mod frontier;
 mod io_spec;
+mod latents;
 mod model;
 mod optimizer;
 mod options;
@@ -25,6 +26,7 @@ pub use data::{DataArgs, DataCommand, data_path};
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use io_spec::IoArgs;
+pub use latents::LatentsArgs;
 pub use model::{ConvertArgs, DecodeArgs, EncodeArgs, EvalArgs, InspectArgs, ReportArgs};
 pub use optimizer::{OptimizerArgs, SeedArgs};
 pub use options::given_options;
@@ -55,6 +57,8 @@ pub enum Commands {
     Explain(ExplainArgs),
     /// Evaluate a model on data: explained variance, L0, dead latents.
     Eval(EvalArgs),
+    /// Show what latents respond to, search them, and rank them by a class or score.
+    Latents(LatentsArgs),
     /// Encode rows into latents and write the codes to a file.
     Encode(EncodeArgs),
     /// Decode a file of codes into rows.

@@ -44,6 +44,11 @@ pub fn start_of(text: &str) -> String {
 
 /// Table with a header; if `numbers`, columns from the second on are right-aligned.
 pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
+    aligned(header, rows, if numbers { 1..header.len() } else { 0..0 })
+}
+
+/// Table with a header whose columns of numbers are right-aligned.
+fn aligned(header: &[&str], rows: &[Vec<String>], numbers: std::ops::Range<usize>) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_header(header);
     let plain = |row: &Vec<String>| {
@@ -52,7 +57,11 @@ pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
             .collect()
     };
     table.add_rows(rows.iter().map(plain).collect::<Vec<Vec<String>>>());
-    for column in table.column_iter_mut().skip(1).filter(|_| numbers) {
+    for (_, column) in table
+        .column_iter_mut()
+        .enumerate()
+        .filter(|(at, _)| numbers.contains(at))
+    {
         column.set_cell_alignment(CellAlignment::Right);
     }
     let lines: Vec<String> = table
@@ -60,6 +69,24 @@ pub fn table(header: &[&str], rows: &[Vec<String>], numbers: bool) -> String {
         .map(|line| line.trim_end().to_owned())
         .collect();
     lines.join("\n")
+}
+
+/// Table whose last column holds text and whose other columns hold numbers.
+pub fn table_but_last(header: &[&str], rows: &[Vec<String>]) -> String {
+    aligned(header, rows, 0..header.len() - 1)
+}
+
+/// Share in per cent, with more digits for small ones.
+pub fn percent(share: f64) -> String {
+    let percent = 100.0 * share;
+    match percent.abs() {
+        0.0 => "0 %".into(),
+        size if size < 0.1 => {
+            let digits = format!("{percent:.3}");
+            format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
+        }
+        _ => format!("{percent:.1} %"),
+    }
 }
 
 /// Number with four or five significant digits, in scientific notation if it is very large or small.

@@ -10,6 +10,7 @@ mod frontier;
 mod holdout;
 mod hostile;
 mod io_spec;
+mod latents;
 mod run_folders;
 mod sparse;
 mod synth;

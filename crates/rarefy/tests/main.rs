@@ -18,6 +18,7 @@ mod hostile;
 mod hostile_tables;
 mod io_spec;
 mod kept;
+mod latents_found;
 mod lbfgs;
 mod normalise;
 mod offsets;

@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["explain"],
     &["frontier"],
     &["eval"],
+    &["latents"],
     &["encode"],
     &["decode"],
     &["convert"],

@@ -82,6 +82,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "latents",
+        &[
+            (
+                "Show the latents of a run, with names from its texts or labels:",
+                "rarefy latents runs/topk",
+            ),
+            (
+                "Find latents that respond to words of the texts, or predict a column:",
+                "rarefy latents runs/topk reviews.parquet --search refund\n      rarefy latents runs/topk reviews.parquet --target stars",
+            ),
+        ],
+    ),
+    (
         "encode",
         &[
             (

@@ -9,6 +9,7 @@ mod eval;
 mod explain;
 mod frontier;
 mod inspect;
+mod latents;
 mod list;
 mod plot;
 mod report;
@@ -35,6 +36,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
             explain::run(args, explain)?;
         }
         Commands::Eval(args) => eval::run(&args)?,
+        Commands::Latents(args) => latents::run(&args)?,
         Commands::Encode(args) => codes::encode(&args)?,
         Commands::Decode(args) => codes::decode(&args)?,
         Commands::Convert(args) => convert::run(&args)?,

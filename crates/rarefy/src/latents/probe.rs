@@ -24,8 +24,9 @@ use crate::model::Model;
 const FOLDS: usize = 5;
 /// Largest number of rows; more are thinned evenly.
 const MOST_ROWS: usize = 20_000;
-/// Numbers of latents that are tried.
+/// Numbers of latents that are tried, and all of them if there are no more than [`MOST_LATENTS`].
 const COUNTS: [usize; 4] = [1, 5, 20, 100];
+const MOST_LATENTS: usize = 512;
 /// Largest number of inputs that are fitted.
 const MOST_INPUTS: usize = 2048;
 /// Strengths lambda of the ridge that are tried.
@@ -50,7 +51,7 @@ pub struct Probe {
     pub score: f64,
 }
 
-/// Probes of the best 1, 5, 20 and 100 latents and of all inputs; with the score of a prediction that reads nothing: 0 for a
+/// Probes of the best 1, 5, 20 and 100 latents, of all latents if there are at most 512, and of all inputs; with the score of a prediction that reads nothing: 0 for a
 /// score, the share of the largest class for classes.
 ///
 /// # Errors
@@ -61,13 +62,16 @@ pub fn probe(model: &Model, source: &dyn Source, target: &Target) -> Result<(f64
     if sample.rows() < 2 * FOLDS {
         return Ok((sample.baseline(), probes));
     }
-    let most = COUNTS[COUNTS.len() - 1].min(model.d_sae());
+    let d_sae = model.d_sae();
+    let mut counts: Vec<usize> = COUNTS.into_iter().filter(|count| *count < d_sae).collect();
+    counts.extend((d_sae <= MOST_LATENTS).then_some(d_sae));
+    let most = counts.last().copied().unwrap_or(0);
     let folds: Vec<Vec<usize>> = (0..FOLDS).map(|fold| sample.best(fold, most)).collect();
     let designs: Vec<Design> = folds
         .iter()
         .map(|latents| sample.latents(latents))
         .collect();
-    for count in COUNTS.into_iter().filter(|count| *count <= most) {
+    for count in counts {
         probes.push(Probe {
             features: Features::Latents(count),
             score: sample.score(&|fold| &designs[fold], count),

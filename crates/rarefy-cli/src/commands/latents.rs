@@ -1,0 +1,392 @@
+//! Command `rarefy latents`: response of latents to rows, and their association with words and targets.
+
+mod associated;
+
+use std::path::{Path, PathBuf};
+
+use rarefy::data::{self, Dataset};
+use rarefy::latents::{self, Kind, Latent, Neighbour, Target};
+use rarefy::model::Model;
+use rarefy::recipe::{self, side_by_side};
+use rarefy::{Error, atomic, config};
+use serde_json::{Value, json};
+use toml::Table;
+
+use crate::cli::LatentsArgs;
+use crate::configuration::{self, as_paths};
+use crate::output::{self, number, percent, start_of};
+use crate::run::Run;
+use crate::{output_path, reading};
+
+/// Number of neighbours of a latent in tables, and in full.
+const NEAREST: usize = 3;
+const NEAREST_IN_FULL: usize = 10;
+/// Share of rows below which a latent is rare, and above which it is dense.
+const RARE: f64 = 1e-4;
+const DENSE: f64 = 0.1;
+/// Cosine of decoder rows above which two latents are near-duplicates.
+const DUPLICATE: f64 = 0.9;
+
+pub fn run(args: &LatentsArgs) -> anyhow::Result<()> {
+    if let Some(out) = &args.csv {
+        output_path::check_file(out)?;
+    }
+    let model = Model::load(&args.model)?;
+    if let Some(latent) = args.latent.filter(|latent| *latent >= model.d_sae()) {
+        let expected = format!("a number below {}, the number of latents", model.d_sae());
+        return Err(Error::hyper("--latent", &expected, latent).into());
+    }
+    let dataset = open(args, &model)?;
+    let (dataset, reading) = reading::watch(dataset, args.json);
+    let view = View {
+        latents: latents::measure(&model, &dataset, args.top)?,
+        nearest: latents::nearest(&model, NEAREST_IN_FULL),
+        model: &model,
+        dataset: &dataset,
+    };
+    let answer = match (args.latent, target(args, &dataset)?) {
+        (Some(latent), _) => view.in_full(latent)?,
+        (None, Some((name, target))) => view.associated(args, &name, &target)?,
+        (None, None) => view.table(args)?,
+    };
+    reading.finish();
+    if args.json {
+        return output::json(&answer.value);
+    }
+    output::print(&answer.text)
+}
+
+/// Answer as JSON and as text.
+struct Answer {
+    value: Value,
+    text: String,
+}
+
+/// Opens the data of the command, or of the run. The target of a transcoder is left out: latents read the input.
+fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset> {
+    let mut layer = Table::new();
+    args.source.put(&mut layer);
+    if let Some(column) = args.target.as_ref().filter(|column| *column != "labels") {
+        config::insert(&mut layer, "data.label", column.clone().into());
+    }
+    let (mut dataset, given) = if args.data.is_empty() {
+        let run = configuration::from_run(&Run::at(&args.model))?;
+        let mut config = config::merge(&[run, layer])?.data;
+        config.target = None;
+        recipe::open(&mut config).map_err(|error| about_target(args, error))?
+    } else {
+        let options = config::merge(&[layer])?.data.open_options();
+        let first = data::open_all(&as_paths(&args.data), &options);
+        let first = first.map_err(|error| about_target(args, error))?;
+        side_by_side(first, &args.with, None, &options)?
+    };
+    model.check_inputs(dataset.source.name(), &given)?;
+    let rows = dataset.source.rows();
+    if let Some(path) = &args.texts {
+        dataset.texts = Some(lines(path, "texts", rows)?);
+    }
+    if let Some(path) = &args.labels {
+        dataset.labels = Some(lines(path, "labels", rows)?);
+    }
+    Ok(dataset)
+}
+
+/// Error of opening the data, in words of `--target` if that is what the data has no columns for.
+fn about_target(args: &LatentsArgs, error: Error) -> Error {
+    match &args.target {
+        Some(column) if error.to_string().contains("`data.label` has no meaning") => {
+            Error::Conflict(format!(
+                "--target {column}: the data is an array, which has no columns with names; give the target with --labels FILE \
+             --target labels"
+            ))
+        }
+        _ => error,
+    }
+}
+
+/// Lines of a text file, one for each row.
+fn lines(path: &Path, what: &str, rows: usize) -> rarefy::Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if lines.len() == rows {
+        return Ok(lines);
+    }
+    Err(Error::Shape {
+        what: format!("{}: {what}", path.display()),
+        expected: format!("{rows}, one for each row"),
+        got: lines.len().to_string(),
+    })
+}
+
+/// Target of `--search` or `--target`, with its name.
+fn target(args: &LatentsArgs, dataset: &Dataset) -> anyhow::Result<Option<(String, Target)>> {
+    let missing = |what: &str, flag: &str| {
+        Error::Conflict(format!(
+            "{} has no {what}: name a column with `data.{what}`, or give a file with {flag}",
+            dataset.source.name()
+        ))
+    };
+    if let Some(words) = &args.search {
+        let texts = dataset.texts.as_ref().or(dataset.labels.as_ref());
+        let texts = texts.ok_or_else(|| missing("text", "--texts"))?;
+        return Ok(Some((
+            format!("texts with `{words}`"),
+            Target::of_words(texts, words)?,
+        )));
+    }
+    let Some(column) = &args.target else {
+        return Ok(None);
+    };
+    let labels = dataset
+        .labels
+        .as_ref()
+        .ok_or_else(|| missing("label", "--labels"))?;
+    let kind = match args.kind.as_deref() {
+        Some("score") => Kind::Score,
+        Some(_) => Kind::Class,
+        None => Kind::Auto,
+    };
+    Ok(Some((column.clone(), Target::of_labels(labels, kind)?)))
+}
+
+/// Measured latents with their model and data.
+struct View<'a> {
+    model: &'a Model,
+    dataset: &'a Dataset,
+    latents: Vec<Latent>,
+    nearest: Vec<Vec<Neighbour>>,
+}
+
+impl View<'_> {
+    /// Name of a latent, or the first of its most active rows.
+    fn named(&self, latent: usize) -> String {
+        let Latent { name, top, .. } = &self.latents[latent];
+        if !name.is_empty() || top.is_empty() {
+            return name.clone();
+        }
+        let shown = if self.dataset.texts.is_some() { 1 } else { 3 };
+        let rows = top.iter().take(shown).map(|top| self.row(top.row));
+        rows.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Text and label of a row, or its number.
+    fn row(&self, row: usize) -> String {
+        let of = |cells: &Option<Vec<String>>| cells.as_ref().map(|cells| start_of(&cells[row]));
+        let parts = [of(&self.dataset.labels), of(&self.dataset.texts)];
+        let parts: Vec<String> = parts
+            .into_iter()
+            .flatten()
+            .filter(|p| !p.is_empty())
+            .collect();
+        match parts.as_slice() {
+            [] => format!("row {row}"),
+            parts => parts.join(": "),
+        }
+    }
+
+    /// Numbers of the nearest latents.
+    fn near(&self, latent: usize) -> String {
+        let near = self.nearest[latent].iter().take(NEAREST);
+        let near = near.map(|n| format!("{} ({:.2})", n.latent, n.similarity));
+        near.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Sentence on all latents.
+    fn verdict(&self) -> String {
+        let count =
+            |wanted: &dyn Fn(&Latent) -> bool| self.latents.iter().filter(|l| wanted(l)).count();
+        let active: f64 = self.latents.iter().map(|l| l.firing_rate).sum();
+        let close = |(latent, near): (usize, &Vec<Neighbour>)| {
+            near.first().is_some_and(|n| n.similarity > DUPLICATE)
+                && self.latents[latent].firing_rate > 0.0
+        };
+        let duplicates = self
+            .nearest
+            .iter()
+            .enumerate()
+            .filter(|found| close(*found))
+            .count();
+        format!(
+            "{} latents on {} rows: {active:.1} active per row; {} on no row, {} more on fewer than {}, {} on more than {}; \
+             {duplicates} within cosine {DUPLICATE} of another",
+            self.latents.len(),
+            self.dataset.source.rows(),
+            count(&|l| l.firing_rate == 0.0),
+            count(&|l| l.firing_rate > 0.0 && l.firing_rate < RARE),
+            percent(RARE),
+            count(&|l| l.firing_rate > DENSE),
+            percent(DENSE),
+        )
+    }
+
+    /// Table of all latents.
+    fn table(&self, args: &LatentsArgs) -> anyhow::Result<Answer> {
+        let mut order: Vec<usize> = (0..self.latents.len()).collect();
+        let key = |latent: usize| match args.sort.as_str() {
+            "activity" => self.latents[latent].firing_rate,
+            "max" => self.latents[latent].max.abs(),
+            _ => 0.0,
+        };
+        order.sort_by(|a, b| key(*b).total_cmp(&key(*a)));
+        let line = |latent: usize| {
+            let of = &self.latents[latent];
+            vec![
+                latent.to_string(),
+                percent(of.firing_rate),
+                number(of.mean),
+                number(of.max),
+                self.near(latent),
+                self.named(latent),
+            ]
+        };
+        let header = [
+            "latent",
+            "active on",
+            "mean",
+            "max",
+            "nearest (cosine)",
+            "name",
+        ];
+        if let Some(path) = &args.csv {
+            let lines = (0..self.latents.len()).map(|latent| self.csv_line(latent));
+            let names = [
+                "latent",
+                "name",
+                "firing_rate",
+                "mean",
+                "max",
+                "nearest",
+                "top_rows",
+            ];
+            write_csv(path, &names, lines)?;
+        }
+        let lines: Vec<Vec<String>> = order.iter().take(args.limit).map(|l| line(*l)).collect();
+        let mut text = format!(
+            "{}\n\n{}",
+            self.verdict(),
+            output::table_but_last(&header, &lines)
+        );
+        if order.len() > args.limit {
+            let (more, all) = (order.len() - args.limit, order.len());
+            text = format!("{text}\n{more} more latents: --limit {all}, --csv FILE or --json");
+        }
+        let all = order
+            .iter()
+            .map(|latent| self.value(*latent))
+            .collect::<Vec<_>>();
+        let value = json!({"rows": self.dataset.source.rows(), "latents": all});
+        Ok(Answer { value, text })
+    }
+
+    /// Latent as JSON, with texts and labels of its most active rows.
+    fn value(&self, latent: usize) -> Value {
+        let mut value = json!(self.latents[latent]);
+        let rows = self.latents[latent].top.iter().map(|top| {
+            let of =
+                |cells: &Option<Vec<String>>| cells.as_ref().map(|cells| cells[top.row].clone());
+            json!({
+                "row": top.row, "activation": top.activation,
+                "label": of(&self.dataset.labels), "text": of(&self.dataset.texts),
+            })
+        });
+        value["top"] = rows.collect();
+        value["nearest"] = json!(self.nearest[latent]);
+        value
+    }
+
+    fn csv_line(&self, latent: usize) -> Vec<String> {
+        let of = &self.latents[latent];
+        let near = self.nearest[latent]
+            .iter()
+            .take(NEAREST)
+            .map(|n| n.latent.to_string());
+        let rows = of.top.iter().map(|top| top.row.to_string());
+        vec![
+            latent.to_string(),
+            of.name.clone(),
+            of.firing_rate.to_string(),
+            of.mean.to_string(),
+            of.max.to_string(),
+            near.collect::<Vec<_>>().join(" "),
+            rows.collect::<Vec<_>>().join(" "),
+        ]
+    }
+
+    /// One latent in full.
+    fn in_full(&self, latent: usize) -> anyhow::Result<Answer> {
+        let of = &self.latents[latent];
+        let source = self.dataset.source.as_ref();
+        let together = latents::together(self.model, source, latent, NEAREST_IN_FULL)?;
+        let mut value = self.value(latent);
+        value["together"] = json!(together);
+        let facts = [
+            ("latent", latent.to_string()),
+            ("name", of.name.clone()),
+            (
+                "active on",
+                format!("{} of {} rows", percent(of.firing_rate), source.rows()),
+            ),
+            ("mean activation when active", number(of.mean)),
+            ("largest activation", number(of.max)),
+        ];
+        let facts = facts.map(|(name, value)| vec![name.to_owned(), value]);
+        let rows: Vec<Vec<String>> = of
+            .top
+            .iter()
+            .map(|top| {
+                let activation = f64::from(top.activation);
+                let share = activation.abs() / of.max.abs().max(f64::MIN_POSITIVE);
+                vec![
+                    top.row.to_string(),
+                    number(activation),
+                    bar(share),
+                    self.row(top.row),
+                ]
+            })
+            .collect();
+        let near = |neighbours: &[Neighbour]| -> Vec<Vec<String>> {
+            let line = |n: &Neighbour| {
+                vec![
+                    n.latent.to_string(),
+                    format!("{:.2}", n.similarity),
+                    self.named(n.latent),
+                ]
+            };
+            neighbours.iter().map(line).collect()
+        };
+        let text = format!(
+            "{}\n\nMost active rows\n{}\n\nNearest decoder rows\n{}\n\nActive on the same rows\n{}",
+            output::table(&["", ""], &facts, false),
+            output::table(&["row", "activation", "", ""], &rows, false),
+            output::table(
+                &["latent", "cosine", "name"],
+                &near(&self.nearest[latent]),
+                false
+            ),
+            output::table(&["latent", "shared", "name"], &near(&together), false),
+        );
+        Ok(Answer { value, text })
+    }
+}
+
+/// Bar of a share of the largest activation.
+fn bar(share: f64) -> String {
+    const WIDTH: f64 = 20.0;
+    "#".repeat((share * WIDTH).round() as usize)
+}
+
+/// Writes a table, atomically.
+fn write_csv(
+    path: &PathBuf,
+    header: &[&str],
+    lines: impl Iterator<Item = Vec<String>>,
+) -> rarefy::Result<()> {
+    atomic::write(path, |out| {
+        let mut writer = csv::Writer::from_writer(out);
+        writer.write_record(header)?;
+        for line in lines {
+            writer.write_record(line)?;
+        }
+        writer.flush()
+    })
+}

@@ -1,0 +1,187 @@
+//! `latents`: tables, one latent in full, search and targets.
+
+use crate::common::TestDir;
+
+const TRAIN: &str = "--arch topk --k 4 --steps 150 --batch 128 --seed 1";
+
+#[test]
+fn table_names_latents_by_the_labels_of_the_run() {
+    let dir = TestDir::new();
+    dir.ok(&format!(
+        "train sample:digits {TRAIN} --latents 32 --out run"
+    ));
+    let table = dir.ok("latents run --limit 5 --csv all.csv");
+    assert!(
+        table.starts_with("32 latents on 1797 rows: 4.0 active per row; "),
+        "{table}"
+    );
+    assert!(
+        table.contains("27 more latents: --limit 32, --csv FILE or --json"),
+        "{table}"
+    );
+    let csv = std::fs::read_to_string(dir.path("all.csv")).unwrap();
+    assert!(
+        csv.starts_with("latent,name,firing_rate,mean,max,nearest,top_rows\n0,"),
+        "{csv}"
+    );
+    assert_eq!(csv.lines().count(), 33);
+    let all = dir.json("latents run --sort number --top 3 --json");
+    let latents = all["latents"].as_array().unwrap();
+    assert_eq!((all["rows"].as_u64(), latents.len()), (Some(1797), 32));
+    let named = latents
+        .iter()
+        .filter(|l| l["name"].as_str().unwrap().ends_with(" %)"));
+    assert!(named.count() > 25, "{all}");
+    assert_eq!(latents[7]["latent"], 7);
+    assert_eq!(latents[7]["top"].as_array().unwrap().len(), 3);
+    let one = dir.json("latents run --latent 7 --json");
+    assert_eq!(one["top"][0], latents[7]["top"][0]);
+    assert_eq!(one["together"].as_array().unwrap().len(), 10);
+    let text = dir.ok("latents run --latent 7");
+    assert!(
+        text.contains("Nearest decoder rows") && text.contains("####################"),
+        "{text}"
+    );
+}
+
+#[test]
+fn target_ranks_latents_and_tells_how_well_they_predict() {
+    let dir = TestDir::new();
+    dir.ok(&format!(
+        "train sample:digits {TRAIN} --latents 32 --out run"
+    ));
+    let found = dir.json("latents run --target labels --json --csv found.csv");
+    assert_eq!(
+        (&found["target"], &found["kind"]),
+        (&"labels".into(), &"10 classes".into())
+    );
+    let best = &found["associations"][0];
+    assert!(
+        best["q"].as_f64().unwrap() < 1e-50 && best["odds_ratio"].as_f64().unwrap() > 10.0,
+        "{best}"
+    );
+    assert_eq!(found["probe"]["probes"].as_array().unwrap().len(), 5);
+    let table = dir.ok("latents run --target labels --limit 3");
+    assert!(
+        table.contains("odds ratio") && table.contains("all 64 inputs"),
+        "{table}"
+    );
+    let csv = std::fs::read_to_string(dir.path("found.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 321);
+}
+
+#[test]
+fn texts_and_scores_beside_an_array_are_searched_and_ranked() {
+    let dir = TestDir::new();
+    // Column 0 is large in every third row, whose text has a word of its own; the score is that column.
+    let value = |row: usize, column: usize| {
+        let noise = ((row * 13 + column * 7) as f32).sin();
+        if column == 0 && row.is_multiple_of(3) {
+            6.0 + noise
+        } else {
+            0.3 * noise
+        }
+    };
+    let values: Vec<f32> = (0..240)
+        .flat_map(|row| (0..6).map(move |column| value(row, column)))
+        .collect();
+    dir.write_npy("x.npy", 6, &values);
+    let text = |row: usize| {
+        if row.is_multiple_of(3) {
+            "the late refund\n"
+        } else {
+            "a nice day\n"
+        }
+    };
+    dir.write("texts.txt", (0..240).map(text).collect::<String>());
+    let scores = (0..240).map(|row| format!("{}\n", value(row, 0)));
+    dir.write("scores.txt", scores.collect::<Vec<_>>().concat());
+    dir.ok(&format!(
+        "train x.npy {TRAIN} --latents 8 --holdout 0 --out run"
+    ));
+    let found = dir.json("latents run --texts texts.txt --search REFUND --json");
+    let best = &found["associations"][0];
+    assert!(best["correlation"].as_f64().unwrap() > 0.9, "{found}");
+    assert!(best["name"].as_str().unwrap().contains("refund"), "{best}");
+    let scored = dir.json("latents run x.npy --labels scores.txt --target labels --json");
+    assert_eq!(scored["kind"], "score");
+    assert!(
+        scored["associations"][0]["correlation"].as_f64().unwrap() > 0.95,
+        "{scored}"
+    );
+    assert!(
+        scored["probe"]["probes"][0]["score"].as_f64().unwrap() > 0.9,
+        "{scored}"
+    );
+    let class = dir.run("latents run --labels texts.txt --target labels --kind score");
+    let error = String::from_utf8(class.stderr).unwrap();
+    assert!(
+        error.contains("expected numbers, got `a nice day`"),
+        "{error}"
+    );
+}
+
+#[test]
+fn column_of_a_table_is_a_target_and_not_data() {
+    let dir = TestDir::new();
+    let row = |row: usize| {
+        let noise = |seed: usize| ((row * 31 + seed * 17) as f64).sin();
+        let stars = if noise(0) > 0.0 { 5 } else { 1 };
+        format!("{},{},{},{stars}\n", 3.0 * noise(0), noise(1), noise(2))
+    };
+    dir.write(
+        "t.csv",
+        format!("a,b,c,stars\n{}", (0..300).map(row).collect::<String>()),
+    );
+    dir.ok(&format!(
+        "train t.csv --exclude stars {TRAIN} --latents 6 --holdout 0 --out run"
+    ));
+    let found = dir.json("latents run t.csv --target stars --json");
+    assert_eq!(found["kind"], "2 classes");
+    assert!(
+        found["associations"][0]["correlation"]
+            .as_f64()
+            .unwrap()
+            .abs()
+            > 0.6,
+        "{found}"
+    );
+}
+
+#[test]
+fn questions_without_an_answer_are_refused() {
+    let dir = TestDir::new();
+    let noise: Vec<f32> = (0..800).map(|at| (at as f32 * 0.7).sin()).collect();
+    dir.write_npy("x.npy", 4, &noise);
+    dir.ok(&format!(
+        "train x.npy {TRAIN} --latents 6 --holdout 0 --out run"
+    ));
+    dir.write("two.txt", "a\nb\n");
+    for (words, why) in [
+        (
+            "latents run --latent 6",
+            "`--latent` must be a number below 6, the number of latents, got 6",
+        ),
+        (
+            "latents run --search a",
+            "has no text: name a column with `data.text`, or give a file with --texts",
+        ),
+        (
+            "latents run --target y",
+            "--target y: the data is an array, which has no columns with names; give the target with --labels FILE",
+        ),
+        ("latents run --target labels", "has no label"),
+        (
+            "latents run --texts two.txt",
+            "two.txt: texts: expected 200, one for each row, got 2",
+        ),
+        ("latents run/model", "run"),
+    ] {
+        let output = dir.run(words);
+        let error = String::from_utf8(output.stderr).unwrap();
+        assert!(
+            !output.status.success() && error.contains(why),
+            "{words}: {error}"
+        );
+    }
+}
