@@ -16,12 +16,24 @@ const TOP_ROWS: usize = 12;
 const SHOWN_ROWS: usize = 32;
 
 /// Writes `report.html`.
-pub fn write(run: &Run, model: &Model, data: &Dataset, evaluation: &Evaluation) -> Result<()> {
-    let page = rarefy_report::render(&record(run, model, data, evaluation)?);
+///
+/// Figures are those of the training rows, and of the held-out rows, if any.
+pub fn write(
+    run: &Run,
+    model: &Model,
+    data: &Dataset,
+    (evaluation, held_out): (&Evaluation, Option<&Evaluation>),
+) -> Result<()> {
+    let page = rarefy_report::render(&record(run, model, data, (evaluation, held_out))?);
     atomic::write(run.report_path(), |out| out.write_all(page.as_bytes()))
 }
 
-fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Report> {
+fn record(
+    run: &Run,
+    model: &Model,
+    data: &Dataset,
+    (e, held_out): (&Evaluation, Option<&Evaluation>),
+) -> Result<Report> {
     let config = run.config_path();
     let images = model
         .image_shape()
@@ -30,12 +42,12 @@ fn record(run: &Run, model: &Model, data: &Dataset, e: &Evaluation) -> Result<Re
         title: title(model, data),
         subtitle: format!(
             "{} rows of {}, {} latents: {}",
-            e.rows,
+            data.source.rows(),
             widths(model),
             model.d_sae(),
             model.info().summary
         ),
-        summary: summary(model, data, e),
+        summary: summary(model, data, (e, held_out)),
         notes: notes(e),
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
@@ -84,15 +96,24 @@ fn widths(model: &Model) -> String {
     }
 }
 
-fn summary(model: &Model, data: &Dataset, e: &Evaluation) -> Vec<(String, String, String)> {
-    let mut figures = vec![
-        (
-            "explained variance".to_owned(),
-            format!("{:.1} %", 100.0 * e.explained_variance),
-            "of the prepared data".to_owned(),
+fn summary(
+    model: &Model,
+    data: &Dataset,
+    (e, held_out): (&Evaluation, Option<&Evaluation>),
+) -> Vec<(String, String, String)> {
+    let explained = |e: &Evaluation| format!("{:.1} %", 100.0 * e.explained_variance);
+    let (figure, remark) = match held_out {
+        Some(held_out) => (
+            explained(held_out),
+            format!(
+                "of {} held-out rows; {} in training",
+                held_out.rows,
+                explained(e)
+            ),
         ),
-        loss(e),
-    ];
+        None => (explained(e), "of the prepared data".to_owned()),
+    };
+    let mut figures = vec![("explained variance".to_owned(), figure, remark), loss(e)];
     for (part, of_part) in data.parts.iter().zip(&e.explained_variance_by_input) {
         figures.push((
             format!("explained of {part}"),

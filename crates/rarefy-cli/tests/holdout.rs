@@ -41,14 +41,16 @@ fn batch_topk_has_l0_exactly_k_on_held_out_rows() {
         held["explained_variance"],
         trained["holdout_explained_variance"]
     );
-    // The further metrics are of all rows.
-    let all = dir.json("eval run sample:words --rows 2000 --json");
+    // The further metrics are those of the training rows.
+    let others = dir.json("eval run others.npy --json");
     for field in crate::common::SPARSE_FIELDS {
-        assert_eq!(all[field], trained[field], "{field}");
+        assert_eq!(others[field], trained[field], "{field}");
     }
     // The run equals a run on the training rows alone, including the fitted preprocessing.
     let alone = RUN.replace("sample:words --rows 2000", "others.npy");
-    dir.ok(&format!("{alone} --preprocess standardise --out alone -q"));
+    dir.ok(&format!(
+        "{alone} --preprocess standardise --holdout 0 --out alone -q"
+    ));
     let file = |run: &str| dir.read(&format!("{run}/model/preprocess.safetensors"));
     assert!(file("run") == file("alone"));
     let params = |run: &str| Model::load(&dir.path(run)).unwrap().params().clone();
@@ -76,11 +78,65 @@ fn held_out_metrics_equal_eval_on_the_held_out_rows() {
         );
         assert!(told.is_f64() && told == found, "{arch}: {told} {found}");
         let table = dir.ok(&format!("{run} --holdout 200 --out run --force"));
-        for line in ["held out: explained variance", "held out: latents active"] {
-            assert!(table.contains(line), "{table}");
-        }
-        let without = dir.json(&format!("{run} --json --out run --force"));
+        let first = table.lines().next().unwrap();
+        assert!(
+            first.ends_with("training") && first.contains("held-out"),
+            "{table}"
+        );
+        let variance = told.as_f64().map(|v| format!("{v:.5}")).unwrap();
+        let line = table
+            .lines()
+            .find(|line| line.contains("explained variance"));
+        assert!(line.unwrap().contains(&variance), "{table}");
+        let without = dir.json(&format!("{run} --holdout 0 --json --out run --force"));
         assert!(without.get("holdout_l0").is_none(), "{without}");
+    }
+}
+
+#[test]
+fn twentieth_of_enough_rows_is_held_out_by_default() {
+    let dir = TestDir::new();
+    let run = "train sample:words --arch topk --k 4 --latents 200 --batch 100 --steps 300";
+    let trained = dir.run(&format!("{run} --rows 1000 --json --out run"));
+    let (out, said) = (text(&trained.stdout), text(&trained.stderr));
+    let trained: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (&trained["rows"], &trained["holdout_rows"]),
+        (&950.into(), &50.into())
+    );
+    assert!(text(&dir.read("run/config.toml")).contains("\nholdout = 50\n"));
+    let gap = "950 rows are few for 200 latents; set `model.latents` to fewer";
+    assert!(
+        said.contains(gap) && said.contains("of the variance of held-out rows"),
+        "{said}"
+    );
+    let page = text(&dir.read("run/report.html"));
+    assert!(
+        page.contains("of 50 held-out rows;"),
+        "the report says so too"
+    );
+    let before = page.clone();
+    dir.ok("report run");
+    assert_eq!(
+        text(&dir.read("run/report.html")),
+        before,
+        "the same rows are held out"
+    );
+    for none in [
+        "--rows 999",
+        "--rows 1000 --holdout 0",
+        "--rows 1000 --batch 1000",
+    ] {
+        let run = run.replace(
+            "--batch 100 --steps 300",
+            if none.contains("--batch") {
+                "--steps 3"
+            } else {
+                "--batch 100 --steps 3"
+            },
+        );
+        let trained = dir.json(&format!("{run} {none} --json --out none --force"));
+        assert!(trained.get("holdout_rows").is_none(), "{none}: {trained}");
     }
 }
 

@@ -201,7 +201,7 @@ fn interrupt(dir: &TestDir, words: &str) -> String {
 #[test]
 fn batch_topk_has_l0_exactly_k_on_training_rows() {
     let dir = TestDir::new();
-    let output = dir.run(&format!("{} --out run", RUNS[1]));
+    let output = dir.run(&format!("{} --holdout 0 --out run", RUNS[1]));
     let said = text(&output.stderr);
     assert!(output.status.success(), "{said}");
     assert!(
@@ -266,7 +266,7 @@ fn topk_on_words_reaches_explained_variance_and_reports_top_words() {
     let run = "train sample:words --arch topk --latents 512 --k 8 --batch 1024 --steps 200 --out run --json";
     let trained = dir.json(run);
     let number = |key: &str| trained[key].as_f64().unwrap();
-    assert_eq!((number("rows"), number("l0")), (10_000.0, 8.0));
+    assert_eq!((number("rows"), number("l0")), (9500.0, 8.0));
     // The two limits leave room for other processors.
     assert!(number("explained_variance") > 0.75, "{trained}");
     assert!(number("dead_fraction") < 0.05, "{trained}");

@@ -188,7 +188,7 @@ impl<'o> Builder<'o> {
     /// Of n rows, the withheld ones are rows `floor(i * n / rows)` for `i` from 0 to `rows - 1`. [`Builder::stream`]
     /// refuses this setting.
     pub fn holdout(mut self, rows: usize) -> Self {
-        self.config.data.holdout = rows;
+        self.config.data.holdout = Some(rows);
         self
     }
 

@@ -14,7 +14,7 @@ mod sparse;
 #[doc(hidden)]
 pub mod truth;
 
-pub use advice::advice;
+pub use advice::{advice, gap};
 
 /// Activation above which a sigmoid latent counts as active (the lecture: "activated when its output is close to
 /// 1").

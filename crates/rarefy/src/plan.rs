@@ -271,7 +271,7 @@ impl Plan {
         check_numbers(config, survey.rows, &io, d_sae)?;
         let (options, batch, mut warnings) = resolve(config, said, (inputs, survey), d_sae)?;
         let architecture = info.build(&options)?;
-        check_holdout(&architecture, config.data.holdout)?;
+        check_holdout(&architecture, config.data.holdout.unwrap_or(0))?;
         let decoder_norm = model.decoder_norm.unwrap_or(own_norm(info));
         check_norm(decoder_norm, (&architecture, &io, d_sae), train, optimizer)?;
         let steps = length.steps(survey.rows, batch);

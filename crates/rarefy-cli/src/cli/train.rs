@@ -16,9 +16,10 @@ pub struct TrainArgs {
     pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
-    /// Number of rows, evenly spaced over the data, to exclude from training [default: 0].
+    /// Number of rows, evenly spaced over the data, to exclude from training [default: a twentieth of 1000 rows or more].
     ///
-    /// The metrics on held-out rows are printed after training. batch-topk calibrates its threshold on them.
+    /// Metrics of held-out and training rows are printed side by side after training. batch-topk calibrates its threshold on the
+    /// held-out rows. 0 trains on all rows.
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub holdout: Option<usize>,
     /// Preprocessing steps in order, separated by commas, or `none` [default: the sample's steps, else none].

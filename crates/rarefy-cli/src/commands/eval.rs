@@ -68,3 +68,14 @@ pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect()
 }
+
+/// Two tables of the same metrics side by side; metrics that only one has are left out of the other.
+pub fn beside(first: &[Vec<String>], second: Vec<Vec<String>>) -> Vec<Vec<String>> {
+    let value = |name: &str| {
+        let row = first.iter().find(|row| row[0] == name);
+        row.map(|row| row[1].clone()).unwrap_or_default()
+    };
+    let rows = second.into_iter();
+    rows.map(|row| vec![row[0].clone(), value(&row[0]), row[1].clone()])
+        .collect()
+}

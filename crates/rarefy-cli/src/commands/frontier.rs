@@ -53,9 +53,11 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
 
     let (dataset, raw) = recipe::open(&mut config.data)?;
     let (dataset, reading) = reading::watch(dataset, args.quiet);
-    if config.data.holdout == 0 {
-        config.data.holdout = points::default_holdout(dataset.source.rows());
-    }
+    let rows = dataset.source.rows();
+    config
+        .data
+        .holdout
+        .get_or_insert_with(|| points::default_holdout(rows));
     let mut data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
     data.keep_held_out()?;
     let candidates = points::candidates(&mut config, &lines, &data)?;

@@ -2,6 +2,7 @@
 
 use rarefy::Error;
 use rarefy::config;
+use rarefy::data::hold_out;
 use rarefy::metrics;
 use rarefy::model::Model;
 use rarefy::recipe;
@@ -45,8 +46,18 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let image_shape = data.image_shape.or(model.image_shape());
     let model = model.with_image_shape(image_shape);
     let (data, reading) = reading::watch(data, false);
-    let evaluation = metrics::evaluate(&model, data.source.as_ref())?;
-    report::write(&run, &model, &data, &evaluation)?;
+    // Other data has no rows that the run trained on.
+    let holdout = if args.data.is_empty() {
+        config.data.holdout.unwrap_or(0)
+    } else {
+        0
+    };
+    let (training, held_out) = hold_out(data.source.as_ref(), holdout)?;
+    let evaluation = metrics::evaluate(&model, &training)?;
+    let held_out = held_out
+        .map(|rows| metrics::evaluate(&model, &rows))
+        .transpose()?;
+    report::write(&run, &model, &data, (&evaluation, held_out.as_ref()))?;
     reading.finish();
     output::print(&run.report_path().display().to_string())
 }

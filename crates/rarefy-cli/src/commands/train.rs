@@ -16,7 +16,7 @@ use crate::reading::Reading;
 use crate::run::Run;
 use crate::{configuration, output, reading, report, threads};
 use start::{refuse_another_architecture, start};
-use summary::{Holdout, Speed};
+use summary::Speed;
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let mut config = configuration::merge(args, matches)?;
@@ -36,6 +36,9 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     }
     threads::set(config.train.threads)?;
     let (dataset, raw) = recipe::open_checked(&mut config)?;
+    let rows = dataset.source.rows();
+    let by_default = || recipe::default_holdout(rows, config.train.batch);
+    config.data.holdout = config.data.holdout.or_else(|| Some(by_default()));
     let (dataset, reading) = reading::watch(dataset, args.quiet);
     let data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
     let plan = Arc::new(data.plan(&config)?);
@@ -49,16 +52,22 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let (trained, speed) = train_watched(trainer, &data, &run, args, &reading)?;
     let model = &trained.model;
     model.save(&run.model_path())?;
-    let evaluation = model.evaluate(&dataset)?;
+    let evaluation = model.evaluate(data.training())?;
     let held_out = data.held_out();
-    let holdout = held_out.map(|rows| Holdout::of(model, rows)).transpose()?;
-    report::write(&run, model, &dataset, &evaluation)?;
+    let held_out = held_out.map(|rows| model.evaluate(rows)).transpose()?;
+    report::write(&run, model, &dataset, (&evaluation, held_out.as_ref()))?;
     reading.finish();
     let advice = rarefy::metrics::advice(&plan, data.survey(), &evaluation);
     if let Some(advice) = advice.filter(|_| !args.quiet) {
         output::warn(&advice, &cli::named("train"));
     }
-    let found = (&evaluation, &*dataset.parts, holdout);
+    let gap = held_out
+        .as_ref()
+        .and_then(|held_out| rarefy::metrics::gap(&plan, &evaluation, held_out));
+    if let Some(gap) = gap.filter(|_| !args.quiet) {
+        output::warn(&gap, &cli::named("train"));
+    }
+    let found = (&evaluation, held_out.as_ref(), &*dataset.parts);
     summary::tell(args, &run, found, &trained, speed)
 }
 

@@ -25,8 +25,10 @@ pub struct DataConfig {
     /// Number of rows to use, from the start of the data; all if absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rows: Option<usize>,
-    /// Number of held-out rows, spread evenly over the data; 0 for none.
-    pub holdout: usize,
+    /// Number of held-out rows, spread evenly over the data; 0 for none. If absent, the library holds out none, and the
+    /// program [a twentieth](crate::recipe::default_holdout).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub holdout: Option<usize>,
     /// Member of an npz, tensor of a safetensors file, column of a table.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub member: Option<String>,
@@ -72,7 +74,7 @@ impl Default for DataConfig {
             with: Vec::new(),
             target: None,
             rows: None,
-            holdout: 0,
+            holdout: None,
             member: None,
             columns: Vec::new(),
             exclude: Vec::new(),
@@ -111,6 +113,7 @@ impl DataConfig {
             more: vec![String::new()],
             with: vec![String::new()],
             target: Some(String::new()),
+            holdout: Some(0),
             rows: Some(1),
             member: Some(String::new()),
             columns: vec![String::new()],

@@ -57,6 +57,28 @@ const FAULTS: &[Fault] = &[
     },
 ];
 
+/// Difference of explained variances from which on held-out rows are said to be worse.
+const GAP: f64 = 0.05;
+
+/// Warning about held-out rows that the model explains much worse than the rows that it was trained on, with the fields of
+/// the configuration to change; `None` if they are alike.
+#[doc(hidden)]
+pub fn gap(plan: &Plan, training: &Evaluation, held_out: &Evaluation) -> Option<String> {
+    let (seen, unseen) = (training.explained_variance, held_out.explained_variance);
+    if seen - unseen < GAP {
+        return None;
+    }
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    Some(format!(
+        "the model explains {} of the variance of held-out rows and {} of the rows that it was trained on: {} rows are few for \
+         {} latents; set `model.latents` to fewer, `train.steps` to fewer, or train on more rows",
+        percent(unseen),
+        percent(seen),
+        training.rows,
+        plan.d_sae(),
+    ))
+}
+
 /// Warning about a bad result of a run: the fault, its likely cause, and the field of the configuration to change.
 /// `None` if the result is not bad.
 ///

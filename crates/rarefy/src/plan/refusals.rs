@@ -156,7 +156,7 @@ pub(super) fn check_numbers(config: &Config, rows: usize, io: &IoSpec, d_sae: us
     at_least_one("train.history", Some(train.history))?;
     at_least_one("train.threads", train.threads)?;
     if let Some(batch) = train.batch.filter(|batch| *batch > rows) {
-        let expected = match config.data.holdout {
+        let expected = match config.data.holdout.unwrap_or(0) {
             0 => format!("at most the {rows} rows of the data"),
             held => format!("at most the {rows} training rows ({held} are held out)"),
         };

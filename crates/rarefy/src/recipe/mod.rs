@@ -35,7 +35,7 @@ use crate::trainer::{Trained, Trainer};
 use crate::{Error, Result};
 
 pub use given::of_given_rows;
-pub use open::{checked_shape, open, open_checked, side_by_side};
+pub use open::{checked_shape, default_holdout, open, open_checked, side_by_side};
 
 /// Prepared rows are kept in memory up to this size; larger ones are read and prepared again in each pass.
 pub const MEMORY_BYTES: usize = 512 << 20;
@@ -90,7 +90,11 @@ impl<'a> TrainingData<'a> {
         raw: &IoSpec,
         bytes: usize,
     ) -> Result<Self> {
-        let (training, held_out) = hold_out(source, config.holdout)?;
+        let (training, held_out) = hold_out(source, config.holdout.unwrap_or(0))?;
+        // A value that cannot be read is refused now, not after training.
+        if let Some(rows) = held_out.as_ref().filter(|_| source.as_slice().is_none()) {
+            crate::data::survey(rows)?;
+        }
         let steps = config.preprocess.as_deref().unwrap_or_default();
         let of_target = config.preprocess_target.as_deref();
         let in_memory = source.as_slice().is_some();
@@ -132,6 +136,11 @@ impl<'a> TrainingData<'a> {
             Some(kept) => Box::new(kept),
             None => Box::new(Prepared::new(&self.training, &self.pipeline)),
         }
+    }
+
+    /// The raw training rows.
+    pub fn training(&self) -> &dyn Source {
+        &self.training
     }
 
     /// The raw held-out rows, if any are held out.

@@ -19,14 +19,35 @@ pub fn open_checked(config: &mut Config) -> Result<(Dataset, IoSpec)> {
         .flatten()
         .try_for_each(|steps| preprocess::check(steps))?;
     let (dataset, raw) = open(&mut config.data)?;
-    hold_out(dataset.source.as_ref(), config.data.holdout)?;
+    let holdout = config.data.holdout.unwrap_or(0);
+    hold_out(dataset.source.as_ref(), holdout)?;
     let steps = config.data.preprocess.as_deref().unwrap_or_default();
     let of_target = config.data.preprocess_target.as_deref();
     let prepared = FittedPipelines::io(steps, of_target, &raw)?;
-    let rows = dataset.source.rows() - config.data.holdout;
+    let rows = dataset.source.rows() - holdout;
     Plan::check(config, Some((rows, &prepared)))?;
     config.data.image_shape = dataset.image_shape;
     Ok((dataset, raw))
+}
+
+/// Number of rows from which on a part is held out by default: fewer are needed for training.
+const ENOUGH_ROWS: usize = 1000;
+/// Largest number of rows that are held out by default: more measure no better.
+const MOST_HELD_OUT: usize = 50_000;
+
+/// Rows that the program holds out if the user says nothing: a twentieth of 1000 rows or more, at most 50,000; none if
+/// `batch` rows would not be left.
+///
+/// # Example
+/// ```
+/// use rarefy::recipe::default_holdout;
+/// assert_eq!([999, 1797, 5_000_000].map(|rows| default_holdout(rows, None)), [0, 89, 50_000]);
+/// assert_eq!(default_holdout(1797, Some(1797)), 0);
+/// ```
+pub fn default_holdout(rows: usize, batch: Option<usize>) -> usize {
+    let part = (rows / 20).min(MOST_HELD_OUT);
+    let fits = batch.is_none_or(|batch| batch <= rows - part);
+    if rows >= ENOUGH_ROWS && fits { part } else { 0 }
 }
 
 /// Opens the rows that a configuration names, inputs side by side and then the target, and says which

@@ -131,7 +131,7 @@ fn check(config: &Config) -> Result<()> {
             "`train.tolerance` compares epochs, which need the total number of rows: leave it out of a stream",
         );
     }
-    if config.data.holdout > 0 {
+    if config.data.holdout.is_some_and(|rows| rows > 0) {
         return refuse(
             "`data.holdout` needs the total number of rows: keep rows back and give them to `finish_with`",
         );

@@ -1,13 +1,11 @@
 //! The table or JSON object at the end of a training run.
 
-use rarefy::data::Source;
+use rarefy::Trained;
 use rarefy::metrics::Evaluation;
-use rarefy::model::Model;
-use rarefy::{Result, Trained};
 use serde::Serialize;
 
 use crate::cli::TrainArgs;
-use crate::commands::eval::summary_rows;
+use crate::commands::eval::{beside, summary_rows};
 use crate::output;
 use crate::run::Run;
 
@@ -18,6 +16,12 @@ pub struct Holdout {
     explained_variance: f64,
     #[serde(rename = "holdout_l0")]
     l0: f64,
+    #[serde(rename = "holdout_mse")]
+    mse: f64,
+    #[serde(rename = "holdout_dead_latents")]
+    dead_latents: usize,
+    #[serde(rename = "holdout_rows")]
+    rows: usize,
 }
 
 /// Time of this call's part of the run.
@@ -42,13 +46,14 @@ struct Summary<'a> {
 }
 
 impl Holdout {
-    /// Evaluates a model on the held-out rows.
-    pub fn of(model: &Model, rows: &dyn Source) -> Result<Self> {
-        let evaluation = model.evaluate(rows)?;
-        Ok(Self {
-            explained_variance: evaluation.explained_variance,
-            l0: evaluation.l0,
-        })
+    fn of(e: &Evaluation) -> Self {
+        Self {
+            explained_variance: e.explained_variance,
+            l0: e.l0,
+            mse: e.mse,
+            dead_latents: e.dead_latents,
+            rows: e.rows,
+        }
     }
 }
 
@@ -56,7 +61,7 @@ impl Holdout {
 pub fn tell(
     args: &TrainArgs,
     run: &Run,
-    (evaluation, parts, holdout): (&Evaluation, &[String], Option<Holdout>),
+    (evaluation, held_out, parts): (&Evaluation, Option<&Evaluation>, &[String]),
     trained: &Trained,
     speed: Speed,
 ) -> anyhow::Result<()> {
@@ -68,27 +73,29 @@ pub fn tell(
             stopped: &trained.reason,
             speed,
             evaluation,
-            holdout,
+            holdout: held_out.map(Holdout::of),
         });
     }
     if args.quiet {
         return Ok(());
     }
     let mut rows = summary_rows(evaluation, parts);
-    if let Some(holdout) = holdout {
-        let variance = output::number(holdout.explained_variance);
-        rows.push(vec!["held out: explained variance".into(), variance]);
-        let l0 = output::number(holdout.l0);
-        rows.push(vec!["held out: latents active".into(), l0]);
-    }
-    rows.push(vec![
-        "training time".into(),
-        format!(
-            "{:.1} s, {:.0} rows/s",
-            speed.seconds, speed.samples_per_second
-        ),
-    ]);
-    output::print(&output::table(&["", ""], &rows, true))?;
+    let header: &[&str] = match held_out {
+        Some(held_out) => {
+            rows = beside(&summary_rows(held_out, parts), rows);
+            &["", "held-out", "training"]
+        }
+        None => &["", ""],
+    };
+    let seconds = format!(
+        "{:.1} s, {:.0} rows/s",
+        speed.seconds, speed.samples_per_second
+    );
+    let mut time = vec![String::new(); header.len()];
+    time[0] = "training time".into();
+    time[header.len() - 1] = seconds;
+    rows.push(time);
+    output::print(&output::table(header, &rows, true))?;
     output::print(&format!(
         "\nmodel   {}\nreport  {}",
         run.model_path().display(),
