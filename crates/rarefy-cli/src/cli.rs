@@ -11,6 +11,7 @@ mod bench;
 mod data;
 mod examples;
 mod explain;
+mod foreign;
 mod frontier;
 mod io_spec;
 mod latents;
@@ -135,6 +136,12 @@ pub fn parse() -> (Cli, ArgMatches) {
 
 /// Prints an error of the arguments, or the help that was asked for, and ends the program.
 fn refuse(error: &clap::Error) -> ! {
+    if let Some(answer) =
+        foreign::answer(error).filter(|_| error.kind() == ErrorKind::UnknownArgument)
+    {
+        output::note(&answer);
+        std::process::exit(error.exit_code());
+    }
     if error.kind() != ErrorKind::ValueValidation {
         error.exit();
     }

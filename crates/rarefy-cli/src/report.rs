@@ -79,9 +79,15 @@ fn title(model: &Model, data: &Dataset) -> String {
         [input, target] if io.has_target() => {
             format!("{arch} {} from {input} to {target}", io.name())
         }
-        [] => format!("{arch} on {}", data.source.name()),
+        [] => format!("{arch} on {}", short_name(data.source.name())),
         parts => format!("{arch} {} of {}", io.name(), parts.join(" and ")),
     }
+}
+
+/// Name of a file or folder without the folders above it; samples as they are.
+fn short_name(name: &str) -> &str {
+    let last = std::path::Path::new(name).file_name();
+    last.and_then(|last| last.to_str()).unwrap_or(name)
 }
 
 fn widths(model: &Model) -> String {

@@ -383,8 +383,8 @@ $ encode run sample:digits --out full/.npz
 2 error: unknown extension of a codes file `` (known: npy, npz, safetensors, parquet)
 $ encode run sample:digits --out codes.zip
 2 error: unknown extension of a codes file `zip` (known: npy, npz, safetensors, parquet)
-$ plot penalty --rho 0.2 --out full
-1 error: full: expected a file to write, got a folder
+$ plot penalty --rho 0.2 --out p.png
+2 error: `--out` must be a file that ends in .svg, got p.png
 $ data shard sample:digits --shard-rows 900 --out file
 1 error: file: expected a folder to write to, got a file
 $ data shard sample:digits --shard-rows 900 --out full

@@ -38,9 +38,9 @@ fn train_without_arguments_writes_a_run_on_digits() {
         out.ends_with("model   runs/kl-digits-1/model\nreport  runs/kl-digits-1/report.html\n"),
         "{out}"
     );
-    // Without a terminal there is no progress bar, only one line at the end.
+    // Without a terminal there is no progress bar, only a line on the defaults and one at the end.
     assert!(
-        err.lines().count() == 1 && !err.contains(['\r', '\u{1b}']),
+        err.lines().count() == 2 && !err.contains(['\r', '\u{1b}']),
         "{err}"
     );
     let files = dir.everything();

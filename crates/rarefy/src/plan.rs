@@ -267,7 +267,15 @@ impl Plan {
         let (survey, row) = (&survey.of(io.target_start()..io.row_width()), survey);
         let inputs = &row.of(0..io.d_in());
         let io = bind(io, config, info)?;
-        let d_sae = model.latents.unwrap_or((defaults.latents)(io.d_in()));
+        let d_sae = model.latents.unwrap_or_else(|| {
+            let latents = |rows: usize| (defaults.latents)(io.d_in(), rows);
+            // A k that was asked for leaves a choice, as the default k does.
+            let of_k = said
+                .options
+                .find_number("k")
+                .map_or(0, |k| (8.0 * k) as usize);
+            latents(survey.rows).max(of_k).min(latents(usize::MAX))
+        });
         check_numbers(config, survey.rows, &io, d_sae)?;
         let (options, batch, mut warnings) = resolve(config, said, (inputs, survey), d_sae)?;
         let architecture = info.build(&options)?;

@@ -47,9 +47,9 @@ pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
         rows.push((
             "mean rho_hat",
             format!(
-                "{} ({:+.1} %)",
+                "{} ({} %)",
                 number(kl.rho_hat_mean),
-                100.0 * (kl.rho_hat_mean / kl.rho - 1.0)
+                signed(100.0 * (kl.rho_hat_mean / kl.rho - 1.0))
             ),
         ));
         let of_rho = |deviation: f64| format!("{:.1} % of rho", 100.0 * deviation);
@@ -67,6 +67,16 @@ pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
     rows.into_iter()
         .map(|(name, value)| vec![name.to_owned(), value])
         .collect()
+}
+
+/// Number with its sign and one digit; 0.0 for what rounds to it.
+fn signed(value: f64) -> String {
+    let text = format!("{value:+.1}");
+    if text == "-0.0" || text == "+0.0" {
+        "0.0".into()
+    } else {
+        text
+    }
 }
 
 /// Two tables of the same metrics side by side; metrics that only one has are left out of the other.

@@ -10,6 +10,12 @@ pub fn run(command: &PlotCommand) -> anyhow::Result<()> {
     if !(*rho > 0.0 && *rho < 1.0) {
         return Err(Error::hyper("--rho", "a number in (0, 1)", rho).into());
     }
+    if !out
+        .extension()
+        .is_some_and(|e| e.eq_ignore_ascii_case("svg"))
+    {
+        return Err(Error::hyper("--out", "a file that ends in .svg", out.display()).into());
+    }
     output_path::check_file(out)?;
     let svg = rarefy_report::penalty_plot(*rho, &[]);
     atomic::write(out, |file| file.write_all(svg.as_bytes()))?;

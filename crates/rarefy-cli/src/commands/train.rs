@@ -15,7 +15,7 @@ use crate::observer::Watcher;
 use crate::reading::Reading;
 use crate::run::Run;
 use crate::{configuration, output, reading, report, threads};
-use start::{refuse_another_architecture, start};
+use start::{Chosen, refuse_another_architecture, start};
 use summary::Speed;
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
@@ -37,6 +37,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     threads::set(config.train.threads)?;
     let (dataset, raw) = recipe::open_checked(&mut config)?;
     let rows = dataset.source.rows();
+    let chosen = Chosen::of(&config);
     let by_default = || recipe::default_holdout(rows, config.train.batch);
     config.data.holdout = config.data.holdout.or_else(|| Some(by_default()));
     let (dataset, reading) = reading::watch(dataset, args.quiet);
@@ -49,6 +50,9 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             .for_each(|text| output::warn(text, &command));
     }
     let trainer = start(args, &run, &plan, &data)?;
+    if let Some(defaults) = chosen.told(&plan, rows).filter(|_| !args.quiet) {
+        output::note(&defaults);
+    }
     let (trained, speed) = train_watched(trainer, &data, &run, args, &reading)?;
     let model = &trained.model;
     model.save(&run.model_path())?;

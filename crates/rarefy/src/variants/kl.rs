@@ -49,7 +49,7 @@ pub const INFO: Info = Info {
     defaults: Defaults {
         full_batch: true,
         sgd: true,
-        latents: |_| 64,
+        latents: |_, _| 64,
         latents_text: "64",
         lr: |_| 1e-3,
         clip: None,

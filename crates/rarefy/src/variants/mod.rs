@@ -204,8 +204,8 @@ pub struct Defaults {
     pub full_batch: bool,
     /// True if SGD can train the architecture.
     pub sgd: bool,
-    /// Number of latents, from the number of inputs.
-    pub latents: fn(usize) -> usize,
+    /// Number of latents, from the numbers of inputs and of rows.
+    pub latents: fn(usize, usize) -> usize,
     /// Number of latents as lists and help print it.
     pub latents_text: &'static str,
     /// Adam's learning rate, from the number of latents.
@@ -325,11 +325,29 @@ pub struct Resolved {
     pub warnings: Vec<String>,
 }
 
+/// Names of architectures in other libraries that are spelled unlike ours, with ours.
+const FOREIGN: &[(&str, &str)] = &[
+    ("standard", "relu"),
+    ("vanilla", "relu"),
+    ("sae", "relu"),
+    ("l1", "relu"),
+    ("sigmoid", "kl"),
+    ("lecture", "kl"),
+    ("mp", "matching-pursuit"),
+    ("omp", "matching-pursuit"),
+    ("matryoshka-batchtopk", "matryoshka"),
+    ("matryoshka_batchtopk", "matryoshka"),
+];
+
 /// Table line of the architecture `name`.
 ///
 /// # Errors
-/// [`Error::Unknown`] with the nearest name.
+/// [`Error::Unknown`] with the nearest name; [`Error::Hyper`] with our name for that of another library.
 pub fn find(name: &str) -> Result<&'static Info> {
+    if let Some((_, ours)) = FOREIGN.iter().find(|(foreign, _)| *foreign == name) {
+        let expected = format!("`{ours}`, which is the name of `{name}` here");
+        return Err(Error::hyper("model.arch", &expected, name));
+    }
     VARIANTS
         .iter()
         .find(|info| info.name == name)
@@ -341,6 +359,22 @@ mod tests {
     use super::*;
     use crate::codes::Codes;
     use crate::engine::{Centred, Encoder};
+
+    #[test]
+    fn names_of_other_libraries_are_answered_with_ours() {
+        let error = find("standard").err().unwrap().to_string();
+        assert_eq!(
+            error,
+            "`model.arch` must be `relu`, which is the name of `standard` here, got standard"
+        );
+        for (foreign, ours) in FOREIGN {
+            assert!(
+                VARIANTS.iter().all(|info| info.name != *foreign),
+                "{foreign}"
+            );
+            assert!(find(ours).is_ok(), "{ours}");
+        }
+    }
 
     /// Identity weights show the nonlinearity alone.
     #[test]

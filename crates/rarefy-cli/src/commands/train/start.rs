@@ -12,6 +12,40 @@ use crate::cli::TrainArgs;
 use crate::run::Run;
 use crate::{configuration, output};
 
+/// Settings that the user left to the program, whose defaults depend on the data.
+pub struct Chosen {
+    holdout: bool,
+    latents: bool,
+}
+
+impl Chosen {
+    /// Settings that a configuration leaves open.
+    pub fn of(config: &Config) -> Self {
+        Self {
+            holdout: config.data.holdout.is_none(),
+            latents: config.model.latents.is_none(),
+        }
+    }
+
+    /// Sentence on the defaults that were chosen for `rows` rows, with the flags that set others; `None` if there are none.
+    pub fn told(&self, plan: &Plan, rows: usize) -> Option<String> {
+        let held_out = plan.config().data.holdout.unwrap_or(0);
+        let held_out = (self.holdout && held_out > 0)
+            .then(|| format!("{held_out} held out to measure the model on (--holdout N)"));
+        let rule = plan.info().defaults.latents_text;
+        let latents = self.latents.then(|| {
+            let rule = if rule.contains(' ') {
+                format!("{rule}; ")
+            } else {
+                String::new()
+            };
+            format!("{} latents ({rule}--latents N)", plan.d_sae())
+        });
+        let parts: Vec<String> = held_out.into_iter().chain(latents).collect();
+        (!parts.is_empty()).then(|| format!("{rows} rows: {}", parts.join(", ")))
+    }
+}
+
 /// Trainer at its first step, or at the newest checkpoint with `--resume`. Invalid settings are refused before the
 /// folder changes.
 pub fn start(

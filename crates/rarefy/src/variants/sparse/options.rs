@@ -10,8 +10,8 @@ use crate::{Error, Result};
 pub(in crate::variants) const DEFAULTS: Defaults = Defaults {
     full_batch: false,
     sgd: false,
-    latents: |d_in| 8 * d_in,
-    latents_text: "8 for each input",
+    latents: default_latents,
+    latents_text: "8 for each input, at most rows^0.6",
     // The learning rate of dictionary_learning and sparsify, made for 16,384 latents; fewer latents allow more.
     lr: |d_sae| 2e-4 / (d_sae as f64 / f64::from(1 << 14)).sqrt(),
     clip: Some(1.0),
@@ -41,7 +41,7 @@ option_set! {
     /// Option of selections that keep k latents of each row.
     pub struct RowKOptions {
         /// Number of latents that each row keeps; fewer give sparser codes, more reconstruct better.
-        /// auto: 32, or a quarter of the inputs if that is less
+        /// auto: 32, or a quarter of the inputs or an eighth of the latents if that is less
         k: Auto<usize> = "auto", Kind::AutoCount(1);
     }
 }
@@ -57,7 +57,7 @@ option_set! {
     /// Option of selections that keep k latents of a row on average over a batch.
     pub struct BatchKOptions {
         /// Mean number of latents that the rows of a batch keep; fewer give sparser codes, more reconstruct better.
-        /// auto: 32, or a quarter of the inputs if that is less
+        /// auto: 32, or a quarter of the inputs or an eighth of the latents if that is less
         k: Auto<f64> = "auto", Kind::AutoAbove(0.0);
     }
 }
@@ -201,12 +201,27 @@ pub(in crate::variants) fn k_or_default(k: Auto<usize>) -> usize {
     k.value().unwrap_or(DEFAULT_K)
 }
 
+/// Number of latents: 8 for each input, but no more than the rows can feed, `rows^0.6` to two digits.
+///
+/// | rows | 500 | 5,000 | 50,000 | 500,000 |
+/// |---|---|---|---|---|
+/// | latents | 42 | 170 | 660 | 2,600 |
+///
+/// `HypotheSAEs` recommends 64 for 1,000 texts, 256 for 10,000 and 1,024 for 100,000. With more, latents learn single rows: they
+/// explain the training rows and not others.
+fn default_latents(d_in: usize, rows: usize) -> usize {
+    let fed = (rows as f64).powf(0.6);
+    let digits = 10_f64.powf((fed.log10().floor() - 1.0).max(0.0));
+    let fed = ((fed / digits).round() * digits).max(1.0) as usize;
+    fed.min(8 * d_in)
+}
+
 /// The paper's k, for rows of hundreds of inputs. A row of 50 inputs needs fewer latents, and latents that are not
-/// needed die.
+/// needed die. Of few latents, an eighth is as many as leaves a choice.
 const DEFAULT_K: usize = 32;
 
 fn default_k(d_in: usize, d_sae: usize) -> usize {
-    DEFAULT_K.min(d_in / 4).clamp(1, d_sae)
+    DEFAULT_K.min(d_in / 4).min(d_sae / 8).max(1)
 }
 
 /// Chooses the options that depend on the data, and refuses a k that cannot work.

@@ -1,0 +1,271 @@
+//! Names of options in other libraries, answered with ours. The nearest spelling of ours often means something else:
+//! `--lambda` is no `--label`.
+
+use clap::error::{ContextKind, ContextValue};
+
+/// Names, without the two dashes, and the answer.
+const NAMES: &[(&[&str], &str)] = &[
+    (
+        &[
+            "hidden",
+            "hidden-size",
+            "hidden-dim",
+            "hidden-units",
+            "d-hidden",
+            "d-sae",
+            "dict-size",
+            "dictionary-size",
+            "n-latents",
+            "num-latents",
+            "latent-dim",
+            "n-features",
+            "features",
+            "n-components",
+            "width",
+            "neurons",
+        ],
+        "the number of latents is set with --latents N",
+    ),
+    (
+        &[
+            "expansion",
+            "expansion-factor",
+            "exp-factor",
+            "expansion-ratio",
+        ],
+        "the number of latents is set with --latents N: the expansion times the number of values in a row",
+    ),
+    (
+        &[
+            "lambda",
+            "l1-coefficient",
+            "l1-coeff",
+            "l1-penalty",
+            "l1-lambda",
+            "l1-weight",
+            "alpha",
+            "sparsity-coefficient",
+            "sparsity-penalty",
+            "sparsity-weight",
+            "sparsity",
+        ],
+        "the weight of the sparsity penalty is set with --l1 X (relu, gated), --l0 X (jumprelu) or --beta X (kl); \
+         `rarefy explain DATA --arch relu --from saelens:l1=5` converts another library's coefficient",
+    ),
+    (
+        &["l0-coefficient", "l0-lambda", "l0-penalty", "l0-coeff"],
+        "the weight of the L0 penalty of jumprelu is set with --l0 X",
+    ),
+    (
+        &[
+            "sparsity-target",
+            "target-sparsity",
+            "sparsity-param",
+            "rho-target",
+        ],
+        "the target activation of kl is set with --rho X, the number of active latents of topk with --k N",
+    ),
+    (
+        &[
+            "top-k",
+            "topk",
+            "n-active",
+            "num-active",
+            "active",
+            "n-nonzero",
+        ],
+        "the number of active latents is set with --arch topk --k N",
+    ),
+    (
+        &["learning-rate", "lr-rate", "eta"],
+        "the learning rate is set with --lr X",
+    ),
+    (
+        &[
+            "batch-size",
+            "minibatch",
+            "train-batch-size",
+            "train-batch-size-tokens",
+            "bs",
+        ],
+        "the number of rows in a batch is set with --batch N",
+    ),
+    (
+        &["n-epochs", "num-epochs", "max-epochs", "passes"],
+        "the number of passes over the rows is set with --epochs N",
+    ),
+    (
+        &[
+            "n-steps",
+            "num-steps",
+            "max-steps",
+            "iterations",
+            "n-iter",
+            "max-iter",
+            "training-tokens",
+            "n-tokens",
+            "num-tokens",
+        ],
+        "the length of training is set with --steps N, in batches, or with --epochs N",
+    ),
+    (
+        &[
+            "activation",
+            "activation-fn",
+            "architecture",
+            "model",
+            "variant",
+            "sae-type",
+            "type",
+        ],
+        "the architecture is set with --arch NAME; `rarefy list architectures` shows all",
+    ),
+    (
+        &[
+            "device", "cuda", "gpu", "mps", "dtype", "bf16", "fp16", "compile",
+        ],
+        "there is none: training runs on the processor, in f32; --threads N sets the number of threads",
+    ),
+    (
+        &["random-state", "random-seed", "manual-seed"],
+        "the seed is set with --seed N",
+    ),
+    (
+        &[
+            "output",
+            "output-dir",
+            "out-dir",
+            "output-path",
+            "save-dir",
+            "save-path",
+            "save",
+            "checkpoint-path",
+            "logdir",
+        ],
+        "the folder of the run is set with --out FOLDER",
+    ),
+    (
+        &[
+            "normalize",
+            "normalise",
+            "normalize-activations",
+            "normalisation",
+            "standardize",
+            "scaling",
+            "whiten",
+            "whitening",
+        ],
+        "preprocessing is set with --preprocess STEP,...: standardise, norm-average (SAELens's expected_average_only_in), \
+         norm-row, pca and others; `rarefy list preprocessing` shows all",
+    ),
+    (
+        &[
+            "val-split",
+            "validation-split",
+            "validation",
+            "test-size",
+            "eval-split",
+            "heldout",
+            "hold-out",
+        ],
+        "the number of held-out rows is set with --holdout N [default: a twentieth]",
+    ),
+    (
+        &[
+            "warmup",
+            "warmup-steps",
+            "lr-warm-up-steps",
+            "lr-warmup-steps",
+        ],
+        "the warm-up of the learning rate is set with --lr-warmup N",
+    ),
+    (
+        &[
+            "resume-from",
+            "resume-from-checkpoint",
+            "load",
+            "checkpoint",
+        ],
+        "a run is continued with --out FOLDER --resume; weights of another model are the start with --init MODEL",
+    ),
+    (
+        &["l2", "l2-penalty", "l2-coefficient", "wd"],
+        "the weight decay of kl is set with --weight-decay X",
+    ),
+    (
+        &[
+            "wandb",
+            "log-to-wandb",
+            "use-wandb",
+            "wandb-project",
+            "tensorboard",
+            "log-wandb",
+        ],
+        "there is none: a run folder has metrics.jsonl, one line for each record, and report.html",
+    ),
+    (
+        &["num-workers", "workers", "n-jobs", "jobs"],
+        "the number of threads is set with --threads N [default: all]",
+    ),
+];
+
+/// Answer to an unknown option that another library has; `None` for others.
+pub(super) fn answer(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
+        return None;
+    };
+    let name = given.trim_start_matches('-').split('=').next()?;
+    let name = name.to_lowercase().replace('_', "-");
+    let (_, answer) = NAMES.iter().find(|(names, _)| names.contains(&&*name))?;
+    Some(format!("error: unknown option {given}\nhint: {answer}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::command;
+
+    fn of(option: &str) -> Option<String> {
+        let matches = command().try_get_matches_from(["rarefy", "train", option, "5"]);
+        answer(&matches.unwrap_err())
+    }
+
+    #[test]
+    fn options_of_other_libraries_are_answered_with_ours() {
+        for (option, expected) in [
+            ("--hidden", "--latents N"),
+            ("--d_sae", "--latents N"),
+            ("--expansion", "the expansion times"),
+            ("--lambda", "--l1 X"),
+            ("--l1-coefficient", "--l1 X"),
+            ("--device", "runs on the processor"),
+            ("--learning_rate", "--lr X"),
+        ] {
+            let answer = of(option).unwrap_or_else(|| panic!("{option} is answered"));
+            assert!(answer.contains(expected), "{option}: {answer}");
+        }
+        assert_eq!(of("--latentz"), None);
+    }
+
+    /// Every option that an answer names exists, and no name is an option of `train`.
+    #[test]
+    fn answers_name_options_that_exist() {
+        let train = crate::cli::named("train");
+        let longs: Vec<String> = train
+            .get_arguments()
+            .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
+            .collect();
+        for (names, answer) in NAMES {
+            let words = answer.split([' ', ',', ':', ';']);
+            for option in words.filter(|word| word.starts_with("--") && *word != "--from") {
+                assert!(
+                    longs.iter().any(|long| long == option),
+                    "{option} in `{answer}`"
+                );
+            }
+            for name in *names {
+                assert!(!longs.contains(&format!("--{name}")), "--{name} is ours");
+            }
+        }
+    }
+}
