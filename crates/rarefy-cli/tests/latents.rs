@@ -136,7 +136,9 @@ fn column_of_a_table_is_a_target_and_not_data() {
     dir.ok(&format!(
         "train t.csv --exclude stars {TRAIN} --latents 6 --holdout 0 --out run"
     ));
+    let of_run = dir.json("latents run --target stars --json");
     let found = dir.json("latents run t.csv --target stars --json");
+    assert_eq!(of_run, found);
     assert_eq!(found["kind"], "2 classes");
     assert!(
         found["associations"][0]["correlation"]
@@ -175,7 +177,7 @@ fn questions_without_an_answer_are_refused() {
             "latents run --texts two.txt",
             "two.txt: texts: expected 200, one for each row, got 2",
         ),
-        ("latents run/model", "run"),
+        ("latents run/model", "give the data behind the model"),
     ] {
         let output = dir.run(words);
         let error = String::from_utf8(output.stderr).unwrap();

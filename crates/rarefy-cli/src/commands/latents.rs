@@ -70,9 +70,17 @@ fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset> {
         config::insert(&mut layer, "data.label", column.clone().into());
     }
     let (mut dataset, given) = if args.data.is_empty() {
-        let run = configuration::from_run(&Run::at(&args.model))?;
-        let mut config = config::merge(&[run, layer])?.data;
+        let run = Run::at(&args.model);
+        if !run.config_path().exists() {
+            let why = "the folder is no run, which knows its data: give the data behind the model";
+            return Err(Error::format(&args.model, why).into());
+        }
+        let mut config = config::merge(&[configuration::from_run(&run)?, layer])?.data;
         config.target = None;
+        // The run left the target out, so that its latents have not seen it.
+        config
+            .exclude
+            .retain(|name| Some(name) != args.target.as_ref());
         recipe::open(&mut config).map_err(|error| about_target(args, error))?
     } else {
         let options = config::merge(&[layer])?.data.open_options();
