@@ -32,39 +32,38 @@ pub(crate) fn is_coarse(values: &[f32], d_in: usize) -> bool {
 fn coarse_columns(values: &[f32], d_in: usize) -> Vec<bool> {
     let of_all = ranges(values, d_in).into_iter().enumerate();
     let is_coarse = |(column, range): (usize, (f32, f32))| {
-        few_steps(range)
-            || few_steps(middle(values, d_in, column))
-            || is_of_large_numbers(values, d_in, column)
+        if few_steps(range) {
+            return true;
+        }
+        let sample = sample(values, d_in, column);
+        few_steps(middle(&sample)) || are_large_numbers(&sample)
     };
     of_all.map(is_coarse).collect()
 }
 
-/// Range of the middle half of a column, from a sample: a few other values, such as 0 for a missing one, leave it as it is.
-fn middle(values: &[f32], d_in: usize, column: usize) -> (f32, f32) {
+/// Evenly spaced finite values of a column, in rising order. A sample, because columns of long rows lie far apart in memory.
+fn sample(values: &[f32], d_in: usize, column: usize) -> Vec<f32> {
     let rows = even_positions(values.len() / d_in, MOST_ROWS);
     let sample = rows.map(|row| values[row * d_in + column]);
     let mut sample: Vec<f32> = sample.filter(|value| value.is_finite()).collect();
     sample.sort_by(f32::total_cmp);
-    let at = |share: usize| sample.get(sample.len() * share / 4).copied();
+    sample
+}
+
+/// Range of the middle half of sorted values: a few others, such as 0 for a missing one, leave it as it is.
+fn middle(sorted: &[f32]) -> (f32, f32) {
+    let at = |share: usize| sorted.get(sorted.len() * share / 4).copied();
     (
         at(1).unwrap_or(f32::INFINITY),
         at(3).unwrap_or(f32::NEG_INFINITY),
     )
 }
 
-/// True if all values are whole, and most are beyond the whole numbers that `f32` holds exactly, such as times and ids:
+/// True if values are whole, and most are beyond the whole numbers that `f32` holds exactly, such as times and ids:
 /// differences in a row count too.
-fn is_of_large_numbers(values: &[f32], d_in: usize, column: usize) -> bool {
-    let column = || {
-        values[column..]
-            .iter()
-            .step_by(d_in)
-            .filter(|value| value.is_finite())
-    };
-    let large = column()
-        .filter(|value| f64::from(value.abs()) > EXACT)
-        .count();
-    2 * large > column().count() && column().all(|value| value.fract() == 0.0)
+fn are_large_numbers(values: &[f32]) -> bool {
+    let large = values.iter().filter(|value| f64::from(value.abs()) > EXACT);
+    2 * large.count() > values.len() && values.iter().all(|value| value.fract() == 0.0)
 }
 
 /// Values in `f64`, if one of the columns that `f32` holds coarsely has other values there than in `f32`, and not the same
