@@ -1,19 +1,19 @@
 //! Report of a run: converts an evaluated model to the record that `rarefy-report` renders.
 
-use rarefy::data::{Dataset, evenly_spaced_rows, image_channels};
+mod explorer;
+mod verdict;
+
+use rarefy::data::Dataset;
 use rarefy::metrics::{self, Evaluation, LatentStatus};
 use rarefy::model::Model;
 use rarefy::{Error, Result, atomic};
-use rarefy_report::{HistoryPoint, Images, Latent, Reconstructions, Report};
+use rarefy_report::{HistoryPoint, Latent, Report};
 
 use crate::observer::read_records;
-use crate::output::{number, start_of};
+use crate::output::number;
 use crate::run::Run;
 
-/// Number of most active rows that are listed for a latent.
-const TOP_ROWS: usize = 12;
-/// Number of rows shown beside their reconstructions.
-const SHOWN_ROWS: usize = 32;
+pub use verdict::{DENSE, DUPLICATE, RARE};
 
 /// Writes `report.html`.
 ///
@@ -35,9 +35,7 @@ fn record(
     (e, held_out): (&Evaluation, Option<&Evaluation>),
 ) -> Result<Report> {
     let config = run.config_path();
-    let images = model
-        .image_shape()
-        .filter(|shape| image_channels(*shape, model.raw_d_in()).is_some());
+    let explorer = explorer::explorer(model, data)?;
     Ok(Report {
         title: title(model, data),
         subtitle: format!(
@@ -47,29 +45,37 @@ fn record(
             model.d_sae(),
             model.info().summary
         ),
+        key: key(model, data),
+        verdict: verdict::verdict(e, held_out),
+        notes: verdict::advice(e, held_out, &explorer.nearest),
         summary: summary(model, data, (e, held_out)),
-        notes: notes(e),
         history: history(run)?,
         rho: e.kl.as_ref().map(|kl| kl.rho),
+        beta: model.options().find_number("beta"),
         selected: e.frequent_latents.is_some(),
         inputs: if model.io_spec().has_several_inputs() {
             data.parts.clone()
         } else {
             Vec::new()
         },
-        latents: latents(model, data, e)?,
+        latents: latents(model, e),
         activation_histogram: e.activation_histogram.clone(),
         population_histogram: e.population_histogram.clone(),
-        filters: images.map(|(height, width)| Images {
-            height,
-            width,
-            pixels: model.filters(),
-        }),
-        reconstructions: images
-            .map(|shape| reconstructions(model, data, shape))
-            .transpose()?,
+        explorer,
         config: std::fs::read_to_string(&config).map_err(Error::io(&config))?,
     })
+}
+
+/// Name under which a browser keeps notes on the model: the title and a sum over the weights.
+fn key(model: &Model, data: &Dataset) -> String {
+    // FNV-1a, which needs no table and never changes.
+    let mix = |sum: u64, v: &f32| (sum ^ u64::from(v.to_bits())).wrapping_mul(0x0100_0000_01b3);
+    let sum = model
+        .params()
+        .values()
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, mix);
+    format!("{} {sum:016x}", title(model, data))
 }
 
 /// Title of the report: architecture, layout, data and target.
@@ -130,11 +136,11 @@ fn summary(
     if let Some(kl) = &e.kl {
         let worst = format!("worst latent {:.0} % off", 100.0 * kl.rho_hat_max_deviation);
         figures.push((
-            "mean rho_hat".into(),
+            "mean ρ̂".into(),
             number(kl.rho_hat_mean),
-            format!("target {}", number(kl.rho)),
+            format!("target ρ = {}", number(kl.rho)),
         ));
-        figures.push(("penalty Omega".into(), number(kl.omega), worst));
+        figures.push(("penalty Ω".into(), number(kl.omega), worst));
     }
     figures.push((
         "active latents per row".into(),
@@ -163,35 +169,6 @@ fn loss(e: &Evaluation) -> (String, String, String) {
     ("squared error".into(), number(e.mse), remark)
 }
 
-fn notes(e: &Evaluation) -> Vec<String> {
-    let mut notes = Vec::new();
-    let collapsed = e.collapsed_latents.unwrap_or(0);
-    if collapsed > 0 {
-        // Without weight decay, large decoder weights can use the small variation of such a latent.
-        let advice = if e.weight_decay == Some(0.0) {
-            "try a weight decay, which keeps decoder weights small"
-        } else {
-            "try fewer latents, a smaller weight decay or a larger rho"
-        };
-        notes.push(format!(
-            "{collapsed} latents have collapsed: their activation is almost the same on every row. The penalty does not \
-             show this; {advice}."
-        ));
-    }
-    if e.dead_fraction > 0.1 {
-        notes.push(format!(
-            "{} latents are dead; {} may help.",
-            e.dead_latents,
-            if e.kl.is_some() {
-                "a smaller beta or fewer latents"
-            } else {
-                "a smaller dead_after, more steps or fewer latents"
-            }
-        ));
-    }
-    notes
-}
-
 fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
     let path = run.metrics_path();
     let records = if path.exists() {
@@ -213,20 +190,7 @@ fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
     Ok(records.into_iter().map(point).collect())
 }
 
-fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>> {
-    let labels = data
-        .labels
-        .as_deref()
-        .filter(|labels| are_words_or_classes(labels));
-    let texts = data.texts.as_deref();
-    let mut top = if labels.is_none() && texts.is_none() {
-        vec![Vec::new(); e.latents.len()]
-    } else {
-        let named = |(row, h)| (row_name(labels, texts, row), h);
-        let top = metrics::top_rows(model, data.source.as_ref(), TOP_ROWS)?.into_iter();
-        top.map(|rows| rows.into_iter().map(named).collect())
-            .collect()
-    };
+fn latents(model: &Model, e: &Evaluation) -> Vec<Latent> {
     let latent = |(index, l): (usize, &metrics::LatentSummary)| Latent {
         rho_hat: l.rho_hat,
         firing_rate: l.firing_rate,
@@ -240,21 +204,8 @@ fn latents(model: &Model, data: &Dataset, e: &Evaluation) -> Result<Vec<Latent>>
         }
         .into(),
         shares: shares(model, index),
-        top: std::mem::take(&mut top[index]),
     };
-    Ok(e.latents.iter().enumerate().map(latent).collect())
-}
-
-/// Label of a row and the start of its text, as far as there are any.
-fn row_name(labels: Option<&[String]>, texts: Option<&[String]>, row: usize) -> String {
-    let label = labels.map(|labels| labels[row].clone());
-    let text = texts.map(|texts| start_of(&texts[row]));
-    label
-        .into_iter()
-        .chain(text)
-        .filter(|part| !part.is_empty())
-        .collect::<Vec<_>>()
-        .join(": ")
+    e.latents.iter().enumerate().map(latent).collect()
 }
 
 /// Shares of a crosscoder's inputs in a decoder row: length of each part over the sum of lengths.
@@ -269,48 +220,4 @@ fn shares(model: &Model, latent: usize) -> Vec<f64> {
     io.decoder_part_norms(row)
         .map(|length| length / all)
         .collect()
-}
-
-/// True if the labels are words or classes, which describe a latent.
-///
-/// False for regression targets: numbers, at least one with a fraction.
-fn are_words_or_classes(labels: &[String]) -> bool {
-    let numbers: Option<Vec<f64>> = labels.iter().map(|label| label.parse().ok()).collect();
-    numbers.is_none_or(|numbers| numbers.iter().all(|v| v.fract() == 0.0))
-}
-
-fn reconstructions(
-    model: &Model,
-    data: &Dataset,
-    (height, width): (usize, usize),
-) -> Result<Reconstructions> {
-    let raw = evenly_spaced_rows(data.source.as_ref(), SHOWN_ROWS)?;
-    let images = |values: &[f32]| Images {
-        height,
-        width,
-        pixels: values
-            .chunks_exact(model.raw_d_in())
-            .map(<[f32]>::to_vec)
-            .collect(),
-    };
-    let outputs = images(&model.reconstruct_raw(&raw));
-    Ok(Reconstructions {
-        inputs: images(&raw),
-        outputs,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::are_words_or_classes;
-
-    #[test]
-    fn regression_targets_are_not_words_or_classes() {
-        let describe = |labels: &[&str]| {
-            are_words_or_classes(&labels.iter().map(|&l| l.to_owned()).collect::<Vec<_>>())
-        };
-        assert!(describe(&["the", ",", "1.5"]));
-        assert!(describe(&["3", "0", "7.0"]));
-        assert!(!describe(&["2.5", "3", "-0.1"]));
-    }
 }

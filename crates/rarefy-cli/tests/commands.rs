@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::common::{EVAL_FIELDS, SPARSE_FIELDS, TestDir, noise, text};
+use crate::common::{EVAL_FIELDS, Page, SPARSE_FIELDS, TestDir, noise, text};
 use rarefy::data::OpenOptions;
 use rarefy::preprocess::RowContext;
 use serde_json::Value;
@@ -124,11 +124,14 @@ fn labels_and_texts_name_the_rows_of_a_latent_in_the_report() {
     assert_eq!(info["first_texts"][2], "sentence number 2");
     assert!(dir.ok("data info rows.jsonl").contains("sentence number 2"));
     dir.ok("train rows.jsonl --arch topk --latents 4 --k 1 --steps 5 --batch 10 --out run -q");
-    let report = text(&dir.read("run/report.html"));
-    assert!(report.contains("most active on") && report.contains("odd: sentence number 1"));
+    let page = Page::of(&dir, "run");
+    assert_eq!(page.texts("row_text").len(), page.texts("row_label").len());
+    assert!(
+        page.texts("row_text")
+            .contains(&"sentence\nnumber 1".into())
+    );
     dir.ok("train rows.jsonl --exclude label --arch topk --latents 4 --k 1 --steps 5 --batch 10 --out plain -q");
-    let report = text(&dir.read("plain/report.html"));
-    assert!(report.contains("most active on") && !report.contains("odd: "));
+    assert!(!Page::of(&dir, "plain").has("row_label"));
 }
 
 #[test]
@@ -202,8 +205,9 @@ fn colour_patches_stay_colour_in_data_model_and_report() {
     }
     assert_eq!(info["image_shape"], serde_json::json!([2, 3]));
     dir.ok("train p.npy --latents 4 --steps 2 --out run -q");
-    let report = dir.read("run/report.html");
-    assert!(text(&report).contains("alt=\"filter of latent 0\""));
+    let page = Page::of(&dir, "run");
+    assert_eq!(page.head["picture"]["channels"], 3);
+    assert_eq!(page.bytes("filter_px").len(), 4 * 18);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Transcoders and crosscoders through the program, and combinations that are refused before a row is read.
 
-use crate::common::{TestDir, all_fail, noise, npy, text};
+use crate::common::{Page, TestDir, all_fail, noise, npy, text};
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
 
@@ -71,11 +71,13 @@ fn crosscoder_trains_evaluates_encodes_and_decodes() {
         "relu crosscoder of x.npy and y.npy and x.npy",
         "400 rows of 6 + 4 + 6, 16 latents",
         "explained of y.npy",
-        "writes y.npy",
         "Right: latents of y.npy only.",
     ] {
         assert!(report.contains(words), "{words}");
     }
+    let page = Page::of(&dir, "run");
+    assert_eq!(page.head["inputs"][1], "y.npy");
+    assert_eq!(page.floats("share").len(), 16 * 3);
     dir.ok("encode run x.npy --with y.npy --with x.npy --out codes.npz");
     let decoded = dir.json("decode run codes.npz --out rows.npy --json");
     assert_eq!(decoded["values"], 16);

@@ -5,6 +5,7 @@ mod common;
 mod convert;
 mod errors;
 mod explain;
+mod explorer;
 mod files;
 mod frontier;
 mod holdout;

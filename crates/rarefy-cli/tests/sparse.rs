@@ -3,7 +3,7 @@
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::common::{SPARSE_FIELDS, TestDir, all_fail, text};
+use crate::common::{Page, SPARSE_FIELDS, TestDir, all_fail, text};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
@@ -277,9 +277,16 @@ fn topk_on_words_reaches_explained_variance_and_reports_top_words() {
     // L0 is 8 at every step, so there is no chart of it.
     assert!(!page.contains("Active latents in a row over the steps"));
     assert!(page.contains("squared error"));
-    assert!(!page.contains("rho_hat") && !page.contains("<section id=\"penalty\">"));
-    // The report lists the most active words of each latent.
-    assert!(page.contains("most active on"));
+    assert!(!page.contains("<section id=\"penalty\">"));
+    // Latents have the names of their most active words.
+    let page = Page::of(&dir, "run");
+    assert_eq!(
+        page.texts("name")
+            .iter()
+            .filter(|name| !name.is_empty())
+            .count(),
+        512 - trained["dead_latents"].as_u64().unwrap() as usize
+    );
     let inspected = dir.json("inspect run --json");
     assert_eq!(
         (&inspected["architecture"], &inspected["options"]["k"]),

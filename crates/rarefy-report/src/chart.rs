@@ -72,6 +72,35 @@ impl Axis {
         }
     }
 
+    /// True if the axis is logarithmic.
+    pub(crate) fn is_logarithmic(&self) -> bool {
+        self.powers.is_some()
+    }
+
+    /// Places of small ticks between the ticks: 2 to 9 times each power of ten of a logarithmic axis, else halves of
+    /// the distance between ticks.
+    fn minor_ticks(&self) -> Vec<f64> {
+        let ticks = self.ticks();
+        let inside = |v: &f64| (self.low..=self.high).contains(v);
+        match self.powers {
+            Some(10.0) if ticks.len() > 1 && ticks[1] / ticks[0] < 11.0 => {
+                let first = ticks.iter().map(|tick| tick / 10.0).take(1);
+                let powers = first.chain(ticks.iter().copied());
+                let between = powers.flat_map(|power| (2..10).map(move |n| f64::from(n) * power));
+                between.filter(inside).collect()
+            }
+            None if ticks.len() > 1 => {
+                let half = 0.5 * (ticks[1] - ticks[0]);
+                let between = ticks.iter().map(|tick| tick + half);
+                std::iter::once(ticks[0] - half)
+                    .chain(between)
+                    .filter(inside)
+                    .collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+
     /// Position of a value from 0 at the low end to 1 at the high end, clamped.
     pub(crate) fn place(&self, value: f64) -> f64 {
         let share = if self.powers.is_some() {
@@ -163,6 +192,14 @@ impl Chart {
             let (top, bottom) = (TOP, height - BOTTOM);
             chart.line("grid", at, top, at, bottom);
             chart.text("tick", at, bottom + 16.0, "middle", &short(tick));
+        }
+        for tick in x.minor_ticks() {
+            let (at, bottom) = (chart.at_x(tick), height - BOTTOM);
+            chart.line("minor", at, bottom, at, bottom + 4.0);
+        }
+        for tick in y.minor_ticks() {
+            let at = chart.at_y(tick);
+            chart.line("minor", LEFT - 4.0, at, LEFT, at);
         }
         for tick in y.ticks() {
             let at = chart.at_y(tick);
@@ -263,6 +300,23 @@ impl Chart {
             self.svg,
             r#"<text class="{class}" x="{x:.1}" y="{y:.1}" text-anchor="{anchor}">{text}</text>"#
         );
+    }
+
+    /// Left, right, top and bottom end of the plot in SVG units.
+    pub(crate) fn frame(&self) -> [f64; 4] {
+        [LEFT, self.right, TOP, self.height - BOTTOM]
+    }
+
+    /// Adds data for the page's script, as an attribute of the SVG element.
+    pub(crate) fn attach(&mut self, name: &str, data: &serde_json::Value) {
+        let attribute = format!(r#"<svg data-{name}="{}" "#, escape(&data.to_string()));
+        self.svg = self.svg.replacen("<svg ", &attribute, 1);
+    }
+
+    /// Adds a class to the SVG element.
+    pub(crate) fn class(&mut self, class: &str) {
+        let classes = format!(r#"<svg class="chart {class}""#);
+        self.svg = self.svg.replacen(r#"<svg class="chart""#, &classes, 1);
     }
 
     /// Complete SVG text.

@@ -1,106 +1,9 @@
 //! Charts of the report page, one function for each.
 
-use crate::chart::{Axis, Chart, short};
+use serde_json::json;
+
+use crate::chart::{Axis, Chart, HEIGHT, short};
 use crate::{HistoryPoint, Latent};
-
-/// KL penalty of one latent, in nats; infinite at 0 and 1.
-fn penalty(rho: f64, rho_hat: f64) -> f64 {
-    rho * (rho / rho_hat).ln() + (1.0 - rho) * ((1.0 - rho) / (1.0 - rho_hat)).ln()
-}
-
-/// Chart of the KL penalty of one latent against its mean activation, with the minimum and marks.
-fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
-    const POINTS: usize = 400;
-    // The chart is high enough to show both rising ends and low enough to show the minimum.
-    let top = 1.15
-        * penalty(rho, 0.5)
-            .max(penalty(rho, rho / 8.0))
-            .max(penalty(rho, 1.0 - (1.0 - rho) / 8.0));
-    let label = format!(
-        "Omega against rho_hat for rho = {}: the minimum is 0, at rho_hat = rho",
-        short(rho)
-    );
-    let mut chart = Chart::new(
-        Axis::linear(0.0, 1.0),
-        Axis::linear(0.0, top),
-        "rho_hat, mean activation",
-        "Omega (nats)",
-        &label,
-    );
-    // Points are closer together at both ends, where the curve is steep.
-    let sample = |i: usize| 0.5 - 0.5 * (std::f64::consts::PI * i as f64 / POINTS as f64).cos();
-    // The curve rises to infinity so late that only points very close to 0 and 1 show it.
-    let left = (8..=1200).map(|quarter| 10f64.powf(-f64::from(quarter) / 4.0));
-    let right = (8..=60).map(|quarter| 1.0 - 10f64.powf(-f64::from(quarter) / 4.0));
-    let mut places: Vec<f64> = left.chain((1..POINTS).map(sample)).chain(right).collect();
-    places.sort_by(f64::total_cmp);
-    let inside = places
-        .into_iter()
-        .map(|q| (q, penalty(rho, q)))
-        .filter(|(_, value)| *value <= top);
-    chart.curve("curve", inside);
-    for (index, &mark) in marks.iter().enumerate() {
-        let value = penalty(rho, mark);
-        chart.dot(
-            "mark",
-            mark,
-            value.min(top),
-            3.0,
-            &format!(
-                "latent {index}: rho_hat {}, Omega {}",
-                short(mark),
-                short(value)
-            ),
-        );
-    }
-    let (x, y) = (chart.at_x(rho), chart.at_y(0.0));
-    chart.line("target", x, chart.at_y(top), x, y);
-    chart.dot("minimum", rho, 0.0, 5.0, "minimum: 0 at rho_hat = rho");
-    // The note stands at the upper end of the dashed line, far from the curve.
-    let top_of_note = chart.at_y(top) + 14.0;
-    let (anchor, shift) = if rho < 0.6 {
-        ("start", 10.0)
-    } else {
-        ("end", -10.0)
-    };
-    chart.text(
-        "note",
-        x + shift,
-        top_of_note,
-        anchor,
-        &format!("minimum at rho_hat = rho = {}", short(rho)),
-    );
-    chart.text("note", x + shift, top_of_note + 17.0, anchor, "Omega = 0");
-    chart
-}
-
-/// Plot of the KL penalty against the mean activation, as a complete SVG file.
-///
-/// ```text
-/// Omega(rho_hat) = rho ln(rho / rho_hat) + (1 - rho) ln((1 - rho) / (1 - rho_hat))
-/// ```
-///
-/// The lecture asks to plot the penalty and check its minimum. `marks` are mean activations of trained
-/// latents, drawn on the curve.
-///
-/// # Example
-/// ```
-/// let svg = rarefy_report::penalty_plot(0.2, &[0.18, 0.25]);
-/// assert!(svg.starts_with("<svg") && svg.contains("rho_hat = rho = 0.2") && svg.contains("Omega = 0"));
-/// ```
-pub fn penalty_plot(rho: f64, marks: &[f64]) -> String {
-    const STYLE: &str = "<style>.chart{background:#fff;font:13px system-ui,sans-serif}.grid{stroke:#e7e5e0}\
-        .axis{stroke:#8a8780}text{fill:#5c5a55}.note{fill:#1f1e1b;font-weight:600}.curve{fill:none;stroke:#2b5fa8;stroke-width:2.5}\
-        .target{stroke:#b4532a;stroke-dasharray:4 4}.minimum{fill:#b4532a}.mark{fill:#2b5fa8;fill-opacity:.45}</style>\
-        <rect width='100%' height='100%' fill='#fff'/>";
-    let svg = penalty_chart(rho, marks).finish();
-    svg.replacen("</title>", &format!("</title>{STYLE}"), 1)
-}
-
-/// Penalty chart for the report page, in the page's colours; see [`penalty_plot`].
-pub(crate) fn penalty_curve(rho: f64, marks: &[f64]) -> String {
-    penalty_chart(rho, marks).finish()
-}
 
 /// Chart of the objective's terms over the steps, on a logarithmic axis.
 pub(crate) fn history(points: &[HistoryPoint]) -> String {
@@ -110,7 +13,7 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         ("reconstruction", "s1", |p| p.reconstruction),
         ("penalty", "s2", |p| p.penalty),
         ("weight decay", "s3", |p| p.weight_decay),
-        ("auxiliary", "s2", |p| p.auxiliary),
+        ("auxiliary", "s4", |p| p.auxiliary),
     ];
     let positive = |v: &f64| v.is_finite() && *v > 0.0;
     let mut used: Vec<&Part> = PARTS
@@ -134,13 +37,21 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         points.first().map_or(0.0, |p| p.step as f64),
         points.last().map_or(1.0, |p| p.step as f64),
     );
-    let mut chart = Chart::new(
+    let mut chart = Chart::with_margin(
+        (HEIGHT, MARGIN_OF_NAMES),
         x,
         y,
         "step",
         "value (log)",
         "Terms of the objective over the steps of training",
     );
+    let kept = thin(points.iter().map(|p| (p.step as f64, *p)).collect());
+    let series: Vec<(&str, Vec<f64>)> = used
+        .iter()
+        .map(|(name, _, of)| (*name, kept.iter().map(|(_, p)| of(p)).collect()))
+        .collect();
+    let steps: Vec<f64> = kept.iter().map(|(step, _)| *step).collect();
+    attach_points(&mut chart, &steps, &series);
     for (_, class, of) in &used {
         let shown = points
             .iter()
@@ -148,11 +59,12 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
             .map(|(x, v)| (x, if v >= y.low { v } else { f64::NAN }));
         chart.curve(&format!("series {class}"), thin(shown.collect()));
     }
-    // Names stand at the right ends of their curves and are moved apart if they would overlap.
+    let [_, right, ..] = chart.frame();
+    // Names stand in the margin at the right ends of their curves and are moved apart if they would overlap.
     let last = points.last().copied().unwrap_or_default();
     let mut names: Vec<(f64, &str, &str)> = used
         .iter()
-        .map(|(name, class, of)| (chart.at_y(of(&last).max(low)) - 6.0, *name, *class))
+        .map(|(name, class, of)| (chart.at_y(of(&last).max(low)) + 4.0, *name, *class))
         .collect();
     names.sort_by(|a, b| a.0.total_cmp(&b.0));
     let mut lowest = f64::NEG_INFINITY;
@@ -161,9 +73,9 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
         lowest = y;
         chart.text(
             &format!("series-name {class}"),
-            crate::chart::WIDTH - 20.0,
+            right + 8.0,
             y,
-            "end",
+            "start",
             name,
         );
     }
@@ -181,9 +93,41 @@ pub(crate) fn over_steps(points: &[(usize, f64)], y_name: &str, label: &str) -> 
         points.last().map_or(1.0, |p| p.0 as f64),
     );
     let mut chart = Chart::with_height(220.0, x, y, "step", y_name, label);
-    let curve = points.iter().map(|&(step, value)| (step as f64, value));
-    chart.curve("series s1", thin(curve.collect()));
+    let curve = thin(
+        points
+            .iter()
+            .map(|&(step, value)| (step as f64, value))
+            .collect(),
+    );
+    let (steps, values): (Vec<f64>, Vec<f64>) = curve.iter().copied().unzip();
+    attach_points(&mut chart, &steps, &[(y_name, values)]);
+    chart.curve("series s1", curve);
     chart.finish()
+}
+
+/// Right margin of a chart whose curves have names there.
+const MARGIN_OF_NAMES: f64 = 124.0;
+
+/// Attaches the values of curves, which the page shows under the pointer.
+fn attach_points(chart: &mut Chart, steps: &[f64], series: &[(&str, Vec<f64>)]) {
+    let places: Vec<f64> = steps
+        .iter()
+        .map(|step| (10.0 * chart.at_x(*step)).round() / 10.0)
+        .collect();
+    // JSON has no infinities; four digits are what a reader can use.
+    let digits = |v: &f64| {
+        v.is_finite()
+            .then(|| format!("{v:.3e}").parse::<f64>().unwrap_or(*v))
+    };
+    let values: Vec<Vec<Option<f64>>> = series
+        .iter()
+        .map(|(_, values)| values.iter().map(digits).collect())
+        .collect();
+    let names: Vec<&str> = series.iter().map(|(name, _)| *name).collect();
+    chart.attach(
+        "points",
+        &json!({"x": steps, "places": places, "names": names, "values": values, "x_name": "step"}),
+    );
 }
 
 /// Histogram of the latents' firing rates on a logarithmic axis; silent latents are left out.
@@ -230,7 +174,7 @@ pub(crate) fn densities(latents: &[Latent]) -> String {
 }
 
 /// Thins a long curve to at most 601 points, always with the last one.
-fn thin(points: Vec<(f64, f64)>) -> Vec<(f64, f64)> {
+fn thin<T>(points: Vec<(f64, T)>) -> Vec<(f64, T)> {
     const MOST: usize = 600;
     let every = points.len().div_ceil(MOST).max(1);
     let last = points.len().saturating_sub(1);
@@ -257,20 +201,20 @@ pub(crate) fn rho_hat(rho: f64, latents: &[Latent]) -> String {
         x,
         y,
         "latents, in rising order",
-        "rho_hat",
+        "ρ̂",
         "Mean activation of each latent, with the target",
     );
     chart.bar(
         "band wide",
         (x.low, 0.7 * rho),
         (x.high, 1.3 * rho),
-        "within 30 % of rho",
+        "within 30 % of ρ",
     );
     chart.bar(
         "band",
         (x.low, 0.9 * rho),
         (x.high, 1.1 * rho),
-        "within 10 % of rho",
+        "within 10 % of ρ",
     );
     let at = chart.at_y(rho);
     chart.line("target", chart.at_x(x.low), at, chart.at_x(x.high), at);
@@ -279,7 +223,7 @@ pub(crate) fn rho_hat(rho: f64, latents: &[Latent]) -> String {
         chart.at_x(x.low) + 6.0,
         at - 6.0,
         "start",
-        &format!("rho = {}", short(rho)),
+        &format!("ρ = {}", short(rho)),
     );
     for (place, &l) in order.iter().enumerate() {
         let latent = &latents[l];
@@ -343,6 +287,7 @@ pub(crate) fn bins(values: impl Iterator<Item = f64>) -> Vec<u64> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::penalty_plot;
 
     #[test]
     fn total_is_drawn_only_with_two_or_more_terms() {
@@ -385,18 +330,6 @@ pub(crate) mod tests {
             }
         }
         open.is_empty()
-    }
-
-    #[test]
-    fn penalty_is_zero_only_at_the_target() {
-        assert_eq!(penalty(0.2, 0.2), 0.0);
-        assert!((penalty(0.2, 0.5) - 0.192_745).abs() < 1e-6);
-        assert!(
-            (1..100)
-                .map(|i| f64::from(i) / 100.0)
-                .filter(|q| (q - 0.2).abs() > 1e-9)
-                .all(|q| penalty(0.2, q) > 0.0)
-        );
     }
 
     #[test]

@@ -7,15 +7,17 @@
 
 mod chart;
 mod charts;
+mod explorer;
 mod frontier;
-mod image;
 mod page;
+mod penalty;
 
 use serde::{Deserialize, Serialize};
 
-pub use charts::penalty_plot;
+pub use explorer::{Apart, BINS, Example, Explorer, Formula, Histogram, Lens, Picture, Row};
 pub use frontier::{FrontierLine, FrontierPoint, frontier_plot};
 pub use page::render;
+pub use penalty::penalty_plot;
 
 /// Content of the report page; the page leaves out empty parts.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -24,14 +26,20 @@ pub struct Report {
     pub title: String,
     /// Line below the title: data, architecture, sizes.
     pub subtitle: String,
+    /// Name under which a browser keeps notes on this model.
+    pub key: String,
+    /// The result in one sentence.
+    pub verdict: String,
     /// Main results as (name, value, remark).
     pub summary: Vec<(String, String, String)>,
-    /// Warnings and notes at the top of the page.
+    /// Warnings below the verdict, with what to try.
     pub notes: Vec<String>,
     /// Objective with its terms at each recorded step.
     pub history: Vec<HistoryPoint>,
     /// Target mean activation, if the architecture has one.
     pub rho: Option<f64>,
+    /// Coefficient of the penalty, if the architecture has one.
+    pub beta: Option<f64>,
     /// True for sparse latents: most are 0 in a row, and active ones have any size. False for dense
     /// latents in [0, 1].
     pub selected: bool,
@@ -43,10 +51,8 @@ pub struct Report {
     pub activation_histogram: Vec<u64>,
     /// Histogram of the rows' population sparsity, counts in equal bins of [0, 1].
     pub population_histogram: Vec<u64>,
-    /// Input of norm 1 with the largest activation, as an image for each latent.
-    pub filters: Option<Images>,
-    /// Some inputs with their reconstructions.
-    pub reconstructions: Option<Reconstructions>,
+    /// Data of the explorer of latents and rows.
+    pub explorer: Explorer,
     /// Text of the configuration with all defaults filled in.
     pub config: String,
 }
@@ -89,26 +95,4 @@ pub struct Latent {
     pub status: String,
     /// Crosscoder: share of each input in the decoder row's norms, part by part.
     pub shares: Vec<f64>,
-    /// Labels of the rows with the largest activations, with these activations, largest first.
-    pub top: Vec<(String, f32)>,
-}
-
-/// Grey or colour images of equal size.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Images {
-    /// Height in pixels.
-    pub height: usize,
-    /// Width in pixels.
-    pub width: usize,
-    /// Values of each image, pixel by pixel in rows: one for each pixel (grey), or three (red, green, blue).
-    pub pixels: Vec<Vec<f32>>,
-}
-
-/// Inputs and reconstructions as images.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Reconstructions {
-    /// Images of the inputs.
-    pub inputs: Images,
-    /// Images of the reconstructions, in the order of the inputs.
-    pub outputs: Images,
 }

@@ -1,22 +1,36 @@
 //! Report page: one self-contained HTML file.
 
+mod latents;
+
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::charts;
-use crate::image::{Scale, data_uris};
-use crate::{HistoryPoint, Images, Report};
+use crate::explorer::packed;
+use crate::{HistoryPoint, Report};
 
-mod latents;
+const CSS: &str = concat!(
+    include_str!("page/page.css"),
+    include_str!("page/explorer.css")
+);
 
-use latents::{left_out, shown};
-
-const CSS: &str = include_str!("page.css");
-const SCRIPT: &str = include_str!("page.js");
+/// Parts of the script, which share one scope.
+const SCRIPT: [&str; 10] = [
+    include_str!("page/script/data.js"),
+    include_str!("page/script/draw.js"),
+    include_str!("page/script/model.js"),
+    include_str!("page/script/list.js"),
+    include_str!("page/script/latent.js"),
+    include_str!("page/script/apart.js"),
+    include_str!("page/script/map.js"),
+    include_str!("page/script/notes.js"),
+    include_str!("page/script/charts.js"),
+    include_str!("page/script/main.js"),
+];
 
 /// Renders a report as one self-contained HTML page.
 ///
-/// The page needs no network, has a light and a dark theme, and is readable on a phone and without
-/// scripts.
+/// The page opens from disk and needs no network. It has a light and a dark theme, and is usable on a phone. Figures and
+/// charts are readable without scripts; the explorer of latents needs them.
 ///
 /// # Example
 /// ```
@@ -28,7 +42,7 @@ pub fn render(report: &Report) -> String {
     let sections = sections(report);
     let page = html! {
         (DOCTYPE)
-        html lang="en" {
+        html lang="en" data-key=(report.key) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
@@ -44,6 +58,7 @@ pub fn render(report: &Report) -> String {
                         }
                         button #theme hidden { "light / dark" }
                     }
+                    (verdict(report))
                     @if !report.summary.is_empty() {
                         dl .figures {
                             @for (name, value, remark) in &report.summary {
@@ -54,16 +69,35 @@ pub fn render(report: &Report) -> String {
                     nav aria-label="Sections" {
                         @for section in &sections { a href={ "#" (section.id) } { (section.heading) } }
                     }
-                    @for note in &report.notes { p .note-box { (note) } }
                     @for section in &sections {
                         section id=(section.id) { h2 { (section.heading) } (section.body) }
                     }
                 }
-                script { (PreEscaped(SCRIPT)) }
+                (data(report))
+                script { (PreEscaped("\"use strict\";")) @for part in SCRIPT { (PreEscaped(part)) } }
             }
         }
     };
     page.into_string()
+}
+
+/// The result in a sentence, and what to try if it is bad.
+fn verdict(report: &Report) -> Markup {
+    html! {
+        @if !report.verdict.is_empty() { p .verdict { (report.verdict) } }
+        @for note in &report.notes { p .note-box { (note) } }
+    }
+}
+
+/// Data of the explorer, which the script unpacks.
+fn data(report: &Report) -> Markup {
+    html! {
+        @if !report.latents.is_empty() {
+            @let (head, body) = packed(report);
+            script #head type="application/json" { (PreEscaped(head)) }
+            script #data type="text/plain" { (PreEscaped(body)) }
+        }
+    }
 }
 
 struct Section {
@@ -74,17 +108,15 @@ struct Section {
 
 fn sections(report: &Report) -> Vec<Section> {
     let all = [
-        ("filters", "Filters of the latents", filters(report)),
-        (
-            "reconstructions",
-            "Inputs and reconstructions",
-            reconstructions(report),
-        ),
+        ("latents", "Latents", latents::list(report)),
+        ("apart", "One row taken apart", latents::apart(report)),
+        ("map-of-latents", "Map of the latents", latents::map(report)),
+        ("labels", "Labels", latents::labels(report)),
+        ("inputs", "Latents by input", latents::inputs(report)),
         ("objective", "Objective during training", objective(report)),
         ("penalty", "Sparsity penalty", penalty(report)),
         ("activity", "Activity of the latents", activity(report)),
-        ("inputs", "Latents by input", latents::inputs(report)),
-        ("latents", "All latents", latents::table(report)),
+        ("notes", "Notes and exports", latents::notes(report)),
         ("configuration", "Configuration", configuration(report)),
     ];
     all.into_iter()
@@ -100,56 +132,6 @@ fn sections(report: &Report) -> Vec<Section> {
 
 fn figure(svg: String, caption: &str) -> Markup {
     html! { figure { (PreEscaped(svg)) figcaption { (caption) } } }
-}
-
-fn shape(images: &Images) -> String {
-    format!("--shape:{}/{}", images.width.max(1), images.height.max(1))
-}
-
-/// Width of a tile: large for few tiles, small for hundreds.
-fn tile(count: usize) -> &'static str {
-    if count <= 100 { "4.6rem" } else { "3.2rem" }
-}
-
-fn filters(report: &Report) -> Option<Markup> {
-    let all = report.filters.as_ref()?;
-    let latents = shown(all.pixels.len());
-    let images = Images {
-        pixels: latents.iter().map(|&l| all.pixels[l].clone()).collect(),
-        ..*all
-    };
-    let uris = data_uris(&images, Scale::Symmetric);
-    (!uris.is_empty()).then(|| {
-        html! {
-            p {
-                "Each tile shows the input of norm 1 with the largest activation of one latent. Bright pixels raise the "
-                "activation, dark pixels lower it, middle grey has no effect; in colour, each channel by itself. Each tile is "
-                "scaled by its largest weight."
-            }
-            (left_out(all.pixels.len()))
-            ul .tiles style={ (shape(&images)) ";--tile:" (tile(uris.len())) } {
-                @for (latent, uri) in latents.iter().zip(&uris) {
-                    li { img src=(uri) alt={ "filter of latent " (latent) } title={ "latent " (latent) }; }
-                }
-            }
-        }
-    })
-}
-
-fn reconstructions(report: &Report) -> Option<Markup> {
-    let pairs = report.reconstructions.as_ref()?;
-    let inputs = data_uris(&pairs.inputs, Scale::Range);
-    let outputs = data_uris(&pairs.outputs, Scale::Range);
-    (!inputs.is_empty()).then(|| {
-        html! {
-            p { "Top: input. Bottom: reconstruction." }
-            ul .pairs style=(shape(&pairs.inputs)) {
-                @for (input, output) in inputs.iter().zip(&outputs) {
-                    li { img src=(input) alt="input"; img src=(output) alt="reconstruction"; }
-                }
-            }
-        }
-    })
 }
 
 fn objective(report: &Report) -> Option<Markup> {
@@ -182,7 +164,7 @@ fn objective(report: &Report) -> Option<Markup> {
                 (figure(charts::over_steps(&l0, "L0", "Active latents in a row over the steps of training"),
                     "Mean number of active latents in a row of the batch. TopK can be below k if a row has fewer positive pre-activations."))
             }
-            @if !dead.is_empty() {
+            @if dead.iter().any(|(_, share)| *share > 0.0) {
                 (figure(charts::over_steps(&dead, "dead latents, %", "Share of dead latents over the steps of training"),
                     "Latents that were silent for the last dead_after rows."))
             }
@@ -194,12 +176,24 @@ fn penalty(report: &Report) -> Option<Markup> {
     let rho = report.rho?;
     let marks: Vec<f64> = report.latents.iter().map(|l| l.rho_hat).collect();
     Some(html! {
+        p {
+            "Each latent has the mean activation ρ̂ over the rows. The penalty Ω = Σ KL(ρ ‖ ρ̂) is 0 if every ρ̂ is the target ρ. "
+            "The objective contains β Ω"
+            @if let Some(beta) = report.beta { ", here with β = " (crate::chart::short(beta)) }
+            ": charts of training show β Ω as penalty, the figures above show Ω."
+        }
         div .pair {
-            (figure(charts::penalty_curve(rho, &marks),
-                "Penalty of one latent with mean activation rho_hat. The minimum is 0 at rho_hat = rho; dots are the \
-                 trained latents."))
+            div {
+                (figure(crate::penalty::penalty_curve(rho, &marks),
+                    "Penalty of one latent with mean activation ρ̂. The minimum is 0 at ρ̂ = ρ; dots are the trained latents."))
+                p .slider {
+                    label for="rho" { "another ρ " }
+                    input #rho type="range" min="-3" max="-0.1" step="0.01" value=(format!("{:.2}", rho.log10()));
+                    output #rho-said for="rho" {}
+                }
+            }
             (figure(charts::rho_hat(rho, &report.latents),
-                "The penalty is a soft constraint: latents end near rho, not exactly at rho. The bands are 10 and 30 % around rho."))
+                "The penalty is a soft constraint: latents end near ρ, not exactly at ρ. The bands are 10 and 30 % around ρ."))
         }
     })
 }
@@ -228,12 +222,12 @@ fn activity(report: &Report) -> Option<Markup> {
     }
     Some(html! {
         p {
-            "A low mean does not imply sparse latents: a latent that is always equal to rho has no penalty and carries no "
+            "A low mean does not imply sparse latents: a latent that is always equal to ρ has no penalty and carries no "
             "information. A sparse latent is near 0 on most rows and near 1 on a few. These histograms show the difference."
         }
         div .pair {
             (figure(charts::histogram(&report.activation_histogram, true, "activation", "count (log)", "Histogram of all activations"),
-                "Activations of all latents on all rows. Sparse latents give two peaks, one at each end."))
+                "Activations of all latents on all rows. The higher the bar at 0, the more often latents are silent."))
             (figure(charts::histogram(&of(|l| l.firing_rate), false, "share of rows above 0.5", "latents", "Histogram of firing rates"),
                 "Firing rates of the latents: share of rows with an activation above 0.5."))
             (figure(charts::histogram(&of(|l| l.lifetime_sparsity), false, "lifetime sparsity", "latents", "Histogram of lifetime sparsity"),
@@ -253,17 +247,13 @@ fn configuration(report: &Report) -> Option<Markup> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Latent, Reconstructions};
+    use crate::{Apart, Explorer, Latent, Picture, Row};
 
     fn full() -> Report {
-        let images = Images {
-            height: 2,
-            width: 2,
-            pixels: vec![vec![0.0, 1.0, -1.0, 0.5]],
-        };
         Report {
             title: "run <1>".into(),
             subtitle: "a & b".into(),
+            verdict: "2 latents".into(),
             summary: vec![("loss".into(), "1.5".into(), "nats".into())],
             notes: vec!["careful".into()],
             history: vec![HistoryPoint {
@@ -271,29 +261,34 @@ mod tests {
                 total: 1.0,
                 reconstruction: 0.5,
                 penalty: 0.5,
-                weight_decay: 0.0,
                 l0: Some(4.0),
                 dead_fraction: Some(0.25),
                 explained_variance: Some(0.5),
                 ..HistoryPoint::default()
             }],
             rho: Some(0.05),
-            selected: false,
-            inputs: Vec::new(),
+            beta: Some(3.0),
             latents: vec![Latent {
                 rho_hat: 0.05,
                 status: "alive".into(),
-                top: vec![("</td><script>alert(1)</script>".into(), 0.9)],
                 ..Latent::default()
             }],
             activation_histogram: vec![3, 0, 1],
             population_histogram: vec![1, 2],
-            filters: Some(images.clone()),
-            reconstructions: Some(Reconstructions {
-                inputs: images.clone(),
-                outputs: images,
-            }),
+            explorer: Explorer {
+                rows: vec![Row {
+                    text: "</td><script>alert(1)</script>".into(),
+                    ..Row::default()
+                }],
+                picture: Some(Picture::default()),
+                apart: vec![Apart::default()],
+                classes: vec!["a".into()],
+                class_means: vec![vec![1.0]],
+                places: vec![[0.5, 0.5]],
+                ..Explorer::default()
+            },
             config: "[model]\nx = \"<\"".into(),
+            ..Report::default()
         }
     }
 
@@ -301,12 +296,14 @@ mod tests {
     fn page_has_all_sections_and_needs_no_network() {
         let page = render(&full());
         for id in [
-            "filters",
-            "reconstructions",
+            "latents",
+            "apart",
+            "map-of-latents",
+            "labels",
             "objective",
             "penalty",
             "activity",
-            "latents",
+            "notes",
             "configuration",
         ] {
             assert!(page.contains(&format!("<section id=\"{id}\">")), "{id}");
@@ -330,14 +327,11 @@ mod tests {
             rho: None,
             ..full()
         });
-        for words in [
-            "Explained variance over",
-            "Share of dead latents",
-            "active on no row",
-        ] {
+        let (page, _) = page.split_once("id=\"head\"").unwrap();
+        for words in ["Explained variance over", "Share of dead latents"] {
             assert!(page.contains(words), "{words}");
         }
-        for words in ["rho", "All activations", "<section id=\"penalty\">"] {
+        for words in ["ρ", "All activations", "<section id=\"penalty\">"] {
             assert!(!page.contains(words), "{words}");
         }
         assert!(!render(&full()).contains("Share of dead latents"));
@@ -377,44 +371,12 @@ mod tests {
             })
         };
         let two = of(&["base", "chat"], &[0.25, 0.75]);
-        for words in [
-            "writes base",
-            "<td>75.0 %</td>",
-            "Right: latents of chat only.",
-            "id=\"inputs\"",
-        ] {
+        for words in ["Right: latents of chat only.", "id=\"inputs\""] {
             assert!(two.contains(words), "{words}");
         }
         let three = of(&["a", "b", "c"], &[0.5, 0.25, 0.25]);
         assert_eq!(three.matches("<figcaption>Right:").count(), 3);
         assert!(!of(&[], &[]).contains("id=\"inputs\""));
-    }
-
-    /// A page with a hundred thousand latents would take minutes to open.
-    #[test]
-    fn at_most_2000_latents_are_shown() {
-        let of = |latents: usize| {
-            let page = render(&Report {
-                latents: vec![Latent::default(); latents],
-                filters: Some(Images {
-                    height: 1,
-                    width: 1,
-                    pixels: vec![vec![1.0]; latents],
-                }),
-                ..Report::default()
-            });
-            let count = |words: &str| page.matches(words).count();
-            (
-                count("<tr>"),
-                count("<li>"),
-                count("2000 of the 6001 latents are shown"),
-            )
-        };
-        // One row has the column names.
-        assert_eq!(of(2000), (2001, 2000, 0));
-        assert_eq!(of(6001), (2001, 2000, 2));
-        assert_eq!((shown(6001)[1], shown(6001)[1999]), (3, 5997));
-        assert_eq!(shown(3), [0, 1, 2]);
     }
 
     #[test]

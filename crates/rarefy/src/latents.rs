@@ -1,9 +1,11 @@
 //! Response of the latents of a model to rows: firing rates, most active rows, names, neighbours, and the association of each
 //! latent with a class or a score.
 
+mod map;
 mod names;
 mod neighbours;
 mod probe;
+mod responses;
 mod significance;
 mod target;
 
@@ -15,9 +17,11 @@ use crate::model::Model;
 use crate::variants::Architecture;
 use crate::{Result, codes::Codes};
 
-pub use names::Words;
-pub use neighbours::{Neighbour, nearest, together};
+pub use map::map;
+pub use names::{Words, names};
+pub use neighbours::{Neighbour, nearest};
 pub use probe::{Features, Probe, probe};
+pub use responses::{Example, Histogram, Responses};
 pub use target::{Association, Kind, Target, associations};
 
 /// Number of rows that are encoded at a time.
@@ -98,7 +102,12 @@ pub fn measure(model: &Model, data: &Dataset, top: usize) -> Result<Vec<Latent>>
         }
     };
     let mut latents: Vec<Latent> = sums.into_iter().enumerate().map(latent).collect();
-    names::give(&mut latents, data);
+    let tops: Vec<&[TopRow]> = latents.iter().map(|latent| &*latent.top).collect();
+    let names = names(&tops, data);
+    latents
+        .iter_mut()
+        .zip(names)
+        .for_each(|(latent, name)| latent.name = name);
     Ok(latents)
 }
 

@@ -1,10 +1,13 @@
 //! A trained model: architecture, parameters and the preprocessing that belongs to them.
 
 mod accepted;
+mod closed_form;
 mod description;
 mod encode;
 mod fold;
 
+#[doc(hidden)]
+pub use closed_form::{ClosedForm, Rule};
 #[doc(hidden)]
 pub use description::ModelDescription;
 

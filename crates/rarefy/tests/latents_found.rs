@@ -2,7 +2,7 @@
 
 use rarefy::data::{self, Dataset, Memory};
 use rarefy::latents::{
-    Association, Features, Kind, Target, associations, measure, nearest, probe, together,
+    Association, Features, Kind, Responses, Target, associations, measure, nearest, probe,
 };
 use rarefy::model::Model;
 
@@ -217,7 +217,8 @@ fn neighbours_have_the_largest_cosines_and_share_rows() {
             .map(|v| *v != 0.0)
             .collect::<Vec<_>>()
     };
-    for found in together(&model, digits.source.as_ref(), 3, 4).unwrap() {
+    let responses = Responses::of(&model, digits.source.as_ref()).unwrap();
+    for found in &responses.together(4)[3] {
         let rows = is_active(3).into_iter().zip(is_active(found.latent));
         let (mut both, mut either) = (0.0, 0.0);
         for (a, b) in rows {

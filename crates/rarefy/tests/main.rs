@@ -1,6 +1,7 @@
 //! Integration tests, merged into one binary: each binary costs a link of the whole library.
 
 mod arrays;
+mod closed_form;
 mod common_errors;
 mod content;
 mod csv;

@@ -5,6 +5,7 @@
     reason = "commands may read the clock to print their durations"
 )]
 
+mod browser;
 mod cargo;
 mod check;
 mod dist;
@@ -46,6 +47,12 @@ enum Chore {
         /// Write nothing; fail if the file is out of date.
         #[arg(long)]
         check: bool,
+    },
+    /// Use the report page in a Chromium without a window: search, sort, open latents, take rows apart, at two widths.
+    Browser {
+        /// Folder for screenshots; none by default.
+        #[arg(long)]
+        screenshots: Option<PathBuf>,
     },
     /// Build a stripped program, with checksum and licences, in target/dist/.
     Dist,
@@ -98,6 +105,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Language { paths } => tidy::language::list(&paths),
         Chore::Docs { check } => docs::run(check),
         Chore::Public { check } => public::run(check),
+        Chore::Browser { screenshots } => browser::run(screenshots.as_deref()),
         Chore::Dist => dist::run(),
         Chore::Samples => python::samples(),
         Chore::Golden { peers: false } => python::golden(),

@@ -5,7 +5,7 @@ mod associated;
 use std::path::{Path, PathBuf};
 
 use rarefy::data::{self, Dataset};
-use rarefy::latents::{self, Kind, Latent, Neighbour, Target};
+use rarefy::latents::{self, Kind, Latent, Neighbour, Responses, Target};
 use rarefy::model::Model;
 use rarefy::recipe::{self, side_by_side};
 use rarefy::{Error, atomic, config};
@@ -15,18 +15,13 @@ use toml::Table;
 use crate::cli::LatentsArgs;
 use crate::configuration::{self, as_paths};
 use crate::output::{self, number, percent, start_of};
+use crate::report::{DENSE, DUPLICATE, RARE};
 use crate::run::Run;
 use crate::{output_path, reading};
 
 /// Number of neighbours of a latent in tables, and in full.
 const NEAREST: usize = 3;
 const NEAREST_IN_FULL: usize = 10;
-/// Share of rows below which a latent is rare, and above which it is dense.
-const RARE: f64 = 1e-4;
-const DENSE: f64 = 0.1;
-/// Cosine of decoder rows above which two latents are near-duplicates.
-const DUPLICATE: f64 = 0.9;
-
 pub fn run(args: &LatentsArgs) -> anyhow::Result<()> {
     if let Some(out) = &args.csv {
         output_path::check_file(out)?;
@@ -324,7 +319,8 @@ impl View<'_> {
     fn in_full(&self, latent: usize) -> anyhow::Result<Answer> {
         let of = &self.latents[latent];
         let source = self.dataset.source.as_ref();
-        let together = latents::together(self.model, source, latent, NEAREST_IN_FULL)?;
+        let responses = Responses::of(self.model, source)?;
+        let together = &responses.together(NEAREST_IN_FULL)[latent];
         let mut value = self.value(latent);
         value["together"] = json!(together);
         let facts = [
@@ -371,7 +367,7 @@ impl View<'_> {
                 &near(&self.nearest[latent]),
                 false
             ),
-            output::table(&["latent", "shared", "name"], &near(&together), false),
+            output::table(&["latent", "shared", "name"], &near(together), false),
         );
         Ok(Answer { value, text })
     }

@@ -159,6 +159,69 @@ pub fn all_fail(dir: &TestDir, table: &str) {
     assert!(wrong.is_empty(), "{}", wrong.join("\n\n"));
 }
 
+/// Data of the explorer in a report page.
+pub struct Page {
+    pub head: serde_json::Value,
+    body: Vec<u8>,
+}
+
+impl Page {
+    /// Data of the page of a run.
+    pub fn of(dir: &TestDir, run: &str) -> Self {
+        use base64::Engine;
+        use std::io::Read;
+        let page = text(&dir.read(&format!("{run}/report.html")));
+        let element = |id: &str| {
+            let (_, after) = page
+                .split_once(&format!("<script id=\"{id}\""))
+                .expect("the page has data");
+            let (_, content) = after.split_once('>').expect("an element has an end");
+            content
+                .split_once("</script>")
+                .expect("an element has an end")
+                .0
+        };
+        let packed = base64::engine::general_purpose::STANDARD.decode(element("data"));
+        let mut body = Vec::new();
+        flate2::read::GzDecoder::new(&*packed.expect("data is base64"))
+            .read_to_end(&mut body)
+            .expect("data is packed by gzip");
+        let head = serde_json::from_str(element("head")).expect("the head is JSON");
+        Self { head, body }
+    }
+
+    pub fn has(&self, name: &str) -> bool {
+        self.head["parts"].get(name).is_some()
+    }
+
+    pub fn bytes(&self, name: &str) -> &[u8] {
+        let part = &self.head["parts"][name];
+        let number = |i: usize| {
+            part[i]
+                .as_u64()
+                .unwrap_or_else(|| panic!("the page has no {name}")) as usize
+        };
+        &self.body[number(1)..number(1) + number(2)]
+    }
+
+    pub fn floats(&self, name: &str) -> Vec<f32> {
+        let numbers = self.bytes(name).as_chunks::<4>().0.iter();
+        numbers.map(|b| f32::from_le_bytes(*b)).collect()
+    }
+
+    pub fn counts(&self, name: &str) -> Vec<usize> {
+        let numbers = self.bytes(name).as_chunks::<4>().0.iter();
+        numbers.map(|b| u32::from_le_bytes(*b) as usize).collect()
+    }
+
+    pub fn texts(&self, name: &str) -> Vec<String> {
+        let texts = self.bytes(name).split(|b| *b == 0);
+        let mut texts: Vec<String> = texts.map(text).collect();
+        texts.pop();
+        texts
+    }
+}
+
 pub fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }

@@ -1,28 +1,112 @@
-//! Table of latents, and a crosscoder's latents by input.
+//! Sections of the explorer, which the script fills, and a crosscoder's latents by input.
 
 use maud::{Markup, html};
 
 use super::figure;
 use crate::Report;
-use crate::chart::short;
 use crate::charts;
 
-/// Largest number of latents in the table and the tiles; a page with more opens slowly.
-pub(super) const MOST_LATENTS: usize = 2000;
-
-/// Indices of the latents to show: all, or [`MOST_LATENTS`] at equal distances.
-pub(super) fn shown(latents: usize) -> Vec<usize> {
-    let count = latents.min(MOST_LATENTS);
-    (0..count).map(|i| i * latents / count).collect()
+/// Search, filters and list of all latents, and the place of one latent in full.
+pub(super) fn list(report: &Report) -> Option<Markup> {
+    (!report.latents.is_empty()).then(|| {
+        html! {
+            noscript { p .note-box { "The list of latents needs scripts, which this browser has switched off." } }
+            @if report.explorer.picture.is_some() {
+                p {
+                    "Each picture shows the input of length 1 that raises a latent most. Bright pixels raise the activation, "
+                    "dark pixels lower it, middle grey has no effect."
+                }
+            }
+            p .soft { (report.explorer.source) }
+            div .explorer {
+                div .all {
+                    div .tools role="search" {
+                        input #search type="search" placeholder="search names, labels, texts, or a number" aria-label="search latents";
+                        select #order aria-label="order of the latents" {}
+                        select #kind aria-label="kind of latents" {}
+                        button #view {}
+                        span #count aria-live="polite" {}
+                    }
+                    div #heads .line {}
+                    div #list tabindex="0" role="region" aria-label="latents" {}
+                }
+                aside #latent hidden aria-live="polite" {}
+            }
+        }
+    })
 }
 
-/// Note about latents that are not shown, or nothing.
-pub(super) fn left_out(latents: usize) -> Markup {
-    html! {
-        @if latents > MOST_LATENTS {
-            p .soft { (MOST_LATENTS) " of the " (latents) " latents are shown, at equal distances." }
+/// A row as the sum of its latents.
+pub(super) fn apart(report: &Report) -> Option<Markup> {
+    let of = &report.explorer;
+    let is_picture = of.picture.is_some();
+    (!of.apart.is_empty()).then(|| {
+        html! {
+            p { "A reconstruction is a bias and a sum of decoder rows, each times the activation of its latent. Choose a row." }
+            div #apart-rows .shots[is_picture] .chosen[!is_picture] {}
+            div #own hidden {
+                div .draw hidden {
+                    canvas #pad aria-label="draw a row with the pointer" {}
+                    button #pad-clear { "clear" }
+                    span .soft { "or draw one here" }
+                }
+                details {
+                    summary { "type a row" }
+                    textarea #typed rows="3" aria-label="values of a row" placeholder="values, with commas or blanks between them" {}
+                    button #typed-go { "take it apart" }
+                    span #typed-said role="status" {}
+                }
+            }
+            div #apart-view {}
         }
-    }
+    })
+}
+
+/// Decoder rows in the plane.
+pub(super) fn map(report: &Report) -> Option<Markup> {
+    (!report.explorer.places.is_empty()).then(|| {
+        html! {
+            p {
+                "Latents with similar decoder rows are near one another; directions and long distances mean nothing. "
+                "Latents that a search leaves out are pale. Click a point to open its latent."
+            }
+            canvas #map role="img" aria-label="map of the decoder rows" {}
+            p #map-tip .said { " " }
+            p #map-legend .soft {}
+        }
+    })
+}
+
+/// Labels by latents.
+pub(super) fn labels(report: &Report) -> Option<Markup> {
+    (!report.explorer.class_means.is_empty()).then(|| {
+        html! {
+            p {
+                "Mean activation of latents (columns) on the rows of each label (lines), relative to the latent's largest mean. "
+                "Columns are the latents that choose their labels most."
+            }
+            div #heat {}
+            p #heat-tip .said { " " }
+        }
+    })
+}
+
+/// Notes of the reader, and files.
+pub(super) fn notes(report: &Report) -> Option<Markup> {
+    (!report.latents.is_empty()).then(|| {
+        html! {
+            p {
+                "Notes on latents stay in this browser. Take them along as a file, or hand names and examples to other tools."
+            }
+            p .buttons {
+                button #save-notes { "save notes" }
+                button #load-notes { "load notes" }
+                button #save-neuronpedia { "explanations for Neuronpedia" }
+                button #save-saedashboard { "latents for SAEDashboard" }
+            }
+            p #notes-said .said role="status" { " " }
+        }
+    })
 }
 
 /// Histograms of the share of each input in a crosscoder's decoder rows: one histogram for two inputs,
@@ -60,70 +144,4 @@ pub(super) fn inputs(report: &Report) -> Option<Markup> {
             @for input in drawn { (figure(histogram(input), &caption(input))) }
         }
     })
-}
-
-/// Sortable table of the latents.
-pub(super) fn table(report: &Report) -> Option<Markup> {
-    if report.latents.is_empty() {
-        return None;
-    }
-    let labelled = report.latents.iter().any(|l| !l.top.is_empty());
-    let count = |status: &str| report.latents.iter().filter(|l| l.status == status).count();
-    let rows = shown(report.latents.len());
-    let rows = rows.into_iter().map(|l| (l, &report.latents[l]));
-    Some(html! {
-        p {
-            (count("alive")) " alive, "
-            @if report.selected {
-                (count("dead")) " dead (active on no row), "
-                (count("always on")) " always on (active on every row). "
-            } @else {
-                (count("dead")) " dead (activation always below half of rho), "
-                (count("always on")) " always on (above 0.5 on every row), "
-                (count("collapsed")) " collapsed (almost constant). "
-            }
-            "Click a column name to sort the table."
-        }
-        (left_out(report.latents.len()))
-        div .scroll {
-            table .sortable {
-                thead {
-                    tr {
-                        @for head in ["latent", if report.selected { "mean" } else { "rho_hat" }, "firing rate", "variance", "lifetime sparsity", "status"] { th scope="col" { (head) } }
-                        @for input in &report.inputs { th scope="col" { "writes " (input) } }
-                        @if labelled { th scope="col" { "most active on" } }
-                    }
-                }
-                tbody {
-                    @for (index, latent) in rows {
-                        tr {
-                            td { (index) }
-                            td { (short(latent.rho_hat)) }
-                            td { (percent(latent.firing_rate)) }
-                            td { (short(latent.variance)) }
-                            td { (format!("{:.2}", latent.lifetime_sparsity)) }
-                            td { (latent.status) }
-                            @for share in &latent.shares { td { (percent(*share)) } }
-                            @if labelled {
-                                td .words {
-                                    @for (label, activation) in &latent.top {
-                                        span .chip title={ "activation " (short(f64::from(*activation))) } { (label) }
-                                    }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    })
-}
-
-/// Percentage, with more digits for rare latents.
-fn percent(share: f64) -> String {
-    if share > 0.0 && share < 1e-3 {
-        format!("{:.3} %", 100.0 * share)
-    } else {
-        format!("{:.1} %", 100.0 * share)
-    }
 }

@@ -12,7 +12,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::Latent;
+use super::TopRow;
 use crate::data::Dataset;
 
 /// Number of words in a name.
@@ -69,42 +69,38 @@ impl Words {
     }
 }
 
-/// Gives a name to each latent, from texts if the data has any, else from labels.
-pub(super) fn give(latents: &mut [Latent], data: &Dataset) {
+/// Name of each latent from its most active rows: from texts if the data has any, else from labels. Empty for a latent
+/// whose rows have nothing in common.
+pub fn names(tops: &[&[TopRow]], data: &Dataset) -> Vec<String> {
     if let Some(texts) = &data.texts {
         let words = |row: usize| Words::of(&texts[row]).terms();
-        by_terms(latents, texts.len(), &words, &|word, _| word.to_owned());
-        return;
+        return by_terms(tops, texts.len(), &words, &|word, _| word.to_owned());
     }
     let Some(labels) = &data.labels else {
-        return;
+        return vec![String::new(); tops.len()];
     };
     let different: HashSet<&String> = labels.iter().collect();
     if different.len() > MOST_CLASSES || different.len() * 2 > labels.len() {
-        for latent in latents {
-            let first = latent
-                .top
-                .iter()
-                .take(MOST_WORDS)
-                .map(|top| labels[top.row].as_str());
-            latent.name = first.collect::<Vec<_>>().join(", ");
-        }
-        return;
+        let first = |top: &&[TopRow]| {
+            let rows = top.iter().take(MOST_WORDS);
+            let rows = rows.map(|top| labels[top.row].as_str());
+            rows.collect::<Vec<_>>().join(", ")
+        };
+        return tops.iter().map(first).collect();
     }
     let class = |row: usize| HashSet::from([labels[row].clone()]);
     let with_share = |class: &str, share: f64| format!("{class} ({:.0} %)", 100.0 * share);
-    by_terms(latents, labels.len(), &class, &with_share);
+    by_terms(tops, labels.len(), &class, &with_share)
 }
 
 /// Names from the terms of rows.
 fn by_terms(
-    latents: &mut [Latent],
+    tops: &[&[TopRow]],
     rows: usize,
     terms: &dyn Fn(usize) -> HashSet<String>,
     write: &dyn Fn(&str, f64) -> String,
-) {
-    let shares: Vec<HashMap<String, f64>> =
-        latents.iter().map(|latent| shares(latent, terms)).collect();
+) -> Vec<String> {
+    let shares: Vec<HashMap<String, f64>> = tops.iter().map(|top| shares(top, terms)).collect();
     // Frequencies of candidates alone: texts have many more words.
     let candidates = shares.iter().flat_map(|shares| shares.keys());
     let mut counts: HashMap<String, f64> = candidates.map(|term| (term.clone(), 0.0)).collect();
@@ -115,7 +111,7 @@ fn by_terms(
             }
         }
     }
-    for (latent, shares) in latents.iter_mut().zip(shares) {
+    let name = |shares: HashMap<String, f64>| {
         let scored = shares.into_iter().filter_map(|(term, share)| {
             let lift = share / (counts[&term] / rows as f64);
             (lift >= LEAST_LIFT).then(|| (share * lift.ln(), share, term))
@@ -140,15 +136,16 @@ fn by_terms(
             }
         }
         let words = chosen.iter().map(|(share, term)| write(term, *share));
-        latent.name = words.collect::<Vec<_>>().join(", ");
-    }
+        words.collect::<Vec<_>>().join(", ")
+    };
+    shares.into_iter().map(name).collect()
 }
 
 /// Terms that at least two top rows have, with their shares by activation, if large enough.
-fn shares(latent: &Latent, terms: &dyn Fn(usize) -> HashSet<String>) -> HashMap<String, f64> {
+fn shares(top: &[TopRow], terms: &dyn Fn(usize) -> HashSet<String>) -> HashMap<String, f64> {
     let mut sums: HashMap<String, (f64, usize)> = HashMap::new();
     let mut all = 0.0;
-    for top in &latent.top {
+    for top in top {
         let weight = f64::from(top.activation.abs());
         all += weight;
         for term in terms(top.row) {
@@ -175,16 +172,8 @@ mod tests {
         let top = top
             .iter()
             .map(|&(row, activation)| TopRow { row, activation });
-        let mut latents = [Latent {
-            latent: 0,
-            name: String::new(),
-            firing_rate: 0.5,
-            mean: 1.0,
-            max: 1.0,
-            top: top.collect(),
-        }];
-        give(&mut latents, &data);
-        latents[0].name.clone()
+        let top: Vec<TopRow> = top.collect();
+        names(&[&top], &data).remove(0)
     }
 
     #[test]

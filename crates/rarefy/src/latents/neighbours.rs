@@ -1,12 +1,9 @@
-//! Latents that write in similar directions, and latents that are active on the same rows.
+//! Latents that write in similar directions.
 
 use rarefy_kernels::matmul::{Op, matmul};
 use rayon::prelude::*;
 use serde::Serialize;
 
-use super::{active_above, each_piece};
-use crate::Result;
-use crate::data::Source;
 use crate::model::Model;
 
 /// Number of latents whose similarities are computed at a time.
@@ -42,7 +39,8 @@ pub fn nearest(model: &Model, count: usize) -> Vec<Vec<Neighbour>> {
         );
         let of_latent = |(at, cosines): (usize, &[f32])| {
             let own = block * BLOCK + at;
-            strongest(cosines, count, |other| other != own)
+            let others = cosines.iter().copied().enumerate();
+            strongest(others.filter(|(other, _)| *other != own), count)
         };
         cosines
             .chunks_exact(d_sae)
@@ -54,7 +52,7 @@ pub fn nearest(model: &Model, count: usize) -> Vec<Vec<Neighbour>> {
 }
 
 /// Decoder rows scaled to length 1; rows of zeros stay.
-fn unit_rows(model: &Model) -> Vec<f32> {
+pub(super) fn unit_rows(model: &Model) -> Vec<f32> {
     let mut rows = model.params().get("w_dec").to_vec();
     let width = rows.len() / model.d_sae();
     for row in rows.chunks_exact_mut(width) {
@@ -66,13 +64,15 @@ fn unit_rows(model: &Model) -> Vec<f32> {
     rows
 }
 
-/// The `count` largest values above 0 of the latents that `is_wanted`, with their numbers; ties go to lower numbers.
-fn strongest(values: &[f32], count: usize, is_wanted: impl Fn(usize) -> bool) -> Vec<Neighbour> {
+/// The `count` largest values above 0, with their latents; ties go to the first.
+pub(super) fn strongest(
+    values: impl Iterator<Item = (usize, f32)>,
+    count: usize,
+) -> Vec<Neighbour> {
     let mut best: Vec<(usize, f32)> = Vec::with_capacity(count + 1);
-    for (latent, &value) in values.iter().enumerate() {
+    for (latent, value) in values {
         let weakest = best.last().filter(|_| best.len() == count);
-        if count == 0 || value <= 0.0 || !is_wanted(latent) || weakest.is_some_and(|w| value <= w.1)
-        {
+        if count == 0 || value <= 0.0 || weakest.is_some_and(|w| value <= w.1) {
             continue;
         }
         let place = best.partition_point(|(_, other)| *other >= value);
@@ -86,61 +86,17 @@ fn strongest(values: &[f32], count: usize, is_wanted: impl Fn(usize) -> bool) ->
     best.into_iter().map(neighbour).collect()
 }
 
-/// The `count` latents that are most often active together with a latent.
-///
-/// ```text
-/// similarity = |rows on which both are active| / |rows on which one is active|
-/// ```
-///
-/// # Errors
-/// Errors of reading the rows.
-pub fn together(
-    model: &Model,
-    source: &dyn Source,
-    latent: usize,
-    count: usize,
-) -> Result<Vec<Neighbour>> {
-    let above = active_above(model);
-    let (mut all, mut both) = (vec![0_u64; model.d_sae()], vec![0_u64; model.d_sae()]);
-    each_piece(model, source, &mut |_, codes| {
-        for ends in codes.offsets.windows(2) {
-            let row = ends[0]..ends[1];
-            let active = || {
-                let entries = codes.indices[row.clone()]
-                    .iter()
-                    .zip(&codes.values[row.clone()]);
-                entries
-                    .filter(|(_, value)| value.abs() > above)
-                    .map(|(l, _)| *l as usize)
-            };
-            let has_both = active().any(|other| other == latent);
-            for other in active() {
-                all[other] += 1;
-                both[other] += u64::from(has_both);
-            }
-        }
-    })?;
-    let shares: Vec<f32> = all
-        .iter()
-        .zip(&both)
-        .map(|(all_of, both)| {
-            let either = all_of + all[latent] - both;
-            *both as f32 / (either as f32).max(1.0)
-        })
-        .collect();
-    Ok(strongest(&shares, count, |other| other != latent))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn strongest_values_come_first_and_ties_go_to_lower_numbers() {
-        let values = [0.5, 0.9, -1.0, 0.5, 0.9, 0.1];
-        let found = strongest(&values, 3, |latent| latent != 4);
+        let values = [0.5, 0.9, -1.0, 0.5, 0.9, 0.1].into_iter().enumerate();
+        let others = values.filter(|(latent, _)| *latent != 4);
+        let found = strongest(others.clone(), 3);
         let found: Vec<_> = found.iter().map(|n| n.latent).collect();
         assert_eq!(found, [1, 0, 3]);
-        assert!(strongest(&values, 0, |_| true).is_empty());
+        assert!(strongest(others, 0).is_empty());
     }
 }
