@@ -8,6 +8,7 @@ use clap::{ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser, Su
 use crate::output;
 
 mod bench;
+mod compare;
 mod data;
 mod examples;
 mod explain;
@@ -23,6 +24,7 @@ mod synth;
 mod train;
 
 pub use bench::{BenchArgs, BenchCommand, BenchObjectiveArgs, BenchStepArgs};
+pub use compare::CompareArgs;
 pub use data::{DataArgs, DataCommand, data_path};
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
@@ -60,6 +62,8 @@ pub enum Commands {
     Eval(EvalArgs),
     /// Show what latents respond to, search them, and rank them by a class or score.
     Latents(LatentsArgs),
+    /// Compare runs: settings that differ, figures side by side, curves over each other.
+    Compare(CompareArgs),
     /// Encode rows into latents and write the codes to a file.
     Encode(EncodeArgs),
     /// Decode a file of codes into rows.

@@ -8,6 +8,7 @@
 mod cli;
 mod commands;
 mod configuration;
+mod figures;
 mod hints;
 mod interrupt;
 mod npy_file;

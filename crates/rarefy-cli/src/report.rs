@@ -169,7 +169,8 @@ fn loss(e: &Evaluation) -> (String, String, String) {
     ("squared error".into(), number(e.mse), remark)
 }
 
-fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
+/// Objective of a run at each recorded step.
+pub fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
     let path = run.metrics_path();
     let records = if path.exists() {
         read_records(&path)?

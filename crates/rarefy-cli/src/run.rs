@@ -1,4 +1,4 @@
-//! Run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `report.html`.
+//! Run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `figures.json`, `report.html`.
 
 mod lock;
 
@@ -15,11 +15,12 @@ pub use lock::Lock;
 const KEPT: usize = 2;
 
 /// Entries of a run folder.
-const ENTRIES: [&str; 6] = [
+const ENTRIES: [&str; 7] = [
     "config.toml",
     "model",
     "checkpoints",
     "metrics.jsonl",
+    "figures.json",
     "report.html",
     lock::LOCK,
 ];
@@ -128,7 +129,7 @@ impl Run {
         for checkpoint in self.all_checkpoints().into_iter().chain(damaged) {
             fs::remove_file(&checkpoint).map_err(Error::io(&checkpoint))?;
         }
-        for file in [self.metrics_path(), self.report_path()] {
+        for file in [self.metrics_path(), self.figures_path(), self.report_path()] {
             if file.exists() {
                 fs::remove_file(&file).map_err(Error::io(&file))?;
             }
@@ -158,6 +159,11 @@ impl Run {
     /// Path of `metrics.jsonl`.
     pub fn metrics_path(&self) -> PathBuf {
         self.folder.join("metrics.jsonl")
+    }
+
+    /// Metrics of the finished model.
+    pub fn figures_path(&self) -> PathBuf {
+        self.folder.join("figures.json")
     }
 
     /// Path of `report.html`.

@@ -415,7 +415,7 @@ $ frontier sample:words --arch topk,tpok --out f
 2 error: unknown architecture `tpok`, did you mean `topk`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ frontier sample:words --arch topk --rows 300 --latents 4 --out f
 2 error: nothing can be trained: `model.options.k` must be at most the 4 latents, got 8
-hint: set `model.options.k` with --set model.options.k=VALUE
+hint: set `model.options.k` with --k
 $ frontier sample:words --arch topk --rows 300 --batch 241 --out f
 2 error: `train.batch` must be at most the 240 training rows (60 are held out), got 241
 hint: set `train.batch` with --batch

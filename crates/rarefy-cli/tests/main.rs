@@ -2,12 +2,14 @@
 
 mod commands;
 mod common;
+mod compare;
 mod convert;
 mod errors;
 mod explain;
 mod explorer;
 mod files;
 mod frontier;
+mod frontier_lists;
 mod holdout;
 mod hostile;
 mod io_spec;

@@ -105,6 +105,65 @@ pub(crate) fn over_steps(points: &[(usize, f64)], y_name: &str, label: &str) -> 
     chart.finish()
 }
 
+/// Number of colours of curves that are drawn over each other.
+pub(crate) const COLOURS: usize = 8;
+
+/// A named curve over steps.
+pub(crate) struct Series<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) points: Vec<(usize, f64)>,
+}
+
+/// Chart of one number of several runs over the steps; names are shown with the values under the pointer.
+pub(crate) fn overlaid(series: &[Series], y_name: &str, logarithmic: bool) -> String {
+    let all = || series.iter().flat_map(|s| s.points.iter().copied());
+    let values = || all().map(|p| p.1).filter(|v| v.is_finite());
+    let high = values().fold(0.0, f64::max);
+    let y = if logarithmic {
+        let low = values().filter(|v| *v > 0.0).fold(f64::INFINITY, f64::min);
+        Axis::logarithmic(low, high)
+    } else {
+        Axis::linear(0.0, if high > 0.0 { 1.1 * high } else { 1.0 })
+    };
+    let last = all().map(|p| p.0).max().unwrap_or(1);
+    let x = Axis::linear(0.0, last as f64);
+    let label = format!(
+        "{y_name} of {} runs over the steps of training",
+        series.len()
+    );
+    let mut chart = Chart::with_height(260.0, x, y, "step", y_name, &label);
+    let mut steps: Vec<usize> = all().map(|p| p.0).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    let steps = thin(steps.into_iter().map(|step| (step as f64, ())).collect());
+    let steps: Vec<f64> = steps.into_iter().map(|(step, ())| step).collect();
+    // The value of a run at another run's step is that of its last step before.
+    let at = |points: &[(usize, f64)], step: f64| {
+        let after = points.partition_point(|p| p.0 as f64 <= step);
+        let ended = points.last().is_none_or(|p| (p.0 as f64) < step);
+        let before = after.checked_sub(1).filter(|_| !ended);
+        before.map_or(f64::NAN, |before| points[before].1)
+    };
+    let named: Vec<(&str, Vec<f64>)> = series
+        .iter()
+        .map(|s| {
+            (
+                s.name,
+                steps.iter().map(|step| at(&s.points, *step)).collect(),
+            )
+        })
+        .collect();
+    attach_points(&mut chart, &steps, &named);
+    for (index, s) in series.iter().enumerate() {
+        let curve = s.points.iter().map(|&(step, value)| (step as f64, value));
+        chart.curve(
+            &format!("series k{}", index % COLOURS),
+            thin(curve.collect()),
+        );
+    }
+    chart.finish()
+}
+
 /// Right margin of a chart whose curves have names there.
 const MARGIN_OF_NAMES: f64 = 124.0;
 

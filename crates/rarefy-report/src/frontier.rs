@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::chart::{Axis, Chart, WIDTH, escape, short};
+use crate::chart::{Axis, Chart, WIDTH, short};
 
 /// Results of one architecture at several settings.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -112,7 +112,7 @@ fn look(line: usize) -> (usize, usize, usize) {
 
 /// Plot of explained variance against L0, one line for each architecture, as a complete SVG file.
 ///
-/// Both numbers are meant for held-out rows. The chart marks the L0 `at` with a dashed line, and has
+/// Both numbers are meant for held-out rows. The chart marks the L0 `at` with a dashed line, if given, and has
 /// colours for light and dark screens.
 ///
 /// # Example
@@ -120,10 +120,17 @@ fn look(line: usize) -> (usize, usize, usize) {
 /// use rarefy_report::{FrontierLine, FrontierPoint, frontier_plot};
 /// let point = |l0, explained_variance| FrontierPoint { l0, explained_variance, setting: "k 8".into() };
 /// let line = FrontierLine { name: "topk".into(), points: vec![point(8.0, 0.5), point(32.0, 0.75)] };
-/// let svg = frontier_plot(&[line], 16.0);
+/// let svg = frontier_plot(&[line], Some(16.0));
 /// assert!(svg.starts_with("<svg") && svg.contains(">topk</text>") && svg.contains("L0 = 16"));
 /// ```
-pub fn frontier_plot(lines: &[FrontierLine], at: f64) -> String {
+pub fn frontier_plot(lines: &[FrontierLine], at: Option<f64>) -> String {
+    let svg = frontier_in_page(lines, at);
+    let styled = format!("</title>{}", style(lines.len()));
+    svg.replacen("</title>", &styled, 1)
+}
+
+/// [`frontier_plot`] without colours, for a page whose style has them.
+pub(crate) fn frontier_in_page(lines: &[FrontierLine], at: Option<f64>) -> String {
     let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
     let label = format!(
         "Explained variance of held-out rows against L0, a line for each of {}",
@@ -138,7 +145,7 @@ pub fn frontier_plot(lines: &[FrontierLine], at: f64) -> String {
         "explained variance, held-out rows",
         &label,
     );
-    if at >= x.low && at <= x.high {
+    if let Some(at) = at.filter(|at| (x.low..=x.high).contains(at)) {
         let place = chart.at_x(at);
         let (top, bottom) = (chart.at_y(y.high), chart.at_y(y.low));
         chart.line("target", place, top, place, bottom);
@@ -146,12 +153,10 @@ pub fn frontier_plot(lines: &[FrontierLine], at: f64) -> String {
         chart.text("note", place + 5.0, bottom - 6.0, "start", &note);
     }
     for (index, line) in lines.iter().enumerate() {
-        draw(&mut chart, &format!("s{index}"), index, line);
+        draw(&mut chart, &format!("k{index}"), index, line);
     }
     name(&mut chart, lines);
-    let title = format!("<title>{}</title>", escape(&label));
-    let styled = format!("{title}{}", style(lines.len()));
-    chart.finish().replacen(&title, &styled, 1)
+    chart.finish()
 }
 
 /// Axes that contain all points. Points with negative explained variance are drawn on the lower edge.
@@ -196,10 +201,10 @@ fn name(chart: &mut Chart, lines: &[FrontierLine]) {
     let from_top: Vec<f64> = ends.iter().map(|end| end.1).collect();
     let right = WIDTH - MARGIN;
     for ((x, y, index), place) in ends.into_iter().zip(apart(&from_top)) {
-        chart.line(&format!("leader s{index}"), x + 6.0, y, right + 12.0, place);
+        chart.line(&format!("leader k{index}"), x + 6.0, y, right + 12.0, place);
         let shape = SHAPES[look(index).1];
         let text = &lines[index].name;
-        chart.shape(&format!("mark s{index}"), right + 20.0, place, shape, text);
+        chart.shape(&format!("mark k{index}"), right + 20.0, place, shape, text);
         chart.text("note", right + 30.0, place + 4.5, "start", text);
     }
 }
@@ -231,7 +236,7 @@ fn style(lines: usize) -> String {
     );
     for line in 0..lines {
         let dash = DASHES[look(line).2];
-        let _ = write!(rules, ".series.s{line}{{stroke-dasharray:{dash}}}");
+        let _ = write!(rules, ".series.k{line}{{stroke-dasharray:{dash}}}");
     }
     let light = colours(lines, LIGHT, |colour| colour.0);
     let dark = colours(lines, DARK, |colour| colour.1);
@@ -254,7 +259,7 @@ fn colours(
         let colour = of(&COLOURS[look(line).0]);
         let _ = write!(
             rules,
-            ".series.s{line},.leader.s{line}{{stroke:{colour}}}.mark.s{line}{{fill:{colour}}}"
+            ".series.k{line},.leader.k{line}{{stroke:{colour}}}.mark.k{line}{{fill:{colour}}}"
         );
     }
     rules
@@ -328,7 +333,7 @@ mod tests {
             vec![odd, bad, one],
             vec![line("worse than nothing", &[(8.0, -3.0), (9.0, -2.0)])],
         ] {
-            let svg = frontier_plot(&lines, 32.0);
+            let svg = frontier_plot(&lines, Some(32.0));
             assert!(well_formed(&svg), "{svg}");
             assert!(!svg.contains("NaN") && !svg.contains("inf"), "{svg}");
         }
@@ -337,7 +342,7 @@ mod tests {
     /// Positions by hand: 8 and 32 are two octaves apart; the axis reaches from 0.9 times 8 to 1.1 times 32.
     #[test]
     fn points_are_drawn_at_the_positions_by_hand() {
-        let svg = frontier_plot(&[line("topk", &[(32.0, 1.0), (8.0, 0.5)])], 16.0);
+        let svg = frontier_plot(&[line("topk", &[(32.0, 1.0), (8.0, 0.5)])], Some(16.0));
         let along = |l0: f64| {
             let share = (l0 / 7.2).ln() / (35.2f64 / 7.2).ln();
             56.0 + share * (640.0 - 152.0 - 56.0)
@@ -357,7 +362,9 @@ mod tests {
             "{svg}"
         );
         // An L0 outside of the chart is not marked.
-        assert!(!frontier_plot(&[line("x", &[(8.0, 0.5)])], 900.0).contains(r#"class="target""#));
+        assert!(
+            !frontier_plot(&[line("x", &[(8.0, 0.5)])], Some(900.0)).contains(r#"class="target""#)
+        );
     }
 
     #[test]
@@ -371,7 +378,7 @@ mod tests {
         }
         assert_eq!(apart(&[50.0, 55.0, 100.0]), [50.0, 67.0, 100.0]);
         let names = ["a", "b", "c"].map(|name| line(name, &[(8.0, 0.5), (16.0, 0.7)]));
-        let svg = frontier_plot(&names, 32.0);
+        let svg = frontier_plot(&names, Some(32.0));
         for name in ["a", "b", "c"] {
             assert!(svg.contains(&format!(">{name}</text>")), "{svg}");
         }

@@ -7,6 +7,7 @@
 
 mod chart;
 mod charts;
+mod comparison;
 mod explorer;
 mod frontier;
 mod page;
@@ -14,6 +15,7 @@ mod penalty;
 
 use serde::{Deserialize, Serialize};
 
+pub use comparison::{ComparedRun, Comparison, render_comparison};
 pub use explorer::{Apart, BINS, Example, Explorer, Formula, Histogram, Lens, Picture, Row};
 pub use frontier::{FrontierLine, FrontierPoint, frontier_plot};
 pub use page::render;

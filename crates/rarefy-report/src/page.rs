@@ -40,40 +40,43 @@ const SCRIPT: [&str; 10] = [
 /// ```
 pub fn render(report: &Report) -> String {
     let sections = sections(report);
+    let body = html! {
+        p .soft { (report.subtitle) }
+        (verdict(report))
+        @if !report.summary.is_empty() {
+            dl .figures {
+                @for (name, value, remark) in &report.summary {
+                    div { dt { (name) } dd { (value) } @if !remark.is_empty() { span .remark { (remark) } } }
+                }
+            }
+        }
+        nav aria-label="Sections" {
+            @for section in &sections { a href={ "#" (section.id) } { (section.heading) } }
+        }
+        @for section in &sections {
+            section id=(section.id) { h2 { (section.heading) } (section.body) }
+        }
+        (data(report))
+    };
+    shell(&report.title, &report.key, &body)
+}
+
+/// A whole page: title, style, theme button, body and script. Browsers keep notes under `key`.
+pub(crate) fn shell(title: &str, key: &str, body: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
-        html lang="en" data-key=(report.key) {
+        html lang="en" data-key=(key) {
             head {
                 meta charset="utf-8";
                 meta name="viewport" content="width=device-width, initial-scale=1";
-                title { (report.title) }
+                title { (title) }
                 style { (PreEscaped(CSS)) }
             }
             body {
                 main {
-                    header {
-                        div {
-                            h1 { (report.title) }
-                            p .soft { (report.subtitle) }
-                        }
-                        button #theme hidden { "light / dark" }
-                    }
-                    (verdict(report))
-                    @if !report.summary.is_empty() {
-                        dl .figures {
-                            @for (name, value, remark) in &report.summary {
-                                div { dt { (name) } dd { (value) } @if !remark.is_empty() { span .remark { (remark) } } }
-                            }
-                        }
-                    }
-                    nav aria-label="Sections" {
-                        @for section in &sections { a href={ "#" (section.id) } { (section.heading) } }
-                    }
-                    @for section in &sections {
-                        section id=(section.id) { h2 { (section.heading) } (section.body) }
-                    }
+                    header { h1 { (title) } button #theme hidden { "light / dark" } }
+                    (body)
                 }
-                (data(report))
                 script { (PreEscaped("\"use strict\";")) @for part in SCRIPT { (PreEscaped(part)) } }
             }
         }
@@ -130,8 +133,8 @@ fn sections(report: &Report) -> Vec<Section> {
         .collect()
 }
 
-fn figure(svg: String, caption: &str) -> Markup {
-    html! { figure { (PreEscaped(svg)) figcaption { (caption) } } }
+pub(crate) fn figure(svg: String, caption: &str) -> Markup {
+    html! { figure { (PreEscaped(svg)) @if !caption.is_empty() { figcaption { (caption) } } } }
 }
 
 fn objective(report: &Report) -> Option<Markup> {

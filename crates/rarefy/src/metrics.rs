@@ -60,6 +60,10 @@ pub const METRICS: &[(&str, &str)] = &[
     ("dead_fraction", "dead_latents / d_sae"),
     ("always_on_latents", "latents that are active on every row"),
     (
+        "rare_latents",
+        "sparse latents that are active, but on fewer than 0.01 % of the rows",
+    ),
+    (
         "frequent_latents",
         "sparse latents that are active on more than a tenth of the rows",
     ),
@@ -129,6 +133,9 @@ pub struct Evaluation {
     pub dead_fraction: f64,
     /// Number of latents that are active on every row.
     pub always_on_latents: usize,
+    /// Number of sparse latents that are active, but on fewer than 0.01 % of the rows; `None` for sigmoid latents.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rare_latents: Option<usize>,
     /// Number of sparse latents that are active on more than a tenth of the rows; `None` for sigmoid latents.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub frequent_latents: Option<usize>,

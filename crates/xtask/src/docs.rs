@@ -17,6 +17,7 @@ const COMMANDS: &[&[&str]] = &[
     &["frontier"],
     &["eval"],
     &["latents"],
+    &["compare"],
     &["encode"],
     &["decode"],
     &["convert"],

@@ -31,9 +31,24 @@ pub struct FrontierArgs {
         help_heading = "Models"
     )]
     pub arch: Vec<String>,
-    /// Number of latents of every model [default: 8 per input value].
-    #[arg(long, value_name = "N", help_heading = "Models")]
-    pub latents: Option<usize>,
+    /// Number of latents of every model, or several, separated by commas [default: 8 per input value].
+    ///
+    /// With several, each architecture has a line for each number.
+    #[arg(
+        long,
+        value_name = "N,...",
+        value_delimiter = ',',
+        help_heading = "Models"
+    )]
+    pub latents: Vec<usize>,
+    /// Numbers of active latents of a row, separated by commas, for architectures with an option k [default: 8,16,32,64,128].
+    #[arg(
+        long,
+        value_name = "K,...",
+        value_delimiter = ',',
+        help_heading = "Models"
+    )]
+    pub k: Vec<f64>,
     #[command(flatten)]
     pub io: IoArgs,
     /// Set a key of the configuration, or an option of the architectures that have it (may be repeated).
@@ -57,6 +72,9 @@ pub struct FrontierArgs {
     /// Folder for frontier.json and frontier.svg [default: the first free runs/frontier-DATA-N].
     #[arg(long, value_name = "DIR", help_heading = "Result")]
     pub out: Option<PathBuf>,
+    /// Keep each model, as a run in the folder models of the results, for `compare`, `latents` and `eval`.
+    #[arg(long, help_heading = "Result")]
+    pub keep_models: bool,
     /// Keep the points in --out and train the missing ones; --arch adds architectures.
     #[arg(long, requires = "out", help_heading = "Result")]
     pub resume: bool,

@@ -28,11 +28,14 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
 
 /// Rows of the table of metrics, as (name, value); `parts` are the inputs of a crosscoder.
 pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
-    let mut rows = vec![
-        ("rows", e.rows.to_string()),
-        ("loss", number(e.loss)),
-        ("  reconstruction", number(e.reconstruction)),
-    ];
+    let mut rows = vec![("rows", e.rows.to_string())];
+    if e.kl.is_some() {
+        rows.push(("loss", number(e.loss)));
+        rows.push(("  reconstruction", number(e.reconstruction)));
+    } else {
+        // The objective of training has penalties too, which need the rows of a batch.
+        rows.push(("squared error per row", number(e.mse)));
+    }
     rows.extend(e.penalty.map(|penalty| ("  penalty", number(penalty))));
     rows.extend(
         e.weight_decay
@@ -62,6 +65,8 @@ pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
     rows.push(("active on every row", e.always_on_latents.to_string()));
     let collapsed = e.collapsed_latents.map(|count| count.to_string());
     rows.extend(collapsed.map(|count| ("collapsed latents", count)));
+    let rare = e.rare_latents.map(|count| count.to_string());
+    rows.extend(rare.map(|count| ("active on fewer than 0.01 % of rows", count)));
     let frequent = e.frequent_latents.map(|count| count.to_string());
     rows.extend(frequent.map(|count| ("active on more than 10 % of rows", count)));
     rows.into_iter()

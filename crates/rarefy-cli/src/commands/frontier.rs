@@ -1,5 +1,6 @@
 //! `rarefy frontier`: architectures at several sparsities, on the same data for as many steps.
 
+mod choices;
 mod points;
 mod results;
 mod training;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::cli::{self, FrontierArgs};
 use crate::run::{Lock, Run};
 use crate::{output, reading};
+use choices::Choices;
 use points::{Candidate, Line};
 use results::Results;
 
@@ -48,6 +50,7 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     let before = before.map(|(before, _)| before);
     let lines = lines(args, before.as_ref())?;
     let at = at(args, before.as_ref())?;
+    let choices = Choices::of(args, before.as_ref().map(|before| &before.choices))?;
     let (folder, _fresh) = folder(args, &config)?;
     crate::threads::set(config.train.threads.take())?;
 
@@ -60,8 +63,8 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
         .get_or_insert_with(|| points::default_holdout(rows));
     let mut data = TrainingData::new(&config.data, dataset.source.as_ref(), &raw)?;
     data.keep_held_out()?;
-    let candidates = points::candidates(&mut config, &lines, &data)?;
-    let mut results = begin(&candidates, &config, &lines, at)?;
+    let candidates = points::candidates(&mut config, &lines, &choices, &data)?;
+    let mut results = begin(&candidates, &config, &lines, (choices, at))?;
     if let Some(before) = before {
         results.go_on(&folder, before, &points::order(&candidates))?;
     }
@@ -69,13 +72,13 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
         introduce(&candidates, &data);
     }
     skip_refused(&candidates, &mut results, args.quiet);
-    clear_plot(&folder, args.resume)?;
+    clear(&folder, args.resume)?;
     results.save(&folder)?;
     training::run(
         &candidates,
         &data,
         &mut results,
-        &folder,
+        (&folder, args.keep_models),
         (&reading, args.quiet),
     )?;
     reading.finish();
@@ -128,7 +131,12 @@ fn folder(args: &FrontierArgs, config: &Config) -> Result<(PathBuf, Option<Lock>
 }
 
 /// Results without points.
-fn begin(candidates: &[Candidate], config: &Config, lines: &[Line], at: f64) -> Result<Results> {
+fn begin(
+    candidates: &[Candidate],
+    config: &Config,
+    lines: &[Line],
+    (choices, at): (Choices, f64),
+) -> Result<Results> {
     let mut plans = candidates
         .iter()
         .filter_map(|candidate| candidate.plan.as_ref().ok());
@@ -142,8 +150,8 @@ fn begin(candidates: &[Candidate], config: &Config, lines: &[Line], at: f64) -> 
         // Each point names its architecture.
         model.remove("arch");
     }
-    let names = lines.iter().map(|line| line.info.name).collect();
-    Ok(Results::new(data, config, names, at))
+    let names: Vec<&str> = lines.iter().map(|line| line.info.name).collect();
+    Ok(Results::new(data, config, &names, choices, at))
 }
 
 /// Prints the number of models, steps and rows on stderr.
@@ -155,12 +163,16 @@ fn introduce(candidates: &[Candidate], data: &TrainingData) {
     let Some(first) = plans.first() else {
         return;
     };
+    let mut widths: Vec<usize> = plans.iter().map(|plan| plan.d_sae()).collect();
+    widths.sort_unstable();
+    widths.dedup();
+    let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
     let training = data.survey().rows;
     let held_out = data.held_out().map_or(0, Source::rows);
     output::note(&format!(
         "{} models of {} latents, {} steps of {} rows each: {training} rows to train on, {held_out} held out",
         plans.len(),
-        first.d_sae(),
+        widths.join(", "),
         first.steps(),
         first.batch()
     ));
@@ -176,7 +188,7 @@ fn introduce(candidates: &[Candidate], data: &TrainingData) {
 fn skip_refused(candidates: &[Candidate], results: &mut Results, quiet: bool) {
     for candidate in candidates {
         if let Err(why) = &candidate.plan
-            && !results.has(candidate.arch, &candidate.setting)
+            && !results.has(candidate.place())
         {
             results.skipped.push(candidate.skipped(why));
             if !quiet {
@@ -187,11 +199,20 @@ fn skip_refused(candidates: &[Candidate], results: &mut Results, quiet: bool) {
     results.sort(&points::order(candidates));
 }
 
-/// Removes the plot of a frontier that is replaced; the old plot would be wrong until the first point is trained.
-fn clear_plot(folder: &Path, resume: bool) -> Result<()> {
-    let plot = results::plot(folder);
-    if !resume && plot.exists() {
+/// Removes plot and models of a frontier that is replaced; the old plot would be wrong until the first point is trained.
+fn clear(folder: &Path, resume: bool) -> Result<()> {
+    if resume {
+        return Ok(());
+    }
+    let (plot, models) = (results::plot(folder), folder.join(training::MODELS));
+    if plot.exists() {
         std::fs::remove_file(&plot).map_err(Error::io(&plot))?;
+    }
+    for entry in std::fs::read_dir(&models).into_iter().flatten().flatten() {
+        let run = Run::at(&entry.path());
+        if run.config_path().exists() {
+            std::fs::remove_dir_all(entry.path()).map_err(Error::io(entry.path()))?;
+        }
     }
     Ok(())
 }
@@ -225,12 +246,10 @@ fn table(results: &Results) -> String {
     let share = |value: f64| format!("{value:.4}");
     let mut rows = Vec::new();
     for architecture in &results.architectures {
-        let points = results
-            .points
-            .iter()
-            .filter(|p| p.arch == architecture.arch);
+        let points = results.points.iter().filter(|p| architecture.has(p));
+        let of_line = architecture.name();
         for (index, point) in points.enumerate() {
-            let name = if index == 0 { &*architecture.arch } else { "" };
+            let name = if index == 0 { &*of_line } else { "" };
             let compared = match architecture.explained_variance_at {
                 _ if index > 0 => String::new(),
                 Some(share_there) => share(share_there),

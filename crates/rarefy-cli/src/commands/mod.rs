@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod codes;
+mod compare;
 mod convert;
 mod data;
 mod eval;
@@ -37,6 +38,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         Commands::Eval(args) => eval::run(&args)?,
         Commands::Latents(args) => latents::run(&args)?,
+        Commands::Compare(args) => compare::run(&args)?,
         Commands::Encode(args) => codes::encode(&args)?,
         Commands::Decode(args) => codes::decode(&args)?,
         Commands::Convert(args) => convert::run(&args)?,

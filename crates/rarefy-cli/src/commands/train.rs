@@ -14,7 +14,7 @@ use crate::cli::{self, TrainArgs};
 use crate::observer::Watcher;
 use crate::reading::Reading;
 use crate::run::Run;
-use crate::{configuration, output, reading, report, threads};
+use crate::{configuration, figures, output, reading, report, threads};
 use start::{Chosen, refuse_another_architecture, start};
 use summary::Speed;
 
@@ -60,6 +60,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let held_out = data.held_out();
     let held_out = held_out.map(|rows| model.evaluate(rows)).transpose()?;
     report::write(&run, model, &dataset, (&evaluation, held_out.as_ref()))?;
+    figures::write(&run, &evaluation, held_out.as_ref())?;
     reading.finish();
     let advice = rarefy::metrics::advice(&plan, data.survey(), &evaluation);
     if let Some(advice) = advice.filter(|_| !args.quiet) {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 /// Fields of `eval --json` for a sparse architecture.
-pub const SPARSE_FIELDS: [&str; 12] = [
+pub const SPARSE_FIELDS: [&str; 13] = [
     "rows",
     "mse",
     "explained_variance",
@@ -15,6 +15,7 @@ pub const SPARSE_FIELDS: [&str; 12] = [
     "dead_latents",
     "dead_fraction",
     "always_on_latents",
+    "rare_latents",
     "frequent_latents",
     "loss",
     "reconstruction",

@@ -294,6 +294,7 @@ mod tests {
             dead_latents: dead,
             dead_fraction: dead as f64 / 10.0,
             always_on_latents: 0,
+            rare_latents: None,
             frequent_latents: None,
             collapsed_latents: collapsed,
             loss: 1.0,

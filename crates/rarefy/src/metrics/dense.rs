@@ -45,6 +45,7 @@ pub(super) fn evaluate(
         dead_latents: dead,
         dead_fraction: dead as f64 / model.d_sae() as f64,
         always_on_latents: count(&latents, LatentStatus::AlwaysOn),
+        rare_latents: None,
         frequent_latents: None,
         collapsed_latents: Some(count(&latents, LatentStatus::Collapsed)),
         loss: parts.total(),

@@ -17,6 +17,9 @@ use crate::variants::Objective;
 /// Number of rows encoded at a time. The engine splits them into tasks, and no sum depends on the number.
 const ROWS: usize = 4096;
 
+/// Share of the rows below which a latent counts as rare.
+const RARE: f64 = 1e-4;
+
 /// Share of the rows above which a latent counts as frequent.
 const FREQUENT: f64 = 0.1;
 
@@ -52,6 +55,12 @@ pub(super) fn evaluate(
         dead_latents: dead,
         dead_fraction: dead as f64 / model.d_sae() as f64,
         always_on_latents: count(&latents, LatentStatus::AlwaysOn),
+        rare_latents: Some(
+            latents
+                .iter()
+                .filter(|l| l.firing_rate > 0.0 && l.firing_rate < RARE)
+                .count(),
+        ),
         frequent_latents: Some(latents.iter().filter(|l| l.firing_rate > FREQUENT).count()),
         collapsed_latents: None,
         loss: mse,

@@ -9,6 +9,7 @@ use rarefy::variants::{self, Dial, DialSettings, Info, VARIANTS};
 use rarefy::{Error, Result};
 use toml::{Table, Value};
 
+use super::choices::{Choices, Place};
 use super::results::Skipped;
 use crate::cli::FrontierArgs;
 use crate::configuration::{self, count};
@@ -31,6 +32,8 @@ pub struct Line {
 /// A model of the frontier.
 pub struct Candidate {
     pub arch: &'static str,
+    /// Number of latents, if the frontier has several.
+    pub latents: Option<usize>,
     pub option: &'static str,
     pub setting: String,
     /// Plan of the model, or the reason why it cannot be trained.
@@ -40,13 +43,19 @@ pub struct Candidate {
 impl Candidate {
     /// Architecture and setting, as a phrase.
     pub fn name(&self) -> String {
-        format!("{} {} {}", self.arch, self.option, self.setting)
+        let latents = self.latents.map_or_else(String::new, |n| format!(" {n}"));
+        format!("{}{latents} {} {}", self.arch, self.option, self.setting)
+    }
+
+    pub fn place(&self) -> Place<'_> {
+        (self.arch, self.latents, &self.setting)
     }
 
     /// Record of a candidate that has no model.
     pub fn skipped(&self, why: &str) -> Skipped {
         Skipped {
             arch: self.arch.into(),
+            latents: self.latents,
             option: self.option.into(),
             setting: self.setting.clone(),
             why: why.into(),
@@ -54,9 +63,9 @@ impl Candidate {
     }
 }
 
-/// Architecture and setting of each, in order.
-pub fn order(candidates: &[Candidate]) -> Vec<(&str, &str)> {
-    candidates.iter().map(|c| (c.arch, &*c.setting)).collect()
+/// Places of all models, in order.
+pub fn order(candidates: &[Candidate]) -> Vec<Place<'_>> {
+    candidates.iter().map(Candidate::place).collect()
 }
 
 /// Lines of the architectures named in this call or in the frontier to resume, in the order of `VARIANTS`. A matching
@@ -128,7 +137,8 @@ fn flags(args: &FrontierArgs) -> Table {
         "data.preprocess",
         args.preprocess.as_deref().map(configuration::name_list),
     );
-    put("model.latents", count(args.latents));
+    let only = args.latents.first().filter(|_| args.latents.len() == 1);
+    put("model.latents", count(only.copied()));
     put("train.steps", count(args.steps));
     put("train.batch", count(args.batch));
     args.source.put(&mut layer);
@@ -147,10 +157,33 @@ pub fn default_holdout(rows: usize) -> usize {
 pub fn candidates(
     config: &mut Config,
     lines: &[Line],
+    choices: &Choices,
     data: &TrainingData,
 ) -> Result<Vec<Candidate>> {
     check_options(config, lines)?;
-    let first = planned(config, lines, data)?;
+    if !choices.k.is_empty() && !lines.iter().any(|line| line.dial.option == "k") {
+        let why = "--k has no meaning here: none of the architectures has an option k";
+        return Err(Error::Conflict(why.into()));
+    }
+    let all = |config: &Config| -> Result<Vec<Candidate>> {
+        if choices.latents.is_empty() {
+            return planned(config, lines, choices, data);
+        }
+        let mut wide = config.clone();
+        let of_width = |latents: &usize| {
+            wide.model.latents = Some(*latents);
+            let mut planned = planned(&wide, lines, choices, data)?;
+            planned.iter_mut().for_each(|c| c.latents = Some(*latents));
+            Ok(planned)
+        };
+        let found = choices.latents.iter().map(of_width);
+        Ok(found
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect())
+    };
+    let first = all(config)?;
     let Some(plan) = first
         .iter()
         .find_map(|candidate| candidate.plan.as_ref().ok())
@@ -161,11 +194,15 @@ pub fn candidates(
         let why = why.map_or("no architecture", String::as_str);
         return Err(Error::Conflict(format!("nothing can be trained: {why}")));
     };
-    config.model.latents = Some(plan.d_sae());
+    config.model.latents = choices.latents.is_empty().then(|| plan.d_sae());
     config.train.steps = Some(plan.steps());
     config.train.epochs = None;
     config.train.batch = Some(plan.batch());
-    planned(config, lines, data)
+    let mut candidates = all(config)?;
+    // All models of an architecture stand together.
+    let line = |arch: &str| lines.iter().position(|line| line.info.name == arch);
+    candidates.sort_by_key(|candidate| line(candidate.arch));
+    Ok(candidates)
 }
 
 /// Refuses options that no architecture has, and options that the frontier varies itself.
@@ -193,11 +230,16 @@ fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
     Ok(())
 }
 
-fn planned(config: &Config, lines: &[Line], data: &TrainingData) -> Result<Vec<Candidate>> {
+fn planned(
+    config: &Config,
+    lines: &[Line],
+    choices: &Choices,
+    data: &TrainingData,
+) -> Result<Vec<Candidate>> {
     let mut all = Vec::new();
     for line in lines {
         let (arch, option) = (line.info.name, line.dial.option);
-        for setting in settings(config, line, data)? {
+        for setting in settings(config, line, choices, data)? {
             let plan = match data.plan(&of(config, line, Some(&setting))) {
                 Ok(plan) => Ok(Arc::new(plan)),
                 // The data or the number of latents has no room for it, but perhaps for others.
@@ -206,6 +248,7 @@ fn planned(config: &Config, lines: &[Line], data: &TrainingData) -> Result<Vec<C
             };
             all.push(Candidate {
                 arch,
+                latents: None,
                 option,
                 setting,
                 plan,
@@ -216,7 +259,15 @@ fn planned(config: &Config, lines: &[Line], data: &TrainingData) -> Result<Vec<C
 }
 
 /// Settings of a dial as texts, as one would type them.
-fn settings(config: &Config, line: &Line, data: &TrainingData) -> Result<Vec<String>> {
+fn settings(
+    config: &Config,
+    line: &Line,
+    choices: &Choices,
+    data: &TrainingData,
+) -> Result<Vec<String>> {
+    if line.dial.option == "k" && !choices.k.is_empty() {
+        return Ok(choices.k.iter().map(ToString::to_string).collect());
+    }
     match line.dial.settings {
         DialSettings::These(settings) => Ok(settings.iter().map(ToString::to_string).collect()),
         DialSettings::Times(factors) => {

@@ -10,6 +10,8 @@ use rarefy_report::{FrontierLine, FrontierPoint, frontier_plot};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::choices::{Choices, Place};
+
 /// Version of the file's layout.
 const VERSION: u32 = 1;
 
@@ -24,6 +26,9 @@ pub struct Results {
     pub config: Value,
     /// L0 at which architectures are compared.
     pub at_l0: f64,
+    /// Numbers of latents and settings of k, where they are not the defaults.
+    #[serde(skip_serializing_if = "Choices::are_none", default)]
+    pub choices: Choices,
     pub architectures: Vec<Architecture>,
     pub points: Vec<Point>,
     pub skipped: Vec<Skipped>,
@@ -34,6 +39,9 @@ pub struct Results {
 #[serde(deny_unknown_fields)]
 pub struct Architecture {
     pub arch: String,
+    /// Number of latents, if the frontier has several.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latents: Option<usize>,
     /// Explained variance interpolated at `at_l0`; `None` unless points lie on both sides.
     pub explained_variance_at: Option<f64>,
 }
@@ -43,6 +51,8 @@ pub struct Architecture {
 #[serde(deny_unknown_fields)]
 pub struct Point {
     pub arch: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latents: Option<usize>,
     pub option: String,
     pub setting: String,
     pub l0: f64,
@@ -59,24 +69,72 @@ pub struct Point {
 #[serde(deny_unknown_fields)]
 pub struct Skipped {
     pub arch: String,
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub latents: Option<usize>,
     pub option: String,
     pub setting: String,
     pub why: String,
 }
 
+impl Architecture {
+    /// Architecture and number of latents, as a phrase.
+    pub fn name(&self) -> String {
+        match self.latents {
+            Some(latents) => format!("{} {latents}", self.arch),
+            None => self.arch.clone(),
+        }
+    }
+
+    /// True for a point of this line.
+    pub fn has(&self, point: &Point) -> bool {
+        (&self.arch, self.latents) == (&point.arch, point.latents)
+    }
+}
+
+impl Point {
+    fn place(&self) -> Place<'_> {
+        (&self.arch, self.latents, &self.setting)
+    }
+}
+
+impl Skipped {
+    fn place(&self) -> Place<'_> {
+        (&self.arch, self.latents, &self.setting)
+    }
+}
+
 impl Results {
     /// Results of a new frontier, without points.
-    pub fn new(data: &str, config: Value, architectures: Vec<&str>, at_l0: f64) -> Self {
-        let architecture = |arch: &str| Architecture {
-            arch: arch.into(),
-            explained_variance_at: None,
+    pub fn new(
+        data: &str,
+        config: Value,
+        architectures: &[&str],
+        choices: Choices,
+        at_l0: f64,
+    ) -> Self {
+        let widths = choices.latents.iter().copied().map(Some);
+        let widths: Vec<Option<usize>> = widths.collect();
+        let widths = if widths.is_empty() {
+            vec![None]
+        } else {
+            widths
+        };
+        let of = |arch: &&str| {
+            let arch = (*arch).to_owned();
+            let architecture = move |latents: &Option<usize>| Architecture {
+                arch: arch.clone(),
+                latents: *latents,
+                explained_variance_at: None,
+            };
+            widths.iter().map(architecture).collect::<Vec<_>>()
         };
         Self {
             version: VERSION,
             data: data.into(),
             config,
             at_l0,
-            architectures: architectures.into_iter().map(architecture).collect(),
+            architectures: architectures.iter().flat_map(of).collect(),
+            choices,
             points: Vec::new(),
             skipped: Vec::new(),
         }
@@ -128,49 +186,52 @@ impl Results {
         if self.points.is_empty() {
             return Ok(());
         }
-        let svg = frontier_plot(&lines, self.at_l0);
+        let svg = frontier_plot(&lines, Some(self.at_l0));
         atomic::write(plot(folder), |out| out.write_all(svg.as_bytes()))
     }
 
     /// Points by architecture, for every architecture in order.
     fn lines(&self) -> Vec<FrontierLine> {
         let of = |arch: &Architecture| {
-            let points = self.points.iter().filter(|point| point.arch == arch.arch);
+            let points = self.points.iter().filter(|point| arch.has(point));
             let point = |point: &Point| FrontierPoint {
                 setting: format!("{} {}", point.option, point.setting),
                 l0: point.l0,
                 explained_variance: point.explained_variance,
             };
             FrontierLine {
-                name: arch.arch.clone(),
+                name: arch.name(),
                 points: points.map(point).collect(),
             }
         };
         self.architectures.iter().map(of).collect()
     }
 
-    /// True if a setting has a point or was skipped.
-    pub fn has(&self, arch: &str, setting: &str) -> bool {
-        self.settled().contains(&(arch, setting))
+    /// True if a place has a point or was skipped.
+    pub fn has(&self, place: Place) -> bool {
+        self.settled().contains(&place)
     }
 
-    fn settled(&self) -> Vec<(&str, &str)> {
-        let points = self.points.iter().map(|p| (&*p.arch, &*p.setting));
-        let skipped = self.skipped.iter().map(|s| (&*s.arch, &*s.setting));
-        points.chain(skipped).collect()
+    fn settled(&self) -> Vec<Place<'_>> {
+        let points = self.points.iter().map(Point::place);
+        points
+            .chain(self.skipped.iter().map(Skipped::place))
+            .collect()
     }
 
     /// Sorts the points by the frontier's architectures and settings, so that the order of training does not matter.
-    pub fn sort(&mut self, order: &[(&str, &str)]) {
-        let place = |arch: &str, setting: &str| order.iter().position(|at| *at == (arch, setting));
-        self.points.sort_by_key(|p| place(&p.arch, &p.setting));
-        self.skipped.sort_by_key(|s| place(&s.arch, &s.setting));
+    pub fn sort(&mut self, order: &[Place]) {
+        let of = |place: Place| order.iter().position(|at| *at == place);
+        self.points.sort_by_key(|p| of(p.place()));
+        self.skipped.sort_by_key(|s| of(s.place()));
     }
 
     /// Takes over the points of the frontier to resume; refuses other data, configurations or settings.
-    pub fn go_on(&mut self, folder: &Path, before: Self, order: &[(&str, &str)]) -> Result<()> {
+    pub fn go_on(&mut self, folder: &Path, before: Self, order: &[Place]) -> Result<()> {
         self.refuse_another(folder, &before)?;
-        if let Some((arch, setting)) = before.settled().into_iter().find(|at| !order.contains(at)) {
+        if let Some((arch, _, setting)) =
+            before.settled().into_iter().find(|at| !order.contains(at))
+        {
             let why = format!("this frontier no longer has the setting {setting} of {arch}");
             return Err(Error::format(file(folder), why));
         }

@@ -13,19 +13,23 @@ use rarefy::{Error, Result};
 use super::points::{self, Candidate};
 use super::results::{Point, Results};
 use crate::reading::{Reading, style};
-use crate::{interrupt, output};
+use crate::run::Run;
+use crate::{figures, interrupt, output};
+
+/// Folder of the models that are kept, beside the results.
+pub const MODELS: &str = "models";
 
 /// Trains all missing points. Ctrl-C ends training between two steps; finished points stay.
 pub fn run(
     candidates: &[Candidate],
     data: &TrainingData,
     results: &mut Results,
-    folder: &Path,
+    (folder, keep): (&Path, bool),
     (reading, quiet): (&Reading, bool),
 ) -> Result<()> {
     interrupt::watch();
     let mut watcher = Watcher::new(candidates, results, reading, quiet);
-    let ended = train_all(candidates, data, results, folder, &mut watcher);
+    let ended = train_all(candidates, data, results, (folder, keep), &mut watcher);
     interrupt::release();
     watcher.bar.finish_and_clear();
     if let Err(Error::Interrupted) = ended {
@@ -42,19 +46,20 @@ fn train_all(
     candidates: &[Candidate],
     data: &TrainingData,
     results: &mut Results,
-    folder: &Path,
+    (folder, keep): (&Path, bool),
     watcher: &mut Watcher,
 ) -> Result<()> {
     for candidate in candidates {
         let Ok(plan) = &candidate.plan else {
             continue;
         };
-        if results.has(candidate.arch, &candidate.setting) {
+        if results.has(candidate.place()) {
             continue;
         }
         interrupt::check()?;
         watcher.begin(candidate);
-        match train_one(candidate, plan, data, watcher) {
+        let kept = keep.then(|| run_of(folder, candidate));
+        match train_one(candidate, (plan, kept.as_ref()), data, watcher) {
             Ok(point) => {
                 watcher.found(&point);
                 results.points.push(point);
@@ -74,10 +79,19 @@ fn train_all(
     Ok(())
 }
 
-/// Trains a model as `train` does, and evaluates it on the held-out rows.
+/// Run folder of a model that is kept.
+fn run_of(folder: &Path, candidate: &Candidate) -> Run {
+    Run::at(
+        &folder
+            .join("models")
+            .join(candidate.name().replace(' ', "-")),
+    )
+}
+
+/// Trains a model as `train` does, and evaluates it on the held-out rows. With `kept`, the model is written as a run.
 fn train_one(
     candidate: &Candidate,
-    plan: &Arc<Plan>,
+    (plan, kept): (&Arc<Plan>, Option<&Run>),
     data: &TrainingData,
     watcher: &mut Watcher,
 ) -> Result<Point> {
@@ -86,8 +100,15 @@ fn train_one(
     let seconds = started.elapsed().as_secs_f64();
     let held_out = data.held_out().expect("a frontier holds out rows");
     let evaluation = trained.model.evaluate(held_out)?;
+    if let Some(run) = kept {
+        let training = trained.model.evaluate(data.training())?;
+        run.create(plan.config())?;
+        trained.model.save(&run.model_path())?;
+        figures::write(run, &training, Some(&evaluation))?;
+    }
     Ok(Point {
         arch: candidate.arch.into(),
+        latents: candidate.latents,
         option: candidate.option.into(),
         setting: candidate.setting.clone(),
         l0: evaluation.l0,
@@ -117,7 +138,7 @@ impl Watcher {
             let Ok(plan) = &candidate.plan else {
                 continue;
             };
-            let there = results.has(candidate.arch, &candidate.setting);
+            let there = results.has(candidate.place());
             models += 1;
             done += usize::from(there);
             steps += plan.steps() as u64;

@@ -1,0 +1,283 @@
+//! Command `rarefy compare`: runs side by side, as tables and as one page.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use rarefy::data;
+use rarefy::model::Model;
+use rarefy::{Error, atomic, config, metrics};
+use rarefy_report::{ComparedRun, Comparison, render_comparison};
+use serde_json::{Value, json};
+use toml::Table;
+
+use crate::cli::CompareArgs;
+use crate::configuration::{self, as_paths};
+use crate::figures::{self, Figures, Metrics};
+use crate::output::{self, number, percent};
+use crate::report::history;
+use crate::run::Run;
+use crate::{output_path, reading};
+
+/// Figures of the table: metric, name, and text of its value.
+type Shown = (&'static str, &'static str, fn(f64) -> String);
+const SHOWN: [Shown; 6] = [
+    ("explained_variance", "explained variance", percent),
+    ("l0", "L0", number),
+    ("dead_latents", "dead", whole),
+    ("rare_latents", "rare", whole),
+    ("frequent_latents", "dense", whole),
+    ("mse", "squared error", number),
+];
+
+pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
+    if let Some(out) = &args.out {
+        output_path::check_file(out)?;
+    }
+    let mut runs = args
+        .runs
+        .iter()
+        .map(|path| Compared::read(path))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    shorten_names(&mut runs);
+    if !args.data.is_empty() {
+        evaluate(&mut runs, args)?;
+    }
+    let notes = notes(&runs, args);
+    let settings = differences(&runs);
+    if let Some(out) = &args.out {
+        let page = render_comparison(&page(&runs, &settings, &notes));
+        atomic::write(out, |file| file.write_all(page.as_bytes()))?;
+    }
+    if args.json {
+        let runs: Vec<Value> = runs.iter().map(Compared::value).collect();
+        return output::json(&json!({"runs": runs, "notes": notes}));
+    }
+    notes.iter().for_each(|note| output::note(note));
+    output::print(&tables(&runs, &settings))?;
+    args.out.as_ref().map_or(Ok(()), |out| {
+        output::print(&format!("\npage  {}", out.display()))
+    })
+}
+
+fn whole(value: f64) -> String {
+    format!("{value:.0}")
+}
+
+/// A run that is compared.
+struct Compared {
+    run: Run,
+    name: String,
+    arch: String,
+    /// Every setting of `config.toml`, by section and key.
+    settings: BTreeMap<String, String>,
+    /// Figures of the run, or of all models on the same rows; `None` if it wrote none.
+    figures: Option<Figures>,
+}
+
+impl Compared {
+    fn read(path: &Path) -> anyhow::Result<Self> {
+        let run = Run::at(path);
+        let table = configuration::from_run(&run)?;
+        let mut settings = BTreeMap::new();
+        flatten("", &table, &mut settings);
+        Ok(Self {
+            name: path.display().to_string(),
+            arch: settings.get("model.arch").cloned().unwrap_or_default(),
+            figures: figures::read(&run)?,
+            settings,
+            run,
+        })
+    }
+
+    /// Figures of the held-out rows, or of the training rows if none are held out.
+    fn metrics(&self) -> Option<&Metrics> {
+        let figures = self.figures.as_ref()?;
+        Some(figures.held_out.as_ref().unwrap_or(&figures.training))
+    }
+
+    /// Texts of the figures; a dash for one that the run does not have.
+    fn figures(&self) -> Vec<String> {
+        let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
+        let shown = |(metric, _, text): &Shown| {
+            or_dash(self.metrics().and_then(|m| m.get(metric)).map(text))
+        };
+        let in_training = self.figures.as_ref().filter(|f| f.held_out.is_some());
+        let in_training = in_training
+            .and_then(|f| f.training.get("explained_variance"))
+            .map(percent);
+        let mut figures: Vec<String> = SHOWN.iter().map(shown).collect();
+        figures.insert(1, or_dash(in_training));
+        let steps = self.settings.get("train.steps").cloned();
+        figures.extend([
+            or_dash(self.settings.get("model.latents").cloned()),
+            or_dash(steps),
+        ]);
+        figures
+    }
+
+    fn value(&self) -> Value {
+        let of = |metrics: Option<&Metrics>| {
+            let pairs = SHOWN
+                .iter()
+                .map(|(name, ..)| (*name, metrics.and_then(|m| m.get(name))));
+            metrics.map(|_| pairs.collect::<BTreeMap<_, _>>())
+        };
+        let figures = self.figures.as_ref();
+        json!({
+            "run": self.run.folder().display().to_string(),
+            "settings": self.settings,
+            "training": of(figures.map(|f| &f.training)),
+            "held_out": of(figures.and_then(|f| f.held_out.as_ref())),
+        })
+    }
+}
+
+/// Names of the columns of [`Compared::figures`].
+fn names_of_figures() -> Vec<&'static str> {
+    let mut names: Vec<&str> = SHOWN.iter().map(|(_, name, _)| *name).collect();
+    names.insert(1, "in training");
+    names.extend(["latents", "steps"]);
+    names
+}
+
+/// Settings of a table as texts, by their full names.
+fn flatten(before: &str, table: &Table, settings: &mut BTreeMap<String, String>) {
+    for (key, value) in table {
+        let name = if before.is_empty() {
+            key.clone()
+        } else {
+            format!("{before}.{key}")
+        };
+        match value {
+            toml::Value::Table(inner) => flatten(&name, inner, settings),
+            toml::Value::String(text) => drop(settings.insert(name, text.clone())),
+            other => drop(settings.insert(name, other.to_string())),
+        }
+    }
+}
+
+/// Leaves out the folders that all names start with.
+fn shorten_names(runs: &mut [Compared]) {
+    let folder = |name: &str| Path::new(name).parent().map(Path::to_path_buf);
+    let first = runs.first().and_then(|run| folder(&run.name));
+    if runs.len() > 1 && runs.iter().all(|run| folder(&run.name) == first) {
+        for run in runs {
+            let last = Path::new(&run.name).file_name();
+            run.name = last.map_or_else(
+                || run.name.clone(),
+                |last| last.to_string_lossy().into_owned(),
+            );
+        }
+    }
+}
+
+/// Replaces the figures of all runs by those of the same rows.
+fn evaluate(runs: &mut [Compared], args: &CompareArgs) -> anyhow::Result<()> {
+    let mut layer = Table::new();
+    args.source.put(&mut layer);
+    let options = config::merge(&[layer])?.data.open_options();
+    let data = data::open_all(&as_paths(&args.data), &options)?;
+    let (data, reading) = reading::watch(data, args.json);
+    for run in runs {
+        let model = Model::load(run.run.folder())?;
+        let evaluation = metrics::evaluate(&model, data.source.as_ref())
+            .map_err(|error| Error::Conflict(format!("{}: {error}", run.name)))?;
+        run.figures = Some(Figures {
+            training: Metrics::of(&evaluation),
+            held_out: None,
+        });
+    }
+    reading.finish();
+    Ok(())
+}
+
+/// Reasons why figures may not be comparable.
+fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
+    let mut notes = Vec::new();
+    for run in runs.iter().filter(|run| run.figures.is_none()) {
+        notes.push(format!(
+            "{} has no figures: it has not ended, or an older version wrote it; give --data to evaluate all models",
+            run.name
+        ));
+    }
+    let rows: BTreeSet<[Option<&String>; 4]> = runs
+        .iter()
+        .map(|run| {
+            ["data.path", "data.more", "data.rows", "data.holdout"].map(|key| run.settings.get(key))
+        })
+        .collect();
+    if rows.len() > 1 && args.data.is_empty() {
+        notes.push("the runs have other rows to train on or to hold out: give --data to evaluate all models on the same rows".into());
+    }
+    let prepared: BTreeSet<Option<&String>> = runs
+        .iter()
+        .map(|run| run.settings.get("data.preprocess"))
+        .collect();
+    if prepared.len() > 1 {
+        notes.push("the runs prepare their rows differently: squared errors and explained variances are those of prepared rows".into());
+    }
+    notes
+}
+
+/// Settings that are not the same in all runs, with the value of each run; a dash where a run has none.
+fn differences(runs: &[Compared]) -> Vec<(String, Vec<String>)> {
+    let names: BTreeSet<&String> = runs.iter().flat_map(|run| run.settings.keys()).collect();
+    let values = |name: &String| -> Vec<String> {
+        let of = |run: &Compared| {
+            run.settings
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| "–".into())
+        };
+        runs.iter().map(of).collect()
+    };
+    let all = names.into_iter().map(|name| (name.clone(), values(name)));
+    all.filter(|(_, values)| values.iter().any(|value| *value != values[0]))
+        .collect()
+}
+
+fn tables(runs: &[Compared], settings: &[(String, Vec<String>)]) -> String {
+    let line = |run: &Compared| -> Vec<String> {
+        std::iter::once(run.name.clone())
+            .chain(run.figures())
+            .collect()
+    };
+    let mut header = vec!["run"];
+    header.extend(names_of_figures());
+    let figures = output::table(&header, &runs.iter().map(line).collect::<Vec<_>>(), true);
+    if settings.is_empty() {
+        return format!("{figures}\n\nAll settings are the same.");
+    }
+    let mut header = vec!["setting"];
+    header.extend(runs.iter().map(|run| run.name.as_str()));
+    let line = |(name, values): &(String, Vec<String>)| -> Vec<String> {
+        std::iter::once(name.clone())
+            .chain(values.iter().cloned())
+            .collect()
+    };
+    let settings: Vec<Vec<String>> = settings.iter().map(line).collect();
+    format!("{figures}\n\n{}", output::table(&header, &settings, true))
+}
+
+fn page(runs: &[Compared], settings: &[(String, Vec<String>)], notes: &[String]) -> Comparison {
+    let compared = |run: &Compared| ComparedRun {
+        name: run.name.clone(),
+        arch: run.arch.clone(),
+        figures: run.figures(),
+        // A run without records has no curves.
+        history: history(&run.run).unwrap_or_default(),
+        point: run
+            .metrics()
+            .and_then(|m| Some((m.get("l0")?, m.get("explained_variance")?))),
+    };
+    Comparison {
+        subtitle: format!(
+            "{} runs; figures are those of held-out rows, where rows are held out",
+            runs.len()
+        ),
+        notes: notes.to_vec(),
+        settings: settings.to_vec(),
+        figures: names_of_figures().into_iter().map(str::to_owned).collect(),
+        runs: runs.iter().map(compared).collect(),
+    }
+}

@@ -1,0 +1,64 @@
+//! Figures of a finished run, kept in its folder.
+
+use rarefy::metrics::Evaluation;
+use rarefy::{Error, Result, atomic};
+use serde_json::{Value, json};
+
+use crate::run::Run;
+
+/// Metrics of a model on some rows, by their names in `eval --json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Metrics(Value);
+
+/// Figures of a run: of its training rows, and of its held-out rows, if any.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Figures {
+    pub training: Metrics,
+    pub held_out: Option<Metrics>,
+}
+
+impl Metrics {
+    pub fn of(evaluation: &Evaluation) -> Self {
+        Self(json!(evaluation))
+    }
+
+    /// A metric as a number, if the architecture has it.
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name)?.as_f64()
+    }
+}
+
+/// Writes `figures.json`.
+pub fn write(run: &Run, training: &Evaluation, held_out: Option<&Evaluation>) -> Result<()> {
+    let value = json!({"training": training, "held_out": held_out});
+    let text = format!("{value:#}\n");
+    atomic::write(run.figures_path(), |out| out.write_all(text.as_bytes()))
+}
+
+/// Reads `figures.json`; `None` if the run has none: it has not ended, or is of an older version.
+pub fn read(run: &Run) -> Result<Option<Figures>> {
+    let path = run.figures_path();
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+    let value: Value = serde_json::from_str(&text)
+        .map_err(|e| Error::format(&path, format!("expected figures of a run as JSON: {e}")))?;
+    let part = |name: &str| {
+        value
+            .get(name)
+            .filter(|part| part.is_object())
+            .cloned()
+            .map(Metrics)
+    };
+    let training = part("training").ok_or_else(|| {
+        Error::format(
+            &path,
+            "expected an object `training` with the metrics of a run",
+        )
+    })?;
+    Ok(Some(Figures {
+        training,
+        held_out: part("held_out"),
+    }))
+}
