@@ -131,11 +131,32 @@ pub struct ListArgs {
 
 /// Parses the command line; usage errors end the program with exit code 2.
 pub fn parse() -> (Cli, ArgMatches) {
-    let matches = command()
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let matches = asked_for(&arguments.collect::<Vec<_>>())
         .try_get_matches()
         .unwrap_or_else(|error| refuse(&error));
     let cli = Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     (cli, matches)
+}
+
+/// The command, with the options of one architecture only if the arguments ask for its help: `train --arch topk --help`.
+fn asked_for(arguments: &[String]) -> Command {
+    let asks = |argument: &String| argument == "-h" || argument == "--help";
+    let named = |pair: &[String]| match pair[0].strip_prefix("--arch") {
+        Some("") => pair.get(1).cloned(),
+        Some(value) => value.strip_prefix('=').map(str::to_owned),
+        None => None,
+    };
+    let arch = (0..arguments.len()).find_map(|i| named(&arguments[i..]));
+    let info = arch.and_then(|arch| rarefy::variants::find(&arch).ok());
+    match info.filter(|_| arguments.iter().any(asks)) {
+        Some(info) => ["train", "explain"]
+            .into_iter()
+            .fold(command(), |all, name| {
+                all.mut_subcommand(name, |command| options::only_of(command, info))
+            }),
+        None => command(),
+    }
 }
 
 /// Prints an error of the arguments, or the help that was asked for, and ends the program.

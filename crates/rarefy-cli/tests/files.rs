@@ -30,7 +30,7 @@ fn every_command_takes_several_paths_as_one_data_set() {
     let values = dir.read_npy("two/shard-00000.npy");
     assert_eq!((values[0], values[40], values.len()), (80.0, 0.0, 80));
 
-    dir.ok("train d/0.npy d/1.npy d/2.npy --latents 3 --steps 2 --preprocess scale --out run -q");
+    dir.ok("train d/0.npy d/1.npy d/2.npy --arch kl --latents 3 --steps 2 --preprocess scale --out run -q");
     let config = text(&dir.read("run/config.toml"));
     assert!(config.contains("path = \"d/0.npy\""), "{config}");
     assert!(

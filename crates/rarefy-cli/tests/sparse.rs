@@ -378,7 +378,7 @@ hint: set `model.options.threshold_decay` with --threshold-decay
 $ train --arch topk --rho 0.1 --out run
 2 error: architecture topk has no option `rho`; set `model.arch` to an architecture that has it: kl
 hint: set `model.arch` with --arch
-$ train --k 3 --out run
+$ train --arch kl --k 3 --out run
 2 error: architecture kl has no option `k`; set `model.arch` to an architecture that has it: topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
 hint: set `model.arch` with --arch
 $ train --arch topk --optimizer lbfgs --out run

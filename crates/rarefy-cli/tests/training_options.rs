@@ -291,3 +291,22 @@ $ train missing.npy --arch relu --latents 64 --p-end 0.5 --p-from 95 --steps 100
 2 error: p decreases in 10 equal parts: `train.p_from` must be at least 10 steps before the end of the run (100 steps), got 95
 hint: set `train.p_from` with --p-from
 ";
+
+/// `--arch X --help` shows the options of X, each with its meaning and default there.
+#[test]
+fn help_of_an_architecture_has_its_options_alone() {
+    let dir = TestDir::new();
+    let of_kl = dir.ok("train --arch kl --help");
+    assert!(
+        of_kl.contains("--rho-estimate") && !of_kl.contains("--k <") && !of_kl.contains("--l1 <")
+    );
+    assert!(of_kl.contains("kl: "));
+    let of_topk = dir.ok("train --arch=topk -h");
+    assert!(
+        of_topk.contains("--multi-k")
+            && !of_topk.contains("--rho <")
+            && !of_topk.contains("[topk, ")
+    );
+    let all = dir.ok("train --help");
+    assert!(all.contains("--rho") && all.contains("--multi-k"));
+}

@@ -18,7 +18,7 @@ use crate::variants::Architecture;
 use crate::{Result, codes::Codes};
 
 pub use map::map;
-pub use names::{Words, names};
+pub use names::{FOR_NAMES, Words, names};
 pub use neighbours::{Neighbour, nearest};
 pub use probe::{Features, Probe, probe};
 pub use responses::{Example, Histogram, Responses};
@@ -72,6 +72,7 @@ pub struct TopRow {
 /// ```
 pub fn measure(model: &Model, data: &Dataset, top: usize) -> Result<Vec<Latent>> {
     let source = data.source.as_ref();
+    let kept = top.max(FOR_NAMES);
     let mut sums = vec![Sums::default(); model.d_sae()];
     let above = active_above(model);
     each_piece(model, source, &mut |start, codes| {
@@ -83,13 +84,13 @@ pub fn measure(model: &Model, data: &Dataset, top: usize) -> Result<Vec<Latent>>
                     latent.active += 1;
                     latent.sum += f64::from(value);
                 }
-                offer(&mut latent.top, (start + i, value), top);
+                offer(&mut latent.top, (start + i, value), kept);
             }
         }
     })?;
     let rows = source.rows() as f64;
     let latent = |(latent, mut sums): (usize, Sums)| {
-        keep_strongest(&mut sums.top, top);
+        keep_strongest(&mut sums.top, kept);
         let top = sums.top.iter();
         let top = top.map(|&(row, activation)| TopRow { row, activation });
         Latent {
@@ -104,10 +105,10 @@ pub fn measure(model: &Model, data: &Dataset, top: usize) -> Result<Vec<Latent>>
     let mut latents: Vec<Latent> = sums.into_iter().enumerate().map(latent).collect();
     let tops: Vec<&[TopRow]> = latents.iter().map(|latent| &*latent.top).collect();
     let names = names(&tops, data);
-    latents
-        .iter_mut()
-        .zip(names)
-        .for_each(|(latent, name)| latent.name = name);
+    for (latent, name) in latents.iter_mut().zip(names) {
+        latent.name = name;
+        latent.top.truncate(top);
+    }
     Ok(latents)
 }
 

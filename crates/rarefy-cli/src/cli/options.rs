@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use clap::{Arg, ArgMatches, Command};
-use rarefy::variants::{Kind, OptionInfo, VARIANTS};
+use rarefy::variants::{Info, Kind, OptionInfo, VARIANTS};
 
 /// Architectures' options that the short help shows; the long help shows all.
 const COMMON: [&str; 4] = ["k", "l1", "rho", "beta"];
@@ -21,6 +21,27 @@ pub(super) fn with_architectures(mut command: Command) -> Command {
         command = command.arg(argument(name, &meanings).hide_short_help(!shown));
     }
     command
+}
+
+/// Shows only the options of one architecture, with the meanings that they have there, in the long and the short help.
+pub(super) fn only_of(mut command: Command, arch: &Info) -> Command {
+    for (name, meanings) in by_name() {
+        let own: Vec<Meaning> = meanings
+            .into_iter()
+            .filter(|(of, _)| *of == arch.name)
+            .collect();
+        command = command.mut_arg(name, |argument| match own.first() {
+            Some((_, option)) => {
+                let (help, default) = (option.help, option.default);
+                argument
+                    .long_help(format!("{help} [default: {default}]"))
+                    .help(format!("{} [default: {default}]", first_clause(help)))
+                    .hide_short_help(false)
+            }
+            None => argument.hide(true),
+        });
+    }
+    command.about(format!("{}: {}.", arch.name, arch.summary))
 }
 
 /// Architectures' options on the command line, as (key, text).
@@ -111,8 +132,13 @@ fn short_help(meanings: &[Meaning]) -> String {
     let archs: Vec<&str> = meanings.iter().map(|(arch, _)| *arch).collect();
     let clause = meanings
         .first()
-        .and_then(|(_, option)| option.help.split(';').next()?.split(". ").next());
+        .map(|(_, option)| first_clause(option.help));
     format!("{} [{}]", clause.unwrap_or_default(), archs.join(", "))
+}
+
+fn first_clause(help: &str) -> &str {
+    let sentence = help.split(';').next().unwrap_or(help);
+    sentence.split(". ").next().unwrap_or(sentence)
 }
 
 #[cfg(test)]

@@ -78,8 +78,11 @@ impl Compared {
     fn read(path: &Path) -> anyhow::Result<Self> {
         let run = Run::at(path);
         let table = configuration::from_run(&run)?;
-        let mut settings = BTreeMap::new();
-        flatten("", &table, &mut settings);
+        let unquoted = |(name, value): (String, String)| (name, value.trim_matches('"').to_owned());
+        let settings: BTreeMap<String, String> = configuration::values(&table)
+            .into_iter()
+            .map(unquoted)
+            .collect();
         Ok(Self {
             name: path.display().to_string(),
             arch: settings.get("model.arch").cloned().unwrap_or_default(),
@@ -138,22 +141,6 @@ fn names_of_figures() -> Vec<&'static str> {
     names.insert(1, "in training");
     names.extend(["latents", "steps"]);
     names
-}
-
-/// Settings of a table as texts, by their full names.
-fn flatten(before: &str, table: &Table, settings: &mut BTreeMap<String, String>) {
-    for (key, value) in table {
-        let name = if before.is_empty() {
-            key.clone()
-        } else {
-            format!("{before}.{key}")
-        };
-        match value {
-            toml::Value::Table(inner) => flatten(&name, inner, settings),
-            toml::Value::String(text) => drop(settings.insert(name, text.clone())),
-            other => drop(settings.insert(name, other.to_string())),
-        }
-    }
 }
 
 /// Leaves out the folders that all names start with.

@@ -37,7 +37,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     threads::set(config.train.threads)?;
     let (dataset, raw) = recipe::open_checked(&mut config)?;
     let rows = dataset.source.rows();
-    let chosen = Chosen::of(&config);
+    let chosen = Chosen::of(args, &config);
     let by_default = || recipe::default_holdout(rows, config.train.batch);
     config.data.holdout = config.data.holdout.or_else(|| Some(by_default()));
     let (dataset, reading) = reading::watch(dataset, args.quiet);

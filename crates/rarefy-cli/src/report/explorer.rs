@@ -11,8 +11,6 @@ use rarefy_report::{Apart, BINS, Example, Explorer, Formula, Histogram, Picture,
 /// Strongest rows of each latent, and rows of each further quarter of its active rows.
 const TOP: usize = 11;
 const EACH: usize = 3;
-/// Strongest rows from which latents get their names.
-const FOR_NAMES: usize = 20;
 /// Latents near a latent.
 const NEAR: usize = 6;
 /// Neighbours of a latent for the map.
@@ -40,7 +38,7 @@ pub fn explorer(model: &Model, data: &Dataset) -> Result<Explorer> {
     let picture = model
         .image_shape()
         .filter(|shape| image_channels(*shape, model.raw_d_in()).is_some());
-    let tops = responses.top_rows(FOR_NAMES);
+    let tops = responses.top_rows(latents::FOR_NAMES);
     let tops: Vec<&[TopRow]> = tops.iter().map(Vec::as_slice).collect();
     let mut shown = Shown::new(data, picture.is_some().then(|| model.raw_d_in()));
     let (top, each) = shown.counts(d_sae);

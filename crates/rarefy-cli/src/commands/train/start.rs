@@ -14,14 +14,19 @@ use crate::{configuration, output};
 
 /// Settings that the user left to the program, whose defaults depend on the data.
 pub struct Chosen {
+    arch: bool,
     holdout: bool,
     latents: bool,
 }
 
 impl Chosen {
     /// Settings that a configuration leaves open.
-    pub fn of(config: &Config) -> Self {
+    pub fn of(args: &TrainArgs, config: &Config) -> Self {
         Self {
+            arch: args.arch.is_none()
+                && args.config.is_none()
+                && !args.resume
+                && !args.data.is_empty(),
             holdout: config.data.holdout.is_none(),
             latents: config.model.latents.is_none(),
         }
@@ -41,7 +46,16 @@ impl Chosen {
             };
             format!("{} latents ({rule}--latents N)", plan.d_sae())
         });
-        let parts: Vec<String> = held_out.into_iter().chain(latents).collect();
+        let arch = self.arch.then(|| {
+            let name = plan.info().name;
+            let other = if name == "kl" {
+                "--arch topk for sparse codes"
+            } else {
+                "--arch kl for the lecture's model"
+            };
+            format!("{name} ({other})")
+        });
+        let parts: Vec<String> = arch.into_iter().chain(held_out).chain(latents).collect();
         (!parts.is_empty()).then(|| format!("{rows} rows: {}", parts.join(", ")))
     }
 }
