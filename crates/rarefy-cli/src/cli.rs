@@ -148,8 +148,14 @@ fn asked_for(arguments: &[String]) -> Command {
         None => None,
     };
     let arch = (0..arguments.len()).find_map(|i| named(&arguments[i..]));
-    let info = arch.and_then(|arch| rarefy::variants::find(&arch).ok());
-    match info.filter(|_| arguments.iter().any(asks)) {
+    let arch = arch.filter(|_| arguments.iter().any(asks));
+    let info = arch.map(|arch| {
+        rarefy::variants::find(&arch).unwrap_or_else(|error| {
+            output::note(&format!("error: {error}"));
+            std::process::exit(2)
+        })
+    });
+    match info {
         Some(info) => ["train", "explain"]
             .into_iter()
             .fold(command(), |all, name| {

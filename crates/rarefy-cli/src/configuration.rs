@@ -10,7 +10,7 @@ use toml::{Table, Value};
 use crate::cli::{DataArgs, TrainArgs, given_options};
 use crate::run::Run;
 
-mod architecture;
+mod by_data;
 mod file;
 
 /// Merges the sample's defaults, the config file (or the run's own, when resuming), `--set` and flags.
@@ -38,11 +38,7 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     }
     layers.push(from_set(&args.set)?);
     layers.push(flags(args, matches)?);
-    if let Some(arch) = architecture::by_default(&layers) {
-        let mut layer = Table::new();
-        config::insert(&mut layer, "model.arch", arch.into());
-        layers.insert(0, layer);
-    }
+    layers.insert(0, by_data::defaults(&layers));
     let config = config::merge(&layers)?;
     variants::find(&config.model.arch)?;
     let defaults = config::sample_defaults(&config.data.path, &config.model.arch);

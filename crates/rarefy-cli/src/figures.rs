@@ -15,6 +15,8 @@ pub struct Metrics(Value);
 pub struct Figures {
     pub training: Metrics,
     pub held_out: Option<Metrics>,
+    /// Steps that were done, if the file has them.
+    pub steps: Option<u64>,
 }
 
 impl Metrics {
@@ -29,8 +31,13 @@ impl Metrics {
 }
 
 /// Writes `figures.json`.
-pub fn write(run: &Run, training: &Evaluation, held_out: Option<&Evaluation>) -> Result<()> {
-    let value = json!({"training": training, "held_out": held_out});
+pub fn write(
+    run: &Run,
+    training: &Evaluation,
+    held_out: Option<&Evaluation>,
+    steps: usize,
+) -> Result<()> {
+    let value = json!({"steps": steps, "training": training, "held_out": held_out});
     let text = format!("{value:#}\n");
     atomic::write(run.figures_path(), |out| out.write_all(text.as_bytes()))
 }
@@ -60,5 +67,6 @@ pub fn read(run: &Run) -> Result<Option<Figures>> {
     Ok(Some(Figures {
         training,
         held_out: part("held_out"),
+        steps: value.get("steps").and_then(Value::as_u64),
     }))
 }

@@ -81,11 +81,20 @@ pub fn percent(share: f64) -> String {
     let percent = 100.0 * share;
     match percent.abs() {
         0.0 => "0 %".into(),
+        size if size < 0.0005 => "0 %".into(),
         size if size < 0.1 => {
             let digits = format!("{percent:.3}");
             format!("{} %", digits.trim_end_matches('0').trim_end_matches('.'))
         }
         _ => format!("{percent:.1} %"),
+    }
+}
+
+/// Label of a row; numbers with many digits, such as scores, are rounded.
+pub fn label(label: &str) -> String {
+    match label.parse::<f64>() {
+        Ok(value) if label.len() > 6 && value.fract() != 0.0 => format!("{value:.3}"),
+        _ => label.to_owned(),
     }
 }
 

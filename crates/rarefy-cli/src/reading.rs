@@ -1,13 +1,14 @@
 //! A bar for the passes over rows that lie on disk: surveys, preprocessing, evaluation, reports.
 
 use std::fmt::Write;
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use indicatif::{
     HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
 };
-use rarefy::Result;
 use rarefy::data::{Dataset, Source};
+use rarefy::{Error, Result};
 
 use crate::output;
 
@@ -121,4 +122,18 @@ impl Source for Watched {
         self.tell(rows.len());
         Ok(())
     }
+}
+
+/// Lines of a text file, one for each row.
+pub fn lines(path: &Path, what: &str, rows: usize) -> Result<Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
+    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if lines.len() == rows {
+        return Ok(lines);
+    }
+    Err(Error::Shape {
+        what: format!("{}: {what}", path.display()),
+        expected: format!("{rows}, one for each row"),
+        got: lines.len().to_string(),
+    })
 }

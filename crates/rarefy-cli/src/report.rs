@@ -35,7 +35,7 @@ fn record(
     (e, held_out): (&Evaluation, Option<&Evaluation>),
 ) -> Result<Report> {
     let config = run.config_path();
-    let explorer = explorer::explorer(model, data)?;
+    let explorer = explorer::explorer(model, data, e.rows)?;
     Ok(Report {
         title: title(model, data),
         subtitle: format!(
@@ -156,6 +156,13 @@ fn summary(
         e.dead_latents.to_string(),
         format!("{:.0} %", 100.0 * e.dead_fraction),
     ));
+    if held_out.is_some() {
+        // Few rows say little about means of latents, so these figures are those of all others.
+        for (_, _, remark) in figures.iter_mut().skip(1) {
+            let comma = if remark.is_empty() { "" } else { "; " };
+            *remark = format!("{remark}{comma}in training");
+        }
+    }
     figures
 }
 

@@ -99,3 +99,18 @@ fn runs_without_figures_or_on_other_rows_are_named() {
         text(&failed.stderr)
     );
 }
+
+/// Transcoders need their targets; a page is no file of another kind.
+#[test]
+fn transcoders_are_compared_on_their_targets_and_pages_are_html() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 4, &crate::common::noise(400));
+    dir.write_npy("y.npy", 4, &crate::common::noise(400));
+    dir.ok("train x.npy --target y.npy --latents 8 --k 2 --steps 5 --batch 50 --out t -q");
+    let compared = dir.json("compare t --data x.npy --target y.npy --json");
+    let evaluated = dir.json("eval t x.npy --target y.npy --json");
+    assert_eq!(compared["runs"][0]["training"]["mse"], evaluated["mse"]);
+    let failed = dir.run("compare t --out x.npy");
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(text(&failed.stderr).contains("a file that ends with .html"));
+}

@@ -88,6 +88,7 @@ fn examples_classes_and_neighbours_are_those_of_the_model() {
 fn rows_taken_apart_are_the_codes_and_reconstructions_of_the_model() {
     for arguments in [
         "--latents 16 --steps 20",
+        "--arch kl --tied --latents 16 --steps 20",
         "--arch jumprelu --latents 24 --steps 40 --batch 128",
     ] {
         let (page, model, digits) = digits(arguments);

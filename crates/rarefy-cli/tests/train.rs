@@ -328,3 +328,32 @@ fn mini_batch_run_stops_on_tolerance_and_prints_the_exact_mean() {
         "{unused}"
     );
 }
+
+/// Pictures of bytes are scaled and get the lecture's model; the note says so, and --preprocess none leaves them.
+#[test]
+fn pictures_of_bytes_are_scaled_by_default() {
+    let dir = TestDir::new();
+    let mut idx = vec![0, 0, 8, 3, 0, 0, 0, 40, 0, 0, 0, 2, 0, 0, 0, 3];
+    idx.extend((0..240_u32).map(|v| (v * 7 % 256) as u8));
+    dir.write("train-images-idx3-ubyte", idx);
+    let said = dir.run("train train-images-idx3-ubyte --latents 4 --steps 3 --out run");
+    let said = text(&said.stderr);
+    assert!(
+        said.contains(
+            "kl (--arch topk for sparse codes), bytes scaled to 0..1 (--preprocess none)"
+        ),
+        "{said}"
+    );
+    let config = text(&dir.read("run/config.toml"));
+    assert!(config.contains("preprocess = [\"scale\"]"), "{config}");
+    dir.ok("train train-images-idx3-ubyte --preprocess none --latents 4 --steps 3 --out plain -q");
+    assert!(!text(&dir.read("plain/config.toml")).contains("scale\"]"));
+    // Rows without axes for pictures are vectors.
+    dir.write_npy("x.npy", 6, &crate::common::noise(240));
+    let said = dir.run("train x.npy --latents 4 --k 2 --steps 3 --batch 20 --out vectors");
+    assert!(
+        text(&said.stderr).contains("40 rows: topk (--arch kl for the lecture's model)"),
+        "{}",
+        text(&said.stderr)
+    );
+}

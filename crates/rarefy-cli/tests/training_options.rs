@@ -1,6 +1,6 @@
 //! Schedules, averaging, resampling and optimisers, through the program.
 
-use crate::common::{TestDir, all_fail};
+use crate::common::{TestDir, all_fail, text};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
@@ -107,12 +107,8 @@ fn settings_without_effect_are_warned_about() {
         let said = dir.run(&format!(
             "train sample:digits --rows 200 {call} --out run --force"
         ));
-        assert!(
-            said.status.success(),
-            "{call}: {}",
-            crate::common::text(&said.stderr)
-        );
-        let text = crate::common::text(&said.stderr);
+        assert!(said.status.success(), "{call}: {}", text(&said.stderr));
+        let text = text(&said.stderr);
         let lines = text
             .lines()
             .filter_map(|line| line.strip_prefix("warning: "));
@@ -202,7 +198,7 @@ fn flags_replace_resolved_values_of_a_recorded_configuration() {
     dir.ok(&format!("train {config} --target y.npy --out transcoder"));
     dir.ok(&format!("train {config} --with y.npy --out cross"));
     for (run, centre) in [("auto", true), ("transcoder", false), ("cross", false)] {
-        let config: toml::Table = crate::common::text(&dir.read(&format!("{run}/config.toml")))
+        let config: toml::Table = text(&dir.read(&format!("{run}/config.toml")))
             .parse()
             .unwrap();
         assert_eq!(config["model"]["centre"].as_bool(), Some(centre), "{run}");
@@ -309,4 +305,7 @@ fn help_of_an_architecture_has_its_options_alone() {
     );
     let all = dir.ok("train --help");
     assert!(all.contains("--rho") && all.contains("--multi-k"));
+    let failed = dir.run("train --arch nope --help");
+    assert_eq!(failed.status.code(), Some(2));
+    assert!(text(&failed.stderr).contains("nope"));
 }

@@ -280,9 +280,9 @@ pub(crate) fn rho_hat(rho: f64, latents: &[Latent]) -> String {
     chart.text(
         "note",
         chart.at_x(x.low) + 6.0,
-        at - 6.0,
+        chart.at_y(0.7 * rho) + 18.0,
         "start",
-        &format!("ρ = {}", short(rho)),
+        &format!("dashed: ρ = {}", short(rho)),
     );
     for (place, &l) in order.iter().enumerate() {
         let latent = &latents[l];

@@ -46,6 +46,8 @@ pub struct Explorer {
     pub filters: Vec<Vec<u8>>,
     /// Rows that are taken apart into latents.
     pub apart: Vec<Apart>,
+    /// True for a transcoder, whose reconstructions are those of a target.
+    pub has_target: bool,
     /// The model as a formula, if it has one and is small.
     pub formula: Option<Formula>,
     /// Tokens that each latent raises and lowers, if the model writes to tokens.
@@ -197,6 +199,7 @@ pub(crate) fn packed(report: &Report) -> (String, String) {
         "selected": report.selected,
         "rho": report.rho,
         "inputs": report.inputs,
+        "target": of.has_target,
         "source": of.source,
         "bins": BINS,
         "rows": of.rows.len(),

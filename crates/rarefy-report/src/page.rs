@@ -226,7 +226,7 @@ fn activity(report: &Report) -> Option<Markup> {
     Some(html! {
         p {
             "A low mean does not imply sparse latents: a latent that is always equal to ρ has no penalty and carries no "
-            "information. A sparse latent is near 0 on most rows and near 1 on a few. These histograms show the difference."
+            "information. A sparse latent is near 0 on most rows and near 1 on a few. The first two histograms show the difference; Hoyer sparsities are relative and cannot."
         }
         div .pair {
             (figure(charts::histogram(&report.activation_histogram, true, "activation", "count (log)", "Histogram of all activations"),

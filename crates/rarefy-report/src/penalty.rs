@@ -31,7 +31,12 @@ fn penalty_chart(rho: f64, marks: &[f64]) -> Chart {
         Axis::linear(0.0, 1.0)
     };
     let y = Axis::linear(0.0, top);
-    let mut chart = Chart::new(x, y, "ρ̂, mean activation", "Ω (nats)", &label);
+    let name = if x.is_logarithmic() {
+        "ρ̂, mean activation (log)"
+    } else {
+        "ρ̂, mean activation"
+    };
+    let mut chart = Chart::new(x, y, name, "Ω (nats)", &label);
     chart.class("penalty");
     let [left, right, over, under] = chart.frame();
     let axes = json!({
@@ -105,7 +110,7 @@ fn places(low: f64) -> Vec<f64> {
 pub fn penalty_plot(rho: f64, marks: &[f64]) -> String {
     const STYLE: &str = "<style>.chart{background:#fff;font:13px system-ui,sans-serif}.grid{stroke:#e7e5e0}\
         .axis{stroke:#8a8780}text{fill:#5c5a55}.note{fill:#1f1e1b;font-weight:600}.curve{fill:none;stroke:#2b5fa8;stroke-width:2.5}\
-        .minor{stroke:#8a8780}.target{stroke:#b4532a;stroke-dasharray:4 4}.minimum{fill:#b4532a}.mark{fill:#2b5fa8;fill-opacity:.45}</style>\
+        .minor{stroke:#8a8780}.target{stroke:#b4532a;stroke-dasharray:4 4}.minimum{fill:none;stroke:#b4532a;stroke-width:2}.mark{fill:#2b5fa8;fill-opacity:.45}</style>\
         <rect width='100%' height='100%' fill='#fff'/>";
     let svg = penalty_chart(rho, marks).finish();
     svg.replacen("</title>", &format!("</title>{STYLE}"), 1)

@@ -20,6 +20,12 @@ pub struct CompareArgs {
     pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
+    /// Target of the transcoders that are compared.
+    #[arg(long, value_name = "DATA", help_heading = "Data", requires = "data")]
+    pub target: Option<String>,
+    /// Next input of the crosscoders that are compared, in the order of training (repeat for each).
+    #[arg(long, value_name = "DATA", help_heading = "Data", requires = "data")]
+    pub with: Vec<String>,
     /// HTML page to write, with the tables, curves and the frontier.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,

@@ -33,7 +33,7 @@ pub struct FrontierArgs {
     pub arch: Vec<String>,
     /// Number of latents of every model, or several, separated by commas [default: 8 per input value].
     ///
-    /// With several, each architecture has a line for each number.
+    /// With several, each architecture has a line for each number. With --resume, numbers are added to such a list, as with --k.
     #[arg(
         long,
         value_name = "N,...",

@@ -110,6 +110,9 @@ pub struct ReportArgs {
     /// Text file with one label per row, shown beside the latents [default: the data's own labels].
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
+    /// Text file with one text per row, such as the sentences of embeddings [default: the data's own texts].
+    #[arg(long, value_name = "FILE")]
+    pub texts: Option<PathBuf>,
     /// Height and width of the images in the rows, such as 28x28 [default: the shape that the run recorded].
     #[arg(long, value_name = "HxW")]
     pub image_shape: Option<String>,

@@ -22,7 +22,7 @@ pub struct TrainArgs {
     /// held-out rows. 0 trains on all rows.
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub holdout: Option<usize>,
-    /// Preprocessing steps in order, separated by commas, or `none` [default: the sample's steps, else none].
+    /// Preprocessing steps in order, separated by commas, or `none` [default: the sample's steps; scale for pictures of bytes; else none].
     ///
     /// Steps are fitted on the training rows and saved with the model. Each input of a crosscoder is fitted separately.
     /// See `rarefy list preprocessing`. Use `scale` or `standardise` if the values are far from 1.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use rarefy::data;
 use rarefy::model::Model;
+use rarefy::recipe::side_by_side;
 use rarefy::{Error, atomic, config, metrics};
 use rarefy_report::{ComparedRun, Comparison, render_comparison};
 use serde_json::{Value, json};
@@ -20,18 +21,27 @@ use crate::{output_path, reading};
 
 /// Figures of the table: metric, name, and text of its value.
 type Shown = (&'static str, &'static str, fn(f64) -> String);
-const SHOWN: [Shown; 6] = [
+const SHOWN: [Shown; 9] = [
     ("explained_variance", "explained variance", percent),
     ("l0", "L0", number),
     ("dead_latents", "dead", whole),
     ("rare_latents", "rare", whole),
     ("frequent_latents", "dense", whole),
+    ("collapsed_latents", "collapsed", whole),
+    ("rho_hat_mean", "mean rho_hat", number),
+    ("omega", "Omega", number),
     ("mse", "squared error", number),
 ];
 
 pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     if let Some(out) = &args.out {
         output_path::check_file(out)?;
+        if out
+            .extension()
+            .is_none_or(|ending| !ending.eq_ignore_ascii_case("html"))
+        {
+            return Err(Error::hyper("--out", "a file that ends with .html", out.display()).into());
+        }
     }
     let mut runs = args
         .runs
@@ -45,7 +55,7 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
     let notes = notes(&runs, args);
     let settings = differences(&runs);
     if let Some(out) = &args.out {
-        let page = render_comparison(&page(&runs, &settings, &notes));
+        let page = render_comparison(&page(&runs, &settings, &notes, !args.data.is_empty()));
         atomic::write(out, |file| file.write_all(page.as_bytes()))?;
     }
     if args.json {
@@ -110,7 +120,9 @@ impl Compared {
             .map(percent);
         let mut figures: Vec<String> = SHOWN.iter().map(shown).collect();
         figures.insert(1, or_dash(in_training));
-        let steps = self.settings.get("train.steps").cloned();
+        let done = self.figures.as_ref().and_then(|figures| figures.steps);
+        let steps = done.map(|steps| steps.to_string());
+        let steps = steps.or_else(|| self.settings.get("train.steps").cloned());
         figures.extend([
             or_dash(self.settings.get("model.latents").cloned()),
             or_dash(steps),
@@ -164,14 +176,17 @@ fn evaluate(runs: &mut [Compared], args: &CompareArgs) -> anyhow::Result<()> {
     args.source.put(&mut layer);
     let options = config::merge(&[layer])?.data.open_options();
     let data = data::open_all(&as_paths(&args.data), &options)?;
+    let data = side_by_side(data, &args.with, args.target.as_deref(), &options)?.0;
     let (data, reading) = reading::watch(data, args.json);
     for run in runs {
         let model = Model::load(run.run.folder())?;
         let evaluation = metrics::evaluate(&model, data.source.as_ref())
             .map_err(|error| Error::Conflict(format!("{}: {error}", run.name)))?;
+        let steps = run.figures.as_ref().and_then(|figures| figures.steps);
         run.figures = Some(Figures {
             training: Metrics::of(&evaluation),
             held_out: None,
+            steps,
         });
     }
     reading.finish();
@@ -196,10 +211,11 @@ fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
     if rows.len() > 1 && args.data.is_empty() {
         notes.push("the runs have other rows to train on or to hold out: give --data to evaluate all models on the same rows".into());
     }
-    let prepared: BTreeSet<Option<&String>> = runs
-        .iter()
-        .map(|run| run.settings.get("data.preprocess"))
-        .collect();
+    let steps = |run: &Compared| {
+        let steps = run.settings.get("data.preprocess").cloned();
+        steps.filter(|steps| steps != "[]" && steps != "[\"none\"]")
+    };
+    let prepared: BTreeSet<Option<String>> = runs.iter().map(steps).collect();
     if prepared.len() > 1 {
         notes.push("the runs prepare their rows differently: squared errors and explained variances are those of prepared rows".into());
     }
@@ -246,7 +262,12 @@ fn tables(runs: &[Compared], settings: &[(String, Vec<String>)]) -> String {
     format!("{figures}\n\n{}", output::table(&header, &settings, true))
 }
 
-fn page(runs: &[Compared], settings: &[(String, Vec<String>)], notes: &[String]) -> Comparison {
+fn page(
+    runs: &[Compared],
+    settings: &[(String, Vec<String>)],
+    notes: &[String],
+    of_data: bool,
+) -> Comparison {
     let compared = |run: &Compared| ComparedRun {
         name: run.name.clone(),
         arch: run.arch.clone(),
@@ -258,10 +279,17 @@ fn page(runs: &[Compared], settings: &[(String, Vec<String>)], notes: &[String])
             .and_then(|m| Some((m.get("l0")?, m.get("explained_variance")?))),
     };
     Comparison {
-        subtitle: format!(
-            "{} runs; figures are those of held-out rows, where rows are held out",
-            runs.len()
-        ),
+        subtitle: if of_data {
+            format!(
+                "{} runs; all models are evaluated on the same rows",
+                runs.len()
+            )
+        } else {
+            format!(
+                "{} runs; figures are those of held-out rows, where rows are held out",
+                runs.len()
+            )
+        },
         notes: notes.to_vec(),
         settings: settings.to_vec(),
         figures: names_of_figures().into_iter().map(str::to_owned).collect(),

@@ -70,6 +70,12 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     }
     if !args.quiet {
         introduce(&candidates, &data);
+        if args.keep_models && !results.points.is_empty() {
+            output::note(&format!(
+                "{} points of this frontier are not trained again; those trained without --keep-models have no model",
+                results.points.len()
+            ));
+        }
     }
     skip_refused(&candidates, &mut results, args.quiet);
     clear(&folder, args.resume)?;

@@ -2,7 +2,7 @@
 
 mod associated;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rarefy::data::{self, Dataset};
 use rarefy::latents::{self, Kind, Latent, Neighbour, Responses, Target};
@@ -15,6 +15,7 @@ use toml::Table;
 use crate::cli::LatentsArgs;
 use crate::configuration::{self, as_paths};
 use crate::output::{self, number, percent, start_of};
+use crate::reading::lines;
 use crate::report::{DENSE, DUPLICATE, RARE};
 use crate::run::Run;
 use crate::{output_path, reading};
@@ -107,20 +108,6 @@ fn about_target(args: &LatentsArgs, error: Error) -> Error {
     }
 }
 
-/// Lines of a text file, one for each row.
-fn lines(path: &Path, what: &str, rows: usize) -> rarefy::Result<Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    if lines.len() == rows {
-        return Ok(lines);
-    }
-    Err(Error::Shape {
-        what: format!("{}: {what}", path.display()),
-        expected: format!("{rows}, one for each row"),
-        got: lines.len().to_string(),
-    })
-}
-
 /// Target of `--search` or `--target`, with its name.
 fn target(args: &LatentsArgs, dataset: &Dataset) -> anyhow::Result<Option<(String, Target)>> {
     let missing = |what: &str, flag: &str| {
@@ -167,15 +154,27 @@ impl View<'_> {
         if !name.is_empty() || top.is_empty() {
             return name.clone();
         }
-        let shown = if self.dataset.texts.is_some() { 1 } else { 3 };
+        if let Some(texts) = &self.dataset.texts {
+            return start_of(&texts[top[0].row]);
+        }
+        let shown = 3;
         let rows = top.iter().take(shown).map(|top| self.row(top.row));
         rows.collect::<Vec<_>>().join(", ")
     }
 
     /// Text and label of a row, or its number.
     fn row(&self, row: usize) -> String {
-        let of = |cells: &Option<Vec<String>>| cells.as_ref().map(|cells| start_of(&cells[row]));
-        let parts = [of(&self.dataset.labels), of(&self.dataset.texts)];
+        let label = self
+            .dataset
+            .labels
+            .as_ref()
+            .map(|labels| start_of(&output::label(&labels[row])));
+        let text = self
+            .dataset
+            .texts
+            .as_ref()
+            .map(|texts| start_of(&texts[row]));
+        let parts = [label, text];
         let parts: Vec<String> = parts
             .into_iter()
             .flatten()
@@ -325,7 +324,7 @@ impl View<'_> {
         value["together"] = json!(together);
         let facts = [
             ("latent", latent.to_string()),
-            ("name", of.name.clone()),
+            ("name", self.named(latent)),
             (
                 "active on",
                 format!("{} of {} rows", percent(of.firing_rate), source.rows()),

@@ -1,6 +1,5 @@
 //! Command `rarefy report`: writes the report of a run again.
 
-use rarefy::Error;
 use rarefy::config;
 use rarefy::data::hold_out;
 use rarefy::metrics;
@@ -8,6 +7,7 @@ use rarefy::model::Model;
 use rarefy::recipe;
 
 use crate::cli::ReportArgs;
+use crate::reading::lines;
 use crate::run::Run;
 use crate::{configuration, output, reading, report};
 
@@ -30,18 +30,10 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let (mut data, given) = recipe::open(&mut config.data)?;
     model.check_given(data.source.name(), &given)?;
     if let Some(path) = &args.labels {
-        let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-        let labels: Vec<String> = text.lines().map(str::to_owned).collect();
-        if labels.len() != data.source.rows() {
-            let (expected, got) = (data.source.rows().to_string(), labels.len().to_string());
-            return Err(Error::Shape {
-                what: format!("{}: labels", path.display()),
-                expected,
-                got,
-            }
-            .into());
-        }
-        data.labels = Some(labels);
+        data.labels = Some(lines(path, "labels", data.source.rows())?);
+    }
+    if let Some(path) = &args.texts {
+        data.texts = Some(lines(path, "texts", data.source.rows())?);
     }
     let image_shape = data.image_shape.or(model.image_shape());
     let model = model.with_image_shape(image_shape);

@@ -60,7 +60,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let held_out = data.held_out();
     let held_out = held_out.map(|rows| model.evaluate(rows)).transpose()?;
     report::write(&run, model, &dataset, (&evaluation, held_out.as_ref()))?;
-    figures::write(&run, &evaluation, held_out.as_ref())?;
+    figures::write(&run, &evaluation, held_out.as_ref(), trained.steps)?;
     reading.finish();
     let advice = rarefy::metrics::advice(&plan, data.survey(), &evaluation);
     if let Some(advice) = advice.filter(|_| !args.quiet) {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::output;
 use rarefy::Result;
 use rarefy::data::{Columns, Dataset, Source, evenly_spaced_rows, image_channels};
 use rarefy::latents::{self, Kind, Responses, Target, TopRow};
@@ -30,7 +31,9 @@ const MOST_WEIGHTS: usize = 1_000_000;
 const MOST_VALUES: usize = 400_000;
 
 /// Builds the data of the explorer.
-pub fn explorer(model: &Model, data: &Dataset) -> Result<Explorer> {
+///
+/// Firing rates of the report are those of `evaluated` rows.
+pub fn explorer(model: &Model, data: &Dataset, evaluated: usize) -> Result<Explorer> {
     // A transcoder's rows have the target behind the input.
     let source = &Columns::new(data.source.as_ref(), 0..model.raw_d_in());
     let responses = Responses::of(model, source)?;
@@ -46,7 +49,7 @@ pub fn explorer(model: &Model, data: &Dataset) -> Result<Explorer> {
     let examples = examples.collect();
     let apart = apart(model, source, &mut shown)?;
     let mut explorer = Explorer {
-        source: about(&responses, source),
+        source: about(&responses, source, evaluated),
         names: latents::names(&tops, data),
         histograms: (0..d_sae)
             .map(|latent| histogram(&responses, latent))
@@ -56,6 +59,7 @@ pub fn explorer(model: &Model, data: &Dataset) -> Result<Explorer> {
         examples,
         apart,
         formula: formula(model),
+        has_target: model.io_spec().has_target(),
         ..Explorer::default()
     };
     if d_sae <= MOST_NEAR {
@@ -74,10 +78,15 @@ pub fn explorer(model: &Model, data: &Dataset) -> Result<Explorer> {
 }
 
 /// Sentence on the rows that the explorer knows.
-fn about(responses: &Responses, source: &dyn Source) -> String {
+fn about(responses: &Responses, source: &dyn Source, evaluated: usize) -> String {
     let (some, all) = (responses.rows.len(), source.rows());
     if some == all {
-        return format!("Examples and histograms are those of all {all} rows.");
+        let others = if evaluated == all {
+            String::new()
+        } else {
+            format!(" Firing rates and means are those of the {evaluated} training rows.")
+        };
+        return format!("Examples and histograms are those of all {all} rows.{others}");
     }
     format!(
         "Examples and histograms are those of {some} of the {all} rows, taken at equal distances."
@@ -248,7 +257,7 @@ impl<'a> Shown<'a> {
         };
         let row = |&number: &usize| Row {
             number,
-            label: of(&self.data.labels, number),
+            label: output::label(&of(&self.data.labels, number)),
             text: of(&self.data.texts, number),
         };
         self.numbers.iter().map(row).collect()

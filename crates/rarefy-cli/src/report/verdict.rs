@@ -13,6 +13,10 @@ pub const DUPLICATE: f64 = 0.9;
 /// Shares of latents, and of variance, from which on advice is given.
 const MANY: f64 = 0.1;
 const LITTLE: f64 = 0.5;
+/// Multiple of the mean firing rate above which a latent is dense.
+const OFTEN: f64 = 3.0;
+/// Active sigmoid latents of a row below which all are small.
+const FAINT: f64 = 0.1;
 /// Difference of explained variances from which on held-out rows are said to be worse.
 const GAP: f64 = 0.05;
 
@@ -60,25 +64,32 @@ pub fn advice(
             percent(e.explained_variance)
         ));
     }
-    if e.explained_variance < LITTLE {
+    let collapsed = e.collapsed_latents.unwrap_or(0);
+    if e.explained_variance < LITTLE && !is_many(collapsed) {
         advice.push(if is_sparse {
             "The reconstruction is poor. Try a larger k (or a smaller penalty), more latents or more steps.".to_owned()
         } else {
-            "The reconstruction is poor. Try a larger rho, a smaller beta or more latents.".to_owned()
+            "The reconstruction is poor. Try a larger rho or a smaller beta.".to_owned()
         });
     }
-    let collapsed = e.collapsed_latents.unwrap_or(0);
     if collapsed > 0 {
         // Without weight decay, large decoder weights can use the small variation of such a latent.
         let try_this = if e.weight_decay == Some(0.0) {
-            "try a weight decay, which keeps decoder weights small"
+            "try a weight decay, which keeps decoder weights small, or a larger rho"
         } else {
-            "try fewer latents, a smaller weight decay or a larger rho"
+            "try a smaller weight decay or a larger rho"
         };
         advice.push(format!(
             "{collapsed} latents have collapsed: their activation is almost the same on every row. The penalty does not \
              show this; {try_this}."
         ));
+    }
+    if !is_sparse && e.l0 < FAINT && collapsed == 0 {
+        advice.push(
+            "Hardly any latent is ever above 0.5: latents are small on all rows, and large decoder weights make up for it. A low \
+             mean is not sparse; try a weight decay, or a larger rho."
+                .to_owned(),
+        );
     }
     let rare = count(&|rate| rate > 0.0 && rate < RARE);
     if is_many(e.dead_latents + rare) {
@@ -93,12 +104,14 @@ pub fn advice(
             percent(RARE)
         ));
     }
-    let dense = count(&|rate| rate > DENSE);
+    // With many active latents of few, all are active often.
+    let often = DENSE.max(OFTEN * e.l0 / latents);
+    let dense = count(&|rate| rate > often);
     if is_sparse && is_many(dense) {
         advice.push(format!(
-            "{dense} latents are active on more than {} of the rows and say little about any of them; try a smaller k, or \
-             --preprocess norm-row if rows differ in length.",
-            percent(DENSE)
+            "{dense} latents are active on more than {} of the rows; try a smaller k or more latents, or --preprocess norm-row if \
+             rows differ much in length.",
+            percent(often)
         ));
     }
     let alive = |latent: usize| e.latents[latent].firing_rate > 0.0;

@@ -42,7 +42,11 @@ pub(super) fn apart(report: &Report) -> Option<Markup> {
     let is_picture = of.picture.is_some();
     (!of.apart.is_empty()).then(|| {
         html! {
-            p { "A reconstruction is a bias and a sum of decoder rows, each times the activation of its latent. Choose a row." }
+            p {
+                "A reconstruction is a bias and a sum of decoder rows, each times the activation of its latent"
+                @if of.formula.as_ref().is_some_and(|formula| formula.sigmoid_output) { ", and the sigmoid of this sum" }
+                ". Choose a row."
+            }
             div #apart-rows .shots[is_picture] .chosen[!is_picture] {}
             div #own hidden {
                 div .draw hidden {

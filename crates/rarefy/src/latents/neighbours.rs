@@ -53,7 +53,12 @@ pub fn nearest(model: &Model, count: usize) -> Vec<Vec<Neighbour>> {
 
 /// Decoder rows scaled to length 1; rows of zeros stay.
 pub(super) fn unit_rows(model: &Model) -> Vec<f32> {
-    let mut rows = model.params().get("w_dec").to_vec();
+    // A tied decoder is the encoder.
+    let params = model.params();
+    let mut rows = params
+        .find("w_dec")
+        .unwrap_or_else(|| params.get("w_enc"))
+        .to_vec();
     let width = rows.len() / model.d_sae();
     for row in rows.chunks_exact_mut(width) {
         let length = rarefy_kernels::vector::dot(row, row).sqrt() as f32;

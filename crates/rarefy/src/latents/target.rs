@@ -100,10 +100,11 @@ impl Target {
         let count = of_rows.iter().filter(|class| **class == Some(0)).count();
         if count == 0 || count == texts.len() {
             let got = format!("{count} of {}", texts.len());
-            return Err(shape(
-                &format!("some texts with `{words}`, and some without"),
-                got,
-            ));
+            return Err(Error::Shape {
+                what: format!("search for `{words}`"),
+                expected: "some texts that have the words, and some that have not".into(),
+                got: format!("{got} texts that have them"),
+            });
         }
         Ok(Self::Class {
             names: vec![words.to_owned(), String::new()],

@@ -15,6 +15,9 @@ const HIGH_LR: f64 = 10.0;
 /// Root mean squares of the rows outside of which their scale is named as a cause.
 const USUAL_SCALE: std::ops::RangeInclusive<f64> = 0.03..=30.0;
 
+/// Weight of the KL penalty above which it is named as a cause; usual weights are 0.1 to 10.
+const HEAVY: f64 = 100.0;
+
 /// Steps below which the length of a run is named as a cause.
 const FEW_STEPS: usize = 500;
 
@@ -242,9 +245,21 @@ fn weight_decay(run: &Run) -> Option<String> {
 
 fn kl_penalty(run: &Run) -> Option<String> {
     let (beta, decay) = (run.option("beta")?, run.option("weight_decay")?);
+    let rho = run.option("rho")?;
+    let is_heavy = run
+        .plan
+        .options()
+        .find_number("beta")
+        .is_some_and(|beta| beta > HEAVY);
+    let cause = if is_heavy || run.plan.options().find_number("weight_decay") == Some(0.0) {
+        format!("the sparsity penalty is too large; decrease `model.options.beta`, which is {beta}")
+    } else {
+        format!(
+            "constant latents cost less than weights that reconstruct; decrease `model.options.weight_decay`, which is {decay}"
+        )
+    };
     Some(format!(
-        "the sparsity penalty is too large; decrease `model.options.beta`, which is {beta}, or \
-         `model.options.weight_decay`, which is {decay}"
+        "{cause}, or increase `model.options.rho`, which is {rho}"
     ))
 }
 

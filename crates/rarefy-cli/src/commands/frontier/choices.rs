@@ -25,6 +25,11 @@ impl Choices {
     /// Choices of this call beside those of the frontier to resume, each once, in rising order.
     pub fn of(args: &FrontierArgs, before: Option<&Self>) -> Result<Self> {
         let mut of = before.cloned().unwrap_or_default();
+        if args.latents.len() > 1 && before.is_some() && of.latents.is_empty() {
+            let why =
+                "the frontier to resume has one number of latents; give another --out for several";
+            return Err(Error::Conflict(why.into()));
+        }
         if args.latents.len() > 1 || !of.latents.is_empty() {
             of.latents.extend(&args.latents);
         }

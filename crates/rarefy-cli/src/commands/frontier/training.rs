@@ -104,7 +104,7 @@ fn train_one(
         let training = trained.model.evaluate(data.training())?;
         run.create(plan.config())?;
         trained.model.save(&run.model_path())?;
-        figures::write(run, &training, Some(&evaluation))?;
+        figures::write(run, &training, Some(&evaluation), trained.steps)?;
     }
     Ok(Point {
         arch: candidate.arch.into(),

@@ -99,7 +99,7 @@ impl View<'_> {
                 format!("{:+.3}", a.correlation),
                 share(a.active),
                 share(a.inactive),
-                format!("{:.1e}", a.q),
+                q(a.q),
                 percent(self.latents[a.latent].firing_rate),
             ];
             if let Some(odds) = a.odds_ratio {
@@ -150,5 +150,14 @@ impl View<'_> {
             a.p.to_string(),
             a.q.to_string(),
         ]
+    }
+}
+
+/// False discovery rate; numbers below the smallest f64 are named as such.
+fn q(rate: f64) -> String {
+    if rate == 0.0 {
+        "<1e-300".into()
+    } else {
+        format!("{rate:.1e}")
     }
 }

@@ -13,8 +13,10 @@ use crate::run::Run;
 use crate::{configuration, output};
 
 /// Settings that the user left to the program, whose defaults depend on the data.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting")]
 pub struct Chosen {
     arch: bool,
+    preprocess: bool,
     holdout: bool,
     latents: bool,
 }
@@ -22,11 +24,10 @@ pub struct Chosen {
 impl Chosen {
     /// Settings that a configuration leaves open.
     pub fn of(args: &TrainArgs, config: &Config) -> Self {
+        let is_new = args.config.is_none() && !args.resume && !args.data.is_empty();
         Self {
-            arch: args.arch.is_none()
-                && args.config.is_none()
-                && !args.resume
-                && !args.data.is_empty(),
+            preprocess: args.preprocess.is_none() && is_new,
+            arch: args.arch.is_none() && is_new,
             holdout: config.data.holdout.is_none(),
             latents: config.model.latents.is_none(),
         }
@@ -44,7 +45,9 @@ impl Chosen {
             } else {
                 String::new()
             };
-            format!("{} latents ({rule}--latents N)", plan.d_sae())
+            let active = plan.options().find("k");
+            let active = active.map_or_else(String::new, |k| format!(", k {k} (--k N)"));
+            format!("{} latents ({rule}--latents N){active}", plan.d_sae())
         });
         let arch = self.arch.then(|| {
             let name = plan.info().name;
@@ -55,7 +58,20 @@ impl Chosen {
             };
             format!("{name} ({other})")
         });
-        let parts: Vec<String> = arch.into_iter().chain(held_out).chain(latents).collect();
+        let data = &plan.config().data;
+        let is_scaled = self.preprocess
+            && data
+                .preprocess
+                .as_ref()
+                .is_some_and(|steps| *steps == ["scale"])
+            && !data.path.starts_with("sample:");
+        let scaled = is_scaled.then(|| "bytes scaled to 0..1 (--preprocess none)".to_owned());
+        let parts: Vec<String> = arch
+            .into_iter()
+            .chain(scaled)
+            .chain(held_out)
+            .chain(latents)
+            .collect();
         (!parts.is_empty()).then(|| format!("{rows} rows: {}", parts.join(", ")))
     }
 }

@@ -30,12 +30,13 @@ function apartView(M) {
     const strongest = writes.reduce((m, w) => w.reduce((n, v) => Math.max(n, Math.abs(v)), m), 0);
     const lines = parts.slice(0, MOST_PARTS).map((e, at) => make("li", {},
       writes[at] ? picture(shape, signedLevels(writes[at], strongest), `part of latent ${e.i}`) : "",
-      make("a", { href: `#latent-${e.i}` }, `#${e.i} ${M.name(e.i)}`), bar(e.part / most, short(e.part)), make("small", {}, short(e.value))));
+      make("a", { href: `#latent-${e.i}` }, `#${e.i} ${M.name(e.i)}`), bar(e.part / most, short(e.part)), make("small", { title: `activation ${short(e.value)}` }, e.part.toPrecision(3))));
     const pictures = shape && x ? [captioned(image(x, "the row"), "row"), x_hat ? captioned(image(x_hat, "reconstruction"), "reconstruction") : ""] : [];
-    const error = x && x_hat && x.length === x_hat.length ? remaining(x, x_hat) : "";
+    // The reconstruction of a transcoder is that of its target, which the page does not have.
+    const error = x && x_hat && !head.target ? remaining(x, x_hat) : "";
     place.replaceChildren(
       make("p", { class: "named" }, name), make("div", { class: "steps-of-sum" }, pictures),
-      make("p", { class: "soft" }, `${active.length} latents with an activation. ${error}`), sums(parts) || "",
+      make("p", { class: "soft" }, `${active.filter(e => head.selected || e.value > 0.5).length} active latents. ${error}`), sums(parts) || "",
       make("h4", {}, "Parts of the sum: activation times length of the decoder row"),
       make("ul", { class: "parts" }, lines),
       parts.length > MOST_PARTS ? make("p", { class: "soft" }, `${parts.length - MOST_PARTS} smaller parts are left out.`) : "");
@@ -43,12 +44,12 @@ function apartView(M) {
 
   const remaining = (x, x_hat) => {
     const left = x.reduce((sum, v, i) => sum + (v - x_hat[i]) ** 2, 0);
-    return `Squared error ${short(left)}.`;
+    return `Squared error, in the units of the data: ${short(left)}.`;
   };
 
   M.takeApart = i => {
     [...list.children].forEach((child, at) => child.classList.toggle("on", at === i));
-    show(input(i), latents(i), output(i), M.rowName(D.apart_row[i]));
+    show(input(i), latents(i), output(i), M.described(D.apart_row[i]));
   };
   for (let i = 0; i < rows; i++) {
     const row = D.apart_row[i], label = M.rowName(row);
@@ -62,6 +63,8 @@ function apartView(M) {
 /// A row of the reader: drawn with the pointer, or typed.
 function ownRow(M, show) {
   const { shape } = M, box = document.querySelector("#own");
+  // Nobody types hundreds of values.
+  if (M.inputs > 256 && !shape) return;
   box.hidden = false;
   const typed = document.querySelector("#typed"), said = document.querySelector("#typed-said");
   document.querySelector("#typed-go").addEventListener("click", () => {

@@ -15,7 +15,7 @@ async function unpack() {
     if (kind === "f32") data[name] = new Float32Array(body, start, length / 4);
     else if (kind === "u32") data[name] = new Uint32Array(body, start, length / 4);
     else if (kind === "u8") data[name] = bytes;
-    else data[name] = new TextDecoder().decode(bytes).split("\0").slice(0, -1);
+    else data[name] = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes).split("\0").slice(0, -1);
   }
   return data;
 }

@@ -25,7 +25,8 @@ const short = value => {
   return String(+value.toPrecision(3));
 };
 
-const shown = (value, unit) => short(value) + (unit ? " " + unit : "");
+/// Number with its sign; none for what rounds to 0.
+const signed = (value, digits) => (+value.toFixed(digits) === 0 ? 0 : value).toFixed(digits);
 
 /// Canvas with a picture of levels from 0 to 255.
 function picture(shape, levels, label) {
@@ -93,16 +94,18 @@ function bar(share, label) {
 
 /// A text with the words of a search marked.
 function marked(text, words) {
-  if (!words) return [text];
-  const parts = [], lower = text.toLowerCase();
+  const parts = words ? words.split(/\s+/).filter(Boolean) : [];
+  const lower = text.toLowerCase();
   // A lower-case text of another length has its letters at other places.
-  if (lower.length !== text.length) return [text];
+  if (!parts.length || lower.length !== text.length) return [text];
+  const pattern = new RegExp(parts.map(part => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&")).join("|"), "g");
+  const found = [];
   let from = 0;
-  for (let at = lower.indexOf(words); at >= 0; at = lower.indexOf(words, from)) {
-    parts.push(text.slice(from, at), make("mark", {}, text.slice(at, at + words.length)));
-    from = at + words.length;
+  for (const match of lower.matchAll(pattern)) {
+    found.push(text.slice(from, match.index), make("mark", {}, text.slice(match.index, match.index + match[0].length)));
+    from = match.index + match[0].length;
   }
-  return [...parts, text.slice(from)];
+  return [...found, text.slice(from)];
 }
 
 /// Hands a file of the browser's memory to the reader.

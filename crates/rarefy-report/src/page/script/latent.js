@@ -7,9 +7,9 @@ function latentView(M) {
   const block = (title, ...children) => make("section", {}, make("h4", {}, title), ...children);
 
   const figures = l => {
-    const facts = [["firing rate", percent(D.rate[l])], [head.selected ? "mean activation" : "ρ̂, mean activation", short(D.mean[l])],
-      ["largest activation", short(M.most(l))], ["lifetime sparsity", D.lifetime[l].toFixed(2)], ["status", M.status(l)]];
-    if (D.correlation) facts.push(["correlation with the score", D.correlation[l].toFixed(3)]);
+    const facts = [["firing rate", percent(D.rate[l])], [head.selected ? "mean over all rows" : "ρ̂, mean over all rows", short(D.mean[l])],
+      ["largest activation", short(M.examples(l).length ? M.examples(l)[0].value : 0)], ["lifetime sparsity", D.lifetime[l].toFixed(2)], ["status", M.status(l)]];
+    if (D.correlation) facts.push(["correlation with the score", signed(D.correlation[l], 3)]);
     head.inputs.forEach((name, i) => facts.push([`writes ${name}`, percent(D.share[l * head.inputs.length + i])]));
     return make("dl", { class: "facts" }, facts.map(([name, value]) => make("div", {}, make("dt", {}, name), make("dd", {}, value))));
   };
@@ -70,10 +70,12 @@ function latentView(M) {
 
   /// Opens a latent, or closes the panel for -1.
   M.open = l => {
+    const before = M.opened;
     M.opened = l;
     document.body.classList.toggle("opened", l >= 0);
     panel.hidden = l < 0;
-    if (l >= 0) { draw(l); panel.scrollTop = 0; }
+    if (l >= 0) { draw(l); panel.scrollTop = 0; document.querySelector("#latent-title").focus({ preventScroll: true }); }
+    else if (before >= 0) document.querySelector("#list").focus({ preventScroll: true });
     M.redrawList && M.redrawList();
     M.redrawMap && M.redrawMap();
   };

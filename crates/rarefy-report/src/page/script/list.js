@@ -70,7 +70,10 @@ function listOf(M, open) {
       latents.slice(line * across, (line + 1) * across).forEach(l => row.append(cards ? card(l) : tableLine(l)));
       space.append(row);
     }
+    const focused = box.contains(document.activeElement) && document.activeElement.getAttribute("href");
     box.replaceChildren(latents.length ? space : make("p", { class: "soft" }, "No latent matches."));
+    // A link that had the focus keeps it when its line is drawn anew.
+    if (focused) (box.querySelector(`a[href="${focused}"]`) || box).focus({ preventScroll: true });
     view.textContent = cards ? "as a table" : "as cards";
   };
 
@@ -92,7 +95,7 @@ function listOf(M, open) {
       make("span", { class: "max" }, short(D.most[l])),
     ];
     if (M.shape) cells.splice(1, 0, make("span", { class: "thumb" }, M.filter(l)));
-    if (D.correlation) cells.push(make("span", { class: "score" }, D.correlation[l].toFixed(2)));
+    if (D.correlation) cells.push(make("span", { class: "score" }, signed(D.correlation[l], 2)));
     M.head.inputs.forEach((name, i) => cells.push(make("span", { class: "score", title: `writes ${name}` }, percent(D.share[l * M.head.inputs.length + i]))));
     return link(l, ...cells);
   };
@@ -114,6 +117,7 @@ function listOf(M, open) {
   [order, kind].forEach(control => control.addEventListener("change", find));
   box.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   addEventListener("resize", draw);
+  if (D.correlation) order.value = "score";
   heads();
   find();
   M.redrawList = draw;
@@ -127,7 +131,8 @@ function searchable(M) {
   return words => {
     rows ||= Array.from({ length: M.head.rows }, (_, row) => `${M.label(row)} ${M.text(row)}`.toLowerCase());
     names ||= Array.from({ length: M.n }, (_, l) => (D.name ? D.name[l] : "").toLowerCase());
-    const match = Uint8Array.from(rows, row => row.includes(words) ? 1 : 0);
+    const parts = words.split(/\s+/), has = text => parts.every(part => text.includes(part));
+    const match = Uint8Array.from(rows, row => has(row) ? 1 : 0);
     const found = new Float32Array(M.n);
     for (let l = 0; l < M.n; l++) {
       let all = 0, hit = 0;
@@ -136,7 +141,7 @@ function searchable(M) {
         all += size;
         if (match[D.example_i[at]]) hit += size;
       }
-      found[l] = (all ? hit / all : 0) + (names[l].includes(words) ? 1 : 0) + (M.notes.has(l) && M.notes.get(l).toLowerCase().includes(words) ? 1 : 0);
+      found[l] = (all ? hit / all : 0) + (has(names[l]) ? 1 : 0) + (M.notes.has(l) && has(M.notes.get(l).toLowerCase()) ? 1 : 0);
     }
     return found;
   };

@@ -26,6 +26,7 @@
   const route = () => {
     const latent = /^#latent-(\d+)$/.exec(location.hash), row = /^#row-(\d+)$/.exec(location.hash);
     if (latent && +latent[1] < M.n) M.open(+latent[1]);
+    else if (M.opened >= 0) M.open(-1);
     if (row && D.row_number && M.takeApart) {
       const at = [...D.apart_row].findIndex(r => D.row_number[r] === +row[1]);
       if (at >= 0) { M.takeApart(at); document.querySelector("#apart").scrollIntoView(); }

@@ -8,12 +8,20 @@ function mapView(M) {
   const tip = document.querySelector("#map-tip"), classes = head.classes.length;
   const best = Int32Array.from({ length: M.n }, (_, l) => {
     let most = 0, at = -1;
-    for (let c = 0; c < classes && D.class_mean; c++) if (D.class_mean[l * classes + c] > most) { most = D.class_mean[l * classes + c]; at = c; }
+    for (let c = 0; c < classes && D.class_mean; c++) {
+      const size = Math.abs(D.class_mean[l * classes + c]);
+      if (size > most) { most = size; at = c; }
+    }
     return at;
   });
+  let strength = null;
   const legend = document.querySelector("#map-legend");
   if (classes && classes <= HUES.length) {
-    legend.replaceChildren("Colour: the label with the largest mean activation. ", ...head.classes.map((name, c) => make("span", { style: `color:${HUES[c]}` }, `● ${name} `)));
+    legend.replaceChildren("Colour: the label with the largest mean activation. ", ...head.classes.flatMap((name, c) => [make("span", { style: `color:${HUES[c]};white-space:nowrap` }, `●\u00a0${name}`), " "]));
+  } else if (D.correlation) {
+    const most = D.correlation.reduce((m, r) => Math.max(m, Math.abs(r)), 0) || 1;
+    strength = l => Math.abs(D.correlation[l]) / most;
+    legend.replaceChildren("Colour: ", make("span", { class: "rises" }, "● rises"), " or ", make("span", { class: "falls" }, "● falls"), " with the score; stronger colours for stronger correlations.");
   } else legend.textContent = "Darker points: latents that are active on more rows.";
   const point = l => [(0.03 + 0.94 * D.place[2 * l]) * canvas.width, (0.97 - 0.94 * D.place[2 * l + 1]) * canvas.height];
 
@@ -26,8 +34,9 @@ function mapView(M) {
     for (let l = 0; l < M.n; l++) {
       const [x, y] = point(l), found = !M.found || M.found.has(l);
       const rate = Math.max(0, Math.min(1, 1 + Math.log10(Math.max(D.rate[l], 1e-6)) / 5));
-      pen.globalAlpha = !found ? 0.07 : D.rate[l] === 0 ? 0.15 : classes && classes <= HUES.length ? 0.85 : 0.2 + 0.8 * rate;
-      pen.fillStyle = classes && classes <= HUES.length && best[l] >= 0 ? HUES[best[l]] : style.getPropertyValue("--blue");
+      const score = strength && strength(l);
+      pen.globalAlpha = found && strength ? 0.12 + 0.88 * score : !found ? 0.07 : D.rate[l] === 0 ? 0.15 : classes && classes <= HUES.length ? 0.85 : 0.2 + 0.8 * rate;
+      pen.fillStyle = classes && classes <= HUES.length && best[l] >= 0 ? HUES[best[l]] : style.getPropertyValue(strength && D.correlation[l] < 0 ? "--rust" : "--blue");
       pen.beginPath(); pen.arc(x, y, radius, 0, 7); pen.fill();
     }
     pen.globalAlpha = 1;
@@ -64,7 +73,7 @@ function labelView(M) {
   const classes = head.classes.length, tip = document.querySelector("#heat-tip");
   const mean = (l, c) => D.class_mean[l * classes + c];
   const all = [...Array(M.n).keys()].map(l => {
-    const means = head.classes.map((_, c) => Math.max(0, mean(l, c)));
+    const means = head.classes.map((_, c) => Math.abs(mean(l, c)));
     const most = Math.max(...means), sum = means.reduce((a, b) => a + b, 0);
     return { l, best: means.indexOf(most), most, choosy: sum ? most / sum : 0 };
   }).filter(e => e.most > 0);
@@ -75,7 +84,7 @@ function labelView(M) {
     grid.append(make("span", { class: "class" }, name));
     const canvas = make("canvas", { width: columns.length, height: 1, role: "img", "aria-label": `mean activations on label ${name}` });
     const image = new ImageData(columns.length, 1);
-    columns.forEach((e, x) => image.data.set([43, 95, 168, 255 * Math.max(0, mean(e.l, c)) / e.most], 4 * x));
+    columns.forEach((e, x) => image.data.set([43, 95, 168, 255 * Math.abs(mean(e.l, c)) / e.most], 4 * x));
     canvas.getContext("2d").putImageData(image, 0, 0);
     const at = event => { const box = canvas.getBoundingClientRect(); return columns[Math.min(columns.length - 1, Math.max(0, Math.floor((event.clientX - box.left) / box.width * columns.length)))]; };
     canvas.addEventListener("pointermove", event => { const e = at(event); tip.textContent = `latent ${e.l} on ${name}: mean activation ${short(mean(e.l, c))}`; });

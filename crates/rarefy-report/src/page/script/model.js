@@ -11,6 +11,7 @@ function modelOf(D) {
   M.label = row => (D.row_label && D.row_label[row]) || "";
   M.text = row => (D.row_text && D.row_text[row]) || "";
   M.rowName = row => [M.label(row), M.text(row)].filter(Boolean).join(": ") || `row ${D.row_number[row]}`;
+  M.described = row => (M.label(row) ? `row ${D.row_number[row]}, label ${M.label(row)}` : `row ${D.row_number[row]}`) + (M.text(row) ? `: ${M.text(row)}` : "");
   M.examples = latent => example(latent).map(e => ({ row: e.i, value: e.value, quarter: D.example_q[e.at] }));
   M.rowPicture = row => shape && D.row_px
     ? picture(shape, D.row_px.subarray(row * pixels, (row + 1) * pixels), `picture of ${M.rowName(row)}`) : null;
@@ -20,7 +21,7 @@ function modelOf(D) {
   /// Name of a latent, or its strongest rows.
   M.name = latent => {
     if (D.name && D.name[latent]) return D.name[latent];
-    const top = M.examples(latent).slice(0, M.text(0) ? 1 : 3);
+    const top = M.examples(latent).slice(0, D.row_text ? 1 : 3);
     return D.row_label || D.row_text ? top.map(e => M.rowName(e.row)).join(", ") : "";
   };
   M.status = latent => head.status[D.status[latent]];

@@ -3,7 +3,7 @@
 function notesOf(M) {
   const key = `rarefy notes: ${document.documentElement.dataset.key}`, said = document.querySelector("#notes-said");
   let kept = {};
-  try { kept = JSON.parse(localStorage.getItem(key) || "{}"); } catch { /* a page may be without storage */ }
+  try { kept = JSON.parse(localStorage.getItem(key)) || {}; } catch { /* a page may be without storage */ }
   M.notes = new Map(Object.entries(kept).map(([l, text]) => [+l, text]));
   const store = () => {
     try { localStorage.setItem(key, JSON.stringify(Object.fromEntries(M.notes))); said.textContent = `${M.notes.size} notes, kept by this browser`; }
@@ -20,7 +20,7 @@ function notesOf(M) {
   on("#load-notes", () => make("input", { type: "file", accept: ".json", onchange: async event => {
     try {
       const { notes } = JSON.parse(await event.target.files[0].text());
-      for (const [l, text] of Object.entries(notes)) if (+l < M.n) M.notes.set(+l, String(text));
+      for (const [l, text] of Object.entries(notes)) if (Number.isInteger(+l) && +l >= 0 && +l < M.n) M.notes.set(+l, String(text));
       store(); M.findAgain();
     } catch { said.textContent = "This file has no notes of rarefy."; }
   } }).click());

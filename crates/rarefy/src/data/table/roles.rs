@@ -120,7 +120,10 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
             Kind::Integer | Kind::Number | Kind::Boolean | Kind::NumberLike if lists.is_empty() => {
                 (Role::Data, "")
             }
-            Kind::Integer | Kind::Number | Kind::Boolean => (Role::LeftOut, "beside lists"),
+            Kind::Integer | Kind::Number | Kind::Boolean => (
+                Role::LeftOut,
+                "beside lists; `data.label` takes it as the label",
+            ),
             _ => (Role::LeftOut, &*field.type_name),
         };
         columns.push(Column {
