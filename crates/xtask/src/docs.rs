@@ -2,12 +2,11 @@
 
 use std::fmt::Write;
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::cargo;
+use crate::cargo::{cargo, program};
 use crate::root;
 
 const TARGET: &str = "docs/reference.md";
@@ -44,8 +43,6 @@ const LISTS: &[&str] = &[
 ];
 
 pub fn run(check: bool) -> Result<()> {
-    // The build of the tests holds the program too. `--package rarefy-cli` would select other features of the
-    // dependencies, and compile everything once more.
     cargo(&["test", "--workspace", "--no-run", "--quiet"], &[])?;
     let text = reference()?;
     let path = root().join(TARGET);
@@ -88,11 +85,7 @@ fn reference() -> Result<String> {
 
 /// Output of the program on stdout, without trailing spaces.
 fn rarefy(arguments: &[&str]) -> Result<String> {
-    let target = std::env::var("CARGO_TARGET_DIR").unwrap_or_else(|_| "target".into());
-    let program = root()
-        .join(target)
-        .join(Path::new("debug/rarefy"))
-        .with_extension(std::env::consts::EXE_EXTENSION);
+    let program = program();
     let output = Command::new(&program)
         .args(arguments)
         .env_remove("COLUMNS")
