@@ -29,7 +29,7 @@ pub use data::{DataArgs, DataCommand, data_path};
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use io_spec::IoArgs;
-pub use latents::LatentsArgs;
+pub use latents::{LatentsArgs, LensArgs};
 pub use model::{ConvertArgs, DecodeArgs, EncodeArgs, EvalArgs, InspectArgs, ReportArgs};
 pub use optimizer::{OptimizerArgs, SeedArgs};
 pub use options::given_options;

@@ -19,6 +19,7 @@ mod reading;
 mod report;
 mod run;
 mod threads;
+mod tokens;
 
 use std::process::ExitCode;
 

@@ -12,19 +12,23 @@ use rarefy_report::{HistoryPoint, Latent, Report};
 use crate::observer::read_records;
 use crate::output::number;
 use crate::run::Run;
+use crate::tokens::Tokens;
 
 pub use verdict::{DENSE, DUPLICATE, RARE};
 
 /// Writes `report.html`.
 ///
-/// Figures are those of the training rows, and of the held-out rows, if any.
+/// Figures are those of the training rows, and of the held-out rows, if any. `tokens` are those of a language model.
 pub fn write(
     run: &Run,
     model: &Model,
     data: &Dataset,
     (evaluation, held_out): (&Evaluation, Option<&Evaluation>),
+    tokens: Option<&Tokens>,
 ) -> Result<()> {
-    let page = rarefy_report::render(&record(run, model, data, (evaluation, held_out))?);
+    let mut record = record(run, model, data, (evaluation, held_out))?;
+    record.explorer.lens = tokens.map(Tokens::for_page);
+    let page = rarefy_report::render(&record);
     atomic::write(run.report_path(), |out| out.write_all(page.as_bytes()))
 }
 

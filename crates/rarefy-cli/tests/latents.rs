@@ -187,3 +187,63 @@ fn questions_without_an_answer_are_refused() {
         );
     }
 }
+
+/// Logit lens: tokens along the decoder rows, from a matrix of either layout and a vocabulary of either kind.
+#[test]
+fn tokens_that_a_latent_raises_come_from_an_unembedding() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 4, &crate::common::noise(400));
+    dir.ok("train x.npy --arch topk --latents 6 --k 2 --steps 20 --batch 50 --out run -q");
+    let model = rarefy::model::Model::load(&dir.path("run")).unwrap();
+    let unembedding: Vec<f32> = (0..5 * 4).map(|v| ((v * v) as f32).sin()).collect();
+    let turned: Vec<f32> = (0..4 * 5)
+        .map(|at| unembedding[at % 5 * 4 + at / 5])
+        .collect();
+    dir.write_npy("u.npy", 4, &unembedding);
+    dir.write_npy("turned.npy", 5, &turned);
+    dir.write("words.txt", "a\nb\nc\nd\ne\n");
+    dir.write("vocab.json", r#"{"e": 4, "d": 3, "c": 2, "b": 1, "a": 0}"#);
+    let told =
+        dir.json("latents run --unembedding u.npy --vocabulary words.txt --sort number --json");
+    let mean: Vec<f64> = (0..4)
+        .map(|i| {
+            (0..5)
+                .map(|t| f64::from(unembedding[t * 4 + i]))
+                .sum::<f64>()
+                / 5.0
+        })
+        .collect();
+    let w_dec = model.params().get("w_dec");
+    for (latent, value) in told["latents"].as_array().unwrap().iter().enumerate() {
+        let logit = |t: usize| -> f64 {
+            (0..4)
+                .map(|i| {
+                    (f64::from(unembedding[t * 4 + i]) - mean[i]) * f64::from(w_dec[latent * 4 + i])
+                })
+                .sum()
+        };
+        let mut order: Vec<usize> = (0..5).collect();
+        order.sort_by(|a, b| logit(*b).total_cmp(&logit(*a)));
+        for (found, token) in value["raised"].as_array().unwrap().iter().zip(&order) {
+            assert_eq!(found["token"], ["a", "b", "c", "d", "e"][*token]);
+            assert!((found["logit"].as_f64().unwrap() - logit(*token)).abs() < 1e-5);
+        }
+        assert_eq!(
+            value["lowered"][0]["token"],
+            ["a", "b", "c", "d", "e"][order[4]]
+        );
+    }
+    let again = dir
+        .json("latents run --unembedding turned.npy --vocabulary vocab.json --sort number --json");
+    assert_eq!(again, told);
+    assert!(
+        dir.ok("latents run --latent 2 --unembedding u.npy --vocabulary words.txt")
+            .contains("Tokens that it raises and lowers")
+    );
+    dir.ok("report run --unembedding u.npy --vocabulary vocab.json");
+    let page = crate::common::Page::of(&dir, "run");
+    assert_eq!(page.texts("token").len(), 5);
+    assert_eq!(page.counts("raised_n"), [5; 6]);
+    let failed = dir.run("latents run --unembedding x.npy --vocabulary words.txt");
+    assert!(crate::common::text(&failed.stderr).contains("words.txt: tokens"));
+}

@@ -1,6 +1,7 @@
 //! Response of the latents of a model to rows: firing rates, most active rows, names, neighbours, and the association of each
 //! latent with a class or a score.
 
+mod lens;
 mod map;
 mod names;
 mod neighbours;
@@ -17,6 +18,7 @@ use crate::model::Model;
 use crate::variants::Architecture;
 use crate::{Result, codes::Codes};
 
+pub use lens::{Lens, lens};
 pub use map::map;
 pub use names::{FOR_NAMES, Words, names};
 pub use neighbours::{Neighbour, nearest};

@@ -6,6 +6,23 @@ use clap::Args;
 
 use super::{DataArgs, at_least_one, data_path};
 
+/// Files of the logit lens.
+#[derive(Args)]
+pub struct LensArgs {
+    /// Output matrix of the language model (unembedding), with a row or column for each token; adds the tokens that each
+    /// latent raises and lowers.
+    #[arg(long, value_name = "FILE", help_heading = "Data", requires = "vocabulary", value_parser = data_path())]
+    pub unembedding: Option<String>,
+    /// Tokens of the matrix: a JSON list, a JSON object of tokens and numbers (vocab.json), or lines of text.
+    #[arg(
+        long,
+        value_name = "FILE",
+        help_heading = "Data",
+        requires = "unembedding"
+    )]
+    pub vocabulary: Option<PathBuf>,
+}
+
 /// Show what latents respond to: most active rows, names, neighbours.
 ///
 /// Names come from the texts of the rows on which a latent is most active, or from their labels. Without DATA, the data of the
@@ -28,6 +45,8 @@ pub struct LatentsArgs {
     /// Text file with one label or score for each row [default: the data's own labels].
     #[arg(long, value_name = "FILE", help_heading = "Data")]
     pub labels: Option<PathBuf>,
+    #[command(flatten)]
+    pub lens: LensArgs,
     /// Rank latents by their association with the texts that contain all these words.
     #[arg(long, value_name = "WORDS", conflicts_with_all = ["target", "latent"])]
     pub search: Option<String>,

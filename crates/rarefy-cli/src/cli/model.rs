@@ -6,7 +6,7 @@ use clap::Args;
 use clap::builder::PossibleValuesParser;
 use rarefy::formats::MODEL_FORMATS;
 
-use super::{DataArgs, data_path, number};
+use super::{DataArgs, LensArgs, data_path, number};
 
 #[derive(Args)]
 pub struct EvalArgs {
@@ -113,6 +113,8 @@ pub struct ReportArgs {
     /// Text file with one text per row, such as the sentences of embeddings [default: the data's own texts].
     #[arg(long, value_name = "FILE")]
     pub texts: Option<PathBuf>,
+    #[command(flatten)]
+    pub lens: LensArgs,
     /// Height and width of the images in the rows, such as 28x28 [default: the shape that the run recorded].
     #[arg(long, value_name = "HxW")]
     pub image_shape: Option<String>,

@@ -18,6 +18,7 @@ use crate::output::{self, number, percent, start_of};
 use crate::reading::lines;
 use crate::report::{DENSE, DUPLICATE, RARE};
 use crate::run::Run;
+use crate::tokens::Tokens;
 use crate::{output_path, reading};
 
 /// Number of neighbours of a latent in tables, and in full.
@@ -37,6 +38,7 @@ pub fn run(args: &LatentsArgs) -> anyhow::Result<()> {
     let view = View {
         latents: latents::measure(&model, &dataset, args.top)?,
         nearest: latents::nearest(&model, NEAREST_IN_FULL),
+        tokens: Tokens::of(&args.lens, &model)?,
         model: &model,
         dataset: &dataset,
     };
@@ -145,12 +147,18 @@ struct View<'a> {
     dataset: &'a Dataset,
     latents: Vec<Latent>,
     nearest: Vec<Vec<Neighbour>>,
+    tokens: Option<Tokens>,
 }
 
 impl View<'_> {
     /// Name of a latent, or the first of its most active rows.
     fn named(&self, latent: usize) -> String {
         let Latent { name, top, .. } = &self.latents[latent];
+        if let (Some(tokens), "") = (&self.tokens, &**name) {
+            let raised = tokens.of_latents[latent].raised.iter().take(3);
+            let words = raised.map(|(token, _)| tokens.word(*token).trim());
+            return words.collect::<Vec<_>>().join(", ");
+        }
         if !name.is_empty() || top.is_empty() {
             return name.clone();
         }
@@ -293,6 +301,14 @@ impl View<'_> {
         });
         value["top"] = rows.collect();
         value["nearest"] = json!(self.nearest[latent]);
+        if let Some(tokens) = &self.tokens {
+            let named = |list: &[(usize, f32)]| -> Value {
+                let entry = |(token, logit): &(usize, f32)| json!({"token": tokens.word(*token), "logit": logit});
+                list.iter().map(entry).collect()
+            };
+            value["raised"] = named(&tokens.of_latents[latent].raised);
+            value["lowered"] = named(&tokens.of_latents[latent].lowered);
+        }
         value
     }
 
@@ -357,8 +373,12 @@ impl View<'_> {
             };
             neighbours.iter().map(line).collect()
         };
+        let lens = self
+            .tokens
+            .as_ref()
+            .map_or_else(String::new, |tokens| lens_table(tokens, latent));
         let text = format!(
-            "{}\n\nMost active rows\n{}\n\nNearest decoder rows\n{}\n\nActive on the same rows\n{}",
+            "{}\n\nMost active rows\n{}\n\nNearest decoder rows\n{}\n\nActive on the same rows\n{}{lens}",
             output::table(&["", ""], &facts, false),
             output::table(&["row", "activation", "", ""], &rows, false),
             output::table(
@@ -370,6 +390,25 @@ impl View<'_> {
         );
         Ok(Answer { value, text })
     }
+}
+
+/// Tokens that a latent raises and lowers, side by side.
+fn lens_table(tokens: &Tokens, latent: usize) -> String {
+    let lens = &tokens.of_latents[latent];
+    let cells = |(token, logit): &(usize, f32)| {
+        [
+            format!("{:?}", tokens.word(*token)),
+            number(f64::from(*logit)),
+        ]
+    };
+    let pairs = lens.raised.iter().zip(&lens.lowered);
+    let lines: Vec<Vec<String>> = pairs
+        .map(|(up, down)| [cells(up), cells(down)].concat())
+        .collect();
+    format!(
+        "\n\nTokens that it raises and lowers\n{}",
+        output::table(&["raises", "logit", "lowers", "logit"], &lines, false)
+    )
 }
 
 /// Bar of a share of the largest activation.

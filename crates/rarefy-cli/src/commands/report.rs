@@ -9,6 +9,7 @@ use rarefy::recipe;
 use crate::cli::ReportArgs;
 use crate::reading::lines;
 use crate::run::Run;
+use crate::tokens::Tokens;
 use crate::{configuration, output, reading, report};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
@@ -49,7 +50,14 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let held_out = held_out
         .map(|rows| metrics::evaluate(&model, &rows))
         .transpose()?;
-    report::write(&run, &model, &data, (&evaluation, held_out.as_ref()))?;
+    let tokens = Tokens::of(&args.lens, &model)?;
+    report::write(
+        &run,
+        &model,
+        &data,
+        (&evaluation, held_out.as_ref()),
+        tokens.as_ref(),
+    )?;
     reading.finish();
     output::print(&run.report_path().display().to_string())
 }

@@ -59,7 +59,13 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let evaluation = model.evaluate(data.training())?;
     let held_out = data.held_out();
     let held_out = held_out.map(|rows| model.evaluate(rows)).transpose()?;
-    report::write(&run, model, &dataset, (&evaluation, held_out.as_ref()))?;
+    report::write(
+        &run,
+        model,
+        &dataset,
+        (&evaluation, held_out.as_ref()),
+        None,
+    )?;
     figures::write(&run, &evaluation, held_out.as_ref(), trained.steps)?;
     reading.finish();
     let advice = rarefy::metrics::advice(&plan, data.survey(), &evaluation);
