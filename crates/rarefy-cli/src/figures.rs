@@ -50,7 +50,7 @@ pub fn read(run: &Run) -> Result<Option<Figures>> {
     }
     let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
     let value: Value = serde_json::from_str(&text)
-        .map_err(|e| Error::format(&path, format!("expected figures of a run as JSON: {e}")))?;
+        .map_err(|e| Error::format(&path, format!("expected figures of a run as JSON: {e}; remove the file, and give --data to evaluate the model")))?;
     let part = |name: &str| {
         value
             .get(name)
@@ -61,7 +61,7 @@ pub fn read(run: &Run) -> Result<Option<Figures>> {
     let training = part("training").ok_or_else(|| {
         Error::format(
             &path,
-            "expected an object `training` with the metrics of a run",
+            "expected an object `training` with the metrics of a run; remove the file, and give --data to evaluate the model",
         )
     })?;
     Ok(Some(Figures {

@@ -14,7 +14,7 @@ use crate::output::number;
 use crate::run::Run;
 use crate::tokens::Tokens;
 
-pub use verdict::{DENSE, DUPLICATE, RARE};
+pub use verdict::DUPLICATE;
 
 /// Writes `report.html`.
 ///

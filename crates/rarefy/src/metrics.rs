@@ -21,6 +21,18 @@ pub use advice::{advice, gap};
 #[doc(hidden)]
 pub const ACTIVE: f32 = 0.5;
 
+/// Share of the rows below which an active latent counts as rare.
+#[doc(hidden)]
+pub const RARE: f64 = 1e-4;
+
+/// Share of the rows above which a latent counts as frequent.
+#[doc(hidden)]
+pub const FREQUENT: f64 = 0.1;
+
+/// Difference of explained variances from which on held-out rows are said to be worse.
+#[doc(hidden)]
+pub const GAP: f64 = 0.05;
+
 /// Number of bins of the histograms over [0, 1].
 #[doc(hidden)]
 pub const BINS: usize = 50;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use rarefy::data::{self, Dataset};
 use rarefy::latents::{self, Kind, Latent, Neighbour, Responses, Target};
+use rarefy::metrics::{FREQUENT, RARE};
 use rarefy::model::Model;
 use rarefy::recipe::{self, side_by_side};
 use rarefy::{Error, atomic, config};
@@ -16,7 +17,7 @@ use crate::cli::LatentsArgs;
 use crate::configuration::{self, as_paths};
 use crate::output::{self, number, percent, start_of};
 use crate::reading::lines;
-use crate::report::{DENSE, DUPLICATE, RARE};
+use crate::report::DUPLICATE;
 use crate::run::Run;
 use crate::tokens::Tokens;
 use crate::{output_path, reading};
@@ -224,8 +225,8 @@ impl View<'_> {
             count(&|l| l.firing_rate == 0.0),
             count(&|l| l.firing_rate > 0.0 && l.firing_rate < RARE),
             percent(RARE),
-            count(&|l| l.firing_rate > DENSE),
-            percent(DENSE),
+            count(&|l| l.firing_rate > FREQUENT),
+            percent(FREQUENT),
         )
     }
 

@@ -1,12 +1,9 @@
 //! The result of a run in a sentence, and what to try if it is bad.
 
-use rarefy::metrics::Evaluation;
+use rarefy::metrics::{Evaluation, FREQUENT, GAP, RARE};
 
 use crate::output::percent;
 
-/// Share of rows below which a latent is rare, and above which it is dense.
-pub const RARE: f64 = 1e-4;
-pub const DENSE: f64 = 0.1;
 /// Cosine of decoder rows above which two latents are near-duplicates.
 pub const DUPLICATE: f64 = 0.9;
 
@@ -17,8 +14,6 @@ const LITTLE: f64 = 0.5;
 const OFTEN: f64 = 3.0;
 /// Active sigmoid latents of a row below which all are small.
 const FAINT: f64 = 0.1;
-/// Difference of explained variances from which on held-out rows are said to be worse.
-const GAP: f64 = 0.05;
 
 /// The result in one sentence: latents, activity, explained variance.
 pub fn verdict(e: &Evaluation, held_out: Option<&Evaluation>) -> String {
@@ -105,7 +100,7 @@ pub fn advice(
         ));
     }
     // With many active latents of few, all are active often.
-    let often = DENSE.max(OFTEN * e.l0 / latents);
+    let often = FREQUENT.max(OFTEN * e.l0 / latents);
     let dense = count(&|rate| rate > often);
     if is_sparse && is_many(dense) {
         advice.push(format!(

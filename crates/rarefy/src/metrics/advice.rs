@@ -1,6 +1,6 @@
 //! Causes of a bad result, from the evaluation of the model and the settings of the run.
 
-use super::Evaluation;
+use super::{Evaluation, GAP};
 use crate::config::OptimizerKind;
 use crate::data::Survey;
 use crate::plan::Plan;
@@ -59,9 +59,6 @@ const FAULTS: &[Fault] = &[
         causes: &[hopeless_penalty, high_lr, odd_scale, few_steps, any],
     },
 ];
-
-/// Difference of explained variances from which on held-out rows are said to be worse.
-const GAP: f64 = 0.05;
 
 /// Warning about held-out rows that the model explains much worse than the rows that it was trained on, with the fields of
 /// the configuration to change; `None` if they are alike.

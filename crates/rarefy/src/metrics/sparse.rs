@@ -1,8 +1,8 @@
 //! Metrics of sparse architectures, from the sparse codes alone.
 
 use super::{
-    BINS, Evaluation, LatentStatus, LatentSummary, bin, count, explained_variance, hoyer, mean,
-    offer,
+    BINS, Evaluation, FREQUENT, LatentStatus, LatentSummary, RARE, bin, count, explained_variance,
+    hoyer, mean, offer,
 };
 use std::borrow::Cow;
 
@@ -16,12 +16,6 @@ use crate::variants::Objective;
 
 /// Number of rows encoded at a time. The engine splits them into tasks, and no sum depends on the number.
 const ROWS: usize = 4096;
-
-/// Share of the rows below which a latent counts as rare.
-const RARE: f64 = 1e-4;
-
-/// Share of the rows above which a latent counts as frequent.
-const FREQUENT: f64 = 0.1;
 
 pub(super) fn evaluate(
     model: &Model,
