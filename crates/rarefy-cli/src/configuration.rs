@@ -5,12 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use clap::ArgMatches;
 use rarefy::config::{self, Config};
 use rarefy::{Error, variants};
+use rarefy_run::folder::Run;
 use toml::{Table, Value};
 
 use crate::cli::{DataArgs, TrainArgs, given_options};
-use crate::run::Run;
 
-mod by_data;
 mod file;
 
 /// Merges the sample's defaults, the config file (or the run's own, when resuming), `--set` and flags.
@@ -38,7 +37,7 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     }
     layers.push(from_set(&args.set)?);
     layers.push(flags(args, matches)?);
-    layers.insert(0, by_data::defaults(&layers));
+    layers.insert(0, rarefy_run::by_data::defaults(&layers));
     let config = config::merge(&layers)?;
     variants::find(&config.model.arch)?;
     let defaults = config::sample_defaults(&config.data.path, &config.model.arch);

@@ -8,18 +8,13 @@
 mod cli;
 mod commands;
 mod configuration;
-mod figures;
 mod hints;
 mod interrupt;
 mod npy_file;
 mod observer;
 mod output;
-mod output_path;
 mod reading;
-mod report;
-mod run;
 mod threads;
-mod tokens;
 
 use std::process::ExitCode;
 

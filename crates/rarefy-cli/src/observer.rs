@@ -1,74 +1,18 @@
 //! Progress bar, records and checkpoints of a training run.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::Write;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar};
 use rarefy::plan::Plan;
 use rarefy::train::{Observer, Progress, State};
-use rarefy::variants::Architecture;
 use rarefy::{Error, Result, atomic};
-use serde::{Deserialize, Serialize};
+use rarefy_run::folder::Run;
+use rarefy_run::records::{self, Record, every, to_line};
 
 use crate::reading::{Reading, style};
-use crate::run::Run;
 use crate::{interrupt, output};
-
-/// One line of `metrics.jsonl`. No clock: two runs of one seed are equal byte for byte.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Record {
-    pub step: usize,
-    pub rows_seen: u64,
-    pub loss: f64,
-    pub reconstruction: f64,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub penalty: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub weight_decay: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub auxiliary: Option<f64>,
-    pub gradient_norm: f64,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub rho_hat_mean: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub explained_variance: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub l0: Option<f64>,
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub dead_fraction: Option<f64>,
-}
-
-impl Record {
-    /// Parts of the objective that the architecture has.
-    fn of(progress: &Progress) -> Self {
-        let (parts, sparse) = (&progress.parts, progress.sparse);
-        let dense = |part: f64| sparse.is_none().then_some(part);
-        Self {
-            step: progress.step,
-            rows_seen: progress.rows_seen,
-            loss: parts.total(),
-            reconstruction: parts.reconstruction,
-            penalty: dense(parts.penalty).or((parts.penalty != 0.0).then_some(parts.penalty)),
-            weight_decay: dense(parts.weight_decay),
-            auxiliary: sparse.map(|_| parts.auxiliary),
-            gradient_norm: progress.gradient_norm,
-            rho_hat_mean: progress.rho_hat_mean,
-            explained_variance: sparse.map(|s| s.explained_variance),
-            l0: sparse.map(|s| s.l0),
-            dead_fraction: sparse.map(|s| s.dead_fraction),
-        }
-    }
-}
-
-/// Steps from one record to the next. A short step of the sparse engine takes less time than writing a record.
-fn every(plan: &Plan) -> usize {
-    match plan.architecture() {
-        Architecture::Dense(_) => 1,
-        Architecture::Sparse(_) => 10,
-    }
-}
 
 /// Time after which a checkpoint is written between two multiples of `train.checkpoint_every`.
 const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
@@ -102,7 +46,7 @@ impl<'a> Watcher<'a> {
         let path = run.metrics_path();
         let kept = match resumed_at {
             0 => Vec::new(),
-            _ if path.exists() => read_records(&path)?,
+            _ if path.exists() => records::read(&path)?,
             _ => {
                 let path = path.display();
                 output::note(&format!(
@@ -215,25 +159,4 @@ impl Observer for Watcher<'_> {
     fn interrupted(&self) -> bool {
         interrupt::raised()
     }
-}
-
-fn to_line(record: &Record) -> String {
-    serde_json::to_string(record).expect("a record is plain numbers") + "\n"
-}
-
-/// The records of a run; an unfinished last line is left out.
-pub fn read_records(path: &Path) -> Result<Vec<Record>> {
-    let text = fs::read_to_string(path).map_err(Error::io(path))?;
-    let complete = text.lines().filter(|line| !line.trim().is_empty());
-    let parsed: Vec<_> = complete.map(serde_json::from_str::<Record>).collect();
-    let last = parsed.len().saturating_sub(1);
-    let mut records = Vec::with_capacity(parsed.len());
-    for (line, record) in parsed.into_iter().enumerate() {
-        match record {
-            Ok(record) => records.push(record),
-            Err(_) if line == last => {}
-            Err(e) => return Err(Error::format(path, format!("line {}: {e}", line + 1))),
-        }
-    }
-    Ok(records)
 }

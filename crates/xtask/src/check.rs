@@ -68,7 +68,13 @@ fn other_paths() -> &'static [&'static str] {
 
 /// Lists the files of each package, which fails for incomplete manifests.
 fn packages() -> Result<()> {
-    for name in ["rarefy-kernels", "rarefy-report", "rarefy", "rarefy-cli"] {
+    for name in [
+        "rarefy-kernels",
+        "rarefy-report",
+        "rarefy",
+        "rarefy-run",
+        "rarefy-cli",
+    ] {
         let output = Command::new(env!("CARGO"))
             .args(["package", "--list", "--allow-dirty", "--package", name])
             .current_dir(root())

@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rarefy::model::Model;
+use rarefy_run::tokens::Tokens;
 
 use super::{DataArgs, at_least_one, data_path};
 
@@ -21,6 +23,16 @@ pub struct LensArgs {
         requires = "unembedding"
     )]
     pub vocabulary: Option<PathBuf>,
+}
+
+impl LensArgs {
+    /// Tokens that the latents of a model raise and lower; `None` without the files.
+    pub fn tokens(&self, model: &Model) -> rarefy::Result<Option<Tokens>> {
+        let files = self.unembedding.as_ref().zip(self.vocabulary.as_ref());
+        files
+            .map(|(matrix, words)| Tokens::read(matrix, words, model))
+            .transpose()
+    }
 }
 
 /// Show what latents respond to: most active rows, names, neighbours.

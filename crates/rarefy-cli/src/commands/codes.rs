@@ -9,12 +9,13 @@ use rarefy::formats::codes;
 use rarefy::model::Model;
 use rarefy::recipe::side_by_side;
 use rarefy::{Error, Result};
+use rarefy_run::output_path;
 use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
 use crate::configuration::{as_paths, data_options};
 use crate::reading::{self, style};
-use crate::{interrupt, npy_file, output, output_path};
+use crate::{interrupt, npy_file, output};
 
 /// Number of rows that are encoded or decoded together.
 const ROWS: usize = 1 << 14;

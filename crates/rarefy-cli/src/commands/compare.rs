@@ -8,16 +8,17 @@ use rarefy::model::Model;
 use rarefy::recipe::side_by_side;
 use rarefy::{Error, atomic, config, metrics};
 use rarefy_report::{ComparedRun, Comparison, render_comparison};
+use rarefy_run::figures::{self, Figures, Metrics};
+use rarefy_run::folder::Run;
+use rarefy_run::output_path;
+use rarefy_run::report::history;
 use serde_json::{Value, json};
 use toml::Table;
 
 use crate::cli::CompareArgs;
 use crate::configuration::{self, as_paths};
-use crate::figures::{self, Figures, Metrics};
 use crate::output::{self, number, percent};
-use crate::report::history;
-use crate::run::Run;
-use crate::{output_path, reading};
+use crate::reading;
 
 /// Figures of the table: metric, name, and text of its value.
 type Shown = (&'static str, &'static str, fn(f64) -> String);

@@ -3,10 +3,11 @@
 use rarefy::formats;
 use rarefy::model::Model;
 use rarefy::{Error, atomic};
+use rarefy_run::output_path;
 use serde_json::json;
 
 use crate::cli::ConvertArgs;
-use crate::{output, output_path};
+use crate::output;
 
 pub fn run(args: &ConvertArgs) -> anyhow::Result<()> {
     output_path::check_folder(&args.out)?;

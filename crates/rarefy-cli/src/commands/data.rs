@@ -6,12 +6,13 @@ use rarefy::data::{
     self, Channels, Dataset, OpenOptions, PatchOptions, Source, Value, image_channels, survey_f64,
 };
 use rarefy::{Error, atomic};
+use rarefy_run::output_path;
 use serde_json::json;
 
 use crate::cli::DataCommand;
 use crate::configuration::{as_paths, data_options, parse_size};
 use crate::output::{self, number};
-use crate::{npy_file, output_path, reading};
+use crate::{npy_file, reading};
 
 pub fn run(command: DataCommand) -> anyhow::Result<()> {
     match command {

@@ -13,11 +13,11 @@ use rarefy::plan::Plan;
 use rarefy::recipe::{self, TrainingData};
 use rarefy::variants::VARIANTS;
 use rarefy::{Error, Result};
+use rarefy_run::folder::{Lock, Run};
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::cli::{self, FrontierArgs};
-use crate::run::{Lock, Run};
 use crate::{output, reading};
 use choices::Choices;
 use points::{Candidate, Line};

@@ -10,17 +10,18 @@ use rarefy::metrics::{FREQUENT, RARE};
 use rarefy::model::Model;
 use rarefy::recipe::{self, side_by_side};
 use rarefy::{Error, atomic, config};
+use rarefy_run::folder::Run;
+use rarefy_run::output_path;
+use rarefy_run::report::DUPLICATE;
+use rarefy_run::tokens::Tokens;
 use serde_json::{Value, json};
 use toml::Table;
 
 use crate::cli::LatentsArgs;
 use crate::configuration::{self, as_paths};
 use crate::output::{self, number, percent, start_of};
+use crate::reading;
 use crate::reading::lines;
-use crate::report::DUPLICATE;
-use crate::run::Run;
-use crate::tokens::Tokens;
-use crate::{output_path, reading};
 
 /// Number of neighbours of a latent in tables, and in full.
 const NEAREST: usize = 3;
@@ -39,7 +40,7 @@ pub fn run(args: &LatentsArgs) -> anyhow::Result<()> {
     let view = View {
         latents: latents::measure(&model, &dataset, args.top)?,
         nearest: latents::nearest(&model, NEAREST_IN_FULL),
-        tokens: Tokens::of(&args.lens, &model)?,
+        tokens: args.lens.tokens(&model)?,
         model: &model,
         dataset: &dataset,
     };

@@ -1,9 +1,10 @@
 //! Command `rarefy plot`: the KL penalty as SVG.
 
 use rarefy::{Error, atomic};
+use rarefy_run::output_path;
 
 use crate::cli::PlotCommand;
-use crate::{output, output_path};
+use crate::output;
 
 pub fn run(command: &PlotCommand) -> anyhow::Result<()> {
     let PlotCommand::Penalty { rho, out } = command;

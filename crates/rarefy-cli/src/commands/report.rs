@@ -5,12 +5,12 @@ use rarefy::data::hold_out;
 use rarefy::metrics;
 use rarefy::model::Model;
 use rarefy::recipe;
+use rarefy_run::folder::Run;
+use rarefy_run::report;
 
 use crate::cli::ReportArgs;
 use crate::reading::lines;
-use crate::run::Run;
-use crate::tokens::Tokens;
-use crate::{configuration, output, reading, report};
+use crate::{configuration, output, reading};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
@@ -50,7 +50,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let held_out = held_out
         .map(|rows| metrics::evaluate(&model, &rows))
         .transpose()?;
-    let tokens = Tokens::of(&args.lens, &model)?;
+    let tokens = args.lens.tokens(&model)?;
     report::write(
         &run,
         &model,

@@ -6,13 +6,14 @@ use rarefy::codes::Codes;
 use rarefy::formats::codes;
 use rarefy::synth::{BLOCK, Directions, Hierarchy, Magnitudes, Spec, Truth};
 use rarefy::{Error, Result};
+use rarefy_run::output_path;
 use serde_json::json;
 
 use crate::cli::SynthArgs;
 use crate::configuration::parse_pair;
+use crate::npy_file;
 use crate::output::{self, number};
 use crate::reading::style;
-use crate::{npy_file, output_path};
 
 /// Number of rows that are drawn and written together.
 const ROWS: usize = 8 * BLOCK;

@@ -9,12 +9,13 @@ use clap::ArgMatches;
 use rarefy::recipe::{self, TrainingData};
 use rarefy::train::Observer;
 use rarefy::{Error, Result, Trained, Trainer};
+use rarefy_run::folder::Run;
+use rarefy_run::{figures, report};
 
 use crate::cli::{self, TrainArgs};
 use crate::observer::Watcher;
 use crate::reading::Reading;
-use crate::run::Run;
-use crate::{configuration, figures, output, reading, report, threads};
+use crate::{configuration, output, reading, threads};
 use start::{Chosen, refuse_another_architecture, start};
 use summary::Speed;
 

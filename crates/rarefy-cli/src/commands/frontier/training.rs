@@ -9,12 +9,13 @@ use rarefy::plan::Plan;
 use rarefy::recipe::TrainingData;
 use rarefy::train::{Observer, Progress};
 use rarefy::{Error, Result};
+use rarefy_run::figures;
+use rarefy_run::folder::Run;
 
 use super::points::{self, Candidate};
 use super::results::{Point, Results};
 use crate::reading::{Reading, style};
-use crate::run::Run;
-use crate::{figures, interrupt, output};
+use crate::{interrupt, output};
 
 /// Folder of the models that are kept, beside the results.
 pub const MODELS: &str = "models";

@@ -7,9 +7,9 @@ use rarefy::config::Config;
 use rarefy::plan::Plan;
 use rarefy::recipe::TrainingData;
 use rarefy::{Error, Trainer};
+use rarefy_run::folder::Run;
 
 use crate::cli::TrainArgs;
-use crate::run::Run;
 use crate::{configuration, output};
 
 /// Settings that the user left to the program, whose defaults depend on the data.

@@ -2,12 +2,12 @@
 
 use rarefy::Trained;
 use rarefy::metrics::Evaluation;
+use rarefy_run::folder::Run;
 use serde::Serialize;
 
 use crate::cli::TrainArgs;
 use crate::commands::eval::{beside, summary_rows};
 use crate::output;
-use crate::run::Run;
 
 /// Metrics of the held-out rows.
 #[derive(Clone, Copy, Serialize)]

@@ -4,7 +4,7 @@ use rarefy::metrics::Evaluation;
 use rarefy::{Error, Result, atomic};
 use serde_json::{Value, json};
 
-use crate::run::Run;
+use crate::folder::Run;
 
 /// Metrics of a model on some rows, by their names in `eval --json`.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,13 +13,16 @@ pub struct Metrics(Value);
 /// Figures of a run: of its training rows, and of its held-out rows, if any.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Figures {
+    /// Metrics of the training rows.
     pub training: Metrics,
+    /// Metrics of the held-out rows, if any.
     pub held_out: Option<Metrics>,
     /// Steps that were done, if the file has them.
     pub steps: Option<u64>,
 }
 
 impl Metrics {
+    /// Metrics of an evaluation.
     pub fn of(evaluation: &Evaluation) -> Self {
         Self(json!(evaluation))
     }

@@ -8,38 +8,44 @@ use rarefy::latents::{self, Lens};
 use rarefy::model::Model;
 use rarefy::{Error, Result};
 
-use crate::cli::LensArgs;
-
 /// Number of tokens that are shown of each end.
 const COUNT: usize = 10;
 
 /// Tokens that each latent raises and lowers.
 pub struct Tokens {
     vocabulary: Vec<String>,
+    /// Tokens of each latent, those that it raises most and lowers most.
     pub of_latents: Vec<Lens>,
 }
 
 impl Tokens {
-    /// Reads the files of the arguments; `None` without them.
-    pub fn of(args: &LensArgs, model: &Model) -> Result<Option<Self>> {
-        let (Some(matrix), Some(words)) = (&args.unembedding, &args.vocabulary) else {
-            return Ok(None);
-        };
+    /// Reads the output matrix and the vocabulary from files.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for a matrix of another width, or another number of tokens; errors of reading the files.
+    pub fn read(matrix: &str, words: &Path, model: &Model) -> Result<Self> {
         let unembedding = unembedding(matrix, model.raw_d_out())?;
-        let vocabulary = vocabulary(words)?;
+        Self::new(&unembedding, vocabulary(words)?, model)
+    }
+
+    /// Tokens of an output matrix `[tokens, raw_d_out]`, row by row.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] for another number of tokens than rows of the matrix.
+    pub fn new(unembedding: &[f32], vocabulary: Vec<String>, model: &Model) -> Result<Self> {
         let tokens = unembedding.len() / model.raw_d_out();
         if vocabulary.len() != tokens {
             return Err(Error::Shape {
-                what: format!("{}: tokens", words.display()),
-                expected: format!("{tokens}, the tokens of {matrix}"),
+                what: "vocabulary: tokens".into(),
+                expected: format!("{tokens}, one for each row of the unembedding"),
                 got: vocabulary.len().to_string(),
             });
         }
-        let of_latents = latents::lens(model, &unembedding, COUNT)?;
-        Ok(Some(Self {
+        let of_latents = latents::lens(model, unembedding, COUNT)?;
+        Ok(Self {
             vocabulary,
             of_latents,
-        }))
+        })
     }
 
     /// Token by its number.

@@ -6,13 +6,13 @@ mod verdict;
 use rarefy::data::Dataset;
 use rarefy::metrics::{self, Evaluation, LatentStatus};
 use rarefy::model::Model;
-use rarefy::{Error, Result, atomic};
+use rarefy::{Result, atomic};
 use rarefy_report::{HistoryPoint, Latent, Report};
 
-use crate::observer::read_records;
-use crate::output::number;
-use crate::run::Run;
+use crate::folder::Run;
+use crate::records::{self, Record};
 use crate::tokens::Tokens;
+use crate::words::number;
 
 pub use verdict::DUPLICATE;
 
@@ -26,19 +26,32 @@ pub fn write(
     (evaluation, held_out): (&Evaluation, Option<&Evaluation>),
     tokens: Option<&Tokens>,
 ) -> Result<()> {
-    let mut record = record(run, model, data, (evaluation, held_out))?;
-    record.explorer.lens = tokens.map(Tokens::for_page);
-    let page = rarefy_report::render(&record);
+    let page = page(Some(run), model, data, (evaluation, held_out), tokens)?;
     atomic::write(run.report_path(), |out| out.write_all(page.as_bytes()))
 }
 
+/// The report as HTML. A model without a run has no configuration and no objective over steps.
+///
+/// # Errors
+/// Errors of reading the rows and the files of the run.
+pub fn page(
+    run: Option<&Run>,
+    model: &Model,
+    data: &Dataset,
+    (evaluation, held_out): (&Evaluation, Option<&Evaluation>),
+    tokens: Option<&Tokens>,
+) -> Result<String> {
+    let mut record = record(run, model, data, (evaluation, held_out))?;
+    record.explorer.lens = tokens.map(Tokens::for_page);
+    Ok(rarefy_report::render(&record))
+}
+
 fn record(
-    run: &Run,
+    run: Option<&Run>,
     model: &Model,
     data: &Dataset,
     (e, held_out): (&Evaluation, Option<&Evaluation>),
 ) -> Result<Report> {
-    let config = run.config_path();
     let explorer = explorer::explorer(model, data, e.rows)?;
     Ok(Report {
         title: title(model, data),
@@ -53,7 +66,7 @@ fn record(
         verdict: verdict::verdict(e, held_out),
         notes: verdict::advice(e, held_out, &explorer.nearest),
         summary: summary(model, data, (e, held_out)),
-        history: history(run)?,
+        history: run.map(history).transpose()?.unwrap_or_default(),
         rho: e.kl.as_ref().map(|kl| kl.rho),
         beta: model.options().find_number("beta"),
         selected: e.frequent_latents.is_some(),
@@ -66,7 +79,7 @@ fn record(
         activation_histogram: e.activation_histogram.clone(),
         population_histogram: e.population_histogram.clone(),
         explorer,
-        config: std::fs::read_to_string(&config).map_err(Error::io(&config))?,
+        config: run.map(Run::config_text).transpose()?.unwrap_or_default(),
     })
 }
 
@@ -184,11 +197,11 @@ fn loss(e: &Evaluation) -> (String, String, String) {
 pub fn history(run: &Run) -> Result<Vec<HistoryPoint>> {
     let path = run.metrics_path();
     let records = if path.exists() {
-        read_records(&path)?
+        records::read(&path)?
     } else {
         Vec::new()
     };
-    let point = |r: crate::observer::Record| HistoryPoint {
+    let point = |r: Record| HistoryPoint {
         step: r.step,
         total: r.loss,
         reconstruction: r.reconstruction,

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::output;
+use crate::words;
 use rarefy::Result;
 use rarefy::data::{Columns, Dataset, Source, evenly_spaced_rows, image_channels};
 use rarefy::latents::{self, Kind, Responses, Target, TopRow};
@@ -257,7 +257,7 @@ impl<'a> Shown<'a> {
         };
         let row = |&number: &usize| Row {
             number,
-            label: output::label(&of(&self.data.labels, number)),
+            label: words::label(&of(&self.data.labels, number)),
             text: of(&self.data.texts, number),
         };
         self.numbers.iter().map(row).collect()

@@ -2,7 +2,7 @@
 
 use rarefy::metrics::{Evaluation, FREQUENT, GAP, RARE};
 
-use crate::output::percent;
+use crate::words::percent;
 
 /// Cosine of decoder rows above which two latents are near-duplicates.
 pub const DUPLICATE: f64 = 0.9;

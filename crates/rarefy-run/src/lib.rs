@@ -1,0 +1,17 @@
+//! Run folders, records, figures and reports of training runs, shared by the program and the Python package.
+//!
+//! The mathematics is in `rarefy`, the page in `rarefy-report`. Nothing here prints, parses arguments or reads a clock.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "an internal crate: all errors are of reading and writing files, or named in the first line"
+)]
+
+pub mod by_data;
+pub mod figures;
+pub mod folder;
+pub mod output_path;
+pub mod records;
+pub mod report;
+pub mod tokens;
+pub mod words;
