@@ -24,7 +24,7 @@ pub fn tell(dataset: &Dataset) {
 }
 
 /// Prints the notes of the data. The data and the bar that it moves; nothing is shown for rows in memory, which are read in milliseconds.
-pub fn watch(dataset: Dataset, quiet: bool) -> (Dataset, Reading) {
+pub fn watch(dataset: Dataset<'static>, quiet: bool) -> (Dataset<'static>, Reading) {
     if !quiet {
         tell(&dataset);
     }

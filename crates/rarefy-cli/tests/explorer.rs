@@ -5,7 +5,7 @@ use rarefy::data::{Dataset, OpenOptions};
 use rarefy::model::Model;
 
 /// Page of a run on digits, with its model and rows.
-fn digits(arguments: &str) -> (Page, Model, Dataset) {
+fn digits(arguments: &str) -> (Page, Model, Dataset<'static>) {
     let dir = TestDir::new();
     dir.ok(&format!("train sample:digits --out run -q {arguments}"));
     let model = Model::load(&dir.path("run")).unwrap();

@@ -41,7 +41,7 @@ impl Axis {
 
     /// Logarithmic axis for positive numbers, from a power of ten to a power of ten.
     pub(crate) fn logarithmic(low: f64, high: f64) -> Self {
-        if !(low > 0.0 && high.is_finite()) {
+        if !(low > 0.0 && low <= high && high.is_finite()) {
             return Self::linear(0.0, 1.0);
         }
         let (low, high) = (low.log10().floor(), high.log10().ceil());

@@ -446,6 +446,17 @@ pub(crate) mod tests {
         for points in [&[][..], &[(10, f64::NAN)], &[(10, 3.0), (20, 4.0)]] {
             assert!(well_formed(&over_steps(points, "x", "y")));
         }
+        // A perfect fit has no positive term, so nothing can stand on a logarithmic axis.
+        for total in [0.0, f64::NAN, 1e-320, 3.0] {
+            let point = HistoryPoint {
+                step: 20,
+                total,
+                reconstruction: total,
+                ..HistoryPoint::default()
+            };
+            let svg = history(&[point, point]);
+            assert!(well_formed(&svg) && !svg.contains("NaN"), "{total}: {svg}");
+        }
         assert!(well_formed(&histogram(&[], true, "x", "y", "z")));
         assert!(well_formed(&histogram(
             &[0, 5, 1_000_000],

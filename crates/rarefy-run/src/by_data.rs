@@ -76,7 +76,7 @@ fn architecture(layers: &[Table], choices: [&'static str; 2]) -> &'static str {
 }
 
 /// Data that says itself that its rows are pictures: samples, IDX files, and arrays with axes for height and width.
-fn pictures(path: &str) -> Option<Dataset> {
+fn pictures(path: &str) -> Option<Dataset<'static>> {
     let lower = path.to_lowercase();
     let is_array = Path::new(&lower)
         .extension()

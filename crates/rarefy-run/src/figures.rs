@@ -27,6 +27,11 @@ impl Metrics {
         Self(json!(evaluation))
     }
 
+    /// All metrics by name.
+    pub fn value(&self) -> &Value {
+        &self.0
+    }
+
     /// A metric as a number, if the architecture has it.
     pub fn get(&self, name: &str) -> Option<f64> {
         self.0.get(name)?.as_f64()

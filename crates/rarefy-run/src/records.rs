@@ -1,12 +1,13 @@
 //! Records of a training run: the lines of `metrics.jsonl`.
 
-use std::fs;
-use std::path::Path;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
 use rarefy::plan::Plan;
 use rarefy::train::Progress;
 use rarefy::variants::Architecture;
-use rarefy::{Error, Result};
+use rarefy::{Error, Result, atomic};
 use serde::{Deserialize, Serialize};
 
 /// One line of `metrics.jsonl`. No clock: two runs of one seed are equal byte for byte.
@@ -47,7 +48,7 @@ pub struct Record {
 
 impl Record {
     /// Parts of the objective that the architecture has.
-    pub fn of(progress: &Progress) -> Self {
+    fn of(progress: &Progress) -> Self {
         let (parts, sparse) = (&progress.parts, progress.sparse);
         let dense = |part: f64| sparse.is_none().then_some(part);
         Self {
@@ -68,15 +69,106 @@ impl Record {
 }
 
 /// Steps from one record to the next. A short step of the sparse engine takes less time than writing a record.
-pub fn every(plan: &Plan) -> usize {
+fn every(plan: &Plan) -> usize {
     match plan.architecture() {
         Architecture::Dense(_) => 1,
         Architecture::Sparse(_) => 10,
     }
 }
 
-/// Line of a record, with its end.
-pub fn to_line(record: &Record) -> String {
+/// Recorder of a run: keeps every step, or every tenth of a sparse architecture, in memory or as lines of a file.
+#[derive(Debug)]
+pub struct Recorder {
+    every: usize,
+    file: Option<(PathBuf, File)>,
+    records: Vec<Record>,
+    /// The last step, if it has no record yet.
+    unrecorded: Option<Record>,
+}
+
+impl Recorder {
+    /// Recorder in memory.
+    pub fn in_memory(plan: &Plan) -> Self {
+        Self {
+            every: every(plan),
+            file: None,
+            records: Vec::new(),
+            unrecorded: None,
+        }
+    }
+
+    /// Recorder in a file, whose records up to the step `resumed_at` are kept.
+    pub fn in_file(path: &Path, plan: &Plan, resumed_at: usize) -> Result<Self> {
+        let kept = if resumed_at > 0 && path.exists() {
+            read(path)?
+        } else {
+            Vec::new()
+        };
+        // A finished run has a record of its last step, whatever the step's number. A run that is extended
+        // beyond that step drops the record.
+        let every = every(plan);
+        let ended = resumed_at == plan.steps();
+        let whole = |step: usize| step.is_multiple_of(every) || (ended && step == resumed_at);
+        let lines: String = kept
+            .iter()
+            .filter(|r| r.step <= resumed_at && whole(r.step))
+            .map(to_line)
+            .collect();
+        atomic::write(path, |out| out.write_all(lines.as_bytes()))?;
+        let file = OpenOptions::new()
+            .append(true)
+            .open(path)
+            .map_err(Error::io(path))?;
+        Ok(Self {
+            every,
+            file: Some((path.into(), file)),
+            records: Vec::new(),
+            unrecorded: None,
+        })
+    }
+
+    /// Records a step, if its turn has come.
+    pub fn step(&mut self, progress: &Progress) -> Result<()> {
+        let record = Record::of(progress);
+        if progress.step.is_multiple_of(self.every) {
+            self.unrecorded = None;
+            return self.keep(record);
+        }
+        self.unrecorded = Some(record);
+        Ok(())
+    }
+
+    /// Records the last step of a run that ended.
+    pub fn finish(&mut self) -> Result<()> {
+        self.unrecorded
+            .take()
+            .map_or(Ok(()), |record| self.keep(record))
+    }
+
+    /// Makes sure that all records are on disk.
+    pub fn sync(&self) -> Result<()> {
+        match &self.file {
+            Some((path, file)) => file.sync_data().map_err(Error::io(path)),
+            None => Ok(()),
+        }
+    }
+
+    /// Records in memory; none if they are in a file.
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    fn keep(&mut self, record: Record) -> Result<()> {
+        let Some((path, file)) = &mut self.file else {
+            self.records.push(record);
+            return Ok(());
+        };
+        let written = file.write_all(to_line(&record).as_bytes());
+        written.map_err(Error::io(path))
+    }
+}
+
+fn to_line(record: &Record) -> String {
     serde_json::to_string(record).expect("a record is plain numbers") + "\n"
 }
 

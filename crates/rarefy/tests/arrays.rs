@@ -6,7 +6,7 @@ use crate::fixtures::{CodesFixture, expected, folder};
 use rarefy::Result;
 use rarefy::data::{self, Dataset, OpenOptions, RowAxis, npy};
 
-fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     data::open(path.to_str().unwrap(), options)
 }
 

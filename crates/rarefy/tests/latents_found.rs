@@ -6,7 +6,7 @@ use rarefy::latents::{
 };
 use rarefy::model::Model;
 
-fn digits() -> (Model, Dataset, Vec<f64>) {
+fn digits() -> (Model, Dataset<'static>, Vec<f64>) {
     let digits = data::open("sample:digits", &data::OpenOptions::default()).unwrap();
     let builder = rarefy::topk(4).latents(32).steps(150).batch(128).seed(1);
     let model = builder.fit(&digits).unwrap();

@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 
 use crate::cargo::cargo;
-use crate::{browser, docs, public, root, tidy};
+use crate::{browser, docs, package, public, root, tidy};
 
 pub fn run() -> Result<()> {
     step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
@@ -45,6 +45,7 @@ pub fn run() -> Result<()> {
             cargo(&tests, &[("RAREFY_CPU", path)])
         })?;
     }
+    step("the Python package", package::check)?;
     step("the report page in a browser", || browser::run(None))?;
     step("documentation", || {
         let flags = [("RUSTDOCFLAGS", "--deny warnings")];

@@ -13,6 +13,7 @@ mod docs;
 mod fuzz;
 mod metadata;
 mod mutants;
+mod package;
 mod public;
 mod python;
 mod tidy;
@@ -54,6 +55,12 @@ enum Chore {
         #[arg(long)]
         screenshots: Option<PathBuf>,
     },
+    /// Build the Python package and run its tests, examples and type checks.
+    ///
+    /// The variable `RAREFY_PYTHON` names another interpreter than that of the cached environment, for example one with `PyTorch`.
+    Python,
+    /// Build a wheel of the Python package in wheels/, and check its size.
+    Wheel,
     /// Build a stripped program, with checksum and licences, in target/dist/.
     Dist,
     /// Regenerate the embedded samples in crates/rarefy/data/ from pinned Python packages.
@@ -106,6 +113,8 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Docs { check } => docs::run(check),
         Chore::Public { check } => public::run(check),
         Chore::Browser { screenshots } => browser::run(screenshots.as_deref()),
+        Chore::Python => package::check(),
+        Chore::Wheel => package::wheel(),
         Chore::Dist => dist::run(),
         Chore::Samples => python::samples(),
         Chore::Golden { peers: false } => python::golden(),

@@ -87,7 +87,7 @@ pub fn fetch(what: &str) -> Result<()> {
 }
 
 /// Interpreter of a virtual environment with these packages; creates it if necessary.
-fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
+pub fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
     let folder = work(&format!("venv-{name}"));
     let python = folder.join(if cfg!(windows) {
         "Scripts/python.exe"

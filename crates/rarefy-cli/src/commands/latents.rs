@@ -63,7 +63,7 @@ struct Answer {
 }
 
 /// Opens the data of the command, or of the run. The target of a transcoder is left out: latents read the input.
-fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset> {
+fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset<'static>> {
     let mut layer = Table::new();
     args.source.put(&mut layer);
     if let Some(column) = args.target.as_ref().filter(|column| *column != "labels") {
@@ -146,7 +146,7 @@ fn target(args: &LatentsArgs, dataset: &Dataset) -> anyhow::Result<Option<(Strin
 /// Measured latents with their model and data.
 struct View<'a> {
     model: &'a Model,
-    dataset: &'a Dataset,
+    dataset: &'a Dataset<'a>,
     latents: Vec<Latent>,
     nearest: Vec<Vec<Neighbour>>,
     tokens: Option<Tokens>,

@@ -193,7 +193,7 @@ fn apart(model: &Model, source: &dyn Source, shown: &mut Shown) -> Result<Vec<Ap
 
 /// Rows that the page shows, each once.
 struct Shown<'a> {
-    data: &'a Dataset,
+    data: &'a Dataset<'a>,
     /// Values of a picture, if rows are pictures.
     pixels: Option<usize>,
     numbers: Vec<usize>,
@@ -201,7 +201,7 @@ struct Shown<'a> {
 }
 
 impl<'a> Shown<'a> {
-    fn new(data: &'a Dataset, pixels: Option<usize>) -> Self {
+    fn new(data: &'a Dataset<'a>, pixels: Option<usize>) -> Self {
         Self {
             data,
             pixels,

@@ -10,9 +10,9 @@ use crate::{Error, Result};
 /// Raw rows with optional labels, image shape and default preprocessing; returned by [`open`](crate::data::open).
 /// [`Builder::fit`](crate::Builder::fit) applies the default preprocessing unless
 /// [`Builder::preprocess`](crate::Builder::preprocess) names other steps.
-pub struct Dataset {
-    /// Source of the raw rows.
-    pub source: Box<dyn Source>,
+pub struct Dataset<'a> {
+    /// Source of the raw rows, which may borrow them.
+    pub source: Box<dyn Source + 'a>,
     /// Label of each row, `[rows]` (digit classes, words), empty where a label is missing; `None` if the data has no
     /// labels.
     pub labels: Option<Vec<String>>,
@@ -65,10 +65,10 @@ pub enum Role {
     LeftOut,
 }
 
-impl Dataset {
+impl<'a> Dataset<'a> {
     /// Data set of the rows of `source`, without labels, image shape or default preprocessing; set the public fields to
     /// add them.
-    pub fn new(source: impl Source + 'static) -> Self {
+    pub fn new(source: impl Source + 'a) -> Self {
         Self {
             source: Box::new(source),
             labels: None,
@@ -142,12 +142,12 @@ impl Source for Empty {
 }
 
 /// Source of the first `rows` rows of another source.
-struct First {
-    source: Box<dyn Source>,
+struct First<'a> {
+    source: Box<dyn Source + 'a>,
     rows: usize,
 }
 
-impl Source for First {
+impl Source for First<'_> {
     fn name(&self) -> &str {
         self.source.name()
     }

@@ -9,7 +9,7 @@ use super::file_matrix::exactly;
 use super::{Dataset, Element, FileMatrix, MatrixLayout, OpenOptions, RowAxis, check_finite};
 use crate::{Error, Result};
 
-pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     let (mut input, packed) = content::unpacked(path)?;
     let header = Header::read(path, &mut input)?;
     let (layout, rows) = header.matrix(path, options.row_axis)?;

@@ -106,7 +106,7 @@ pub fn image_channels((height, width): (usize, usize), d_in: usize) -> Option<us
         .find(|channels| pixels > 0 && pixels.checked_mul(*channels) == Some(d_in))
 }
 
-pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     patches(&[path.to_path_buf()], &options.patches)
 }
 
@@ -117,7 +117,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
 /// # Errors
 /// [`Error::Format`] if a file is not a PNG or JPEG image, is damaged, or is smaller than a patch; [`Error::Hyper`] if
 /// `options` ask for no patch or for too many; [`Error::Io`] if a file cannot be read.
-pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset> {
+pub fn patches(paths: &[PathBuf], options: &PatchOptions) -> Result<Dataset<'static>> {
     let d_in = options.checked_width()?;
     let (height, width) = options.size;
     let mut rng = Rng::seed_from_u64(options.seed);

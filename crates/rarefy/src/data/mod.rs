@@ -150,7 +150,7 @@ pub struct DataFormat {
     pub extensions: &'static [&'static str],
     /// One-sentence description for lists.
     pub summary: &'static str,
-    open: fn(&Path, &OpenOptions) -> Result<Dataset>,
+    open: fn(&Path, &OpenOptions) -> Result<Dataset<'static>>,
 }
 
 /// Opens raw rows as a [`Dataset`]: `spec` is the path of a file, a folder of shards, a glob, or a sample embedded in
@@ -173,7 +173,7 @@ pub struct DataFormat {
 /// assert_eq!((digits.source.rows(), digits.source.d_in()), (1797, 64));
 /// # Ok::<(), rarefy::Error>(())
 /// ```
-pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset> {
+pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
     open_all(&[spec], options)
 }
 
@@ -182,7 +182,7 @@ pub fn open(spec: &str, options: &OpenOptions) -> Result<Dataset> {
 ///
 /// # Errors
 /// As [`open`]; [`Error::Shape`] for paths of unequal width.
-pub fn open_all(specs: &[&str], options: &OpenOptions) -> Result<Dataset> {
+pub fn open_all(specs: &[&str], options: &OpenOptions) -> Result<Dataset<'static>> {
     open_named(specs, options, Foreign::Refused)
 }
 
@@ -191,11 +191,11 @@ pub fn open_all(specs: &[&str], options: &OpenOptions) -> Result<Dataset> {
 ///
 /// # Errors
 /// As [`open`].
-pub(crate) fn open_beside(spec: &str, options: &OpenOptions) -> Result<Dataset> {
+pub(crate) fn open_beside(spec: &str, options: &OpenOptions) -> Result<Dataset<'static>> {
     open_named(&[spec], options, Foreign::Ignored)
 }
 
-fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result<Dataset> {
+fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result<Dataset<'static>> {
     let inputs = Inputs::of(specs)?;
     let name = files::name_of(specs);
     let mut dataset = if inputs.are_images() {
@@ -238,7 +238,11 @@ fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result
 }
 
 /// Draws patches from all photographs together.
-fn open_photographs(paths: &[PathBuf], options: &OpenOptions, foreign: Foreign) -> Result<Dataset> {
+fn open_photographs(
+    paths: &[PathBuf],
+    options: &OpenOptions,
+    foreign: Foreign,
+) -> Result<Dataset<'static>> {
     for path in paths {
         content::check_regular(path)?;
         if let Some(format) = format_of(path) {
@@ -257,7 +261,7 @@ fn open_input(
     options: &OpenOptions,
     foreign: Foreign,
     several: bool,
-) -> Result<Dataset> {
+) -> Result<Dataset<'static>> {
     let (path, member) = match input {
         Input::Sample(name) => {
             options.for_format(Path::new(&input.name()), None, foreign)?;

@@ -16,7 +16,7 @@ const MAGIC: &[u8; 6] = b"\x93NUMPY";
 /// Maximum length of a header in bytes, the default limit of `NumPy`.
 const LONGEST_HEADER: usize = 10_000;
 
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let header = Header::read(path, &mut file)?;
     if header.shape == [0] {
@@ -154,7 +154,7 @@ impl Header {
         path: &Path,
         source: impl Source + 'static,
         rows: ArrayRows,
-    ) -> Dataset {
+    ) -> Dataset<'static> {
         let mut dataset = Dataset::new(source);
         dataset.image_shape = rows.image_shape;
         dataset.notes = numpy_type::note(path, &self.descr)

@@ -12,7 +12,7 @@ use super::npy::Header;
 use super::{Dataset, Element, MatrixLayout, OpenOptions, Value, sparse};
 use crate::{Error, Result};
 
-pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     let mut archive = Archive::open(path)?;
     if sparse::has_sparse_arrays(&archive.names()) {
         return sparse::open_npz(path, archive, options);

@@ -22,7 +22,7 @@ pub struct Rows<'a>(Form<'a>);
 
 enum Form<'a> {
     Source(&'a dyn Source),
-    Dataset(&'a Dataset),
+    Dataset(&'a Dataset<'a>),
     Slice(Slice<'a>),
     /// Rows of a view whose values do not lie row by row, copied.
     #[cfg(feature = "ndarray")]
@@ -67,7 +67,7 @@ impl<'a> Rows<'a> {
     }
 
     /// The dataset that the rows were given as, if any.
-    pub(crate) fn dataset(&self) -> Option<&'a Dataset> {
+    pub(crate) fn dataset(&self) -> Option<&'a Dataset<'a>> {
         match self.0 {
             Form::Dataset(dataset) => Some(dataset),
             _ => None,
@@ -87,8 +87,8 @@ impl<'a, S: Source> From<&'a S> for Rows<'a> {
     }
 }
 
-impl<'a> From<&'a Dataset> for Rows<'a> {
-    fn from(dataset: &'a Dataset) -> Self {
+impl<'a> From<&'a Dataset<'a>> for Rows<'a> {
+    fn from(dataset: &'a Dataset<'a>) -> Self {
         Self(Form::Dataset(dataset))
     }
 }

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Maximum length of a header in bytes, set by the format.
 const LONGEST_HEADER: u64 = 100_000_000;
 
-pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     let bad = |why: String| Error::format(path, why);
     let mut file = File::open(path).map_err(Error::io(path))?;
     let length = file.metadata().map_err(Error::io(path))?.len();

@@ -76,7 +76,7 @@ pub struct SampleInfo {
     pub licence: &'static str,
     /// Recommended settings for this sample, by architecture. Settings of the user take precedence.
     pub defaults: &'static [(&'static str, SampleDefaults)],
-    load: fn() -> Dataset,
+    load: fn() -> Dataset<'static>,
 }
 
 /// Pairs of key and value.
@@ -102,13 +102,13 @@ pub fn find(name: &str) -> Result<&'static SampleInfo> {
         .ok_or_else(|| Error::unknown("sample", name, SAMPLES.iter().map(|s| s.name)))
 }
 
-pub(super) fn load(name: &str) -> Result<Dataset> {
+pub(super) fn load(name: &str) -> Result<Dataset<'static>> {
     Ok((find(name)?.load)())
 }
 
 const VENDORED: &str = "embedded samples are valid, as their checksums are tested";
 
-fn digits() -> Dataset {
+fn digits() -> Dataset<'static> {
     let packed = include_bytes!("../../data/digits/digits.csv.gz");
     let table = csv::read(
         Path::new("sample:digits"),
@@ -131,7 +131,7 @@ fn digits() -> Dataset {
     dataset
 }
 
-fn words() -> Dataset {
+fn words() -> Dataset<'static> {
     const D_IN: usize = 50;
     let bytes = include_bytes!("../../data/words/vectors.i8");
     let scales = include_bytes!("../../data/words/scales.f32");
@@ -153,7 +153,7 @@ fn words() -> Dataset {
     dataset
 }
 
-fn patches() -> Dataset {
+fn patches() -> Dataset<'static> {
     let packed = include_bytes!("../../data/patches/patches.u8.gz");
     let mut bytes = Vec::new();
     GzDecoder::new(&packed[..])

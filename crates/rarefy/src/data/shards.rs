@@ -18,7 +18,10 @@ pub struct Shards {
 }
 
 /// Data set of one file, with its path.
-type Shard = (PathBuf, Dataset);
+type Shard = (PathBuf, Dataset<'static>);
+
+/// Labels or texts of a data set.
+type Cells = for<'s> fn(&'s mut Dataset<'static>) -> &'s mut Option<Vec<String>>;
 
 impl Shards {
     /// Concatenates data sets, given with their paths. Shards without rows are passed over; if no shard has rows, the
@@ -30,7 +33,7 @@ impl Shards {
     /// # Errors
     /// [`Error::Shape`] with the first shard whose number of columns differs; [`Error::Format`] if there is no
     /// shard, or if the columns of a shard have other names or another order.
-    pub fn join(name: &str, datasets: Vec<Shard>) -> Result<Dataset> {
+    pub fn join(name: &str, datasets: Vec<Shard>) -> Result<Dataset<'static>> {
         let files = datasets.iter().flat_map(|(_, shard)| &shard.files);
         let files: Vec<PathBuf> = files.cloned().collect();
         let mut notes = joined_notes(&datasets);
@@ -45,7 +48,7 @@ impl Shards {
         let labels = joined_cells("label", &mut full, |d| &mut d.labels, &mut notes);
         let texts = joined_cells("text", &mut full, |d| &mut d.texts, &mut notes);
         let shards = full.into_iter().chain(empty);
-        let shards: Vec<Dataset> = shards.map(|(_, shard)| shard).collect();
+        let shards: Vec<Dataset<'static>> = shards.map(|(_, shard)| shard).collect();
         let Some(mut joined) = Self::concatenate(name, shards) else {
             let why = "expected at least one data file, got none";
             return Err(Error::format(name, why));
@@ -56,7 +59,7 @@ impl Shards {
     }
 
     /// First data set with the rows of all; `None` without a data set.
-    fn concatenate(name: &str, shards: Vec<Dataset>) -> Option<Dataset> {
+    fn concatenate(name: &str, shards: Vec<Dataset<'static>>) -> Option<Dataset<'static>> {
         let mut shards = shards.into_iter();
         let mut joined = shards.next()?;
         let mut starts = vec![0, joined.source.rows()];
@@ -166,7 +169,7 @@ fn unnamed(columns: &[Column]) -> bool {
 fn joined_cells(
     what: &str,
     shards: &mut [Shard],
-    of: fn(&mut Dataset) -> &mut Option<Vec<String>>,
+    of: Cells,
     notes: &mut Vec<String>,
 ) -> Option<Vec<String>> {
     let count = shards.len();

@@ -135,7 +135,7 @@ impl Entries {
 
 impl SparseMatrix {
     /// Data set of the dense rows, with a note about the kind of matrix, such as `csr`.
-    fn dataset(self, kind: &str) -> Dataset {
+    fn dataset(self, kind: &str) -> Dataset<'static> {
         let (rows, d_in) = (self.rows, self.d_in);
         let filled = 100.0 * self.values.len() as f64 / (rows.max(1) as f64 * d_in as f64);
         let note = format!(

@@ -83,7 +83,7 @@ impl Model {
             w_dec: params.find("w_dec").unwrap_or(w_enc).to_vec(),
             b_dec: params.get("b_dec").to_vec(),
             rule: Rule::Sigmoid,
-            sigmoid_output: self.options().find("decoder") == Some("sigmoid"),
+            sigmoid_output: self.options().find("decoder") != Some("linear"),
             scale,
             shift,
         })

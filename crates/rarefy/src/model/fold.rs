@@ -3,9 +3,13 @@
 //! ```text
 //! z = A x + c           preprocessing of a row, if every step is affine
 //! W_enc' = W_enc A      W_dec' = W_dec B^T      b_dec' = B (b_dec - c)       B: the inverse of A
-//! b_enc' = b_enc        if the encoder subtracts b_dec, else b_enc + W_enc c
+//! b_enc' = b_enc + W_enc t    t = A b_dec' + c - b_dec if the encoder subtracts b_dec, else c
+//! b_mag' = b_mag + exp(r_mag) W_enc t                  of gates, whose magnitude has a bias of its own
 //! W_skip' = B W_skip A  (and b_dec' + B W_skip c)
 //! ```
+//!
+//! t is 0 if A has an inverse. Whitening of columns that are constant or depend on others has none: t is then the part of
+//! b_dec that no row has.
 //!
 //! Latents and thresholds stay the same, up to rounding. Decoder rows no longer have length 1.
 
@@ -24,8 +28,8 @@ impl Model {
     ///
     /// # Errors
     /// [`Error::Conflict`] for a step that is not affine (`clip-sd`, `row-mean`, `norm-row`, `layer-norm`), and for an
-    /// architecture whose weights cannot hold the preprocessing: a tied decoder, a sigmoid after the decoder, a matching
-    /// pursuit, or gates without `centre`.
+    /// architecture whose weights cannot hold the preprocessing: a tied decoder, a sigmoid after the decoder, or a
+    /// matching pursuit.
     ///
     /// # Example
     /// ```
@@ -88,9 +92,6 @@ impl Model {
             SaelensKind::Pursuit { .. } => cannot(
                 ": it encodes with its decoder, and encoder and decoder would become different matrices",
             ),
-            SaelensKind::Gated if !self.io_spec().centre => cannot(
-                " with `centre = false`: its two encoder biases would change by different amounts",
-            ),
             _ => Ok(()),
         }
     }
@@ -113,9 +114,6 @@ impl Model {
         let w_enc = params.get("w_enc");
         folded.get_mut("w_enc").copy_from_slice(&pull_back(w_enc));
         let shift = input.apply(&vec![0.0; input.d_in()]).0;
-        if !model.centres(&self.architecture) {
-            add_products(folded.get_mut("b_enc"), w_enc, &shift);
-        }
         let w_dec = output.invert_directions(params.get("w_dec"));
         folded.get_mut("w_dec").copy_from_slice(&w_dec);
         let mut b_dec = params.get("b_dec").to_vec();
@@ -131,7 +129,26 @@ impl Model {
         }
         let b_dec = output.invert(&b_dec, &RowContext::default());
         folded.get_mut("b_dec").copy_from_slice(&b_dec);
+        let moved = if model.centres(&self.architecture) {
+            let there = input.apply(&b_dec).0;
+            there.iter().zip(params.get("b_dec")).map(|(there, b)| there - b).collect()
+        } else {
+            shift
+        };
+        self.move_biases(&mut folded, &moved);
         folded
+    }
+
+    /// Adds what the encoder makes of `moved` to the biases of the latents.
+    fn move_biases(&self, folded: &mut Params, moved: &[f32]) {
+        let mut by = vec![0.0; self.d_sae()];
+        add_products(&mut by, self.params().get("w_enc"), moved);
+        let biases = folded.get_mut("b_enc").iter_mut().zip(&by);
+        biases.for_each(|(bias, by)| *bias += by);
+        if let (Some(r_mag), Some(_)) = (self.params().find("r_mag"), folded.find("b_mag")) {
+            let biases = folded.get_mut("b_mag").iter_mut().zip(&by).zip(r_mag);
+            biases.for_each(|((bias, by), r)| *bias += by * r.exp());
+        }
     }
 }
 

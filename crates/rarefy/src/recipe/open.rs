@@ -11,7 +11,7 @@ use crate::{Error, Result};
 ///
 /// # Errors
 /// As [`open`], [`Plan::check`] and [`preprocess::check`]; [`Error::Hyper`] if no row is left to train on.
-pub fn open_checked(config: &mut Config) -> Result<(Dataset, IoSpec)> {
+pub fn open_checked(config: &mut Config) -> Result<(Dataset<'static>, IoSpec)> {
     Plan::check(config, None)?;
     let named = [&config.data.preprocess, &config.data.preprocess_target];
     named
@@ -57,7 +57,7 @@ pub fn default_holdout(rows: usize, batch: Option<usize>) -> usize {
 /// # Errors
 /// As [`data::open`]; [`Error::Conflict`] if the target is the data itself; [`Error::Shape`] for an image shape
 /// that does not fit.
-pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
+pub fn open(config: &mut DataConfig) -> Result<(Dataset<'static>, IoSpec)> {
     let options = config.open_options();
     if config.target.as_ref() == Some(&config.path) {
         let why = format!(
@@ -87,11 +87,11 @@ pub fn open(config: &mut DataConfig) -> Result<(Dataset, IoSpec)> {
 /// # Errors
 /// As [`data::open`] and [`SideBySide::new`]; [`Error::Conflict`] for several inputs with a target.
 pub fn side_by_side(
-    first: Dataset,
+    first: Dataset<'static>,
     with: &[String],
     target: Option<&str>,
     options: &OpenOptions,
-) -> Result<(Dataset, IoSpec)> {
+) -> Result<(Dataset<'static>, IoSpec)> {
     let mut inputs = vec![first.source.d_in()];
     if with.is_empty() && target.is_none() {
         return Ok((first, IoSpec::autoencoder(inputs[0])));

@@ -3,19 +3,20 @@
 //! [`Trainer`] takes one step for each batch that the caller pushes. Training on random-access rows
 //! ([`Builder::fit`](crate::Builder::fit), [`recipe::TrainingData::train`](crate::recipe::TrainingData::train)) takes the same steps in a loop.
 
+mod finish;
+
 use std::borrow::Cow;
 use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::OptimizerKind;
-use crate::data::{Memory, Rows, Slice, Source, check_finite, evenly_spaced_rows, whole_rows};
+use crate::data::{Slice, Source, check_finite, whole_rows};
 use crate::model::{Model, ModelDescription};
 use crate::params::Params;
 use crate::plan::Plan;
-use crate::preprocess::{FittedPipelines, Pipeline, Prepared};
+use crate::preprocess::{FittedPipelines, Pipeline};
 use crate::train::{
     self, Observer, Outcome, Pool, Progress, Reservoir, Silent, State, Stepper, after_step,
-    conclude,
 };
 use crate::variants::{Architecture, Estimate};
 use crate::{Error, Result};
@@ -63,6 +64,7 @@ const FAILED: &str =
 const FINISHED: &str = "`finish` was called and gave the model: begin a new run";
 
 /// The preprocessing of pushed rows.
+#[derive(Clone)]
 struct Preparation {
     fitted: FittedPipelines,
     /// The pipeline of complete rows: inputs, then the target.
@@ -291,7 +293,8 @@ impl Trainer {
     }
 
     /// Number of values in a row that the caller pushes.
-    fn pushed_width(&self) -> usize {
+    #[doc(hidden)]
+    pub fn pushed_width(&self) -> usize {
         let prepare = self.prepare.as_ref();
         prepare.map_or(self.plan.io().row_width(), |prepare| prepare.rows.d_in())
     }
@@ -307,81 +310,6 @@ impl Trainer {
         self.check_open()?;
         let state = self.state.as_ref().ok_or_else(|| nothing_pushed("save"))?;
         state.save(path, &self.plan)
-    }
-
-    /// Ends training, at any step, and returns the model. The model of `batch-topk` and `matryoshka` keeps all
-    /// pre-activations above one threshold. By default the threshold is calibrated here on a sample of the pushed rows,
-    /// to a mean of `k` active latents in a row.
-    ///
-    /// # Errors
-    /// [`Error::Conflict`] before the first step, after a step that failed, and after an earlier `finish`; also if a
-    /// threshold needs rows, and none were pushed or stored in the checkpoint of [`Trainer::resume`].
-    pub fn finish(&mut self) -> Result<Model> {
-        Ok(self.conclude(None, &mut Silent)?.model)
-    }
-
-    /// Ends training like [`Trainer::finish`], but calibrates the threshold of `batch-topk` and `matryoshka` on
-    /// `held_out` instead of pushed rows. The threshold is the cut-off at inference: the model keeps pre-activations
-    /// above. `held_out` has rows that were never trained on: raw for a trainer of
-    /// [`Builder::stream`](crate::Builder::stream), preprocessed by the caller for one of [`Trainer::new`]. Other
-    /// architectures have no such threshold and only check the rows.
-    ///
-    /// # Errors
-    /// As [`Trainer::finish`]; [`Error::Shape`] for rows of another width; [`Error::Conflict`] for fewer than 1 / k
-    /// rows; errors of reading them. After an error of `held_out` the trainer is unchanged.
-    pub fn finish_with<'a>(&mut self, held_out: impl Into<Rows<'a>>) -> Result<Model> {
-        let held_out = held_out.into().check()?;
-        let model = self.conclude(Some(held_out.source()), &mut Silent)?.model;
-        Ok(model)
-    }
-
-    /// Ends a pushed run; `held_out` are rows as the caller pushes them. All that can be refused is refused before the
-    /// state is taken.
-    fn conclude(
-        &mut self,
-        held_out: Option<&dyn Source>,
-        observer: &mut dyn Observer,
-    ) -> Result<Trained> {
-        self.check_open()?;
-        let held_out = held_out.map(|rows| self.sample(rows)).transpose()?;
-        let plan = Arc::clone(&self.plan);
-        let calibrates = match plan.architecture() {
-            Architecture::Sparse(sparse) => sparse.threshold().is_some(),
-            Architecture::Dense(_) => false,
-        };
-        let state = self.state.as_ref().filter(|state| state.step > 0);
-        let state = state.ok_or_else(|| nothing_pushed("train"))?;
-        if calibrates && held_out.is_none() && state.reservoir.is_none() {
-            return Err(train::nothing_to_calibrate_on());
-        }
-        let (done, steps) = (self.steps_done(), plan.steps());
-        let reason = if done == steps {
-            format!("all {steps} steps done")
-        } else {
-            format!("ended by the caller after {done} of {steps} steps")
-        };
-        let mut state = self.state.take().expect("the state was looked at above");
-        self.ended = Some(FINISHED);
-        let recent = state.reservoir.take();
-        let rows: (Option<&dyn Source>, _) = match (&held_out, &recent) {
-            (Some(held_out), _) => (Some(held_out), "held-out"),
-            (None, Some(recent)) => (Some(recent), "recent"),
-            (None, None) => (None, "recent"),
-        };
-        let outcome = conclude(&plan, state, reason, rows, observer)?;
-        self.model(outcome)
-    }
-
-    /// Held-out rows in memory, prepared, as many as a threshold is calibrated on.
-    fn sample(&self, held_out: &dyn Source) -> Result<Memory> {
-        let width = self.pushed_width();
-        check_width("held-out rows", width, held_out.d_in())?;
-        self.plan.check_holdout(held_out.rows())?;
-        let identity = Pipeline::identity(width);
-        let pipeline = self.prepare.as_ref().map_or(&identity, |p| &p.rows);
-        let prepared = Prepared::new(held_out, pipeline);
-        let rows = evenly_spaced_rows(&prepared, train::CALIBRATION_ROWS)?;
-        Ok(Memory::new("held-out rows", prepared.d_in(), rows))
     }
 
     /// Takes all remaining steps on mini-batches of `rows` and returns the model; for rows at hand, in place of

@@ -38,7 +38,7 @@ impl Folder {
         );
     }
 
-    pub fn open(&self, spec: &str) -> Dataset {
+    pub fn open(&self, spec: &str) -> Dataset<'static> {
         data::open(&self.path(spec), &OpenOptions::default()).unwrap()
     }
 

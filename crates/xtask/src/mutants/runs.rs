@@ -27,7 +27,7 @@ pub(super) const OF_RUNS: &[Mutant] = &[
     },
     Mutant {
         name: "held-out rows of a stream calibrate the threshold unprepared",
-        file: TRAINER,
+        file: "crates/rarefy/src/trainer/finish.rs",
         from: "let prepared = Prepared::new(held_out, pipeline);",
         to: "let _ = pipeline; let prepared = Prepared::new(held_out, &identity);",
     },

@@ -21,7 +21,10 @@ use ::arrow_array::Array;
 ///
 /// # Errors
 /// [`Error::Format`] for a choice of one tensor and for invalid entries.
-pub(in crate::data) fn open_tensors(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(in crate::data) fn open_tensors(
+    path: &Path,
+    options: &OpenOptions,
+) -> Result<Dataset<'static>> {
     refuse_parts(path, options)?;
     let bytes = std::fs::read(path).map_err(Error::io(path))?;
     let file = Reader::new(path, &bytes)?;
@@ -47,7 +50,10 @@ pub(in crate::data) fn open_tensors(path: &Path, options: &OpenOptions) -> Resul
 /// # Errors
 /// [`Error::Format`] for a damaged file, and as [`of_lists`].
 #[cfg(feature = "parquet")]
-pub(in crate::data) fn open_parquet(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(in crate::data) fn open_parquet(
+    path: &Path,
+    options: &OpenOptions,
+) -> Result<Dataset<'static>> {
     open_table(path, ArrowTable::parquet(path)?, options)
 }
 
@@ -56,12 +62,16 @@ pub(in crate::data) fn open_parquet(path: &Path, options: &OpenOptions) -> Resul
 /// # Errors
 /// As [`open_parquet`].
 #[cfg(feature = "parquet")]
-pub(in crate::data) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(in crate::data) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     open_table(path, ArrowTable::file(path)?, options)
 }
 
 #[cfg(feature = "parquet")]
-fn open_table(path: &Path, mut table: ArrowTable, options: &OpenOptions) -> Result<Dataset> {
+fn open_table(
+    path: &Path,
+    mut table: ArrowTable,
+    options: &OpenOptions,
+) -> Result<Dataset<'static>> {
     match of_lists(path, &mut table, options)? {
         Some(sparse) => Ok(sparse),
         None => dataset(path, &mut table, options),
@@ -73,7 +83,11 @@ fn open_table(path: &Path, mut table: ArrowTable, options: &OpenOptions) -> Resu
 /// # Errors
 /// [`Error::Format`] for a choice of one column, for lists without the number of columns, and for invalid entries.
 #[cfg(feature = "parquet")]
-fn of_lists(path: &Path, table: &mut ArrowTable, options: &OpenOptions) -> Result<Option<Dataset>> {
+fn of_lists(
+    path: &Path,
+    table: &mut ArrowTable,
+    options: &OpenOptions,
+) -> Result<Option<Dataset<'static>>> {
     let all = table.fields().iter();
     let of_lists = all.filter(|field| field.kind == Kind::List);
     if !super::is_codes(of_lists.map(|field| field.name.as_str())) {
@@ -124,7 +138,7 @@ fn of_codes(
     offsets: &[i64],
     (columns, values): (Vec<i64>, Vec<f32>),
     of_rows: bool,
-) -> Result<Dataset> {
+) -> Result<Dataset<'static>> {
     let entries = Entries {
         shape,
         rows: expand(path, offsets, ("row", shape.0), columns.len())?,
@@ -183,11 +197,11 @@ mod tests {
     use crate::data::open;
 
     /// Rows (0, 2, 0), (0, 0, 0) and (4, 0, 5), as lists of an Arrow file with this metadata.
-    fn opened(metadata: &[(&str, &str)]) -> Result<Dataset> {
+    fn opened(metadata: &[(&str, &str)]) -> Result<Dataset<'static>> {
         opened_with(metadata, &OpenOptions::default())
     }
 
-    fn opened_with(metadata: &[(&str, &str)], options: &OpenOptions) -> Result<Dataset> {
+    fn opened_with(metadata: &[(&str, &str)], options: &OpenOptions) -> Result<Dataset<'static>> {
         let indices = [vec![1], vec![], vec![0, 2]].map(|row| Some(row.into_iter().map(Some)));
         let values = [vec![2.0], vec![], vec![4.0, 5.0]].map(|row| Some(row.into_iter().map(Some)));
         let indices = ListArray::from_iter_primitive::<Int64Type, _, _>(indices);

@@ -24,7 +24,7 @@ pub(in crate::data) fn open_npz(
     path: &Path,
     mut archive: Archive,
     options: &OpenOptions,
-) -> Result<Dataset> {
+) -> Result<Dataset<'static>> {
     refuse_parts(path, options)?;
     let bad = |why: String| Err(Error::format(path, format!("sparse matrix: {why}")));
     if !archive.names().iter().any(|name| name == "format") {

@@ -18,12 +18,16 @@ use super::{dataset, roles};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
 
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     read(path, content::unpacked(path)?.0, options)
 }
 
 /// Reads a whole table. The embedded samples use this function too.
-pub(crate) fn read(path: &Path, input: impl Read, options: &OpenOptions) -> Result<Dataset> {
+pub(crate) fn read(
+    path: &Path,
+    input: impl Read,
+    options: &OpenOptions,
+) -> Result<Dataset<'static>> {
     dataset(path, &mut table(path, input, options)?, options)
 }
 

@@ -18,7 +18,7 @@ const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 /// Longest line in bytes.
 const LONGEST_LINE: u64 = 1 << 26;
 
-pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset> {
+pub(crate) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
     dataset(path, &mut table(path, options)?, options)
 }
 

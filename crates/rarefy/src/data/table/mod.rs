@@ -16,7 +16,7 @@ use super::{Column, Dataset, Memory, OpenOptions, Role, Value};
 use crate::{Error, Result};
 
 #[cfg(not(feature = "parquet"))]
-pub(super) fn open_parquet(path: &Path, _: &OpenOptions) -> Result<Dataset> {
+pub(super) fn open_parquet(path: &Path, _: &OpenOptions) -> Result<Dataset<'static>> {
     Err(super::missing_feature(path, "parquet"))
 }
 
@@ -83,7 +83,7 @@ pub(crate) fn dataset(
     path: &Path,
     table: &mut dyn Table,
     options: &OpenOptions,
-) -> Result<Dataset> {
+) -> Result<Dataset<'static>> {
     if table.rows() == 0 {
         return Ok(Dataset::empty(path.display().to_string(), 0));
     }
@@ -311,7 +311,7 @@ mod tests {
         }
     }
 
-    fn read(second: usize) -> Result<Dataset> {
+    fn read(second: usize) -> Result<Dataset<'static>> {
         let field = |name: &str| Field {
             name: name.into(),
             kind: Kind::Number,

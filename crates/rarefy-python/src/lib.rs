@@ -1,0 +1,35 @@
+//! Compiled part of the Python package `rarefy`. The classes and functions that users see are in `python/rarefy`.
+#![forbid(unsafe_code)]
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "arguments of Python functions are owned"
+)]
+
+mod errors;
+mod input;
+mod latents;
+mod model;
+mod settings;
+mod trainer;
+mod training;
+mod watch;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add_class::<model::Model>()?;
+    module.add_class::<trainer::Trainer>()?;
+    module.add_class::<trainer::Mixer>()?;
+    module.add_function(wrap_pyfunction!(latents::responses, module)?)?;
+    module.add_function(wrap_pyfunction!(latents::associations, module)?)?;
+    module.add_function(wrap_pyfunction!(latents::together, module)?)?;
+    module.add_function(wrap_pyfunction!(latents::page, module)?)?;
+    module.add_function(wrap_pyfunction!(training::train, module)?)?;
+    module.add_function(wrap_pyfunction!(training::open, module)?)?;
+    module.add_function(wrap_pyfunction!(training::read_run, module)?)?;
+    module.add_function(wrap_pyfunction!(training::synth, module)?)?;
+    module.add_function(wrap_pyfunction!(training::architectures, module)?)?;
+    Ok(())
+}

@@ -1,0 +1,375 @@
+//! Training on rows at hand, in memory or in files, with or without a run folder.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+use rarefy::config::{self, Config};
+use rarefy::data::{Dataset, Rows};
+use rarefy::io_spec::IoSpec;
+use rarefy::metrics::Evaluation;
+use rarefy::plan::Plan;
+use rarefy::recipe::{self, MEMORY_BYTES, TrainingData};
+use rarefy::synth::{Spec, Truth};
+use rarefy::train::{Observer, State};
+use rarefy::variants::{self, VARIANTS};
+use rarefy::{Progress, Result, Trained, Trainer};
+use rarefy_run::folder::{Lock, Run};
+use rarefy_run::records::{self, Record, Recorder};
+use rarefy_run::{by_data, figures, report};
+use serde_json::json;
+use toml::Table;
+
+use crate::input::{Input, View};
+use crate::model::Model;
+use crate::watch::{self, Watch};
+use crate::{errors, settings};
+
+/// Folder of a run, and what to do with a run that is there.
+struct Place {
+    run: Run,
+    resume: bool,
+    force: bool,
+}
+
+/// Trains a model on rows. Returns it with a JSON object: steps, reason, metrics, records, chosen settings.
+#[pyfunction]
+#[pyo3(signature = (rows, settings, labels, texts, out, resume, force, threads, listener))]
+#[allow(
+    clippy::too_many_arguments,
+    reason = "a function of Python, called with names"
+)]
+pub fn train(
+    py: Python<'_>,
+    rows: Input<'_>,
+    settings: &Bound<'_, PyDict>,
+    labels: Option<Vec<String>>,
+    texts: Option<Vec<String>>,
+    out: Option<PathBuf>,
+    resume: bool,
+    force: bool,
+    threads: Option<usize>,
+    listener: Option<Py<PyAny>>,
+) -> PyResult<(Model, String)> {
+    let layer = settings::layer(settings)?;
+    let is_plain = rows.is_plain();
+    let view = rows.view();
+    let place = out.map(|out| Place {
+        run: Run::at(&out),
+        resume,
+        force,
+    });
+    let paths = rows.paths();
+    let (model, told) = watch::run(py, listener, threads, |watch| {
+        let (dataset, raw, config) = opened(view, paths, watch, layer)?;
+        let dataset = Dataset {
+            labels: labels.or(dataset.labels),
+            texts: texts.or(dataset.texts),
+            ..dataset
+        };
+        Training {
+            dataset,
+            raw,
+            config,
+            is_plain,
+            watch,
+        }
+        .run(place)
+    })?;
+    Ok((Model::of(model), told))
+}
+
+/// Opens rows, and merges the settings with the defaults that follow from the rows.
+fn opened<'d, 'a: 'd>(
+    view: View<'a>,
+    paths: Option<&[String]>,
+    watch: &'d Watch,
+    mut layer: Table,
+) -> Result<(Dataset<'d>, IoSpec, Config)> {
+    let Some((path, more)) = paths.and_then(<[String]>::split_first) else {
+        let dataset = view.dataset(watch, &rarefy::data::OpenOptions::default())?;
+        Rows::from(&dataset).check()?;
+        config::insert(&mut layer, "data.path", dataset.source.name().into());
+        let config = merged(layer)?;
+        let config = recipe::of_given_rows(config, &Rows::from(&dataset))?;
+        let raw = IoSpec::autoencoder(dataset.source.d_in());
+        return Ok((dataset, raw, config));
+    };
+    config::insert(&mut layer, "data.path", path.clone().into());
+    if !more.is_empty() {
+        config::insert(&mut layer, "data.more", more.to_vec().into());
+    }
+    let mut config = merged(layer)?;
+    let (dataset, raw) = recipe::open_checked(&mut config)?;
+    Ok((dataset, raw, config))
+}
+
+fn merged(layer: Table) -> Result<Config> {
+    let layers = [by_data::defaults(std::slice::from_ref(&layer)), layer];
+    let config = config::merge(&layers)?;
+    variants::find(&config.model.arch)?;
+    let of_sample = config::sample_defaults(&config.data.path, &config.model.arch);
+    let [by_data, layer] = layers;
+    config::merge(&[of_sample, by_data, layer])
+}
+
+/// One run.
+struct Training<'a> {
+    dataset: Dataset<'a>,
+    raw: IoSpec,
+    config: Config,
+    is_plain: bool,
+    watch: &'a Watch,
+}
+
+impl Training<'_> {
+    fn run(mut self, place: Option<Place>) -> Result<(rarefy::model::Model, String)> {
+        let _lock: Option<Lock> = place.as_ref().map(|place| place.run.lock()).transpose()?;
+        if let Some(place) = place.as_ref().filter(|place| !place.resume) {
+            place.run.check(place.force)?;
+        }
+        self.dataset.notes.iter().for_each(|note| self.say(note));
+        let source = self.dataset.source.as_ref();
+        let (rows, data) = (source.rows(), &mut self.config.data);
+        data.holdout
+            .get_or_insert_with(|| recipe::default_holdout(rows, self.config.train.batch));
+        let is_dense = matches!(variants::find(&self.config.model.arch)?.name, "kl");
+        // Rows in memory are read where they are; only a dense architecture, which reads all rows in each step, gains by a copy.
+        let bytes = if self.is_plain && !is_dense {
+            0
+        } else {
+            MEMORY_BYTES
+        };
+        let data = TrainingData::with_memory(&self.config.data, source, &self.raw, bytes)?;
+        let plan = Arc::new(data.plan(&self.config)?);
+        data.warnings(&plan)?
+            .iter()
+            .for_each(|warning| self.say(warning));
+        let (trainer, mut observer) = self.start(&data, &plan, place.as_ref())?;
+        let trained = data.train(trainer, &mut observer)?;
+        observer.recorder.finish()?;
+        let training = trained.model.evaluate(data.training())?;
+        let held_out = data
+            .held_out()
+            .map(|rows| trained.model.evaluate(rows))
+            .transpose()?;
+        let advice = rarefy::metrics::advice(&plan, data.survey(), &training);
+        let gap = held_out
+            .as_ref()
+            .and_then(|held_out| rarefy::metrics::gap(&plan, &training, held_out));
+        advice.iter().chain(&gap).for_each(|text| self.say(text));
+        let records = self.write(
+            &trained,
+            (&training, held_out.as_ref()),
+            place.as_ref(),
+            &observer.recorder,
+        )?;
+        let told = json!({
+            "steps": trained.steps, "rows_seen": trained.rows_seen, "reason": trained.reason,
+            "training": training, "held_out": held_out, "records": records,
+            "chosen": {
+                "architecture": plan.info().name, "n_latents": plan.d_sae(), "steps": plan.steps(), "batch_size": plan.batch(),
+                "learning_rate": plan.lr(), "k": plan.options().find_number("k"),
+                "holdout": self.config.data.holdout, "rule": plan.info().defaults.latents_text,
+            },
+        });
+        Ok((trained.model, told.to_string()))
+    }
+
+    fn say(&self, text: &str) {
+        self.watch.say(errors::in_python(text));
+    }
+
+    /// The trainer at its first step or at the newest checkpoint, and the observer.
+    fn start(
+        &self,
+        data: &TrainingData,
+        plan: &Arc<Plan>,
+        place: Option<&Place>,
+    ) -> Result<(Trainer, Observed<'_>)> {
+        let observed = |recorder, run| Observed {
+            watch: self.watch,
+            recorder,
+            run,
+            plan: Arc::clone(plan),
+        };
+        let Some(place) = place else {
+            return Ok((
+                data.trainer(Arc::clone(plan))?,
+                observed(Recorder::in_memory(plan), None),
+            ));
+        };
+        let run = &place.run;
+        let trainer = if place.resume && !run.can_begin() {
+            let newest = run.checkpoints_to_resume()?;
+            data.resume(Arc::clone(plan), &newest[0])?
+        } else {
+            let trainer = data.trainer(Arc::clone(plan))?;
+            run.create(plan.config())?;
+            run.clear()?;
+            trainer
+        };
+        let recorder = Recorder::in_file(&run.metrics_path(), plan, trainer.steps_done())?;
+        Ok((trainer, observed(recorder, Some(run.clone()))))
+    }
+
+    /// Writes model, report and figures into the run folder, if there is one; returns the records.
+    fn write(
+        &self,
+        trained: &Trained,
+        (training, held_out): (&Evaluation, Option<&Evaluation>),
+        place: Option<&Place>,
+        recorder: &Recorder,
+    ) -> Result<Vec<Record>> {
+        let Some(Place { run, .. }) = place else {
+            return Ok(recorder.records().to_vec());
+        };
+        trained.model.save(&run.model_path())?;
+        report::write(
+            run,
+            &trained.model,
+            &self.dataset,
+            (training, held_out),
+            None,
+        )?;
+        figures::write(run, training, held_out, trained.steps)?;
+        records::read(&run.metrics_path())
+    }
+}
+
+/// Observer of a run: records, checkpoints, progress for the caller.
+struct Observed<'a> {
+    watch: &'a Watch,
+    recorder: Recorder,
+    run: Option<Run>,
+    plan: Arc<Plan>,
+}
+
+impl Observer for Observed<'_> {
+    fn step(&mut self, progress: &Progress) -> Result<()> {
+        self.watch.step(progress);
+        self.recorder.step(progress)
+    }
+
+    fn message(&mut self, text: &str) {
+        self.watch.say(errors::in_python(text));
+    }
+
+    fn checkpoint(&mut self, state: &State) -> Result<()> {
+        let Some(run) = &self.run else {
+            return Ok(());
+        };
+        self.recorder.sync()?;
+        state.save(&run.checkpoint_path(state.step), &self.plan)?;
+        run.prune_checkpoints()
+    }
+
+    fn interrupted(&self) -> bool {
+        self.watch.is_stopped()
+    }
+}
+
+/// Rows, their codes, and the directions of the dictionary.
+type Synthetic<'py> = (
+    Bound<'py, numpy::PyArray2<f32>>,
+    crate::model::Arrays<'py>,
+    Bound<'py, numpy::PyArray2<f32>>,
+);
+
+/// Rows of files in memory, as (matrix, labels, texts, image shape, notes).
+type Opened<'py> = (
+    Bound<'py, numpy::PyArray2<f32>>,
+    Option<Vec<String>>,
+    Option<Vec<String>>,
+    Option<(usize, usize)>,
+    Vec<String>,
+);
+
+/// Reads files into memory.
+#[pyfunction]
+pub fn open<'py>(
+    py: Python<'py>,
+    rows: Input<'py>,
+    settings: &Bound<'py, PyDict>,
+) -> PyResult<Opened<'py>> {
+    let mut layer = settings::layer(settings)?;
+    config::insert(&mut layer, "data.path", "rows".into());
+    let view = rows.view();
+    let (values, width, labels, texts, shape, notes) = watch::run(py, None, None, |watch| {
+        let options = config::merge(&[layer])?.data.open_options();
+        let data = view.dataset(watch, &options)?;
+        let source = data.source.as_ref();
+        let mut values = vec![0.0; source.rows() * source.d_in()];
+        source.read(0, &mut values)?;
+        Ok((
+            values,
+            source.d_in(),
+            data.labels,
+            data.texts,
+            data.image_shape,
+            data.notes,
+        ))
+    })?;
+    Ok((
+        crate::model::matrix(py, values, width)?,
+        labels,
+        texts,
+        shape,
+        notes,
+    ))
+}
+
+/// Settings of a run folder with dotted keys, and its figures, as JSON.
+#[pyfunction]
+pub fn read_run(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
+    let read = || -> Result<String> {
+        let run = Run::at(&folder);
+        let text = run.config_text()?;
+        let table: Table = text.parse().map_err(|e| {
+            rarefy::Error::format(
+                run.config_path(),
+                format!("expected a configuration as TOML: {e}"),
+            )
+        })?;
+        let part = |metrics: &figures::Metrics| metrics.value().clone();
+        let figures = figures::read(&run)?;
+        let figures = figures.map(|f| json!({"training": part(&f.training), "held_out": f.held_out.as_ref().map(part), "steps": f.steps}));
+        Ok(json!({"settings": table, "figures": figures}).to_string())
+    };
+    read().map_err(|error| errors::raise(py, &error))
+}
+
+/// Rows of a random dictionary, for tests of methods: (rows, codes, directions).
+#[pyfunction]
+pub fn synth<'py>(py: Python<'py>, spec: &str, rows: usize) -> PyResult<Synthetic<'py>> {
+    let spec: Spec = serde_json::from_str(spec)
+        .map_err(|e| errors::of_class(py, "ConfigError", &format!("synth: {e}")))?;
+    let (width, (x, codes, directions)) = (
+        spec.d_in,
+        watch::run(py, None, None, |_| {
+            let truth = Truth::new(&spec)?;
+            let sample = truth.draw(0..rows);
+            Ok((sample.x, sample.codes, truth.directions().to_vec()))
+        })?,
+    );
+    Ok((
+        crate::model::matrix(py, x, width)?,
+        crate::model::arrays(py, codes),
+        crate::model::matrix(py, directions, width)?,
+    ))
+}
+
+/// Names, summaries and options of all architectures, as JSON.
+#[pyfunction]
+pub fn architectures() -> String {
+    let of = |info: &variants::Info| {
+        let options: Vec<_> = info
+            .options()
+            .iter()
+            .map(|option| json!({"name": option.name, "help": option.help, "expected": option.kind.expected()}))
+            .collect();
+        json!({"name": info.name, "summary": info.summary, "options": options})
+    };
+    json!(VARIANTS.iter().map(of).collect::<Vec<_>>()).to_string()
+}

@@ -1,0 +1,111 @@
+//! The Python package: its compiled part, its tests, and its wheel.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::cargo::cargo;
+use crate::python::environment;
+use crate::root;
+
+/// Packages of the tests. PyTorch is left out, because it takes gigabytes; tests that need it say so.
+const TESTS: &[&str] = &[
+    "numpy==2.4.6",
+    "scipy==1.17.1",
+    "scikit-learn==1.9.1",
+    "pandas==3.1.1",
+    "polars==2.1.0",
+    "pyarrow==26.0.1",
+    "pytest==9.2.0",
+    "mypy==2.4.1",
+    "nbclient==0.11.0",
+    "ipykernel==7.4.0",
+];
+const MATURIN: &[&str] = &["maturin==1.16.0"];
+/// Largest size of a wheel, in bytes.
+const LARGEST: u64 = 5_000_000;
+
+/// Builds the compiled part as the tests of the workspace are built, and runs the package's tests, examples and type checks.
+pub fn check() -> Result<()> {
+    build()?;
+    // A developer's own environment, for example one with PyTorch, takes the place of the cached one.
+    let python = match std::env::var_os("RAREFY_PYTHON") {
+        Some(python) => python.into(),
+        None => environment("python", TESTS)?,
+    };
+    let folder = root().join("python");
+    let mut tests = Command::new(&python);
+    in_folder(
+        tests.args(["-m", "pytest", "-p", "no:cacheprovider"]),
+        &folder,
+    )?;
+    let mut types = Command::new(&python);
+    in_folder(types.args(["-m", "mypy.stubtest", "rarefy._core"]), &folder)
+}
+
+/// Runs a command in the folder of the package.
+fn in_folder(command: &mut Command, folder: &Path) -> Result<()> {
+    let status = command
+        .current_dir(folder)
+        .env("PYTHONPATH", folder)
+        .env("PYTHONDONTWRITEBYTECODE", "1")
+        .status()
+        .context("Python could not be started")?;
+    if !status.success() {
+        bail!("{command:?} failed");
+    }
+    Ok(())
+}
+
+/// Builds the compiled part and puts it beside the Python files.
+fn build() -> Result<()> {
+    cargo(&["build", "--package", "rarefy-python", "--quiet"], &[])?;
+    let (built, name) = if cfg!(windows) {
+        ("_core.dll", "_core.pyd")
+    } else if cfg!(target_os = "macos") {
+        ("lib_core.dylib", "_core.abi3.so")
+    } else {
+        ("lib_core.so", "_core.abi3.so")
+    };
+    let from = root().join("target/debug").join(built);
+    let to = root().join("python/rarefy").join(name);
+    // Beside, then renamed: an interpreter that has the old file open keeps it.
+    let beside = to.with_extension("new");
+    std::fs::copy(&from, &beside).with_context(|| from.display().to_string())?;
+    std::fs::rename(&beside, &to).with_context(|| to.display().to_string())
+}
+
+/// Builds a wheel into `wheels/`, and checks its size and tag.
+pub fn wheel() -> Result<()> {
+    let python = environment("wheel", MATURIN)?;
+    let out = root().join("wheels");
+    let mut maturin = Command::new(python);
+    maturin.args(["-m", "maturin", "build", "--profile", "dist", "--out"]);
+    in_folder(maturin.arg(&out), &root().join("python"))?;
+    let wheel = newest(&out)?;
+    let size = std::fs::metadata(&wheel)?.len();
+    let name = wheel
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    if !name.contains("-abi3-") {
+        bail!("{name}: expected a wheel for all versions of Python (abi3)");
+    }
+    if size > LARGEST {
+        bail!("{name}: {size} bytes, expected at most {LARGEST}");
+    }
+    println!("{}  {:.2} MB", wheel.display(), size as f64 / 1e6);
+    Ok(())
+}
+
+/// The wheel that was written last.
+fn newest(folder: &Path) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(folder)?
+        .flatten()
+        .map(|entry| entry.path());
+    let wheels = entries.filter(|path| path.extension().is_some_and(|ending| ending == "whl"));
+    let time = |path: &PathBuf| path.metadata().and_then(|data| data.modified()).ok();
+    wheels.max_by_key(time).context("maturin wrote no wheel")
+}

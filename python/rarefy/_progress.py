@@ -1,0 +1,125 @@
+"""Progress of training in terminals and notebooks; silent elsewhere."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+LOG = logging.getLogger("rarefy")
+
+
+class Listener:
+    """Receives progress at most twenty times a second, and messages. Keeps the messages."""
+
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+
+    def step(self, progress: dict[str, Any]) -> None:
+        """Progress after a step."""
+
+    def message(self, text: str) -> None:
+        """One sentence for the reader."""
+        self.messages.append(text)
+        LOG.info(text)
+
+    def end(self) -> None:
+        """The work has ended."""
+
+
+class _Called(Listener):
+    """Passes progress to a function of the user."""
+
+    def __init__(self, function: Callable[[dict[str, Any]], Any]) -> None:
+        super().__init__()
+        self.function = function
+
+    def step(self, progress: dict[str, Any]) -> None:
+        self.function(progress)
+
+
+class _Terminal(Listener):
+    """One line on stderr that is written again and again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.shown = 0
+
+    def step(self, progress: dict[str, Any]) -> None:
+        self.write(self.clock.line(progress))
+
+    def write(self, line: str) -> None:
+        sys.stderr.write("\r" + line.ljust(self.shown))
+        sys.stderr.flush()
+        self.shown = len(line)
+
+    def message(self, text: str) -> None:
+        super().message(text)
+        self.write("")
+        sys.stderr.write("\r" + text + "\n")
+
+    def end(self) -> None:
+        if self.shown:
+            self.write("")
+            sys.stderr.write("\r")
+            sys.stderr.flush()
+
+
+class _Notebook(Listener):
+    """One line below the cell."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        from IPython.display import display
+
+        self.clock = Clock()
+        self.handle = display({"text/plain": "training"}, raw=True, display_id=True)
+
+    def step(self, progress: dict[str, Any]) -> None:
+        self.handle.update({"text/plain": self.clock.line(progress)}, raw=True)
+
+
+class Clock:
+    """Throughput and time left."""
+
+    def __init__(self) -> None:
+        self.first: tuple[float, int, int] | None = None
+
+    def line(self, progress: dict[str, Any]) -> str:
+        """A line such as `step 200/1000  loss 0.31  82.1 % explained  L0 8.0  120,000 rows/s  7 s left`."""
+        now, step, seen = time.monotonic(), progress["step"], progress["rows_seen"]
+        if self.first is None:
+            self.first = (now, step, seen)
+        began, at, before = self.first
+        seconds = max(now - began, 1e-9)
+        parts = [f"step {step}/{progress['steps']}", f"loss {progress['loss']:.5g}"]
+        if progress["explained_variance"] is not None:
+            parts.append(f"{100 * progress['explained_variance']:.1f} % explained")
+            parts.append(f"L0 {progress['l0']:.1f}")
+            parts.append(f"{100 * progress['dead_fraction']:.1f} % dead")
+        if step > at:
+            parts.append(f"{(seen - before) / seconds:,.0f} rows/s")
+            parts.append(f"{(progress['steps'] - step) * seconds / (step - at):.0f} s left")
+        return "  ".join(parts)
+
+
+def listener(progress: Any) -> Listener:
+    """Listener of the parameter `progress`: None shows in terminals and notebooks, False nothing, a function is called."""
+    if callable(progress):
+        return _Called(progress)
+    if progress is False:
+        return Listener()
+    if _in_notebook():
+        return _Notebook()
+    return _Terminal() if progress or sys.stderr.isatty() else Listener()
+
+
+def _in_notebook() -> bool:
+    shell = sys.modules.get("IPython")
+    if shell is None:
+        return False
+    shell = shell.get_ipython()
+    return shell is not None and shell.__class__.__name__ == "ZMQInteractiveShell"

@@ -1,0 +1,200 @@
+"""Folder of activations with the tokens that they belong to.
+
+::
+
+    acts/
+      _manifest.json                settings, masks with their counts, shards with checksums
+      shard-00000.safetensors       activations [rows, width]
+      tokens/
+        shard-00000.safetensors     ids of all contexts; sequence, position and token of each row
+
+`rarefy.train` and the program read such a folder as rows: they skip subfolders and names that begin with `_` or `.`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._tables import Figures
+from ..errors import FormatError, ShapeError
+from . import _tensors
+
+MANIFEST = "_manifest.json"
+FORMAT = "rarefy-activations"
+VERSION = 1
+
+
+class Store:
+    """Harvested activations. Made by `lm.harvest`; `Store(path)` opens a folder again, without PyTorch.
+
+    A store is a path: `rarefy.train(store)` and `model.evaluate(store)` read its rows from the disk.
+
+    Parameters
+    ----------
+    path : path of the folder
+
+    Attributes
+    ----------
+    path : Path
+    manifest : dict
+        Settings, counts of the masks, and shards.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self.manifest = read_manifest(self.path)
+        self._ends = np.cumsum([shard["rows"] for shard in self.manifest["shards"]])
+        self._tokens = lru_cache(maxsize=4)(self._read_tokens)
+
+    def __fspath__(self) -> str:
+        return os.fspath(self.path)
+
+    def __reduce__(self) -> Any:
+        return Store, (self.path,)
+
+    @property
+    def rows(self) -> int:
+        """Number of rows."""
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __len__(self) -> int:
+        return self.rows
+
+    @property
+    def n_inputs(self) -> int:
+        """Width of a row."""
+        return int(self.manifest["n_inputs"])
+
+    @property
+    def is_complete(self) -> bool:
+        """False if the harvest was stopped; the same call of `lm.harvest` continues it."""
+        return bool(self.manifest["complete"])
+
+    @property
+    def counts(self) -> Figures:
+        """Tokens read, tokens that each mask left out, and rows kept. A token counts under the first mask that leaves it out."""
+        return Figures(self.manifest["counts"])
+
+    def read(self, rows: Any) -> np.ndarray:
+        """Activations of some rows in float32, `(len(rows), n_inputs)`."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        self._check(wanted)
+        code = _tensors.CODES[self.manifest["arguments"]["dtype"]]
+        found = np.empty((len(wanted), self.n_inputs), dtype=np.float32)
+        shards = np.searchsorted(self._ends, wanted, side="right")
+        for shard in np.unique(shards):
+            at = np.flatnonzero(shards == shard)
+            values = _tensors.read(self._file(int(shard)))["activations"]
+            found[at] = _tensors.as_float(values[wanted[at] - self._start(int(shard))], code)
+        return found
+
+    def contexts(self, tokenizer: Any = None) -> Iterator[Any]:
+        """Contexts in the order of the rows: token ids, or texts if a tokenizer is given."""
+        for shard in range(len(self._ends)):
+            told = self._tokens(shard)
+            for first, last in zip(told["offsets"][:-1], told["offsets"][1:]):
+                ids = np.array(told["ids"][first:last])
+                yield ids if tokenizer is None else tokenizer.decode(ids.tolist())
+
+    def window(self, row: int, before: int = 12, after: int = 6, tokenizer: Any = None) -> tuple[list[Any], int]:
+        """Tokens around the token of a row, within its context.
+
+        Parameters
+        ----------
+        row : int
+        before, after : int
+            Most tokens before and after it.
+        tokenizer : optional
+            Gives tokens as strings instead of ids.
+
+        Returns
+        -------
+        tokens : list of int or str
+        at : int
+            Place of the row's own token in `tokens`.
+        """
+        self._check(np.asarray([row]))
+        shard = int(np.searchsorted(self._ends, row, side="right"))
+        told, line = self._tokens(shard), row - self._start(shard)
+        context = int(told["sequence"][line]) - int(told["first_sequence"][0])
+        start, end = int(told["offsets"][context]), int(told["offsets"][context + 1])
+        place = start + int(told["position"][line])
+        low, high = max(start, place - before), min(end, place + after + 1)
+        ids = [int(i) for i in told["ids"][low:high]]
+        return ids if tokenizer is None else [tokenizer.decode([i]) for i in ids], place - low
+
+    def places(self) -> dict[str, np.ndarray]:
+        """Arrays `sequence`, `position` and `token` with one entry for each row."""
+        told = [self._tokens(shard) for shard in range(len(self._ends))]
+        return {name: np.concatenate([t[name] for t in told]) for name in ("sequence", "position", "token")}
+
+    def verify(self) -> None:
+        """Compares all files with the checksums of the manifest.
+
+        Raises
+        ------
+        rarefy.errors.FormatError
+            A file has changed.
+        """
+        for number, shard in enumerate(self.manifest["shards"]):
+            files = [(self.path / "tokens" / shard["file"], shard["tokens_sha256"])]
+            if shard["rows"]:
+                files.append((self._file(number), shard["sha256"]))
+            for path, expected in files:
+                if _tensors.checksum(path) != expected:
+                    raise FormatError(f"{path}: the file has changed since the harvest: its SHA-256 is not that of {MANIFEST}")
+
+    def _check(self, rows: np.ndarray) -> None:
+        if rows.size and (rows.min() < 0 or rows.max() >= self.rows):
+            raise ShapeError(f"rows: expected numbers from 0 to {self.rows - 1}, got {rows.min()} to {rows.max()}")
+
+    def _file(self, shard: int) -> Path:
+        return self.path / self.manifest["shards"][shard]["file"]
+
+    def _start(self, shard: int) -> int:
+        return int(self._ends[shard] - self.manifest["shards"][shard]["rows"])
+
+    def _read_tokens(self, shard: int) -> dict[str, np.ndarray]:
+        return _tensors.read(self.path / "tokens" / self.manifest["shards"][shard]["file"])
+
+    def _lines(self) -> list[tuple[str, str]]:
+        told = self.manifest["arguments"]
+        lines = [
+            ("folder", str(self.path)),
+            ("model", f"{told['model']['name']}, {told['io']}put of {told['module']}"),
+            ("rows", f"{self.rows:,} of {self.n_inputs} values, {told['dtype']}, {len(self._ends)} shards"),
+        ]
+        lines += [(name, f"{count:,}") for name, count in self.manifest["counts"].items() if name != "rows"]
+        return lines if self.is_complete else [*lines, ("stopped", "the same call of lm.harvest continues")]
+
+    def __repr__(self) -> str:
+        return "<rarefy.lm.Store>\n" + "\n".join(f"{name:9} {text}" for name, text in self._lines())
+
+    def _repr_html_(self) -> str:
+        from .._tables import _html
+
+        return _html(("", ""), self._lines())
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """Manifest of a store."""
+    file = path / MANIFEST
+    if not file.is_file():
+        if not path.exists():
+            raise FileNotFoundError(f"{path}: no such folder")
+        raise FormatError(f"{path}: expected a folder that lm.harvest wrote, got one without {MANIFEST}")
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        known = found["format"] == FORMAT and found["version"] == VERSION
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{file}: damaged manifest: {error}") from error
+    if not known:
+        raise FormatError(f"{file}: expected {FORMAT} version {VERSION}, got {found['format']} version {found['version']}")
+    return found  # type: ignore[no-any-return]

@@ -1,0 +1,536 @@
+"""Harvest, evaluation and explorer on a random Llama of two layers, made in place."""
+
+import hashlib
+import json
+import math
+import pickle
+import sys
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+import rarefy  # noqa: E402
+from rarefy import lm  # noqa: E402
+from rarefy.errors import ConfigError, FormatError, NotFiniteError, ShapeError  # noqa: E402
+from rarefy.lm import _explorer, _hooks  # noqa: E402
+
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+WIDTH, VOCABULARY, LAYERS = 32, 200, 2
+MODULE = "model.layers.0"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """Threads cost more than they save on a model of this size."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def model():
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        hidden_size=WIDTH,
+        intermediate_size=48,
+        num_hidden_layers=LAYERS,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        vocab_size=VOCABULARY,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+    )
+    return transformers.LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+    words = {"<unk>": 0, "<s>": 1, "</s>": 2} | {f"w{i}": i for i in range(3, VOCABULARY)}
+    made = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    # Padding has the id of a real token, as in many models.
+    return transformers.PreTrainedTokenizerFast(
+        tokenizer_object=made, bos_token="<s>", eos_token="</s>", pad_token="</s>", unk_token="<unk>"
+    )
+
+
+@pytest.fixture(scope="module")
+def texts():
+    rng = np.random.default_rng(1)
+    return [" ".join(f"w{i}" for i in rng.integers(3, VOCABULARY, size=n)) for n in rng.integers(3, 60, size=60)]
+
+
+@pytest.fixture
+def settings():
+    return {"module": MODULE, "context": 16, "batch_tokens": 64, "shard_rows": 300}
+
+
+class Identity:
+    """Stands for a model that reconstructs its input, plus `bias`."""
+
+    n_inputs = n_outputs = WIDTH
+    is_sparse = False
+
+    def __init__(self, bias=0.0):
+        self.bias = bias
+
+    def reconstruct(self, rows):
+        return rows + np.float32(self.bias)
+
+
+def ids_of(model, count=3, length=7):
+    ids = np.arange(3, 3 + count * length).reshape(count, length)
+    return _hooks.inputs_of(model, ids, np.ones_like(ids))
+
+
+def digests(folder):
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+# Hooks
+
+
+def test_hooks_give_the_hidden_states_of_the_model(model):
+    inputs = ids_of(model)
+    with torch.no_grad():
+        states = model(**inputs, output_hidden_states=True).hidden_states
+    found = _hooks.capture(model, ["model.layers.0", "model.embed_tokens"], "out", inputs)
+    assert torch.equal(found["model.embed_tokens"], states[0])
+    assert torch.equal(found["model.layers.0"], states[1])
+    assert torch.equal(_hooks.capture(model, ["model.layers.1"], "in", inputs)["model.layers.1"], states[1])
+
+
+def test_input_that_is_passed_by_name_is_found(model):
+    # Llama calls its attention with hidden_states=...
+    found = _hooks.capture(model, ["model.layers.0.self_attn"], "in", ids_of(model))
+    assert found["model.layers.0.self_attn"].shape == (3, 7, WIDTH)
+
+
+def test_forward_pass_stops_after_the_last_module(model):
+    called = []
+    handles = [layer.register_forward_hook(lambda *_, i=i: called.append(i)) for i, layer in enumerate(model.model.layers)]
+    try:
+        _hooks.capture(model, ["model.layers.0.mlp"], "out", ids_of(model))
+        assert called == []
+        _hooks.capture(model, ["model.layers.0"], "out", ids_of(model))
+        assert called == [0]
+        _hooks.run(model, "model.layers.0", "out", ids_of(model))
+        assert called == [0, 0, 1]
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def test_no_hook_and_no_mode_is_left_after_an_error(model):
+    model.train()
+    model.model.layers[0].eval()
+    # transformers keeps hooks of its own.
+    state = lambda: [(m.training, len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]  # noqa: E731
+    before = state()
+    try:
+        with pytest.raises(IndexError):
+            _hooks.capture(model, [MODULE], "out", _hooks.inputs_of(model, [[VOCABULARY + 1]], [[1]]))
+        assert state() == before
+        _hooks.run(model, MODULE, "in", ids_of(model))
+        assert state() == before
+    finally:
+        model.eval()
+
+
+def test_unknown_module_is_refused_with_the_nearest_names(model, tokenizer, texts):
+    with pytest.raises(ConfigError, match="has no module 'layers.1'; nearest names: model.layers.1"):
+        lm.stream(model, tokenizer, texts, module="layers.1")
+
+
+def test_module_without_rows_for_tokens_is_refused(model):
+    with pytest.raises(TypeError, match="expected the output of model to be a tensor"):
+        _hooks.capture(model, ["model"], "out", ids_of(model))
+
+
+def test_call_without_torch_names_the_extra(monkeypatch, model, tokenizer, texts):
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'rarefy\[lm\]'"):
+        lm.stream(model, tokenizer, texts, module=MODULE)
+
+
+# Masks
+
+
+def test_masks_are_counted_and_the_rows_are_those_of_single_contexts(model, tokenizer, tmp_path, settings):
+    # 4 words and BOS; 20 words and BOS, so 16 tokens, and BOS with the other 5.
+    texts = ["w3 w4 </s> w5", " ".join(f"w{i}" for i in range(10, 30))]
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings | {"batch_tokens": 1000}, outlier_norm=None)
+    counts = store.manifest["counts"]
+    assert counts["tokens"] == 5 + 16 + 6
+    assert counts["padding"] == 3 * 16 - 27
+    assert (counts["first"], counts["special"], counts["outliers"]) == (3, 1, 0)
+    assert store.rows == counts["rows"] == 27 - 4
+    contexts = list(store.contexts())
+    assert [len(c) for c in contexts] == [16, 6, 5]
+    assert all(c[0] == tokenizer.bos_token_id for c in contexts)
+    places = store.places()
+    for line in range(store.rows):
+        ids = contexts[places["sequence"][line]][None]
+        alone = _hooks.capture(model, [MODULE], "out", _hooks.inputs_of(model, ids, np.ones_like(ids)))[MODULE]
+        expected = alone[0, places["position"][line]].numpy()
+        np.testing.assert_allclose(store.read([line])[0], expected, rtol=2e-3, atol=2e-3)
+        assert contexts[places["sequence"][line]][places["position"][line]] == places["token"][line]
+
+
+def test_planted_outlier_is_left_out(model, tokenizer, texts, tmp_path, settings):
+    weight = model.model.embed_tokens.weight
+    before = weight[50].clone()
+    try:
+        with torch.no_grad():
+            weight[50] *= 1e4
+        store = lm.harvest(model, tokenizer, texts, out=tmp_path / "a", **settings, dtype="bfloat16")
+        rows = np.concatenate(list(lm.stream(model, tokenizer, texts, **stream_of(settings))))
+        everything = lm.harvest(model, tokenizer, texts, out=tmp_path / "b", **settings, dtype="float32", outlier_norm=None)
+    finally:
+        with torch.no_grad():
+            weight[50] = before
+    planted = int((everything.places()["token"] == 50).sum())
+    assert planted > 0
+    assert store.counts.outliers == planted and 50 not in store.places()["token"]
+    assert store.rows == len(rows) == everything.rows - planted
+    norms = np.linalg.norm(everything.read(range(everything.rows)), axis=1)
+    assert store.manifest["norm_limit"] == pytest.approx(10 * np.median(norms), rel=1e-6)
+    np.testing.assert_allclose(store.read(range(store.rows)), rows, rtol=2**-8)
+
+
+def stream_of(settings):
+    return {name: value for name, value in settings.items() if name != "shard_rows"}
+
+
+# Store
+
+
+def test_store_is_read_as_rows_by_training(model, tokenizer, texts, tmp_path, settings):
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    assert len(store.manifest["shards"]) > 1
+    run = rarefy.train(store, "topk", n_latents=64, k=4, steps=20, holdout=0, progress=False)
+    assert run.model.n_inputs == WIDTH
+    assert run.training["samples" if "samples" in run.training else "rows"] == store.rows
+    x = np.concatenate(list(lm.stream(model, tokenizer, texts, **stream_of(settings))))
+    np.testing.assert_allclose(store.read(range(store.rows)), x, rtol=1e-3, atol=1e-4)
+    store.verify()
+    assert pickle.loads(pickle.dumps(store)).rows == store.rows
+    assert "model.layers.0" in repr(store) and "<table>" in store._repr_html_()
+
+
+def test_stopped_harvest_continues_to_the_same_bytes(model, tokenizer, texts, tmp_path, settings):
+    whole = lm.harvest(model, tokenizer, texts, out=tmp_path / "whole", **settings)
+
+    def broken(told):
+        # In the middle of the second shard.
+        if told["shards"] == 1 and told["rows"] > 400:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        lm.harvest(model, tokenizer, texts, out=tmp_path / "parts", **settings, progress=broken)
+    part = lm.Store(tmp_path / "parts")
+    assert not part.is_complete and len(part.manifest["shards"]) == 1 and part.rows < 400
+    passes = []
+    handle = model.model.layers[0].register_forward_hook(lambda *_: passes.append(1))
+    lm.harvest(model, tokenizer, iter(texts), out=tmp_path / "parts", **settings)
+    continued = len(passes)
+    lm.harvest(model, tokenizer, texts, out=tmp_path / "parts", **settings)
+    handle.remove()
+    assert len(passes) == continued < whole.manifest["shards"][-1]["batches"]
+    assert digests(tmp_path / "parts") == digests(tmp_path / "whole")
+
+
+def test_harvest_of_several_modules_is_that_of_each(model, tokenizer, texts, tmp_path, settings):
+    names = ["model.layers.0", "model.layers.1.mlp"]
+    stores = lm.harvest(model, tokenizer, texts, out=tmp_path / "all", **settings | {"module": names})
+    for name in names:
+        alone = lm.harvest(model, tokenizer, texts, out=tmp_path / name, **settings | {"module": name})
+        assert digests(stores[name].path) == digests(alone.path)
+
+
+def test_stop_between_two_stores_continues_to_the_same_bytes(model, tokenizer, texts, tmp_path, settings):
+    names = settings["module"] = ["model.layers.0", "model.layers.1"]
+    lm.harvest(model, tokenizer, texts, out=tmp_path / "all", **settings)
+    expected = digests(tmp_path / "all")
+    behind = tmp_path / "all" / names[1] / "_manifest.json"
+    told = json.loads(behind.read_text())
+    told |= {"shards": told["shards"][:1], "complete": False}
+    behind.write_text(json.dumps(told))
+    lm.harvest(model, tokenizer, texts, out=tmp_path / "all", **settings)
+    assert digests(tmp_path / "all") == expected
+
+
+def test_other_arguments_are_refused_by_name(model, tokenizer, texts, tmp_path, settings):
+    lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    with pytest.raises(ConfigError, match="context=16, now 8"):
+        lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings | {"context": 8})
+    with pytest.raises(ConfigError, match="other texts"):
+        lm.harvest(model, tokenizer, ["w9 w9 w9"], out=tmp_path / "acts", **settings)
+    with torch.no_grad():
+        model.lm_head.weight[0, 0] += 1
+    try:
+        with pytest.raises(ConfigError, match="model.sha256"):
+            lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    finally:
+        with torch.no_grad():
+            model.lm_head.weight[0, 0] -= 1
+
+
+def test_other_texts_are_refused_when_a_harvest_continues(model, tokenizer, texts, tmp_path, settings):
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    told = store.manifest | {"shards": store.manifest["shards"][:2], "complete": False}
+    (store.path / "_manifest.json").write_text(json.dumps(told))
+    # The first batch has the longest contexts, so it stays the same.
+    other = [*texts[:-1], "w3 w3 w3"]
+    with pytest.raises(ConfigError, match="other texts"):
+        lm.harvest(model, tokenizer, other[::-1], out=tmp_path / "acts", **settings)
+
+
+def test_values_beyond_float16_are_refused(model, tokenizer, texts, tmp_path, settings):
+    with torch.no_grad():
+        model.model.layers[0].mlp.down_proj.weight *= 1e6
+    try:
+        with pytest.raises(ConfigError, match="model.layers.0 has an activation of .* use dtype='bfloat16'"):
+            lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+        lm.harvest(model, tokenizer, texts, out=tmp_path / "acts32", **settings, dtype="float32")
+    finally:
+        with torch.no_grad():
+            model.model.layers[0].mlp.down_proj.weight /= 1e6
+
+
+def test_activations_that_are_not_finite_are_refused(model, tokenizer, texts, tmp_path, settings):
+    weight = model.model.embed_tokens.weight
+    before = weight[7].clone()
+    with torch.no_grad():
+        weight[7] = float("nan")
+    try:
+        with pytest.raises(NotFiniteError, match="activations of token"):
+            lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    finally:
+        with torch.no_grad():
+            weight[7] = before
+
+
+@pytest.mark.parametrize("tokens", [1, 17, 100])
+def test_max_tokens_is_exact(model, tokenizer, texts, tmp_path, settings, tokens):
+    store = lm.harvest(
+        model, tokenizer, texts, out=tmp_path / "acts", **settings, max_tokens=tokens, skip_first=0, skip_special=False
+    )
+    assert store.counts.tokens == tokens
+
+
+def test_changed_shard_and_foreign_folder_are_refused(model, tokenizer, texts, tmp_path, settings):
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    shard = store.path / "shard-00000.safetensors"
+    data = bytearray(shard.read_bytes())
+    data[-1] ^= 1
+    shard.write_bytes(data)
+    with pytest.raises(FormatError, match="has changed since the harvest"):
+        store.verify()
+    (store.path / "_manifest.json").unlink()
+    with pytest.raises(FormatError, match="without _manifest.json"):
+        lm.harvest(model, tokenizer, texts, out=store.path, **settings)
+    with pytest.raises(FormatError, match="without _manifest.json"):
+        lm.Store(store.path)
+
+
+def test_window_marks_the_token_of_its_row(model, tokenizer, texts, tmp_path, settings):
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    places, contexts = store.places(), list(store.contexts())
+    for row in range(0, store.rows, 37):
+        ids, at = store.window(row, before=4, after=2)
+        assert ids[at] == places["token"][row]
+        context, position = contexts[places["sequence"][row]], places["position"][row]
+        assert ids == list(context[max(0, position - 4) : position + 3])
+        strings, _ = store.window(row, 4, 2, tokenizer)
+        assert strings[at] == tokenizer.decode([ids[at]])
+    with pytest.raises(ShapeError, match="rows: expected numbers from 0"):
+        store.window(store.rows)
+
+
+def test_string_and_contexts_beyond_the_model_are_refused(model, tokenizer, texts):
+    with pytest.raises(TypeError, match="got a single text"):
+        list(lm.stream(model, tokenizer, "one text", module=MODULE, context=16))
+    with pytest.raises(ShapeError, match="`context` must be at most 64"):
+        lm.stream(model, tokenizer, texts, module=MODULE, context=65)
+    with pytest.raises(ShapeError, match="no token is left"):
+        list(lm.stream(model, tokenizer, ["w3"], module=MODULE, context=16, skip_first=2))
+
+
+def test_trainer_fits_a_stream(model, tokenizer, texts, settings):
+    trainer = rarefy.Trainer("topk", n_latents=64, k=4, steps=10, batch_size=64)
+    trainer.fit(lm.stream(model, tokenizer, texts, **stream_of(settings)), progress=False)
+    assert trainer.steps_done == 10
+    half = next(lm.stream(model, tokenizer, texts, **stream_of(settings), dtype="bfloat16"))
+    assert half.dtype == torch.bfloat16
+    assert rarefy.Trainer("topk", n_latents=64, k=4, steps=1).step(half).step == 1
+
+
+# Evaluation
+
+
+def test_identity_recovers_everything(model, tokenizer, texts):
+    found = lm.evaluate(model, tokenizer, Identity(), texts, module=MODULE, context=16)
+    assert found.ce_spliced == found.ce_original
+    assert found.ce_recovered_zero == found.ce_recovered_mean == 1.0
+    assert found.kl_spliced == 0 and found.kl_zero > 0
+    assert found.explained_variance == found.explained_variance_inliers == 1.0
+    assert found.intervals["ce_recovered_zero"] == (1.0, 1.0)
+    low, high = found.intervals["ce_zero"]
+    assert low < found.ce_zero < high
+
+
+def test_cross_entropy_is_that_of_the_model_without_padding(model, tokenizer, texts):
+    found = lm.evaluate(model, tokenizer, Identity(), texts, module=MODULE, context=64)
+    total, count = 0.0, 0
+    for text in texts:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        with torch.no_grad():
+            total += float(model(ids, labels=ids).loss) * (ids.shape[1] - 1)
+        count += ids.shape[1] - 1
+    assert found.targets == count
+    assert found.ce_original == pytest.approx(total / count, rel=1e-5)
+
+
+def test_zero_everywhere_gives_the_uniform_distribution(model, tokenizer, texts):
+    # Llama has no biases, so zero activations lead to equal logits.
+    setting = {"module": "model.layers.0", "context": 16, "skip_special": False}
+    found = lm.evaluate(model, tokenizer, Identity(), texts, skip_first=0, **setting)
+    assert found.ce_zero == pytest.approx(math.log(VOCABULARY), abs=1e-6)
+    kept = lm.evaluate(model, tokenizer, Identity(), texts, skip_first=1, **setting)
+    assert abs(kept.ce_zero - math.log(VOCABULARY)) > 1e-3
+
+
+@pytest.mark.parametrize("io", ["out", "in"])
+def test_figures_do_not_depend_on_the_batch_size(model, tokenizer, texts, io):
+    setting = {"module": "model.layers.1", "io": io, "context": 16, "outlier_norm": 1.5}
+    found = [lm.evaluate(model, tokenizer, Identity(0.1), texts, batch_tokens=n, **setting) for n in (16, 4000)]
+    assert found[0].outliers == 0 and found[0].kept < found[0].tokens
+    for name, value in found[0].items():
+        if name != "intervals":
+            assert value == pytest.approx(found[1][name], abs=1e-5), name
+
+
+def test_explained_variance_is_given_with_and_without_planted_outliers(model, tokenizer, texts):
+    weight = model.model.embed_tokens.weight
+    before = weight[50].clone()
+    setting = {"module": MODULE, "context": 16}
+    try:
+        with torch.no_grad():
+            weight[50] *= 100
+        found = lm.evaluate(model, tokenizer, Identity(0.5), texts, **setting)
+        masked = lm.evaluate(model, tokenizer, Identity(0.5), texts, **setting, outlier_norm=10.0)
+        x = np.concatenate(list(lm.stream(model, tokenizer, texts, **setting))).astype(np.float64)
+    finally:
+        with torch.no_grad():
+            weight[50] = before
+    expected = 1 - len(x) * WIDTH * 0.25 / np.square(x - x.mean(axis=0)).sum()
+    assert found.explained_variance_inliers == pytest.approx(expected, abs=1e-6)
+    assert found.explained_variance > expected + 0.01
+    assert masked.explained_variance == pytest.approx(expected, abs=1e-6)
+    assert found.outliers > 0 and masked.kept == len(x) == found.kept - found.outliers
+
+
+def test_masked_positions_are_as_they_are_in_every_arm(model, tokenizer, texts):
+    # All tokens are masked but the last one, whose prediction has no target.
+    found = lm.evaluate(model, tokenizer, Identity(5.0), ["w5 w6 w7"], module=MODULE, context=16, skip_first=3)
+    assert found.ce_original == found.ce_spliced == found.ce_zero == found.ce_mean
+    assert found.ce_recovered_zero is None and found.kept == 1
+
+
+def test_evaluation_of_a_trained_model(model, tokenizer, texts, tmp_path, settings):
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings, dtype="float32", outlier_norm=None)
+    sae = rarefy.train(store, "topk", n_latents=128, k=8, steps=300, progress=False).model
+    found = lm.evaluate(model, tokenizer, sae, texts, module=MODULE, context=16)
+    told = sae.evaluate(store)
+    assert found.explained_variance == pytest.approx(told.explained_variance, abs=1e-4)
+    assert found.l0 == pytest.approx(told.l0, abs=1e-3)
+    assert found.kept == store.rows
+    assert found.ce_original != found.ce_spliced and 0 < found.kl_spliced < found.kl_zero
+    assert "ce_recovered_zero" in repr(found) and " to " in repr(found)
+    assert len(lm.explorer(model, tokenizer, sae, store, rows=100).html) > 1000
+
+
+def test_figures_of_saelens_by_their_definitions(model, tokenizer):
+    # `get_recons_loss` and `ExplainedVarianceCalculator` of SAELens 6.54.12, run on this model with a trained autoencoder, gave
+    # the same figures to 1e-6.
+    text = "w5 w6 </s> w8 w9 w10"
+    found = lm.evaluate(model, tokenizer, Identity(0.3), [text], module=MODULE, context=16, compat="sae-lens")
+    ids = tokenizer(text)["input_ids"]
+    inputs = _hooks.inputs_of(model, [ids], [[1] * len(ids)])
+    original, x = _hooks.run(model, MODULE, "out", inputs)
+    counts = torch.tensor([i > 2 for i in ids])
+    spliced = torch.where(counts[None, :, None], x + 0.3, x)
+
+    def ce(output):
+        losses = -output.logits[0].log_softmax(-1)[:-1].gather(1, torch.tensor(ids)[1:, None])[:, 0]
+        return float(losses[counts[:-1]].mean())
+
+    changed = _hooks.run(model, MODULE, "out", inputs, spliced)[0]
+    zero = _hooks.run(model, MODULE, "out", inputs, torch.zeros_like(x))[0]
+    expected = [ce(original), ce(changed), ce(zero)]
+    assert [found.ce_original, found.ce_spliced, found.ce_zero] == pytest.approx(expected, rel=1e-5)
+    p, q = original.logits[0].log_softmax(-1), changed.logits[0].log_softmax(-1)
+    assert found.kl_spliced == pytest.approx(float((p.exp() * (p - q)).sum(-1)[counts].mean()), rel=1e-4)
+    assert "ce_mean" not in found and found.ce_zero == pytest.approx(math.log(VOCABULARY), abs=1e-6)
+
+
+def test_model_of_another_width_is_refused(model, tokenizer, texts):
+    sae = rarefy.train(np.random.default_rng(0).normal(size=(50, 8)), "topk", n_latents=16, k=2, steps=2, progress=False).model
+    with pytest.raises(ShapeError, match="expected a model with 32 inputs and outputs"):
+        lm.evaluate(model, tokenizer, sae, texts, module=MODULE, context=16)
+    with pytest.raises(TypeError, match="AutoModelForCausalLM"):
+        lm.evaluate(model.model, tokenizer, Identity(), texts, module="layers.0", context=16)
+
+
+# Explorer
+
+
+def test_explorer_gets_rows_with_their_texts_and_centred_output_weights(model, tokenizer, texts, tmp_path, settings):
+    class Told(Identity):
+        def explorer(self, X, **told):
+            return X, told
+
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    x, told = lm.explorer(model, tokenizer, Told(), store, rows=9, before=2, after=1)
+    chosen = np.linspace(0, store.rows - 1, 9).round().astype(int)
+    assert chosen[-1] == store.rows - 1
+    np.testing.assert_array_equal(x, store.read(chosen))
+    tokens = store.places()["token"][chosen]
+    for text, token in zip(told["texts"], tokens):
+        assert f"⟦{tokenizer.decode([int(token)])}⟧" in text
+        assert 2 <= len(text.split()) <= 4
+    assert told["unembedding"].shape == (VOCABULARY, WIDTH)
+    np.testing.assert_allclose(told["unembedding"].mean(axis=0), 0, atol=1e-5)
+    assert told["vocabulary"][50] == "w50"
+    assert lm.explorer(model, tokenizer, Told(), store, rows=9, unembedding=False)[1]["vocabulary"] is None
+
+
+def test_marked_text_keeps_spaces_and_split_characters():
+    class Bytes:
+        def decode(self, ids):
+            return bytes(ids).decode("utf-8", "replace")
+
+    ids = list("a cé".encode())
+    assert _explorer.marked(Bytes(), ids, 2) == "a ⟦c⟧é"
+    assert _explorer.marked(Bytes(), ids, 1) == "a⟦ ⟧cé"
+    assert "⟦" in _explorer.marked(Bytes(), ids, 3)
+
+
+def test_scale_of_the_final_norm_is_measured(model):
+    norm = model.model.norm
+    with torch.no_grad():
+        norm.weight.copy_(torch.linspace(0.5, 2, WIDTH))
+    try:
+        np.testing.assert_allclose(_explorer.final_scale(model, WIDTH), norm.weight.detach().numpy(), rtol=1e-4)
+    finally:
+        with torch.no_grad():
+            norm.weight.fill_(1.0)

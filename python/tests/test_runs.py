@@ -1,0 +1,379 @@
+"""`rarefy.train` and what it writes, `compare`, `frontier` and `synth`."""
+
+from __future__ import annotations
+
+import _thread
+import base64
+import gzip
+import json
+import re
+import threading
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import rarefy
+from rarefy.errors import ConfigError, FormatError, NotFiniteError, RarefyError, ShapeError
+
+SMALL: dict[str, Any] = {"n_latents": 12, "k": 3, "steps": 20, "progress": False}
+
+
+# Rows
+
+
+def test_path_gives_the_model_of_the_array(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    by_path = rarefy.train("sample:digits", "topk", preprocess=[], **SMALL)
+    by_array = rarefy.train(digits[0], "topk", **SMALL)
+    weights = by_path.model.weights
+    assert all(np.array_equal(weights[name], found) for name, found in by_array.model.weights.items())
+    assert by_path.training == by_array.training
+    assert by_path.explained_variance == by_array.explained_variance == by_path.held_out.explained_variance
+
+
+def test_default_preprocessing_of_a_sample_is_told() -> None:
+    run = rarefy.train("sample:digits", "topk", **SMALL)
+    assert run.chosen["preprocess"] == run.model.preprocess == ["scale"]
+    assert "preprocessing scale" in run.why
+
+
+def test_figures_are_those_of_evaluate(rows: np.ndarray) -> None:
+    run = rarefy.train(rows, "topk", **SMALL)
+    assert run.held_out is None
+    assert dict(run.training) == pytest.approx(dict(run.model.evaluate(rows)))
+    assert run.explained_variance == run.training.explained_variance
+    assert run.steps == 20
+    assert run.rows_seen == 20 * run.chosen["batch_size"]
+    assert run.records[-1]["step"] == 20
+    assert run.reason == "all 20 steps done"
+
+
+def test_held_out_rows_are_not_trained_on(rows: np.ndarray) -> None:
+    run = rarefy.train(rows, "topk", holdout=100, **SMALL)
+    assert (run.training.rows, run.held_out.rows) == (200, 100)
+    assert run.chosen["holdout"] == 100
+    assert run.explained_variance == run.held_out.explained_variance < run.training.explained_variance
+    assert "100 rows held out" in run.why
+    with pytest.raises(ConfigError, match="`holdout` must be less than the 300 rows of X, got 300"):
+        rarefy.train(rows, "topk", holdout=300, **SMALL)
+
+
+def test_text_of_a_run_has_its_figures_and_settings(rows: np.ndarray) -> None:
+    run = rarefy.train(rows, "topk", **SMALL)
+    text = repr(run)
+    assert "<rarefy.Model topk: 6 inputs, 12 latents, k=3>" in text
+    assert "explained_variance" in text
+    assert "k=3, 20 steps" in text
+    assert "&lt;rarefy.Model topk" in run._repr_html_()
+
+
+def test_warnings_are_kept_and_have_the_names_of_parameters(rows: np.ndarray) -> None:
+    run = rarefy.train(rows, "topk", **SMALL, settings={"train.optimizer": "signum", "train.beta2": 0.9})
+    assert any("`beta2`" in text for text in run.messages)
+    assert not any("--" in text for text in run.messages)
+
+
+def test_progress_is_passed_to_a_function(rows: np.ndarray) -> None:
+    seen: list[dict[str, Any]] = []
+    rarefy.train(rows, "topk", **SMALL | {"progress": seen.append})
+    assert seen[-1]["step"] == seen[-1]["steps"] == 20
+    assert seen[-1]["loss"] > 0
+
+
+def test_function_of_progress_raises_its_own_exception(rows: np.ndarray) -> None:
+    def failing(progress: dict[str, Any]) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        rarefy.train(rows, "topk", **SMALL | {"progress": failing, "steps": 10**6})
+
+
+def test_progress_is_shown_on_request_only(rows: np.ndarray, capsys: pytest.CaptureFixture[str]) -> None:
+    rarefy.train(rows, "topk", **SMALL | {"progress": None})
+    assert capsys.readouterr().err == ""
+    rarefy.train(rows, "topk", **SMALL | {"progress": True})
+    assert "step 20/20" in capsys.readouterr().err
+
+
+# Folders
+
+
+def test_run_folder_is_read_by_load_compare_and_report(rows: np.ndarray, tmp_path: Path) -> None:
+    run = rarefy.train(rows, "topk", out=tmp_path / "a", holdout=50, batch_size=100, **SMALL)
+    other = rarefy.train(rows, "topk", out=str(tmp_path / "b"), holdout=50, batch_size=100, **SMALL | {"k": 5})
+    assert rarefy.load(tmp_path / "a") == run.model
+    assert run.folder == tmp_path / "a"
+    assert "<html" in run.report().html
+    table = rarefy.compare(tmp_path / "a", tmp_path / "b")
+    assert [line["k"] for line in table] == [3, 5]
+    assert [line["explained_variance"] for line in table] == pytest.approx(
+        [run.explained_variance, other.explained_variance]
+    )
+    assert [line["run"] for line in table] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    # Nothing else differs.
+    figures = {"explained_variance", "l0", "dead_latents", "rare_latents", "frequent_latents", "mse"}
+    assert set(table[0]) == {"run", "k"} | figures
+    assert list(table.to_pandas()["k"]) == [3, 5]
+    mixed = rarefy.compare(run, tmp_path / "b", rarefy.train(rows, "topk", batch_size=100, **SMALL | {"k": 6}))
+    assert [line["k"] for line in mixed] == [3, 5, 6]
+    assert set(mixed[0]) == {"run", "k", "holdout"} | figures
+
+
+def test_compare_shows_the_options_of_each_architecture(rows: np.ndarray, tmp_path: Path) -> None:
+    rarefy.train(rows, "topk", out=tmp_path / "a", **SMALL)
+    rarefy.train(rows, "relu", out=tmp_path / "b", n_latents=12, l1=0.5, steps=20, progress=False)
+    table = rarefy.compare(tmp_path / "a", tmp_path / "b")
+    assert [(line["architecture"], line["k"], line["l1"]) for line in table] == [("topk", 3, None), ("relu", None, 0.5)]
+
+
+def test_compare_refuses_what_is_no_run(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        rarefy.compare(tmp_path / "none")
+    with pytest.raises(FormatError, match="expected a run folder, got no config.toml"):
+        rarefy.compare(tmp_path)
+    with pytest.raises(ConfigError, match="`out` was not given, so there is no report"):
+        rarefy.train(np.eye(8), "topk", n_latents=4, k=1, steps=1, progress=False).report()
+
+
+def test_existing_run_is_kept_unless_forced(rows: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    first = rarefy.train(rows, "topk", out=out, **SMALL)
+    with pytest.raises(ConfigError, match="holds a run already") as refused:
+        rarefy.train(rows, "topk", out=out, **SMALL | {"k": 4})
+    message = str(refused.value)
+    assert "force" in message and "resume" in message and "--" not in message
+    assert rarefy.load(out) == first.model
+    forced = rarefy.train(rows, "topk", out=out, force=True, **SMALL | {"k": 4})
+    assert rarefy.load(out) == forced.model != first.model
+
+
+def test_resume_after_an_interrupt_gives_the_bytes_of_one_run(rows: np.ndarray, tmp_path: Path) -> None:
+    long = {**SMALL, "steps": 1000, "settings": {"train.checkpoint_every": 300}}
+    whole = rarefy.train(rows, "topk", out=tmp_path / "whole", **long)
+
+    def interrupt(progress: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        rarefy.train(rows, "topk", out=tmp_path / "cut", **long | {"progress": interrupt})
+    with pytest.raises(FormatError, match="train it to the end with resume=True"):
+        rarefy.compare(tmp_path / "cut")
+    resumed = rarefy.train(rows, "topk", out=tmp_path / "cut", resume=True, **long)
+    assert resumed.steps == 1000
+    assert resumed.model == whole.model
+    assert [line["step"] for line in resumed.records] == [line["step"] for line in whole.records]
+    figures = [json.loads((tmp_path / folder / "figures.json").read_text()) for folder in ("whole", "cut")]
+    assert figures[0] == figures[1]
+
+
+def test_ctrl_c_is_resumable(rows: np.ndarray, tmp_path: Path) -> None:
+    timer = threading.Timer(0.2, _thread.interrupt_main)
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        rarefy.train(rows, "topk", out=tmp_path, **SMALL | {"steps": 10**7})
+    timer.join()
+    began: list[int] = []
+
+    def stop(progress: dict[str, Any]) -> None:
+        began.append(progress["step"])
+        raise StopIteration
+
+    with pytest.raises(StopIteration):
+        rarefy.train(rows, "topk", out=tmp_path, resume=True, **SMALL | {"steps": 10**7, "progress": stop})
+    # The second run goes on where the first ended.
+    steps = [int(path.stem.split("-")[1]) for path in (tmp_path / "checkpoints").iterdir()]
+    assert 0 < min(steps) <= began[0]
+
+
+def test_resume_of_a_finished_run_gives_it_again(rows: np.ndarray, tmp_path: Path) -> None:
+    run = rarefy.train(rows, "topk", out=tmp_path / "run", **SMALL)
+    again = rarefy.train(rows, "topk", out=tmp_path / "run", resume=True, **SMALL)
+    assert again.model == run.model
+    assert again.steps == 20
+
+
+def test_resume_is_refused_without_a_run(rows: np.ndarray, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`resume` needs `out`"):
+        rarefy.train(rows, resume=True, **SMALL)
+    with pytest.raises(ConfigError, match="not both"):
+        rarefy.train(rows, resume=True, force=True, out=tmp_path, **SMALL)
+    with pytest.raises(ConfigError, match="no checkpoint to resume from"):
+        rarefy.train(rows, resume=True, out=tmp_path / "none", **SMALL)
+    rarefy.train(rows, "topk", out=tmp_path / "run", **SMALL)
+    with pytest.raises(RarefyError):
+        rarefy.train(rows, "topk", resume=True, out=tmp_path / "run", **SMALL | {"n_latents": 13})
+
+
+def test_labels_and_texts_are_in_the_report(rows: np.ndarray, tmp_path: Path) -> None:
+    texts = [f"sentence-{i}" for i in range(300)]
+    run = rarefy.train(rows, "topk", out=tmp_path / "run", texts=texts, **SMALL)
+    packed = re.search(r'<script id="data" type="text/plain">([^<]+)<', run.report().html)
+    assert packed is not None
+    assert b"sentence-" in gzip.decompress(base64.b64decode(packed.group(1)))
+    with pytest.raises(ShapeError, match="^labels: expected 300, one for each row, got 1"):
+        rarefy.train(rows, labels=["a"], **SMALL)
+
+
+def test_transcoder_of_paths(rows: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", rows)
+    np.save(tmp_path / "y.npy", rows[:, :4] + rows[:, 2:])
+    run = rarefy.train(tmp_path / "x.npy", "topk", target=tmp_path / "y.npy", **SMALL | {"steps": 100})
+    assert (run.model.n_inputs, run.model.n_outputs) == (6, 4)
+    assert run.model.reconstruct(rows).shape == (300, 4)
+    with pytest.raises(ConfigError, match="`target` is a path beside the path `X`"):
+        rarefy.train(rows, target=tmp_path / "y.npy", **SMALL)
+
+
+# Wrong parameters
+
+
+@pytest.mark.parametrize(
+    ("wrong", "error", "text"),
+    [
+        ({"lr": 0.1}, ConfigError, "unknown parameter `lr`; use `learning_rate`"),
+        ({"d_sae": 9}, ConfigError, "unknown parameter `d_sae`; use `n_latents`"),
+        ({"device": "cuda"}, ConfigError, "unknown parameter `device`: rarefy works on the CPU"),
+        ({"stepz": 9}, ConfigError, "unknown parameter `stepz`, did you mean `steps`?"),
+        ({"kk": 9}, ConfigError, "unknown parameter `kk`, did you mean `k`?"),
+        ({"zebra": 9}, ConfigError, "unknown parameter `zebra`; rarefy.architectures() lists"),
+        ({"l1": 9}, ConfigError, "topk has no option `l1`"),
+        ({"architecture": "topkk"}, ConfigError, "unknown architecture `topkk`, did you mean `topk`?"),
+        ({"architecture": 3}, ConfigError, "`architecture` must be a text, got 3"),
+        ({"n_latents": "many"}, ConfigError, "`n_latents` must be a whole number not below 0, got 'many'"),
+        ({"n_latents": 2.5}, ConfigError, "`n_latents` must be a whole number not below 0, got 2.5"),
+        ({"n_latents": 0}, ConfigError, "`n_latents` must be at least 1, got 0"),
+        ({"n_latents": True}, ConfigError, "`n_latents` must be a whole number not below 0, got True"),
+        ({"steps": -1}, ConfigError, "`steps` must be a whole number not below 0, got -1"),
+        ({"epochs": 3}, ConfigError, "set `steps` or `epochs`, not both"),
+        ({"k": 99}, ConfigError, "`k` must be at most the 12 latents, got 99"),
+        ({"k": "a"}, ConfigError, "`k` must be"),
+        ({"k": object()}, TypeError, "`k` must be a number, text, bool or list, got object"),
+        ({"learning_rate": "fast"}, ConfigError, "`learning_rate` must be a number, got 'fast'"),
+        ({"learning_rate": -1}, ConfigError, "`learning_rate` must be a finite number above 0, got -1"),
+        ({"learning_rate": float("nan")}, ConfigError, "`learning_rate` must be a finite number above 0, got NaN"),
+        ({"random_state": -1}, ConfigError, "`random_state` must be a whole number"),
+        ({"optimizer": "x"}, ConfigError, "expected one of `lbfgs`, `adam`"),
+        ({"preprocess": "x"}, ConfigError, "unknown preprocessing step `x`"),
+        ({"preprocess": 3}, ConfigError, "`preprocess` must be a name or a list of names, got 3"),
+        ({"threads": 0}, ConfigError, "`threads` must be a whole number above 0"),
+        ({"image_shape": 3}, ConfigError, "`image_shape` must be (height, width), got 3"),
+        ({"image_shape": (2, 2)}, ShapeError, "6 values in a row, got 2 x 2"),
+        ({"settings": {"train.foo": 1}}, ConfigError, "unknown config key `foo`"),
+    ],
+)
+def test_wrong_parameters_are_named(wrong: dict[str, Any], error: Any, text: str, rows: np.ndarray) -> None:
+    with pytest.raises(error) as refused:
+        rarefy.train(rows, **{"architecture": "topk", **SMALL, **wrong})
+    assert text in str(refused.value)
+
+
+def test_numbers_of_numpy_are_parameters(rows: np.ndarray) -> None:
+    expected = rarefy.train(rows, "topk", learning_rate=0.5, **SMALL).model
+    numbers = {"n_latents": np.int64(12), "k": np.uint8(3), "steps": np.int32(20), "learning_rate": np.float32(0.5)}
+    assert rarefy.train(rows, "topk", progress=False, **numbers).model == expected
+    assert rarefy.train(rows, "topk", random_state=None, learning_rate=0.5, **SMALL).model == expected
+
+
+def test_rows_with_nan_are_refused(rows: np.ndarray, tmp_path: Path) -> None:
+    bad = rows.copy()
+    bad[299, 5] = np.nan
+    with pytest.raises(NotFiniteError, match="^X: row 299, column 5: expected a finite number, got NaN"):
+        rarefy.train(bad, out=tmp_path / "run", **SMALL)
+    assert not (tmp_path / "run" / "config.toml").exists()
+
+
+def test_architectures_have_summaries_and_options() -> None:
+    found = rarefy.architectures()
+    assert len(found) == 10
+    assert all(line["summary"] and line["options"] for line in found)
+    assert "topk" in repr(found)
+
+
+# Several runs
+
+
+def test_frontier_trains_a_model_for_each_value(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    found = rarefy.frontier(
+        digits[0], {"topk": {"k": [2, 8]}, "relu": {"l1": [1.0]}}, n_latents=32, steps=30, progress=False
+    )
+    assert [(line["architecture"], line.get("k"), line.get("l1")) for line in found] == [
+        ("topk", 2, None),
+        ("topk", 8, None),
+        ("relu", None, 1.0),
+    ]
+    assert [run.model.architecture for run in found.runs] == ["topk", "topk", "relu"]
+    assert [line["l0"] for line in found[:2]] == [2, 8]
+    assert found[1]["explained_variance"] == found.runs[1].explained_variance
+    header = repr(found).splitlines()[0].split()
+    assert {"k", "l1"} <= set(header)
+    assert isinstance(found.to_pandas(), pd.DataFrame)
+    with pytest.raises(ConfigError, match="`architectures` must have one option with its values for topk"):
+        rarefy.frontier(digits[0], {"topk": {"k": [1], "aux_k": [2]}})
+
+
+def test_synth_gives_rows_of_its_dictionary() -> None:
+    data = rarefy.synth(500, 16, 32, l0=3, random_state=4)
+    codes = data.codes.to_scipy()
+    assert np.allclose(codes @ data.directions, data.X, atol=1e-5)
+    assert np.allclose(np.linalg.norm(data.directions, axis=1), 1, atol=1e-6)
+    assert codes.nnz / 500 == pytest.approx(3, abs=0.3)
+    assert np.array_equal(data.X, rarefy.synth(500, 16, 32, l0=3, random_state=4).X)
+    assert not np.array_equal(data.X, rarefy.synth(500, 16, 32, l0=3, random_state=5).X)
+    assert repr(data) == "<rarefy.Synthetic: 500 rows of 16 values, 32 features>"
+
+
+def test_synth_takes_all_parts_of_the_specification() -> None:
+    data = rarefy.synth(
+        np.int64(2000),
+        np.int32(16),
+        16,
+        l0=np.float32(2),
+        zipf=0.5,
+        centre=5.0,
+        directions="orthogonal",
+        magnitudes="constant",
+        noise=0.01,
+    )
+    assert np.allclose(data.directions @ data.directions.T, np.eye(16), atol=1e-5)
+    assert np.allclose(data.codes.values, 1, atol=1e-6)
+    rest = data.X - data.codes.to_scipy() @ data.directions
+    assert np.linalg.norm(rest.mean(axis=0)) == pytest.approx(5, abs=0.01)
+    assert rest.std(axis=0).mean() == pytest.approx(0.01, rel=0.1)
+    rates = np.bincount(data.codes.indices, minlength=16)
+    assert rates[0] > 2 * rates[15]
+
+
+def test_synth_correlation_and_hierarchy() -> None:
+    fired = rarefy.synth(4000, 8, 8, l0=2, correlation=0.8, cluster=2).codes.to_dense() > 0
+    assert np.corrcoef(fired[:, 0], fired[:, 1])[0, 1] == pytest.approx(0.8, abs=0.05)
+    fired = rarefy.synth(2000, 8, 8, l0=1, hierarchy={"depth": 1, "branch": 3}).codes.to_dense() > 0
+    assert fired[:, 1].any()
+    assert not (fired[:, 1] & ~fired[:, 0]).any()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"features": 3}, "unknown parameter `features`"),
+        ({"hierarchy": "2x3"}, "`hierarchy` must be a dictionary"),
+        ({"n_rows": -1}, "`n_rows` must be a whole number"),
+        ({"n_inputs": 2.5}, "`n_inputs` must be a whole number"),
+        ({"cluster": 1}, "`cluster` must be at least 2, got 1"),
+        ({"l0": 1000}, "`l0` must be above 0 and at most 64"),
+        ({"directions": "sideways"}, "sideways"),
+    ],
+)
+def test_wrong_parts_of_a_synthetic_specification_are_named(wrong: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigError) as refused:
+        rarefy.synth(**{"n_rows": 10, **wrong})
+    assert text in str(refused.value)
+
+
+def test_known_dictionary_is_recovered() -> None:
+    data = rarefy.synth(4000, 16, 16, l0=1.5)
+    run = rarefy.train(data.X, "topk", n_latents=32, k=2, steps=400, batch_size=256, progress=False)
+    assert data.recovered(run.model) > 0.8
+    untrained = rarefy.train(data.X, "topk", n_latents=32, k=2, steps=1, batch_size=256, progress=False)
+    assert data.recovered(untrained.model) < 0.5

@@ -1,0 +1,479 @@
+"""`rarefy.Trainer`: batches that the caller pushes, streams, checkpoints; Ctrl-C and fork."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import pickle
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import rarefy
+from rarefy.errors import ConfigError, FormatError, NotFiniteError, RarefyError, ShapeError
+
+PACKAGE = Path(rarefy.__file__).parent.parent
+
+
+def trainer(architecture: str = "topk", **more: Any) -> rarefy.Trainer:
+    options = {} if architecture in ("relu", "kl", "jumprelu", "gated") else {"k": 2}
+    return rarefy.Trainer(architecture, **{"n_latents": 12, "steps": 20, "batch_size": 50} | options | more)
+
+
+def pieces(x: np.ndarray, *sizes: int) -> Iterator[np.ndarray]:
+    """The rows of `x` in pieces of these sizes, again and again."""
+    start = 0
+    while True:
+        for size in sizes:
+            if start >= len(x):
+                return
+            yield x[start : start + size]
+            start += size
+
+
+@pytest.fixture(scope="module")
+def stream() -> np.ndarray:
+    """2000 rows that 6 directions generate."""
+    rng = np.random.default_rng(5)
+    codes = rng.exponential(size=(2000, 6)) * (rng.random((2000, 6)) < 0.3)
+    return (codes @ rng.normal(size=(6, 8))).astype(np.float32)
+
+
+# Steps
+
+
+def test_steps_improve_the_model(stream: np.ndarray) -> None:
+    subject = trainer(steps=100, d_in=8)
+    progress = [subject.step(stream[50 * i % 2000 :][:50]) for i in range(100)]
+    assert [p.step for p in progress] == list(range(1, 101))
+    assert progress[-1].loss < progress[0].loss / 2
+    assert progress[-1].l0 <= 2
+    assert subject.is_done
+    assert subject.rows_seen == 5000
+    assert subject.finish().evaluate(stream).explained_variance > 0.7
+
+
+def test_step_after_the_last_is_refused(stream: np.ndarray) -> None:
+    subject = trainer(steps=1)
+    subject.step(stream)
+    with pytest.raises(ConfigError, match="1 steps are done|1 step"):
+        subject.step(stream)
+    assert subject.steps_done == 1
+
+
+def test_batches_of_any_kind_give_the_same_model(stream: np.ndarray) -> None:
+    kinds = [lambda x: x, lambda x: x.astype("f8"), torch.tensor, lambda x: np.asfortranarray(x), lambda x: x.tolist()]
+    models = []
+    for kind in kinds:
+        subject = trainer()
+        for batch in pieces(stream[:150], 50):
+            subject.step(kind(batch))
+        models.append(subject.finish())
+    assert all(model == models[0] for model in models)
+
+
+def test_bf16_batches_equal_their_floats(stream: np.ndarray) -> None:
+    first, second = trainer(), trainer()
+    for batch in pieces(stream[:150], 50):
+        half = torch.tensor(batch).bfloat16()
+        first.step(half)
+        second.step(half.float())
+    assert first.finish() == second.finish()
+
+
+def test_batch_with_nan_is_refused_and_changes_nothing(stream: np.ndarray) -> None:
+    bad = stream[:50].copy()
+    bad[7, 3] = np.nan
+    subject, other = trainer(), trainer()
+    with pytest.raises(NotFiniteError, match="^batch: row 7, column 3: expected a finite number, got NaN"):
+        subject.step(bad)
+    assert subject.steps_done == 0
+    for batch in pieces(stream[:150], 50):
+        subject.step(batch)
+        other.step(batch)
+        with pytest.raises(NotFiniteError, match="row 7, column 3"):
+            subject.step(bad)
+    assert subject.steps_done == 3
+    assert subject.rows_seen == 150
+    assert subject.finish() == other.finish()
+
+
+def test_batch_of_another_width_is_refused(stream: np.ndarray) -> None:
+    subject = trainer(d_in=7)
+    with pytest.raises(ShapeError, match="^batch: expected 7 columns, got 8"):
+        subject.step(stream[:50])
+    subject = trainer()
+    subject.step(stream[:50])
+    with pytest.raises(ShapeError, match="^batch: expected 8 columns, got 5"):
+        subject.step(stream[:50, :5])
+    with pytest.raises(TypeError, match="^batch: expected an array or tensor, got a path: use rarefy.train"):
+        subject.step("rows.npy")
+    assert subject.steps_done == 1
+
+
+def test_first_batch_may_be_overwritten(stream: np.ndarray, tmp_path: Path) -> None:
+    buffer = stream[:50].copy()
+    first, second = trainer(preprocess="standardise"), trainer(preprocess="standardise")
+    first.step(buffer)
+    buffer[:] = 0
+    second.step(stream[:50])
+    assert rarefy.Trainer.resume(first.checkpoint(tmp_path / "1")).finish() == second.finish()
+
+
+def test_sample_fits_the_preprocessing(stream: np.ndarray) -> None:
+    by_sample = trainer(preprocess="standardise", sample=stream)
+    by_batch = trainer(preprocess="standardise")
+    for subject in (by_sample, by_batch):
+        subject.step(stream[:50])
+    assert by_sample.finish() != by_batch.finish()
+    with pytest.raises(NotFiniteError, match="^sample: row 0, column 0"):
+        trainer(sample=np.full((10, 8), np.nan))
+
+
+def test_model_in_the_middle_does_not_disturb_training(stream: np.ndarray) -> None:
+    subject, other = trainer("batch-topk"), trainer("batch-topk")
+    for batch in pieces(stream[:500], 50):
+        subject.step(batch)
+        other.step(batch)
+        middle = subject.model()
+    assert middle.encode(stream).shape == (2000, 12)
+    assert subject.finish() == other.finish()
+
+
+def test_calls_after_finish_are_refused(stream: np.ndarray, tmp_path: Path) -> None:
+    subject = trainer()
+    subject.step(stream[:50])
+    model = subject.finish()
+    for call in (subject.finish, lambda: subject.step(stream), lambda: subject.fit([stream])):
+        with pytest.raises(ConfigError, match="`finish` was called"):
+            call()
+    assert model.encode(stream).shape == (2000, 12)
+    assert (subject.steps_done, subject.rows_seen, subject.is_done) == (1, 50, False)
+    assert repr(subject) == "<rarefy.Trainer: step 1 of 20>"
+
+
+def test_calls_before_the_first_batch_are_refused(tmp_path: Path) -> None:
+    subject = trainer()
+    for call in (subject.finish, subject.model, lambda: subject.checkpoint(tmp_path / "x")):
+        with pytest.raises(ConfigError, match="no batch was pushed yet: call `step` first"):
+            call()
+    assert subject.steps_done == subject.rows_seen == 0
+    assert not subject.is_done
+    assert not (tmp_path / "x").exists()
+    assert repr(subject) == "<rarefy.Trainer: step 0 of 20>"
+
+
+def test_held_out_rows_calibrate_the_threshold(stream: np.ndarray) -> None:
+    def finished(**more: Any) -> rarefy.Model:
+        subject = trainer("batch-topk", preprocess="standardise")
+        return subject.fit([stream], shuffle_rows=0).finish(**more)
+
+    found = finished(held_out=stream)
+    assert found.evaluate(stream).l0 == pytest.approx(2, abs=0.1)
+    assert found != finished(held_out=3 * stream)
+    assert finished() == finished()
+    with pytest.raises(ShapeError, match="^held_out: expected 8 columns, got 5"):
+        finished(held_out=stream[:, :5])
+    with pytest.raises(NotFiniteError, match="^held_out: row 0"):
+        finished(held_out=np.full((9, 8), np.inf))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "pattern"),
+    [
+        ({"steps": "x"}, "`steps` must be a whole number"),
+        ({"batch_size": 1.5}, "`batch_size` must be a whole number"),
+        ({"lr": 0.1}, "unknown parameter `lr`; use `learning_rate`"),
+        ({"bacth_size": 3}, "unknown parameter `bacth_size`, did you mean `batch_size`?"),
+        ({"device": "cuda"}, "unknown parameter `device`: rarefy works on the CPU"),
+        ({"k": 99}, "`k` must be at most the 12 latents, got 99"),
+    ],
+)
+def test_wrong_parameters_are_named(wrong: dict[str, Any], pattern: str, stream: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match=pattern.replace("?", r"\?")):
+        trainer(**wrong).step(stream)
+
+
+# Streams
+
+
+@pytest.mark.parametrize("shuffle_rows", [0, 200, 65_536])
+def test_fit_gives_the_same_model_however_the_stream_is_cut(shuffle_rows: int, stream: np.ndarray) -> None:
+    cuts = [(2000,), (50,), (7, 120, 1), (333,)]
+    models = [trainer().fit(pieces(stream, *cut), shuffle_rows=shuffle_rows).finish() for cut in cuts]
+    assert all(model == models[0] for model in models)
+
+
+def test_fit_without_shuffling_takes_the_rows_in_their_order(stream: np.ndarray) -> None:
+    by_step = trainer()
+    for batch in pieces(stream[:1000], 50):
+        by_step.step(batch)
+    found = trainer().fit(pieces(stream, 77), shuffle_rows=0)
+    assert found.rows_seen == by_step.rows_seen == 1000
+    model = by_step.finish()
+    assert found.finish() == model
+    assert trainer().fit(pieces(stream, 77), shuffle_rows=500).finish() != model
+
+
+def test_fit_reads_no_more_of_the_stream_than_it_needs(stream: np.ndarray) -> None:
+    taken = []
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            taken.append(1)
+            yield stream[:50]
+
+    subject = trainer().fit(endless(), shuffle_rows=100)
+    assert subject.is_done
+    assert len(taken) == 21
+
+
+def test_fit_on_a_stream_that_ends_early(stream: np.ndarray) -> None:
+    subject = trainer().fit(pieces(stream[:320], 90))
+    assert subject.steps_done == 6
+    assert subject.rows_seen == 300
+    assert not subject.is_done
+    assert subject.finish().n_inputs == 8
+
+
+def test_fit_on_fewer_rows_than_a_batch_takes_one_step(stream: np.ndarray) -> None:
+    subject = trainer().fit([stream[:20]])
+    assert (subject.steps_done, subject.rows_seen) == (1, 20)
+
+
+def test_fit_on_a_buffer_that_each_batch_overwrites(stream: np.ndarray) -> None:
+    def reused() -> Iterator[np.ndarray]:
+        buffer = np.empty((40, 8), np.float32)
+        for batch in pieces(stream, 40):
+            buffer[:] = batch
+            yield buffer
+
+    for shuffle_rows in (0, 300):
+        found = trainer().fit(reused(), shuffle_rows=shuffle_rows).finish()
+        assert found == trainer().fit(pieces(stream, 50), shuffle_rows=shuffle_rows).finish()
+
+
+def test_fit_refuses_what_is_no_stream(stream: np.ndarray) -> None:
+    with pytest.raises(ShapeError, match="^batches: expected at least one batch, got none"):
+        trainer().fit([])
+    for wrong in (stream, torch.tensor(stream), "rows.npy"):
+        with pytest.raises(TypeError, match=r"^batches: expected an iterable of matrices.*pass \[X\]"):
+            trainer().fit(wrong)
+    for shuffle_rows in (0, 100):
+        with pytest.raises(ShapeError, match="expected 8"):
+            trainer().fit([stream[:30], stream[:30, :5]], shuffle_rows=shuffle_rows)
+    with pytest.raises(NotFiniteError, match="^batch: row 2, column 1"):
+        bad = stream[:50].copy()
+        bad[2, 1] = np.nan
+        trainer().fit([stream[:50], bad])
+    with pytest.raises(ConfigError, match="`shuffle_rows` must be a whole number"):
+        trainer().fit([stream], shuffle_rows=-1)
+
+
+def test_callback_that_returns_true_ends_training(stream: np.ndarray) -> None:
+    seen = []
+    subject = trainer().fit(pieces(stream, 50), callback=lambda p: seen.append(p.step) or p.step == 7)
+    assert seen == [1, 2, 3, 4, 5, 6, 7]
+    assert subject.steps_done == 7
+
+
+def test_callback_raises_its_own_exception(stream: np.ndarray) -> None:
+    class Mine(Exception):
+        pass
+
+    def failing(progress: rarefy.Progress) -> None:
+        if progress.step == 3:
+            raise Mine
+
+    subject = trainer()
+    with pytest.raises(Mine):
+        subject.fit(pieces(stream, 50), callback=failing)
+    assert subject.steps_done == 3
+    assert subject.step(stream[:50]).step == 4
+
+
+def test_stream_raises_its_own_exception(stream: np.ndarray) -> None:
+    def failing() -> Iterator[np.ndarray]:
+        yield stream[:50]
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        trainer().fit(failing())
+
+
+# Checkpoints
+
+
+@pytest.mark.parametrize("architecture", [line["name"] for line in rarefy.architectures()])
+def test_resume_gives_the_bytes_of_training_without_a_stop(
+    architecture: str, stream: np.ndarray, tmp_path: Path
+) -> None:
+    batches = list(pieces(stream[:1000], 50))
+    whole, subject = (trainer(architecture, preprocess=["standardise"], random_state=3) for _ in range(2))
+    for batch in batches[:9]:
+        whole.step(batch)
+        subject.step(batch)
+    subject = rarefy.Trainer.resume(subject.checkpoint(tmp_path / "checkpoint"))
+    assert (subject.steps_done, subject.rows_seen, subject.steps) == (9, 450, 20)
+    for batch in batches[9:]:
+        whole.step(batch)
+        subject.step(batch)
+    assert whole.finish() == subject.finish()
+
+
+def test_stream_after_resume_is_shuffled_by_the_same_seed(stream: np.ndarray, tmp_path: Path) -> None:
+    subject = trainer(random_state=3)
+    subject.step(stream[:50])
+    resumed = rarefy.Trainer.resume(subject.checkpoint(tmp_path))
+    assert resumed.fit([stream], shuffle_rows=500).finish() == subject.fit([stream], shuffle_rows=500).finish()
+
+
+def test_checkpoint_of_settings_of_numpy(stream: np.ndarray, tmp_path: Path) -> None:
+    subject = trainer(k=np.int64(3), steps=np.int32(9), learning_rate=np.float32(0.01), settings={"train.beta2": np.float64(0.99)})
+    subject.step(stream[:50])
+    assert rarefy.Trainer.resume(subject.checkpoint(tmp_path)).finish() == subject.finish()
+
+
+def test_checkpoint_of_a_bf16_sample(stream: np.ndarray, tmp_path: Path) -> None:
+    subject = trainer(sample=torch.tensor(stream).bfloat16(), preprocess="standardise")
+    subject.step(stream[:50])
+    assert rarefy.Trainer.resume(subject.checkpoint(tmp_path)).finish() == subject.finish()
+
+
+def test_checkpoint_is_replaced(stream: np.ndarray, tmp_path: Path) -> None:
+    subject = trainer()
+    for batch in pieces(stream[:150], 50):
+        subject.step(batch)
+        subject.checkpoint(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["sample.npy", "settings.json", "state.safetensors"]
+    assert rarefy.Trainer.resume(tmp_path).steps_done == 3
+
+
+@pytest.mark.parametrize("name", ["sample.npy", "settings.json", "state.safetensors"])
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "garbage", "other"])
+def test_damaged_checkpoint_is_refused(damage: str, name: str, stream: np.ndarray, tmp_path: Path) -> None:
+    subject = trainer()
+    subject.step(stream[:50])
+    path = subject.checkpoint(tmp_path) / name
+    content = path.read_bytes()
+    other = {"sample.npy": b"PK\x03\x04 no archive", "settings.json": b"[1, 2]", "state.safetensors": bytes(100)}
+    if damage == "missing":
+        path.unlink()
+        with pytest.raises(FileNotFoundError):
+            rarefy.Trainer.resume(tmp_path)
+        return
+    path.write_bytes(
+        {"empty": b"", "truncated": content[:-9], "garbage": b"\xff\xfe" + bytes(range(256)), "other": other[name]}[damage]
+    )
+    with pytest.raises((FormatError, OSError)):
+        rarefy.Trainer.resume(tmp_path)
+
+
+def test_missing_checkpoint_is_not_found(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        rarefy.Trainer.resume(tmp_path / "none")
+
+
+def test_pickled_trainer_goes_on(stream: np.ndarray) -> None:
+    subject = pickle.loads(pickle.dumps(trainer(preprocess="standardise")))
+    assert subject.steps_done == 0
+    other = trainer(preprocess="standardise")
+    for batch in pieces(stream[:500], 50):
+        subject = pickle.loads(pickle.dumps(subject))
+        subject.step(batch)
+        other.step(batch)
+    assert subject.finish() == other.finish()
+
+
+# Ctrl-C and fork
+
+
+@pytest.fixture(scope="module")
+def many() -> np.ndarray:
+    return np.random.default_rng(0).normal(size=(60_000, 64)).astype(np.float32)
+
+
+def seconds_until_interrupt(work: Any) -> float:
+    """Time from Ctrl-C to the end of `work`."""
+    pressed = []
+
+    def press() -> None:
+        pressed.append(time.monotonic())
+        _thread.interrupt_main()
+
+    timer = threading.Timer(0.3, press)
+    timer.start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            work()
+        return time.monotonic() - pressed[0]
+    finally:
+        timer.cancel()
+        timer.join()
+
+
+def test_interrupt_ends_training_at_once(many: np.ndarray) -> None:
+    work = lambda: rarefy.train(many, "topk", n_latents=512, k=8, steps=10**6, progress=False)  # noqa: E731
+    assert seconds_until_interrupt(work) < 0.5
+
+
+def test_interrupt_ends_encoding_at_once(many: np.ndarray) -> None:
+    model = rarefy.train(many[:500], "topk", n_latents=4096, k=8, steps=1, holdout=0, progress=False).model
+
+    def work() -> None:
+        for _ in range(100):
+            model.encode(many)
+
+    assert seconds_until_interrupt(work) < 0.5
+
+
+def test_interrupt_ends_fit_and_training_can_go_on(many: np.ndarray) -> None:
+    subject = trainer(steps=10**6)
+
+    def endless() -> Iterator[np.ndarray]:
+        while True:
+            yield many[:5000]
+
+    assert seconds_until_interrupt(lambda: subject.fit(endless(), shuffle_rows=10_000)) < 0.5
+    done = subject.steps_done
+    assert done > 0
+    assert subject.step(many[:50]).step == done + 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+def test_forked_process_raises_instead_of_waiting_for_ever() -> None:
+    program = (
+        "import os, sys, numpy, rarefy\n"
+        "x = numpy.random.default_rng(0).normal(size=(300, 8)).astype('f4')\n"
+        "model = rarefy.train(x, 'topk', n_latents=8, k=2, steps=3, progress=False).model\n"
+        "child = os.fork()\n"
+        "if child == 0:\n"
+        "    found = []\n"
+        "    for work in (lambda: model.encode(x), lambda: rarefy.train(x, steps=1, progress=False)):\n"
+        "        try:\n"
+        "            work()\n"
+        "        except RuntimeError as error:\n"
+        "            found.append('os.fork()' in str(error))\n"
+        "    os._exit(0 if found == [True, True] else 3)\n"
+        "assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0\n"
+        "model.encode(x)\n"
+    )
+    subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program],
+        env=os.environ | {"PYTHONPATH": str(PACKAGE)},
+        timeout=60,
+        check=True,
+    )
+
+
+def test_errors_are_of_one_family() -> None:
+    assert issubclass(FormatError, RarefyError)
+    assert all(issubclass(error, (RarefyError, ValueError)) for error in (ConfigError, ShapeError, NotFiniteError))
