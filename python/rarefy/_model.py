@@ -375,7 +375,7 @@ class Model:
         for latent, value in changes.items():
             latents[:, latent] = latents[:, latent] * value if scale else value
         after = self._decode_dense(latents, context)
-        if self.n_inputs != self.n_outputs:
+        if self._core.is_transcoder:
             return after
         rest = _arrays.as_float(x) - before
         return after + rest

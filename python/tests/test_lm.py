@@ -1,8 +1,7 @@
-"""Harvest, evaluation and explorer on a random Llama of two layers, made in place."""
+"""Hooks, harvest and store on a random Llama of two layers, made in place."""
 
 import hashlib
 import json
-import math
 import pickle
 import sys
 
@@ -15,7 +14,7 @@ transformers = pytest.importorskip("transformers")
 import rarefy  # noqa: E402
 from rarefy import lm  # noqa: E402
 from rarefy.errors import ConfigError, FormatError, NotFiniteError, ShapeError  # noqa: E402
-from rarefy.lm import _explorer, _hooks  # noqa: E402
+from rarefy.lm import _hooks  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -71,19 +70,6 @@ def texts():
 @pytest.fixture
 def settings():
     return {"module": MODULE, "context": 16, "batch_tokens": 64, "shard_rows": 300}
-
-
-class Identity:
-    """Stands for a model that reconstructs its input, plus `bias`."""
-
-    n_inputs = n_outputs = WIDTH
-    is_sparse = False
-
-    def __init__(self, bias=0.0):
-        self.bias = bias
-
-    def reconstruct(self, rows):
-        return rows + np.float32(self.bias)
 
 
 def ids_of(model, count=3, length=7):
@@ -372,165 +358,3 @@ def test_trainer_fits_a_stream(model, tokenizer, texts, settings):
     half = next(lm.stream(model, tokenizer, texts, **stream_of(settings), dtype="bfloat16"))
     assert half.dtype == torch.bfloat16
     assert rarefy.Trainer("topk", n_latents=64, k=4, steps=1).step(half).step == 1
-
-
-# Evaluation
-
-
-def test_identity_recovers_everything(model, tokenizer, texts):
-    found = lm.evaluate(model, tokenizer, Identity(), texts, module=MODULE, context=16)
-    assert found.ce_spliced == found.ce_original
-    assert found.ce_recovered_zero == found.ce_recovered_mean == 1.0
-    assert found.kl_spliced == 0 and found.kl_zero > 0
-    assert found.explained_variance == found.explained_variance_inliers == 1.0
-    assert found.intervals["ce_recovered_zero"] == (1.0, 1.0)
-    low, high = found.intervals["ce_zero"]
-    assert low < found.ce_zero < high
-
-
-def test_cross_entropy_is_that_of_the_model_without_padding(model, tokenizer, texts):
-    found = lm.evaluate(model, tokenizer, Identity(), texts, module=MODULE, context=64)
-    total, count = 0.0, 0
-    for text in texts:
-        ids = tokenizer(text, return_tensors="pt")["input_ids"]
-        with torch.no_grad():
-            total += float(model(ids, labels=ids).loss) * (ids.shape[1] - 1)
-        count += ids.shape[1] - 1
-    assert found.targets == count
-    assert found.ce_original == pytest.approx(total / count, rel=1e-5)
-
-
-def test_zero_everywhere_gives_the_uniform_distribution(model, tokenizer, texts):
-    # Llama has no biases, so zero activations lead to equal logits.
-    setting = {"module": "model.layers.0", "context": 16, "skip_special": False}
-    found = lm.evaluate(model, tokenizer, Identity(), texts, skip_first=0, **setting)
-    assert found.ce_zero == pytest.approx(math.log(VOCABULARY), abs=1e-6)
-    kept = lm.evaluate(model, tokenizer, Identity(), texts, skip_first=1, **setting)
-    assert abs(kept.ce_zero - math.log(VOCABULARY)) > 1e-3
-
-
-@pytest.mark.parametrize("io", ["out", "in"])
-def test_figures_do_not_depend_on_the_batch_size(model, tokenizer, texts, io):
-    setting = {"module": "model.layers.1", "io": io, "context": 16, "outlier_norm": 1.5}
-    found = [lm.evaluate(model, tokenizer, Identity(0.1), texts, batch_tokens=n, **setting) for n in (16, 4000)]
-    assert found[0].outliers == 0 and found[0].kept < found[0].tokens
-    for name, value in found[0].items():
-        if name != "intervals":
-            assert value == pytest.approx(found[1][name], abs=1e-5), name
-
-
-def test_explained_variance_is_given_with_and_without_planted_outliers(model, tokenizer, texts):
-    weight = model.model.embed_tokens.weight
-    before = weight[50].clone()
-    setting = {"module": MODULE, "context": 16}
-    try:
-        with torch.no_grad():
-            weight[50] *= 100
-        found = lm.evaluate(model, tokenizer, Identity(0.5), texts, **setting)
-        masked = lm.evaluate(model, tokenizer, Identity(0.5), texts, **setting, outlier_norm=10.0)
-        x = np.concatenate(list(lm.stream(model, tokenizer, texts, **setting))).astype(np.float64)
-    finally:
-        with torch.no_grad():
-            weight[50] = before
-    expected = 1 - len(x) * WIDTH * 0.25 / np.square(x - x.mean(axis=0)).sum()
-    assert found.explained_variance_inliers == pytest.approx(expected, abs=1e-6)
-    assert found.explained_variance > expected + 0.01
-    assert masked.explained_variance == pytest.approx(expected, abs=1e-6)
-    assert found.outliers > 0 and masked.kept == len(x) == found.kept - found.outliers
-
-
-def test_masked_positions_are_as_they_are_in_every_arm(model, tokenizer, texts):
-    # All tokens are masked but the last one, whose prediction has no target.
-    found = lm.evaluate(model, tokenizer, Identity(5.0), ["w5 w6 w7"], module=MODULE, context=16, skip_first=3)
-    assert found.ce_original == found.ce_spliced == found.ce_zero == found.ce_mean
-    assert found.ce_recovered_zero is None and found.kept == 1
-
-
-def test_evaluation_of_a_trained_model(model, tokenizer, texts, tmp_path, settings):
-    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings, dtype="float32", outlier_norm=None)
-    sae = rarefy.train(store, "topk", n_latents=128, k=8, steps=300, progress=False).model
-    found = lm.evaluate(model, tokenizer, sae, texts, module=MODULE, context=16)
-    told = sae.evaluate(store)
-    assert found.explained_variance == pytest.approx(told.explained_variance, abs=1e-4)
-    assert found.l0 == pytest.approx(told.l0, abs=1e-3)
-    assert found.kept == store.rows
-    assert found.ce_original != found.ce_spliced and 0 < found.kl_spliced < found.kl_zero
-    assert "ce_recovered_zero" in repr(found) and " to " in repr(found)
-    assert len(lm.explorer(model, tokenizer, sae, store, rows=100).html) > 1000
-
-
-def test_figures_of_saelens_by_their_definitions(model, tokenizer):
-    # `get_recons_loss` and `ExplainedVarianceCalculator` of SAELens 6.54.12, run on this model with a trained autoencoder, gave
-    # the same figures to 1e-6.
-    text = "w5 w6 </s> w8 w9 w10"
-    found = lm.evaluate(model, tokenizer, Identity(0.3), [text], module=MODULE, context=16, compat="sae-lens")
-    ids = tokenizer(text)["input_ids"]
-    inputs = _hooks.inputs_of(model, [ids], [[1] * len(ids)])
-    original, x = _hooks.run(model, MODULE, "out", inputs)
-    counts = torch.tensor([i > 2 for i in ids])
-    spliced = torch.where(counts[None, :, None], x + 0.3, x)
-
-    def ce(output):
-        losses = -output.logits[0].log_softmax(-1)[:-1].gather(1, torch.tensor(ids)[1:, None])[:, 0]
-        return float(losses[counts[:-1]].mean())
-
-    changed = _hooks.run(model, MODULE, "out", inputs, spliced)[0]
-    zero = _hooks.run(model, MODULE, "out", inputs, torch.zeros_like(x))[0]
-    expected = [ce(original), ce(changed), ce(zero)]
-    assert [found.ce_original, found.ce_spliced, found.ce_zero] == pytest.approx(expected, rel=1e-5)
-    p, q = original.logits[0].log_softmax(-1), changed.logits[0].log_softmax(-1)
-    assert found.kl_spliced == pytest.approx(float((p.exp() * (p - q)).sum(-1)[counts].mean()), rel=1e-4)
-    assert "ce_mean" not in found and found.ce_zero == pytest.approx(math.log(VOCABULARY), abs=1e-6)
-
-
-def test_model_of_another_width_is_refused(model, tokenizer, texts):
-    sae = rarefy.train(np.random.default_rng(0).normal(size=(50, 8)), "topk", n_latents=16, k=2, steps=2, progress=False).model
-    with pytest.raises(ShapeError, match="expected a model with 32 inputs and outputs"):
-        lm.evaluate(model, tokenizer, sae, texts, module=MODULE, context=16)
-    with pytest.raises(TypeError, match="AutoModelForCausalLM"):
-        lm.evaluate(model.model, tokenizer, Identity(), texts, module="layers.0", context=16)
-
-
-# Explorer
-
-
-def test_explorer_gets_rows_with_their_texts_and_centred_output_weights(model, tokenizer, texts, tmp_path, settings):
-    class Told(Identity):
-        def explorer(self, X, **told):
-            return X, told
-
-    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
-    x, told = lm.explorer(model, tokenizer, Told(), store, rows=9, before=2, after=1)
-    chosen = np.linspace(0, store.rows - 1, 9).round().astype(int)
-    assert chosen[-1] == store.rows - 1
-    np.testing.assert_array_equal(x, store.read(chosen))
-    tokens = store.places()["token"][chosen]
-    for text, token in zip(told["texts"], tokens):
-        assert f"⟦{tokenizer.decode([int(token)])}⟧" in text
-        assert 2 <= len(text.split()) <= 4
-    assert told["unembedding"].shape == (VOCABULARY, WIDTH)
-    np.testing.assert_allclose(told["unembedding"].mean(axis=0), 0, atol=1e-5)
-    assert told["vocabulary"][50] == "w50"
-    assert lm.explorer(model, tokenizer, Told(), store, rows=9, unembedding=False)[1]["vocabulary"] is None
-
-
-def test_marked_text_keeps_spaces_and_split_characters():
-    class Bytes:
-        def decode(self, ids):
-            return bytes(ids).decode("utf-8", "replace")
-
-    ids = list("a cé".encode())
-    assert _explorer.marked(Bytes(), ids, 2) == "a ⟦c⟧é"
-    assert _explorer.marked(Bytes(), ids, 1) == "a⟦ ⟧cé"
-    assert "⟦" in _explorer.marked(Bytes(), ids, 3)
-
-
-def test_scale_of_the_final_norm_is_measured(model):
-    norm = model.model.norm
-    with torch.no_grad():
-        norm.weight.copy_(torch.linspace(0.5, 2, WIDTH))
-    try:
-        np.testing.assert_allclose(_explorer.final_scale(model, WIDTH), norm.weight.detach().numpy(), rtol=1e-4)
-    finally:
-        with torch.no_grad():
-            norm.weight.fill_(1.0)

@@ -115,6 +115,12 @@ impl Model {
         self.0.raw_d_out()
     }
 
+    /// True if the outputs are other rows than the inputs.
+    #[getter]
+    fn is_transcoder(&self) -> bool {
+        self.0.io_spec().has_target()
+    }
+
     #[getter]
     fn image_shape(&self) -> Option<(usize, usize)> {
         self.0.image_shape()
@@ -132,11 +138,11 @@ impl Model {
         let params = self.0.params();
         for block in params.layout().blocks() {
             let flat = PyArray1::from_slice(py, params.get(block.name));
-            let is_matrix = block.name.starts_with("w_");
-            if !is_matrix {
-                weights.set_item(block.name, flat)?;
-            } else {
+            // Not by the number of rows, which is 1 in a matrix of a single latent too.
+            if block.name.starts_with("w_") {
                 weights.set_item(block.name, flat.reshape([block.rows, block.cols])?)?;
+            } else {
+                weights.set_item(block.name, flat)?;
             }
         }
         Ok(weights)

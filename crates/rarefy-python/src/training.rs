@@ -14,7 +14,7 @@ use rarefy::recipe::{self, MEMORY_BYTES, TrainingData};
 use rarefy::synth::{Spec, Truth};
 use rarefy::train::{Observer, State};
 use rarefy::variants::{self, VARIANTS};
-use rarefy::{Progress, Result, Trained, Trainer};
+use rarefy::{Error, Progress, Result, Trained, Trainer};
 use rarefy_run::folder::{Lock, Run};
 use rarefy_run::records::{self, Record, Recorder};
 use rarefy_run::{by_data, figures, report};
@@ -202,6 +202,7 @@ impl Training<'_> {
         };
         let run = &place.run;
         let trainer = if place.resume && !run.can_begin() {
+            refuse_another(run, plan)?;
             let newest = run.checkpoints_to_resume()?;
             data.resume(Arc::clone(plan), &newest[0])?
         } else {
@@ -236,6 +237,36 @@ impl Training<'_> {
         figures::write(run, training, held_out, trained.steps)?;
         records::read(&run.metrics_path())
     }
+}
+
+/// Configuration that a run recorded.
+fn recorded(run: &Run) -> Result<Table> {
+    let bad = |e| {
+        Error::format(
+            run.config_path(),
+            format!("expected a configuration as TOML: {e}"),
+        )
+    };
+    run.config_text()?.parse().map_err(bad)
+}
+
+/// Refuses to go on with another architecture or number of latents.
+fn refuse_another(run: &Run, plan: &Plan) -> Result<()> {
+    let before = config::merge(&[recorded(run)?])?.model;
+    let was = (before.arch.as_str(), before.latents);
+    let is = (plan.info().name, Some(plan.d_sae()));
+    if was == is {
+        return Ok(());
+    }
+    let of = |(arch, latents): (&str, Option<usize>)| {
+        format!("{arch} with {} latents", latents.unwrap_or_default())
+    };
+    Err(Error::Conflict(format!(
+        "{} is a run of {}; it cannot be resumed as {}: give the same `model.arch` and `model.latents`",
+        run.folder().display(),
+        of(was),
+        of(is)
+    )))
 }
 
 /// Observer of a run: records, checkpoints, progress for the caller.
@@ -325,13 +356,7 @@ pub fn open<'py>(
 pub fn read_run(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
     let read = || -> Result<String> {
         let run = Run::at(&folder);
-        let text = run.config_text()?;
-        let table: Table = text.parse().map_err(|e| {
-            rarefy::Error::format(
-                run.config_path(),
-                format!("expected a configuration as TOML: {e}"),
-            )
-        })?;
+        let table = recorded(&run)?;
         let part = |metrics: &figures::Metrics| metrics.value().clone();
         let figures = figures::read(&run)?;
         let figures = figures.map(|f| json!({"training": part(&f.training), "held_out": f.held_out.as_ref().map(part), "steps": f.steps}));

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! t is 0 if A has an inverse. Whitening of columns that are constant or depend on others has none: t is then the part of
-//! b_dec that no row has.
+//! `b_dec` that no row has.
 //!
 //! Latents and thresholds stay the same, up to rounding. Decoder rows no longer have length 1.
 
@@ -131,7 +131,11 @@ impl Model {
         folded.get_mut("b_dec").copy_from_slice(&b_dec);
         let moved = if model.centres(&self.architecture) {
             let there = input.apply(&b_dec).0;
-            there.iter().zip(params.get("b_dec")).map(|(there, b)| there - b).collect()
+            there
+                .iter()
+                .zip(params.get("b_dec"))
+                .map(|(there, b)| there - b)
+                .collect()
         } else {
             shift
         };
