@@ -15,20 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ConfigError, NotFiniteError, ShapeError
+from . import _core
+from .errors import ConfigError, FormatError, NotFiniteError, ShapeError
 
 KINDS = "a numpy array, a data frame, a tensor, a list of rows or the path of a file"
 
 
 @dataclass(frozen=True)
 class Rows:
-    """A matrix or paths of files, as the compiled part takes them."""
+    """A matrix or paths of files, as the compiled part takes them, with labels, texts and notes of a data frame."""
 
     values: Any
     name: str = "X"
     is_bf16: bool = False
     labels: list[str] | None = None
     texts: list[str] | None = None
+    #: Sentences on columns that are not data.
+    notes: tuple[str, ...] = ()
 
     @property
     def paths(self) -> list[str] | None:
@@ -179,59 +182,128 @@ def _is_frame(x: Any) -> bool:
 
 
 def _frame(x: Any, name: str) -> Rows:
-    """Columns of numbers as rows, in their order; columns of texts beside them. Row numbers are left out, as in files."""
-    names, column = _columns(x, name)
-    if len(x) == 0:
-        raise ShapeError(f"{name}: expected at least one row, got an empty data frame")
-    found: list[np.ndarray] = []
-    texts: list[np.ndarray] = []
-    for label in names:
-        values = column(label)
-        if values.dtype == object:
-            values = _of_objects(values, name, label)
-        if values.dtype.kind in "fiub":
-            if not _is_row_number(str(label), values):
-                _check_column(values, name, label)
-                found.append(values.reshape(len(values), -1))
-        elif values.dtype == object or values.dtype.kind in "US":
-            texts.append(values)
-        else:
-            raise TypeError(f"{name}: column {label!r}: expected numbers or texts, got dtype {values.dtype}: drop the column")
-    if not found:
-        raise TypeError(f"{name}: expected columns of numbers, got none among {[str(n) for n in names]}")
-    matrix = found[0] if len(found) == 1 else np.hstack(found)
-    rows = _array(np.ascontiguousarray(matrix), name)
-    # Of several columns of texts, the longest are used, as in files.
-    longest = max(texts, key=lambda values: sum(len(str(v)) for v in values), default=None)
-    return Rows(rows.values, name, texts=None if longest is None else cells(longest, name))
-
-
-def _columns(x: Any, name: str) -> tuple[list[Any], Any]:
-    """Labels of the columns, and a function from a label to its values."""
-    module = type(x).__module__.split(".")[0]
-    if module == "pyarrow":
-        places = list(range(x.num_columns))
-        columns = [column.to_numpy(zero_copy_only=False) for column in x.columns]
-        names = list(x.column_names)
-        if len(set(names)) == len(names):
-            return names, lambda label: columns[names.index(label)]
-        return places, lambda place: columns[place]
+    """Columns of numbers as rows, and labels and texts beside them, by the rules of files."""
     if not hasattr(x, "__len__"):
         raise TypeError(f"{name}: expected a data frame with its rows, got a {type(x).__name__}: pass {name}.collect()")
-    if module == "pandas" and len(set(x.columns)) != len(x.columns):
-        places = list(range(len(x.columns)))
-        return places, lambda place: x.iloc[:, place].to_numpy()
-    return list(x.columns), lambda label: x[label].to_numpy()
+    if len(x) == 0:
+        raise ShapeError(f"{name}: expected at least one row, got an empty data frame")
+    columns = [_column(title, values) for title, values in _columns(x)]
+    try:
+        roles = _core.roles([c.title for c in columns], [c.kind for c in columns])
+    except FormatError as error:
+        listed = ", ".join(f"`{c.title}` ({c.type_name})" for c in columns)
+        raise TypeError(
+            f"{name}: expected columns of numbers, or one column of lists of numbers, got {listed}: "
+            f"pass the columns to train on, such as {name}[['a', 'b']]"
+        ) from error
+    for column, (role, reason) in zip(columns, roles):
+        column.role, column.reason = role, reason.split(";")[0] or column.type_name
+        if column.reason == "text":
+            column.reason = column.type_name
+    _choose_label_and_text(columns)
+    data = [_numbers_of(column, name) for column in columns if column.role == "data"]
+    matrix = data[0] if len(data) == 1 else np.hstack(data)
+    label, text = (next((c for c in columns if c.role == role), None) for role in ("label", "text"))
+    return Rows(
+        _array(np.ascontiguousarray(matrix), name).values,
+        name,
+        labels=cells(label.values, name) if label else None,
+        texts=cells(text.values, name) if text else None,
+        notes=_notes(columns),
+    )
 
 
-def _of_objects(values: np.ndarray, name: str, label: Any) -> np.ndarray:
-    """Objects that are lists as a matrix, objects that are numbers as numbers, others as they are."""
-    if isinstance(values[0], (list, tuple, np.ndarray)):
-        return _embedded(values, name, label)
+@dataclass
+class _Column:
+    """Column of a data frame. `kind` is that of `_core.roles`; `type_name` is shown to the reader."""
+
+    title: str
+    values: np.ndarray
+    kind: str
+    type_name: str
+    role: str = ""
+    reason: str = ""
+
+
+def _choose_label_and_text(columns: list[_Column]) -> None:
+    """Without a column that has the name of a label, the first column of categories is the label. Without one that has the
+    name of a text, the only column of texts that is left out is the text."""
+    left_out = lambda kind: [c for c in columns if c.role == "left-out" and c.type_name == kind]  # noqa: E731
+    if not any(c.role == "label" for c in columns):
+        for column in left_out("category")[:1]:
+            column.role = "label"
+    texts = left_out("text")
+    if not any(c.role == "text" for c in columns) and len(texts) == 1:
+        texts[0].role = "text"
+
+
+def _notes(columns: list[_Column]) -> tuple[str, ...]:
+    """Sentence on the columns that are not data, if there are any."""
+    titles = lambda role: [c.title for c in columns if c.role == role]  # noqa: E731
+    data = titles("data")
+    if len(data) == len(columns):
+        return ()
+    parts = [f"{len(data)} of {len(columns)} columns {'is' if len(data) == 1 else 'are'} data: {_listed(data)}"]
+    parts += [f"{role}: {_listed(titles(role))}" for role in ("label", "text") if titles(role)]
+    others = [f"{c.title or 'column without a name'} ({c.reason})" for c in columns if c.role in ("id", "left-out")]
+    return ("; ".join([*parts, *([f"left out: {_listed(others)}"] if others else [])]),)
+
+
+def _listed(names: list[str]) -> str:
+    """Names with commas; of a long list the first and the last."""
+    return ", ".join(names) if len(names) <= 8 else f"{', '.join(names[:6])}, ... {names[-1]} ({len(names)} columns)"
+
+
+def _columns(x: Any) -> list[tuple[str, Any]]:
+    """Names and columns of a data frame; names may occur twice."""
+    if type(x).__module__.startswith("pandas"):
+        return [(str(title), x.iloc[:, at]) for at, title in enumerate(x.columns)]
+    if type(x).__module__.startswith("pyarrow"):
+        return list(zip(x.column_names, x.columns))
+    return [(title, x[title]) for title in x.columns]
+
+
+def _column(title: str, column: Any) -> _Column:
+    """A column with its kind; objects that are numbers become numbers."""
+    is_arrow = type(column).__module__.startswith("pyarrow")
+    values: np.ndarray = column.to_numpy(zero_copy_only=False) if is_arrow else column.to_numpy()
+    if str(getattr(column, "dtype", "")) == "category":
+        return _Column(title, values.astype(object), "text", "category")
+    if values.dtype == object:
+        return _column_of_objects(title, values)
+    plain = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "text", "S": "text", "T": "text"}
+    kind = plain.get(values.dtype.kind)
+    if kind in ("boolean", "integer", "number") and values.ndim > 1:
+        kind = "list"
+    # Dates and other types have no role by themselves, as texts.
+    return _Column(title, values, kind or "text", kind or str(values.dtype))
+
+
+def _column_of_objects(title: str, values: np.ndarray) -> _Column:
     present = [v for v in values if not _is_missing(v)]
-    if present and all(isinstance(v, (numbers.Real, decimal.Decimal)) for v in present):
-        return np.array([np.nan if _is_missing(v) else float(v) for v in values])
-    return values
+    if not present:
+        return _Column(title, values, "empty", "empty")
+    if isinstance(present[0], (list, tuple, np.ndarray)):
+        is_numeric = np.asarray(present[0]).dtype.kind in "fiub"
+        return _Column(title, values, "list" if is_numeric else "text", "list" if is_numeric else "lists of texts")
+    are = lambda *kinds: all(isinstance(v, kinds) for v in present)  # noqa: E731
+    if are(str, bytes):
+        return _Column(title, values, "text", "text")
+    kind = "boolean" if are(bool, np.bool_) else "integer" if are(numbers.Integral) else "number"
+    if kind == "boolean" or are(numbers.Real, decimal.Decimal):
+        return _Column(title, values, kind, kind)
+    return _Column(title, values, "text", f"{type(present[0]).__name__} objects")
+
+
+def _numbers_of(column: _Column, name: str) -> np.ndarray:
+    """Values of a column of data as a matrix, all finite."""
+    values = column.values
+    if column.kind == "list" and values.dtype == object:
+        values = _embedded(values, name, column.title)
+    elif values.dtype == object:
+        values = np.array([np.nan if _is_missing(v) else float(v) for v in values])
+    _check_column(values, name, column.title)
+    return values.reshape(len(values), -1)
 
 
 def _is_missing(value: Any) -> bool:
@@ -256,15 +328,6 @@ def _embedded(values: np.ndarray, name: str, label: Any) -> np.ndarray:
         raise ShapeError(f"{name}: column {label!r}: expected lists of numbers of one length") from error
 
 
-def _is_row_number(label: str, values: np.ndarray) -> bool:
-    """True for a column that counts the rows: 0, 1, 2 ... under the name of an index or id."""
-    if values.dtype.kind not in "iu" or len(values) < 2 or values.ndim != 1:
-        return False
-    if label.lower() not in ("", "index", "id", "unnamed: 0", "row", "rowid", "row_id", "__index_level_0__"):
-        return False
-    return bool(np.array_equal(values, np.arange(values[0], values[0] + len(values))))
-
-
 def cells(values: Any, name: str) -> list[str] | None:
     """Labels or texts as a list of texts."""
     if values is None:
@@ -275,10 +338,23 @@ def cells(values: Any, name: str) -> list[str] | None:
         found = list(values)
     except TypeError:
         raise TypeError(f"{name}: expected a list with one entry for each row, got {type(values).__name__}") from None
-    plain = [v.item() if hasattr(v, "item") and getattr(v, "ndim", 0) == 0 else v for v in found]
-    if any(isinstance(v, np.ndarray) and v.ndim for v in plain):
+    if any(isinstance(v, np.ndarray) and v.ndim for v in found):
         raise ShapeError(f"{name}: expected one entry for each row, got several")
-    return ["" if _is_missing(v) else str(v) for v in plain]
+    return [_cell(v) for v in found]
+
+
+def _cell(value: Any) -> str:
+    """One label or text."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    if isinstance(value, np.datetime64):
+        # `item` would be a number of nanoseconds.
+        return "" if np.isnat(value) else str(np.datetime_as_string(value, "auto"))
+    if isinstance(value, np.timedelta64):
+        return "" if np.isnat(value) else str(value)
+    if hasattr(value, "item") and getattr(value, "ndim", 0) == 0:
+        value = value.item()
+    return "" if _is_missing(value) else str(value)
 
 
 def sized(found: list[str] | None, count: int | None, name: str) -> list[str] | None:
@@ -286,6 +362,14 @@ def sized(found: list[str] | None, count: int | None, name: str) -> list[str] | 
     if found is not None and count is not None and len(found) != count:
         raise ShapeError(f"{name}: expected {count}, one for each row, got {len(found)}")
     return found
+
+
+def beside(x: Rows, labels: Any, texts: Any, name: str = "labels") -> tuple[list[str] | None, list[str] | None]:
+    """Labels and texts of rows: those given, else those of a data frame. Files have their own, which are None here."""
+    count = None if x.paths is not None else len(x.values)
+    labels = cells(x.labels if labels is None else labels, name)
+    texts = cells(x.texts if texts is None else texts, "texts")
+    return sized(labels, count, name), sized(texts, count, "texts")
 
 
 def threads(n: Any) -> int | None:
@@ -300,9 +384,12 @@ def threads(n: Any) -> int | None:
 def as_float(x: Rows) -> np.ndarray:
     """The rows as a matrix of float32 in memory; paths are read."""
     if x.paths is not None:
-        from . import _core
-
-        return _core.open(x, {})[0]
+        return _core.open(x)[0]
     if x.is_bf16:
-        return (x.values.astype(np.uint32) << 16).view(np.float32)
+        return float_of_bf16(x.values)
     return np.ascontiguousarray(x.values, dtype=np.float32)
+
+
+def float_of_bf16(bits: np.ndarray) -> np.ndarray:
+    """Numbers of bfloat16, given as their bits, in float32."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)

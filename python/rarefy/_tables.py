@@ -60,7 +60,7 @@ class Figures(Mapping[str, Any]):
         return "\n".join(f"{name:{width}}  {value}" for name, value in self._lines())
 
     def _repr_html_(self) -> str:
-        return _html(("", ""), self._lines())
+        return html_table(("", ""), self._lines())
 
 
 class Table(list[dict[str, Any]]):
@@ -91,7 +91,7 @@ class Table(list[dict[str, Any]]):
     def _repr_html_(self) -> str:
         header, lines = self._cells()
         more = f"<p>{len(self) - self.most} more</p>" if len(self) > self.most else ""
-        return _html(header, lines) + more
+        return html_table(header, lines) + more
 
     def to_pandas(self) -> Any:
         """The table as a pandas data frame."""
@@ -128,7 +128,8 @@ class Associations(Table):
     probe: Any = None
 
 
-def _html(header: Any, lines: Any) -> str:
+def html_table(header: Any, lines: Any) -> str:
+    """Table of HTML; without a header if all its cells are empty."""
     def row(cells: Any, tag: str) -> str:
         return "<tr>" + "".join(f"<{tag}>{html.escape(str(cell))}</{tag}>" for cell in cells) + "</tr>"
 

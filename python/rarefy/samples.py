@@ -24,7 +24,7 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     >>> X.shape, int(y[0])
     ((1797, 64), 0)
     """
-    values, labels, _, _, _ = _core.open(_arrays.Rows(["sample:digits"]), {})
+    values, labels, _, _, _ = _core.open(_arrays.Rows(["sample:digits"]))
     return values, np.array([int(label) for label in labels or []])
 
 
@@ -38,7 +38,7 @@ def words() -> tuple[np.ndarray, list[str]]:
     >>> X.shape, words[3:6]
     ((10000, 50), ['of', 'to', 'and'])
     """
-    values, labels, texts, _, _ = _core.open(_arrays.Rows(["sample:words"]), {})
+    values, labels, texts, _, _ = _core.open(_arrays.Rows(["sample:words"]))
     return values, list(texts or labels or [])
 
 
@@ -51,4 +51,4 @@ def patches() -> np.ndarray:
     >>> rarefy.samples.patches().shape
     (10000, 64)
     """
-    return _core.open(_arrays.Rows(["sample:patches"]), {})[0]
+    return _core.open(_arrays.Rows(["sample:patches"]))[0]

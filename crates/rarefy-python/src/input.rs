@@ -68,15 +68,14 @@ impl Number for Bits {
 }
 
 /// Borrowed matrix of one number type, in any order. Rows become `f32` as they are read, so nothing is copied as a whole.
-struct Matrix<'a, 'w, T, F> {
+struct Matrix<'a, T, F> {
     name: &'a str,
     values: ArrayView2<'a, T>,
     /// Number of an element, which may be stored as bits.
     number: F,
-    watch: &'w Watch,
 }
 
-impl<T: Copy + Sync, N: Number, F: Fn(T) -> N + Sync + Send> Matrix<'_, '_, T, F> {
+impl<T: Copy + Sync, N: Number, F: Fn(T) -> N + Sync + Send> Matrix<'_, T, F> {
     fn copy_row(&self, row: usize, out: &mut [f32]) {
         let row = self.values.row(row);
         match row.as_slice() {
@@ -92,9 +91,29 @@ impl<T: Copy + Sync, N: Number, F: Fn(T) -> N + Sync + Send> Matrix<'_, '_, T, F
     }
 }
 
-impl<T: Copy + Sync + Send, N: Number, F: Fn(T) -> N + Sync + Send> Source
-    for Matrix<'_, '_, T, F>
-{
+impl<T: Copy + Sync, N: Number, F: Fn(T) -> N + Sync + Send> Matrix<'_, T, F> {
+    /// Refuses NaN and infinities, and numbers that `f32` cannot hold.
+    fn check(&self, start: usize, values: &[f32]) -> Result<()> {
+        let Err(error) = check_finite(Path::new(self.name), start, self.values.ncols(), values)
+        else {
+            return Ok(());
+        };
+        let Error::NotFinite { row, column, .. } = error else {
+            return Err(error);
+        };
+        let value = (self.number)(self.values[[row, column]]).wide();
+        if !value.is_finite() {
+            return Err(error);
+        }
+        Err(Error::OutOfRange {
+            path: self.name.into(),
+            place: format!("row {row}, column {column}"),
+            got: value,
+        })
+    }
+}
+
+impl<T: Copy + Sync + Send, N: Number, F: Fn(T) -> N + Sync + Send> Source for Matrix<'_, T, F> {
     fn name(&self) -> &str {
         self.name
     }
@@ -108,18 +127,16 @@ impl<T: Copy + Sync + Send, N: Number, F: Fn(T) -> N + Sync + Send> Source
     }
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        self.watch.check()?;
         for (row, out) in out.chunks_exact_mut(self.d_in()).enumerate() {
             self.copy_row(start + row, out);
         }
-        check_finite(Path::new(self.name), start, self.d_in(), out)
+        self.check(start, out)
     }
 
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
-        self.watch.check()?;
         for (row, out) in rows.iter().zip(out.chunks_exact_mut(self.d_in())) {
             self.copy_row(*row, out);
-            check_finite(Path::new(self.name), *row, self.d_in(), out)?;
+            self.check(*row, out)?;
         }
         Ok(())
     }
@@ -129,7 +146,6 @@ impl<T: Copy + Sync + Send, N: Number, F: Fn(T) -> N + Sync + Send> Source
     }
 
     fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
-        self.watch.check()?;
         for (row, out) in out.chunks_exact_mut(self.d_in()).enumerate() {
             let values = self.values.row(start + row);
             for (column, (out, value)) in out.iter_mut().zip(&values).enumerate() {
@@ -273,7 +289,7 @@ enum ViewForm<'a> {
 }
 
 impl<'a> View<'a> {
-    /// The rows with their name; those of files with labels, texts and notes.
+    /// The rows with their name; those of files with labels, texts and notes. Reading them ends if the caller asked to stop.
     pub fn dataset<'d>(self, watch: &'d Watch, options: &OpenOptions) -> Result<Dataset<'d>>
     where
         'a: 'd,
@@ -285,7 +301,6 @@ impl<'a> View<'a> {
                     name,
                     values: $values,
                     number: |v| v,
-                    watch,
                 })
             };
         }
@@ -297,7 +312,6 @@ impl<'a> View<'a> {
                 name,
                 values,
                 number: Bits,
-                watch,
             }),
             ViewForm::I8(values) => same!(values),
             ViewForm::U8(values) => same!(values),
@@ -313,6 +327,77 @@ impl<'a> View<'a> {
                 rarefy::data::open_all(&paths, options)?
             }
         };
-        Ok(dataset)
+        Ok(watched(dataset, watch))
+    }
+}
+
+/// Rows that are read only while nobody asked to stop.
+pub fn watched<'d>(dataset: Dataset<'d>, watch: &'d Watch) -> Dataset<'d> {
+    let source = dataset.source;
+    Dataset {
+        source: Box::new(Watched { source, watch }),
+        ..dataset
+    }
+}
+
+/// Labels and texts that the caller gives in place of those of the data.
+///
+/// # Errors
+/// [`Error::Shape`] for another number of them than rows.
+pub fn with_cells(
+    mut dataset: Dataset<'_>,
+    labels: Option<Vec<String>>,
+    texts: Option<Vec<String>>,
+) -> Result<Dataset<'_>> {
+    let rows = dataset.source.rows();
+    for (name, cells, place) in [
+        ("labels", labels, &mut dataset.labels),
+        ("texts", texts, &mut dataset.texts),
+    ] {
+        let Some(cells) = cells else { continue };
+        if cells.len() != rows {
+            return Err(Error::Shape {
+                what: name.into(),
+                expected: format!("{rows}, one for each row"),
+                got: cells.len().to_string(),
+            });
+        }
+        *place = Some(cells);
+    }
+    Ok(dataset)
+}
+
+struct Watched<'d> {
+    source: Box<dyn Source + 'd>,
+    watch: &'d Watch,
+}
+
+impl Source for Watched<'_> {
+    fn name(&self) -> &str {
+        self.source.name()
+    }
+    fn rows(&self) -> usize {
+        self.source.rows()
+    }
+    fn d_in(&self) -> usize {
+        self.source.d_in()
+    }
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        self.watch.check()?;
+        self.source.read(start, out)
+    }
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        self.watch.check()?;
+        self.source.gather(rows, out)
+    }
+    fn has_f64(&self) -> bool {
+        self.source.has_f64()
+    }
+    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
+        self.watch.check()?;
+        self.source.read_f64(start, out)
+    }
+    fn as_slice(&self) -> Option<&[f32]> {
+        self.source.as_slice()
     }
 }

@@ -3,13 +3,13 @@
 use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
 use rarefy::data::{Columns, Dataset, OpenOptions};
-use rarefy::latents::{self, Kind, Responses, Target};
+use rarefy::latents::{self, Kind, Target};
 use rarefy::{Error, Result};
 use rarefy_run::report;
 use rarefy_run::tokens::Tokens;
 use serde_json::{Value, json};
 
-use crate::input::{Input, View};
+use crate::input::{Input, View, with_cells};
 use crate::model::Model;
 use crate::watch::{self, Watch};
 
@@ -23,7 +23,7 @@ fn dataset<'d, 'a: 'd>(
     watch: &'d Watch,
     (labels, texts): (Option<Vec<String>>, Option<Vec<String>>),
 ) -> Result<Dataset<'d>> {
-    let mut data = view.dataset(watch, &OpenOptions::default())?;
+    let data = view.dataset(watch, &OpenOptions::default())?;
     let (name, width) = (data.source.name(), data.source.d_in());
     if width != model.raw_d_in() {
         return Err(Error::Shape {
@@ -32,22 +32,7 @@ fn dataset<'d, 'a: 'd>(
             got: width.to_string(),
         });
     }
-    for (name, cells, place) in [
-        ("labels", labels, &mut data.labels),
-        ("texts", texts, &mut data.texts),
-    ] {
-        let Some(cells) = cells else { continue };
-        let rows = data.source.rows();
-        if cells.len() != rows {
-            return Err(Error::Shape {
-                what: name.into(),
-                expected: format!("{rows}, one for each row"),
-                got: cells.len().to_string(),
-            });
-        }
-        *place = Some(cells);
-    }
-    Ok(data)
+    with_cells(data, labels, texts)
 }
 
 /// Responses of all latents, as JSON.
@@ -94,7 +79,7 @@ pub fn associations(
     py: Python<'_>,
     model: &Bound<'_, Model>,
     rows: Input<'_>,
-    cells: Vec<String>,
+    cells: Option<Vec<String>>,
     words: Option<String>,
     kind: Option<&str>,
 ) -> PyResult<String> {
@@ -105,17 +90,21 @@ pub fn associations(
     };
     let (view, model) = (rows.view(), &model.get().0);
     watch::run(py, None, None, |watch| {
-        let target = match &words {
-            Some(words) => Target::of_words(&cells, words)?,
-            None => Target::of_labels(&cells, kind)?,
-        };
-        // Labels and texts make the names of the latents.
-        let named = if words.is_some() {
-            (None, Some(cells))
+        let given = if words.is_some() {
+            (None, cells)
         } else {
-            (Some(cells), None)
+            (cells, None)
         };
-        let data = dataset(model, view, watch, named)?;
+        let data = dataset(model, view, watch, given)?;
+        let missing =
+            |what: &str| Error::Conflict(format!("`{what}` must be given: one for each row"));
+        let target = match &words {
+            Some(words) => {
+                let texts = data.texts.as_ref().or(data.labels.as_ref());
+                Target::of_words(texts.ok_or_else(|| missing("texts"))?, words)?
+            }
+            None => Target::of_labels(data.labels.as_ref().ok_or_else(|| missing("y"))?, kind)?,
+        };
         let source = data.source.as_ref();
         let mut found = latents::associations(model, source, &target)?;
         if words.is_some() {
@@ -172,16 +161,5 @@ pub fn page(
             _ => None,
         };
         report::page(None, model, &data, (&evaluation, None), tokens.as_ref())
-    })
-}
-
-/// Latents that are active on the same rows, as JSON: for each latent its neighbours.
-#[pyfunction]
-pub fn together(py: Python<'_>, model: &Bound<'_, Model>, rows: Input<'_>) -> PyResult<String> {
-    let (view, model) = (rows.view(), &model.get().0);
-    watch::run(py, None, None, |watch| {
-        let data = dataset(model, view, watch, (None, None))?;
-        let responses = Responses::of(model, data.source.as_ref())?;
-        Ok(json!(responses.together(NEAREST)).to_string())
     })
 }

@@ -4,6 +4,10 @@
     clippy::needless_pass_by_value,
     reason = "arguments of Python functions are owned"
 )]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the clock decides when a checkpoint is written; results do not depend on it"
+)]
 
 mod errors;
 mod input;
@@ -24,10 +28,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<trainer::Mixer>()?;
     module.add_function(wrap_pyfunction!(latents::responses, module)?)?;
     module.add_function(wrap_pyfunction!(latents::associations, module)?)?;
-    module.add_function(wrap_pyfunction!(latents::together, module)?)?;
     module.add_function(wrap_pyfunction!(latents::page, module)?)?;
     module.add_function(wrap_pyfunction!(training::train, module)?)?;
     module.add_function(wrap_pyfunction!(training::open, module)?)?;
+    module.add_function(wrap_pyfunction!(training::roles, module)?)?;
     module.add_function(wrap_pyfunction!(training::read_run, module)?)?;
     module.add_function(wrap_pyfunction!(training::synth, module)?)?;
     module.add_function(wrap_pyfunction!(training::architectures, module)?)?;

@@ -37,11 +37,11 @@ impl Model {
     fn on_rows<T: Send>(
         &self,
         py: Python<'_>,
-        rows: &Input<'_>,
+        (rows, threads): (&Input<'_>, Option<usize>),
         f: impl FnOnce(&rarefy::model::Model, Rows<'_>) -> Result<T> + Send,
     ) -> PyResult<T> {
         let (view, model) = (rows.view(), &self.0);
-        watch::run(py, None, None, |watch| {
+        watch::run(py, None, threads, |watch| {
             let data = view.dataset(watch, &OpenOptions::default())?;
             f(model, Rows::from(&data))
         })
@@ -149,18 +149,35 @@ impl Model {
     }
 
     /// Codes of rows.
-    fn codes<'py>(&self, py: Python<'py>, rows: Input<'py>) -> PyResult<Arrays<'py>> {
-        let codes = self.on_rows(py, &rows, |model, rows| model.encode(rows))?;
+    #[pyo3(signature = (rows, threads = None))]
+    fn codes<'py>(
+        &self,
+        py: Python<'py>,
+        rows: Input<'py>,
+        threads: Option<usize>,
+    ) -> PyResult<Arrays<'py>> {
+        let codes = self.on_rows(py, (&rows, threads), |model, rows| model.encode(rows))?;
         Ok(arrays(py, codes))
     }
 
     /// All latents of rows, zeros included.
-    fn dense<'py>(&self, py: Python<'py>, rows: Input<'py>) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let latents = self.on_rows(py, &rows, |model, rows| model.encode_dense(rows))?;
+    #[pyo3(signature = (rows, threads = None))]
+    fn dense<'py>(
+        &self,
+        py: Python<'py>,
+        rows: Input<'py>,
+        threads: Option<usize>,
+    ) -> PyResult<Bound<'py, PyArray2<f32>>> {
+        let latents = self.on_rows(py, (&rows, threads), |model, rows| model.encode_dense(rows))?;
         matrix(py, latents, self.0.d_sae())
     }
 
     /// Rows of codes.
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "a function of Python, called with names"
+    )]
+    #[pyo3(signature = (values, indices, starts, row_means, row_scales, threads = None))]
     fn decode<'py>(
         &self,
         py: Python<'py>,
@@ -169,6 +186,7 @@ impl Model {
         starts: PyReadonlyArray1<'py, i64>,
         row_means: PyReadonlyArray1<'py, f32>,
         row_scales: PyReadonlyArray1<'py, f32>,
+        threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let codes = Codes {
             d_sae: self.0.d_sae(),
@@ -179,36 +197,46 @@ impl Model {
             row_scales: row_scales.as_slice()?.to_vec(),
         };
         let model = &self.0;
-        let rows = watch::run(py, None, None, |_| model.decode(&codes))?;
+        let rows = watch::run(py, None, threads, |_| model.decode(&codes))?;
         matrix(py, rows, model.raw_d_out())
     }
 
     /// Rows of a dense matrix of latents.
+    #[pyo3(signature = (latents, threads = None))]
     fn decode_dense<'py>(
         &self,
         py: Python<'py>,
         latents: PyReadonlyArray2<'py, f32>,
+        threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
         let (values, model) = (latents.as_slice()?, &self.0);
-        let rows = watch::run(py, None, None, |_| {
+        let rows = watch::run(py, None, threads, |_| {
             Ok(model.decode_latents(values, &rarefy::preprocess::RowContext::default()))
         })?;
         matrix(py, rows, model.raw_d_out())
     }
 
     /// Reconstructions of rows.
+    #[pyo3(signature = (rows, threads = None))]
     fn reconstruct<'py>(
         &self,
         py: Python<'py>,
         rows: Input<'py>,
+        threads: Option<usize>,
     ) -> PyResult<Bound<'py, PyArray2<f32>>> {
-        let rows = self.on_rows(py, &rows, |model, rows| model.reconstruct(rows))?;
+        let rows = self.on_rows(py, (&rows, threads), |model, rows| model.reconstruct(rows))?;
         matrix(py, rows, self.0.raw_d_out())
     }
 
     /// Metrics on rows, as JSON.
-    fn evaluate(&self, py: Python<'_>, rows: Input<'_>) -> PyResult<String> {
-        let evaluation = self.on_rows(py, &rows, |model, rows| model.evaluate(rows))?;
+    #[pyo3(signature = (rows, threads = None))]
+    fn evaluate(
+        &self,
+        py: Python<'_>,
+        rows: Input<'_>,
+        threads: Option<usize>,
+    ) -> PyResult<String> {
+        let evaluation = self.on_rows(py, (&rows, threads), |model, rows| model.evaluate(rows))?;
         Ok(serde_json::json!(evaluation).to_string())
     }
 
@@ -223,31 +251,6 @@ impl Model {
         py.detach(|| self.0.folded())
             .map(Self::of)
             .map_err(|error| raise(py, &error))
-    }
-
-    /// The model as one matrix product on each side and a rule, as (rule, k, arrays); `None` if it has no such form.
-    fn closed_form<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let Some(form) = self.0.closed_form() else {
-            return Ok(None);
-        };
-        let (rule, k, thresholds) = match form.rule {
-            rarefy::model::Rule::Sigmoid => ("sigmoid", 0, Vec::new()),
-            rarefy::model::Rule::Largest(k) => ("largest", k, Vec::new()),
-            rarefy::model::Rule::LargestMagnitudes(k) => ("magnitudes", k, Vec::new()),
-            rarefy::model::Rule::Above(thresholds) => ("above", 0, thresholds),
-        };
-        let dict = PyDict::new(py);
-        dict.set_item("rule", rule)?;
-        dict.set_item("k", k)?;
-        dict.set_item("sigmoid_output", form.sigmoid_output)?;
-        dict.set_item("thresholds", thresholds.into_pyarray(py))?;
-        dict.set_item("w_enc", matrix(py, form.w_enc, self.0.raw_d_in())?)?;
-        dict.set_item("b_enc", form.b_enc.into_pyarray(py))?;
-        dict.set_item("w_dec", matrix(py, form.w_dec, self.0.raw_d_out())?)?;
-        dict.set_item("b_dec", form.b_dec.into_pyarray(py))?;
-        dict.set_item("scale", form.scale.into_pyarray(py))?;
-        dict.set_item("shift", form.shift.into_pyarray(py))?;
-        Ok(Some(dict))
     }
 }
 

@@ -17,7 +17,11 @@ use crate::{errors, settings};
 
 /// Trainer of batches that are pushed.
 #[pyclass(frozen, module = "rarefy._core")]
-pub struct Trainer(Mutex<rarefy::Trainer>);
+pub struct Trainer {
+    inner: Mutex<rarefy::Trainer>,
+    /// Threads of all its steps; all cores if absent.
+    threads: Option<usize>,
+}
 
 /// Rows of an input in memory.
 fn values(view: View<'_>, watch: &Watch) -> Result<(Vec<f32>, usize)> {
@@ -30,7 +34,7 @@ fn values(view: View<'_>, watch: &Watch) -> Result<(Vec<f32>, usize)> {
 
 impl Trainer {
     fn lock(&self) -> MutexGuard<'_, rarefy::Trainer> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -38,16 +42,17 @@ impl Trainer {
 impl Trainer {
     /// Trainer at step 0, or at a checkpoint. Preprocessing and initial weights follow from the rows of `sample`.
     #[new]
-    #[pyo3(signature = (sample, settings, checkpoint = None))]
+    #[pyo3(signature = (sample, settings, checkpoint = None, threads = None))]
     fn new(
         py: Python<'_>,
         sample: Input<'_>,
         settings: &Bound<'_, PyDict>,
         checkpoint: Option<PathBuf>,
+        threads: Option<usize>,
     ) -> PyResult<Self> {
         let layer = settings::layer(settings)?;
         let view = sample.view();
-        let trainer = watch::run(py, None, None, |watch| {
+        let trainer = watch::run(py, None, threads, |watch| {
             let config = config::merge(&[layer])?;
             let (values, width) = values(view, watch)?;
             let sample: Rows = (&values, width).into();
@@ -56,13 +61,14 @@ impl Trainer {
                 None => rarefy::Trainer::stream(&config, sample),
             }
         })?;
-        Ok(Self(Mutex::new(trainer)))
+        let inner = Mutex::new(trainer);
+        Ok(Self { inner, threads })
     }
 
     /// Takes one step, and returns its progress.
     fn step<'py>(&self, py: Python<'py>, batch: Input<'py>) -> PyResult<Bound<'py, PyDict>> {
         let view = batch.view();
-        let progress = watch::run(py, None, None, |watch| {
+        let progress = watch::run(py, None, self.threads, |watch| {
             let (values, _) = values_of_width(view, watch, &self.lock())?;
             self.lock().step(&values)
         })?;
@@ -78,39 +84,26 @@ impl Trainer {
     #[pyo3(signature = (held_out = None))]
     fn finish(&self, py: Python<'_>, held_out: Option<Input<'_>>) -> PyResult<Model> {
         let view = held_out.as_ref().map(Input::view);
-        let model = watch::run(py, None, None, |watch| match view {
+        // On a copy: after Ctrl-C, training can go on or be ended again.
+        let model = watch::run(py, None, self.threads, |watch| match view {
             Some(view) => {
                 let data = view.dataset(watch, &OpenOptions::default())?;
-                self.lock().finish_with(&data)
+                self.lock().snapshot(Some(data.source.as_ref()))
             }
-            None => self.lock().finish(),
+            None => self.lock().snapshot(None),
         })?;
+        self.lock().close();
         Ok(Model::of(model))
     }
 
     /// Model of the steps so far.
     fn snapshot(&self, py: Python<'_>) -> PyResult<Model> {
-        watch::run(py, None, None, |_| self.lock().snapshot()).map(Model::of)
+        watch::run(py, None, self.threads, |_| self.lock().snapshot(None)).map(Model::of)
     }
 
     #[getter]
     fn steps_done(&self) -> usize {
         self.lock().steps_done()
-    }
-
-    #[getter]
-    fn steps(&self) -> usize {
-        self.lock().plan().steps()
-    }
-
-    #[getter]
-    fn batch_size(&self) -> usize {
-        self.lock().plan().batch()
-    }
-
-    #[getter]
-    fn n_latents(&self) -> usize {
-        self.lock().plan().d_sae()
     }
 
     #[getter]

@@ -1,12 +1,13 @@
 //! Training on rows at hand, in memory or in files, with or without a run folder.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rarefy::config::{self, Config};
-use rarefy::data::{Dataset, Rows};
+use rarefy::data::{Column, Dataset, OpenOptions, Role, Rows, frame_roles};
 use rarefy::io_spec::IoSpec;
 use rarefy::metrics::Evaluation;
 use rarefy::plan::Plan;
@@ -21,16 +22,29 @@ use rarefy_run::{by_data, figures, report};
 use serde_json::json;
 use toml::Table;
 
-use crate::input::{Input, View};
+use crate::input::{Input, View, watched, with_cells};
 use crate::model::Model;
 use crate::watch::{self, Watch};
 use crate::{errors, settings};
+
+/// Time after which a checkpoint is written between two multiples of `train.checkpoint_every`.
+const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
 
 /// Folder of a run, and what to do with a run that is there.
 struct Place {
     run: Run,
     resume: bool,
     force: bool,
+}
+
+impl Place {
+    /// Settings of the run that is continued; none for a new run.
+    fn recorded(&self) -> Result<Table> {
+        if self.resume && self.run.config_path().exists() {
+            return recorded(&self.run);
+        }
+        Ok(Table::new())
+    }
 }
 
 /// Trains a model on rows. Returns it with a JSON object: steps, reason, metrics, records, chosen settings.
@@ -62,12 +76,10 @@ pub fn train(
     });
     let paths = rows.paths();
     let (model, told) = watch::run(py, listener, threads, |watch| {
-        let (dataset, raw, config) = opened(view, paths, watch, layer)?;
-        let dataset = Dataset {
-            labels: labels.or(dataset.labels),
-            texts: texts.or(dataset.texts),
-            ..dataset
-        };
+        let before = place.as_ref().map(Place::recorded).transpose()?;
+        let before = before.unwrap_or_default();
+        let (dataset, raw, config) = opened(view, paths, watch, [before, layer])?;
+        let dataset = with_cells(dataset, labels, texts)?;
         Training {
             dataset,
             raw,
@@ -85,13 +97,24 @@ fn opened<'d, 'a: 'd>(
     view: View<'a>,
     paths: Option<&[String]>,
     watch: &'d Watch,
-    mut layer: Table,
+    [mut before, mut layer]: [Table; 2],
 ) -> Result<(Dataset<'d>, IoSpec, Config)> {
+    // The recorded steps may have followed from other epochs.
+    let has_epochs = layer
+        .get("train")
+        .is_some_and(|train| train.get("epochs").is_some());
+    if let Some(train) = before
+        .get_mut("train")
+        .and_then(toml::Value::as_table_mut)
+        .filter(|_| has_epochs)
+    {
+        train.remove("steps");
+    }
     let Some((path, more)) = paths.and_then(<[String]>::split_first) else {
-        let dataset = view.dataset(watch, &rarefy::data::OpenOptions::default())?;
+        let dataset = view.dataset(watch, &OpenOptions::default())?;
         Rows::from(&dataset).check()?;
         config::insert(&mut layer, "data.path", dataset.source.name().into());
-        let config = merged(layer)?;
+        let config = merged(before, layer)?;
         let config = recipe::of_given_rows(config, &Rows::from(&dataset))?;
         let raw = IoSpec::autoencoder(dataset.source.d_in());
         return Ok((dataset, raw, config));
@@ -100,18 +123,22 @@ fn opened<'d, 'a: 'd>(
     if !more.is_empty() {
         config::insert(&mut layer, "data.more", more.to_vec().into());
     }
-    let mut config = merged(layer)?;
+    let mut config = merged(before, layer)?;
     let (dataset, raw) = recipe::open_checked(&mut config)?;
-    Ok((dataset, raw, config))
+    Ok((watched(dataset, watch), raw, config))
 }
 
-fn merged(layer: Table) -> Result<Config> {
-    let layers = [by_data::defaults(std::slice::from_ref(&layer)), layer];
+/// The configuration: settings of the caller, then those that a resumed run recorded, then defaults by the data.
+fn merged(before: Table, layer: Table) -> Result<Config> {
+    let given = [before, layer];
+    let by_data = by_data::defaults(&given);
+    let [before, layer] = given;
+    let layers = [by_data, before, layer];
     let config = config::merge(&layers)?;
     variants::find(&config.model.arch)?;
     let of_sample = config::sample_defaults(&config.data.path, &config.model.arch);
-    let [by_data, layer] = layers;
-    config::merge(&[of_sample, by_data, layer])
+    let [by_data, before, layer] = layers;
+    config::merge(&[of_sample, by_data, before, layer])
 }
 
 /// One run.
@@ -135,8 +162,12 @@ impl Training<'_> {
         data.holdout
             .get_or_insert_with(|| recipe::default_holdout(rows, self.config.train.batch));
         let is_dense = matches!(variants::find(&self.config.model.arch)?.name, "kl");
-        // Rows in memory are read where they are; only a dense architecture, which reads all rows in each step, gains by a copy.
-        let bytes = if self.is_plain && !is_dense {
+        // Plain rows are read where they are. A copy gains time if rows are prepared, or all are read in each step.
+        let is_prepared = data
+            .preprocess
+            .as_ref()
+            .is_some_and(|steps| steps.iter().any(|step| step != "none"));
+        let bytes = if self.is_plain && !is_dense && !is_prepared {
             0
         } else {
             MEMORY_BYTES
@@ -149,6 +180,10 @@ impl Training<'_> {
         let (trainer, mut observer) = self.start(&data, &plan, place.as_ref())?;
         let trained = data.train(trainer, &mut observer)?;
         observer.recorder.finish()?;
+        // Before the evaluation, which may be interrupted.
+        if let Some(place) = &place {
+            trained.model.save(&place.run.model_path())?;
+        }
         let training = trained.model.evaluate(data.training())?;
         let held_out = data
             .held_out()
@@ -189,6 +224,7 @@ impl Training<'_> {
         place: Option<&Place>,
     ) -> Result<(Trainer, Observed<'_>)> {
         let observed = |recorder, run| Observed {
+            saved: Instant::now(),
             watch: self.watch,
             recorder,
             run,
@@ -203,8 +239,11 @@ impl Training<'_> {
         let run = &place.run;
         let trainer = if place.resume && !run.can_begin() {
             refuse_another(run, plan)?;
-            let newest = run.checkpoints_to_resume()?;
-            data.resume(Arc::clone(plan), &newest[0])?
+            let resume = |checkpoint: &Path| data.resume(Arc::clone(plan), checkpoint);
+            let (trainer, warnings) = run.resume_newest(resume)?;
+            warnings.iter().for_each(|warning| self.say(warning));
+            run.write_config(plan.config())?;
+            trainer
         } else {
             let trainer = data.trainer(Arc::clone(plan))?;
             run.create(plan.config())?;
@@ -215,7 +254,7 @@ impl Training<'_> {
         Ok((trainer, observed(recorder, Some(run.clone()))))
     }
 
-    /// Writes model, report and figures into the run folder, if there is one; returns the records.
+    /// Writes report and figures into the run folder, if there is one; returns the records.
     fn write(
         &self,
         trained: &Trained,
@@ -226,7 +265,6 @@ impl Training<'_> {
         let Some(Place { run, .. }) = place else {
             return Ok(recorder.records().to_vec());
         };
-        trained.model.save(&run.model_path())?;
         report::write(
             run,
             &trained.model,
@@ -271,6 +309,8 @@ fn refuse_another(run: &Run, plan: &Plan) -> Result<()> {
 
 /// Observer of a run: records, checkpoints, progress for the caller.
 struct Observed<'a> {
+    /// Time of the last checkpoint, or of the start.
+    saved: Instant,
     watch: &'a Watch,
     recorder: Recorder,
     run: Option<Run>,
@@ -293,7 +333,12 @@ impl Observer for Observed<'_> {
         };
         self.recorder.sync()?;
         state.save(&run.checkpoint_path(state.step), &self.plan)?;
+        self.saved = Instant::now();
         run.prune_checkpoints()
+    }
+
+    fn checkpoint_due(&self) -> bool {
+        self.run.is_some() && self.saved.elapsed() > CHECKPOINT_TIME
     }
 
     fn interrupted(&self) -> bool {
@@ -319,17 +364,10 @@ type Opened<'py> = (
 
 /// Reads files into memory.
 #[pyfunction]
-pub fn open<'py>(
-    py: Python<'py>,
-    rows: Input<'py>,
-    settings: &Bound<'py, PyDict>,
-) -> PyResult<Opened<'py>> {
-    let mut layer = settings::layer(settings)?;
-    config::insert(&mut layer, "data.path", "rows".into());
+pub fn open<'py>(py: Python<'py>, rows: Input<'py>) -> PyResult<Opened<'py>> {
     let view = rows.view();
     let (values, width, labels, texts, shape, notes) = watch::run(py, None, None, |watch| {
-        let options = config::merge(&[layer])?.data.open_options();
-        let data = view.dataset(watch, &options)?;
+        let data = view.dataset(watch, &OpenOptions::default())?;
         let source = data.source.as_ref();
         let mut values = vec![0.0; source.rows() * source.d_in()];
         source.read(0, &mut values)?;
@@ -383,6 +421,26 @@ pub fn synth<'py>(py: Python<'py>, spec: &str, rows: usize) -> PyResult<Syntheti
         crate::model::arrays(py, codes),
         crate::model::matrix(py, directions, width)?,
     ))
+}
+
+/// Role of each column of a data frame with its reason, by the rules of files.
+#[pyfunction]
+pub fn roles(
+    py: Python<'_>,
+    names: Vec<String>,
+    kinds: Vec<String>,
+) -> PyResult<Vec<(String, String)>> {
+    let columns: Vec<(String, String)> = names.into_iter().zip(kinds).collect();
+    let columns = frame_roles("X", &columns).map_err(|error| errors::raise(py, &error))?;
+    let role = |role| match role {
+        Role::Data => "data",
+        Role::Label => "label",
+        Role::Text => "text",
+        Role::Id => "id",
+        Role::LeftOut => "left-out",
+    };
+    let of = |column: Column| (role(column.role).to_owned(), column.reason);
+    Ok(columns.into_iter().map(of).collect())
 }
 
 /// Names, summaries and options of all architectures, as JSON.

@@ -145,13 +145,13 @@ pub fn run<T: Send>(
     if let Some(failure) = failure {
         return Err(failure);
     }
-    if outcome.is_ok() {
-        watch.look(py, listener.as_ref())?;
+    // Warnings come before the error that they explain.
+    let told = watch.look(py, listener.as_ref());
+    match outcome {
+        Err(Error::Interrupted) => Err(PyKeyboardInterrupt::new_err("interrupted")),
+        Err(error) => Err(raise(py, &error)),
+        Ok(result) => told.map(|()| result),
     }
-    outcome.map_err(|error| match error {
-        Error::Interrupted => PyKeyboardInterrupt::new_err("interrupted"),
-        error => raise(py, &error),
-    })
 }
 
 fn pool(threads: usize) -> PyResult<rayon::ThreadPool> {

@@ -178,7 +178,7 @@ impl Run {
     }
 
     /// Paths of the checkpoints, the newest first. At least one.
-    pub fn checkpoints_to_resume(&self) -> Result<Vec<PathBuf>> {
+    fn checkpoints_to_resume(&self) -> Result<Vec<PathBuf>> {
         let mut all = self.all_checkpoints();
         all.reverse();
         if all.is_empty() {
@@ -189,8 +189,33 @@ impl Run {
         Ok(all)
     }
 
+    /// Resumes from the newest checkpoint that can be read. Damaged newer ones are set aside, each with a warning.
+    pub fn resume_newest<T>(
+        &self,
+        resume: impl Fn(&Path) -> Result<T>,
+    ) -> Result<(T, Vec<String>)> {
+        let mut damaged: Vec<(PathBuf, Error)> = Vec::new();
+        for checkpoint in self.checkpoints_to_resume()? {
+            match resume(&checkpoint) {
+                Ok(resumed) => {
+                    let warning = |(path, error): (PathBuf, Error)| {
+                        Self::set_aside(&path)?;
+                        Ok(format!("{error}; an older checkpoint is used"))
+                    };
+                    let warnings = damaged.into_iter().map(warning).collect::<Result<_>>()?;
+                    return Ok((resumed, warnings));
+                }
+                Err(error @ (Error::Format { .. } | Error::Io { .. })) => {
+                    damaged.push((checkpoint, error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Err(damaged.swap_remove(0).1)
+    }
+
     /// Sets a damaged checkpoint aside: from then on it is no checkpoint of the run.
-    pub fn set_aside(checkpoint: &Path) -> Result<()> {
+    fn set_aside(checkpoint: &Path) -> Result<()> {
         let aside = checkpoint.with_extension("damaged");
         fs::rename(checkpoint, &aside).map_err(Error::io(checkpoint))
     }

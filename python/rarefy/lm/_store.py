@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from .._tables import Figures
+from .._tables import Figures, html_table
 from ..errors import FormatError, ShapeError
 from . import _tensors
 
@@ -98,9 +98,9 @@ class Store:
     def contexts(self, tokenizer: Any = None) -> Iterator[Any]:
         """Contexts in the order of the rows: token ids, or texts if a tokenizer is given."""
         for shard in range(len(self._ends)):
-            told = self._tokens(shard)
-            for first, last in zip(told["offsets"][:-1], told["offsets"][1:]):
-                ids = np.array(told["ids"][first:last])
+            tokens = self._tokens(shard)
+            for first, last in zip(tokens["offsets"][:-1], tokens["offsets"][1:]):
+                ids = np.array(tokens["ids"][first:last])
                 yield ids if tokenizer is None else tokenizer.decode(ids.tolist())
 
     def window(self, row: int, before: int = 12, after: int = 6, tokenizer: Any = None) -> tuple[list[Any], int]:
@@ -122,18 +122,18 @@ class Store:
         """
         self._check(np.asarray([row]))
         shard = int(np.searchsorted(self._ends, row, side="right"))
-        told, line = self._tokens(shard), row - self._start(shard)
-        context = int(told["sequence"][line]) - int(told["first_sequence"][0])
-        start, end = int(told["offsets"][context]), int(told["offsets"][context + 1])
-        place = start + int(told["position"][line])
+        tokens, line = self._tokens(shard), row - self._start(shard)
+        context = int(tokens["sequence"][line]) - int(tokens["first_sequence"][0])
+        start, end = int(tokens["offsets"][context]), int(tokens["offsets"][context + 1])
+        place = start + int(tokens["position"][line])
         low, high = max(start, place - before), min(end, place + after + 1)
-        ids = [int(i) for i in told["ids"][low:high]]
+        ids = [int(i) for i in tokens["ids"][low:high]]
         return ids if tokenizer is None else [tokenizer.decode([i]) for i in ids], place - low
 
     def places(self) -> dict[str, np.ndarray]:
         """Arrays `sequence`, `position` and `token` with one entry for each row."""
-        told = [self._tokens(shard) for shard in range(len(self._ends))]
-        return {name: np.concatenate([t[name] for t in told]) for name in ("sequence", "position", "token")}
+        shards = [self._tokens(shard) for shard in range(len(self._ends))]
+        return {name: np.concatenate([tokens[name] for tokens in shards]) for name in ("sequence", "position", "token")}
 
     def verify(self) -> None:
         """Compares all files with the checksums of the manifest.
@@ -165,11 +165,11 @@ class Store:
         return _tensors.read(self.path / "tokens" / self.manifest["shards"][shard]["file"])
 
     def _lines(self) -> list[tuple[str, str]]:
-        told = self.manifest["arguments"]
+        arguments = self.manifest["arguments"]
         lines = [
             ("folder", str(self.path)),
-            ("model", f"{told['model']['name']}, {told['io']}put of {told['module']}"),
-            ("rows", f"{self.rows:,} of {self.n_inputs} values, {told['dtype']}, {len(self._ends)} shards"),
+            ("model", f"{arguments['model']['name']}, {arguments['io']}put of {arguments['module']}"),
+            ("rows", f"{self.rows:,} of {self.n_inputs} values, {arguments['dtype']}, {len(self._ends)} shards"),
         ]
         lines += [(name, f"{count:,}") for name, count in self.manifest["counts"].items() if name != "rows"]
         return lines if self.is_complete else [*lines, ("stopped", "the same call of lm.harvest continues")]
@@ -178,9 +178,7 @@ class Store:
         return "<rarefy.lm.Store>\n" + "\n".join(f"{name:9} {text}" for name, text in self._lines())
 
     def _repr_html_(self) -> str:
-        from .._tables import _html
-
-        return _html(("", ""), self._lines())
+        return html_table(("", ""), self._lines())
 
 
 def read_manifest(path: Path) -> dict[str, Any]:

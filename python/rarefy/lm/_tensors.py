@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from .._arrays import float_of_bf16
 from ..errors import FormatError
 
 #: Name of each number type in the file, and the type of numpy.
@@ -60,11 +61,11 @@ def read(path: Path) -> dict[str, np.ndarray]:
             raise FormatError(f"{path}: truncated, or no safetensors file: expected a header of {size} bytes at byte 8")
         header = json.loads(file.read(size))
     found = {}
-    for name, told in header.items():
-        first, last = told["data_offsets"]
+    for name, entry in header.items():
+        first, last = entry["data_offsets"]
         if 8 + size + last > os.path.getsize(path):
             raise FormatError(f"{path}: truncated: expected {last} bytes of data from byte {8 + size} on")
-        dtype, shape = np.dtype(TYPES[told["dtype"]]), tuple(told["shape"])
+        dtype, shape = np.dtype(TYPES[entry["dtype"]]), tuple(entry["shape"])
         empty = first == last
         found[name] = np.zeros(shape, dtype) if empty else np.memmap(path, dtype, "r", 8 + size + first, shape)
     return found
@@ -82,7 +83,7 @@ def checksum(path: Path) -> str:
 def as_float(values: np.ndarray, code: str) -> np.ndarray:
     """Values of a store in float32."""
     if code == "BF16":
-        return (values.astype(np.uint32) << 16).view(np.float32)
+        return float_of_bf16(values)
     return np.asarray(values, dtype=np.float32)
 
 

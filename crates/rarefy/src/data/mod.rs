@@ -77,6 +77,8 @@ pub(crate) use survey::{ColumnSurvey, column_survey, survey_with};
 #[doc(hidden)]
 pub use survey::{Survey, survey, survey_f64};
 #[doc(hidden)]
+pub use table::frame_roles;
+#[doc(hidden)]
 pub use value::Value;
 
 /// Largest number of values in a row. A file of a few bytes can claim more than memory holds.

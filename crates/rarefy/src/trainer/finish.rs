@@ -37,12 +37,12 @@ impl Trainer {
         Ok(model)
     }
 
-    /// Model of the steps so far, as [`Trainer::finish`] would return it; training can go on.
+    /// Model of the steps so far, as [`Trainer::finish`] or [`Trainer::finish_with`] would return it; training can go on.
     ///
     /// # Errors
-    /// As [`Trainer::finish`].
+    /// As [`Trainer::finish_with`].
     #[doc(hidden)]
-    pub fn snapshot(&self) -> Result<Model> {
+    pub fn snapshot(&self, held_out: Option<&dyn Source>) -> Result<Model> {
         self.check_open()?;
         let mut copy = Self {
             plan: Arc::clone(&self.plan),
@@ -52,7 +52,15 @@ impl Trainer {
             stepper: None,
             ended: None,
         };
-        copy.finish()
+        Ok(copy.conclude(held_out, &mut Silent)?.model)
+    }
+
+    /// Ends training after a model was made by [`Trainer::snapshot`].
+    #[doc(hidden)]
+    pub fn close(&mut self) {
+        self.state = None;
+        self.stepper = None;
+        self.ended = Some(FINISHED);
     }
 
     /// Ends a pushed run; `held_out` are rows as the caller pushes them. All that can be refused is refused before the

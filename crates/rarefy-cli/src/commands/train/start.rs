@@ -1,6 +1,5 @@
 //! Start of a run of `rarefy train`: at step 0, or at a checkpoint with `--resume`.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use rarefy::config::Config;
@@ -109,24 +108,12 @@ fn resume(
     plan: &Arc<Plan>,
     data: &TrainingData,
 ) -> anyhow::Result<Trainer> {
-    let mut damaged: Vec<(PathBuf, Error)> = Vec::new();
-    for checkpoint in run.checkpoints_to_resume()? {
-        match data.resume(Arc::clone(plan), &checkpoint) {
-            Ok(trainer) => {
-                for (path, error) in damaged {
-                    output::note(&format!("warning: {error}; an older checkpoint is used"));
-                    Run::set_aside(&path)?;
-                }
-                return Ok(trainer);
-            }
-            Err(error @ (Error::Format { .. } | Error::Io { .. })) => {
-                damaged.push((checkpoint, error));
-            }
-            Err(error) => return Err(with_paths(args, run, plan, error)),
-        }
+    let resumed = run.resume_newest(|checkpoint| data.resume(Arc::clone(plan), checkpoint));
+    let (trainer, warnings) = resumed.map_err(|error| with_paths(args, run, plan, error))?;
+    for warning in warnings {
+        output::note(&format!("warning: {warning}"));
     }
-    let (_, newest) = damaged.swap_remove(0);
-    Err(newest.into())
+    Ok(trainer)
 }
 
 /// Error of a refused resume; other data is named.

@@ -25,6 +25,7 @@ pub(super) use open_parquet as open_arrow;
 
 pub(crate) use cells::{Bad, Numbers};
 use roles::Roles;
+pub use roles::frame_roles;
 
 /// Type of a column, as far as its role depends on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

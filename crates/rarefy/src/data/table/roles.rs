@@ -145,6 +145,31 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
     Ok(Roles { columns, data })
 }
 
+/// Roles of the columns of a data frame, by the rules of files; each column is given by its name and type.
+///
+/// Types are `integer`, `number`, `boolean`, `text`, `list`, `empty` and others, which are left out.
+///
+/// # Errors
+/// [`Error::Format`] if no column or several can be the data.
+pub fn frame_roles(name: &str, columns: &[(String, String)]) -> Result<Vec<Column>> {
+    let field = |(name, kind): &(String, String)| Field {
+        name: name.clone(),
+        kind: match kind.as_str() {
+            "integer" => Kind::Integer,
+            "number" => Kind::Number,
+            "boolean" => Kind::Boolean,
+            "text" => Kind::Text,
+            "list" => Kind::List,
+            "empty" => Kind::Empty,
+            _ => Kind::Other,
+        },
+        type_name: kind.clone(),
+        declared_role: None,
+    };
+    let fields: Vec<Field> = columns.iter().map(field).collect();
+    Ok(assign(Path::new(name), &fields, &OpenOptions::default())?.columns)
+}
+
 /// Refuses one name in two options that give different roles.
 fn check_apart(options: &OpenOptions) -> Result<()> {
     let label = options.label.iter().map(|name| ("data.label", name));

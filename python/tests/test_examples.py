@@ -1,0 +1,49 @@
+"""The notebooks and the code of the pages run."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "python/examples").glob("*.ipynb"))
+
+
+def needs_torch(name: str) -> bool:
+    return "language_model" in name
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_runs_from_top_to_bottom(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    nbformat = pytest.importorskip("nbformat")
+    nbclient = pytest.importorskip("nbclient")
+    if needs_torch(path.stem):
+        missing = [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]
+        if missing:
+            pytest.skip(f"LEFT OUT: {path.name} needs {', '.join(missing)}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT / "python"))
+    notebook = nbformat.read(path, as_version=4)
+    client = nbclient.NotebookClient(notebook, timeout=300, kernel_name="python3", resources={"metadata": {"path": tmp_path}})
+    client.execute()
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    assert all(cell.execution_count for cell in code)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebook_keeps_small_outputs(path: Path) -> None:
+    assert path.stat().st_size < 40_000
+    assert "<iframe" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("page", ["README.md", "python/README.md", "docs/python.md"])
+def test_first_python_block_of_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+    assert blocks
+    # Fewer steps, so that the test is short; the code is otherwise that of the page.
+    code = blocks[0].replace('"topk", n_latents=512, k=8)', '"topk", n_latents=512, k=8, steps=30)')
+    exec(compile(code, page, "exec"), {})
+    assert (tmp_path / "words.html").exists() or "page = " in code
