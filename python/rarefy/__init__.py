@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from ._estimator import SparseAutoencoder
     from ._model import Codes, Model, load
     from ._page import Page
+    from ._progress import Progress
     from ._runs import Frontier, Run, Synthetic, architectures, compare, frontier, synth, train
-    from ._trainer import Progress, Trainer
+    from ._trainer import Trainer
 
 #: Module of each public name; modules are loaded when a name is first used.
 _HOMES = {
@@ -40,7 +41,7 @@ _HOMES = {
     "frontier": "_runs",
     "synth": "_runs",
     "train": "_runs",
-    "Progress": "_trainer",
+    "Progress": "_progress",
     "Trainer": "_trainer",
 }
 _MODULES = ("errors", "lm", "samples")

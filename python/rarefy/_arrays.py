@@ -23,7 +23,7 @@ KINDS = "a numpy array, a data frame, a tensor, a list of rows or the path of a 
 
 @dataclass(frozen=True)
 class Rows:
-    """A matrix or paths of files, as the compiled part takes them, with labels, texts and notes of a data frame."""
+    """A matrix or paths of files for the compiled part, with labels, texts and notes of a data frame."""
 
     values: Any
     name: str = "X"
@@ -197,9 +197,8 @@ def _frame(x: Any, name: str) -> Rows:
             f"pass the columns to train on, such as {name}[['a', 'b']]"
         ) from error
     for column, (role, reason) in zip(columns, roles):
-        column.role, column.reason = role, reason.split(";")[0] or column.type_name
-        if column.reason == "text":
-            column.reason = column.type_name
+        # After a semicolon stands a setting of files.
+        column.role, column.reason = role, column.type_name if reason in ("", "text") else reason.split(";")[0]
     _choose_label_and_text(columns)
     data = [_numbers_of(column, name) for column in columns if column.role == "data"]
     matrix = data[0] if len(data) == 1 else np.hstack(data)
@@ -215,7 +214,7 @@ def _frame(x: Any, name: str) -> Rows:
 
 @dataclass
 class _Column:
-    """Column of a data frame. `kind` is that of `_core.roles`; `type_name` is shown to the reader."""
+    """Column of a data frame. `kind` is that of `_core.roles`, where unknown kinds are left out; `type_name` is shown."""
 
     title: str
     values: np.ndarray
@@ -267,7 +266,8 @@ def _column(title: str, column: Any) -> _Column:
     """A column with its kind; objects that are numbers become numbers."""
     is_arrow = type(column).__module__.startswith("pyarrow")
     values: np.ndarray = column.to_numpy(zero_copy_only=False) if is_arrow else column.to_numpy()
-    if str(getattr(column, "dtype", "")) == "category":
+    dtype = str(getattr(column, "type" if is_arrow else "dtype", ""))
+    if dtype.startswith(("category", "Categorical", "Enum", "dictionary")):
         return _Column(title, values.astype(object), "text", "category")
     if values.dtype == object:
         return _column_of_objects(title, values)
@@ -275,8 +275,8 @@ def _column(title: str, column: Any) -> _Column:
     kind = plain.get(values.dtype.kind)
     if kind in ("boolean", "integer", "number") and values.ndim > 1:
         kind = "list"
-    # Dates and other types have no role by themselves, as texts.
-    return _Column(title, values, kind or "text", kind or str(values.dtype))
+    kind = kind or str(values.dtype)
+    return _Column(title, values, kind, kind)
 
 
 def _column_of_objects(title: str, values: np.ndarray) -> _Column:
@@ -284,15 +284,18 @@ def _column_of_objects(title: str, values: np.ndarray) -> _Column:
     if not present:
         return _Column(title, values, "empty", "empty")
     if isinstance(present[0], (list, tuple, np.ndarray)):
-        is_numeric = np.asarray(present[0]).dtype.kind in "fiub"
-        return _Column(title, values, "list" if is_numeric else "text", "list" if is_numeric else "lists of texts")
+        kind = "list" if np.asarray(present[0]).dtype.kind in "fiub" else "lists of other objects than numbers"
+        return _Column(title, values, kind, kind)
     are = lambda *kinds: all(isinstance(v, kinds) for v in present)  # noqa: E731
     if are(str, bytes):
         return _Column(title, values, "text", "text")
-    kind = "boolean" if are(bool, np.bool_) else "integer" if are(numbers.Integral) else "number"
-    if kind == "boolean" or are(numbers.Real, decimal.Decimal):
-        return _Column(title, values, kind, kind)
-    return _Column(title, values, "text", f"{type(present[0]).__name__} objects")
+    if are(bool, np.bool_):
+        kind = "boolean"
+    elif are(numbers.Real, decimal.Decimal):
+        kind = "integer" if are(numbers.Integral) else "number"
+    else:
+        kind = f"{type(present[0]).__name__} objects"
+    return _Column(title, values, kind, kind)
 
 
 def _numbers_of(column: _Column, name: str) -> np.ndarray:

@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._model import Model
 from ._runs import train
-from ._trainer import Trainer
+from ._settings import check_options
+from ._trainer import Trainer, sample_of
 from .errors import ConfigError
 
 #: Steps of a stream whose length is not known: schedules need a number.
@@ -64,6 +65,8 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Metrics of the held-out rows (None if none are held out) and the training rows.
     n_iter_ : int
         Steps taken.
+    messages_ : list of str
+        Warnings and advice.
     n_features_in_ : int
     feature_names_in_ : ndarray of str
         Only if `X` has names of columns.
@@ -129,15 +132,17 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             **self._options(),
         )
         self._stream: Trainer | None = None
-        self.chosen_, self.why_, self.n_iter_ = run.chosen, run.why, run.steps
+        self.chosen_, self.why_, self.n_iter_, self.messages_ = run.chosen, run.why, run.steps, run.messages
         self.training_, self.held_out_ = run.training, run.held_out
         return self._fitted(run.model)
 
     def partial_fit(self, X: Any, y: Any = None) -> SparseAutoencoder:
         """Takes steps on the rows of `X`, in their order, one for each `batch_size` rows (default: one for all of them).
 
-        The first call, also after `fit`, begins anew: it fits preprocessing and initial weights. Without `max_iter` the learning
-        rate stays constant.
+        The first call, also after `fit`, begins anew: it fits preprocessing and initial weights. Without `max_iter` the number
+        of steps is not known, so the learning rate stays constant and a sparsity penalty has its full weight from the first
+        step. A pickle of the estimator holds the model and all that further calls need: the state of the optimiser and at most
+        32,768 rows of the first call.
         """
         stream = getattr(self, "_stream", None)
         X = self._validated(X, reset=stream is None, ensure_min_samples=1)
@@ -148,16 +153,19 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 n_latents=self.n_latents if self.n_latents is not None else 8 * width,
                 steps=self.max_iter or ENDLESS,
                 batch_size=self.batch_size or len(X),
-                sample=X.copy(),
+                sample=sample_of(X),
                 learning_rate=self.learning_rate,
                 random_state=self._seed(),
                 preprocess=self.preprocess,
+                threads=self.threads,
+                # By default the penalty rises over a tenth of the steps.
+                settings=None if self.max_iter else {"train.sparsity_warmup": 0},
                 **self._options(),
             )
         size = self.batch_size or len(X)
         for start in range(0, len(X), size):
             stream.step(X[start : start + size])
-        self.n_iter_ = stream.steps_done
+        self.n_iter_, self.messages_ = stream.steps_done, stream.messages
         # Facts of an earlier `fit` are not those of this model.
         for name in ("chosen_", "why_", "training_", "held_out_"):
             self.__dict__.pop(name, None)
@@ -179,6 +187,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             if options.get("k", self.k) != self.k:
                 raise ConfigError(f"`k` is given twice: {self.k}, and {options['k']} in `options`")
             options["k"] = self.k
+        check_options("SparseAutoencoder", options)
         return options
 
     def _fitted(self, model: Model) -> SparseAutoencoder:
@@ -195,7 +204,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self._encode(self._validated(X, reset=False))
 
     def _encode(self, X: np.ndarray) -> Any:
-        latents = self.model_.encode(X)
+        latents = self.model_.encode(X, threads=self.threads)
         # Frames of `set_output` cannot be sparse.
         shown = getattr(self, "_sklearn_output_config", {}).get("transform", get_config()["transform_output"])
         if self.sparse_output and shown == "default" or isinstance(latents, np.ndarray):
@@ -208,12 +217,12 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         check_is_fitted(self)
         if not hasattr(X, "tocsr"):
             X = np.asarray(X, dtype=np.float32)
-        return self.model_.decode(X)
+        return self.model_.decode(X, threads=self.threads)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Share of the variance of `X` that its reconstruction explains; 0 for rows without variance."""
         check_is_fitted(self)
-        found = self.model_.evaluate(self._validated(X, reset=False))["explained_variance"]
+        found = self.model_.evaluate(self._validated(X, reset=False), threads=self.threads)["explained_variance"]
         return 0.0 if found is None or not np.isfinite(found) else float(found)
 
     def __sklearn_tags__(self) -> Any:

@@ -13,7 +13,7 @@ from . import _arrays, _core
 from ._page import Page
 from ._settings import image_shape as as_image_shape
 from ._settings import whole
-from ._tables import Associations, Figures, Latents
+from ._tables import Associations, Figures, Latents, html_table
 from .errors import ConfigError, FormatError, NotFiniteError, ShapeError
 
 if TYPE_CHECKING:
@@ -110,6 +110,16 @@ class Model:
         return self._core.n_outputs
 
     @property
+    def is_transcoder(self) -> bool:
+        """True if the model predicts a target instead of its input."""
+        return self._core.is_transcoder
+
+    @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """Height and width of the pictures that the model was trained on; None for other rows."""
+        return self._core.image_shape
+
+    @property
     def preprocess(self) -> list[str]:
         """Names of the preprocessing steps, which `encode` applies and `decode` inverts."""
         return self._core.preprocess
@@ -135,15 +145,28 @@ class Model:
         k = "" if k is None else f", k={k}"
         return f"<rarefy.Model {self.architecture}: {self.n_inputs} inputs, {self.n_latents} latents{k}>"
 
+    def _repr_html_(self) -> str:
+        facts = {
+            "architecture": self.architecture,
+            "inputs": self.n_inputs,
+            "outputs": self.n_outputs,
+            "latents": self.n_latents,
+            **self.options,
+            "preprocessing": ", ".join(self.preprocess) or "none",
+        }
+        return html_table(("", ""), facts.items())
+
     # Encode and decode
 
-    def encode(self, X: Any) -> scipy.sparse.csr_matrix | np.ndarray:
+    def encode(self, X: Any, *, threads: int | None = None) -> scipy.sparse.csr_matrix | np.ndarray:
         """Latents of rows.
 
         Parameters
         ----------
         X : array, data frame, tensor or path, `(n_rows, n_inputs)`
             Raw rows; the model's preprocessing is applied.
+        threads : int, optional
+            All cores by default. The result does not depend on it.
 
         Returns
         -------
@@ -152,25 +175,26 @@ class Model:
         """
         x = self._rows(X)
         if not self.is_sparse:
-            return self._core.dense(x)
-        return self._codes(x).to_scipy()
+            return self._core.dense(x, _arrays.threads(threads))
+        return self._codes(x, threads).to_scipy()
 
-    def codes(self, X: Any) -> Codes:
+    def codes(self, X: Any, *, threads: int | None = None) -> Codes:
         """Codes of rows with all that `decode` needs to give rows in raw units. See `encode`."""
-        return self._codes(self._rows(X))
+        return self._codes(self._rows(X), threads)
 
-    def _codes(self, x: _arrays.Rows) -> Codes:
-        values, indices, indptr, means, scales = self._core.codes(x)
+    def _codes(self, x: _arrays.Rows, threads: int | None = None) -> Codes:
+        values, indices, indptr, means, scales = self._core.codes(x, _arrays.threads(threads))
         return Codes(values, indices, indptr, self.n_latents, means, scales)
 
-    def decode(self, codes: Any) -> np.ndarray:
-        """Rows of codes, in raw units.
+    def decode(self, codes: Any, *, threads: int | None = None) -> np.ndarray:
+        """Rows of codes, in raw units. The skip connection `W_skip x` of a transcoder is not included: see `reconstruct`.
 
         Parameters
         ----------
         codes : Codes, scipy sparse matrix or array, `(n_rows, n_latents)`
             A matrix lacks the mean and divisor of each row that some preprocessing removes (`row-mean`, `norm-row`,
             `layer-norm`); `Codes` keeps them.
+        threads : as in `encode`
 
         Returns
         -------
@@ -185,7 +209,7 @@ class Model:
                 dense = _arrays.as_float(rows)
                 self._check_latents(dense.shape[1])
                 _check_finite(dense)
-                return self._core.decode_dense(dense)
+                return self._core.decode_dense(dense, _arrays.threads(threads))
             csr = codes.tocsr()
             if csr is codes and not csr.has_canonical_format:
                 csr = csr.copy()
@@ -201,17 +225,18 @@ class Model:
             np.ascontiguousarray(codes.indptr, dtype=np.int64),
             codes.row_means,
             codes.row_scales,
+            _arrays.threads(threads),
         )
 
     def _check_latents(self, count: int) -> None:
         if count != self.n_latents:
             raise ShapeError(f"codes: expected {self.n_latents} columns, one for each latent, got {count}")
 
-    def reconstruct(self, X: Any) -> np.ndarray:
-        """Rows encoded and decoded, in raw units, `(n_rows, n_outputs)`."""
-        return self._core.reconstruct(self._rows(X))
+    def reconstruct(self, X: Any, *, threads: int | None = None) -> np.ndarray:
+        """Rows encoded and decoded, in raw units, `(n_rows, n_outputs)`; with the skip connection of a transcoder."""
+        return self._core.reconstruct(self._rows(X), _arrays.threads(threads))
 
-    def evaluate(self, X: Any) -> Figures:
+    def evaluate(self, X: Any, *, threads: int | None = None) -> Figures:
         """Metrics on rows: `explained_variance`, `l0`, `mse`, `dead_latents`, `rare_latents` and others.
 
         Examples
@@ -222,8 +247,7 @@ class Model:
         >>> model.evaluate(X).l0 <= 4
         True
         """
-        found = json.loads(self._core.evaluate(self._rows(X)))
-        return Figures(found)
+        return Figures(json.loads(self._core.evaluate(self._rows(X), _arrays.threads(threads))))
 
     # Understand
 
@@ -234,7 +258,8 @@ class Model:
         ----------
         X : rows
         texts, labels : list with one entry for each row, optional
-            Latents are named after the words of the texts, or the labels, of the rows on which they are most active.
+            Latents are named after the words of the texts, or the labels, of the rows on which they are most active. Default:
+            those of the data frame or of the files.
         top : int
             Number of most active rows of each latent.
 
@@ -244,7 +269,7 @@ class Model:
             A list with a dictionary for each latent, in the order of their numbers.
         """
         top = whole("top", top)
-        x, labels, texts = self._told(X, labels, texts)
+        x, labels, texts = self._with_cells(X, labels, texts)
         found = Latents(json.loads(_core.responses(self._core, x, labels, texts, top)))
         for number, latent in enumerate(found):
             latent.setdefault("latent", number)
@@ -253,20 +278,29 @@ class Model:
         return found
 
     def search(self, X: Any, words: str, *, texts: Any = None) -> Associations:
-        """Latents that are active on the texts that contain all `words`, the strongest first."""
-        x, _, texts = self._told(X, None, texts)
-        if texts is None:
+        """Latents that are active on the texts that contain all `words`, the strongest first.
+
+        Parameters
+        ----------
+        X : rows
+        words : str
+        texts : list with one text for each row, optional
+            Default: those of the data frame or of the files.
+        """
+        x, _, texts = self._with_cells(X, None, texts)
+        if texts is None and x.paths is None:
             raise ConfigError("`texts` must be given: a list with one text for each row")
         return self._associated(x, texts, words, None, None)
 
-    def target(self, X: Any, y: Any, *, kind: str | None = None, texts: Any = None) -> Associations:
+    def target(self, X: Any, y: Any = None, *, kind: str | None = None, texts: Any = None) -> Associations:
         """Latents that go with classes or a score, with false discovery rates and a cross-validated prediction.
 
         Parameters
         ----------
         X : rows
-        y : list with one class or number for each row
-            Numbers with fractions, or more than 20 different ones, are a score.
+        y : list with one class or number for each row, optional
+            Numbers with fractions, or more than 20 different ones, are a score. Default: the labels of the data frame or of
+            the files.
         kind : {"score", "class"}, optional
             Default: by the values.
         texts : list with one text for each row, optional
@@ -280,15 +314,17 @@ class Model:
         """
         if kind not in (None, "score", "class"):
             raise ConfigError(f"`kind` must be 'score', 'class' or None, got {kind!r}")
-        x, y, texts = self._told(X, y, texts, "y")
+        x, y, texts = self._with_cells(X, y, texts, "y")
+        if y is None and x.paths is None:
+            raise ConfigError("`y` must be given: a list with one class or number for each row")
         return self._associated(x, y, None, kind, texts)
 
     def _associated(self, x: Any, cells: Any, words: str | None, kind: str | None, texts: Any) -> Associations:
-        told = json.loads(_core.associations(self._core, x, cells, words, kind))
-        found = Associations(told["associations"])
-        found.probe = told["probe"]
+        measured = json.loads(_core.associations(self._core, x, cells, words, kind))
+        found = Associations(measured["associations"])
+        found.probe = measured["probe"]
         named = texts if words is None else cells
-        if named is not None:
+        if named is not None or x.paths is not None:
             names = json.loads(_core.responses(self._core, x, None, named, 10))
             for line in found:
                 line["name"] = names[line["latent"]]["name"]
@@ -313,8 +349,9 @@ class Model:
         ----------
         X : rows
         texts, labels : list with one entry for each row, optional
+            Default: those of the data frame or of the files.
         image_shape : (height, width), optional
-            Rows are pictures.
+            Rows are pictures. Default: `Model.image_shape`.
         unembedding, vocabulary : array `(n_tokens, n_outputs)` and list of tokens, optional
             Output matrix of a language model: adds the tokens that each latent raises and lowers.
 
@@ -323,7 +360,7 @@ class Model:
         Page
             `page.save("latents.html")`; a notebook shows it in place.
         """
-        x, labels, texts = self._told(X, labels, texts)
+        x, labels, texts = self._with_cells(X, labels, texts)
         if image_shape is not None:
             height, width = as_image_shape(image_shape, self.n_inputs)
             image_shape = (height, width)
@@ -361,8 +398,8 @@ class Model:
         Returns
         -------
         ndarray of float32, `(n_rows, n_outputs)`
-            What the model leaves unexplained is added to each row (not for a transcoder), so that rows without a change stay
-            as they are.
+            The residual of each row is added, so that rows without a change stay as they are. A transcoder gives its
+            predictions, which without a change are those of `reconstruct`, skip connection included.
         """
         for latent in changes:
             if not 0 <= latent < self.n_latents:
@@ -375,10 +412,8 @@ class Model:
         for latent, value in changes.items():
             latents[:, latent] = latents[:, latent] * value if scale else value
         after = self._decode_dense(latents, context)
-        if self._core.is_transcoder:
-            return after
-        rest = _arrays.as_float(x) - before
-        return after + rest
+        unchanged = self._core.reconstruct(x) if self.is_transcoder else _arrays.as_float(x)
+        return after + (unchanged - before)
 
     def _decode_dense(self, latents: np.ndarray, context: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
         if not len(context[0]) and not len(context[1]):
@@ -409,12 +444,10 @@ class Model:
             )
         return x
 
-    def _told(self, X: Any, labels: Any, texts: Any, name: str = "labels") -> tuple[Any, Any, Any]:
+    def _with_cells(self, X: Any, labels: Any, texts: Any, name: str = "labels") -> tuple[_arrays.Rows, Any, Any]:
+        """Rows with their labels, which errors call `name`, and texts."""
         x = self._rows(X)
-        count = None if x.paths is not None else len(x.values)
-        labels = _arrays.sized(_arrays.cells(labels, name), count, name)
-        texts = _arrays.sized(_arrays.cells(texts if texts is not None else x.texts, "texts"), count, "texts")
-        return x, labels, texts
+        return (x, *_arrays.beside(x, labels, texts, name))
 
     def __getstate__(self) -> dict[str, Any]:
         return {"files": self._core.files()}

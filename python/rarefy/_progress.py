@@ -5,20 +5,44 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
+
+from ._tables import Figures
 
 LOG = logging.getLogger("rarefy")
 
+#: Least seconds between two shows of progress.
+PAUSE = 0.05
+
+
+class Progress(Figures):
+    """Figures of one step: `step`, `steps`, `loss`, `l0`, `explained_variance`, `dead_fraction` and others. Of a harvest:
+    `tokens`, `rows`, `shards` and others."""
+
 
 class Listener:
-    """Receives progress at most twenty times a second, and messages. Keeps the messages."""
+    """Receives progress and messages. Keeps the messages; shows progress at most twenty times a second, and the last one.
+
+    It is the context of the work. After an error the last progress is not shown.
+    """
 
     def __init__(self) -> None:
         self.messages: list[str] = []
+        self._shown_at = -float("inf")
+        self._waiting: Mapping[str, Any] | None = None
 
-    def step(self, progress: dict[str, Any]) -> None:
+    def step(self, progress: Mapping[str, Any]) -> None:
         """Progress after a step."""
+        now = time.monotonic()
+        if now - self._shown_at < PAUSE:
+            self._waiting = progress
+            return
+        self._shown_at, self._waiting = now, None
+        self.show(progress if isinstance(progress, Progress) else Progress(progress))
+
+    def show(self, progress: Progress) -> None:
+        """Shows progress, or passes it on."""
 
     def message(self, text: str) -> None:
         """One sentence for the reader."""
@@ -26,17 +50,28 @@ class Listener:
         LOG.info(text)
 
     def end(self) -> None:
-        """The work has ended."""
+        """Called after the work, also after an error."""
+
+    def __enter__(self) -> Listener:
+        return self
+
+    def __exit__(self, error: type[BaseException] | None, *_: object) -> None:
+        try:
+            if error is None and self._waiting is not None:
+                self._shown_at = -float("inf")
+                self.step(self._waiting)
+        finally:
+            self.end()
 
 
 class _Called(Listener):
     """Passes progress to a function of the user."""
 
-    def __init__(self, function: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, function: Callable[[Progress], Any]) -> None:
         super().__init__()
         self.function = function
 
-    def step(self, progress: dict[str, Any]) -> None:
+    def show(self, progress: Progress) -> None:
         self.function(progress)
 
 
@@ -48,7 +83,7 @@ class _Terminal(Listener):
         self.clock = Clock()
         self.shown = 0
 
-    def step(self, progress: dict[str, Any]) -> None:
+    def show(self, progress: Progress) -> None:
         self.write(self.clock.line(progress))
 
     def write(self, line: str) -> None:
@@ -78,7 +113,7 @@ class _Notebook(Listener):
         self.clock = Clock()
         self.handle = display({"text/plain": "training"}, raw=True, display_id=True)
 
-    def step(self, progress: dict[str, Any]) -> None:
+    def show(self, progress: Progress) -> None:
         self.handle.update({"text/plain": self.clock.line(progress)}, raw=True)
 
 
@@ -88,7 +123,7 @@ class Clock:
     def __init__(self) -> None:
         self.first: tuple[float, int, int] | None = None
 
-    def line(self, progress: dict[str, Any]) -> str:
+    def line(self, progress: Mapping[str, Any]) -> str:
         """A line such as `step 200/1000  loss 0.31  82.1 % explained  L0 8.0  120,000 rows/s  7 s left`."""
         now, step, seen = time.monotonic(), progress["step"], progress["rows_seen"]
         if self.first is None:

@@ -15,9 +15,11 @@ from . import _arrays, _core
 from ._model import Codes, Model
 from ._page import Page
 from ._progress import listener
+from ._settings import plain
 from ._settings import settings as as_settings
+from ._settings import threads as threads_of
 from ._settings import whole as whole_number
-from ._tables import Figures, Table
+from ._tables import Figures, Table, html_table, number
 from .errors import ConfigError, FormatError
 
 #: Figures that tables of runs show.
@@ -44,15 +46,15 @@ class Run:
         Run folder, which the program reads too.
     """
 
-    def __init__(self, model: Model, told: dict[str, Any], messages: list[str], folder: Path | None) -> None:
+    def __init__(self, model: Model, outcome: dict[str, Any], messages: list[str], folder: Path | None) -> None:
         self.model = model
-        self.steps: int = told["steps"]
-        self.rows_seen: int = told["rows_seen"]
-        self.reason: str = told["reason"]
-        self.training = Figures(told["training"])
-        self.held_out = Figures(told["held_out"]) if told["held_out"] else None
-        self.records = Table(told["records"])
-        self.chosen: dict[str, Any] = told["chosen"]
+        self.steps: int = outcome["steps"]
+        self.rows_seen: int = outcome["rows_seen"]
+        self.reason: str = outcome["reason"]
+        self.training = Figures(outcome["training"])
+        self.held_out = Figures(outcome["held_out"]) if outcome["held_out"] else None
+        self.records = Table(outcome["records"])
+        self.chosen: dict[str, Any] = outcome["chosen"]
         if self.chosen["k"] is not None and self.chosen["k"] == int(self.chosen["k"]):
             self.chosen["k"] = int(self.chosen["k"])
         self.chosen["preprocess"] = model.preprocess
@@ -125,10 +127,11 @@ def train(
     Parameters
     ----------
     X : array, data frame, tensor, path or list of paths
-        Rows. Paths may be files, folders of shards, globs and `"sample:digits"`, as in the program.
+        Rows. Paths may be files, folders of shards, globs and `"sample:digits"`, as in the program. Columns of a data frame
+        are data, labels, texts or left out by the rules of files; `run.messages` names those that are not data.
     architecture : str, optional
         `"topk"`, `"batch-topk"`, `"jumprelu"`, `"kl"` and others: `rarefy.architectures()`. Default: `"topk"`, or `"kl"` for
-        files of pictures.
+        pictures: files of them, and any rows with `image_shape`.
     n_latents, steps, epochs, batch_size, learning_rate, optimizer : optional
         Defaults follow from the data; `run.why` names them.
     random_state : int
@@ -138,8 +141,9 @@ def train(
     holdout : int, optional
         Rows withheld to measure the model on; a twentieth by default if there are enough, 0 for none.
     image_shape : (height, width), optional
+        Rows are pictures.
     labels, texts : list with one entry for each row, optional
-        For the report.
+        For the report. Default: those of the data frame or of the files.
     target : path, optional
         Rows to predict: trains a transcoder. `X` must be a path.
     out : path, optional
@@ -149,7 +153,8 @@ def train(
     threads : int, optional
         All cores by default.
     progress : bool or callable, optional
-        None shows progress in terminals and notebooks. A function gets a dictionary at most twenty times a second.
+        None shows progress in terminals and notebooks. A function gets a `Progress` at most twenty times a second, and at the
+        end.
     settings : dict, optional
         Any setting of the program's configuration by its dotted key, such as `{"train.ema": 0.999}`.
     **options
@@ -168,9 +173,7 @@ def train(
     (50, <rarefy.Model topk: 50 inputs, 256 latents, k=8>)
     """
     rows = _arrays.rows(X)
-    count = None if rows.paths is not None else len(rows.values)
-    labels = _arrays.sized(_arrays.cells(labels, "labels"), count, "labels")
-    texts = _arrays.sized(_arrays.cells(rows.texts if texts is None else texts, "texts"), count, "texts")
+    labels, texts = _arrays.beside(rows, labels, texts)
     if target is not None and rows.paths is None:
         raise ConfigError("`target` is a path beside the path `X`: put arrays into files, for example with numpy.save")
     if resume and out is None:
@@ -191,16 +194,14 @@ def train(
         "image_shape": image_shape,
         "target": None if target is None else os.fspath(target),
     }
-    found = as_settings(parameters, options, settings)
-    watcher = listener(progress)
+    found = as_settings("train", parameters, options, settings)
+    n_threads = threads_of(threads, found)
     folder = None if out is None else Path(out)
-    try:
-        core, told = _core.train(
-            rows, found, labels, texts, folder, resume, force, _arrays.threads(threads), watcher
-        )
-    finally:
-        watcher.end()
-    return Run(Model(core), json.loads(told), watcher.messages, folder)
+    with listener(progress) as watcher:
+        for note in rows.notes:
+            watcher.message(note)
+        core, outcome = _core.train(rows, found, labels, texts, folder, resume, force, n_threads, watcher)
+    return Run(Model(core), json.loads(outcome), watcher.messages, folder)
 
 
 def architectures() -> Table:
@@ -251,10 +252,10 @@ def _described(run: Run | str | os.PathLike[str], at: int) -> tuple[str, dict[st
     path = os.fspath(run)
     if not os.path.exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    told = json.loads(_core.read_run(path))
-    if told["figures"] is None:
+    recorded = json.loads(_core.read_run(path))
+    if recorded["figures"] is None:
         raise FormatError(f"{path}: expected figures.json, which a finished run has: train it to the end with resume=True")
-    flat = {f"{section}.{key}": v for section, values in told["settings"].items() for key, v in values.items()}
+    flat = {f"{section}.{key}": v for section, values in recorded["settings"].items() for key, v in values.items()}
     options = flat.pop("model.options", {})
     settings = {"architecture": flat.get("model.arch"), "n_latents": flat.get("model.latents")} | options | {
         "steps": flat.get("train.steps"),
@@ -264,7 +265,7 @@ def _described(run: Run | str | os.PathLike[str], at: int) -> tuple[str, dict[st
         "preprocess": flat.get("data.preprocess") or [],
         "data": flat.get("data.path"),
     }
-    return path, settings, told["figures"]["held_out"] or told["figures"]["training"]
+    return path, settings, recorded["figures"]["held_out"] or recorded["figures"]["training"]
 
 
 class Frontier(Table):
@@ -293,6 +294,7 @@ def frontier(
     architectures: str | Iterable[str] | Mapping[str, Mapping[str, Sequence[float]]] = "topk",
     *,
     k: Sequence[int] = (4, 8, 16, 32),
+    out: str | os.PathLike[str] | None = None,
     progress: Any = None,
     **parameters: Any,
 ) -> Frontier:
@@ -305,6 +307,8 @@ def frontier(
         Architectures with an option `k`, which is set to each value of `k`. A dictionary names the option and its values for
         each architecture: `{"topk": {"k": [4, 8]}, "relu": {"l1": [0.1, 1.0]}}`.
     k : list of int
+    out : path, optional
+        Folder of the run folders, which are named like `topk-k-8`.
     progress : as in `train`
     **parameters
         Further parameters of `train`, such as `n_latents` and `steps`.
@@ -332,7 +336,8 @@ def frontier(
             raise ConfigError(f"`architectures` must have one option with its values for {name}, got {list(dial)}")
         ((option, values),) = dial.items()
         for value in values:
-            run = train(X, name, progress=progress, **{**parameters, option: value})
+            folder = None if out is None else Path(out) / f"{name}-{option}-{value}"
+            run = train(X, name, out=folder, progress=progress, **{**parameters, option: value})
             figures = run.held_out or run.training
             found.append(
                 {"architecture": name, option: value, "n_latents": run.model.n_latents}
@@ -360,6 +365,12 @@ class Synthetic:
     def __repr__(self) -> str:
         rows, width = self.X.shape
         return f"<rarefy.Synthetic: {rows} rows of {width} values, {len(self.directions)} features>"
+
+    def _repr_html_(self) -> str:
+        rows, width = self.X.shape
+        active = number(len(self.codes.values) / max(rows, 1))
+        facts = {"rows": rows, "values per row": width, "features": len(self.directions), "active features per row": active}
+        return html_table(("", ""), facts.items())
 
     def recovered(self, model: Model, cosine: float = 0.9) -> float:
         """Share of the features with a decoder row of `model` at this cosine or above."""
@@ -431,12 +442,5 @@ def synth(
         if not isinstance(spec["hierarchy"], Mapping):
             raise ConfigError("`hierarchy` must be a dictionary such as {'depth': 2, 'branch': 3}, got " + repr(spec["hierarchy"]))
         spec["hierarchy"] = {"children": 0.8, "exclusive": False} | dict(spec["hierarchy"])
-    x, (values, indices, indptr, means, scales), directions = _core.synth(json.dumps(spec, default=_plain), n_rows)
+    x, (values, indices, indptr, means, scales), directions = _core.synth(json.dumps(spec, default=plain), n_rows)
     return Synthetic(x, Codes(values, indices, indptr, n_features, means, scales), directions)
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as one of Python."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"expected a number or text, got {type(value).__name__}")

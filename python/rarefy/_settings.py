@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import functools
+import inspect
 import json
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from . import _core
+from . import _arrays, _core
 from .errors import ConfigError
 
 #: Setting of each parameter.
@@ -26,15 +27,16 @@ NAMES = {
     "holdout": "data.holdout",
     "image_shape": "data.image_shape",
     "target": "data.target",
-    "label": "data.label",
-    "text": "data.text",
 }
+
+#: Public functions with such parameters.
+FUNCTIONS = ("train", "Trainer", "SparseAutoencoder")
 
 #: Parameters that are whole numbers.
 WHOLE = ("n_latents", "steps", "epochs", "batch_size", "random_state", "holdout")
 
-#: Names that other libraries use, and ours.
-ELSEWHERE = {
+#: Names that other libraries and functions use, and ours.
+SYNONYMS = {
     "d_sae": "n_latents",
     "hidden": "n_latents",
     "n_components": "n_latents",
@@ -44,6 +46,8 @@ ELSEWHERE = {
     "seed": "random_state",
     "batch": "batch_size",
     "max_iter": "steps",
+    "steps": "max_iter",
+    "settings": "options",
     "l1_coefficient": "l1",
 }
 
@@ -54,36 +58,74 @@ NOT_HERE = {
 }
 
 
-def settings(parameters: Mapping[str, Any], options: Mapping[str, Any], more: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Dotted keys and values; parameters that are None are left out."""
+def settings(
+    function: str, parameters: Mapping[str, Any], options: Mapping[str, Any], more: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Dotted keys and values for a public function; parameters that are None are left out."""
     found: dict[str, Any] = {}
     for name, value in parameters.items():
         if value is None:
             continue
         found[NAMES[name]] = _checked(name, value)
+    check_options(function, options)
     for name, value in options.items():
-        if name in ELSEWHERE:
-            raise ConfigError(f"unknown parameter `{name}`; use `{ELSEWHERE[name]}`")
-        if name in NOT_HERE:
-            raise ConfigError(f"unknown parameter `{name}`: {NOT_HERE[name]}")
-        if name not in _options():
-            raise ConfigError(f"unknown parameter `{name}`{_nearest(name)}")
         if value is not None:
             found[f"model.options.{name}"] = _option(name, value)
-    found.update(more or {})
+    found.update((key, value) for key, value in (more or {}).items() if value is not None)
     return found
+
+
+def check_options(function: str, options: Iterable[str]) -> None:
+    """Refuses names that no architecture has as an option, with the name that `function` takes instead."""
+    for name in options:
+        if name not in _options():
+            raise ConfigError(_unknown(function, name))
+
+
+def _unknown(function: str, name: str) -> str:
+    own = _parameters(function)
+    if name in own:
+        return f"`{name}` is a parameter of rarefy.{function}, not an option of an architecture"
+    other = SYNONYMS.get(name)
+    if other in own or other in _options():
+        return f"unknown parameter `{name}`; use `{other}`"
+    if name in NOT_HERE:
+        return f"unknown parameter `{name}`: {NOT_HERE[name]}"
+    others = [f"rarefy.{other}" for other in FUNCTIONS if name in _parameters(other)]
+    if others:
+        return f"`{name}` is a parameter of {' and '.join(others)}; rarefy.{function} does not take it"
+    near = difflib.get_close_matches(name, [*own, *sorted(_options())], n=1)
+    hint = f", did you mean `{near[0]}`?" if near else "; rarefy.architectures() lists the options of each architecture"
+    return f"unknown parameter `{name}`{hint}"
+
+
+def _parameters(function: str) -> list[str]:
+    """Names of the parameters of a public function that trains."""
+    import rarefy
+
+    try:
+        found = inspect.signature(getattr(rarefy, function)).parameters.values()
+    except ModuleNotFoundError:  # The estimator, without scikit-learn.
+        return []
+    return [p.name for p in found if p.kind is not p.VAR_KEYWORD]
+
+
+def threads(n: Any, settings: Mapping[str, Any]) -> int | None:
+    """Number of threads: `train.threads` of the settings, else the parameter; None for all cores."""
+    return _arrays.threads(settings.get("train.threads", n))
+
+
+def plain(value: Any) -> Any:
+    """A number of numpy as one of Python, for `json.dumps`."""
+    if hasattr(value, "item"):
+        return value.item()
+    raise TypeError(f"expected a number or text, got {type(value).__name__}")
 
 
 @functools.cache
 def _options() -> frozenset[str]:
     """Options of all architectures."""
     return frozenset(option["name"] for line in json.loads(_core.architectures()) for option in line["options"])
-
-
-def _nearest(name: str) -> str:
-    """Question after a name that is written nearly alike."""
-    found = difflib.get_close_matches(name, [*NAMES, *sorted(_options())], n=1)
-    return f", did you mean `{found[0]}`?" if found else "; rarefy.architectures() lists the options of each architecture"
 
 
 def whole(name: str, value: Any) -> int:

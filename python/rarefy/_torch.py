@@ -108,8 +108,6 @@ class TorchModel(nn.Module):
     def _add_parameters(self, weights: Mapping[str, np.ndarray]) -> None:
         pursues = self.architecture == "matching-pursuit"
         for name, values in weights.items():
-            if name.startswith("w_"):  # A matrix of one row comes as a vector.
-                values = values.reshape(len(weights["b_dec" if name == "w_skip" else "b_enc"]), -1)
             learns = name != "threshold" and not (name == "b_enc" and pursues)
             self.register_parameter(name, nn.Parameter(torch.tensor(values), requires_grad=learns))
         if pursues or "w_dec" not in weights:

@@ -14,21 +14,21 @@ import numpy as np
 
 from . import _arrays, _core
 from ._model import Model
-from ._progress import listener
+from ._progress import LOG, Listener, Progress, listener
+from ._settings import plain, whole
 from ._settings import settings as as_settings
-from ._settings import whole
-from ._tables import Figures
+from ._settings import threads as threads_of
 from .errors import ConfigError, FormatError, ShapeError
 
-
-class Progress(Figures):
-    """Figures of one step: `step`, `loss`, `l0`, `explained_variance`, `dead_fraction` and others."""
+#: Most rows of the default sample, which checkpoints and pickles hold.
+SAMPLE = 32_768
 
 
 class Trainer:
     """Training loop that the caller drives, for example on activations of a running language model.
 
-    Preprocessing and initial weights follow from `sample`, or from the first batch.
+    Preprocessing and initial weights follow from `sample`, or from the first batch. A pickle holds what a checkpoint holds:
+    settings, weights, the state of the optimiser and the sample.
 
     Parameters
     ----------
@@ -41,9 +41,17 @@ class Trainer:
     d_in : int, optional
         Width of a row, to be checked.
     sample : rows, optional
-        Rows that represent the data, for preprocessing and initial weights. Default: the first batch.
+        Rows that represent the data, for preprocessing and initial weights. Default: the first batch, or 32,768 rows at equal
+        distances of a larger one.
+    threads : int, optional
+        All cores by default. The result does not depend on it.
     learning_rate, optimizer, random_state, preprocess, settings, **options
         As in `rarefy.train`.
+
+    Attributes
+    ----------
+    messages : list of str
+        Warnings about the settings, after the first batch; the logger `rarefy` gets them too.
 
     Examples
     --------
@@ -72,28 +80,31 @@ class Trainer:
         optimizer: str | None = None,
         random_state: int | None = 0,
         preprocess: str | Sequence[str] | None = None,
+        threads: int | None = None,
         settings: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         parameters = {
             "architecture": architecture,
             "n_latents": n_latents,
-            "steps": steps,
-            "batch_size": batch_size,
+            "steps": whole("steps", steps),
+            "batch_size": whole("batch_size", batch_size),
             "learning_rate": learning_rate,
             "optimizer": optimizer,
             "random_state": random_state,
             "preprocess": preprocess,
         }
-        self._plan(as_settings(parameters, options, settings))
-        self._d_in = d_in
-        self._core: _core.Trainer | None = None
-        self._sample: np.ndarray | None = None
+        self._plan(as_settings("Trainer", parameters, options, settings), threads, d_in)
         if sample is not None:
             self._begin(self._rows(sample, "sample"))
 
-    def _plan(self, settings: dict[str, Any]) -> None:
-        self._settings = settings
+    def _plan(self, settings: dict[str, Any], threads: int | None, d_in: int | None = None) -> None:
+        """State before the first batch."""
+        self._d_in = d_in
+        self._settings, self._threads = settings, threads_of(threads, settings)
+        self._core: _core.Trainer | None = None
+        self._sample: np.ndarray | None = None
+        self.messages: list[str] = []
         self._steps: int = settings["train.steps"]
         self._batch_size: int = settings["train.batch"]
         self._seed: int = settings.get("train.seed", 0)
@@ -108,7 +119,10 @@ class Trainer:
         return rows
 
     def _begin(self, sample: _arrays.Rows, checkpoint: Path | None = None) -> None:
-        self._core = _core.Trainer(sample, self._settings, checkpoint)
+        self._core = _core.Trainer(sample, self._settings, checkpoint, self._threads)
+        self.messages = self._core.warnings
+        for text in self.messages:
+            LOG.info(text)
         self._sample, self._sample_is_bf16 = sample.values, sample.is_bf16
         self._d_in = sample.values.shape[1]
 
@@ -124,8 +138,7 @@ class Trainer:
         """
         rows = self._rows(batch)
         if self._core is None:
-            # The batch may be the caller's buffer, which the next batch overwrites.
-            self._begin(_arrays.Rows(rows.values.copy(), "batch", rows.is_bf16))
+            self._begin(_arrays.Rows(sample_of(rows.values), "batch", rows.is_bf16))
         assert self._core is not None
         return Progress(self._core.step(rows))
 
@@ -144,10 +157,10 @@ class Trainer:
         batches : iterable of arrays or tensors, `(n_rows, d_in)`
             Of any size; read on the calling thread.
         shuffle_rows : int
-            Rows that are kept to draw batches from at random, because neighbours in a stream are alike; 0 takes the rows as
-            they come.
+            Most rows that are kept, because neighbours in a stream are alike: a batch is drawn at random from the rows that
+            were read and not drawn yet. Checkpoints and pickles do not hold these rows. 0 takes the rows as they come.
         callback : callable, optional
-            Gets the progress of each step; training ends if it returns True.
+            Gets the `Progress` of each step; training ends if it returns True.
         progress : as in `rarefy.train`
 
         Returns
@@ -157,14 +170,11 @@ class Trainer:
         """
         if getattr(batches, "ndim", 3) < 3 or isinstance(batches, (str, os.PathLike)):
             raise TypeError("batches: expected an iterable of matrices, such as a list or a generator, got one: pass [X]")
-        watcher = listener(progress)
-        try:
+        with listener(progress) as watcher:
             self._fit(batches, whole("shuffle_rows", shuffle_rows), watcher, callback)
-        finally:
-            watcher.end()
         return self
 
-    def _fit(self, batches: Iterable[Any], shuffle_rows: int, watcher: Any, callback: Any) -> None:
+    def _fit(self, batches: Iterable[Any], shuffle_rows: int, watcher: Listener, callback: Any) -> None:
         mixer: _core.Mixer | _InOrder | None = None
         capacity = max(shuffle_rows, self._batch_size)
 
@@ -251,49 +261,56 @@ class Trainer:
         sample = place / ".rarefy-sample.npy"
         np.save(sample, self._sample)
         os.replace(sample, place / "sample.npy")
-        told = {"settings": self._settings, "is_bf16": self._sample_is_bf16}
-        (place / ".rarefy-settings.json").write_text(json.dumps(told, indent=2, default=_plain), encoding="utf-8")
+        described = {"settings": self._settings, "is_bf16": self._sample_is_bf16}
+        (place / ".rarefy-settings.json").write_text(json.dumps(described, indent=2, default=plain), encoding="utf-8")
         os.replace(place / ".rarefy-settings.json", place / "settings.json")
         core.checkpoint(place / "state.safetensors")
         return place
 
     @classmethod
-    def resume(cls, folder: str | os.PathLike[str]) -> Trainer:
+    def resume(cls, folder: str | os.PathLike[str], *, threads: int | None = None) -> Trainer:
         """Trainer that continues from a folder of `checkpoint`. If the caller pushes the batches that follow, the model is the
         same to the last byte as that of training without a stop."""
         place = Path(folder)
         trainer = cls.__new__(cls)
         try:
-            told = json.loads((place / "settings.json").read_text(encoding="utf-8"))
-            trainer._plan(dict(told["settings"]))
+            described = json.loads((place / "settings.json").read_text(encoding="utf-8"))
+            trainer._plan(dict(described["settings"]), threads)
             with open(place / "sample.npy", "rb") as file:
                 sample = _arrays.rows(np.load(file, allow_pickle=False), "sample")
-            is_bf16 = bool(told["is_bf16"])
+            is_bf16 = bool(described["is_bf16"])
         except (KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
             raise FormatError(f"{place}: expected a folder that Trainer.checkpoint wrote: {error!r}") from error
-        trainer._d_in = None
         trainer._begin(_arrays.Rows(sample.values, "sample", is_bf16), place / "state.safetensors")
         return trainer
 
     def __getstate__(self) -> dict[str, Any]:
+        if self._ended is not None:
+            raise ConfigError("`finish` was called, so the trainer cannot be pickled: pickle the model that it returned")
         if self._core is None:
-            return {"settings": self._settings, "d_in": self._d_in}
+            return {"settings": self._settings, "d_in": self._d_in, "threads": self._threads}
         with tempfile.TemporaryDirectory() as folder:
             files = {path.name: path.read_bytes() for path in self.checkpoint(folder).iterdir()}
-        return {"files": files}
+        return {"files": files, "threads": self._threads}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         if "files" not in state:
-            self._plan(state["settings"])
-            self._d_in, self._core, self._sample = state["d_in"], None, None
+            self._plan(state["settings"], state["threads"], state["d_in"])
             return
         with tempfile.TemporaryDirectory() as folder:
             for name, content in state["files"].items():
                 (Path(folder) / name).write_bytes(content)
-            self.__dict__.update(type(self).resume(folder).__dict__)
+            self.__dict__.update(type(self).resume(folder, threads=state["threads"]).__dict__)
 
     def __repr__(self) -> str:
         return f"<rarefy.Trainer: step {self.steps_done} of {self.steps}>"
+
+
+def sample_of(values: np.ndarray) -> np.ndarray:
+    """Copy of at most `SAMPLE` rows at equal distances. The rows may be the caller's buffer, which is overwritten."""
+    if len(values) <= SAMPLE:
+        return values.copy()
+    return values[np.linspace(0, len(values) - 1, SAMPLE).round().astype(np.int64)]
 
 
 class _InOrder:
@@ -323,10 +340,3 @@ class _InOrder:
         rows = np.concatenate(self._pieces)
         self._pieces = [rows[count:]] if count < len(rows) else []
         return rows[:count]
-
-
-def _plain(value: Any) -> Any:
-    """A number of numpy as one of Python."""
-    if hasattr(value, "item"):
-        return value.item()
-    raise TypeError(f"settings: expected a number or text, got {type(value).__name__}")

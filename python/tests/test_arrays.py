@@ -12,10 +12,15 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
-import torch
 
 import rarefy
+from rarefy import _arrays
 from rarefy.errors import FormatError, NotFiniteError, ShapeError
+
+try:
+    import torch
+except ModuleNotFoundError:
+    torch = None  # type: ignore[assignment]
 
 LETTERS = list("abcdef")
 
@@ -192,12 +197,16 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
     "objects with None": (lambda x: with_value(x, None, object), NotFiniteError, "^X: row 3, column 4"),
     "texts": (lambda x: x.astype(str), TypeError, "^X: expected numbers, got dtype <U"),
     "dates": (lambda x: np.zeros((2, 6), "M8[s]"), TypeError, "^X: expected numbers, got dtype datetime64"),
-    "column of dates": (
-        lambda x: frame(x).assign(day=pd.Timestamp("2020-01-01")),
+    "frame of texts": (
+        lambda x: pd.DataFrame({"t": ["a"], "day": [pd.Timestamp("2020-01-01")]}),
         TypeError,
-        "^X: column 'day': expected numbers or texts",
+        "^X: expected columns of numbers, or one column of lists of numbers, got `t` .text., `day` .datetime64",
     ),
-    "frame of texts": (lambda x: pd.DataFrame({"t": ["a"]}), TypeError, "^X: expected columns of numbers, got none"),
+    "two columns of lists": (
+        lambda x: pd.DataFrame({"a": x.tolist(), "b": x.tolist()}),
+        TypeError,
+        "^X: .* one column of lists of numbers, got `a` .list., `b` .list.: pass the columns",
+    ),
     "frame without rows": (lambda x: frame(x)[:0], ShapeError, "^X: expected at least one row"),
     "lazy frame": (lambda x: pl.DataFrame(frame(x)).lazy(), TypeError, r"^X: .*X.collect\(\)"),
     "complex": (lambda x: x.astype("c8"), ValueError, "^X: Complex data not supported"),
@@ -227,7 +236,14 @@ REFUSED: dict[str, tuple[Any, Any, str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", EXACT)
+def kinds(table: dict[str, Any]) -> list[Any]:
+    """Kinds of a table; those of PyTorch are left out without it."""
+    of_torch = lambda kind: any(word in kind for word in ("torch", "tensor", "bf16"))  # noqa: E731
+    mark = pytest.mark.skipif(torch is None, reason="LEFT OUT: kinds of rows that need torch")
+    return [pytest.param(kind, marks=mark) if of_torch(kind) else kind for kind in table]
+
+
+@pytest.mark.parametrize("kind", kinds(EXACT))
 def test_rows_of_any_kind_give_the_codes_of_float32(
     kind: str, rows: np.ndarray, model: rarefy.Model, tmp_path: Path
 ) -> None:
@@ -237,7 +253,7 @@ def test_rows_of_any_kind_give_the_codes_of_float32(
     assert (found != expected).nnz == 0
 
 
-@pytest.mark.parametrize("kind", ROUNDED)
+@pytest.mark.parametrize("kind", kinds(ROUNDED))
 def test_other_number_types_give_the_codes_of_their_values(kind: str, rows: np.ndarray, model: rarefy.Model) -> None:
     given, as_float = ROUNDED[kind](rows)
     expected = model.encode(as_float)
@@ -245,7 +261,7 @@ def test_other_number_types_give_the_codes_of_their_values(kind: str, rows: np.n
     assert (model.encode(given) != expected).nnz == 0
 
 
-@pytest.mark.parametrize("kind", REFUSED)
+@pytest.mark.parametrize("kind", kinds(REFUSED))
 def test_other_inputs_are_refused_with_the_name_of_the_argument(
     kind: str, rows: np.ndarray, model: rarefy.Model
 ) -> None:
@@ -260,6 +276,7 @@ def test_damaged_file_is_a_format_error_with_its_path(model: rarefy.Model, tmp_p
         model.encode(tmp_path / "rows.npy")
 
 
+@pytest.mark.skipif(torch is None, reason="LEFT OUT: kinds of rows that need torch")
 def test_bf16_latents_and_unembedding_are_read_as_numbers(rows: np.ndarray, model: rarefy.Model) -> None:
     latents = torch.tensor(model.encode(rows).toarray()).bfloat16()
     assert np.array_equal(model.decode(latents), model.decode(latents.float().numpy()))
@@ -324,10 +341,95 @@ def test_texts_of_a_frame_name_the_latents(rows: np.ndarray, model: rarefy.Model
     assert model.latents(rows)[0]["top"][0]["text"] is None
 
 
+# Columns of data frames
+
+
+def typed_frame() -> pd.DataFrame:
+    """Columns of all types."""
+    return pd.DataFrame(
+        {
+            "doc_id": [7, 5, 9, 1],
+            "uuid": ["x", "y", "z", "w"],
+            "a": [1.0, 2.0, 3.0, 4.0],
+            "Class": pd.array([3, 1, None, 2], dtype="Int64"),
+            "nullable": pd.array([1, 2, 3, 4], dtype="Int64"),
+            "flag": [True, False, True, False],
+            "flags": pd.array([True, False, True, False], dtype="boolean"),
+            "object": pd.Series([1, 2.5, 3, 4], dtype=object),
+            "day": pd.to_datetime(["2020-01-01"] * 4),
+            "kind": pd.Categorical(["u", "v", "u", "v"]),
+            "review": ["one", "two", None, "four"],
+            "note": ["p", "q", "r", "s"],
+            "nothing": [None] * 4,
+        }
+    )
+
+
+@pytest.mark.parametrize("convert", [lambda x: x, pl.DataFrame, pa.Table.from_pandas], ids=["pandas", "polars", "pyarrow"])
+def test_columns_of_a_frame_have_the_roles_of_columns_of_files(convert: Any) -> None:
+    found = _arrays.rows(convert(typed_frame()))
+    expected = np.array([[1, 1, 1, 1, 1], [2, 2, 0, 0, 2.5], [3, 3, 1, 1, 3], [4, 4, 0, 0, 4]])
+    assert np.array_equal(found.values, expected)
+    assert found.labels is not None
+    assert [label.split(".")[0] for label in found.labels] == ["3", "1", "", "2"]
+    assert found.texts == ["one", "two", "", "four"]
+    (note,) = found.notes
+    assert note.startswith("5 of 13 columns are data: a, nullable, flag, flags, object; label: Class; text: review; left out: ")
+    for part in ("doc_id (name of an id)", "uuid (name of an id)", "note (text)", "nothing (", "day (", "kind ("):
+        assert part in note
+
+
+def test_frame_and_file_give_the_same_rows(tmp_path: Path) -> None:
+    given = typed_frame().drop(columns=["kind", "Class"]).assign(label=["r", "s", "r", "s"])
+    given.to_parquet(tmp_path / "rows.parquet")
+    values, labels, texts, _, _ = rarefy._core.open(_arrays.rows(tmp_path / "rows.parquet"))
+    found = _arrays.rows(given)
+    assert np.array_equal(found.values, values)
+    assert (found.labels, found.texts) == (labels, texts)
+
+
+def test_only_column_of_texts_is_the_text_and_categories_are_labels(rows: np.ndarray) -> None:
+    given = frame(rows[:2]).assign(remark=["p", "q"], kind=pd.Categorical([5, 6]))
+    found = _arrays.rows(given)
+    assert (found.labels, found.texts) == (["5", "6"], ["p", "q"])
+    found = _arrays.rows(given.assign(other=["s", "t"], label=[0, 1]))
+    assert (found.labels, found.texts) == (["0", "1"], None)
+    assert _arrays.rows(frame(rows)).notes == ()
+
+
+def test_flat_columns_beside_lists_are_left_out(rows: np.ndarray) -> None:
+    given = pd.DataFrame({"length": range(300), "embedding": list(rows), "tags": [["a"]] * 300})
+    found = _arrays.rows(given)
+    assert np.array_equal(found.values, rows)
+    (note,) = found.notes
+    assert note == (
+        "1 of 3 columns is data: embedding; left out: length (beside lists), tags (lists of other objects than numbers)"
+    )
+
+
+def test_labels_of_a_frame_are_used_and_its_note_is_told(rows: np.ndarray) -> None:
+    y = (rows[:, 0] > 0).astype(int)
+    given = frame(rows).assign(label=y)
+    run = rarefy.train(given, "topk", n_latents=12, k=3, steps=20, progress=False)
+    assert run.model.n_inputs == 6
+    assert "6 of 7 columns are data: a, b, c, d, e, f; label: label" in run.messages
+    found = run.model.latents(given)
+    assert {top["label"] for latent in found for top in latent["top"]} == {"0", "1"}
+    assert run.model.target(given) == run.model.target(rows, y)
+    assert run.model.explorer(given).html == run.model.explorer(rows, labels=y).html
+
+
+def test_cells_of_bytes_and_dates_are_texts() -> None:
+    assert _arrays.cells([b"gr\xc3\xbcn", np.bytes_(b"a"), "b", 3, np.int64(4)], "labels") == ["grün", "a", "b", "3", "4"]
+    days = np.array(["2020-01-02", "NaT"], dtype="M8[ns]")
+    assert _arrays.cells(days, "labels") == ["2020-01-02", ""]
+    assert _arrays.cells([np.datetime64("2020-01-02T03:04:05", "us")], "labels") == ["2020-01-02T03:04:05"]
+
+
 def test_missing_texts_are_empty(rows: np.ndarray, model: rarefy.Model) -> None:
-    given = frame(rows).assign(text=[None, float("nan"), pd.NA] * 100)
+    given = frame(rows).assign(text=[None, float("nan"), pd.NA, "word"] * 75)
     found = model.latents(given)
-    assert {top["text"] for latent in found for top in latent["top"]} == {""}
+    assert {top["text"] for latent in found for top in latent["top"]} == {"", "word"}
 
 
 @pytest.mark.parametrize("name", ["labels", "texts"])

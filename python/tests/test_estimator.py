@@ -14,17 +14,19 @@ import pandas as pd
 import polars as pl
 import pytest
 import scipy.sparse
-import sklearn
-from sklearn.base import clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
-from sklearn.utils.estimator_checks import check_estimator
 
-import rarefy
-from rarefy import SparseAutoencoder
-from rarefy.errors import ConfigError
+sklearn = pytest.importorskip("sklearn")
+
+from sklearn.base import clone  # noqa: E402
+from sklearn.linear_model import LogisticRegression  # noqa: E402
+from sklearn.model_selection import GridSearchCV  # noqa: E402
+from sklearn.pipeline import make_pipeline  # noqa: E402
+from sklearn.preprocessing import StandardScaler  # noqa: E402
+from sklearn.utils.estimator_checks import check_estimator  # noqa: E402
+
+import rarefy  # noqa: E402
+from rarefy import SparseAutoencoder  # noqa: E402
+from rarefy.errors import ConfigError  # noqa: E402
 
 ARCHITECTURES = [line["name"] for line in rarefy.architectures()]
 PACKAGE = Path(rarefy.__file__).parent.parent
@@ -194,6 +196,12 @@ def test_options_are_checked(rows: np.ndarray) -> None:
         small(options={"k": 3}).fit(rows)
     with pytest.raises(ConfigError, match="unknown parameter `ll1`, did you mean `l1`"):
         small("relu", k=None, options={"ll1": 3}).fit(rows)
+    with pytest.raises(ConfigError, match="`steps`; use `max_iter`"):
+        small(options={"steps": 3}).fit(rows)
+    with pytest.raises(ConfigError, match="`max_iter` is a parameter of rarefy.SparseAutoencoder, not an option"):
+        small(options={"max_iter": 3}).fit(rows)
+    with pytest.raises(ConfigError, match="`epochs` is a parameter of rarefy.train; rarefy.SparseAutoencoder does not"):
+        small(options={"epochs": 3}).fit(rows)
     with pytest.raises(ConfigError, match="`n_latents` must be a whole number"):
         small(n_latents=2.5).fit(rows)
     with pytest.raises(ConfigError, match="`threads` must be a whole number"):
@@ -229,6 +237,45 @@ def test_partial_fit_improves(digits: tuple[np.ndarray, np.ndarray]) -> None:
             estimator.partial_fit(digits[0][start : start + 300])
         scores.append(estimator.score(digits[0]))
     assert scores[0] < scores[1] < scores[2]
+
+
+def test_partial_fit_without_a_number_of_steps_has_the_whole_penalty(digits: tuple[np.ndarray, np.ndarray]) -> None:
+    X = (digits[0] / 16).astype(np.float32)
+    estimator = small("relu", n_latents=64, max_iter=None, batch_size=300, options={"l1": 0.3}, learning_rate=0.003)
+    active = []
+    for _ in range(60):
+        estimator.partial_fit(X[:1500])
+        active.append(estimator.model_.evaluate(X).l0)
+    assert active[-1] < 0.5 * active[0]
+
+
+def test_threads_are_used_by_all_methods(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Any] = []
+    for name in ("encode", "decode", "evaluate"):
+        method = getattr(rarefy.Model, name)
+
+        def spy(*arguments: Any, method: Any = method, threads: Any = None) -> Any:
+            used.append(threads)
+            return method(*arguments, threads=threads)
+
+        monkeypatch.setattr(rarefy.Model, name, spy)
+    estimator = small(threads=1).partial_fit(rows)
+    assert estimator._stream is not None
+    assert estimator._stream._threads == 1
+    estimator.inverse_transform(estimator.transform(rows))
+    estimator.score(rows)
+    assert used == [1, 1, 1]
+
+
+def test_warnings_are_kept(rows: np.ndarray) -> None:
+    estimator = small("relu", k=None, max_iter=3, options={"l1": 0.0}).fit(rows)
+    assert isinstance(estimator.messages_, list)
+    assert small(max_iter=3).partial_fit(rows).messages_ == small(max_iter=3).partial_fit(rows)._stream.messages
+
+
+def test_pickle_holds_a_part_of_a_large_first_call(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rarefy._trainer.SAMPLE", 50)
+    assert len(small(max_iter=9).partial_fit(rows)._stream._sample) == 50
 
 
 def test_partial_fit_refuses_another_width(rows: np.ndarray) -> None:

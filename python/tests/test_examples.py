@@ -44,6 +44,6 @@ def test_first_python_block_of_page_runs(page: str, tmp_path: Path, monkeypatch:
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), flags=re.DOTALL)
     assert blocks
     # Fewer steps, so that the test is short; the code is otherwise that of the page.
-    code = blocks[0].replace('"topk", n_latents=512, k=8)', '"topk", n_latents=512, k=8, steps=30)')
+    code = blocks[0].replace('"topk", n_latents=512, k=8)', '"topk", n_latents=512, k=8, steps=30)').replace("max_iter=200", "max_iter=20")
     exec(compile(code, page, "exec"), {})
     assert (tmp_path / "words.html").exists() or "page = " in code

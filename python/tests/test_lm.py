@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 import rarefy  # noqa: E402
-from rarefy import lm  # noqa: E402
+from rarefy import _progress, lm  # noqa: E402
 from rarefy.errors import ConfigError, FormatError, NotFiniteError, ShapeError  # noqa: E402
 from rarefy.lm import _hooks  # noqa: E402
 
@@ -212,7 +212,8 @@ def test_store_is_read_as_rows_by_training(model, tokenizer, texts, tmp_path, se
     assert "model.layers.0" in repr(store) and "<table>" in store._repr_html_()
 
 
-def test_stopped_harvest_continues_to_the_same_bytes(model, tokenizer, texts, tmp_path, settings):
+def test_stopped_harvest_continues_to_the_same_bytes(model, tokenizer, texts, tmp_path, settings, monkeypatch):
+    monkeypatch.setattr(_progress, "PAUSE", 0.0)
     whole = lm.harvest(model, tokenizer, texts, out=tmp_path / "whole", **settings)
 
     def broken(told):

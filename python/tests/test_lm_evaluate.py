@@ -10,7 +10,7 @@ pytest.importorskip("transformers")
 
 import rarefy  # noqa: E402
 from rarefy import lm  # noqa: E402
-from rarefy.errors import ShapeError  # noqa: E402
+from rarefy.errors import ConfigError, ShapeError  # noqa: E402
 from rarefy.lm import _explorer, _hooks  # noqa: E402
 from test_lm import MODULE, VOCABULARY, WIDTH, model, one_thread, settings, texts, tokenizer  # noqa: E402, F401
 
@@ -152,15 +152,26 @@ def test_model_of_another_width_is_refused(model, tokenizer, texts):
 
 def test_explorer_gets_rows_with_their_texts_and_centred_output_weights(model, tokenizer, texts, tmp_path, settings):
     class Told(Identity):
+        n_latents = WIDTH
+
+        def encode(self, X):
+            return X
+
         def explorer(self, X, **told):
             return X, told
 
     store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
     x, told = lm.explorer(model, tokenizer, Told(), store, rows=9, before=2, after=1)
-    chosen = np.linspace(0, store.rows - 1, 9).round().astype(int)
-    assert chosen[-1] == store.rows - 1
-    np.testing.assert_array_equal(x, store.read(chosen))
-    tokens = store.places()["token"][chosen]
+    every = store.read(range(store.rows))
+    chosen = {row.tobytes(): line for line, row in enumerate(x)}
+    assert 5 <= len(x) <= 9
+    # Half of the rows are the strongest of a latent, the others are at equal distances.
+    assert all(every[int(row)].tobytes() in chosen for row in np.linspace(0, store.rows - 1, 5).round())
+    assert sum(row.tobytes() in chosen for row in every[np.abs(every).argmax(axis=0)]) >= 4
+    rows = [int(np.flatnonzero((every == row).all(axis=1))[0]) for row in x]
+    x_all, _ = lm.explorer(model, tokenizer, Told(), store, rows=10**6)
+    np.testing.assert_array_equal(x_all, every)
+    tokens = store.places()["token"][rows]
     for text, token in zip(told["texts"], tokens):
         assert f"⟦{tokenizer.decode([int(token)])}⟧" in text
         assert 2 <= len(text.split()) <= 4
@@ -168,6 +179,39 @@ def test_explorer_gets_rows_with_their_texts_and_centred_output_weights(model, t
     np.testing.assert_allclose(told["unembedding"].mean(axis=0), 0, atol=1e-5)
     assert told["vocabulary"][50] == "w50"
     assert lm.explorer(model, tokenizer, Told(), store, rows=9, unembedding=False)[1]["vocabulary"] is None
+
+
+@pytest.mark.parametrize("architecture", ["topk", "kl"])
+def test_strongest_rows_of_each_latent_come_from_the_whole_store(
+    model, tokenizer, texts, tmp_path, settings, architecture, monkeypatch
+):
+    monkeypatch.setattr(_explorer, "PIECE", 100)
+    monkeypatch.setattr(_explorer, "DENSE", 3200)
+    store = lm.harvest(model, tokenizer, texts, out=tmp_path / "acts", **settings)
+    options = {"k": 4} if architecture == "topk" else {}
+    sae = rarefy.train(store, architecture, n_latents=32, steps=20, progress=False, **options).model
+    latents = sae.encode(store)
+    latents = latents.toarray() if sae.is_sparse else latents
+    expected = {
+        int(row) for column in latents.T for row in np.argsort(-column, kind="stable")[:3] if column[row] > 0
+    }
+    found = _explorer.strongest(sae, store, 3)
+    assert set(found.tolist()) == expected and len(found) == len(expected)
+    # The rarest latents come first.
+    rates = np.where((latents > 0).any(axis=0), (latents > 0).sum(axis=0), store.rows + 1)
+    assert latents[:, rates.argmin()].argmax() == found[0]
+
+
+def test_transcoder_is_refused(model, tokenizer, texts, tmp_path):
+    x = np.random.default_rng(0).normal(size=(50, WIDTH)).astype(np.float32)
+    for name in ("x.npy", "y.npy"):
+        np.save(tmp_path / name, x)
+    run = rarefy.train(
+        tmp_path / "x.npy", "topk", target=tmp_path / "y.npy", n_latents=16, k=2, steps=2, progress=False
+    )
+    assert run.model.n_outputs == run.model.n_inputs == WIDTH
+    with pytest.raises(ConfigError, match="`sae` must reconstruct .*got a transcoder"):
+        lm.evaluate(model, tokenizer, run.model, texts, module=MODULE, context=16)
 
 
 def test_marked_text_keeps_spaces_and_split_characters():

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.sparse
 import scipy.stats
@@ -104,6 +105,10 @@ def test_facts_of_a_model(rows: np.ndarray) -> None:
     assert model.options["k"] == 3
     assert model.preprocess == ["standardise"]
     assert repr(model) == "<rarefy.Model topk: 6 inputs, 12 latents, k=3>"
+    assert "<td>preprocessing</td><td>standardise</td>" in model._repr_html_()
+    assert (model.is_transcoder, model.image_shape) == (False, None)
+    pictures = trained(rows, "topk", k=3, image_shape=(2, 3))
+    assert pictures.image_shape == (2, 3)
     assert_allclose(np.linalg.norm(model.filters, axis=1), 1, atol=1e-5)
     model.weights["w_dec"][:] = 0
     assert model.weights["w_dec"].any()
@@ -148,6 +153,25 @@ def test_edit_sets_latents_that_were_silent(rows: np.ndarray, model: rarefy.Mode
     changed[:, 5] = 0.0
     expected = rows + model.decode(changed) - model.decode(latents)
     assert_allclose(model.edit(rows, {0: 2.0, np.int64(5): 0.0}), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_edit_of_a_transcoder_keeps_its_skip_connection(skip: bool, rows: np.ndarray, tmp_path: Path) -> None:
+    np.save(tmp_path / "x.npy", rows)
+    np.save(tmp_path / "y.npy", rows[:, :4] ** 2 + 1)
+    more = {"target": tmp_path / "y.npy", "settings": {"model.skip": skip}, "preprocess": "standardise"}
+    model = trained(tmp_path / "x.npy", "relu", **more)
+    assert model.is_transcoder
+    predicted = model.reconstruct(rows)
+    assert_allclose(model.edit(rows, {}), predicted, atol=1e-6)
+    assert np.allclose(model.decode(model.codes(rows)), predicted, atol=1e-4) != skip
+    latents = model.encode(rows).toarray()
+    latent = int(latents.sum(axis=0).argmax())
+    changed = latents.copy()
+    changed[:, latent] = 0.0
+    expected = predicted + model.decode(changed) - model.decode(latents)
+    assert abs(expected - predicted).max() > 0.01
+    assert_allclose(model.edit(rows, {latent: 0.0}), expected, atol=1e-5)
 
 
 def test_edit_refuses_other_latents(rows: np.ndarray, model: rarefy.Model) -> None:
@@ -254,6 +278,37 @@ def test_search_finds_the_latents_of_a_word(digits: Digits, digit_model: rarefy.
         digit_model.search(X, "nine", texts=texts)
     with pytest.raises(ConfigError, match="`texts` must be given"):
         digit_model.search(X, "zero")
+    with pytest.raises(ConfigError, match="`y` must be given"):
+        digit_model.target(X)
+
+
+def test_search_and_target_take_texts_and_labels_of_files(rows: np.ndarray, model: rarefy.Model, tmp_path: Path) -> None:
+    table = pd.DataFrame(rows, columns=list("abcdef"))
+    table["label"] = np.where(rows[:, 0] > 0, "yes", "no")
+    table["text"] = np.where(rows[:, 1] > 0, "some north", "some south")
+    table.to_csv(tmp_path / "rows.csv", index=False)
+    table.drop(columns=["label", "text"]).to_csv(tmp_path / "bare.csv", index=False)
+    for found, expected in (
+        (model.search(tmp_path / "rows.csv", "north"), model.search(table, "north")),
+        (model.target(tmp_path / "rows.csv"), model.target(table)),
+    ):
+        assert [line["latent"] for line in found] == [line["latent"] for line in expected]
+        assert_allclose([line["correlation"] for line in found], [line["correlation"] for line in expected], atol=1e-4)
+        assert [bool(line["name"]) for line in found] == [bool(line["name"]) for line in expected]
+    with pytest.raises(ConfigError, match="`texts` must be given"):
+        model.search(tmp_path / "bare.csv", "north")
+    with pytest.raises(ConfigError, match="`y` must be given"):
+        model.target(tmp_path / "bare.csv")
+
+
+def test_threads_do_not_change_results(rows: np.ndarray, model: rarefy.Model) -> None:
+    assert (model.encode(rows, threads=1) != model.encode(rows)).nnz == 0
+    codes = model.codes(rows, threads=2)
+    assert np.array_equal(model.decode(codes, threads=1), model.reconstruct(rows, threads=1))
+    assert model.evaluate(rows, threads=1) == model.evaluate(rows)
+    for call in (model.encode, model.codes, model.reconstruct, model.evaluate):
+        with pytest.raises(ConfigError, match="`threads` must be a whole number above 0"):
+            call(rows, threads=0)
 
 
 def test_wrong_targets_are_refused(rows: np.ndarray, model: rarefy.Model) -> None:

@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 
 import rarefy
+from rarefy import _core, _progress
+from rarefy._progress import listener
 from rarefy.errors import ConfigError, FormatError, NotFiniteError, RarefyError, ShapeError
 
 SMALL: dict[str, Any] = {"n_latents": 12, "k": 3, "steps": 20, "progress": False}
@@ -80,6 +82,51 @@ def test_progress_is_passed_to_a_function(rows: np.ndarray) -> None:
     rarefy.train(rows, "topk", **SMALL | {"progress": seen.append})
     assert seen[-1]["step"] == seen[-1]["steps"] == 20
     assert seen[-1]["loss"] > 0
+
+
+def test_progress_is_passed_at_most_twenty_times_a_second_and_at_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    assert _progress.PAUSE == 1 / 20
+    # A power of two, so that times are exact.
+    monkeypatch.setattr(_progress, "PAUSE", 1 / 16)
+    seen: list[rarefy.Progress] = []
+    with listener(seen.append) as watcher:
+        for step in range(100):
+            now[0] = step / 64
+            watcher.step({"step": step})
+    assert [p.step for p in seen] == [*range(0, 100, 4), 99]
+    assert {type(p) for p in seen} == {rarefy.Progress}
+    with pytest.raises(ZeroDivisionError), listener(seen.append) as watcher:
+        watcher.step({"step": 100})
+        watcher.step({"step": 101})
+        raise ZeroDivisionError
+    assert seen[-1].step == 100
+
+
+def test_progress_is_of_one_type_everywhere(rows: np.ndarray) -> None:
+    seen: list[Any] = []
+    rarefy.train(rows, "topk", **SMALL | {"progress": seen.append})
+    trainer = rarefy.Trainer("topk", n_latents=12, k=3, steps=400, batch_size=10)
+    trainer.fit([rows] * 20, callback=seen.append, progress=seen.append)
+    assert {type(p) for p in seen} == {rarefy.Progress}
+
+
+def test_setting_of_threads_is_used(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    used: list[Any] = []
+    train = _core.train
+
+    def spy(*arguments: Any) -> Any:
+        used.append(arguments[7])
+        return train(*arguments)
+
+    monkeypatch.setattr(_core, "train", spy)
+    rarefy.train(rows, "topk", **SMALL, settings={"train.threads": 1})
+    rarefy.train(rows, "topk", **SMALL, threads=2)
+    rarefy.train(rows, "topk", **SMALL)
+    assert used == [1, 2, None]
+    with pytest.raises(ConfigError, match="`threads` must be a whole number above 0"):
+        rarefy.train(rows, "topk", **SMALL, settings={"train.threads": 0})
 
 
 def test_function_of_progress_raises_its_own_exception(rows: np.ndarray) -> None:
@@ -199,7 +246,7 @@ def test_resume_is_refused_without_a_run(rows: np.ndarray, tmp_path: Path) -> No
         rarefy.train(rows, resume=True, **SMALL)
     with pytest.raises(ConfigError, match="not both"):
         rarefy.train(rows, resume=True, force=True, out=tmp_path, **SMALL)
-    with pytest.raises(ConfigError, match="no checkpoint to resume from"):
+    with pytest.raises(RarefyError, match="no checkpoint to resume from|expected a run folder"):
         rarefy.train(rows, resume=True, out=tmp_path / "none", **SMALL)
     rarefy.train(rows, "topk", out=tmp_path / "run", **SMALL)
     with pytest.raises(RarefyError):
@@ -235,6 +282,9 @@ def test_transcoder_of_paths(rows: np.ndarray, tmp_path: Path) -> None:
         ({"lr": 0.1}, ConfigError, "unknown parameter `lr`; use `learning_rate`"),
         ({"d_sae": 9}, ConfigError, "unknown parameter `d_sae`; use `n_latents`"),
         ({"device": "cuda"}, ConfigError, "unknown parameter `device`: rarefy works on the CPU"),
+        ({"d_in": 9}, ConfigError, "`d_in` is a parameter of rarefy.Trainer; rarefy.train does not take it"),
+        ({"max_iter": 9}, ConfigError, "unknown parameter `max_iter`; use `steps`"),
+        ({"labelz": 9}, ConfigError, "unknown parameter `labelz`, did you mean `labels`?"),
         ({"stepz": 9}, ConfigError, "unknown parameter `stepz`, did you mean `steps`?"),
         ({"kk": 9}, ConfigError, "unknown parameter `kk`, did you mean `k`?"),
         ({"zebra": 9}, ConfigError, "unknown parameter `zebra`; rarefy.architectures() lists"),
@@ -311,6 +361,17 @@ def test_frontier_trains_a_model_for_each_value(digits: tuple[np.ndarray, np.nda
     assert isinstance(found.to_pandas(), pd.DataFrame)
     with pytest.raises(ConfigError, match="`architectures` must have one option with its values for topk"):
         rarefy.frontier(digits[0], {"topk": {"k": [1], "aux_k": [2]}})
+
+
+def test_frontier_writes_a_folder_for_each_run(rows: np.ndarray, tmp_path: Path) -> None:
+    found = rarefy.frontier(rows, k=[1, 2], n_latents=12, steps=5, out=tmp_path / "runs", progress=False)
+    assert sorted(p.name for p in (tmp_path / "runs").iterdir()) == ["topk-k-1", "topk-k-2"]
+    assert rarefy.load(tmp_path / "runs" / "topk-k-2") == found.runs[1].model
+    assert [line["k"] for line in rarefy.compare(*found.runs)] == [1, 2]
+
+
+def test_synthetic_data_shows_as_a_table() -> None:
+    assert "<td>features</td><td>32</td>" in rarefy.synth(50, 16, 32)._repr_html_()
 
 
 def test_synth_gives_rows_of_its_dictionary() -> None:

@@ -68,7 +68,9 @@ fn build() -> Result<()> {
     } else {
         ("lib_core.so", "_core.abi3.so")
     };
-    let from = root().join("target/debug").join(built);
+    let target =
+        std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from);
+    let from = target.join("debug").join(built);
     let to = root().join("python/rarefy").join(name);
     // Beside, then renamed: an interpreter that has the old file open keeps it.
     let beside = to.with_extension("new");
@@ -78,6 +80,7 @@ fn build() -> Result<()> {
 
 /// Builds a wheel into `wheels/`, and checks its size and tag.
 pub fn wheel() -> Result<()> {
+    licences()?;
     let python = environment("wheel", MATURIN)?;
     let out = root().join("wheels");
     let mut maturin = Command::new(python);
@@ -97,6 +100,23 @@ pub fn wheel() -> Result<()> {
         bail!("{name}: {size} bytes, expected at most {LARGEST}");
     }
     println!("{}  {:.2} MB", wheel.display(), size as f64 / 1e6);
+    Ok(())
+}
+
+/// Puts the licences of the code and of the embedded samples beside the package, for the wheel.
+fn licences() -> Result<()> {
+    let to = root().join("python/licences");
+    std::fs::create_dir_all(&to)?;
+    for name in ["LICENSE-MIT", "LICENSE-APACHE"] {
+        std::fs::copy(root().join(name), to.join(name)).context(name)?;
+    }
+    for sample in ["digits", "words", "patches"] {
+        let from = root()
+            .join("crates/rarefy/data")
+            .join(sample)
+            .join("LICENCE.md");
+        std::fs::copy(from, to.join(format!("LICENCE-{sample}.md"))).context(sample)?;
+    }
     Ok(())
 }
 

@@ -96,6 +96,8 @@ def evaluate(
     """
     if compat not in (None, "sae-lens"):
         raise ConfigError(f"`compat` must be 'sae-lens' or None, got {compat!r}")
+    if getattr(sae, "is_transcoder", False):
+        raise ConfigError("`sae` must reconstruct the activations that it replaces, got a transcoder, which predicts others")
     reader = Reader(
         model,
         tokenizer,

@@ -11,6 +11,12 @@ from ..errors import ConfigError, ShapeError
 from . import _hooks
 from ._store import Store
 
+#: Most rows of each latent that are chosen for it.
+STRONGEST = 10
+#: Rows that are encoded at once, and numbers of a matrix of dense latents.
+PIECE = 16_384
+DENSE = 1 << 23
+
 
 def explorer(
     model: Any,
@@ -34,7 +40,8 @@ def explorer(
     store : Store
         Activations with their tokens.
     rows : int
-        Most rows of the page, at equal distances in the store.
+        Most rows of the page. Up to half of them are the rows of the whole store on which each latent is most active, at most
+        10 of each latent and rare latents first; the others are at equal distances. Rates on the page are those of its rows.
     before, after : int
         Most tokens before and after the token of a row; the token itself stands in `⟦ ⟧`.
     unembedding : bool
@@ -49,10 +56,60 @@ def explorer(
         raise ConfigError(f"`rows` must be 1 or more, got {rows}")
     if store.n_inputs != sae.n_inputs:
         raise ShapeError(f"store: expected rows of {sae.n_inputs} values as the model takes them, got {store.n_inputs}")
-    chosen = np.unique(np.linspace(0, store.rows - 1, min(rows, store.rows)).round().astype(np.int64))
+    chosen = _chosen(sae, store, rows)
     texts = [marked(tokenizer, *store.window(int(row), before, after)) for row in chosen]
     matrix, vocabulary = _lens(model, tokenizer, sae.n_outputs) if unembedding else (None, None)
     return sae.explorer(store.read(chosen), texts=texts, unembedding=matrix, vocabulary=vocabulary)  # type: ignore[no-any-return]
+
+
+def _chosen(sae: Any, store: Store, most: int) -> np.ndarray:
+    """Numbers of the rows of the page, in order."""
+    if store.rows <= most:
+        return np.arange(store.rows)
+    top = strongest(sae, store, min(STRONGEST, max(1, most // 2 // sae.n_latents)))[: most // 2]
+    even = np.linspace(0, store.rows - 1, most - len(top)).round().astype(np.int64)
+    return np.union1d(top, even)
+
+
+def strongest(sae: Any, store: Store, count: int) -> np.ndarray:
+    """Numbers of the `count` rows of a store on which each latent is most active, each row once.
+
+    The strongest rows of all latents come first, then the second ones; among them those of rare latents come first.
+    """
+    fired = np.zeros(sae.n_latents, dtype=np.int64)
+    least = np.zeros(sae.n_latents, dtype=np.float32)
+    latents, rows = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    strengths = np.zeros(0, dtype=np.float32)
+    piece = PIECE if sae.is_sparse else max(1, DENSE // sae.n_latents)
+    for start in range(0, store.rows, piece):
+        latent, strength, row = _activations(sae, store.read(np.arange(start, min(start + piece, store.rows))))
+        fired += np.bincount(latent, minlength=sae.n_latents)
+        new = strength > least[latent]
+        latents = np.concatenate([latents, latent[new]])
+        strengths = np.concatenate([strengths, strength[new]])
+        rows = np.concatenate([rows, row[new] + start])
+        order = np.lexsort((rows, -strengths, latents))
+        order = order[_ranks(latents[order]) < count]
+        latents, strengths, rows = latents[order], strengths[order], rows[order]
+        full = _ranks(latents) == count - 1
+        least[latents[full]] = strengths[full]
+    rows = rows[np.lexsort((latents, fired[latents], _ranks(latents)))]
+    return rows[np.sort(np.unique(rows, return_index=True)[1])]
+
+
+def _ranks(latents: np.ndarray) -> np.ndarray:
+    """Place of each entry among those of its latent, in a sorted array."""
+    return np.arange(len(latents)) - np.searchsorted(latents, latents)
+
+
+def _activations(sae: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Latents, strengths and rows of all activations other than 0."""
+    if sae.is_sparse:
+        codes = sae.codes(x)
+        return codes.indices, np.abs(codes.values), np.repeat(np.arange(len(codes)), np.diff(codes.indptr))
+    dense = np.abs(sae.encode(x))
+    row, latent = np.nonzero(dense)
+    return latent, dense[row, latent], row
 
 
 def marked(tokenizer: Any, ids: list[int], at: int) -> str:

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,8 @@ def harvest(
     max_tokens : int, optional
         Ends after this many tokens, masked ones included.
     progress : bool or callable, optional
-        None shows progress in terminals and notebooks. A function gets a dictionary after each batch.
+        None shows progress in terminals and notebooks. A function gets a `rarefy.Progress` at most twenty times
+        a second, and at the end.
 
     Returns
     -------
@@ -114,13 +115,10 @@ def harvest(
     }
     places = {name: Path(out) if isinstance(module, str) else Path(out) / name for name in names}
     writers = [Writer(places[name], {"module": name} | arguments, name) for name in names]
-    watcher = listener(progress)
-    if hasattr(watcher, "clock"):
-        watcher.clock = _Clock()
-    try:
+    with listener(progress) as watcher:
+        if hasattr(watcher, "clock"):
+            watcher.clock = _Clock()
         _harvest(reader, reader.contexts(texts, max_tokens), writers, shard_rows, watcher)
-    finally:
-        watcher.end()
     stores = {name: Store(place) for name, place in places.items()}
     return stores[module] if isinstance(module, str) else stores
 
@@ -236,12 +234,12 @@ class _Clock:
     def __init__(self) -> None:
         self.first: tuple[float, int] | None = None
 
-    def line(self, told: dict[str, Any]) -> str:
+    def line(self, progress: Mapping[str, Any]) -> str:
         """A line such as `12,345 tokens  11,900 rows  1 shards  1,300 tokens/s`."""
-        now, tokens = time.monotonic(), told["tokens"]
+        now, tokens = time.monotonic(), progress["tokens"]
         if self.first is None:
             self.first = (now, tokens)
-        parts = [f"{tokens:,} tokens", f"{told['rows']:,} rows", f"{told['shards']} shards"]
+        parts = [f"{tokens:,} tokens", f"{progress['rows']:,} rows", f"{progress['shards']} shards"]
         if tokens > self.first[1]:
             parts.append(f"{(tokens - self.first[1]) / max(now - self.first[0], 1e-9):,.0f} tokens/s")
         return "  ".join(parts)

@@ -164,4 +164,4 @@ def _compared(arguments: dict[str, Any]) -> dict[str, Any]:
     """Arguments without the names of model and tokenizer, which are paths that may move."""
     plain = {key: value for key, value in arguments.items() if not isinstance(value, dict)}
     nested = {key: value for key, value in arguments.items() if isinstance(value, dict)}
-    return {f"{k}.{n}": v for k, told in nested.items() for n, v in told.items() if n != "name"} | plain
+    return {f"{k}.{n}": v for k, parts in nested.items() for n, v in parts.items() if n != "name"} | plain
