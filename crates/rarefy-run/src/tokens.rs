@@ -25,7 +25,8 @@ impl Tokens {
     /// [`Error::Shape`] for a matrix of another width, or another number of tokens; errors of reading the files.
     pub fn read(matrix: &str, words: &Path, model: &Model) -> Result<Self> {
         let unembedding = unembedding(matrix, model.raw_d_out())?;
-        Self::new(&unembedding, vocabulary(words)?, model)
+        let name = words.display().to_string();
+        Self::named(&unembedding, vocabulary(words)?, model, (&name, matrix))
     }
 
     /// Tokens of an output matrix `[tokens, raw_d_out]`, row by row.
@@ -33,11 +34,26 @@ impl Tokens {
     /// # Errors
     /// [`Error::Shape`] for another number of tokens than rows of the matrix.
     pub fn new(unembedding: &[f32], vocabulary: Vec<String>, model: &Model) -> Result<Self> {
+        Self::named(
+            unembedding,
+            vocabulary,
+            model,
+            ("vocabulary", "unembedding"),
+        )
+    }
+
+    /// [`Tokens::new`] with the names of vocabulary and matrix for errors.
+    fn named(
+        unembedding: &[f32],
+        vocabulary: Vec<String>,
+        model: &Model,
+        (words, matrix): (&str, &str),
+    ) -> Result<Self> {
         let tokens = unembedding.len() / model.raw_d_out();
         if vocabulary.len() != tokens {
             return Err(Error::Shape {
-                what: "vocabulary: tokens".into(),
-                expected: format!("{tokens}, one for each row of the unembedding"),
+                what: format!("{words}: tokens"),
+                expected: format!("{tokens}, the tokens of {matrix}"),
                 got: vocabulary.len().to_string(),
             });
         }
