@@ -10,6 +10,7 @@ import decimal
 import numbers
 import os
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,11 +62,18 @@ def rows(x: Any, name: str = "X") -> Rows:
         return _array(np.asarray(x), name)
     if isinstance(x, (list, tuple)):
         return _list(x, name)
+    refuse_several(x, name)
     if hasattr(x, "__next__"):
         raise TypeError(
             f"{name}: got an iterator, which has its rows only once: use rarefy.Trainer(...).fit(batches)"
         )
     raise TypeError(f"{name}: expected {KINDS}, got {type(x).__name__}")
+
+
+def refuse_several(x: Any, name: str) -> None:
+    """Refuses the dictionary of stores that `lm.harvest` gives for several modules."""
+    if isinstance(x, Mapping) and x and all(isinstance(store, os.PathLike) for store in x.values()):
+        raise TypeError(f"{name}: got a dictionary of {len(x)} stores: pass one of them: stores[{next(iter(x))!r}]")
 
 
 def _list(x: list[Any] | tuple[Any, ...], name: str) -> Rows:

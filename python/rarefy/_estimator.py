@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,9 @@ from .errors import ConfigError
 
 #: Steps of a stream whose length is not known: schedules need a number.
 ENDLESS = 1_000_000
+
+#: Rows that `score` reconstructs at a time.
+PIECE = 16_384
 
 
 class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -59,10 +63,11 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     components_ : ndarray of shape (n_latents, n_features_in_)
         Decoder rows, in preprocessed units.
     chosen_ : dict
-        Settings with all defaults filled in.
+        Settings of `fit` with all defaults filled in. `partial_fit` removes this attribute and the next three.
     why_ : str
+        Sentence on the settings of `fit` that followed from the data.
     held_out_, training_ : Figures
-        Metrics of the held-out rows (None if none are held out) and the training rows.
+        Metrics of `fit` on the held-out rows (None if none are held out) and the training rows, in preprocessed units.
     n_iter_ : int
         Steps taken.
     messages_ : list of str
@@ -139,16 +144,17 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
     def partial_fit(self, X: Any, y: Any = None) -> SparseAutoencoder:
         """Takes steps on the rows of `X`, in their order, one for each `batch_size` rows (default: one for all of them).
 
-        The first call, also after `fit`, begins anew: it fits preprocessing and initial weights. Without `max_iter` the number
+        The first call fits preprocessing and initial weights. After `fit` it starts anew, with a UserWarning: the model of
+        `fit` is lost. More steps than `max_iter` are refused before any is taken. Without `max_iter` the number
         of steps is not known, so the learning rate stays constant and a sparsity penalty has its full weight from the first
         step. A pickle of the estimator holds the model and all that further calls need: the state of the optimiser and at most
         32,768 rows of the first call.
         """
-        stream = getattr(self, "_stream", None)
+        stream = self._stream_or_none()
         X = self._validated(X, reset=stream is None, ensure_min_samples=1)
         if stream is None:
             width = X.shape[1]
-            stream = self._stream = Trainer(
+            stream = Trainer(
                 self.architecture,
                 n_latents=self.n_latents if self.n_latents is not None else 8 * width,
                 steps=self.max_iter or ENDLESS,
@@ -163,6 +169,15 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 **self._options(),
             )
         size = self.batch_size or len(X)
+        count = -(-len(X) // size)
+        if stream.steps_done + count > stream.steps:
+            raise ConfigError(
+                f"`max_iter` is {stream.steps}, of which {stream.steps_done} steps are done, so {count} more cannot be taken: "
+                "set a larger `max_iter` before the first `partial_fit`, or None if the number of steps is not known"
+            )
+        if self._stream_or_none() is None and hasattr(self, "model_"):
+            warnings.warn("`partial_fit` after `fit` starts anew: the model of `fit` is replaced", UserWarning, stacklevel=2)
+        self._stream = stream
         for start in range(0, len(X), size):
             stream.step(X[start : start + size])
         self.n_iter_, self.messages_ = stream.steps_done, stream.messages
@@ -170,6 +185,10 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         for name in ("chosen_", "why_", "training_", "held_out_"):
             self.__dict__.pop(name, None)
         return self._fitted(stream.model())
+
+    def _stream_or_none(self) -> Trainer | None:
+        """Trainer of the calls of `partial_fit` so far."""
+        return getattr(self, "_stream", None)
 
     def _validated(self, X: Any, *, reset: bool, ensure_min_samples: int = 1) -> np.ndarray:
         # Any type of number: rows become float32 as they are read, without a copy of all of them.
@@ -220,10 +239,21 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         return self.model_.decode(X, threads=self.threads)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Share of the variance of `X` that its reconstruction explains; 0 for rows without variance."""
+        """Share of the variance of `X`, in raw units, that its reconstruction explains; 0 for rows without variance.
+
+        It is `1 - sum (X - model_.reconstruct(X))^2 / sum (X - column means)^2`.
+        """
         check_is_fitted(self)
-        found = self.model_.evaluate(self._validated(X, reset=False), threads=self.threads)["explained_variance"]
-        return 0.0 if found is None or not np.isfinite(found) else float(found)
+        X = self._validated(X, reset=False)
+        pieces = [X[start : start + PIECE] for start in range(0, len(X), PIECE)]
+        # Differences to the first row are exactly 0 in columns without variance.
+        first = X[0].astype(np.float64)
+        mean = sum((piece - first).sum(axis=0) for piece in pieces) / len(X)
+        error = total = 0.0
+        for piece in pieces:
+            error += float(((piece - self.model_.reconstruct(piece, threads=self.threads).astype(np.float64)) ** 2).sum())
+            total += float(((piece - first - mean) ** 2).sum())
+        return 1.0 - error / total if total > 0 else 0.0
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

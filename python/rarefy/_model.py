@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import numbers
 import os
+import warnings
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +23,11 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False, eq=False)
 class Codes:
     """Sparse codes: the active latents of each row, as a CSR matrix, with what preprocessing removed from each row.
+
+    `codes[i:j]` are the codes of some rows. `==` compares all values.
 
     Attributes
     ----------
@@ -47,6 +52,40 @@ class Codes:
 
     def __len__(self) -> int:
         return len(self.indptr) - 1
+
+    def __repr__(self) -> str:
+        return f"<rarefy.Codes: {len(self)} rows, {self.n_latents} latents, {len(self.values)} activations>"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Codes):
+            return NotImplemented
+        names = ("values", "indices", "indptr", "row_means", "row_scales")
+        return self.n_latents == other.n_latents and all(
+            np.array_equal(getattr(self, name), getattr(other, name)) for name in names
+        )
+
+    def __hash__(self) -> int:
+        raise TypeError("Codes cannot be hashed, because arrays can change: use id(codes) as a key")
+
+    def __getitem__(self, rows: slice) -> Codes:
+        if not isinstance(rows, slice) or rows.step not in (None, 1):
+            raise TypeError(f"codes[...]: expected a slice of rows such as codes[2:5], got {rows!r}; codes.to_scipy() takes others")
+        start, stop, _ = rows.indices(len(self))
+        stop = max(start, stop)
+        first, last = self.indptr[start], self.indptr[stop]
+
+        def part(values: np.ndarray) -> np.ndarray:
+            each = len(values) // max(len(self), 1)
+            return values[start * each : stop * each]
+
+        return Codes(
+            self.values[first:last],
+            self.indices[first:last],
+            self.indptr[start : stop + 1] - first,
+            self.n_latents,
+            part(self.row_means),
+            part(self.row_scales),
+        )
 
     def to_scipy(self) -> scipy.sparse.csr_matrix:
         """The codes as a `scipy.sparse.csr_matrix` that shares the memory."""
@@ -239,6 +278,9 @@ class Model:
     def evaluate(self, X: Any, *, threads: int | None = None) -> Figures:
         """Metrics on rows: `explained_variance`, `l0`, `mse`, `dead_latents`, `rare_latents` and others.
 
+        `explained_variance` and `mse` are in preprocessed units: they compare the rows after the model's preprocessing with
+        their reconstruction before it is inverted. `SparseAutoencoder.score` is in raw units.
+
         Examples
         --------
         >>> import rarefy
@@ -299,8 +341,8 @@ class Model:
         ----------
         X : rows
         y : list with one class or number for each row, optional
-            Numbers with fractions, or more than 20 different ones, are a score. Default: the labels of the data frame or of
-            the files.
+            Numbers with fractions, or more than 20 different ones, are a score; whole numbers with at most 20 values are
+            classes. Rows with None, NaN or an empty text are left out. Default: the labels of the data frame or of the files.
         kind : {"score", "class"}, optional
             Default: by the values.
         texts : list with one text for each row, optional
@@ -310,14 +352,25 @@ class Model:
         -------
         Associations
             A list with a dictionary for each latent, the strongest first; `probe` tells how well the best latents predict
-            the target, and how well all inputs do.
+            the target, and how well all inputs do: the share of right classes, or R2 of a score. `rows_left_out` is the
+            number of rows without a value of `y`; None if the labels are those of files.
+
+        Warns
+        -----
+        UserWarning
+            If `y` is equal to a column of `X`.
         """
         if kind not in (None, "score", "class"):
             raise ConfigError(f"`kind` must be 'score', 'class' or None, got {kind!r}")
         x, y, texts = self._with_cells(X, y, texts, "y")
         if y is None and x.paths is None:
             raise ConfigError("`y` must be given: a list with one class or number for each row")
-        return self._associated(x, y, None, kind, texts)
+        if y is not None:
+            _check_target(y, kind)
+            _warn_of_column(x, y)
+        found = self._associated(x, y, None, kind, texts)
+        found.rows_left_out = None if y is None else y.count("")
+        return found
 
     def _associated(self, x: Any, cells: Any, words: str | None, kind: str | None, texts: Any) -> Associations:
         measured = json.loads(_core.associations(self._core, x, cells, words, kind))
@@ -401,7 +454,13 @@ class Model:
             The residual of each row is added, so that rows without a change stay as they are. A transcoder gives its
             predictions, which without a change are those of `reconstruct`, skip connection included.
         """
-        for latent in changes:
+        if not isinstance(changes, Mapping):
+            raise TypeError(f"`changes` must be a dictionary such as {{17: 0.0}}, got {type(changes).__name__}")
+        for latent, value in changes.items():
+            if not isinstance(latent, numbers.Integral) or isinstance(latent, bool):
+                raise TypeError(f"`changes` must have numbers of latents as keys, got {latent!r}")
+            if not _is_finite_number(value):
+                raise ConfigError(f"`changes` must have finite numbers as values, got {value!r} for latent {latent}")
             if not 0 <= latent < self.n_latents:
                 raise ConfigError(f"`changes` must have numbers of latents below {self.n_latents}, got {latent}")
         x = self._rows(X)
@@ -471,7 +530,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     FileNotFoundError
         No such path.
     rarefy.errors.FormatError
-        The folder holds no model, or a damaged one.
+        The folder holds no model, a damaged one, or a run that is not finished.
     """
     path = os.fspath(path)
     try:
@@ -479,6 +538,10 @@ def load(path: str | os.PathLike[str]) -> Model:
     except FileNotFoundError as error:
         if not os.path.exists(path):
             raise FileNotFoundError(error.errno, error.strerror, path) from None
+        if os.path.isfile(os.path.join(path, "config.toml")):
+            raise FormatError(
+                f"{path}: the run is not finished, so it has no model yet: rarefy.train(..., out={path!r}, resume=True) continues it"
+            ) from error
         raise FormatError(f"{path}: expected a model or a run folder, got no file {error.filename}") from error
 
 
@@ -494,3 +557,53 @@ def _check_finite(values: np.ndarray) -> None:
         place = np.argwhere(~np.isfinite(values))[0].tolist()
         at = f"row {place[0]}, column {place[1]}" if len(place) == 2 else f"value {place[0]}"
         raise NotFiniteError(f"codes: {at}: expected a finite number")
+
+
+def _is_finite_number(value: Any) -> bool:
+    """True if all of `value` is finite in float32."""
+    try:
+        with np.errstate(over="ignore"):
+            return bool(np.isfinite(np.asarray(value, dtype=np.float32)).all())
+    except (TypeError, ValueError, OverflowError):
+        return False
+
+
+def _check_target(y: list[str], kind: str | None) -> None:
+    """Refuses a target without values, of one value, or with infinities; empty texts are missing values."""
+    present = set(y) - {""}
+    if not present:
+        raise ShapeError(f"y: expected a class or number for each row, got none: all {len(y)} are missing or NaN")
+    values = None if kind == "class" else _numbers(y)
+    if values is not None and np.isinf(values).any():
+        row = int(np.isinf(values).argmax())
+        raise NotFiniteError(f"y: row {row}: expected a finite number, or NaN to leave the row out, got {y[row]}")
+    if len(present) == 1:
+        raise ShapeError(f"y: expected different values, or 2 to 1000 classes, got one value in all rows: {present.pop()}")
+
+
+def _numbers(y: list[str]) -> np.ndarray | None:
+    """The target as numbers, NaN where it is missing; None if it is not made of numbers."""
+    try:
+        return np.array([float(value) if value else np.nan for value in y])
+    except ValueError:
+        return None
+
+
+def _warn_of_column(x: _arrays.Rows, y: list[str]) -> None:
+    """Warns if the target is equal to a column of the rows up to rounding."""
+    values = _numbers(y)
+    if values is None or x.paths is not None:
+        return
+    tolerance = 4e-3 if x.is_bf16 or x.values.dtype.itemsize == 2 else 1e-6
+    columns = np.arange(x.values.shape[1])
+    for start in range(0, len(values), 4096):
+        part = x.values[start : start + 4096]
+        part = (_arrays.float_of_bf16(part) if x.is_bf16 else part)[:, columns]
+        expected = values[start : start + 4096, None]
+        is_equal = np.isclose(part, expected, rtol=tolerance, atol=0) | np.isnan(expected)
+        columns = columns[is_equal.all(axis=0)]
+        if not len(columns):
+            return
+    warnings.warn(
+        f"`y` is column {columns[0]} of X, so latents know it: leave the column out", UserWarning, stacklevel=3
+    )

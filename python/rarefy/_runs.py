@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 from . import _arrays, _core
 from ._model import Codes, Model
 from ._page import Page
-from ._progress import listener
+from ._progress import Listener, listener
 from ._settings import plain
 from ._settings import settings as as_settings
 from ._settings import threads as threads_of
@@ -72,8 +73,9 @@ class Run:
         chosen = self.chosen
         k = "" if chosen["k"] is None else f", k={chosen['k']:g}"
         held = f", {chosen['holdout']} rows held out" if chosen["holdout"] else ""
+        rule = f" ({chosen['rule']})" if chosen.get("rule") else ""
         steps = f", preprocessing {', '.join(chosen['preprocess'])}" if chosen["preprocess"] else ""
-        return f"{chosen['architecture']}, {chosen['n_latents']} latents ({chosen['rule']}){k}, {chosen['steps']} steps{held}{steps}"
+        return f"{chosen['architecture']}, {chosen['n_latents']} latents{rule}{k}, {chosen['steps']} steps{held}{steps}"
 
     def _table(self) -> Table:
         parts = {"held-out": self.held_out, "training": self.training}
@@ -114,6 +116,7 @@ def train(
     labels: Any = None,
     texts: Any = None,
     target: str | None = None,
+    member: str | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     force: bool = False,
@@ -146,6 +149,8 @@ def train(
         For the report. Default: those of the data frame or of the files.
     target : path, optional
         Rows to predict: trains a transcoder. `X` must be a path.
+    member : str, optional
+        Array of an npz file, tensor of a safetensors file or column of a table that holds the rows. `X` must be a path.
     out : path, optional
         Run folder with model, records, checkpoints and report.
     resume, force : bool
@@ -176,6 +181,8 @@ def train(
     labels, texts = _arrays.beside(rows, labels, texts)
     if target is not None and rows.paths is None:
         raise ConfigError("`target` is a path beside the path `X`: put arrays into files, for example with numpy.save")
+    if member is not None and rows.paths is None:
+        raise ConfigError("`member` names an array, tensor or column of a file, so `X` must be a path: pass X['name'] instead")
     if resume and out is None:
         raise ConfigError("`resume` needs `out`, the folder of the run to continue")
     if resume and force:
@@ -193,6 +200,7 @@ def train(
         "holdout": holdout,
         "image_shape": image_shape,
         "target": None if target is None else os.fspath(target),
+        "member": member,
     }
     found = as_settings("train", parameters, options, settings)
     n_threads = threads_of(threads, found)
@@ -200,8 +208,26 @@ def train(
     with listener(progress) as watcher:
         for note in rows.notes:
             watcher.message(note)
-        core, outcome = _core.train(rows, found, labels, texts, folder, resume, force, n_threads, watcher)
+        told = _StoreListener(watcher) if _is_store(X) else watcher
+        core, outcome = _core.train(rows, found, labels, texts, folder, resume, force, n_threads, told)
     return Run(Model(core), json.loads(outcome), watcher.messages, folder)
+
+
+class _StoreListener:
+    """Passes all on to a listener but the note that the subfolder of a store with its tokens is not read."""
+
+    def __init__(self, listener: Listener) -> None:
+        self.step, self._message = listener.step, listener.message
+
+    def message(self, text: str) -> None:
+        if not text.endswith("subfolders are not read: tokens"):
+            self._message(text)
+
+
+def _is_store(x: Any) -> bool:
+    """True for a `Store`, whose module is not imported for this."""
+    module = sys.modules.get("rarefy.lm._store")
+    return module is not None and isinstance(x, module.Store)
 
 
 def architectures() -> Table:
@@ -249,6 +275,8 @@ def _described(run: Run | str | os.PathLike[str], at: int) -> tuple[str, dict[st
     if isinstance(run, Run):
         chosen = {k: v for k, v in run.chosen.items() if k != "rule"}
         return f"run {at}", chosen, run.held_out or run.training
+    if not isinstance(run, (str, os.PathLike)):
+        raise TypeError(f"compare: expected each argument to be a Run or the path of a run folder, got {type(run).__name__}")
     path = os.fspath(run)
     if not os.path.exists(path):
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)

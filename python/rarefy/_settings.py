@@ -27,6 +27,7 @@ NAMES = {
     "holdout": "data.holdout",
     "image_shape": "data.image_shape",
     "target": "data.target",
+    "member": "data.member",
 }
 
 #: Public functions with such parameters.
@@ -72,6 +73,11 @@ def settings(
         if value is not None:
             found[f"model.options.{name}"] = _option(name, value)
     found.update((key, value) for key, value in (more or {}).items() if value is not None)
+    names = {key: name for name, key in NAMES.items()}
+    for key, value in found.items():
+        if isinstance(value, numbers.Integral) and not -(2**63) <= value < 2**63:
+            name = names.get(key, key.removeprefix("model.options."))
+            raise ConfigError(f"`{name}` must be a whole number of at most 64 bits, got {value}")
     return found
 
 

@@ -126,6 +126,16 @@ class Associations(Table):
     )
     #: Prediction of the target by the best latents and by all inputs, cross-validated.
     probe: Any = None
+    #: Rows without a value of the target; None if that is not known.
+    rows_left_out: int | None = None
+
+    def __repr__(self) -> str:
+        note = f"\n{self.rows_left_out} rows without a value of y are left out" if self.rows_left_out else ""
+        return super().__repr__() + note
+
+    def _repr_html_(self) -> str:
+        note = f"<p>{self.rows_left_out} rows without a value of y are left out</p>" if self.rows_left_out else ""
+        return super()._repr_html_() + note
 
 
 def html_table(header: Any, lines: Any) -> str:

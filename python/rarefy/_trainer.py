@@ -20,6 +20,9 @@ from ._settings import settings as as_settings
 from ._settings import threads as threads_of
 from .errors import ConfigError, FormatError, ShapeError
 
+#: Begin of the message of a stream that ended before all steps.
+ENDED = "the stream ended after"
+
 #: Most rows of the default sample, which checkpoints and pickles hold.
 SAMPLE = 32_768
 
@@ -51,7 +54,7 @@ class Trainer:
     Attributes
     ----------
     messages : list of str
-        Warnings about the settings, after the first batch; the logger `rarefy` gets them too.
+        Warnings about the settings, after the first batch, and a note if the stream of `fit` ended early; the logger `rarefy` gets them too.
 
     Examples
     --------
@@ -111,7 +114,7 @@ class Trainer:
         self._ended: tuple[int, int, bool] | None = None
 
     def _rows(self, batch: Any, name: str = "batch") -> _arrays.Rows:
-        rows = _arrays.rows(batch, name)
+        rows = _arrays.rows(_only_matrix(batch, name), name)
         if rows.paths is not None:
             raise TypeError(f"{name}: expected an array or tensor, got a path: use rarefy.train for files")
         if self._d_in is not None and rows.values.shape[1] != self._d_in:
@@ -127,7 +130,7 @@ class Trainer:
         self._d_in = sample.values.shape[1]
 
     def step(self, batch: Any) -> Progress:
-        """Takes one step on a batch of raw rows, `(n_rows, d_in)`.
+        """Takes one step on a batch of raw rows, `(n_rows, d_in)`; a list or tuple of one matrix, as a DataLoader gives it, too.
 
         Raises
         ------
@@ -150,7 +153,7 @@ class Trainer:
         callback: Callable[[Progress], Any] | None = None,
         progress: Any = None,
     ) -> Trainer:
-        """Trains on a stream until all steps are done or the stream ends.
+        """Trains on a stream until all steps are done or the stream ends, which `messages` then says.
 
         Parameters
         ----------
@@ -168,8 +171,14 @@ class Trainer:
         Trainer
             Itself; `finish()` makes the model.
         """
-        if getattr(batches, "ndim", 3) < 3 or isinstance(batches, (str, os.PathLike)):
+        if isinstance(batches, (str, os.PathLike)):
+            raise TypeError(
+                f"batches: expected an iterable of matrices, got a path ({os.fspath(batches)}): "
+                "rarefy.train(store) is for files and stores"
+            )
+        if getattr(batches, "ndim", 3) < 3:
             raise TypeError("batches: expected an iterable of matrices, such as a list or a generator, got one: pass [X]")
+        self.messages = [text for text in self.messages if not text.startswith(ENDED)]
         with listener(progress) as watcher:
             self._fit(batches, whole("shuffle_rows", shuffle_rows), watcher, callback)
         return self
@@ -201,6 +210,10 @@ class Trainer:
         while len(mixer) >= self._batch_size or (len(mixer) and self.steps_done == 0):
             if not take():
                 return
+        if not self.is_done:
+            text = f"{ENDED} {self.steps_done} of {self.steps} steps"
+            self.messages = [*self.messages, text]
+            watcher.message(text)
 
     @property
     def steps_done(self) -> int:
@@ -304,6 +317,15 @@ class Trainer:
 
     def __repr__(self) -> str:
         return f"<rarefy.Trainer: step {self.steps_done} of {self.steps}>"
+
+
+def _only_matrix(batch: Any, name: str) -> Any:
+    """The matrix of a list or tuple of one, which is a batch of a DataLoader; other batches as they are."""
+    if not isinstance(batch, (list, tuple)) or not batch or getattr(batch[0], "ndim", 0) < 2:
+        return batch
+    if len(batch) > 1:
+        raise TypeError(f"{name}: got a {type(batch).__name__} of {len(batch)} arrays or tensors: pass {name}[0]")
+    return batch[0]
 
 
 def sample_of(values: np.ndarray) -> np.ndarray:

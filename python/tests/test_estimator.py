@@ -171,6 +171,19 @@ def test_score_is_the_explained_variance(digits: tuple[np.ndarray, np.ndarray]) 
     assert fitted.score(np.ones((3, 64))) == 0.0
 
 
+@pytest.mark.parametrize("preprocess", ["standardise", "norm-row", "pca:3"])
+def test_score_is_in_raw_units(preprocess: str, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
+    X = rows * [1, 10, 100, 1, 1, 1] + 1000
+    fitted = small(preprocess=preprocess).fit(X)
+    rest = X - fitted.model_.reconstruct(X).astype("f8")
+    expected = 1 - (rest**2).sum() / ((X - X.mean(axis=0)) ** 2).sum()
+    assert fitted.score(X) == pytest.approx(expected, abs=1e-9)
+    monkeypatch.setattr("rarefy._estimator.PIECE", 70)
+    assert fitted.score(X) == pytest.approx(expected, abs=1e-9)
+    assert fitted.score(np.full((200, 6), 0.1)) == 0.0
+    assert fitted.score(X[:1]) == 0.0
+
+
 def test_inverse_transform_of_sparse_and_dense_latents(rows: np.ndarray) -> None:
     fitted = small(preprocess=["standardise"]).fit(rows)
     latents = fitted.transform(rows)
@@ -251,7 +264,7 @@ def test_partial_fit_without_a_number_of_steps_has_the_whole_penalty(digits: tup
 
 def test_threads_are_used_by_all_methods(rows: np.ndarray, monkeypatch: pytest.MonkeyPatch) -> None:
     used: list[Any] = []
-    for name in ("encode", "decode", "evaluate"):
+    for name in ("encode", "decode", "reconstruct"):
         method = getattr(rarefy.Model, name)
 
         def spy(*arguments: Any, method: Any = method, threads: Any = None) -> Any:
@@ -295,7 +308,10 @@ def test_partial_fit_goes_on_after_pickling(rows: np.ndarray) -> None:
 
 
 def test_partial_fit_after_fit_begins_anew(rows: np.ndarray) -> None:
-    estimator = small().fit(rows).partial_fit(rows)
+    estimator = small().fit(rows)
+    with pytest.warns(UserWarning, match="`partial_fit` after `fit` starts anew") as found:
+        estimator.partial_fit(rows)
+    assert found[0].filename == __file__
     assert estimator.n_iter_ == 1
     assert estimator.model_ == small().partial_fit(rows).model_
     assert not hasattr(estimator, "chosen_")
@@ -304,5 +320,9 @@ def test_partial_fit_after_fit_begins_anew(rows: np.ndarray) -> None:
 
 def test_partial_fit_ends_with_the_planned_steps(rows: np.ndarray) -> None:
     estimator = small(max_iter=2).partial_fit(rows).partial_fit(rows)
-    with pytest.raises(ConfigError, match="2 steps"):
+    model = estimator.model_
+    with pytest.raises(ConfigError, match="`max_iter` is 2, of which 2 steps are done, so 1 more cannot be taken"):
         estimator.partial_fit(rows)
+    assert (estimator.n_iter_, estimator.model_) == (2, model)
+    with pytest.raises(ConfigError, match="`max_iter` is 2, of which 0 steps are done, so 3 more cannot be taken"):
+        small(max_iter=2, batch_size=100).partial_fit(rows)

@@ -99,6 +99,25 @@ def test_wrong_codes_are_refused(rows: np.ndarray, model: rarefy.Model) -> None:
         model.decode(scipy.sparse.csr_matrix(np.full((1, 12), 1j)))
 
 
+@pytest.mark.parametrize("preprocess", [[], ["norm-row"], ["layer-norm"]])
+def test_slices_of_codes_decode_to_slices_of_rows(preprocess: list[str], rows: np.ndarray) -> None:
+    model = trained(rows, k=3, preprocess=preprocess)
+    codes = model.codes(rows)
+    assert repr(codes) == f"<rarefy.Codes: 300 rows, 12 latents, {len(codes.values)} activations>"
+    for part in (slice(3, 9), slice(-4, None), slice(None), slice(0, 1)):
+        assert codes[part] == model.codes(rows[part])
+        assert_allclose(model.decode(codes[part]), model.reconstruct(rows[part]), atol=1e-5)
+    assert len(codes[9:3]) == len(codes[500:]) == 0
+    assert codes == model.codes(rows) != codes[1:]
+    assert codes != dataclasses.replace(codes, values=codes.values + 1)
+    assert codes != "codes"
+    with pytest.raises(TypeError, match="Codes cannot be hashed, because arrays can change"):
+        hash(codes)
+    for wrong in (3, slice(0, 4, 2), [1, 2]):
+        with pytest.raises(TypeError, match=r"expected a slice of rows such as codes\[2:5\], got"):
+            codes[wrong]  # type: ignore[index]
+
+
 def test_facts_of_a_model(rows: np.ndarray) -> None:
     model = trained(rows, k=3, preprocess=["standardise"])
     assert (model.architecture, model.n_inputs, model.n_outputs, model.n_latents) == ("topk", 6, 6, 12)
@@ -144,6 +163,18 @@ def test_edit_changes_rows_by_the_direction_of_the_latent(
     assert_allclose(model.edit(x, {2: 0.0}), x + change, atol=2e-3 * abs(change).max())
     assert_allclose(model.edit(x, {2: 0.0}, scale=True), x + change, atol=2e-3 * abs(change).max())
     assert_allclose(model.edit(x, {2: 3.0}, scale=True), x - 2 * change, atol=4e-3 * abs(change).max())
+
+
+def test_wrong_edits_are_refused(rows: np.ndarray, model: rarefy.Model) -> None:
+    for key in ("a", 1.5, True, None):
+        with pytest.raises(TypeError, match="`changes` must have numbers of latents as keys, got"):
+            model.edit(rows, {key: 0.0})  # type: ignore[dict-item]
+    for value in (np.nan, np.inf, 1e300, None, "a"):
+        with pytest.raises(ConfigError, match="`changes` must have finite numbers as values, got .* for latent 1"):
+            model.edit(rows, {1: value})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="`changes` must be a dictionary such as {17: 0.0}, got list"):
+        model.edit(rows, [1])  # type: ignore[arg-type]
+    assert_allclose(model.edit(rows, {np.int64(1): np.float32(0)}), model.edit(rows, {1: 0}))
 
 
 def test_edit_sets_latents_that_were_silent(rows: np.ndarray, model: rarefy.Model) -> None:
@@ -316,12 +347,50 @@ def test_wrong_targets_are_refused(rows: np.ndarray, model: rarefy.Model) -> Non
         model.target(rows, [1, 2])
     with pytest.raises(ShapeError, match="^y: expected one entry for each row, got several"):
         model.target(rows, np.zeros((300, 2)))
-    with pytest.raises(ShapeError, match="2 to 1000 classes, got 1"):
-        model.target(rows, ["a"] * 300)
+    for one in (["a"] * 300, np.ones(300), [None, *np.ones(299)]):
+        with pytest.raises(ShapeError, match="^y: expected different values, .* got one value in all rows: "):
+            model.target(rows, one)
+    with pytest.raises(ShapeError, match="^y: expected a class or number .* all 300 are missing or NaN"):
+        model.target(rows, np.full(300, np.nan))
+    with pytest.raises(NotFiniteError, match="^y: row 7: expected a finite number, or NaN to leave the row out, got -inf"):
+        model.target(rows, [float(v) if v != 7 else -np.inf for v in range(300)])
     with pytest.raises(ShapeError, match="expected numbers, got `a`"):
         model.target(rows, ["a", "b"] * 150, kind="score")
     with pytest.raises(ConfigError, match="`kind` must be 'score', 'class' or None, got 'x'"):
         model.target(rows, ["a", "b"] * 150, kind="x")
+
+
+@pytest.mark.parametrize("kind", ["float32", "float16", "bfloat16", "int"])
+def test_target_that_is_a_column_gives_a_warning(kind: str, rows: np.ndarray, model: rarefy.Model) -> None:
+    X, y = 10 * rows, (10 * rows[:, 4]).astype("f8") * (1 + 1e-8)
+    if kind == "bfloat16":
+        X = pytest.importorskip("torch").tensor(X).bfloat16()
+    elif kind == "int":
+        X, y = X.astype(int), y.astype(int)
+    else:
+        X = X.astype(kind)
+    with pytest.warns(UserWarning, match="`y` is column 4 of X, so latents know it: leave the column out") as found:
+        model.target(X, y)
+    assert found[0].filename == __file__
+    # Warnings are errors in these tests.
+    model.target(X, y + 1)
+    model.target(X, np.where(y > 0, "yes", "no"))
+
+
+def test_target_counts_the_rows_without_a_value(rows: np.ndarray, model: rarefy.Model, tmp_path: Path) -> None:
+    y = rows[:, 0] + rows[:, 1]
+    y[:5] = np.nan
+    found = model.target(rows, y)
+    assert found.rows_left_out == 5
+    assert "5 rows without a value of y are left out" in repr(found)
+    assert "5 rows without a value of y are left out" in found._repr_html_()
+    assert found[0]["correlation"] == pytest.approx(model.target(rows[5:], y[5:])[0]["correlation"], abs=1e-6)
+    assert pickle.loads(pickle.dumps(found)).rows_left_out == 5
+    complete = model.target(rows, rows[:, 0] > 0)
+    assert complete.rows_left_out == 0
+    assert "left out" not in repr(complete)
+    pd.DataFrame(rows).assign(label=np.where(rows[:, 0] > 0, "yes", "no")).to_csv(tmp_path / "rows.csv", index=False)
+    assert model.target(tmp_path / "rows.csv").rows_left_out is None
 
 
 # Explorer

@@ -438,3 +438,17 @@ def test_known_dictionary_is_recovered() -> None:
     assert data.recovered(run.model) > 0.8
     untrained = rarefy.train(data.X, "topk", n_latents=32, k=2, steps=1, batch_size=256, progress=False)
     assert data.recovered(untrained.model) < 0.5
+
+
+def test_finished_run_keeps_its_settings(tmp_path: Path) -> None:
+    X = np.random.default_rng(0).normal(size=(400, 6)).astype(np.float32)
+    out = tmp_path / "run"
+    rarefy.train(X, "topk", n_latents=12, k=3, steps=10, out=out, progress=False)
+    weights = (out / "model/sae_weights.safetensors").read_bytes()
+    with pytest.raises(rarefy.errors.ConfigError, match="is finished, so its settings stay: `k` was 3"):
+        rarefy.train(X, k=4, out=out, resume=True, progress=False)
+    with pytest.raises(rarefy.errors.ConfigError, match="cannot be resumed as"):
+        rarefy.train(X, "jumprelu", out=out, resume=True, progress=False)
+    assert (out / "model/sae_weights.safetensors").read_bytes() == weights
+    run = rarefy.train(X, steps=20, out=out, resume=True, progress=False)
+    assert run.steps == 20 and run.model.options["k"] == 3

@@ -276,10 +276,38 @@ def test_fit_on_a_buffer_that_each_batch_overwrites(stream: np.ndarray) -> None:
         assert found == trainer().fit(pieces(stream, 50), shuffle_rows=shuffle_rows).finish()
 
 
+def test_batches_of_a_data_loader_are_matrices(stream: np.ndarray) -> None:
+    plain, listed = trainer(), trainer()
+    plain.step(stream[:64])
+    listed.step([stream[:64]])
+    listed.step((stream[64:128],))
+    plain.step(stream[64:128])
+    assert plain.model() == listed.model()
+    for wrong in ([stream[:64], stream[:64, 0]], (stream[:64], stream[:64])):
+        with pytest.raises(TypeError, match=r"^batch: got a (list|tuple) of 2 arrays or tensors: pass batch\[0\]"):
+            listed.step(wrong)
+    # A list of rows.
+    assert listed.step(list(stream[:64])).step == 3
+
+
+def test_fit_says_that_the_stream_ended(stream: np.ndarray) -> None:
+    subject = rarefy.Trainer("topk", n_latents=8, k=2, steps=10, batch_size=100)
+    subject.fit([[stream[:300]]], progress=False)
+    assert subject.messages[-1] == "the stream ended after 3 of 10 steps"
+    subject.fit([stream[:100]], callback=lambda _: True, progress=False)
+    assert not any("stream ended" in text for text in subject.messages)
+    subject.fit([stream], progress=False)
+    assert subject.is_done
+    assert not any("stream ended" in text for text in subject.messages)
+
+
 def test_fit_refuses_what_is_no_stream(stream: np.ndarray) -> None:
     with pytest.raises(ShapeError, match="^batches: expected at least one batch, got none"):
         trainer().fit([])
-    for wrong in (stream, *([torch.tensor(stream)] if torch else []), "rows.npy"):
+    for path in ("rows.npy", Path("rows.npy")):
+        with pytest.raises(TypeError, match=r"^batches: .* got a path \(rows.npy\): rarefy.train\(store\) is for files"):
+            trainer().fit(path)
+    for wrong in (stream, *([torch.tensor(stream)] if torch else [])):
         with pytest.raises(TypeError, match=r"^batches: expected an iterable of matrices.*pass \[X\]"):
             trainer().fit(wrong)
     for shuffle_rows in (0, 100):

@@ -1,7 +1,5 @@
 //! Configuration of a run, merged from flags, `--set`, a file and the sample's defaults.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use clap::ArgMatches;
 use rarefy::config::{self, Config};
 use rarefy::{Error, variants};
@@ -74,42 +72,6 @@ fn forget(layers: &mut [Table], section: &str, key: &str) {
 /// Layer of the configuration that a run recorded.
 pub fn from_run(run: &Run) -> anyhow::Result<Table> {
     file::parse(&run.config_path(), &run.config_text()?)
-}
-
-/// Warnings of a resumed run, one for each setting that differs from the run's record. The number of threads changes no
-/// result.
-pub fn changes(run: &Run, config: &Config) -> anyhow::Result<Vec<String>> {
-    let before = values(&Table::try_from(config::merge(&[from_run(run)?])?)?);
-    let now = values(&Table::try_from(config)?);
-    let keys: BTreeSet<&String> = before.keys().chain(now.keys()).collect();
-    let show = |value: Option<&String>| value.map_or("unset", String::as_str).to_owned();
-    let changed = keys.into_iter().filter_map(|key| {
-        let (was, is) = (before.get(key), now.get(key));
-        let differs = was != is && key != "train.threads";
-        differs.then(|| {
-            format!(
-                "warning: `{key}` was {} when the run began and is {} from here on",
-                show(was),
-                show(is)
-            )
-        })
-    });
-    Ok(changed.collect())
-}
-
-/// Keys with dots and values as text.
-pub fn values(table: &Table) -> BTreeMap<String, String> {
-    let mut all = BTreeMap::new();
-    for (key, value) in table {
-        match value {
-            Value::Table(inner) => {
-                let inner = values(inner).into_iter();
-                all.extend(inner.map(|(name, value)| (format!("{key}.{name}"), value)));
-            }
-            value => drop(all.insert(key.clone(), value.to_string())),
-        }
-    }
-    all
 }
 
 fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {

@@ -171,6 +171,16 @@ fn settings_that_change_on_resuming_are_named() {
     let output = dir.run("train --out run --resume --steps 70 --k 5");
     let err = text(&output.stderr);
     assert_eq!(err.matches("when the run began").count(), 1, "{err}");
+    // With no step left, the record would name settings that the weights were not trained with.
+    let config = dir.read("run/config.toml");
+    let output = dir.run("train --out run --resume --k 6");
+    let err = text(&output.stderr);
+    assert!(!output.status.success());
+    assert!(
+        err.contains("is finished, so its settings stay: `model.options.k` was 5"),
+        "{err}"
+    );
+    assert!(dir.read("run/config.toml") == config);
 }
 
 /// Starts a run, sends Ctrl-C after some records, and returns stderr.

@@ -80,11 +80,13 @@ pub fn train(
         let before = before.unwrap_or_default();
         let (dataset, raw, config) = opened(view, paths, watch, [before, layer])?;
         let dataset = with_cells(dataset, labels, texts)?;
+        let latents_by_default = config.model.latents.is_none();
         Training {
             dataset,
             raw,
             config,
             is_plain,
+            latents_by_default,
             watch,
         }
         .run(place)
@@ -99,6 +101,19 @@ fn opened<'d, 'a: 'd>(
     watch: &'d Watch,
     [mut before, mut layer]: [Table; 2],
 ) -> Result<(Dataset<'d>, IoSpec, Config)> {
+    let arch = |layer: &Table| {
+        layer
+            .get("model")
+            .and_then(|model| model.get("arch"))
+            .cloned()
+    };
+    if let (Some(was), Some(is)) = (arch(&before), arch(&layer))
+        && was != is
+    {
+        return Err(Error::Conflict(format!(
+            "the run is one of {was}; it cannot be resumed as {is}: leave `model.arch` out"
+        )));
+    }
     // The recorded steps may have followed from other epochs.
     let has_epochs = layer
         .get("train")
@@ -147,6 +162,8 @@ struct Training<'a> {
     raw: IoSpec,
     config: Config,
     is_plain: bool,
+    /// The number of latents follows from the data.
+    latents_by_default: bool,
     watch: &'a Watch,
 }
 
@@ -200,13 +217,16 @@ impl Training<'_> {
             place.as_ref(),
             &observer.recorder,
         )?;
+        let rule = self
+            .latents_by_default
+            .then_some(plan.info().defaults.latents_text);
         let told = json!({
             "steps": trained.steps, "rows_seen": trained.rows_seen, "reason": trained.reason,
             "training": training, "held_out": held_out, "records": records,
             "chosen": {
                 "architecture": plan.info().name, "n_latents": plan.d_sae(), "steps": plan.steps(), "batch_size": plan.batch(),
                 "learning_rate": plan.lr(), "k": plan.options().find_number("k"),
-                "holdout": self.config.data.holdout, "rule": plan.info().defaults.latents_text,
+                "holdout": self.config.data.holdout, "rule": rule,
             },
         });
         Ok((trained.model, told.to_string()))
@@ -242,6 +262,13 @@ impl Training<'_> {
             let resume = |checkpoint: &Path| data.resume(Arc::clone(plan), checkpoint);
             let (trainer, warnings) = run.resume_newest(resume)?;
             warnings.iter().for_each(|warning| self.say(warning));
+            let changes = rarefy_run::settings::changes(&recorded(run)?, plan.config())?;
+            if trainer.steps_done() >= plan.steps() {
+                rarefy_run::settings::refuse_of_finished(run, &changes)?;
+            }
+            changes
+                .iter()
+                .for_each(|change| self.say(&change.warning()));
             run.write_config(plan.config())?;
             trainer
         } else {

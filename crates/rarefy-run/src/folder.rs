@@ -220,7 +220,7 @@ impl Run {
         fs::rename(checkpoint, &aside).map_err(Error::io(checkpoint))
     }
 
-    /// Removes all but the newest [`KEPT`] checkpoints.
+    /// Removes all but the newest two checkpoints.
     pub fn prune_checkpoints(&self) -> Result<()> {
         let all = self.all_checkpoints();
         for old in &all[..all.len().saturating_sub(KEPT)] {

@@ -13,5 +13,6 @@ pub mod folder;
 pub mod output_path;
 pub mod records;
 pub mod report;
+pub mod settings;
 pub mod tokens;
 pub mod words;

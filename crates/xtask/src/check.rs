@@ -9,6 +9,8 @@ use crate::cargo::cargo;
 use crate::{browser, docs, package, public, root, tidy};
 
 pub fn run() -> Result<()> {
+    // Downloads, beside the builds.
+    let python = std::thread::spawn(package::prepare);
     step("format", || cargo(&["fmt", "--all", "--check"], &[]))?;
     step("tidy", tidy::run)?;
     // Spelling and advisories need tools that not everybody has; CI may install them.
@@ -45,7 +47,12 @@ pub fn run() -> Result<()> {
             cargo(&tests, &[("RAREFY_CPU", path)])
         })?;
     }
-    step("the Python package", package::check)?;
+    step("the Python package", || {
+        python
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        package::check()
+    })?;
     step("the report page in a browser", || browser::run(None))?;
     step("documentation", || {
         let flags = [("RUSTDOCFLAGS", "--deny warnings")];

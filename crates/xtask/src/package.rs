@@ -19,12 +19,18 @@ const TESTS: &[&str] = &[
     "pyarrow==26.0.1",
     "pytest==9.2.0",
     "mypy==2.4.1",
-    "nbclient==0.11.0",
-    "ipykernel==7.4.0",
 ];
 const MATURIN: &[&str] = &["maturin==1.16.0"];
 /// Largest size of a wheel, in bytes.
 const LARGEST: u64 = 5_000_000;
+
+/// Makes the environment of the tests, which takes a minute of downloads and unpacking.
+pub fn prepare() -> Result<()> {
+    if std::env::var_os("RAREFY_PYTHON").is_none() {
+        environment("python", TESTS)?;
+    }
+    Ok(())
+}
 
 /// Builds the compiled part as the tests of the workspace are built, and runs the package's tests, examples and type checks.
 pub fn check() -> Result<()> {
@@ -49,7 +55,6 @@ fn in_folder(command: &mut Command, folder: &Path) -> Result<()> {
     let status = command
         .current_dir(folder)
         .env("PYTHONPATH", folder)
-        .env("PYTHONDONTWRITEBYTECODE", "1")
         .status()
         .context("Python could not be started")?;
     if !status.success() {

@@ -103,7 +103,7 @@ pub fn environment(name: &str, packages: &[&str]) -> Result<PathBuf> {
         .args(["-m", "venv", "--clear"])
         .arg(&folder))?;
     run(Command::new(&python)
-        .args(["-m", "pip", "install", "--quiet"])
+        .args(["-m", "pip", "install", "--quiet", "--no-compile"])
         .args(packages))?;
     std::fs::write(&stamp, wanted)?;
     Ok(python)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _arrays
 from .._page import Page
 from ..errors import ConfigError, ShapeError
 from . import _hooks
@@ -54,6 +55,7 @@ def explorer(
     """
     if rows < 1:
         raise ConfigError(f"`rows` must be 1 or more, got {rows}")
+    _arrays.refuse_several(store, "store")
     if store.n_inputs != sae.n_inputs:
         raise ShapeError(f"store: expected rows of {sae.n_inputs} values as the model takes them, got {store.n_inputs}")
     chosen = _chosen(sae, store, rows)

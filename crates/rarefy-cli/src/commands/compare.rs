@@ -12,6 +12,7 @@ use rarefy_run::figures::{self, Figures, Metrics};
 use rarefy_run::folder::Run;
 use rarefy_run::output_path;
 use rarefy_run::report::history;
+use rarefy_run::settings;
 use serde_json::{Value, json};
 use toml::Table;
 
@@ -90,10 +91,8 @@ impl Compared {
         let run = Run::at(path);
         let table = configuration::from_run(&run)?;
         let unquoted = |(name, value): (String, String)| (name, value.trim_matches('"').to_owned());
-        let settings: BTreeMap<String, String> = configuration::values(&table)
-            .into_iter()
-            .map(unquoted)
-            .collect();
+        let settings: BTreeMap<String, String> =
+            settings::values(&table).into_iter().map(unquoted).collect();
         Ok(Self {
             name: path.display().to_string(),
             arch: settings.get("model.arch").cloned().unwrap_or_default(),

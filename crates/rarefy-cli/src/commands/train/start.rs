@@ -7,6 +7,7 @@ use rarefy::plan::Plan;
 use rarefy::recipe::TrainingData;
 use rarefy::{Error, Trainer};
 use rarefy_run::folder::Run;
+use rarefy_run::settings;
 
 use crate::cli::TrainArgs;
 use crate::{configuration, output};
@@ -85,9 +86,14 @@ pub fn start(
 ) -> anyhow::Result<Trainer> {
     if args.resume && !run.can_begin() {
         let trainer = resume(args, run, plan, data)?;
+        let changes = settings::changes(&configuration::from_run(run)?, plan.config())?;
+        if trainer.steps_done() >= plan.steps() {
+            settings::refuse_of_finished(run, &changes)?;
+        }
         if !args.quiet {
-            let changed = configuration::changes(run, plan.config())?;
-            changed.iter().for_each(|text| output::note(text));
+            for change in &changes {
+                output::note(&format!("warning: {}", change.warning()));
+            }
         }
         run.write_config(plan.config())?;
         return Ok(trainer);
