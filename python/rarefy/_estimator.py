@@ -145,10 +145,10 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         """Takes steps on the rows of `X`, in their order, one for each `batch_size` rows (default: one for all of them).
 
         The first call fits preprocessing and initial weights. After `fit` it starts anew, with a UserWarning: the model of
-        `fit` is lost. More steps than `max_iter` are refused before any is taken. Without `max_iter` the number
-        of steps is not known, so the learning rate stays constant and a sparsity penalty has its full weight from the first
-        step. A pickle of the estimator holds the model and all that further calls need: the state of the optimiser and at most
-        32,768 rows of the first call.
+        `fit` is lost. A call that would take more than `max_iter` steps in all is refused. Without `max_iter` the number of
+        steps is not known, so the learning rate stays constant and a sparsity penalty has its full weight from the first step.
+        A pickle of the estimator holds the model and all that further calls need: the state of the optimiser and at most 32,768
+        rows of the first call.
         """
         stream = self._stream_or_none()
         X = self._validated(X, reset=stream is None, ensure_min_samples=1)

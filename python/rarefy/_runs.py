@@ -34,7 +34,8 @@ class Run:
     ----------
     model : Model
     training, held_out : Figures
-        Metrics of the training rows, and of the held-out rows (None if none are held out).
+        Metrics of the training rows, and of the held-out rows (None if none are held out); `explained_variance` and `mse` are
+        in preprocessed units.
     records : Table
         Loss, L0 and other figures over the steps.
     chosen : dict

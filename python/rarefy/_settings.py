@@ -75,7 +75,7 @@ def settings(
     found.update((key, value) for key, value in (more or {}).items() if value is not None)
     names = {key: name for name, key in NAMES.items()}
     for key, value in found.items():
-        if isinstance(value, numbers.Integral) and not -(2**63) <= value < 2**63:
+        if isinstance(value, numbers.Integral) and not -(2**63) <= int(value) < 2**63:
             name = names.get(key, key.removeprefix("model.options."))
             raise ConfigError(f"`{name}` must be a whole number of at most 64 bits, got {value}")
     return found

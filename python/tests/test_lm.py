@@ -204,6 +204,10 @@ def test_store_is_read_as_rows_by_training(model, tokenizer, texts, tmp_path, se
     assert len(store.manifest["shards"]) > 1
     run = rarefy.train(store, "topk", n_latents=64, k=4, steps=20, holdout=0, progress=False)
     assert run.model.n_inputs == WIDTH
+    # The folder `tokens` of a store is no data; other folders are told.
+    assert not any("subfolders" in text for text in run.messages)
+    told = rarefy.train(store.path, "topk", n_latents=64, k=4, steps=5, holdout=0, progress=False).messages
+    assert any(text.endswith("subfolders are not read: tokens") for text in told)
     assert run.training["samples" if "samples" in run.training else "rows"] == store.rows
     x = np.concatenate(list(lm.stream(model, tokenizer, texts, **stream_of(settings))))
     np.testing.assert_allclose(store.read(range(store.rows)), x, rtol=1e-3, atol=1e-4)
@@ -238,6 +242,11 @@ def test_stopped_harvest_continues_to_the_same_bytes(model, tokenizer, texts, tm
 def test_harvest_of_several_modules_is_that_of_each(model, tokenizer, texts, tmp_path, settings):
     names = ["model.layers.0", "model.layers.1.mlp"]
     stores = lm.harvest(model, tokenizer, texts, out=tmp_path / "all", **settings | {"module": names})
+    for call in (rarefy.train, lambda several: lm.explorer(model, tokenizer, None, several)):
+        with pytest.raises(TypeError, match=r"a dictionary of 2 stores: pass one of them: stores\['model.layers.0'\]"):
+            call(stores)
+    with pytest.raises(TypeError, match=r"^batches: .* got a path .*: rarefy.train\(store\) is for files and stores"):
+        rarefy.Trainer("topk", n_latents=64, k=4).fit(stores[names[0]])
     for name in names:
         alone = lm.harvest(model, tokenizer, texts, out=tmp_path / name, **settings | {"module": name})
         assert digests(stores[name].path) == digests(alone.path)

@@ -389,7 +389,7 @@ def test_target_counts_the_rows_without_a_value(rows: np.ndarray, model: rarefy.
     complete = model.target(rows, rows[:, 0] > 0)
     assert complete.rows_left_out == 0
     assert "left out" not in repr(complete)
-    pd.DataFrame(rows).assign(label=np.where(rows[:, 0] > 0, "yes", "no")).to_csv(tmp_path / "rows.csv", index=False)
+    pd.DataFrame(rows, columns=list("abcdef")).assign(label=np.where(rows[:, 0] > 0, "yes", "no")).to_csv(tmp_path / "rows.csv", index=False)
     assert model.target(tmp_path / "rows.csv").rows_left_out is None
 
 

@@ -452,3 +452,58 @@ def test_finished_run_keeps_its_settings(tmp_path: Path) -> None:
     assert (out / "model/sae_weights.safetensors").read_bytes() == weights
     run = rarefy.train(X, steps=20, out=out, resume=True, progress=False)
     assert run.steps == 20 and run.model.options["k"] == 3
+
+
+def test_member_names_an_array_of_a_file(rows: np.ndarray, tmp_path: Path) -> None:
+    np.savez(tmp_path / "rows.npz", few=rows[:, :3], all=rows)
+    run = rarefy.train(tmp_path / "rows.npz", "topk", member="all", preprocess=[], **SMALL)
+    assert run.model == rarefy.train(rows, "topk", **SMALL).model
+    assert rarefy.train(tmp_path / "rows.npz", "topk", member="few", **SMALL).model.n_inputs == 3
+    with pytest.raises(FormatError, match="choose one with `member`"):
+        rarefy.train(tmp_path / "rows.npz", "topk", **SMALL)
+    with pytest.raises(ConfigError, match="`member` names .* of a file, so `X` must be a path"):
+        rarefy.train(rows, "topk", member="all", **SMALL)
+    with pytest.raises(ConfigError, match="`member` must be a text, got 1"):
+        rarefy.train(tmp_path / "rows.npz", "topk", member=1, **SMALL)  # type: ignore[arg-type]
+
+
+def test_why_has_no_rule_for_given_latents(rows: np.ndarray) -> None:
+    run = rarefy.train(rows, "topk", **SMALL)
+    run.chosen["rule"] = None
+    assert run.why == "topk, 12 latents, k=3, 20 steps"
+    run.chosen["rule"] = "8 for each input"
+    assert run.why == "topk, 12 latents (8 for each input), k=3, 20 steps"
+
+
+@pytest.mark.parametrize("name", ["k", "n_latents", "steps", "random_state"])
+def test_numbers_beyond_64_bits_are_refused(name: str, rows: np.ndarray) -> None:
+    with pytest.raises(ConfigError, match=f"`{name}` must be a whole number of at most 64 bits, got 1180591620717411303424"):
+        rarefy.train(rows, "topk", **SMALL | {name: 2**70})
+    with pytest.raises(ConfigError, match="`train.log_every` must be a whole number of at most 64 bits"):
+        rarefy.train(rows, "topk", settings={"train.log_every": 2**63}, **SMALL)
+
+
+def test_compare_names_what_it_takes(rows: np.ndarray) -> None:
+    run = rarefy.train(rows, "topk", **SMALL)
+    with pytest.raises(TypeError, match="compare: expected each argument to be a Run or the path of a run folder, got Model"):
+        rarefy.compare(run, run.model)  # type: ignore[arg-type]
+
+
+def test_load_of_an_unfinished_run_says_so(rows: np.ndarray, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+
+    def stop(_: Any) -> None:
+        raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError, match="stop"):
+        rarefy.train(rows, "topk", out=out, **SMALL | {"steps": 10**6, "progress": stop})
+    with pytest.raises(FormatError, match="the run is not finished, so it has no model yet: .*resume=True.* continues it"):
+        rarefy.load(out)
+
+
+def test_dictionary_of_stores_is_refused(rows: np.ndarray, tmp_path: Path) -> None:
+    stores = {"model.layers.10": tmp_path, "model.layers.11": tmp_path}
+    with pytest.raises(TypeError, match=r"got a dictionary of 2 stores: pass one of them: stores\['model.layers.10'\]"):
+        rarefy.train(stores, "topk", **SMALL)
+    with pytest.raises(TypeError, match="expected a numpy array, .* got dict"):
+        rarefy.train({"a": rows}, "topk", **SMALL)

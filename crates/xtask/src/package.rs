@@ -89,7 +89,7 @@ pub fn wheel() -> Result<()> {
     let python = environment("wheel", MATURIN)?;
     let out = root().join("wheels");
     let mut maturin = Command::new(python);
-    maturin.args(["-m", "maturin", "build", "--profile", "dist", "--out"]);
+    maturin.args(["-m", "maturin", "build", "--profile", "wheel", "--out"]);
     in_folder(maturin.arg(&out), &root().join("python"))?;
     let wheel = newest(&out)?;
     let size = std::fs::metadata(&wheel)?.len();
