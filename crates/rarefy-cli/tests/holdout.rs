@@ -202,3 +202,23 @@ For more information, try '--help'.
 $ train --set data.holdout=-1 --out run
 2 error: --set data.holdout=-1: invalid value: integer `-1`, expected a whole number not below 0
 ";
+
+/// A model that is worse than the mean of its rows has learned nothing by heart, however far its figures are apart.
+#[test]
+fn hopeless_model_is_not_said_to_know_rows_by_heart() {
+    let dir = TestDir::new();
+    let output = dir.run(
+        "train sample:digits --arch topk --latents 2048 --k 64 --steps 2 --lr 0.1 --out run --json",
+    );
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let explained = |name: &str| found[name].as_f64().unwrap();
+    let (seen, unseen) = (
+        explained("explained_variance"),
+        explained("holdout_explained_variance"),
+    );
+    assert!(seen < 0.0 && seen - unseen > 0.5, "{seen} {unseen}");
+    let err = text(&output.stderr);
+    assert!(!err.contains("set `model.latents` to fewer"), "{err}");
+    let page = String::from_utf8(dir.read("run/report.html")).unwrap();
+    assert!(page.contains("worse than the mean of the rows") && !page.contains("by heart"));
+}

@@ -51,7 +51,8 @@ pub fn advice(
     let is_many = |count: usize| count as f64 > MANY * latents;
     let is_sparse = e.frequent_latents.is_some();
     let mut advice = Vec::new();
-    if let Some(held_out) = held_out.filter(|h| e.explained_variance - h.explained_variance > GAP) {
+    let gap = |h: &&Evaluation| e.explained_variance - h.explained_variance > GAP;
+    if let Some(held_out) = held_out.filter(|h| e.explained_variance > 0.0 && gap(h)) {
         advice.push(format!(
             "The model explains {} of the variance of held-out rows, and {} in training: it has learned single rows by heart. \
              Try fewer latents, fewer steps or more rows.",
@@ -60,7 +61,12 @@ pub fn advice(
         ));
     }
     let collapsed = e.collapsed_latents.unwrap_or(0);
-    if e.explained_variance < LITTLE && !is_many(collapsed) {
+    if e.explained_variance < 0.0 {
+        advice.push(
+            "The reconstruction is worse than the mean of the rows: try more steps, or a smaller penalty."
+                .to_owned(),
+        );
+    } else if e.explained_variance < LITTLE && !is_many(collapsed) {
         advice.push(if is_sparse {
             "The reconstruction is poor. Try a larger k (or a smaller penalty), more latents or more steps.".to_owned()
         } else {

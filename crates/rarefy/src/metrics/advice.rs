@@ -65,7 +65,8 @@ const FAULTS: &[Fault] = &[
 #[doc(hidden)]
 pub fn gap(plan: &Plan, training: &Evaluation, held_out: &Evaluation) -> Option<String> {
     let (seen, unseen) = (training.explained_variance, held_out.explained_variance);
-    if seen - unseen < GAP {
+    // A model that is worse than the mean of its own rows has learned nothing by heart.
+    if seen < 0.0 || seen - unseen < GAP {
         return None;
     }
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
