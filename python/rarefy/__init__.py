@@ -20,7 +20,8 @@ from ._core import __version__
 if TYPE_CHECKING:
     from . import errors, lm, samples
     from ._estimator import SparseAutoencoder
-    from ._model import Codes, Model, load
+    from ._codes import Codes
+    from ._model import Model, load
     from ._page import Page
     from ._progress import Progress
     from ._runs import Frontier, Run, Synthetic, architectures, compare, frontier, synth, train
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 #: Module of each public name; modules are loaded when a name is first used.
 _HOMES = {
     "SparseAutoencoder": "_estimator",
-    "Codes": "_model",
+    "Codes": "_codes",
     "Model": "_model",
     "load": "_model",
     "Page": "_page",

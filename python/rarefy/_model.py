@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 import numbers
 import os
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _arrays, _core
+from . import _arrays, _core, _target
+from ._codes import Codes
 from ._page import Page
 from ._settings import image_shape as as_image_shape
 from ._settings import whole
@@ -21,85 +20,6 @@ from .errors import ConfigError, FormatError, NotFiniteError, ShapeError
 
 if TYPE_CHECKING:
     import scipy.sparse
-
-
-@dataclass(frozen=True, repr=False, eq=False)
-class Codes:
-    """Sparse codes: the active latents of each row, as a CSR matrix, with what preprocessing removed from each row.
-
-    `codes[i:j]` are the codes of some rows. `==` compares all values.
-
-    Attributes
-    ----------
-    values : ndarray of float32
-        Activations of all active latents, row by row.
-    indices : ndarray of int32
-        Latent of each activation.
-    indptr : ndarray of int32 or int64, n_rows + 1
-        Place of the first activation of each row.
-    n_latents : int
-        Number of columns.
-    row_means, row_scales : ndarray of float32
-        Mean and divisor of each row that preprocessing removed; empty if it removes none.
-    """
-
-    values: np.ndarray
-    indices: np.ndarray
-    indptr: np.ndarray
-    n_latents: int
-    row_means: np.ndarray
-    row_scales: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.indptr) - 1
-
-    def __repr__(self) -> str:
-        return f"<rarefy.Codes: {len(self)} rows, {self.n_latents} latents, {len(self.values)} activations>"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Codes):
-            return NotImplemented
-        names = ("values", "indices", "indptr", "row_means", "row_scales")
-        return self.n_latents == other.n_latents and all(
-            np.array_equal(getattr(self, name), getattr(other, name)) for name in names
-        )
-
-    def __hash__(self) -> int:
-        raise TypeError("Codes cannot be hashed, because arrays can change: use id(codes) as a key")
-
-    def __getitem__(self, rows: slice) -> Codes:
-        if not isinstance(rows, slice) or rows.step not in (None, 1):
-            raise TypeError(f"codes[...]: expected a slice of rows such as codes[2:5], got {rows!r}; codes.to_scipy() takes others")
-        start, stop, _ = rows.indices(len(self))
-        stop = max(start, stop)
-        first, last = self.indptr[start], self.indptr[stop]
-
-        def part(values: np.ndarray) -> np.ndarray:
-            each = len(values) // max(len(self), 1)
-            return values[start * each : stop * each]
-
-        return Codes(
-            self.values[first:last],
-            self.indices[first:last],
-            self.indptr[start : stop + 1] - first,
-            self.n_latents,
-            part(self.row_means),
-            part(self.row_scales),
-        )
-
-    def to_scipy(self) -> scipy.sparse.csr_matrix:
-        """The codes as a `scipy.sparse.csr_matrix` that shares the memory."""
-        import scipy.sparse
-
-        shape = (len(self), self.n_latents)
-        return scipy.sparse.csr_matrix((self.values, self.indices, self.indptr), shape=shape, copy=False)
-
-    def to_dense(self) -> np.ndarray:
-        """The codes as a matrix with zeros, `(n_rows, n_latents)`."""
-        dense = np.zeros((len(self), self.n_latents), dtype=np.float32)
-        rows = np.repeat(np.arange(len(self)), np.diff(self.indptr))
-        dense[rows, self.indices] = self.values
-        return dense
 
 
 class Model:
@@ -366,8 +286,8 @@ class Model:
         if y is None and x.paths is None:
             raise ConfigError("`y` must be given: a list with one class or number for each row")
         if y is not None:
-            _check_target(y, kind)
-            _warn_of_column(x, y)
+            _target.check(y, kind)
+            _target.warn_of_column(x, y)
         found = self._associated(x, y, None, kind, texts)
         found.rows_left_out = None if y is None else y.count("")
         return found
@@ -566,44 +486,3 @@ def _is_finite_number(value: Any) -> bool:
             return bool(np.isfinite(np.asarray(value, dtype=np.float32)).all())
     except (TypeError, ValueError, OverflowError):
         return False
-
-
-def _check_target(y: list[str], kind: str | None) -> None:
-    """Refuses a target without values, of one value, or with infinities; empty texts are missing values."""
-    present = set(y) - {""}
-    if not present:
-        raise ShapeError(f"y: expected a class or number for each row, got none: all {len(y)} are missing or NaN")
-    values = None if kind == "class" else _numbers(y)
-    if values is not None and np.isinf(values).any():
-        row = int(np.isinf(values).argmax())
-        raise NotFiniteError(f"y: row {row}: expected a finite number, or NaN to leave the row out, got {y[row]}")
-    if len(present) == 1:
-        raise ShapeError(f"y: expected different values, or 2 to 1000 classes, got one value in all rows: {present.pop()}")
-
-
-def _numbers(y: list[str]) -> np.ndarray | None:
-    """The target as numbers, NaN where it is missing; None if it is not made of numbers."""
-    try:
-        return np.array([float(value) if value else np.nan for value in y])
-    except ValueError:
-        return None
-
-
-def _warn_of_column(x: _arrays.Rows, y: list[str]) -> None:
-    """Warns if the target is equal to a column of the rows up to rounding."""
-    values = _numbers(y)
-    if values is None or x.paths is not None:
-        return
-    tolerance = 4e-3 if x.is_bf16 or x.values.dtype.itemsize == 2 else 1e-6
-    columns = np.arange(x.values.shape[1])
-    for start in range(0, len(values), 4096):
-        part = x.values[start : start + 4096]
-        part = (_arrays.float_of_bf16(part) if x.is_bf16 else part)[:, columns]
-        expected = values[start : start + 4096, None]
-        is_equal = np.isclose(part, expected, rtol=tolerance, atol=0) | np.isnan(expected)
-        columns = columns[is_equal.all(axis=0)]
-        if not len(columns):
-            return
-    warnings.warn(
-        f"`y` is column {columns[0]} of X, so latents know it: leave the column out", UserWarning, stacklevel=3
-    )

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import _arrays, _core
-from ._model import Codes, Model
+from ._codes import Codes
+from ._model import Model
 from ._page import Page
 from ._progress import Listener, listener
 from ._settings import plain

@@ -37,6 +37,10 @@ FUNCTIONS = ("train", "Trainer", "SparseAutoencoder")
 WHOLE = ("n_latents", "steps", "epochs", "batch_size", "random_state", "holdout")
 
 #: Names that other libraries and functions use, and ours.
+#: Optimisers of the program.
+OPTIMIZERS = ("lbfgs", "adam", "sgd", "schedule-free", "signum")
+
+#: Names that other libraries use, and ours.
 SYNONYMS = {
     "d_sae": "n_latents",
     "hidden": "n_latents",
@@ -155,6 +159,8 @@ def _checked(name: str, value: Any) -> Any:
         return image_shape(value)
     if not isinstance(value, str):
         raise ConfigError(f"`{name}` must be a text, got {value!r}")
+    if name == "optimizer" and value not in OPTIMIZERS:
+        raise ConfigError(f"`optimizer` must be one of {', '.join(OPTIMIZERS)}, got {value!r}")
     return value
 
 

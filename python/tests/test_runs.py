@@ -304,7 +304,7 @@ def test_transcoder_of_paths(rows: np.ndarray, tmp_path: Path) -> None:
         ({"learning_rate": -1}, ConfigError, "`learning_rate` must be a finite number above 0, got -1"),
         ({"learning_rate": float("nan")}, ConfigError, "`learning_rate` must be a finite number above 0, got NaN"),
         ({"random_state": -1}, ConfigError, "`random_state` must be a whole number"),
-        ({"optimizer": "x"}, ConfigError, "expected one of `lbfgs`, `adam`"),
+        ({"optimizer": "x"}, ConfigError, "`optimizer` must be one of lbfgs, adam, sgd, schedule-free, signum"),
         ({"preprocess": "x"}, ConfigError, "unknown preprocessing step `x`"),
         ({"preprocess": 3}, ConfigError, "`preprocess` must be a name or a list of names, got 3"),
         ({"threads": 0}, ConfigError, "`threads` must be a whole number above 0"),
@@ -507,3 +507,10 @@ def test_dictionary_of_stores_is_refused(rows: np.ndarray, tmp_path: Path) -> No
         rarefy.train(stores, "topk", **SMALL)
     with pytest.raises(TypeError, match="expected a numpy array, .* got dict"):
         rarefy.train({"a": rows}, "topk", **SMALL)
+
+
+def test_unknown_optimizer_names_the_parameter_and_those_that_there_are() -> None:
+    X = np.zeros((20, 3), dtype=np.float32)
+    with pytest.raises(ConfigError, match="`optimizer` must be one of lbfgs, adam.*got 'adamx'"):
+        rarefy.train(X, optimizer="adamx", progress=False)
+    assert rarefy.train(X + np.arange(3, dtype=np.float32), optimizer="signum", steps=2, progress=False).steps == 2
