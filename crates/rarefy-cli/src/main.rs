@@ -11,7 +11,6 @@ mod configuration;
 mod hints;
 mod interrupt;
 mod npy_file;
-mod observer;
 mod output;
 mod reading;
 mod threads;

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use indicatif::{
     HumanCount, MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
 };
-use rarefy::data::{Dataset, Source};
+use rarefy::data::Dataset;
 use rarefy::{Error, Result};
+use rarefy_run::watched::watched;
 
 use crate::output;
 
@@ -42,13 +43,19 @@ pub fn watch(dataset: Dataset<'static>, quiet: bool) -> (Dataset<'static>, Readi
     bar.set_style(style(
         "{bar:24} reading {human_pos}/{human_len} rows  {rate}  {eta} left in this pass",
     ));
-    let watched = Watched {
-        source: dataset.source,
-        bar: bar.clone(),
-        read: AtomicU64::new(0),
-    };
-    let source = Box::new(watched);
-    (Dataset { source, ..dataset }, Reading { bars, bar })
+    let (moved, all) = (bar.clone(), dataset.source.rows() as u64);
+    let read = AtomicU64::new(0);
+    let dataset = watched(dataset, move |rows| {
+        let rows = rows as u64;
+        let read = read.fetch_add(rows, Ordering::Relaxed) + rows;
+        let position = (read - 1) % all + 1;
+        if position <= rows {
+            moved.reset_eta();
+        }
+        moved.set_position(position);
+        Ok(())
+    });
+    (dataset, Reading { bars, bar })
 }
 
 impl Reading {
@@ -72,56 +79,6 @@ pub fn style(template: &str) -> ProgressStyle {
     style
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .with_key("rate", rate)
-}
-
-/// Source that reports its reads to a progress bar.
-struct Watched {
-    source: Box<dyn Source>,
-    bar: ProgressBar,
-    read: AtomicU64,
-}
-
-impl Watched {
-    fn tell(&self, rows: usize) {
-        let rows = rows as u64;
-        let read = self.read.fetch_add(rows, Ordering::Relaxed) + rows;
-        let all = self.source.rows() as u64;
-        let position = (read - 1) % all + 1;
-        if position <= rows {
-            self.bar.reset_eta();
-        }
-        self.bar.set_position(position);
-    }
-}
-
-impl Source for Watched {
-    fn name(&self) -> &str {
-        self.source.name()
-    }
-    fn rows(&self) -> usize {
-        self.source.rows()
-    }
-    fn d_in(&self) -> usize {
-        self.source.d_in()
-    }
-    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        self.source.read(start, out)?;
-        self.tell(out.len() / self.d_in());
-        Ok(())
-    }
-    fn has_f64(&self) -> bool {
-        self.source.has_f64()
-    }
-    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
-        self.source.read_f64(start, out)?;
-        self.tell(out.len() / self.d_in());
-        Ok(())
-    }
-    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
-        self.source.gather(rows, out)?;
-        self.tell(rows.len());
-        Ok(())
-    }
 }
 
 /// Lines of a text file, one for each row.

@@ -333,11 +333,7 @@ impl<'a> View<'a> {
 
 /// Rows that are read only while nobody asked to stop.
 pub fn watched<'d>(dataset: Dataset<'d>, watch: &'d Watch) -> Dataset<'d> {
-    let source = dataset.source;
-    Dataset {
-        source: Box::new(Watched { source, watch }),
-        ..dataset
-    }
+    rarefy_run::watched::watched(dataset, |_| watch.check())
 }
 
 /// Labels and texts that the caller gives in place of those of the data.
@@ -365,39 +361,4 @@ pub fn with_cells(
         *place = Some(cells);
     }
     Ok(dataset)
-}
-
-struct Watched<'d> {
-    source: Box<dyn Source + 'd>,
-    watch: &'d Watch,
-}
-
-impl Source for Watched<'_> {
-    fn name(&self) -> &str {
-        self.source.name()
-    }
-    fn rows(&self) -> usize {
-        self.source.rows()
-    }
-    fn d_in(&self) -> usize {
-        self.source.d_in()
-    }
-    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        self.watch.check()?;
-        self.source.read(start, out)
-    }
-    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
-        self.watch.check()?;
-        self.source.gather(rows, out)
-    }
-    fn has_f64(&self) -> bool {
-        self.source.has_f64()
-    }
-    fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
-        self.watch.check()?;
-        self.source.read_f64(start, out)
-    }
-    fn as_slice(&self) -> Option<&[f32]> {
-        self.source.as_slice()
-    }
 }

@@ -1,24 +1,19 @@
 //! Training on rows at hand, in memory or in files, with or without a run folder.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use rarefy::config::{self, Config};
 use rarefy::data::{Column, Dataset, OpenOptions, Role, Rows, frame_roles};
 use rarefy::io_spec::IoSpec;
-use rarefy::metrics::Evaluation;
-use rarefy::plan::Plan;
-use rarefy::recipe::{self, MEMORY_BYTES, TrainingData};
+use rarefy::recipe::{self, MEMORY_BYTES};
 use rarefy::synth::{Spec, Truth};
-use rarefy::train::{Observer, State};
 use rarefy::variants::{self, VARIANTS};
-use rarefy::{Error, Progress, Result, Trained, Trainer};
-use rarefy_run::folder::{Lock, Run};
-use rarefy_run::records::{self, Record, Recorder};
-use rarefy_run::{by_data, figures, report};
+use rarefy::{Progress, Result};
+use rarefy_run::folder::Run;
+use rarefy_run::training::{Finished, Listener, Place, Training};
+use rarefy_run::{by_data, figures};
 use serde_json::json;
 use toml::Table;
 
@@ -26,26 +21,6 @@ use crate::input::{Input, View, watched, with_cells};
 use crate::model::Model;
 use crate::watch::{self, Watch};
 use crate::{errors, settings};
-
-/// Time after which a checkpoint is written between two multiples of `train.checkpoint_every`.
-const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
-
-/// Folder of a run, and what to do with a run that is there.
-struct Place {
-    run: Run,
-    resume: bool,
-    force: bool,
-}
-
-impl Place {
-    /// Settings of the run that is continued; none for a new run.
-    fn recorded(&self) -> Result<Table> {
-        if self.resume && self.run.config_path().exists() {
-            return recorded(&self.run);
-        }
-        Ok(Table::new())
-    }
-}
 
 /// Trains a model on rows. Returns it with a JSON object: steps, reason, metrics, records, chosen settings.
 #[pyfunction]
@@ -69,29 +44,81 @@ pub fn train(
     let layer = settings::layer(settings)?;
     let is_plain = rows.is_plain();
     let view = rows.view();
-    let place = out.map(|out| Place {
-        run: Run::at(&out),
-        resume,
-        force,
-    });
     let paths = rows.paths();
     let (model, told) = watch::run(py, listener, threads, |watch| {
-        let before = place.as_ref().map(Place::recorded).transpose()?;
-        let before = before.unwrap_or_default();
-        let (dataset, raw, config) = opened(view, paths, watch, [before, layer])?;
+        let place = out.map(|out| Place::at(&out, resume, force)).transpose()?;
+        let before = place.as_ref().map(Place::recorded).transpose()?.flatten();
+        let (dataset, raw, config) =
+            opened(view, paths, watch, [before.unwrap_or_default(), layer])?;
+        if let Some(place) = &place {
+            place.refuse_another(&config)?;
+        }
         let dataset = with_cells(dataset, labels, texts)?;
         let latents_by_default = config.model.latents.is_none();
-        Training {
-            dataset,
-            raw,
+        let mut told = Told(watch);
+        dataset.notes.iter().for_each(|text| told.note(text));
+        let memory = memory(&config, is_plain)?;
+        let training = Training {
+            dataset: &dataset,
+            raw: &raw,
             config,
-            is_plain,
-            latents_by_default,
-            watch,
-        }
-        .run(place)
+            memory,
+            place: place.as_ref(),
+        };
+        let finished = training.run(&mut told)?;
+        finished.advice.iter().for_each(|text| told.warn(text));
+        let summary = summary(&finished, latents_by_default);
+        Ok((finished.trained.model, summary))
     })?;
     Ok((Model::of(model), told))
+}
+
+/// Size in bytes up to which prepared rows are kept in memory.
+///
+/// Plain rows are read where they are: a copy gains time only if rows are prepared, or all are read in each step.
+fn memory(config: &Config, is_plain: bool) -> Result<usize> {
+    let reads_all = variants::find(&config.model.arch)?.defaults.full_batch;
+    let steps = config.data.preprocess.iter().flatten();
+    let is_prepared = steps.into_iter().any(|step| step != "none");
+    let is_read_in_place = is_plain && !reads_all && !is_prepared;
+    Ok(if is_read_in_place { 0 } else { MEMORY_BYTES })
+}
+
+/// Figures, records and chosen settings, as JSON.
+fn summary(finished: &Finished, latents_by_default: bool) -> String {
+    let (trained, plan) = (&finished.trained, &finished.plan);
+    let rule = latents_by_default.then_some(plan.info().defaults.latents_text);
+    json!({
+        "steps": trained.steps, "rows_seen": trained.rows_seen, "reason": trained.reason,
+        "training": finished.training, "held_out": finished.held_out, "records": finished.records,
+        "chosen": {
+            "architecture": plan.info().name, "n_latents": plan.d_sae(), "steps": plan.steps(), "batch_size": plan.batch(),
+            "learning_rate": plan.lr(), "k": plan.options().find_number("k"),
+            "holdout": plan.config().data.holdout, "rule": rule,
+        },
+    })
+    .to_string()
+}
+
+/// Progress and messages for the caller, in the names of Python parameters.
+struct Told<'a>(&'a Watch);
+
+impl Listener for Told<'_> {
+    fn note(&mut self, text: &str) {
+        self.0.say(errors::in_python(text));
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.note(text);
+    }
+
+    fn step(&mut self, progress: &Progress) {
+        self.0.step(progress);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
 }
 
 /// Opens rows, and merges the settings with the defaults that follow from the rows.
@@ -101,19 +128,6 @@ fn opened<'d, 'a: 'd>(
     watch: &'d Watch,
     [mut before, mut layer]: [Table; 2],
 ) -> Result<(Dataset<'d>, IoSpec, Config)> {
-    let arch = |layer: &Table| {
-        layer
-            .get("model")
-            .and_then(|model| model.get("arch"))
-            .cloned()
-    };
-    if let (Some(was), Some(is)) = (arch(&before), arch(&layer))
-        && was != is
-    {
-        return Err(Error::Conflict(format!(
-            "the run is one of {was}; it cannot be resumed as {is}: leave `model.arch` out"
-        )));
-    }
     // The recorded steps may have followed from other epochs.
     let has_epochs = layer
         .get("train")
@@ -154,223 +168,6 @@ fn merged(before: Table, layer: Table) -> Result<Config> {
     let of_sample = config::sample_defaults(&config.data.path, &config.model.arch);
     let [by_data, before, layer] = layers;
     config::merge(&[of_sample, by_data, before, layer])
-}
-
-/// One run.
-struct Training<'a> {
-    dataset: Dataset<'a>,
-    raw: IoSpec,
-    config: Config,
-    is_plain: bool,
-    /// The number of latents follows from the data.
-    latents_by_default: bool,
-    watch: &'a Watch,
-}
-
-impl Training<'_> {
-    fn run(mut self, place: Option<Place>) -> Result<(rarefy::model::Model, String)> {
-        let _lock: Option<Lock> = place.as_ref().map(|place| place.run.lock()).transpose()?;
-        if let Some(place) = place.as_ref().filter(|place| !place.resume) {
-            place.run.check(place.force)?;
-        }
-        self.dataset.notes.iter().for_each(|note| self.say(note));
-        let source = self.dataset.source.as_ref();
-        let (rows, data) = (source.rows(), &mut self.config.data);
-        data.holdout
-            .get_or_insert_with(|| recipe::default_holdout(rows, self.config.train.batch));
-        let is_dense = matches!(variants::find(&self.config.model.arch)?.name, "kl");
-        // Plain rows are read where they are. A copy gains time if rows are prepared, or all are read in each step.
-        let is_prepared = data
-            .preprocess
-            .as_ref()
-            .is_some_and(|steps| steps.iter().any(|step| step != "none"));
-        let bytes = if self.is_plain && !is_dense && !is_prepared {
-            0
-        } else {
-            MEMORY_BYTES
-        };
-        let data = TrainingData::with_memory(&self.config.data, source, &self.raw, bytes)?;
-        let plan = Arc::new(data.plan(&self.config)?);
-        data.warnings(&plan)?
-            .iter()
-            .for_each(|warning| self.say(warning));
-        let (trainer, mut observer) = self.start(&data, &plan, place.as_ref())?;
-        let trained = data.train(trainer, &mut observer)?;
-        observer.recorder.finish()?;
-        // Before the evaluation, which may be interrupted.
-        if let Some(place) = &place {
-            trained.model.save(&place.run.model_path())?;
-        }
-        let training = trained.model.evaluate(data.training())?;
-        let held_out = data
-            .held_out()
-            .map(|rows| trained.model.evaluate(rows))
-            .transpose()?;
-        let advice = rarefy::metrics::advice(&plan, data.survey(), &training);
-        let gap = held_out
-            .as_ref()
-            .and_then(|held_out| rarefy::metrics::gap(&plan, &training, held_out));
-        advice.iter().chain(&gap).for_each(|text| self.say(text));
-        let records = self.write(
-            &trained,
-            (&training, held_out.as_ref()),
-            place.as_ref(),
-            &observer.recorder,
-        )?;
-        let rule = self
-            .latents_by_default
-            .then_some(plan.info().defaults.latents_text);
-        let told = json!({
-            "steps": trained.steps, "rows_seen": trained.rows_seen, "reason": trained.reason,
-            "training": training, "held_out": held_out, "records": records,
-            "chosen": {
-                "architecture": plan.info().name, "n_latents": plan.d_sae(), "steps": plan.steps(), "batch_size": plan.batch(),
-                "learning_rate": plan.lr(), "k": plan.options().find_number("k"),
-                "holdout": self.config.data.holdout, "rule": rule,
-            },
-        });
-        Ok((trained.model, told.to_string()))
-    }
-
-    fn say(&self, text: &str) {
-        self.watch.say(errors::in_python(text));
-    }
-
-    /// The trainer at its first step or at the newest checkpoint, and the observer.
-    fn start(
-        &self,
-        data: &TrainingData,
-        plan: &Arc<Plan>,
-        place: Option<&Place>,
-    ) -> Result<(Trainer, Observed<'_>)> {
-        let observed = |recorder, run| Observed {
-            saved: Instant::now(),
-            watch: self.watch,
-            recorder,
-            run,
-            plan: Arc::clone(plan),
-        };
-        let Some(place) = place else {
-            return Ok((
-                data.trainer(Arc::clone(plan))?,
-                observed(Recorder::in_memory(plan), None),
-            ));
-        };
-        let run = &place.run;
-        let trainer = if place.resume && !run.can_begin() {
-            refuse_another(run, plan)?;
-            let resume = |checkpoint: &Path| data.resume(Arc::clone(plan), checkpoint);
-            let (trainer, warnings) = run.resume_newest(resume)?;
-            warnings.iter().for_each(|warning| self.say(warning));
-            let changes = rarefy_run::settings::changes(&recorded(run)?, plan.config())?;
-            if trainer.steps_done() >= plan.steps() {
-                rarefy_run::settings::refuse_of_finished(run, &changes)?;
-            }
-            changes
-                .iter()
-                .for_each(|change| self.say(&change.warning()));
-            run.write_config(plan.config())?;
-            trainer
-        } else {
-            let trainer = data.trainer(Arc::clone(plan))?;
-            run.create(plan.config())?;
-            run.clear()?;
-            trainer
-        };
-        let recorder = Recorder::in_file(&run.metrics_path(), plan, trainer.steps_done())?;
-        Ok((trainer, observed(recorder, Some(run.clone()))))
-    }
-
-    /// Writes report and figures into the run folder, if there is one; returns the records.
-    fn write(
-        &self,
-        trained: &Trained,
-        (training, held_out): (&Evaluation, Option<&Evaluation>),
-        place: Option<&Place>,
-        recorder: &Recorder,
-    ) -> Result<Vec<Record>> {
-        let Some(Place { run, .. }) = place else {
-            return Ok(recorder.records().to_vec());
-        };
-        report::write(
-            run,
-            &trained.model,
-            &self.dataset,
-            (training, held_out),
-            None,
-        )?;
-        figures::write(run, training, held_out, trained.steps)?;
-        records::read(&run.metrics_path())
-    }
-}
-
-/// Configuration that a run recorded.
-fn recorded(run: &Run) -> Result<Table> {
-    let bad = |e| {
-        Error::format(
-            run.config_path(),
-            format!("expected a configuration as TOML: {e}"),
-        )
-    };
-    run.config_text()?.parse().map_err(bad)
-}
-
-/// Refuses to go on with another architecture or number of latents.
-fn refuse_another(run: &Run, plan: &Plan) -> Result<()> {
-    let before = config::merge(&[recorded(run)?])?.model;
-    let was = (before.arch.as_str(), before.latents);
-    let is = (plan.info().name, Some(plan.d_sae()));
-    if was == is {
-        return Ok(());
-    }
-    let of = |(arch, latents): (&str, Option<usize>)| {
-        format!("{arch} with {} latents", latents.unwrap_or_default())
-    };
-    Err(Error::Conflict(format!(
-        "{} is a run of {}; it cannot be resumed as {}: give the same `model.arch` and `model.latents`",
-        run.folder().display(),
-        of(was),
-        of(is)
-    )))
-}
-
-/// Observer of a run: records, checkpoints, progress for the caller.
-struct Observed<'a> {
-    /// Time of the last checkpoint, or of the start.
-    saved: Instant,
-    watch: &'a Watch,
-    recorder: Recorder,
-    run: Option<Run>,
-    plan: Arc<Plan>,
-}
-
-impl Observer for Observed<'_> {
-    fn step(&mut self, progress: &Progress) -> Result<()> {
-        self.watch.step(progress);
-        self.recorder.step(progress)
-    }
-
-    fn message(&mut self, text: &str) {
-        self.watch.say(errors::in_python(text));
-    }
-
-    fn checkpoint(&mut self, state: &State) -> Result<()> {
-        let Some(run) = &self.run else {
-            return Ok(());
-        };
-        self.recorder.sync()?;
-        state.save(&run.checkpoint_path(state.step), &self.plan)?;
-        self.saved = Instant::now();
-        run.prune_checkpoints()
-    }
-
-    fn checkpoint_due(&self) -> bool {
-        self.run.is_some() && self.saved.elapsed() > CHECKPOINT_TIME
-    }
-
-    fn interrupted(&self) -> bool {
-        self.watch.is_stopped()
-    }
 }
 
 /// Rows, their codes, and the directions of the dictionary.
@@ -421,7 +218,7 @@ pub fn open<'py>(py: Python<'py>, rows: Input<'py>) -> PyResult<Opened<'py>> {
 pub fn read_run(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
     let read = || -> Result<String> {
         let run = Run::at(&folder);
-        let table = recorded(&run)?;
+        let table = run.settings()?;
         let part = |metrics: &figures::Metrics| metrics.value().clone();
         let figures = figures::read(&run)?;
         let figures = figures.map(|f| json!({"training": part(&f.training), "held_out": f.held_out.as_ref().map(part), "steps": f.steps}));

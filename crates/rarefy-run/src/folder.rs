@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rarefy::config::Config;
 use rarefy::{Error, Result, atomic};
+use toml::Table;
 
 use crate::output_path;
 pub use lock::Lock;
@@ -108,6 +109,15 @@ impl Run {
             ));
         }
         fs::read_to_string(&path).map_err(Error::io(&path))
+    }
+
+    /// Settings in `config.toml`.
+    pub fn settings(&self) -> Result<Table> {
+        let parsed = self.config_text()?.parse();
+        parsed.map_err(|e: toml::de::Error| {
+            let message = format!("expected a configuration as TOML: {}", e.message());
+            Error::format(self.config_path(), message)
+        })
     }
 
     /// Makes the folder and writes the configuration, before training starts.

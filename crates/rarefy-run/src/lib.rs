@@ -1,6 +1,7 @@
 //! Run folders, records, figures and reports of training runs, shared by the program and the Python package.
 //!
-//! The mathematics is in `rarefy`, the page in `rarefy-report`. Nothing here prints, parses arguments or reads a clock.
+//! The mathematics is in `rarefy`, the page in `rarefy-report`. Nothing here prints or parses arguments; the clock is read only to
+//! write checkpoints in time.
 #![forbid(unsafe_code)]
 #![allow(
     clippy::missing_errors_doc,
@@ -15,4 +16,6 @@ pub mod records;
 pub mod report;
 pub mod settings;
 pub mod tokens;
+pub mod training;
+pub mod watched;
 pub mod words;

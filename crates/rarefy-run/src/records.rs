@@ -154,8 +154,8 @@ impl Recorder {
     }
 
     /// Records in memory; none if they are in a file.
-    pub fn records(&self) -> &[Record] {
-        &self.records
+    pub fn into_records(self) -> Vec<Record> {
+        self.records
     }
 
     fn keep(&mut self, record: Record) -> Result<()> {

@@ -10,6 +10,8 @@
 //! sees rows of `d_in` values in and rows of `d_out` values out in all three cases. The inputs of a crosscoder
 //! form one wide row. Only the norm of its decoder rows differs: it is the sum of the norms of the parts.
 
+use std::borrow::Cow;
+
 use crate::{Error, Result};
 
 /// Input and output columns of a model: autoencoder, transcoder or crosscoder.
@@ -172,13 +174,16 @@ impl IoSpec {
         self.decoder_part_norms(decoder_row).sum()
     }
 
-    /// Copies rows `[n, row_width]` into inputs `[n, d_in]` and targets `[n, d_out]`.
-    pub fn split(&self, rows: &[f32]) -> (Vec<f32>, Vec<f32>) {
+    /// Inputs `[n, d_in]` and targets `[n, d_out]` of rows `[n, row_width]`; copied only if the target is another.
+    pub fn split<'a>(&self, rows: &'a [f32]) -> (Cow<'a, [f32]>, Cow<'a, [f32]>) {
+        if self.target.is_none() {
+            return (rows.into(), rows.into());
+        }
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
         for row in rows.chunks_exact(self.row_width()) {
             inputs.extend_from_slice(&row[..self.d_in()]);
             targets.extend_from_slice(&row[self.target_start()..]);
         }
-        (inputs, targets)
+        (inputs.into(), targets.into())
     }
 }

@@ -79,6 +79,7 @@ pub fn run(screenshots: Option<&Path>) -> Result<()> {
         }
     }
     notes_stay(&mut browser, &pages[0])?;
+    files_have_the_keys_of_others(&mut browser)?;
     ensure!(browser.faults.is_empty(), "{:?}", browser.faults);
     Ok(())
 }
@@ -336,4 +337,52 @@ fn notes_stay(browser: &mut Browser, page: &Page) -> Result<()> {
     browser.fill("#latent textarea", "a round stroke")?;
     browser.open(&page.file)?;
     browser.wait("rarefy.notes.get(2) === 'a round stroke'")
+}
+
+/// Keys of a latent and of an example in SAEDashboard 0.8.0 (`NeuronpediaDashboardFeature`, `NeuronpediaDashboardActivation`).
+const OF_LATENT: &[&str] = &[
+    "feature_index",
+    "pos_str",
+    "pos_values",
+    "neg_str",
+    "neg_values",
+    "frac_nonzero",
+    "freq_hist_data_bar_values",
+    "freq_hist_data_bar_heights",
+    "correlated_features_indices",
+    "correlated_features_pearson",
+    "activations",
+];
+const OF_EXAMPLE: &[&str] = &[
+    "bin_min",
+    "bin_max",
+    "bin_contains",
+    "tokens",
+    "values",
+    "qualifying_token_index",
+];
+
+/// The files for other programs have keys that these programs know.
+fn files_have_the_keys_of_others(browser: &mut Browser) -> Result<()> {
+    // The page makes a link to the file; the test keeps its text.
+    browser.value("URL.createObjectURL = blob => { blob.text().then(text => { window.saved = text; }); return 'data:,'; }, 0")?;
+    browser.click("#save-saedashboard")?;
+    browser.wait("window.saved")?;
+    for (what, keys) in [
+        ("JSON.parse(saved).features[0]", OF_LATENT),
+        ("JSON.parse(saved).features[0].activations[0]", OF_EXAMPLE),
+    ] {
+        let found = browser.value(&format!("Object.keys({what})"))?;
+        ensure!(found == serde_json::json!(keys), "{what}: {found}");
+    }
+    browser.value("window.saved = ''")?;
+    browser.click("#save-neuronpedia")?;
+    browser.wait("window.saved")?;
+    let note =
+        browser.value("JSON.parse(saved.split('\\n').find(line => line.includes('human')))")?;
+    ensure!(
+        note["index"] == "2" && note["description"] == "a round stroke",
+        "explanations: {note}"
+    );
+    Ok(())
 }

@@ -65,7 +65,11 @@ fn in_folder(command: &mut Command, folder: &Path) -> Result<()> {
 
 /// Builds the compiled part and puts it beside the Python files.
 fn build() -> Result<()> {
-    cargo(&["build", "--package", "rarefy-python", "--quiet"], &[])?;
+    // With `--package rarefy-python`, dependencies would have other features than in the tests, and be built once more.
+    cargo(
+        &["build", "--workspace", "--lib", "--tests", "--quiet"],
+        &[],
+    )?;
     let (built, name) = if cfg!(windows) {
         ("_core.dll", "_core.pyd")
     } else if cfg!(target_os = "macos") {

@@ -4,7 +4,6 @@ use super::{
     BINS, Evaluation, FREQUENT, LatentStatus, LatentSummary, RARE, bin, count, explained_variance,
     hoyer, mean, offer,
 };
-use std::borrow::Cow;
 
 use crate::Result;
 use crate::codes::Codes;
@@ -98,11 +97,7 @@ fn each_piece(
     for start in (0..rows).step_by(ROWS) {
         x.resize(ROWS.min(rows - start) * d_in, 0.0);
         prepared.read(start, &mut x)?;
-        let inputs = if model.io_spec().has_target() {
-            Cow::Owned(model.io_spec().split(&x).0)
-        } else {
-            Cow::Borrowed(&x)
-        };
+        let (inputs, _) = model.io_spec().split(&x);
         work(start, &x, &model.encode_sparse(sparse, &inputs));
     }
     Ok(())

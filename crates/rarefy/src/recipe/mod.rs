@@ -13,7 +13,7 @@
 //! once for statistics and once an epoch, with these exceptions:
 //!
 //! - [`Pipeline::fit_surveyed`](crate::preprocess::Pipeline::fit_surveyed) says which preprocessing needs passes of its own.
-//! - Initial weights are drawn from up to 32,768 rows, and a threshold is calibrated on up to 65,536.
+//! - Initial weights are drawn from up to 32,768 rows and 16 million values, and a threshold is calibrated on up to 65,536.
 //! - The architecture `kl` with a moving estimate reads all rows at the end of each epoch to report the exact
 //!   mean activation; L-BFGS reads all rows in each evaluation.
 

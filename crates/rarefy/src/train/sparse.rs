@@ -15,6 +15,8 @@ pub mod step;
 mod unroll;
 mod update;
 
+use std::borrow::Cow;
+
 use super::epoch::rate;
 use super::{Observer, Outcome, Progress, SparseProgress, State, finish, refuse_diverged};
 use crate::codes::Codes;
@@ -181,14 +183,14 @@ pub(crate) fn nothing_to_calibrate_on() -> Error {
 }
 
 /// Encoder inputs of rows of training data: `x - b_dec`, or x.
-fn seen(io: &IoSpec, params: &Params, rows: &[f32]) -> Vec<f32> {
-    let inputs = io.split(rows).0;
+fn seen<'a>(io: &IoSpec, params: &Params, rows: &'a [f32]) -> Cow<'a, [f32]> {
+    let (inputs, _) = io.split(rows);
     if !io.centre {
         return inputs;
     }
     let mut centred = vec![0.0; inputs.len()];
     centre(&inputs, params.get("b_dec"), &mut centred);
-    centred
+    centred.into()
 }
 
 /// Number of pre-activations above a threshold, counted piece by piece to bound memory.

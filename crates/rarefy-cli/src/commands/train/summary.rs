@@ -1,8 +1,8 @@
 //! The table or JSON object at the end of a training run.
 
-use rarefy::Trained;
 use rarefy::metrics::Evaluation;
 use rarefy_run::folder::Run;
+use rarefy_run::training::Finished;
 use serde::Serialize;
 
 use crate::cli::TrainArgs;
@@ -61,16 +61,17 @@ impl Holdout {
 pub fn tell(
     args: &TrainArgs,
     run: &Run,
-    (evaluation, held_out, parts): (&Evaluation, Option<&Evaluation>, &[String]),
-    trained: &Trained,
+    finished: &Finished,
+    parts: &[String],
     speed: Speed,
 ) -> anyhow::Result<()> {
+    let (evaluation, held_out) = (&finished.training, finished.held_out.as_ref());
     if args.json {
         return output::json(&Summary {
             run: run.folder().display().to_string(),
             report: run.report_path().display().to_string(),
-            steps: trained.steps,
-            stopped: &trained.reason,
+            steps: finished.trained.steps,
+            stopped: &finished.trained.reason,
             speed,
             evaluation,
             holdout: held_out.map(Holdout::of),

@@ -29,18 +29,18 @@ function notesOf(M) {
       modelId: M.head.title, layer: name, index: String(l), description: described(l), typeName: M.notes.has(l) ? "human" : "rarefy-tf-idf", explanationModelName: "" }));
     save(`${name}-explanations.jsonl`, "application/jsonl", lines.join("\n") + "\n");
   });
-  on("#save-saedashboard", () => save(`${name}-batch-0.json`, "application/json", JSON.stringify(dashboard(M, described))));
+  on("#save-saedashboard", () => save(`${name}-batch-0.json`, "application/json", JSON.stringify(dashboard(M))));
 }
 
-/// All latents in the layout of SAEDashboard's batch files.
-function dashboard(M, described) {
+/// All latents in the layout of SAEDashboard's batch files, whose reader refuses other keys.
+function dashboard(M) {
   const { D, head } = M;
   const features = [...Array(M.n).keys()].map(l => {
     const counts = D.count ? [...D.count.subarray(l * head.bins, (l + 1) * head.bins)] : [];
     const edge = i => D.low[l] + (D.high[l] - D.low[l]) * (i + 0.5) / head.bins;
     const tokens = list => list.map(e => D.token[e.i]), values = list => list.map(e => e.value);
     const lens = D.token ? { pos_str: tokens(M.raised(l)), pos_values: values(M.raised(l)), neg_str: tokens(M.lowered(l)), neg_values: values(M.lowered(l)) } : { pos_str: [], pos_values: [], neg_str: [], neg_values: [] };
-    return { feature_index: l, description: described(l), ...lens, frac_nonzero: D.rate[l],
+    return { feature_index: l, ...lens, frac_nonzero: D.rate[l],
       freq_hist_data_bar_values: counts.map((_, i) => edge(i)), freq_hist_data_bar_heights: counts,
       correlated_features_indices: M.together(l).map(e => e.i), correlated_features_pearson: [],
       activations: M.examples(l).map(e => ({ bin_min: -1, bin_max: e.quarter, bin_contains: -1, tokens: [M.rowName(e.row)], values: [e.value], qualifying_token_index: 0 })) };

@@ -16,7 +16,7 @@ use crate::{Result, Rng};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BiasStart {
-    /// Geometric median of up to 32,768 rows, evenly over the data.
+    /// Geometric median of up to 32,768 rows and 16 million values, evenly over the data.
     Median,
     /// Mean of the same rows.
     Mean,
@@ -26,6 +26,8 @@ pub enum BiasStart {
 
 /// Largest number of rows for the initial biases, evenly over the data.
 const MEDIAN_ROWS: usize = 1 << 15;
+/// Largest number of their values: 64 MB.
+const MEDIAN_VALUES: usize = 1 << 24;
 
 /// Decoder rows of length 1 in random directions, the encoder a copy of them, no encoder bias,
 /// and the decoder bias by default at the geometric median of the rows (Gao et al. 2024, appendix A).
@@ -42,7 +44,9 @@ pub(in crate::variants) fn init(
 ) -> Result<Params> {
     let mut params = Params::zeros(layout);
     let (d_in, d_out) = (io.d_in(), io.d_out());
-    let (inputs, targets) = io.split(&evenly_spaced_rows(rows, MEDIAN_ROWS)?);
+    let most = MEDIAN_ROWS.min((MEDIAN_VALUES / rows.d_in()).max(1));
+    let some = evenly_spaced_rows(rows, most)?;
+    let (inputs, targets) = io.split(&some);
     let middle = middle(start, &targets, d_out);
     set(params.get_mut("b_dec"), &middle);
     directions(params.get_mut("w_dec"), d_out, rng);

@@ -1,0 +1,72 @@
+//! Settings of a run that follow from its data, in the program's words.
+
+use rarefy::config::Config;
+use rarefy::plan::Plan;
+
+use crate::cli::TrainArgs;
+
+/// Settings that the user left to the program, whose defaults depend on the data.
+#[expect(clippy::struct_excessive_bools, reason = "each is a setting")]
+pub struct Chosen {
+    rows: usize,
+    arch: bool,
+    preprocess: bool,
+    holdout: bool,
+    latents: bool,
+}
+
+impl Chosen {
+    /// Settings that a configuration leaves open, for `rows` rows.
+    pub fn of(args: &TrainArgs, config: &Config, rows: usize) -> Self {
+        let is_new = args.config.is_none() && !args.resume && !args.data.is_empty();
+        Self {
+            rows,
+            preprocess: args.preprocess.is_none() && is_new,
+            arch: args.arch.is_none() && is_new,
+            holdout: config.data.holdout.is_none(),
+            latents: config.model.latents.is_none(),
+        }
+    }
+
+    /// Sentence on the defaults that were chosen, with the flags that set others; `None` if there are none.
+    pub fn told(&self, plan: &Plan) -> Option<String> {
+        let held_out = plan.config().data.holdout.unwrap_or(0);
+        let held_out = (self.holdout && held_out > 0)
+            .then(|| format!("{held_out} held out to measure the model on (--holdout N)"));
+        let rule = plan.info().defaults.latents_text;
+        let latents = self.latents.then(|| {
+            let rule = if rule.contains(' ') {
+                format!("{rule}; ")
+            } else {
+                String::new()
+            };
+            let active = plan.options().find("k");
+            let active = active.map_or_else(String::new, |k| format!(", k {k} (--k N)"));
+            format!("{} latents ({rule}--latents N){active}", plan.d_sae())
+        });
+        let arch = self.arch.then(|| {
+            let name = plan.info().name;
+            let other = if name == "kl" {
+                "--arch topk for sparse codes"
+            } else {
+                "--arch kl for the lecture's model"
+            };
+            format!("{name} ({other})")
+        });
+        let data = &plan.config().data;
+        let is_scaled = self.preprocess
+            && data
+                .preprocess
+                .as_ref()
+                .is_some_and(|steps| *steps == ["scale"])
+            && !data.path.starts_with("sample:");
+        let scaled = is_scaled.then(|| "bytes scaled to 0..1 (--preprocess none)".to_owned());
+        let parts: Vec<String> = arch
+            .into_iter()
+            .chain(scaled)
+            .chain(held_out)
+            .chain(latents)
+            .collect();
+        (!parts.is_empty()).then(|| format!("{} rows: {}", self.rows, parts.join(", ")))
+    }
+}
