@@ -222,12 +222,14 @@ def _frame(x: Any, name: str) -> Rows:
 
 @dataclass
 class _Column:
-    """Column of a data frame. `kind` is that of `_core.roles`, where unknown kinds are left out; `type_name` is shown."""
+    """Column of a data frame. `kind` is that of `_core.roles`, where unknown kinds are left out; `type_name` is shown. `source` is
+    the column of the caller, in which null and NaN are different."""
 
     title: str
     values: np.ndarray
     kind: str
     type_name: str
+    source: Any = None
     role: str = ""
     reason: str = ""
 
@@ -278,22 +280,22 @@ def _column(title: str, column: Any) -> _Column:
     if dtype.startswith(("category", "Categorical", "Enum", "dictionary")):
         return _Column(title, values.astype(object), "text", "category")
     if values.dtype == object:
-        return _column_of_objects(title, values)
+        return _column_of_objects(title, values, column)
     plain = {"b": "boolean", "i": "integer", "u": "integer", "f": "number", "U": "text", "S": "text", "T": "text"}
     kind = plain.get(values.dtype.kind)
     if kind in ("boolean", "integer", "number") and values.ndim > 1:
         kind = "list"
     kind = kind or str(values.dtype)
-    return _Column(title, values, kind, kind)
+    return _Column(title, values, kind, kind, column)
 
 
-def _column_of_objects(title: str, values: np.ndarray) -> _Column:
+def _column_of_objects(title: str, values: np.ndarray, source: Any) -> _Column:
     present = [v for v in values if not _is_missing(v)]
     if not present:
         return _Column(title, values, "empty", "empty")
     if isinstance(present[0], (list, tuple, np.ndarray)):
         kind = "list" if np.asarray(present[0]).dtype.kind in "fiub" else "lists of other objects than numbers"
-        return _Column(title, values, kind, kind)
+        return _Column(title, values, kind, kind, source)
     are = lambda *kinds: all(isinstance(v, kinds) for v in present)  # noqa: E731
     if are(str, bytes):
         return _Column(title, values, "text", "text")
@@ -303,17 +305,17 @@ def _column_of_objects(title: str, values: np.ndarray) -> _Column:
         kind = "integer" if are(numbers.Integral) else "number"
     else:
         kind = f"{type(present[0]).__name__} objects"
-    return _Column(title, values, kind, kind)
+    return _Column(title, values, kind, kind, source)
 
 
 def _numbers_of(column: _Column, name: str) -> np.ndarray:
     """Values of a column of data as a matrix, all finite."""
     values = column.values
     if column.kind == "list" and values.dtype == object:
-        values = _embedded(values, name, column.title)
+        values = _embedded(column, name)
     elif values.dtype == object:
         values = np.array([np.nan if _is_missing(v) else float(v) for v in values])
-    _check_column(values, name, column.title)
+    _check_column(values, name, column)
     return values.reshape(len(values), -1)
 
 
@@ -322,21 +324,34 @@ def _is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in ("NAType", "NaTType") or isinstance(value, float) and value != value
 
 
-def _check_column(values: np.ndarray, name: str, label: Any) -> None:
-    """Refuses NaN and infinities with the name of their column."""
+def _check_column(values: np.ndarray, name: str, column: _Column) -> None:
+    """Refuses NaN, infinities and nulls with the name of their column."""
     if values.dtype.kind != "f" or np.isfinite(values).all():
         return
     row = int(np.argwhere(~np.isfinite(values))[0][0])
     got = values[row] if values.ndim == 1 else values[row][~np.isfinite(values[row])][0]
-    raise NotFiniteError(f"{name}: row {row}, column {label!r}: expected a finite number, got {str(got).replace('nan', 'NaN')}")
+    shown = "null" if np.isnan(got) and _has_null(column.source, row) else str(got).replace("nan", "NaN")
+    raise NotFiniteError(f"{name}: row {row}, column {column.title!r}: expected a finite number, got {shown}")
 
 
-def _embedded(values: np.ndarray, name: str, label: Any) -> np.ndarray:
+def _has_null(column: Any, row: int) -> bool:
+    """True if a cell of a polars or Arrow column is null, or a list with a null; numpy has NaN in its place."""
+    if type(column).__module__.startswith("pandas"):
+        return False
+    cell = column[row]
+    cell = cell.as_py() if hasattr(cell, "as_py") else cell
+    return cell is None or hasattr(cell, "__iter__") and any(value is None for value in cell)
+
+
+def _embedded(column: _Column, name: str) -> np.ndarray:
     """Lists of numbers as a matrix."""
+    missing = [row for row, cell in enumerate(column.values) if cell is None]
+    if missing and _has_null(column.source, missing[0]):
+        raise NotFiniteError(f"{name}: row {missing[0]}, column {column.title!r}: expected a finite number, got null")
     try:
-        return np.stack([np.asarray(v, dtype=np.float32) for v in values])
+        return np.stack([np.asarray(v, dtype=np.float32) for v in column.values])
     except (TypeError, ValueError) as error:
-        raise ShapeError(f"{name}: column {label!r}: expected lists of numbers of one length") from error
+        raise ShapeError(f"{name}: column {column.title!r}: expected lists of numbers of one length") from error
 
 
 def cells(values: Any, name: str) -> list[str] | None:

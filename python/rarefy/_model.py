@@ -6,6 +6,7 @@ import json
 import numbers
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -463,6 +464,24 @@ def load(path: str | os.PathLike[str]) -> Model:
                 f"{path}: the run is not finished, so it has no model yet: rarefy.train(..., out={path!r}, resume=True) continues it"
             ) from error
         raise FormatError(f"{path}: expected a model or a run folder, got no file {error.filename}") from error
+    except FormatError as error:
+        file, _, why = str(error).partition(": ")
+        if why.startswith("damaged") or _is_broken_json(file):
+            raise FormatError(
+                f"{error}; the file is damaged or was not written to its end: copy the model again, or train it again"
+            ) from error
+        raise
+
+
+def _is_broken_json(file: str) -> bool:
+    """True for a file of JSON that no reader of JSON understands, because it is cut off or has other bytes."""
+    if not file.endswith(".json") or not os.path.isfile(file):
+        return False
+    try:
+        json.loads(Path(file).read_bytes())
+    except ValueError:
+        return True
+    return False
 
 
 def _value(text: str) -> Any:

@@ -144,7 +144,8 @@ def train(
     preprocess : str or list of str, optional
         Steps such as `"norm-row"`, `"standardise"`, `"pca"`; they are saved in the model.
     holdout : int, optional
-        Rows withheld to measure the model on; a twentieth by default if there are enough, 0 for none.
+        Rows withheld to measure the model on; 0 for none. Default: a twentieth of 1000 rows or more, unless fewer than
+        `batch_size` rows would be left, which `run.messages` says.
     image_shape : (height, width), optional
         Rows are pictures.
     labels, texts : list with one entry for each row, optional
@@ -211,8 +212,27 @@ def train(
         for note in rows.notes:
             watcher.message(note)
         told = _StoreListener(watcher) if _is_store(X) else watcher
-        core, outcome = _core.train(rows, found, labels, texts, folder, resume, force, n_threads, told)
-    return Run(Model(core), json.loads(outcome), watcher.messages, folder)
+        core, described = _core.train(rows, found, labels, texts, folder, resume, force, n_threads, told)
+        outcome = json.loads(described)
+        missing = None if resume else _missing_holdout(found, outcome)  # A resumed run keeps the held-out rows that it recorded.
+        if missing:
+            watcher.message(missing)
+    return Run(Model(core), outcome, watcher.messages, folder)
+
+
+def _missing_holdout(settings: Mapping[str, Any], outcome: Mapping[str, Any]) -> str | None:
+    """Sentence on a batch so large that no rows are held out, by the rule of `default_holdout` in the library."""
+    batch = settings.get("train.batch")
+    if batch is None or "data.holdout" in settings or outcome["chosen"]["holdout"]:
+        return None
+    rows = outcome["training"]["rows"]
+    left = rows - min(rows // 20, 50_000)
+    if rows < 1000 or batch <= left:
+        return None
+    return (
+        f"no rows are held out: of {rows} rows {left} would be left, fewer than `batch_size`, {batch}; "
+        f"figures of unseen rows need a `batch_size` of at most {left}"
+    )
 
 
 class _StoreListener:

@@ -440,3 +440,27 @@ def test_labels_and_texts_of_another_length_are_refused(name: str, rows: np.ndar
         model.latents(rows, **{name: "a text"})
     with pytest.raises(TypeError, match=f"^{name}: expected a list"):
         model.latents(rows, **{name: 3})
+
+
+@pytest.mark.parametrize(
+    ("cells", "dtype", "row", "got"),
+    [
+        ([1.0, None, 2.0], "Float32", 1, "null"),
+        ([1, None, 2], "Int64", 1, "null"),
+        ([1.0, 2.0, float("nan")], "Float32", 2, "NaN"),
+        ([float("nan"), None, 2.0], "Float32", 0, "NaN"),
+        ([[1.0, 2.0], [None, 3.0], [4.0, 5.0]], "List", 1, "null"),
+        ([[1.0, 2.0], [4.0, 5.0], [None, 3.0]], "Array", 2, "null"),
+        ([[1.0, 2.0], [4.0, 5.0], None], "List", 2, "null"),
+        ([[1.0, 2.0], [4.0, 5.0], None], "Array", 2, "null"),
+        ([[1.0, 2.0], [float("nan"), 3.0], [4.0, 5.0]], "List", 1, "NaN"),
+    ],
+)
+def test_null_of_a_frame_is_named_with_row_and_column(cells: list[Any], dtype: str, row: int, got: str) -> None:
+    kinds = {"List": pl.List(pl.Float32), "Array": pl.Array(pl.Float32, 2)}
+    given = pl.DataFrame({"name": ["x", "y", "z"], "values": cells}, schema_overrides={"values": kinds.get(dtype) or getattr(pl, dtype)})
+    frames = [given] if dtype == "Array" else [given, given.to_arrow()]
+    for each in frames:
+        with pytest.raises(NotFiniteError) as refused:
+            _arrays.rows(each)
+        assert str(refused.value) == f"X: row {row}, column 'values': expected a finite number, got {got}"

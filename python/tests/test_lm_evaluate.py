@@ -147,6 +147,85 @@ def test_model_of_another_width_is_refused(model, tokenizer, texts):
         lm.evaluate(model.model, tokenizer, Identity(), texts, module="layers.0", context=16)
 
 
+# Transcoders
+
+MLP = "model.layers.0.mlp"
+
+
+class Copy:
+    """Transcoder that computes what a module computes."""
+
+    n_inputs = n_outputs = WIDTH
+    is_sparse, is_transcoder = False, True
+
+    def __init__(self, module):
+        self.module = module
+
+    def reconstruct(self, rows):
+        with torch.no_grad():
+            return self.module(torch.as_tensor(rows)).numpy()
+
+
+def transcoder_of(model, tokenizer, texts, folder, setting, **options):
+    """A trained transcoder of `MLP`, with the rows that it reads and predicts."""
+    setting = setting | {"module": MLP, "dtype": "float32", "outlier_norm": None}
+    x, y = (lm.harvest(model, tokenizer, texts, out=folder / io, io=io, **setting) for io in ("in", "out"))
+    options = {"n_latents": 48, "k": 4, "steps": 200, "holdout": 0, "progress": False} | options
+    return rarefy.train(x, "topk", target=y, **options).model, x.read(range(x.rows)), y.read(range(y.rows))
+
+
+def test_transcoder_that_copies_its_module_recovers_everything(model, tokenizer, texts):
+    module = model.get_submodule(MLP)
+    found = lm.evaluate(model, tokenizer, Copy(module), texts, module=MLP, io="in-out", context=16)
+    assert found.ce_spliced == pytest.approx(found.ce_original, abs=1e-5)
+    assert found.ce_recovered_zero == pytest.approx(1, abs=1e-3)
+    assert found.kl_spliced == pytest.approx(0, abs=1e-5) and found.kl_zero > 0.01
+    assert found.explained_variance == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_transcoder_is_spliced_as_by_hand(model, tokenizer, texts, tmp_path, settings, skip):
+    sae, x, y = transcoder_of(model, tokenizer, texts, tmp_path, settings, settings={"model.skip": skip})
+    found = lm.evaluate(model, tokenizer, sae, texts, module=MLP, io="in-out", context=64, skip_first=0, skip_special=False)
+    sums = np.zeros(4)
+    predicted = lambda module, inputs, output: torch.as_tensor(sae.reconstruct(inputs[0][0])[None])  # noqa: E731
+    zero = lambda module, inputs, output: torch.zeros_like(output)  # noqa: E731
+    for text in texts:
+        ids = tokenizer(text, return_tensors="pt")["input_ids"]
+        for at, hook in enumerate((None, predicted, zero)):
+            handle = model.get_submodule(MLP).register_forward_hook(hook) if hook else None
+            with torch.no_grad():
+                sums[at] += float(model(ids, labels=ids).loss) * (ids.shape[1] - 1)
+            if handle:
+                handle.remove()
+        sums[3] += ids.shape[1] - 1
+    expected = sums[:3] / sums[3]
+    assert [found.ce_original, found.ce_spliced, found.ce_zero] == pytest.approx(expected.tolist(), rel=1e-5)
+    assert found.targets == sums[3] and abs(found.ce_spliced - found.ce_original) > 1e-4
+
+
+def test_figures_of_a_transcoder_are_those_of_its_target(model, tokenizer, texts, tmp_path, settings):
+    sae, x, y = transcoder_of(model, tokenizer, texts, tmp_path, settings)
+    found = lm.evaluate(model, tokenizer, sae, texts, module=MLP, io="in-out", context=16)
+    error = np.square(y - sae.reconstruct(x)).sum() / np.square(y - y.mean(axis=0)).sum()
+    assert found.explained_variance == pytest.approx(1 - error, abs=1e-4)
+    assert found.l0 == pytest.approx(sae.encode(x).nnz / len(x), abs=1e-3)
+    assert found.kept == len(x)
+
+
+def test_transcoder_and_autoencoder_are_told_apart(model, tokenizer, texts, tmp_path):
+    copy = Copy(model.get_submodule(MLP))
+    with pytest.raises(ConfigError, match="`io` must be 'in-out' for a transcoder, .* got 'out'"):
+        lm.evaluate(model, tokenizer, copy, texts, module=MLP, context=16)
+    with pytest.raises(ConfigError, match="`io` must be 'in' or 'out' for an autoencoder, .* got 'in-out'"):
+        lm.evaluate(model, tokenizer, Identity(), texts, module=MLP, io="in-out", context=16)
+    with pytest.raises(ConfigError, match="`compat='sae-lens'` is for autoencoders"):
+        lm.evaluate(model, tokenizer, copy, texts, module=MLP, io="in-out", compat="sae-lens", context=16)
+    copy.n_inputs = 8
+    with pytest.raises(ShapeError, match="expected a transcoder with 32 inputs and 32 outputs, .* got 8 inputs and 32 outputs"):
+        lm.evaluate(model, tokenizer, copy, texts, module=MLP, io="in-out", context=16)
+
+
 # Explorer
 
 
@@ -200,18 +279,6 @@ def test_strongest_rows_of_each_latent_come_from_the_whole_store(
     # The rarest latents come first.
     rates = np.where((latents > 0).any(axis=0), (latents > 0).sum(axis=0), store.rows + 1)
     assert latents[:, rates.argmin()].argmax() == found[0]
-
-
-def test_transcoder_is_refused(model, tokenizer, texts, tmp_path):
-    x = np.random.default_rng(0).normal(size=(50, WIDTH)).astype(np.float32)
-    for name in ("x.npy", "y.npy"):
-        np.save(tmp_path / name, x)
-    run = rarefy.train(
-        tmp_path / "x.npy", "topk", target=tmp_path / "y.npy", n_latents=16, k=2, steps=2, progress=False
-    )
-    assert run.model.n_outputs == run.model.n_inputs == WIDTH
-    with pytest.raises(ConfigError, match="`sae` must reconstruct .*got a transcoder"):
-        lm.evaluate(model, tokenizer, run.model, texts, module=MODULE, context=16)
 
 
 def test_marked_text_keeps_spaces_and_split_characters():

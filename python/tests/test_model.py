@@ -20,7 +20,7 @@ import scipy.stats
 from numpy.testing import assert_allclose
 
 import rarefy
-from rarefy.errors import ConfigError, FormatError, NotFiniteError, ShapeError
+from rarefy.errors import ConfigError, FormatError, NotFiniteError, RarefyError, ShapeError
 
 ARCHITECTURES = [line["name"] for line in rarefy.architectures()]
 Digits = tuple[np.ndarray, np.ndarray]
@@ -468,11 +468,29 @@ def test_load_tells_missing_paths_from_folders_without_a_model(model: rarefy.Mod
     assert missing.value.filename == str(tmp_path / "none")
     with pytest.raises(FormatError, match="expected a model or a run folder"):
         rarefy.load(tmp_path)
-    model.save(tmp_path / "model")
-    weights = next((tmp_path / "model").glob("*.safetensors"))
-    weights.write_bytes(weights.read_bytes()[:-4])
-    with pytest.raises(FormatError, match=re.escape(str(weights))):
-        rarefy.load(tmp_path / "model")
-    (tmp_path / "model" / "cfg.json").write_text("{")
-    with pytest.raises(FormatError, match="cfg.json"):
-        rarefy.load(tmp_path / "model")
+
+
+@pytest.mark.parametrize("name", ["cfg.json", "sae_weights.safetensors"])
+@pytest.mark.parametrize("damage", ["empty", "cut", "zeros"])
+def test_error_of_a_damaged_model_names_the_file_and_the_way_out(
+    damage: str, name: str, model: rarefy.Model, tmp_path: Path
+) -> None:
+    model.save(tmp_path)
+    file = tmp_path / name
+    content = file.read_bytes()
+    file.write_bytes({"empty": b"", "cut": content[:-9], "zeros": bytes(len(content))}[damage])
+    with pytest.raises(FormatError) as refused:
+        rarefy.load(tmp_path)
+    way_out = "; the file is damaged or was not written to its end: copy the model again, or train it again"
+    assert str(refused.value).startswith(f"{file}: ") and str(refused.value).endswith(way_out)
+
+
+def test_error_of_what_is_no_damage_has_no_such_advice(model: rarefy.Model, tmp_path: Path) -> None:
+    (tmp_path / "model.pt").write_bytes(b"weights")
+    model.save(tmp_path / "other")
+    config = tmp_path / "other" / "cfg.json"
+    config.write_text(config.read_text().replace('"k"', '"kk"'))
+    for path in (tmp_path / "model.pt", tmp_path / "other"):
+        with pytest.raises(RarefyError) as refused:
+            rarefy.load(path)
+        assert "train it again" not in str(refused.value)

@@ -13,6 +13,7 @@
     run = rarefy.train(store, "topk", n_latents=4096, k=32)
     print(lm.evaluate(model, tokenizer, run.model, held_out_texts, module="model.layers.15"))
     lm.explorer(model, tokenizer, run.model, store).save("latents.html")
+    lm.dashboard(model, tokenizer, run.model, store, "dashboards")      # files for Neuronpedia
 
 Training without a store reads the activations while the model runs::
 
@@ -23,9 +24,10 @@ Models are modules of PyTorch that take `input_ids` and `attention_mask`, such a
 by the first call that needs it: ``pip install 'rarefy[lm]'``.
 """
 
+from ._dashboard import dashboard
 from ._evaluate import Evaluation, evaluate
 from ._explorer import explorer
 from ._harvest import harvest, stream
 from ._store import Store
 
-__all__ = ["Evaluation", "Store", "evaluate", "explorer", "harvest", "stream"]
+__all__ = ["Evaluation", "Store", "dashboard", "evaluate", "explorer", "harvest", "stream"]

@@ -61,11 +61,15 @@ def evaluate(
         Causal language model whose output has `logits`.
     tokenizer : tokenizer of transformers
     sae : Model
-        Autoencoder of the module's activations.
+        Autoencoder of the module's activations, or transcoder of its input to its output.
     texts : iterable of str
         Texts that were not trained on.
-    module, io, context, max_tokens
+    module, context, max_tokens
         As in `harvest`; `module` is a single name.
+    io : {"out", "in", "in-out"}
+        Activations that are replaced: the output or the input of the module. `"in-out"` is for transcoders: they read the input,
+        and their prediction replaces the output. Ablations, norm outliers and explained variance are then those of the
+        output.
     batch_tokens : int
         Most tokens in a forward pass. Memory grows with this number times the size of the vocabulary.
     skip_first, skip_special, outlier_norm
@@ -96,13 +100,18 @@ def evaluate(
     """
     if compat not in (None, "sae-lens"):
         raise ConfigError(f"`compat` must be 'sae-lens' or None, got {compat!r}")
-    if getattr(sae, "is_transcoder", False):
-        raise ConfigError("`sae` must reconstruct the activations that it replaces, got a transcoder, which predicts others")
+    is_transcoder = getattr(sae, "is_transcoder", False)
+    if is_transcoder and io != "in-out":
+        raise ConfigError(f"`io` must be 'in-out' for a transcoder, which predicts the output from the input, got {io!r}")
+    if is_transcoder and compat:
+        raise ConfigError(f"`compat={compat!r}` is for autoencoders: leave it out for a transcoder")
+    if io == "in-out" and not is_transcoder:
+        raise ConfigError("`io` must be 'in' or 'out' for an autoencoder, which reconstructs what it reads, got 'in-out'")
     reader = Reader(
         model,
         tokenizer,
         [module],
-        io=io,
+        io="out" if is_transcoder else io,
         context=context,
         batch_tokens=batch_tokens,
         skip_first=0 if compat else skip_first,
@@ -110,7 +119,7 @@ def evaluate(
         outlier_norm=OUTLIER_NORM if outlier_norm is None else outlier_norm,
     )
     contexts = list(reader.contexts(texts, max_tokens))
-    trial = _Trial(reader, sae, module, compat is not None, outlier_norm is not None and not compat)
+    trial = _Trial(reader, sae, module, compat is not None, outlier_norm is not None and not compat, is_transcoder)
     mean = trial.mean(contexts)
     for batch in reader.batches(contexts):
         trial.batch(batch, mean)
@@ -148,6 +157,7 @@ class _Trial:
     module: str
     is_saelens: bool
     skips_outliers: bool
+    is_transcoder: bool
     variance: _Variance = field(default_factory=_Variance)
     inliers: _Variance = field(default_factory=_Variance)
     active: int = 0
@@ -160,11 +170,8 @@ class _Trial:
         total, count = np.zeros(1), 0
         for read in self.reader.calibrated(self.reader.reads(contexts)):
             rows = read.rows[self.module].numpy()
-            if rows.shape[1] != self.sae.n_inputs or getattr(self.sae, "n_outputs", rows.shape[1]) != rows.shape[1]:
-                raise ShapeError(
-                    f"sae: expected a model with {rows.shape[1]} inputs and outputs, the width of {self.module}, "
-                    f"got {self.sae.n_inputs} inputs and {getattr(self.sae, 'n_outputs', self.sae.n_inputs)} outputs"
-                )
+            if not self.is_transcoder:
+                self._check_widths(rows.shape[1], rows.shape[1])
             if self.skips_outliers:
                 rows = rows[self.reader.inliers(read, self.module)]
             total = total + rows.sum(axis=0, dtype=np.float64)
@@ -173,16 +180,29 @@ class _Trial:
             raise ShapeError("texts: all tokens are outliers: raise `outlier_norm`, or pass None")
         return total / count
 
+    def _check_widths(self, n_inputs: int, n_outputs: int) -> None:
+        got = self.sae.n_inputs, getattr(self.sae, "n_outputs", self.sae.n_inputs)
+        if got == (n_inputs, n_outputs):
+            return
+        expected = f"a model with {n_inputs} inputs and outputs, the width of {self.module}"
+        if self.is_transcoder:
+            expected = f"a transcoder with {n_inputs} inputs and {n_outputs} outputs, those of {self.module}"
+        raise ShapeError(f"sae: expected {expected}, got {got[0]} inputs and {got[1]} outputs")
+
     def batch(self, batch: Batch, mean: np.ndarray) -> None:
         """Runs the model as it is, spliced and ablated."""
         torch = _hooks.need_torch()
         inputs = _hooks.inputs_of(self.reader.model, batch.ids, batch.real)
         place = (self.reader.model, self.module, self.reader.io, inputs)
         output, x = _hooks.run(*place)
+        read = x
+        if self.is_transcoder:
+            read = _hooks.capture(self.reader.model, [self.module], "in", inputs)[self.module]
+            self._check_widths(read.shape[2], x.shape[2])
         original = _logits(output, self.reader.model)
         kept = self._kept(batch, x)
         at = torch.as_tensor(kept, device=x.device)
-        arms = {"spliced": self._spliced(x, at, mean), "zero": x.masked_fill(at[..., None], 0)}
+        arms = {"spliced": self._spliced(x, read, at, mean), "zero": x.masked_fill(at[..., None], 0)}
         if self.is_saelens:
             arms["zero"] = torch.zeros_like(x)
         else:
@@ -208,12 +228,12 @@ class _Trial:
             kept &= x.float().cpu().double().norm(dim=2).numpy() <= self.reader.limits[self.module]
         return kept
 
-    def _spliced(self, x: Any, at: Any, mean: np.ndarray) -> Any:
-        """Activations with reconstructions in place of the kept ones; adds the figures of the reconstruction."""
+    def _spliced(self, x: Any, read: Any, at: Any, mean: np.ndarray) -> Any:
+        """Activations `x` with reconstructions of `read` in place of the kept ones; adds the figures of the reconstruction."""
         rows = x[at].float().cpu().numpy()
         if not len(rows):
             return x
-        x_hat, active = _reconstructed(self.sae, rows)
+        x_hat, active = _reconstructed(self.sae, read[at].float().cpu().numpy(), self.is_transcoder)
         self.active += active
         self.variance.add(rows, x_hat, mean)
         inlier = np.linalg.norm(rows.astype(np.float64), axis=1) <= self.reader.limits[self.module]
@@ -291,12 +311,14 @@ def _logits(output: Any, model: Any) -> Any:
     return logits
 
 
-def _reconstructed(sae: Any, rows: np.ndarray) -> tuple[np.ndarray, int]:
+def _reconstructed(sae: Any, rows: np.ndarray, is_transcoder: bool) -> tuple[np.ndarray, int]:
     """Reconstructions, and the number of active latents of all rows."""
     if not sae.is_sparse:
         return sae.reconstruct(rows), 0
     codes = sae.codes(rows)
-    return sae.decode(codes), int(np.count_nonzero(codes.values))
+    # `decode` leaves out the skip connection of a transcoder.
+    x_hat = sae.reconstruct(rows) if is_transcoder else sae.decode(codes)
+    return x_hat, int(np.count_nonzero(codes.values))
 
 
 def _ratios(sums: dict[str, Any]) -> dict[str, Any]:

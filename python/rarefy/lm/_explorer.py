@@ -9,8 +9,11 @@ import numpy as np
 from .. import _arrays
 from .._page import Page
 from ..errors import ConfigError, ShapeError
-from . import _hooks
+from ._largest import Largest, ranks
+from ._lens import final_scale, output_matrix
 from ._store import Store
+
+__all__ = ["explorer", "final_scale", "marked", "strongest"]
 
 #: Most rows of each latent that are chosen for it.
 STRONGEST = 10
@@ -60,7 +63,8 @@ def explorer(
         raise ShapeError(f"store: expected rows of {sae.n_inputs} values as the model takes them, got {store.n_inputs}")
     chosen = _chosen(sae, store, rows)
     texts = [marked(tokenizer, *store.window(int(row), before, after)) for row in chosen]
-    matrix, vocabulary = _lens(model, tokenizer, sae.n_outputs) if unembedding else (None, None)
+    matrix = output_matrix(model, tokenizer, sae.n_outputs) if unembedding else None
+    vocabulary = None if matrix is None else [tokenizer.decode([i]) for i in range(len(matrix))]
     return sae.explorer(store.read(chosen), texts=texts, unembedding=matrix, vocabulary=vocabulary)  # type: ignore[no-any-return]
 
 
@@ -79,29 +83,14 @@ def strongest(sae: Any, store: Store, count: int) -> np.ndarray:
     The strongest rows of all latents come first, then the second ones; among them those of rare latents come first.
     """
     fired = np.zeros(sae.n_latents, dtype=np.int64)
-    least = np.zeros(sae.n_latents, dtype=np.float32)
-    latents, rows = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-    strengths = np.zeros(0, dtype=np.float32)
+    top = Largest(sae.n_latents, count)
     piece = PIECE if sae.is_sparse else max(1, DENSE // sae.n_latents)
     for start in range(0, store.rows, piece):
         latent, strength, row = _activations(sae, store.read(np.arange(start, min(start + piece, store.rows))))
         fired += np.bincount(latent, minlength=sae.n_latents)
-        new = strength > least[latent]
-        latents = np.concatenate([latents, latent[new]])
-        strengths = np.concatenate([strengths, strength[new]])
-        rows = np.concatenate([rows, row[new] + start])
-        order = np.lexsort((rows, -strengths, latents))
-        order = order[_ranks(latents[order]) < count]
-        latents, strengths, rows = latents[order], strengths[order], rows[order]
-        full = _ranks(latents) == count - 1
-        least[latents[full]] = strengths[full]
-    rows = rows[np.lexsort((latents, fired[latents], _ranks(latents)))]
+        top.add(latent, strength, row + start)
+    rows = top.rows[np.lexsort((top.groups, fired[top.groups], ranks(top.groups)))]
     return rows[np.sort(np.unique(rows, return_index=True)[1])]
-
-
-def _ranks(latents: np.ndarray) -> np.ndarray:
-    """Place of each entry among those of its latent, in a sorted array."""
-    return np.arange(len(latents)) - np.searchsorted(latents, latents)
 
 
 def _activations(sae: Any, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -127,37 +116,3 @@ def marked(tokenizer: Any, ids: list[int], at: int) -> str:
     token = through[len(before) :]
     space = token[: len(token) - len(token.lstrip(" "))] if token.strip(" ") else ""
     return f"{before}{space}⟦{token[len(space) :]}⟧{whole[len(through) :]}"
-
-
-def _lens(model: Any, tokenizer: Any, width: int) -> tuple[Any, Any]:
-    """Output matrix times the weight of the final norm, centred over tokens, and the tokens; None if there is none."""
-    head = model.get_output_embeddings() if hasattr(model, "get_output_embeddings") else None
-    if head is None or head.weight.shape[1] != width:
-        return None, None
-    count = min(len(tokenizer), head.weight.shape[0])
-    matrix = head.weight[:count].detach().float().cpu().numpy() * final_scale(model, width)
-    return matrix - matrix.mean(axis=0), [tokenizer.decode([i]) for i in range(count)]
-
-
-def final_scale(model: Any, width: int) -> np.ndarray:
-    """Factor by which the model's final norm multiplies each value; ones if there is none.
-
-    Measured on rows of ±1 with mean 0, because norms keep their factor as `weight` or as `1 + weight` (Gemma).
-    """
-    torch = _hooks.need_torch()
-    # The final norm is outside of the list of layers: no part of its name is a number.
-    norms = [
-        module
-        for name, module in model.named_modules()
-        if not any(part.isdigit() for part in name.split("."))
-        and getattr(getattr(module, "weight", None), "shape", None) == (width,)
-    ]
-    if not norms:
-        return np.ones(width, dtype=np.float32)
-    weight = norms[-1].weight
-    signs = torch.ones(1, 1, width, dtype=weight.dtype, device=weight.device)
-    signs[..., 1::2] = -1
-    with torch.no_grad():
-        # The difference removes the bias.
-        scale = signs * (norms[-1](signs) - norms[-1](-signs)) / 2
-    return scale.reshape(-1).float().cpu().numpy()  # type: ignore[no-any-return]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,28 @@ from . import _tensors
 MANIFEST = "_manifest.json"
 FORMAT = "rarefy-activations"
 VERSION = 1
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Tokens around the tokens of rows.
+
+    Attributes
+    ----------
+    ids : ndarray of int32
+        Tokens of all windows, one window after the other.
+    rows : ndarray of int64
+        Row of each token; -1 for a token that the store left out.
+    starts : ndarray of int64, n_windows + 1
+        Place of the first token of each window.
+    at : ndarray of int64, n_windows
+        Place of the row's own token within its window.
+    """
+
+    ids: np.ndarray
+    rows: np.ndarray
+    starts: np.ndarray
+    at: np.ndarray
 
 
 class Store:
@@ -130,6 +153,28 @@ class Store:
         ids = [int(i) for i in tokens["ids"][low:high]]
         return ids if tokenizer is None else [tokenizer.decode([i]) for i in ids], place - low
 
+    def windows(self, rows: Any, before: int = 12, after: int = 6) -> Windows:
+        """Tokens around the tokens of many rows, each as `window` gives them, with the row of each token."""
+        wanted = np.asarray(rows, dtype=np.int64)
+        self._check(wanted)
+        shards = np.searchsorted(self._ends, wanted, side="right")
+        bounds = np.zeros((3, len(wanted)), dtype=np.int64)
+        for shard in np.unique(shards):
+            at = np.flatnonzero(shards == shard)
+            bounds[:, at] = self._bounds(int(shard), wanted[at], before, after)
+        low, place, high = bounds
+        starts = np.concatenate([[0], np.cumsum(high - low)])
+        ids, found = np.empty(starts[-1], dtype=np.int32), np.empty(starts[-1], dtype=np.int64)
+        for shard in np.unique(shards):
+            at = np.flatnonzero(shards == shard)
+            lengths = (high - low)[at]
+            within = np.arange(lengths.sum()) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+            target = within + np.repeat(starts[at], lengths)
+            source = within + np.repeat(low[at], lengths)
+            ids[target] = np.asarray(self._tokens(int(shard))["ids"])[source]
+            found[target] = self._rows_of_tokens(int(shard))[source]
+        return Windows(ids, found, starts, place - low)
+
     def places(self) -> dict[str, np.ndarray]:
         """Arrays `sequence`, `position` and `token` with one entry for each row."""
         shards = [self._tokens(shard) for shard in range(len(self._ends))]
@@ -163,6 +208,22 @@ class Store:
 
     def _read_tokens(self, shard: int) -> dict[str, np.ndarray]:
         return _tensors.read(self.path / "tokens" / self.manifest["shards"][shard]["file"])
+
+    def _bounds(self, shard: int, rows: np.ndarray, before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Places of the first token, of the row's own token, and behind the last token of the windows of rows in a shard."""
+        tokens, lines = self._tokens(shard), rows - self._start(shard)
+        contexts = tokens["sequence"][lines] - tokens["first_sequence"][0]
+        starts, ends = tokens["offsets"][contexts], tokens["offsets"][contexts + 1]
+        place = starts + tokens["position"][lines]
+        return np.maximum(starts, place - before), place, np.minimum(ends, place + after + 1)
+
+    def _rows_of_tokens(self, shard: int) -> np.ndarray:
+        """Row of each token of a shard; -1 for a token that was left out."""
+        tokens = self._tokens(shard)
+        found = np.full(len(tokens["ids"]), -1, dtype=np.int64)
+        places = tokens["offsets"][tokens["sequence"] - tokens["first_sequence"][0]] + tokens["position"]
+        found[places] = self._start(shard) + np.arange(len(places))
+        return found
 
     def _lines(self) -> list[tuple[str, str]]:
         arguments = self.manifest["arguments"]
