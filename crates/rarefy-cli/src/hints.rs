@@ -67,6 +67,7 @@ const FIELDS: &[(&str, Setter)] = &[
     ("train.beta1", Flag("beta1")),
     ("train.beta2", Flag("beta2")),
     ("train.ema", Flag("ema")),
+    ("train.mask", Flag("mask")),
     ("train.resample_every", Flag("resample-every")),
     ("train.resample", Flag("resample")),
     ("train.clip", Flag("clip")),

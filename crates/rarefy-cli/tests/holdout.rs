@@ -105,7 +105,7 @@ fn twentieth_of_enough_rows_is_held_out_by_default() {
         (&950.into(), &50.into())
     );
     assert!(text(&dir.read("run/config.toml")).contains("\nholdout = 50\n"));
-    let gap = "950 rows are few for 200 latents; set `model.latents` to fewer";
+    let gap = "950 rows are few for 200 latents; set `train.mask` to 0.2, `model.latents` to fewer";
     assert!(
         said.contains(gap) && said.contains("of the variance of held-out rows"),
         "{said}"

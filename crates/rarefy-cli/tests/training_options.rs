@@ -266,8 +266,14 @@ $ train missing.npy --arch matching-pursuit --resample-every 9
 2 error: resampling shortens encoder rows only, and here the encoder is tied to the decoder: remove `train.resample_every`
 hint: set `train.resample_every` with --resample-every
 $ train missing.npy --arch kl --ema 0.9 --optimizer adam
-2 error: `train.ema` and `train.resample_every` need a sparse architecture, and kl is dense: remove them or set `model.arch`
-hint: set `train.ema` with --ema, `train.resample_every` with --resample-every, `model.arch` with --arch
+2 error: `train.ema`, `train.mask` and `train.resample_every` need a sparse architecture, and kl is dense: remove them or set `model.arch`
+hint: set `train.ema` with --ema, `train.mask` with --mask, `train.resample_every` with --resample-every, `model.arch` with --arch
+$ train missing.npy --arch matching-pursuit --mask 0.2
+2 error: a pursuit ends with the residual of the row that it reads, so that row must be whole: remove `train.mask`
+hint: set `train.mask` with --mask
+$ train missing.npy --arch topk --mask 1
+2 error: `train.mask` must be at least 0 and below 1, got 1
+hint: set `train.mask` with --mask
 $ train missing.npy --arch kl --optimizer signum
 2 error: optimizers schedule-free and signum need a sparse architecture, and kl is dense; set `train.optimizer` to adam
 hint: set `train.optimizer` with --optimizer

@@ -93,7 +93,7 @@ fn summary(finished: &Finished, latents_by_default: bool) -> String {
         "training": finished.training, "held_out": finished.held_out, "records": finished.records,
         "chosen": {
             "architecture": plan.info().name, "n_latents": plan.d_sae(), "steps": plan.steps(), "batch_size": plan.batch(),
-            "learning_rate": plan.lr(), "k": plan.options().find_number("k"),
+            "learning_rate": plan.lr(), "k": plan.options().find_number("k"), "mask": plan.mask(),
             "holdout": plan.config().data.holdout, "rule": rule,
         },
     })

@@ -13,7 +13,7 @@ use crate::data::Survey;
 use crate::io_spec::IoSpec;
 use crate::variants::{Architecture, Batching, Info, Options, ResolveContext};
 pub(crate) use defaults::own_norm;
-use defaults::{default_lr, default_tolerance, wanted_batching};
+use defaults::{default_lr, default_mask, default_tolerance, wanted_batching};
 use refusals::{bind, check_holdout, check_norm, check_numbers, check_resampling};
 use said::{Said, name_field, one_each};
 pub(crate) use said::{checked_options, said_io};
@@ -43,6 +43,8 @@ pub struct Plan {
     clip: Option<f64>,
     decoder_norm: DecoderNorm,
     schedules: Schedules,
+    mask: f64,
+    input_mean: Vec<f64>,
     tolerance: f64,
     fingerprint: String,
     warnings: Vec<String>,
@@ -140,6 +142,17 @@ impl Plan {
     #[doc(hidden)]
     pub fn schedules(&self) -> &Schedules {
         &self.schedules
+    }
+
+    /// Share of the values of a row that the encoder does not see in a step, given or default; 0 for none.
+    #[doc(hidden)]
+    pub fn mask(&self) -> f64 {
+        self.mask
+    }
+
+    /// Mean of each input column over all rows.
+    pub(crate) fn input_mean(&self) -> &[f64] {
+        &self.input_mean
     }
 
     /// Relative decrease of the objective below which training stops early, measured over 5 iterations of L-BFGS or one
@@ -289,6 +302,14 @@ impl Plan {
         let lr = train
             .lr
             .unwrap_or_else(|| default_lr(defaults, optimizer, d_sae));
+        let mask = train.mask.unwrap_or_else(|| match &architecture {
+            Architecture::Sparse(sparse)
+                if model.latents.is_none() && !io.has_target() && !sparse.pursues() =>
+            {
+                default_mask(io.d_in(), survey.rows, d_sae)
+            }
+            _ => 0.0,
+        });
         let schedules = Schedules::of(train, defaults, &architecture, (steps, lr, d_sae))?;
         let mut plan = Self {
             config: config.clone(),
@@ -306,6 +327,8 @@ impl Plan {
             clip: train.clip.map_or(defaults.clip, Clip::norm),
             decoder_norm,
             schedules,
+            mask,
+            input_mean: inputs.mean.clone(),
             tolerance: train.tolerance.unwrap_or(default_tolerance(optimizer)),
             fingerprint: fingerprint(row),
             warnings,

@@ -150,7 +150,13 @@ fn run(golden: &Golden, threads: usize) -> Run {
                 schedule: StepSchedule::default(),
             };
             let x = golden.batch(t);
-            let report = step.run(&mut params, &mut descent, &mut since_fired, &x, &settings);
+            let report = step.run(
+                &mut params,
+                &mut descent,
+                &mut since_fired,
+                x.as_slice().into(),
+                &settings,
+            );
             run.reports.push(report);
             run.params.push(params.clone());
             if GRADIENTS.contains(&t) {

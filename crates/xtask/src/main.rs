@@ -113,7 +113,7 @@ fn run(chore: Chore) -> Result<()> {
         Chore::Docs { check } => docs::run(check),
         Chore::Public { check } => public::run(check),
         Chore::Browser { screenshots } => browser::run(screenshots.as_deref()),
-        Chore::Python => package::check(),
+        Chore::Python => package::build().and_then(|()| package::test()),
         Chore::Wheel => package::wheel(),
         Chore::Dist => dist::run(),
         Chore::Samples => python::samples(),

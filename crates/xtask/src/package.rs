@@ -32,9 +32,8 @@ pub fn prepare() -> Result<()> {
     Ok(())
 }
 
-/// Builds the compiled part as the tests of the workspace are built, and runs the package's tests, examples and type checks.
-pub fn check() -> Result<()> {
-    build()?;
+/// Runs the package's tests, examples and type checks.
+pub fn test() -> Result<()> {
     // A developer's own environment, for example one with PyTorch, takes the place of the cached one.
     let python = match std::env::var_os("RAREFY_PYTHON") {
         Some(python) => python.into(),
@@ -63,8 +62,8 @@ fn in_folder(command: &mut Command, folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Builds the compiled part and puts it beside the Python files.
-fn build() -> Result<()> {
+/// Builds the compiled part as the tests of the workspace are built, and puts it beside the Python files.
+pub fn build() -> Result<()> {
     // With `--package rarefy-python`, dependencies would have other features than in the tests, and be built once more.
     cargo(
         &["build", "--workspace", "--lib", "--tests", "--quiet"],

@@ -105,6 +105,18 @@ pub struct OptimizerArgs {
         hide_short_help = true
     )]
     pub ema: Option<f64>,
+    /// Share of the values of a row that the encoder does not see in a step [default: 0; 0.2 for few rows without --latents].
+    ///
+    /// The mean of the column takes the place of a hidden value, and the decoder still reconstructs the whole row: the model
+    /// learns fewer rows by heart. The default is up to 0.2 (the number of inputs over 400) where there are fewer than 35 rows
+    /// for each latent. For sparse architectures but matching-pursuit.
+    #[arg(
+        long,
+        value_name = "X",
+        help_heading = "Training",
+        hide_short_help = true
+    )]
+    pub mask: Option<f64>,
     #[command(flatten)]
     pub seed: SeedArgs,
     /// Draw mini-batches in the order of the data; by default rows are shuffled each epoch.
@@ -130,6 +142,7 @@ impl OptimizerArgs {
             ("train.beta1", number(self.beta1)),
             ("train.beta2", number(self.beta2)),
             ("train.ema", number(self.ema)),
+            ("train.mask", number(self.mask)),
             (
                 "train.shuffle",
                 self.no_shuffle.then_some(Value::Boolean(false)),

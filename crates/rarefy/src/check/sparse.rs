@@ -13,7 +13,7 @@ use crate::objective::{Objective, StepSchedule};
 use crate::optim::Descent;
 use crate::optim::descent::Rule;
 use crate::params::Params;
-use crate::train::sparse::step::{Step, StepSettings};
+use crate::train::sparse::step::{Step, StepRows, StepSettings};
 use crate::variants::{Architecture, Info, Options};
 use crate::{Result, Rng};
 
@@ -75,10 +75,15 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
             }
             for norm in norms {
                 let name = format!("{own}, {aux}, decoder norm {}", norm.name());
-                checks.push(check(name, &architecture, &autoencoder, norm));
+                checks.push(check(name, &architecture, (&autoencoder, false), norm));
             }
             if !large {
                 continue;
+            }
+            // A pursuit has no mask.
+            if !pursues(&architecture) {
+                let (name, norm) = (format!("{own}, {aux}, masked"), DecoderNorm::Free);
+                checks.push(check(name, &architecture, (&autoencoder, true), norm));
             }
             // All layouts with the first settings; one layout in turn with each of the others.
             let all = io_specs(&architecture)?;
@@ -97,7 +102,7 @@ pub(super) fn gradients(info: &Info) -> Result<Vec<Check>> {
                 let off = if io.centre { "" } else { ", not centred" };
                 let (bound, norm_name) = (io.name(), norm.name());
                 let name = format!("{own}, {aux}, {bound}{off}, decoder norm {norm_name}");
-                checks.push(check(name, &architecture, io, norm));
+                checks.push(check(name, &architecture, (io, false), norm));
             }
         }
     }
@@ -121,17 +126,32 @@ fn pursues(architecture: &Architecture) -> bool {
     matches!(architecture, Architecture::Sparse(sparse) if sparse.pursues())
 }
 
-fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNorm) -> Check {
+fn check(
+    name: String,
+    architecture: &Architecture,
+    (io, masked): (&IoSpec, bool),
+    norm: DecoderNorm,
+) -> Check {
     let Architecture::Sparse(sparse) = architecture else {
         unreachable!("options do not change the engine")
     };
     let bound = (sparse, io);
     let (rows, params) = made_up(architecture, io, norm);
-    let x = wide(&rows);
+    let hide = |(at, x): (usize, &f32)| if at % 5 == 0 { 0.4 } else { 1.25 * x };
+    let seen = if masked {
+        rows.iter().enumerate().map(hide).collect()
+    } else {
+        rows.clone()
+    };
+    let rows = StepRows {
+        seen: &seen,
+        whole: &rows,
+    };
+    let wide_rows = [rows.seen, rows.whole].map(wide);
     let problem = Problem::new(
         (sparse, io),
         &params,
-        &x,
+        [&wide_rows[0], &wide_rows[1]],
         SILENT,
         norm == DecoderNorm::Rescale,
     );
@@ -156,7 +176,7 @@ fn check(name: String, architecture: &Architecture, io: &IoSpec, norm: DecoderNo
     if norm == DecoderNorm::Unit {
         project(&mut exact, io, &params);
     }
-    let fast_error = against_training(bound, norm, &rows, &params, &problem, &exact);
+    let fast_error = against_training(bound, norm, rows, &params, &problem, &exact);
     Check::new(name, twin_error, fast_error)
 }
 
@@ -199,7 +219,7 @@ fn smooth(sparse: &Objective, params: &Params, norm: DecoderNorm) -> Vec<bool> {
 fn against_training(
     (sparse, io): (&Arc<Objective>, &IoSpec),
     decoder_norm: DecoderNorm,
-    rows: &[f32],
+    rows: StepRows,
     params: &Params,
     problem: &Problem,
     exact: &[f64],
@@ -330,7 +350,7 @@ mod tests {
             let io = IoSpec::autoencoder(D_IN);
             let (rows, params) = made_up(&architecture, &io, DecoderNorm::Free);
             let x = wide(&rows);
-            let problem = Problem::new((sparse, &io), &params, &x, SILENT, false);
+            let problem = Problem::new((sparse, &io), &params, [&x, &x], SILENT, false);
             let value = problem.value(&twin::wide(&params));
             let dead = problem.dead.iter().filter(|dead| **dead).count();
             assert_eq!((dead > 3, value.auxiliary.value > 0.0), (some, some));

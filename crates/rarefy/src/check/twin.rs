@@ -20,6 +20,8 @@ pub(super) struct Problem<'a> {
     io: &'a IoSpec,
     /// Rows of inputs, then targets.
     x: &'a [f64],
+    /// Rows whose inputs the encoder reads.
+    seen: &'a [f64],
     /// Parameters at which entries were selected; their layout gives names and sizes.
     like: &'a Params,
     n: usize,
@@ -50,11 +52,12 @@ impl Value {
 }
 
 impl<'a> Problem<'a> {
-    /// Selects entries at the parameters `like`; `since_fired` is the state before the step.
+    /// Selects entries at the parameters `like`; `since_fired` is the state before the step, `seen` are the rows as the
+    /// encoder reads them.
     pub(super) fn new(
         (objective, io): (&'a Objective, &'a IoSpec),
         like: &'a Params,
-        x: &'a [f64],
+        [seen, x]: [&'a [f64]; 2],
         since_fired: u64,
         rescaled: bool,
     ) -> Self {
@@ -63,6 +66,7 @@ impl<'a> Problem<'a> {
             objective,
             io,
             x,
+            seen,
             like,
             n: x.len() / io.row_width(),
             d_out,
@@ -144,7 +148,7 @@ impl<'a> Problem<'a> {
     }
 
     fn input(&self, i: usize) -> &[f64] {
-        &self.x[i * self.io.row_width()..][..self.io.d_in()]
+        &self.seen[i * self.io.row_width()..][..self.io.d_in()]
     }
 
     /// Target of row i: columns that the decoder reconstructs.

@@ -90,6 +90,10 @@ pub struct TrainConfig {
     /// EMA decay per step. If set, the averaged weights are saved as the model.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
+    /// Share of the values of a row that the encoder does not see in a step; the column's mean takes their place. If absent,
+    /// up to 0.2 where the number of latents is a default too and there are fewer than 35 rows for each latent, else 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<f64>,
     /// Steps between two resamplings of dead latents; 0 for never.
     pub resample_every: usize,
     /// Recipe by which dead latents are resampled.
@@ -136,6 +140,7 @@ impl Default for TrainConfig {
             beta1: None,
             beta2: 0.999,
             ema: None,
+            mask: None,
             resample_every: 0,
             resample: Recipe::Anthropic,
             clip: None,
@@ -165,6 +170,7 @@ impl TrainConfig {
             p_from: Some(1),
             beta1: Some(0.0),
             ema: Some(0.0),
+            mask: Some(0.0),
             clip: Some(Clip::None),
             sparsity_warmup: Some(1),
             tolerance: Some(1.0),

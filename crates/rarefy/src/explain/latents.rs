@@ -46,11 +46,19 @@ pub(super) fn lines(setting: &Setting) -> Vec<Line> {
 
 fn sizes(setting: &Setting) -> String {
     let d_in = setting.d_in.map(|_| setting.io.d_in());
-    match (setting.d_sae, d_in) {
-        (Some(d_sae), Some(d_in)) => format!("W_enc: {d_sae} latents x {d_in} inputs"),
-        (Some(d_sae), None) => format!("W_enc: {d_sae} latents"),
-        _ => String::new(),
-    }
+    let sizes = match (setting.d_sae, d_in) {
+        (Some(d_sae), Some(d_in)) => Some(format!("W_enc: {d_sae} latents x {d_in} inputs")),
+        (Some(d_sae), None) => Some(format!("W_enc: {d_sae} latents")),
+        _ => None,
+    };
+    let hidden = (setting.mask > 0.0).then(|| {
+        format!(
+            "{} % of the values of x_i are hidden here, in training only",
+            short(100.0 * setting.mask)
+        )
+    });
+    let parts: Vec<String> = sizes.into_iter().chain(hidden).collect();
+    parts.join("; ")
 }
 
 fn latent(objective: &Objective, setting: &Setting) -> Line {

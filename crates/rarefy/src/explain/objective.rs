@@ -34,6 +34,8 @@ pub struct Setting {
     pub p_end: Option<(f64, Option<usize>)>,
     /// Initial k of an annealed run, and the steps over which the initial value changes to k.
     pub k_start: Option<(f64, Option<usize>)>,
+    /// Share of the values of a row that the encoder does not see in a step.
+    pub mask: f64,
 }
 
 impl Setting {
@@ -58,6 +60,7 @@ impl Setting {
                 .train
                 .k_start
                 .map(|k| (k, Some(plan.schedules().k_anneal))),
+            mask: plan.mask(),
         })
     }
 
@@ -92,6 +95,7 @@ impl Setting {
             warmup: train.sparsity_warmup,
             p_end: train.p_end.map(|end| (end, train.p_from)),
             k_start: train.k_start.map(|k| (k, train.k_anneal)),
+            mask: train.mask.unwrap_or(0.0),
         })
     }
 

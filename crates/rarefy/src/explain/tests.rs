@@ -311,6 +311,17 @@ fn numbers_are_printed_in_text_and_latex() {
     assert_eq!(count('{'), count('}'));
 }
 
+#[test]
+fn hidden_values_are_said() {
+    let text = text(&lines(&setting(
+        "[model]\narch = 'topk'\n[train]\nmask = 0.2",
+    )));
+    assert!(
+        text.contains("20 % of the values of x_i are hidden here"),
+        "{text}"
+    );
+}
+
 /// Formulas of transcoders call the input x and the output y.
 #[test]
 fn formulas_of_transcoders_and_crosscoders_name_input_and_output() {

@@ -70,9 +70,15 @@ pub fn gap(plan: &Plan, training: &Evaluation, held_out: &Evaluation) -> Option<
         return None;
     }
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    // Dense architectures have no mask.
+    let mask = if plan.mask() == 0.0 && training.kl.is_none() {
+        "`train.mask` to 0.2, "
+    } else {
+        ""
+    };
     Some(format!(
         "the model explains {} of the variance of held-out rows and {} of the rows that it was trained on: {} rows are few for \
-         {} latents; set `model.latents` to fewer, `train.steps` to fewer, or train on more rows",
+         {} latents; set {mask}`model.latents` to fewer, `train.steps` to fewer, or train on more rows",
         percent(unseen),
         percent(seen),
         training.rows,

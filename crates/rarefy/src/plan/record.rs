@@ -40,6 +40,7 @@ impl Plan {
                 train.k_anneal = Some(self.schedules.k_anneal);
             }
             if let Architecture::Sparse(_) = self.architecture {
+                train.mask = Some(self.mask);
                 train.beta1 = Some(beta1);
                 model.b_dec_start = Some(b_dec_start);
             }

@@ -225,13 +225,17 @@ pub(super) fn check_aids(
         return Err(Error::hyper("train.k_start", "a finite number above 0", k));
     }
     let resamples = train.resample_every > 0;
+    let masks = train.mask.is_some_and(|mask| mask > 0.0);
     let why = match architecture {
-        Architecture::Dense(_) if train.ema.is_some() || resamples => format!(
-            "`train.ema` and `train.resample_every` need a sparse architecture, and {} is dense: remove them or set `model.arch`",
+        Architecture::Dense(_) if train.ema.is_some() || masks || resamples => format!(
+            "`train.ema`, `train.mask` and `train.resample_every` need a sparse architecture, and {} is dense: remove them or set `model.arch`",
             info.name
         ),
         Architecture::Sparse(sparse) if resamples && sparse.pursues() => {
             "resampling shortens encoder rows only, and here the encoder is tied to the decoder: remove `train.resample_every`".into()
+        }
+        Architecture::Sparse(sparse) if masks && sparse.pursues() => {
+            "a pursuit ends with the residual of the row that it reads, so that row must be whole: remove `train.mask`".into()
         }
         Architecture::Sparse(_) if resamples && averages => {
             "optimizers schedule-free and signum would average resampled weights with the old ones: remove `train.resample_every`".into()
@@ -252,6 +256,7 @@ fn check_rates(train: &TrainConfig) -> Result<()> {
     within("train.beta1", train.beta1, 0.0)?;
     within("train.beta2", Some(train.beta2), 0.0)?;
     within("train.ema", train.ema, 0.0)?;
+    within("train.mask", train.mask, 0.0)?;
     if train.lr_end.is_some() && train.lr_schedule == LrShape::Constant {
         return Err(Error::Conflict(
             "`train.lr_end` is the last value of a cosine: set `train.lr_schedule` to cosine"

@@ -249,6 +249,34 @@ fn defaults_of_topk_and_kl_are_as_documented() {
     assert_eq!(p.options.text("dead_after"), "20000");
 }
 
+/// Few rows for each latent of a default number of latents.
+#[test]
+fn values_are_hidden_by_default_where_rows_are_few() {
+    let mask = |rows: usize, width: usize, text: &str| {
+        let survey = Survey {
+            rows,
+            d_in: width,
+            min: -1.0,
+            max: 1.0,
+            mean: vec![0.0; width],
+            variance: vec![1.0; width],
+        };
+        plan(text, &survey).unwrap().mask()
+    };
+    let topk = "[model]\narch = 'topk'\n";
+    assert_eq!(mask(4750, 384, topk), 0.2);
+    assert_eq!(mask(4750, 50, topk), 0.125);
+    // 9,500 rows are 39 for each of 240 latents.
+    assert_eq!(mask(9500, 50, topk), 0.0);
+    assert_eq!(mask(4750, 384, &format!("{topk}latents = 160")), 0.0);
+    assert_eq!(mask(4750, 384, &format!("{topk}[train]\nmask = 0")), 0.0);
+    assert_eq!(
+        mask(50_000, 384, &format!("{topk}[train]\nmask = 0.5")),
+        0.5
+    );
+    assert_eq!(mask(4750, 384, ""), 0.0);
+}
+
 #[test]
 fn largest_k_and_unchanged_p_are_accepted_at_the_start_of_a_run() {
     for (text, k_start, p) in [

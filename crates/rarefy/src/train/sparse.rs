@@ -7,6 +7,7 @@ mod backward;
 mod blocks;
 mod forward;
 mod grouped;
+pub(super) mod mask;
 mod model_view;
 mod parametrisation;
 mod reconstruction;
@@ -30,6 +31,7 @@ use crate::variants::{Batch, Parts};
 use crate::{Error, Result};
 
 use anneal::Updates;
+use mask::Mask;
 use step::{Report, Step, StepSettings};
 
 /// Rows that a threshold is calibrated on, at most.
@@ -78,7 +80,7 @@ pub(super) fn advance(
     plan: &Plan,
     x: &[f32],
     state: &mut State,
-    step: &mut Step,
+    (step, mask): (&mut Step, &mut Mask),
 ) -> Result<Progress> {
     let settings = StepSettings {
         lr: rate(plan, state.step),
@@ -89,7 +91,7 @@ pub(super) fn advance(
         &mut state.params,
         state.optimizer.descent(),
         &mut state.since_fired,
-        x,
+        mask.rows(x, state.step),
         &settings,
     );
     let parts = Parts {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::epoch::settled;
 use super::mini::{self, DensePass};
 use super::pass::Pass;
+use super::sparse::mask::Mask;
 use super::sparse::step::Step;
 use super::sparse::{self, resample};
 use super::{Observer, Progress, State};
@@ -36,7 +37,7 @@ impl<'a> Pool<'a> {
 /// Buffers of the engine that trains an architecture.
 enum Engine {
     Dense(Box<DensePass>),
-    Sparse(Box<Step>),
+    Sparse(Box<Step>, Mask),
 }
 
 /// Steps of a run with their buffers, and the convergence test.
@@ -63,7 +64,7 @@ impl Stepper {
             }
             Architecture::Sparse(sparse) => {
                 let step = Step::new(sparse, plan.io(), plan.decoder_norm(), params);
-                Engine::Sparse(Box::new(step))
+                Engine::Sparse(Box::new(step), Mask::new(plan))
             }
         };
         Ok(Self {
@@ -91,9 +92,9 @@ impl Stepper {
                 }
                 progress
             }
-            (Engine::Sparse(step), _) => {
+            (Engine::Sparse(step, mask), _) => {
                 let x = in_memory(rows, &mut self.buffer)?;
-                let progress = sparse::advance(plan, x, state, step)?;
+                let progress = sparse::advance(plan, x, state, (&mut *step, mask))?;
                 let revived = resample::resample(plan, pool.rows(), x, state, step)?;
                 if revived > 0 {
                     let at = state.step;

@@ -34,7 +34,7 @@ fn config(text: &str) -> Config {
 const RUNS: [(&str, &str); 5] = [
     (
         "topk",
-        "[model]\narch = 'topk'\nlatents = 24\noptions = { k = 4, dead_after = 400 }\n[train]\nk_start = 8\nema = 0.9",
+        "[model]\narch = 'topk'\nlatents = 24\noptions = { k = 4, dead_after = 400 }\n[train]\nk_start = 8\nema = 0.9\nmask = 0.3",
     ),
     (
         "jumprelu",

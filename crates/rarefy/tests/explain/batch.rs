@@ -107,7 +107,7 @@ impl Made {
             &mut moved,
             &mut descent,
             &mut since_fired,
-            &self.rows,
+            self.rows.as_slice().into(),
             &settings,
         );
         let codes = step.codes();

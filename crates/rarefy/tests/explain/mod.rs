@@ -65,6 +65,7 @@ fn setting(info: &'static Info, options: Options) -> Setting {
         decoder_norm: DecoderNorm::Free,
         p_end: None,
         k_start: None,
+        mask: 0.0,
         warmup: Some(0),
     }
 }

@@ -251,7 +251,13 @@ fn five_steps(case: &Case) {
         };
         let x = golden.f32(&format!("x.{step}"));
         let before = params.clone();
-        let report = one.run(&mut params, &mut descent, &mut since_fired, &x, &settings);
+        let report = one.run(
+            &mut params,
+            &mut descent,
+            &mut since_fired,
+            x.as_slice().into(),
+            &settings,
+        );
         let what = format!("{} step {}", case.file, step + 1);
         parts_near(&what, &report, &golden, case, step);
         if let Some((annealing, updates)) = &mut annealing {

@@ -153,7 +153,7 @@ pub fn time(arch: &str, shape: Shape, steps: usize, bar: &ProgressBar) -> anyhow
             before = now;
         };
         let (p, d, since) = (&mut params, &mut descent, &mut since_fired);
-        last = Some(step.run_watched(p, d, since, x, &settings, &mut done));
+        last = Some(step.run_watched(p, d, since, x.as_slice().into(), &settings, &mut done));
         if turn >= WARM_UP {
             of_steps.push(start.elapsed().as_secs_f64());
             of_stages.push(stages);

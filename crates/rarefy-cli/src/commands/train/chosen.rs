@@ -42,7 +42,15 @@ impl Chosen {
             };
             let active = plan.options().find("k");
             let active = active.map_or_else(String::new, |k| format!(", k {k} (--k N)"));
-            format!("{} latents ({rule}--latents N){active}", plan.d_sae())
+            let hidden = match plan.mask() {
+                0.0 => String::new(),
+                mask => format!(
+                    ", {:.0} % of the values of a row hidden from the encoder in each step, so that few rows are not learned by \
+                     heart (--mask X)",
+                    100.0 * mask
+                ),
+            };
+            format!("{} latents ({rule}--latents N){active}{hidden}", plan.d_sae())
         });
         let arch = self.arch.then(|| {
             let name = plan.info().name;

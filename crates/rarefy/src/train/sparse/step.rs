@@ -11,6 +11,8 @@
 //! clipping, Adam, constraints, encoder quantised again                        update
 //! ```
 //!
+//! With a mask, the encoder reads x with some values replaced, and `x` in the residual stays whole.
+//!
 //! This is an autoencoder. A transcoder decodes for another row y than the one that it encodes, on top of
 //! `b_dec` and, if it has a skip, `w_skip x` (`dw_skip = 2/n sum r x^T`), and subtracts nothing from x.
 //!
@@ -48,6 +50,22 @@ pub struct StepSettings {
     pub clip: Option<f64>,
     /// Values of the schedules.
     pub schedule: StepSchedule,
+}
+
+/// Rows of one training step, `[n, io.row_width()]`.
+#[derive(Debug, Clone, Copy)]
+pub struct StepRows<'a> {
+    /// Rows whose input columns the encoder reads.
+    pub seen: &'a [f32],
+    /// Rows whose target columns the decoder reconstructs.
+    pub whole: &'a [f32],
+}
+
+/// Rows that the encoder reads as they are.
+impl<'a> From<&'a [f32]> for StepRows<'a> {
+    fn from(whole: &'a [f32]) -> Self {
+        Self { seen: whole, whole }
+    }
 }
 
 /// Losses and statistics of one training step, at the parameters before the update.
@@ -137,7 +155,7 @@ impl Step {
         }
     }
 
-    /// Takes one optimiser step on the rows `x`, `[n, io.row_width()]`.
+    /// Takes one optimiser step on rows.
     ///
     /// `since_fired` counts, for each latent, the rows since it was last active.
     ///
@@ -148,10 +166,10 @@ impl Step {
         params: &mut Params,
         descent: &mut Descent,
         since_fired: &mut [u64],
-        x: &[f32],
+        rows: StepRows,
         settings: &StepSettings,
     ) -> Report {
-        self.run_watched(params, descent, since_fired, x, settings, &mut |_| {})
+        self.run_watched(params, descent, since_fired, rows, settings, &mut |_| {})
     }
 
     /// Takes one step as [`Step::run`] does; `done` is called at the end of each stage, so that a benchmark can look at its clock.
@@ -163,7 +181,7 @@ impl Step {
         params: &mut Params,
         descent: &mut Descent,
         since_fired: &mut [u64],
-        x: &[f32],
+        rows: StepRows,
         settings: &StepSettings,
         done: &mut dyn FnMut(Stage),
     ) -> Report {
@@ -174,14 +192,14 @@ impl Step {
             weights: self.parametrisation.effective(params),
         };
         let (forward, auxiliary) = (&mut self.forward, &mut self.auxiliary);
-        forward.encode(&model, &self.encoder, settings.schedule, x);
+        forward.encode(&model, &self.encoder, settings.schedule, rows.seen);
         done(Stage::Encode);
-        forward.reconstruct(&model, x);
+        forward.reconstruct(&model, rows.whole);
         auxiliary.count(&model, forward, since_fired);
         done(Stage::Decode);
         auxiliary.explain_residual(&model, forward);
         done(Stage::Auxiliary);
-        forward.differentiate(&model, x);
+        forward.differentiate(&model, rows.whole);
         let backward = Backward {
             model,
             forward,
