@@ -312,6 +312,7 @@ def _described(run: Run | str | os.PathLike[str], at: int) -> tuple[str, dict[st
         "steps": flat.get("train.steps"),
         "batch_size": flat.get("train.batch"),
         "learning_rate": flat.get("train.lr"),
+        "mask": flat.get("train.mask", 0.0),
         "holdout": flat.get("data.holdout"),
         "preprocess": flat.get("data.preprocess") or [],
         "data": flat.get("data.path"),
