@@ -74,7 +74,7 @@ class Run:
         """Sentence on the settings that followed from the data."""
         chosen = self.chosen
         k = "" if chosen["k"] is None else f", k={chosen['k']:g}"
-        hidden = f", {chosen['mask']:.0%} of the values of a row hidden from the encoder in each step" if chosen["mask"] else ""
+        hidden = f", {100 * chosen['mask']:.3g} % of the values of a row hidden from the encoder in each step" if chosen["mask"] else ""
         held = f", {chosen['holdout']} rows held out" if chosen["holdout"] else ""
         rule = f" ({chosen['rule']})" if chosen.get("rule") else ""
         steps = f", preprocessing {', '.join(chosen['preprocess'])}" if chosen["preprocess"] else ""

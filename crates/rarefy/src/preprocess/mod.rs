@@ -361,7 +361,10 @@ impl Source for Prepared<'_> {
 
     fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
         let width = self.source.d_in();
-        if self.source.has_f64() && !self.pipeline.is_identity() {
+        if self.pipeline.is_identity() {
+            return self.source.gather(rows, out);
+        }
+        if self.source.has_f64() {
             let mut raw = vec![0.0; rows.len() * width];
             for (&row, raw) in rows.iter().zip(raw.chunks_exact_mut(width)) {
                 self.source.read_f64(row, raw)?;

@@ -45,9 +45,9 @@ impl Chosen {
             let hidden = match plan.mask() {
                 0.0 => String::new(),
                 mask => format!(
-                    ", {:.0} % of the values of a row hidden from the encoder in each step, so that few rows are not learned by \
+                    ", {} % of the values of a row hidden from the encoder in each step, so that few rows are not learned by \
                      heart (--mask X)",
-                    100.0 * mask
+                    (1000.0 * mask).round() / 10.0
                 ),
             };
             format!("{} latents ({rule}--latents N){active}{hidden}", plan.d_sae())
