@@ -70,11 +70,11 @@ pub fn gap(plan: &Plan, training: &Evaluation, held_out: &Evaluation) -> Option<
         return None;
     }
     let percent = |share: f64| format!("{:.0} %", 100.0 * share);
-    // Dense architectures have no mask.
-    let mask = if plan.mask() == 0.0 && training.kl.is_none() {
-        "`train.mask` to 0.2, "
-    } else {
-        ""
+    let mask = match plan.architecture() {
+        Architecture::Sparse(sparse) if plan.mask() == 0.0 && !sparse.pursues() => {
+            "`train.mask` to 0.2, "
+        }
+        _ => "",
     };
     Some(format!(
         "the model explains {} of the variance of held-out rows and {} of the rows that it was trained on: {} rows are few for \
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    fn of(text: &str, variance: f64, result: &Evaluation) -> Option<String> {
+    fn run(text: &str, variance: f64) -> (Plan, Survey) {
         let survey = Survey {
             rows: 1000,
             d_in: 4,
@@ -338,7 +338,30 @@ mod tests {
         };
         let text = format!("[model]\nlatents = 10\n{text}");
         let config = config::merge(&[text.parse().unwrap()]).unwrap();
-        advice(&Plan::new(&config, &survey).unwrap(), &survey, result)
+        (Plan::new(&config, &survey).unwrap(), survey)
+    }
+
+    fn of(text: &str, variance: f64, result: &Evaluation) -> Option<String> {
+        let (plan, survey) = run(text, variance);
+        advice(&plan, &survey, result)
+    }
+
+    /// A mask is advised where the architecture has one and the run had none.
+    #[test]
+    fn gap_names_settings_that_the_run_may_change() {
+        for (text, masks) in [
+            ("arch = 'topk'", true),
+            ("arch = 'topk'\n[train]\nmask = 0.1", false),
+            ("arch = 'matching-pursuit'", false),
+            ("arch = 'kl'", false),
+        ] {
+            let (plan, _) = run(text, 1.0);
+            let (training, held_out) = (result(0, None, 0.9), result(0, None, 0.8));
+            let told = gap(&plan, &training, &held_out).expect(text);
+            assert_eq!(told.contains("`train.mask`"), masks, "{text}: {told}");
+            assert!(told.contains("`model.latents` to fewer"), "{told}");
+            assert_eq!(gap(&plan, &training, &training), None);
+        }
     }
 
     #[test]
