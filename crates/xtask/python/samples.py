@@ -97,9 +97,22 @@ def patches(out, work):
                 rows.append(patch.reshape(-1))
                 kept += 1
     rows = np.stack(rows)[generator.permutation(PATCHES)]
-    with open(out / "patches.u8.gz", "wb") as raw:
+    print(f"patches: mean {rows.mean():.4f}, last patch {rows[-1].mean():.4f}, its first row {rows[-1, :SIDE]}")
+    with open(out / "patches.residuals.gz", "wb") as raw:
         with gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=9, mtime=0, filename="") as packed:
-            packed.write(np.ascontiguousarray(rows).tobytes())
+            packed.write(residuals(rows.reshape(-1, SIDE, SIDE)).tobytes())
+
+
+def residuals(patches):
+    """Pixels less their prediction from the left, upper and upper left neighbour (LOCO-I), modulo 256."""
+    pixels = np.pad(patches.astype(int), ((0, 0), (1, 0), (1, 0)))
+    left, up, corner = pixels[:, 1:, :-1], pixels[:, :-1, 1:], pixels[:, :-1, :-1]
+    low, high = np.minimum(left, up), np.maximum(left, up)
+    predicted = np.where(corner >= high, low, np.where(corner <= low, high, left + up - corner))
+    # Without an upper or a left neighbour, the other one.
+    predicted[:, 0] = left[:, 0]
+    predicted[:, 1:, 0] = up[:, 1:, 0]
+    return (patches - predicted).astype(np.uint8)
 
 
 if __name__ == "__main__":

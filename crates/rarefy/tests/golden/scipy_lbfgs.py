@@ -47,10 +47,27 @@ def digits():
     return (pixels - pixels.min()) / (pixels.max() - pixels.min())
 
 
+def pixels(residuals):
+    """Patches from residuals: the inverse of `residuals` in the program that made the sample."""
+    x = np.pad(residuals.astype(int), ((0, 0), (1, 0), (1, 0)))
+    for row in range(1, 9):
+        for column in range(1, 9):
+            left, up, corner = x[:, row, column - 1], x[:, row - 1, column], x[:, row - 1, column - 1]
+            if row == 1:
+                predicted = left
+            elif column == 1:
+                predicted = up
+            else:
+                # The median is the smaller neighbour, the larger one, or the plane through all three.
+                predicted = np.median([left, up, left + up - corner], axis=0).astype(int)
+            x[:, row, column] = (x[:, row, column] + predicted) % 256
+    return x[:, 1:, 1:]
+
+
 def patches():
     """8x8 patches: each one's mean removed, cut at three standard deviations, to [0.1, 0.9]."""
-    with gzip.open(DATA / "patches" / "patches.u8.gz") as file:
-        x = np.frombuffer(file.read(), np.uint8).reshape(-1, 64).astype(float)
+    with gzip.open(DATA / "patches" / "patches.residuals.gz") as file:
+        x = pixels(np.frombuffer(file.read(), np.uint8).reshape(-1, 8, 8)).reshape(-1, 64).astype(float)
     x = x - x.mean(axis=1, keepdims=True)
     x = np.clip(x, x.mean() - 3 * x.std(), x.mean() + 3 * x.std())
     return 0.1 + 0.8 * (x - x.min()) / (x.max() - x.min())

@@ -135,6 +135,17 @@ impl Columns for ParquetFile {
 }
 
 fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
+    let why = why.to_string();
+    // A build without a feature is no fault of the file.
+    if let Some((_, codec)) = why.split_once("Disabled feature at compile time: ") {
+        return Error::format(
+            path,
+            format!(
+                "compressed with {codec}, which this build of rarefy does not read; write the file with another compression, \
+                 for example zstd"
+            ),
+        );
+    }
     Error::format(path, format!("damaged parquet: {why}"))
 }
 
