@@ -28,6 +28,7 @@ fn figures_are_those_that_training_printed() {
             assert_eq!(run["training"][name], told[name]);
             assert_eq!(run["held_out"][name], told[of_held_out]);
         }
+        assert!(run["settings"]["model.options.k"].is_u64(), "{run}");
     }
     let table = dir.ok("compare runs/k4 runs/k8");
     let (figures, settings) = table.split_once("\n\n").unwrap();

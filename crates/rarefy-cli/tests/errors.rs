@@ -204,13 +204,13 @@ $ train word.csv --out run
 1 error: word.csv: line 3, column `b`: expected a number, got `five`; set `data.skip_bad_rows` to leave such rows out
 hint: set `data.skip_bad_rows` with --skip-bad-rows
 $ train blank.csv --out run
-1 error: blank.csv: line 2, column `1`: expected a number, got an empty cell; set `data.skip_bad_rows` to leave such rows out
+1 error: blank.csv: line 2, column `1` (the first is `0`): expected a number, got an empty cell; set `data.skip_bad_rows` to leave such rows out
 hint: set `data.skip_bad_rows` with --skip-bad-rows
 $ train nan.csv --out run
-1 error: nan.csv: line 2, column `1`: expected a number, got `nan`; set `data.skip_bad_rows` to leave such rows out
+1 error: nan.csv: line 2, column `1` (the first is `0`): expected a number, got `nan`; set `data.skip_bad_rows` to leave such rows out
 hint: set `data.skip_bad_rows` with --skip-bad-rows
 $ train inf.csv --out run
-1 error: inf.csv: line 2, column `2`: expected a number, got `-inf`; set `data.skip_bad_rows` to leave such rows out
+1 error: inf.csv: line 2, column `2` (the first is `0`): expected a number, got `-inf`; set `data.skip_bad_rows` to leave such rows out
 hint: set `data.skip_bad_rows` with --skip-bad-rows
 $ train notes.txt --out run
 1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg)

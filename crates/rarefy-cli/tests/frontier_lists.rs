@@ -1,6 +1,6 @@
 //! `frontier` with lists of latents and of k, and its kept models.
 
-use crate::common::{TestDir, all_fail};
+use crate::common::{TestDir, all_fail, text};
 use serde_json::Value;
 
 fn points(frontier: &Value) -> &Vec<Value> {
@@ -43,6 +43,12 @@ fn lists_of_latents_and_k_are_trained_and_their_models_kept() {
             .matches("topk-")
             .count(),
         4
+    );
+    let failed = dir.run("compare f");
+    let why = text(&failed.stderr);
+    assert!(
+        why.contains("the models of a frontier are in f/models"),
+        "{why}"
     );
     // A resumed frontier keeps its lists, and takes further entries.
     let more = dir.json("frontier --out f --resume --k 8 --json");

@@ -153,6 +153,8 @@ $ truth clipped rows.truth.safetensors
 2 error: preprocessing clip-sd:3 of the model is not linear, so directions cannot be transformed by it; train without it to compare the model with a known dictionary
 $ truth clipped narrow.npy
 1 error: values of a direction of the known dictionary: expected 8, the columns of the model's data, got 3
+$ truth clipped rows.npy
+2 error: rows.npy holds rows, not directions; give the dictionary that made them, rows.truth.safetensors
 $ truth clipped nothing.safetensors
 1 error: nothing.safetensors: No such file or directory (os error 2)
 ";

@@ -103,10 +103,14 @@ impl Run {
     pub fn config_text(&self) -> Result<String> {
         let path = self.config_path();
         if !path.exists() {
-            return Err(Error::format(
-                &self.folder,
-                "expected a run folder, got no config.toml in it",
-            ));
+            let models = self.folder.join("models");
+            let hint = if models.is_dir() {
+                format!("; the models of a frontier are in {}", models.display())
+            } else {
+                String::new()
+            };
+            let why = format!("expected a run folder, got no config.toml in it{hint}");
+            return Err(Error::format(&self.folder, why));
         }
         fs::read_to_string(&path).map_err(Error::io(&path))
     }

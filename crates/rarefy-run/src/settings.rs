@@ -62,14 +62,20 @@ pub fn refuse_of_finished(run: &Run, changes: &[Change]) -> Result<()> {
 
 /// Keys with dots and values as text.
 pub fn values(table: &Table) -> BTreeMap<String, String> {
+    let text = |(key, value): (String, &Value)| (key, value.to_string());
+    flat(table).into_iter().map(text).collect()
+}
+
+/// Keys with dots, and values.
+pub fn flat(table: &Table) -> BTreeMap<String, &Value> {
     let mut all = BTreeMap::new();
     for (key, value) in table {
         match value {
             Value::Table(inner) => {
-                let inner = values(inner).into_iter();
+                let inner = flat(inner).into_iter();
                 all.extend(inner.map(|(name, value)| (format!("{key}.{name}"), value)));
             }
-            value => drop(all.insert(key.clone(), value.to_string())),
+            value => drop(all.insert(key.clone(), value)),
         }
     }
     all

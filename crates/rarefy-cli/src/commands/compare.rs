@@ -80,7 +80,8 @@ struct Compared {
     run: Run,
     name: String,
     arch: String,
-    /// Every setting of `config.toml`, by section and key.
+    table: Table,
+    /// Every setting of `table`, by section and key.
     settings: BTreeMap<String, String>,
     /// Figures of the run, or of all models on the same rows; `None` if it wrote none.
     figures: Option<Figures>,
@@ -98,6 +99,7 @@ impl Compared {
             arch: settings.get("model.arch").cloned().unwrap_or_default(),
             figures: figures::read(&run)?,
             settings,
+            table,
             run,
         })
     }
@@ -140,7 +142,7 @@ impl Compared {
         let figures = self.figures.as_ref();
         json!({
             "run": self.run.folder().display().to_string(),
-            "settings": self.settings,
+            "settings": settings::flat(&self.table),
             "training": of(figures.map(|f| &f.training)),
             "held_out": of(figures.and_then(|f| f.held_out.as_ref())),
         })

@@ -1,9 +1,12 @@
 //! Command `rarefy truth`: scores a model against the known dictionary of synthetic data.
 
+use std::path::Path;
+
 use rarefy::data::{self, OpenOptions};
 use rarefy::metrics::truth::{self, Recovery, TruthEvaluation};
 use rarefy::model::Model;
 use rarefy::synth::{Truth, is_truth};
+use rarefy::{Error, Result};
 
 use crate::cli::TruthArgs;
 use crate::output::{self, number};
@@ -11,6 +14,7 @@ use crate::output::{self, number};
 pub fn run(args: &TruthArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.model)?;
     if !is_truth(&args.truth) {
+        check_not_rows(&args.truth)?;
         let found = against_matrix(&model, args)?;
         if args.json {
             return output::json(&found);
@@ -25,6 +29,19 @@ pub fn run(args: &TruthArgs) -> anyhow::Result<()> {
     let mut rows = directions(&found.recovery);
     rows.extend(firing(&found));
     show(rows)
+}
+
+/// Refuses the rows that `rarefy synth` wrote beside a dictionary.
+fn check_not_rows(path: &Path) -> Result<()> {
+    let dictionary = path.with_extension("truth.safetensors");
+    if !dictionary.is_file() {
+        return Ok(());
+    }
+    Err(Error::Conflict(format!(
+        "{} holds rows, not directions; give the dictionary that made them, {}",
+        path.display(),
+        dictionary.display()
+    )))
 }
 
 /// Scores the directions alone, for a dictionary without firing statistics.

@@ -156,7 +156,7 @@ def csv():
     expect("csv/counted-columns.csv", np.vstack([[0, 1, 2, 3], X]), header=False)
     expect("csv/savetxt.csv", X[1:], header=True)
     frame.to_csv(here("csv/row-index.csv"))
-    refuse("csv/row-index.csv", "line 1, column 0", "index=False")
+    refuse("csv/row-index.csv", "line 1, field 1", "index=False")
     frame.assign(b=[1, 2, None, 4, 5, 6]).to_csv(here("csv/missing.csv"), index=False)
     refuse("csv/missing.csv", "line 4, column `b`", "expected a number")
     here("csv/ragged.csv").write_text("1,2,3\n4,5\n")

@@ -45,7 +45,7 @@ def pandas():
     FRAME.set_axis([0.5, 0.25, 1.5, 2.0, 3.5, 8.0]).to_csv(here("csv/pandas-float-index.csv"))
     read("csv/pandas-float-index.csv", ["/id", *"abcd"], X, header=True)
     here("csv/unnamed.csv").write_text("a,,c\n1,2,3\n4,5,6\n")
-    refuse("csv/unnamed.csv", "line 1, column 1", "empty field")
+    refuse("csv/unnamed.csv", "line 1, field 2", "empty field")
     FRAME.reset_index().rename(columns={"index": "Unnamed: 0"}).to_csv(
         here("csv/pandas-unnamed.csv"), index=False
     )

@@ -14,7 +14,7 @@ use self::header::Header;
 use self::input::Input;
 use super::cells::{MemoryColumn, MemoryTable, parse_number};
 use super::roles::listed;
-use super::{dataset, roles};
+use super::{dataset, roles, shown_column};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};
 
@@ -106,9 +106,10 @@ impl<'a> Rows<'a> {
             );
             return Err(Error::format(self.path, why));
         }
-        for (at, (cell, column)) in record.iter().zip(&mut self.columns).enumerate() {
+        for (cell, column) in record.iter().zip(&mut self.columns) {
             let cell = std::str::from_utf8(cell).map_err(|_| {
-                let why = format!("line {line}, column {at}: expected text in UTF-8, got other bytes; save the file as UTF-8");
+                let column = shown_column(&column.name);
+                let why = format!("line {line}, {column}: expected text in UTF-8, got other bytes; save the file as UTF-8");
                 Error::format(self.path, why)
             })?;
             column.push_cell(cell, self.dialect.decimal_comma);

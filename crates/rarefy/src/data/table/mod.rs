@@ -207,8 +207,17 @@ fn first_bad(parts: &[(usize, Numbers)]) -> Option<(usize, &Bad)> {
 }
 
 fn cell_error(table: &dyn Table, column: usize, bad: &Bad) -> String {
-    let name = &table.fields()[column].name;
-    format!("{}, column `{name}`: {}", table.place(bad.row), bad.why)
+    let column = shown_column(&table.fields()[column].name);
+    format!("{}, {column}: {}", table.place(bad.row), bad.why)
+}
+
+/// Column in a message that gives a line too: lines count from 1, the columns of a table without a header from 0.
+fn shown_column(name: &str) -> String {
+    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+        format!("column `{name}` (the first is `0`)")
+    } else {
+        format!("column `{name}`")
+    }
 }
 
 /// For each row, true if all its numbers are good; `None` if all rows are.

@@ -151,8 +151,10 @@ fn damaged(path: &Path, why: &dyn std::fmt::Display) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
     use std::sync::Arc;
 
+    use parquet::errors::ParquetError;
     use parquet::file::metadata::{ColumnChunkMetaData, FileMetaData, RowGroupMetaData};
     use parquet::schema::parser::parse_message_type;
     use parquet::schema::types::SchemaDescriptor;
@@ -208,5 +210,15 @@ mod tests {
         let why = check_claims(&groups(5), 0, 600).unwrap_err();
         assert!(why.contains("claims 671088640 bytes of values in a file of 600 bytes, expected 536870912 at most"), "{why}");
         assert_eq!(check_claims(&groups(5), 0, 1 << 20), Ok(()));
+    }
+
+    #[test]
+    fn compression_that_a_build_lacks_is_no_damage() {
+        let why = ParquetError::General("Disabled feature at compile time: brotli".into());
+        let error = damaged(Path::new("x.parquet"), &why).to_string();
+        assert!(
+            error.starts_with("x.parquet: compressed with brotli, which this build"),
+            "{error}"
+        );
     }
 }

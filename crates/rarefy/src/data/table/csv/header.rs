@@ -258,9 +258,10 @@ pub(super) fn names(
     match names.iter().position(String::is_empty) {
         Some(column) if !is_given => {
             let why = format!(
-                "line {line}, column {column}: expected a number or the name of a column, got an empty field; if the \
+                "line {line}, field {}: expected a number or the name of a column, got an empty field; if the \
                  column is a row index, save without it (pandas: index=False, R: row.names=FALSE), or set \
-                 `data.header` to true to leave it out"
+                 `data.header` to true to leave it out",
+                column + 1
             );
             Err(Error::format(path, why))
         }
