@@ -154,7 +154,7 @@ $ truth clipped rows.truth.safetensors
 $ truth clipped narrow.npy
 1 error: values of a direction of the known dictionary: expected 8, the columns of the model's data, got 3
 $ truth clipped rows.npy
-2 error: rows.npy holds rows, not directions; give the dictionary that made them, rows.truth.safetensors
+2 error: rows.npy lies beside a dictionary, as rows of `rarefy synth` do; give the dictionary, rows.truth.safetensors, or move a matrix of directions elsewhere
 $ truth clipped nothing.safetensors
 1 error: nothing.safetensors: No such file or directory (os error 2)
 ";

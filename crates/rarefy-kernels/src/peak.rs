@@ -106,6 +106,7 @@ mod x86 {
     use std::arch::x86_64::*;
 
     use super::CHAINS;
+    use crate::int8::GROUP;
 
     /// SSE2 loop, with a multiplication and an addition for each multiply-add.
     #[target_feature(enable = "sse2")]
@@ -188,22 +189,24 @@ mod x86 {
         /// EVEX form of `vpdpbusd` on 256 bits, for tests on machines without the VEX form.
         evex_vnni, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32
     }
+    /// The instructions of the tile. Each product has other operands, else the compiler would compute one for all chains.
     #[target_feature(enable = "avx2")]
     pub(super) fn avx2_bytes(rounds: usize) -> i32 {
-        let (mut x, w) = (_mm256_set1_epi8(X), _mm256_set1_epi8(W));
-        let mut chains = [_mm256_setzero_si256(); CHAINS];
-        for _ in 0..rounds {
-            for chain in &mut chains {
-                let pairs = _mm256_maddubs_epi16(x, w);
-                *chain = _mm256_add_epi32(*chain, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
+        let xs = std::hint::black_box([_mm256_set1_epi8(X); GROUP]);
+        let ws = std::hint::black_box([_mm256_set1_epi8(W); CHAINS]);
+        let mut sums = _mm256_setzero_si256();
+        for first in (0..rounds).step_by(GROUP) {
+            let mut chains = [_mm256_setzero_si256(); CHAINS];
+            for x in &xs[..GROUP.min(rounds - first)] {
+                for (chain, w) in chains.iter_mut().zip(&ws) {
+                    *chain = _mm256_add_epi16(*chain, _mm256_maddubs_epi16(*x, *w));
+                }
             }
-            // With a constant x the compiler would move the products out of the loop.
-            x = std::hint::black_box(x);
+            for chain in chains {
+                sums = _mm256_add_epi32(sums, _mm256_madd_epi16(chain, _mm256_set1_epi16(1)));
+            }
         }
-        chains
-            .iter()
-            .map(|&chain| total(chain))
-            .fold(0, i32::wrapping_add)
+        total(sums)
     }
 
     #[target_feature(enable = "avx2")]

@@ -12,14 +12,14 @@
 //! pre-activation of `-x` with the bias `-b`; the rough product only changes its sign.
 
 use crate::cpu::kernel;
-use crate::int8::{Engine, PANEL, ROWS, tile};
+use crate::int8::{Engine, PANEL, ROWS, corrections, tile};
 use crate::lanes::{LANES, Lanes, V};
 use crate::sparse::rows::{Rows, TOGETHER};
 
 /// Scales, norms and error bounds of a panel's latents.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Panel {
-    /// `-offset` times the sum of the latent's bytes; cancels the offset of the samples' bytes.
+    /// `-128` times the sum of the latent's bytes; cancels the offset of the samples' bytes. Not used by the AVX2 engine.
     pub start: [i32; PANEL],
     /// Quantisation step of each latent.
     pub scale: [f32; PANEL],
@@ -84,7 +84,8 @@ kernel! {
     ///
     /// # Shapes
     /// `bytes`: `[rows, padded]`, rows a multiple of 6; `weights`: `[padded / 4, 64, 4]`. The first
-    /// `latents` of the panel are latents, the rest is padding.
+    /// `latents` of the panel are latents, the rest is padding. Rows and latents are quantised within
+    /// [`Engine::of_samples`] and [`Engine::of_weights`].
     ///
     /// # Panics
     /// If sizes do not fit, or a row has more candidates than room.
@@ -118,9 +119,17 @@ fn screen_bytes_body<L: Lanes>(
         "{engine:?} cannot run here"
     );
     let padded = weights.len() / PANEL;
+    let corrections = corrections(engine, weights);
     let mut sums = [[0; PANEL]; ROWS];
     for (group, bytes) in bytes.chunks_exact(ROWS * padded).enumerate() {
-        tile(engine, bytes, weights, &panel.start, &mut sums);
+        tile(
+            engine,
+            bytes,
+            weights,
+            &panel.start,
+            &corrections,
+            &mut sums,
+        );
         for column in (0..latents).step_by(LANES) {
             let count = LANES.min(latents - column);
             let limits = Limits::<L>::of(panel, column);

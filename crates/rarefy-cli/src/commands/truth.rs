@@ -38,7 +38,7 @@ fn check_not_rows(path: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Error::Conflict(format!(
-        "{} holds rows, not directions; give the dictionary that made them, {}",
+        "{} lies beside a dictionary, as rows of `rarefy synth` do; give the dictionary, {}, or move a matrix of directions elsewhere",
         path.display(),
         dictionary.display()
     )))

@@ -1,7 +1,7 @@
 //! Products of 8-bit integers, at four times the f32 rate on CPUs with instructions for them.
 //!
 //! A row is `scale * q` plus an error with a known norm, which bounds the error of a product of two
-//! quantised rows (`screen.rs`). Rows of `x` are stored as `q + offset` in u8. Rows of weights are stored
+//! quantised rows (`screen.rs`). Rows of `x` are stored as `q + 128` in u8. Rows of weights are stored
 //! as i8 in panels of [`PANEL`] latents: for each four inputs, 64 groups of four bytes.
 
 mod rotate;
@@ -9,8 +9,8 @@ mod tile;
 
 pub use rotate::rotate;
 
-pub(crate) use tile::tile;
-pub use tile::{Engine, ROWS, engine};
+pub use tile::{Engine, GROUP, Limits, ROWS, engine};
+pub(crate) use tile::{corrections, tile};
 
 use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};
@@ -19,6 +19,10 @@ use crate::lanes::{LANES, Lanes, V};
 pub const PANEL: usize = 64;
 /// Number of inputs that one instruction sums.
 pub const QUAD: usize = 4;
+/// Largest absolute value of a quantised number.
+pub const LEVELS: i32 = 127;
+/// Offset added to samples, so that the stored bytes are not negative.
+pub const OFFSET: u8 = 128;
 /// Largest number of inputs for which a sum of products fits an i32.
 pub const MOST_INPUTS: usize = 1 << 15;
 
@@ -41,27 +45,29 @@ pub struct Quantised {
 }
 
 kernel! {
-    /// Quantises a row to integers in [-levels, levels]; `q` is as long as the row.
+    /// Quantises a row to integers in [-127, 127]; `q` is as long as the row.
     ///
     /// ```text
-    /// scale = max |x| / levels      q = round(x / scale)      e = x - scale q
+    /// scale = max |x| / 127      q = round(x / scale)      e = x - scale q
     /// ```
+    ///
+    /// The scale is larger if the integers would exceed `limits`.
     ///
     /// Infinite or NaN values give an infinite error.
     ///
     /// # Example
     /// ```
-    /// use rarefy_kernels::int8::quantise;
+    /// use rarefy_kernels::int8::{Limits, quantise};
     /// let mut q = [0; 3];
-    /// let row = quantise(&[1.27, -0.5, 0.004], 127, &mut q);
+    /// let row = quantise(&[1.27, -0.5, 0.004], Limits::NONE, &mut q);
     /// assert_eq!((q, row.sum), ([127, -50, 0], 77));
     /// assert!((row.error - 0.004).abs() < 1e-6);
     /// ```
-    pub fn quantise / quantise_on(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised = quantise_body
+    pub fn quantise / quantise_on(x: &[f32], limits: Limits, q: &mut [i8]) -> Quantised = quantise_body
 }
 
 #[inline(always)]
-fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
+fn quantise_body<L: Lanes>(x: &[f32], limits: Limits, q: &mut [i8]) -> Quantised {
     assert_eq!(x.len(), q.len());
     let mut most = V::<L>::splat(0.0);
     for at in (0..x.len()).step_by(LANES) {
@@ -86,7 +92,21 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
             ..Quantised::default()
         };
     }
-    let scale = most / levels as f32;
+    let mut scale = most / LEVELS as f32;
+    if limits.pair.is_finite() {
+        // Rounding adds at most a half to each of two values, and their sum is whole.
+        scale = scale.max(most_pair::<L>(x) / (limits.pair - 0.01));
+    }
+    if limits.strand.is_finite() {
+        // Rounding adds at most a half to each of sixteen values: 2 to their norm.
+        scale = scale.max(longest::<L>(x, most) / (limits.strand - 2.01));
+    }
+    // Sums near the largest f32 overflow.
+    let scale = if most.is_finite() {
+        scale.min(f32::MAX)
+    } else {
+        scale
+    };
     let inverse = 1.0 / scale;
     for (q, x) in q.iter_mut().zip(x) {
         *q = (x * inverse + FILL).to_bits() as i8;
@@ -112,6 +132,40 @@ fn quantise_body<L: Lanes>(x: &[f32], levels: i32, q: &mut [i8]) -> Quantised {
         },
         sum: total(sums) as i32,
     }
+}
+
+/// Largest sum of the absolute values of two neighbours.
+#[inline(always)]
+fn most_pair<L: Lanes>(x: &[f32]) -> f32 {
+    let mut most = V::<L>::splat(0.0);
+    let pairs = x.len().saturating_sub(1);
+    for at in (0..pairs).step_by(LANES) {
+        let count = LANES.min(pairs - at);
+        let pair = V::<L>::load(x, at, count).abs() + V::load(x, at + 1, count).abs();
+        most = V(L::at_least(most.0, pair.0));
+    }
+    most.to_array().iter().fold(0.0f32, |a, b| a.max(*b))
+}
+
+/// Largest norm of a strand (see [`Limits`]), computed relative to the largest value `most`, so that squares stay in range.
+#[inline(always)]
+fn longest<L: Lanes>(x: &[f32], most: f32) -> f32 {
+    let inverse = V::<L>::splat(1.0 / most);
+    let mut largest = 0.0f32;
+    for group in x.chunks(GROUP * QUAD) {
+        let mut squares = V::<L>::splat(0.0);
+        for at in (0..group.len()).step_by(LANES) {
+            let x = V::load(group, at, LANES.min(group.len() - at)) * inverse;
+            squares = squares + x * x;
+        }
+        let (mut first, mut last) = (0.0f32, 0.0f32);
+        for quad in squares.to_array().as_chunks::<QUAD>().0 {
+            first += quad[0] + quad[1];
+            last += quad[2] + quad[3];
+        }
+        largest = largest.max(first).max(last);
+    }
+    largest.sqrt() * most
 }
 
 /// Number that, added to x with |x| < 2^22, rounds x to an integer and leaves this integer in the low bits.
@@ -145,12 +199,12 @@ pub fn pack(q: &[i8], latent: usize, panel: &mut [i8]) {
     }
 }
 
-/// Converts a quantised sample to unsigned bytes `q + offset`; padding bytes represent zero.
-pub fn offset(q: &[i8], engine: Engine, bytes: &mut [u8]) {
+/// Converts a quantised sample to unsigned bytes `q + 128`; padding bytes represent zero.
+pub fn offset(q: &[i8], bytes: &mut [u8]) {
     for (byte, q) in bytes.iter_mut().zip(q) {
-        *byte = (*q as u8).wrapping_add(engine.offset());
+        *byte = (*q as u8).wrapping_add(OFFSET);
     }
-    bytes[q.len()..].fill(engine.offset());
+    bytes[q.len()..].fill(OFFSET);
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub const ROWS: usize = 6;
 pub enum Engine {
     /// Plain loops without special instructions.
     Portable,
-    /// AVX2 `vpmaddubsw` and `vpmaddwd`, with samples of 7 bits.
+    /// AVX2 `vpmaddubsw` and `vpaddw`: sums of sixteen products in 16 bits.
     Avx2,
     /// AVX-VNNI `vpdpbusd` on 256 bits.
     AvxVnni,
@@ -36,19 +36,50 @@ impl Engine {
         }
     }
 
-    /// Largest absolute value of a quantised sample.
-    pub const fn levels(self) -> i32 {
+    /// Limits of quantised samples.
+    pub const fn of_samples(self) -> Limits {
         match self {
-            Self::Avx2 => 63,
-            _ => 127,
+            Self::Avx2 => Limits {
+                strand: 200.0,
+                ..Limits::NONE
+            },
+            _ => Limits::NONE,
         }
     }
 
-    /// Offset added to samples, so that the stored bytes are not negative.
-    pub const fn offset(self) -> u8 {
-        self.levels() as u8 + 1
+    /// Limits of quantised weights.
+    pub const fn of_weights(self) -> Limits {
+        match self {
+            // A sum of two products is at most 255 times 128 and fits 16 bits. So does a sum of sixteen, by Cauchy and
+            // Schwarz at most 200 times 163.
+            Self::Avx2 => Limits {
+                pair: 128.0,
+                strand: 163.0,
+            },
+            _ => Limits::NONE,
+        }
     }
 }
+
+/// Limits of the integers of a row, beside 127 for each of them.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// Largest sum of two neighbours' absolute values. Only those at even places share a register's lane.
+    pub pair: f32,
+    /// Largest norm of a strand: the first or the last two inputs of each of [`GROUP`] quads.
+    pub strand: f32,
+}
+
+impl Limits {
+    /// No limits but 127.
+    pub const NONE: Self = Self {
+        pair: f32::INFINITY,
+        strand: f32::INFINITY,
+    };
+}
+
+/// Number of quads whose products the AVX2 engine sums in 16 bits, before it adds the sums to those in 32 bits.
+pub const GROUP: usize = 8;
 
 /// Fastest engine of the CPU path in use.
 pub fn engine() -> Engine {
@@ -81,7 +112,30 @@ fn avx_vnni() -> bool {
     false
 }
 
-/// Products of a tile: `sums[i][j] = start[j] + sum_l (x[i][l] as u8) (w[j][l] as i8)`.
+/// For each group of quads of a panel, `-OFFSET` times the sums of its latents' bytes in each strand, modulo 2^16:
+/// `[groups, 64, 2]`. Only the AVX2 engine needs them, other engines get none.
+pub(crate) fn corrections(engine: Engine, panel: &[i8]) -> Vec<i16> {
+    match engine {
+        #[cfg(target_arch = "x86_64")]
+        Engine::Avx2 => {
+            let groups = panel.len().div_ceil(GROUP * QUAD * PANEL);
+            let mut all = vec![0; groups * 2 * PANEL];
+            let parts = panel.chunks(GROUP * QUAD * PANEL);
+            for (of_group, quads) in all.chunks_exact_mut(2 * PANEL).zip(parts) {
+                // SAFETY: as in `tile`. `of_group` has 128 numbers.
+                unsafe { x86::correction(quads, of_group) };
+            }
+            all
+        }
+        _ => {
+            let _ = panel;
+            Vec::new()
+        }
+    }
+}
+
+/// Products of a tile, `sums[i][j] = sum_l q[i][l] w[j][l]`, from `x = q + OFFSET` and `start[j] = -OFFSET sum_l w[j][l]`.
+/// The AVX2 engine uses `corrections` in the place of `start`, and is right within its [`Limits`] only.
 ///
 /// # Shapes
 /// `x`: `[6, padded]`; `panel`: `[padded / 4, 64, 4]`.
@@ -91,11 +145,15 @@ pub(crate) fn tile(
     x: &[u8],
     panel: &[i8],
     start: &[i32; PANEL],
+    corrections: &[i16],
     sums: &mut [[i32; PANEL]; ROWS],
 ) {
     let padded = panel.len() / PANEL;
     assert!(
         x.len() == ROWS * padded && panel.len() == padded * PANEL && padded.is_multiple_of(QUAD)
+    );
+    assert!(
+        engine != Engine::Avx2 || corrections.len() == padded.div_ceil(GROUP * QUAD) * 2 * PANEL
     );
     debug_assert!(Engine::available().contains(&engine));
     match engine {
@@ -111,7 +169,7 @@ pub(crate) fn tile(
         Engine::AvxVnni => unsafe { x86::evex_vnni(x, panel, start, sums) },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: as above.
-        Engine::Avx2 => unsafe { x86::avx2(x, panel, start, sums) },
+        Engine::Avx2 => unsafe { x86::avx2(x, panel, corrections, sums) },
         _ => portable(x, panel, start, sums),
     }
 }
@@ -136,7 +194,8 @@ mod x86 {
     #[allow(clippy::wildcard_imports, reason = "the instructions' own names")]
     use std::arch::x86_64::*;
 
-    use super::{PANEL, QUAD, ROWS};
+    use super::super::OFFSET;
+    use super::{GROUP, PANEL, QUAD, ROWS};
 
     /// Tile on 512-bit registers. The rows are written out: in a loop over arrays the compiler does not
     /// keep 24 sums in registers.
@@ -241,7 +300,7 @@ mod x86 {
                             add!(3);
                             add!(4);
                             add!(5);
-                            w = w.add(QUAD * PANEL);
+                            w = w.wrapping_add(QUAD * PANEL);
                             at = at.add(QUAD);
                         }
                         for (sum, to) in sum.iter().zip(sums.iter_mut()) {
@@ -262,56 +321,139 @@ mod x86 {
         /// EVEX form of `vpdpbusd` on 256 bits, for tests on machines without the VEX form.
         evex_vnni, "avx2,avx512vl,avx512vnni", _mm256_dpbusd_epi32
     }
-    dot_of_bytes! {
-        /// Sums of pairs in 16 bits, which samples of 7 bits cannot overflow, then sums of pairs in 32 bits.
-        avx2, "avx2", through_16_bits
+    /// Tile on 256-bit registers, sixteen latents at a time. Twelve registers hold sums of a group in 16 bits, which are then
+    /// added to sums in 32 bits in memory: 2.25 instructions for 32 products, where widening each sum of two takes 3. On a core
+    /// of Zen 3, 230 GOP/s instead of 185; with groups of 4 and 16 quads, 190 and 235.
+    #[target_feature(enable = "avx2")]
+    pub(super) unsafe fn avx2(
+        x: &[u8],
+        panel: &[i8],
+        corrections: &[i16],
+        sums: &mut [[i32; PANEL]; ROWS],
+    ) {
+        let padded = panel.len() / PANEL;
+        let quads = padded / QUAD;
+        for part in (0..PANEL).step_by(16) {
+            // SAFETY: as in `vnni`, with sixteen of the 64 latents at a time; `corrections` has 128 numbers for each group.
+            unsafe {
+                let mut total = [[_mm256_setzero_si256(); 2]; ROWS];
+                let mut w = panel.as_ptr().add(QUAD * part);
+                let mut at = x.as_ptr();
+                let mut start = corrections.as_ptr().add(2 * part);
+                for first in (0..quads).step_by(GROUP) {
+                    let s = [
+                        _mm256_loadu_si256(start.cast()),
+                        _mm256_loadu_si256(start.add(16).cast()),
+                    ];
+                    start = start.wrapping_add(2 * PANEL);
+                    let mut sum = [s; ROWS];
+                    for _ in 0..GROUP.min(quads - first) {
+                        let (w0, w1) = (
+                            _mm256_loadu_si256(w.cast()),
+                            _mm256_loadu_si256(w.add(32).cast()),
+                        );
+                        macro_rules! add {
+                            ($row:expr) => {
+                                let x = _mm256_set1_epi32(
+                                    at.add($row * padded).cast::<i32>().read_unaligned(),
+                                );
+                                sum[$row] = [
+                                    _mm256_add_epi16(sum[$row][0], _mm256_maddubs_epi16(x, w0)),
+                                    _mm256_add_epi16(sum[$row][1], _mm256_maddubs_epi16(x, w1)),
+                                ];
+                            };
+                        }
+                        add!(0);
+                        add!(1);
+                        add!(2);
+                        add!(3);
+                        add!(4);
+                        add!(5);
+                        w = w.wrapping_add(QUAD * PANEL);
+                        at = at.add(QUAD);
+                    }
+                    let one = _mm256_set1_epi16(1);
+                    for (total, sum) in total.iter_mut().zip(sum) {
+                        total[0] = _mm256_add_epi32(total[0], _mm256_madd_epi16(sum[0], one));
+                        total[1] = _mm256_add_epi32(total[1], _mm256_madd_epi16(sum[1], one));
+                    }
+                }
+                for (total, to) in total.iter().zip(sums.iter_mut()) {
+                    _mm256_storeu_si256(to.as_mut_ptr().add(part).cast(), total[0]);
+                    _mm256_storeu_si256(to.as_mut_ptr().add(part + 8).cast(), total[1]);
+                }
+            }
+        }
     }
 
-    #[inline]
+    /// Minus the sums of the group `quads` of a panel, as if all samples were [`OFFSET`]: 128 numbers.
     #[target_feature(enable = "avx2")]
-    fn through_16_bits(sum: __m256i, x: __m256i, w: __m256i) -> __m256i {
-        let pairs = _mm256_maddubs_epi16(x, w);
-        _mm256_add_epi32(sum, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)))
+    pub(super) unsafe fn correction(quads: &[i8], of_group: &mut [i16]) {
+        let x = _mm256_set1_epi8(OFFSET as i8);
+        let mut sums = [_mm256_setzero_si256(); 8];
+        for quad in quads.chunks_exact(QUAD * PANEL) {
+            for (sum, w) in sums.iter_mut().zip(quad.chunks_exact(32)) {
+                // SAFETY: `w` has 32 bytes.
+                let w = unsafe { _mm256_loadu_si256(w.as_ptr().cast()) };
+                *sum = _mm256_sub_epi16(*sum, _mm256_maddubs_epi16(x, w));
+            }
+        }
+        for (sum, to) in sums.iter().zip(of_group.chunks_exact_mut(16)) {
+            // SAFETY: `to` has sixteen numbers of two bytes.
+            unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), *sum) };
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::int8::{OFFSET, offset, pack, quantise};
+
+    /// Rows that reach each limit: equal values (strands), pairs, and rows between.
+    fn row(d: usize, kind: usize) -> Vec<f32> {
+        let value = |i: usize| match kind % 4 {
+            0 => 1.0,
+            1 => f32::from(u8::from(i.is_multiple_of(37) || i % 37 == 1)) - 0.5,
+            2 => ((i * 37 + kind * 11) % 101) as f32 - 50.0,
+            _ => [1.0, -1.0][i / 4 % 2] * ((i + kind) % 7) as f32,
+        };
+        let sign = [1.0, -1.0][kind / 4 % 2];
+        (0..d).map(|i| sign * value(i)).collect()
+    }
 
     #[test]
     fn products_of_each_engine_equal_plain_loops() {
-        for padded in [4, 8, 12, 100, 768] {
+        for padded in [4, 8, 12, 32, 36, 100, 768] {
             for &engine in Engine::available() {
-                // The largest products in the engine's range, and values between them.
-                let (most, middle) = (engine.levels(), engine.offset());
-                let x: Vec<u8> = (0..ROWS * padded)
-                    .map(|i| match i % 5 {
-                        0 => middle + most as u8,
-                        1 => middle - most as u8,
-                        _ => (i * 37 % (2 * most as usize + 1)) as u8 + (middle - most as u8),
-                    })
+                let quantised = |kind: usize, limits: Limits| {
+                    let mut q = vec![0; padded];
+                    let _ = quantise(&row(padded, kind), limits, &mut q);
+                    q
+                };
+                let samples: Vec<Vec<i8>> = (0..ROWS)
+                    .map(|i| quantised(i, engine.of_samples()))
                     .collect();
-                let panel: Vec<i8> = (0..PANEL * padded)
-                    .map(|i| {
-                        if i % 3 == 0 {
-                            127
-                        } else {
-                            (i * 91 % 255) as i32 as u8 as i8
-                        }
-                    })
-                    .map(|w| w.max(-127))
+                let weights: Vec<Vec<i8>> = (0..PANEL)
+                    .map(|j| quantised(j, engine.of_weights()))
                     .collect();
-                let start = std::array::from_fn(|j| 1000 * j as i32 - 7);
+                let mut x = vec![0; ROWS * padded];
+                for (q, bytes) in samples.iter().zip(x.chunks_exact_mut(padded)) {
+                    offset(q, bytes);
+                }
+                let mut panel = vec![0; PANEL * padded];
+                for (j, q) in weights.iter().enumerate() {
+                    pack(q, j, &mut panel);
+                }
+                let sum = |q: &[i8]| q.iter().map(|q| i32::from(*q)).sum::<i32>();
+                let start = std::array::from_fn(|j| -i32::from(OFFSET) * sum(&weights[j]));
                 let mut sums = [[1; PANEL]; ROWS];
-                tile(engine, &x, &panel, &start, &mut sums);
-                for i in 0..ROWS {
-                    for j in 0..PANEL {
-                        let product = |l: usize| {
-                            let w = panel[l / QUAD * QUAD * PANEL + QUAD * j + l % QUAD];
-                            i32::from(x[i * padded + l]) * i32::from(w)
-                        };
-                        let want = start[j] + (0..padded).map(product).sum::<i32>();
+                let corrections = corrections(engine, &panel);
+                tile(engine, &x, &panel, &start, &corrections, &mut sums);
+                for (i, x) in samples.iter().enumerate() {
+                    for (j, w) in weights.iter().enumerate() {
+                        let products = x.iter().zip(w).map(|(x, w)| i32::from(*x) * i32::from(*w));
+                        let want: i32 = products.sum();
                         assert_eq!(sums[i][j], want, "{engine:?} {padded} row {i} latent {j}");
                     }
                 }

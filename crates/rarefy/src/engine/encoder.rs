@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use rarefy_kernels::int8::{self, Engine, PANEL, pack, padded, quantise, rotate};
+use rarefy_kernels::int8::{self, Engine, Limits, OFFSET, PANEL, pack, padded, quantise, rotate};
 use rarefy_kernels::screen::Panel;
 use rayon::prelude::*;
 
@@ -226,10 +226,14 @@ impl PanelMut<'_> {
     /// Quantises new weights `[latents, d_in]` and biases `[latents]` of this panel.
     pub(crate) fn quantise(&mut self, w_enc: &[f32], b_enc: &[f32]) {
         let (mut q, mut rotated) = (vec![0; self.d_in], vec![0.0; self.d_in]);
+        let limits = match self.screen {
+            Screen::Bytes(engine) => engine.of_weights(),
+            Screen::Products => Limits::NONE,
+        };
         for (j, (w, bias)) in w_enc.chunks_exact(self.d_in).zip(b_enc).enumerate() {
             rotated.copy_from_slice(w);
             rotate(&mut rotated);
-            let row = quantise(&rotated, 127, &mut q);
+            let row = quantise(&rotated, limits, &mut q);
             let facts = &mut *self.facts;
             facts.scale[j] = row.scale;
             facts.norm[j] = row.norm;
@@ -238,8 +242,8 @@ impl PanelMut<'_> {
             let room = bias.abs() * f32::EPSILON * 8.0;
             facts.bias[j] = (bias + room).next_up();
             facts.minus_bias[j] = (room - bias).next_up();
-            if let Screen::Bytes(engine) = self.screen {
-                facts.start[j] = -i32::from(engine.offset()) * row.sum;
+            if let Screen::Bytes(_) = self.screen {
+                facts.start[j] = -i32::from(OFFSET) * row.sum;
                 pack(&q, j, self.weights);
             }
         }

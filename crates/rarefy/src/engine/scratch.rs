@@ -1,16 +1,10 @@
 //! Buffers of one block of rows, reused by later blocks.
 
-use rarefy_kernels::int8::PANEL;
 use rarefy_kernels::screen::{Candidates, Samples};
 
 /// Panels screened before the waiting candidates are computed. The f32 weights of that many panels should
 /// fit in a core's own cache, because the exact pre-activations read them.
 pub(super) const PANELS: usize = 4;
-/// Candidates that a row collects before their exact pre-activations are computed. Computing several
-/// together hides the latency of memory.
-pub(super) const WAIT: usize = 8;
-/// Candidates that the buffer of a row holds: the waiting ones and every latent of the next panels.
-pub(super) const ROOM: usize = WAIT + PANELS * PANEL;
 
 /// Buffers of one block. A finished block hands them to the next one.
 #[derive(Default)]
@@ -25,9 +19,11 @@ pub(super) struct Scratch {
     pub(super) error: Vec<f32>,
     /// Bound that a pre-activation of the row must exceed to be a candidate.
     pub(super) floor: Vec<f32>,
-    /// Waiting candidates, `[rows, ROOM]`: their latents.
+    /// Candidates that the buffer of a row holds: the waiting ones and every latent of the next panels.
+    pub(super) room: usize,
+    /// Waiting candidates, `[rows, room]`: their latents.
     pub(super) latents: Vec<u32>,
-    /// Upper bounds of the pre-activations of the waiting candidates, `[rows, ROOM]`.
+    /// Upper bounds of the pre-activations of the waiting candidates, `[rows, room]`.
     pub(super) most: Vec<f32>,
     /// Number of waiting candidates of each row.
     pub(super) counts: Vec<u32>,
@@ -50,7 +46,7 @@ impl Scratch {
             latents: &mut self.latents,
             most: &mut self.most,
             counts: &mut self.counts,
-            room: ROOM,
+            room: self.room,
         };
         (&self.bytes, samples, found)
     }

@@ -15,6 +15,8 @@ const WORTH_A_SAMPLE: usize = 10 * SAMPLE;
 /// Expected share of rows whose smallest kept value is below the guess. These rows are searched twice, but a
 /// lower guess gives all other rows more candidates.
 const SURPRISED: f64 = 0.02;
+/// Factor from the guess to the starting bound of the rows whose smallest kept value is below the guess.
+const LOWER: f32 = 0.8;
 /// Factor from the smallest kept value of the last batch to the starting bound of the next batch selection.
 const MARGIN: f32 = 0.9;
 
@@ -67,9 +69,13 @@ fn each_row(encoder: &Encoder, hint: &Hint, rows: &Centred, keep: KeepRule) -> V
         _ => 0.0,
     });
     let mut found = search_from(rows.x, guess);
-    if guess > 0.0 {
+    // Few rows are short. A search from 0 costs each of them several times as much as one from a lower guess.
+    for above in [LOWER * guess, 0.0] {
         let short: Vec<usize> = (0..n).filter(|&i| found[i].entries.len() < k).collect();
-        let again = search_from(&gather(encoder, rows, short.iter().copied()), 0.0);
+        if guess == 0.0 || short.is_empty() {
+            break;
+        }
+        let again = search_from(&gather(encoder, rows, short.iter().copied()), above);
         for (i, kept) in short.into_iter().zip(again) {
             found[i] = kept;
         }

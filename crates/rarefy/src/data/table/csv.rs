@@ -106,9 +106,9 @@ impl<'a> Rows<'a> {
             );
             return Err(Error::format(self.path, why));
         }
-        for (cell, column) in record.iter().zip(&mut self.columns) {
+        for (at, (cell, column)) in record.iter().zip(&mut self.columns).enumerate() {
             let cell = std::str::from_utf8(cell).map_err(|_| {
-                let column = shown_column(&column.name);
+                let column = shown_column(&column.name, at);
                 let why = format!("line {line}, {column}: expected text in UTF-8, got other bytes; save the file as UTF-8");
                 Error::format(self.path, why)
             })?;

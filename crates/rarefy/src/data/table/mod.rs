@@ -207,13 +207,13 @@ fn first_bad(parts: &[(usize, Numbers)]) -> Option<(usize, &Bad)> {
 }
 
 fn cell_error(table: &dyn Table, column: usize, bad: &Bad) -> String {
-    let column = shown_column(&table.fields()[column].name);
+    let column = shown_column(&table.fields()[column].name, column);
     format!("{}, {column}: {}", table.place(bad.row), bad.why)
 }
 
 /// Column in a message that gives a line too: lines count from 1, the columns of a table without a header from 0.
-fn shown_column(name: &str) -> String {
-    if name.bytes().all(|byte| byte.is_ascii_digit()) {
+fn shown_column(name: &str, at: usize) -> String {
+    if name == at.to_string() {
         format!("column `{name}` (the first is `0`)")
     } else {
         format!("column `{name}`")
