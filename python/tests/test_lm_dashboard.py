@@ -88,6 +88,9 @@ def test_files_have_the_names_and_sizes_of_sae_dashboard(made):
         assert (feature["n_tokens_in_prompt"], feature["dataset"]) == (16, "words")
         assert feature["n_prompts_total"] == len(list(made.store.contexts()))
     assert not list(made.folder.parent.glob(".rarefy-*"))
+    run = json.loads((made.folder / "run_settings.json").read_text())
+    sizes = (run["n_quantiles"], run["top_acts_group_size"], run["quantile_group_size"])
+    assert sizes == (SIZES["intervals"], SIZES["examples"], SIZES["interval_examples"])
 
 
 def test_files_are_read_by_sae_dashboard(made):
