@@ -80,11 +80,11 @@ fn resampling_lowers_dead_latents_and_raises_explained_variance() {
         (
             "topk --latents 2000 --k 2 --lr 0.003",
             "dictionary-learning",
-            0.5,
+            0.6,
         ),
     ] {
         let train = format!(
-            "train sample:words --rows 4000 --batch 512 --steps 1500 --aux-coefficient 0 -q --json --arch {run}"
+            "train sample:words --rows 4000 --batch 256 --steps 1000 --aux-coefficient 0 -q --json --arch {run}"
         );
         let figures = |name: &str, more: &str| {
             let value: Value = dir.json(&format!("{train} --out {recipe}-{name} {more}"));

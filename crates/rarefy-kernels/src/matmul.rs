@@ -1,5 +1,7 @@
 //! Dense products `c (+)= op(a) op(b)` on one thread; callers divide the rows among threads.
 
+use gemm_common::Parallelism;
+
 use crate::cpu::{forced, kernel};
 use crate::lanes::Lanes;
 use crate::math::fma;
@@ -40,7 +42,8 @@ pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n,
     if forced() {
         return plain(c, add, a, b, [m, n, k]);
     }
-    library(c, add, a, b, [m, n, k], 1.0);
+    let product = gemm_f32::gemm::f32::get_gemm_fn();
+    library(product, c, add, a, b, [m, n, k], 1.0);
 }
 
 /// f64 product `c = op(a) op(b)`, for statistics such as covariances. Shapes as in [`matmul`].
@@ -60,11 +63,37 @@ pub fn matmul_f64(
     [m, n, k]: [usize; 3],
 ) {
     check([a.0.len(), b.0.len(), c.len()], [m, n, k]);
-    library(c, add, a, b, [m, n, k], 1.0);
+    let product = gemm_f64::gemm::f64::get_gemm_fn();
+    library(product, c, add, a, b, [m, n, k], 1.0);
 }
 
-/// Product by the `gemm` crate on this thread, with sizes that [`check`] has accepted.
-fn library<T: Copy + 'static>(
+/// A product of the `gemm` crates `c = alpha c + beta a b`: sizes m, n and k, pointers with strides of columns and rows,
+/// whether c is read, alpha and beta, conjugates of complex values, and threads.
+type Product<T> = unsafe fn(
+    usize,
+    usize,
+    usize,
+    *mut T,
+    isize,
+    isize,
+    bool,
+    *const T,
+    isize,
+    isize,
+    *const T,
+    isize,
+    isize,
+    T,
+    T,
+    bool,
+    bool,
+    bool,
+    Parallelism,
+);
+
+/// Product by a `gemm` crate on this thread, with sizes that [`check`] has accepted.
+fn library<T: Copy>(
+    product: Product<T>,
     c: &mut [T],
     add: bool,
     a: (&[T], Op),
@@ -74,29 +103,31 @@ fn library<T: Copy + 'static>(
 ) {
     let (a_row, a_col) = strides(a.1, m, k);
     let (b_row, b_col) = strides(b.1, k, n);
+    // The crate prefers a result whose columns are contiguous: it gets `c^T = op(b)^T op(a)^T`.
     // SAFETY: `check` made every (row, column) of the three shapes, taken with these strides, an
-    // index inside its slice; `c` is borrowed mutably, so it overlaps neither a nor b.
+    // index inside its slice; `c` is borrowed mutably, so it overlaps neither a nor b. The crate
+    // chooses a product whose instructions this machine has.
     unsafe {
-        gemm::gemm(
-            m,
+        product(
             n,
+            m,
             k,
             c.as_mut_ptr(),
-            1,
             n as isize,
+            1,
             add,
-            a.0.as_ptr(),
-            a_col,
-            a_row,
             b.0.as_ptr(),
-            b_col,
             b_row,
+            b_col,
+            a.0.as_ptr(),
+            a_row,
+            a_col,
             one,
             one,
             false,
             false,
             false,
-            gemm::Parallelism::None,
+            Parallelism::None,
         );
     }
 }
