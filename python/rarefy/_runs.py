@@ -45,6 +45,9 @@ class Run:
         Reason for the end of training.
     messages : list of str
         Warnings and advice.
+    timings : dict
+        Seconds that the parts took: `preparation` of the rows, `start` (initial weights), `steps`, `saving`, `evaluation` and
+        `report`.
     folder : Path or None
         Run folder, which the program reads too.
     """
@@ -62,6 +65,7 @@ class Run:
             self.chosen["k"] = int(self.chosen["k"])
         self.chosen["preprocess"] = model.preprocess
         self.messages = messages
+        self.timings: dict[str, float] = outcome["timings"]
         self.folder = folder
 
     @property

@@ -225,8 +225,8 @@ mod tests {
     use crate::cli::named as command;
 
     /// Flags of `train` that set no field of the configuration.
-    const OTHERS: [&str; 9] = [
-        "out", "config", "set", "resume", "force", "json", "quiet", "help", "version",
+    const OTHERS: [&str; 10] = [
+        "out", "config", "set", "resume", "force", "timings", "json", "quiet", "help", "version",
     ];
 
     #[test]

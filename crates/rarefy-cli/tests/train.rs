@@ -18,6 +18,43 @@ const RUNS: [&str; 3] = [
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
 
+/// The steps are what the training time says.
+#[test]
+fn timings_name_the_parts_of_a_run() {
+    let dir = TestDir::new();
+    let told = dir.json("train sample:digits --arch topk --latents 64 --k 4 --steps 60 --json");
+    let parts = told["timings"].as_object().unwrap();
+    let names: Vec<&str> = parts.keys().map(String::as_str).collect();
+    let expected = [
+        "evaluation",
+        "preparation",
+        "report",
+        "saving",
+        "start",
+        "steps",
+    ];
+    assert_eq!(names, expected);
+    let mut seconds = parts.values().map(|part| part.as_f64().unwrap());
+    assert!(seconds.all(|part| part >= 0.0), "{told}");
+    let steps = told["timings"]["steps"].as_f64().unwrap();
+    let training = told["seconds"].as_f64().unwrap();
+    assert!(
+        (steps - training).abs() < 0.2 * training + 0.05,
+        "{steps} {training}"
+    );
+    let table = text(&dir.run("train sample:digits --steps 2 --timings").stdout);
+    for part in [
+        "part",
+        "reading and preparing rows",
+        "evaluation",
+        "all",
+        "100 %",
+    ] {
+        assert!(table.contains(part), "{part}: {table}");
+    }
+    assert!(!text(&dir.run("train sample:digits --steps 2").stdout).contains("100 %"));
+}
+
 #[test]
 fn train_without_arguments_writes_a_run_on_digits() {
     let dir = TestDir::new();

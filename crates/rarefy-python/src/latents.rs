@@ -4,6 +4,7 @@ use numpy::PyReadonlyArray2;
 use pyo3::prelude::*;
 use rarefy::data::{Columns, Dataset, OpenOptions};
 use rarefy::latents::{self, Kind, Target};
+use rarefy::recipe::Evaluated;
 use rarefy::{Error, Result};
 use rarefy_run::report;
 use rarefy_run::tokens::Tokens;
@@ -154,12 +155,18 @@ pub fn page(
         } else {
             model.as_ref()
         };
-        let evaluation =
-            model.evaluate(&Columns::new(data.source.as_ref(), 0..model.raw_d_in()))?;
+        let inputs = Columns::new(data.source.as_ref(), 0..model.raw_d_in());
+        let (evaluated, responses) = Evaluated::with_responses(model, &inputs, 0)?;
         let tokens = match (unembedding, vocabulary) {
             (Some(matrix), Some(words)) => Some(Tokens::new(matrix, words, model)?),
             _ => None,
         };
-        report::page(None, model, &data, (&evaluation, None), tokens.as_ref())
+        report::page(
+            None,
+            model,
+            &data,
+            (&evaluated, &responses),
+            tokens.as_ref(),
+        )
     })
 }

@@ -91,6 +91,7 @@ fn summary(finished: &Finished, latents_by_default: bool) -> String {
     json!({
         "steps": trained.steps, "rows_seen": trained.rows_seen, "reason": trained.reason,
         "training": finished.training, "held_out": finished.held_out, "records": finished.records,
+        "timings": finished.timings,
         "chosen": {
             "architecture": plan.info().name, "n_latents": plan.d_sae(), "steps": plan.steps(), "batch_size": plan.batch(),
             "learning_rate": plan.lr(), "k": plan.options().find_number("k"), "mask": plan.mask(),

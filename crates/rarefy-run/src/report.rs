@@ -4,8 +4,10 @@ mod explorer;
 mod verdict;
 
 use rarefy::data::Dataset;
+use rarefy::latents::Responses;
 use rarefy::metrics::{self, Evaluation, LatentStatus};
 use rarefy::model::Model;
+use rarefy::recipe::Evaluated;
 use rarefy::{Result, atomic};
 use rarefy_report::{HistoryPoint, Latent, Report};
 
@@ -18,15 +20,15 @@ pub use verdict::DUPLICATE;
 
 /// Writes `report.html`.
 ///
-/// Figures are those of the training rows, and of the held-out rows, if any. `tokens` are those of a language model.
+/// `tokens` are those of a language model.
 pub fn write(
     run: &Run,
     model: &Model,
     data: &Dataset,
-    (evaluation, held_out): (&Evaluation, Option<&Evaluation>),
+    (evaluated, responses): (&Evaluated, &Responses),
     tokens: Option<&Tokens>,
 ) -> Result<()> {
-    let page = page(Some(run), model, data, (evaluation, held_out), tokens)?;
+    let page = page(Some(run), model, data, (evaluated, responses), tokens)?;
     atomic::write(run.report_path(), |out| out.write_all(page.as_bytes()))
 }
 
@@ -38,10 +40,10 @@ pub fn page(
     run: Option<&Run>,
     model: &Model,
     data: &Dataset,
-    (evaluation, held_out): (&Evaluation, Option<&Evaluation>),
+    (evaluated, responses): (&Evaluated, &Responses),
     tokens: Option<&Tokens>,
 ) -> Result<String> {
-    let mut record = record(run, model, data, (evaluation, held_out))?;
+    let mut record = record(run, model, data, (evaluated, responses))?;
     record.explorer.lens = tokens.map(Tokens::for_page);
     Ok(rarefy_report::render(&record))
 }
@@ -50,9 +52,10 @@ fn record(
     run: Option<&Run>,
     model: &Model,
     data: &Dataset,
-    (e, held_out): (&Evaluation, Option<&Evaluation>),
+    (evaluated, responses): (&Evaluated, &Responses),
 ) -> Result<Report> {
-    let explorer = explorer::explorer(model, data, e.rows)?;
+    let (e, held_out) = (&evaluated.training, evaluated.held_out.as_ref());
+    let explorer = explorer::explorer(model, data, responses, e.rows)?;
     Ok(Report {
         title: title(model, data),
         subtitle: format!(

@@ -7,15 +7,18 @@ use std::time::{Duration, Instant};
 use rarefy::config::{self, Config};
 use rarefy::data::Dataset;
 use rarefy::io_spec::IoSpec;
+use rarefy::latents::Responses;
 use rarefy::metrics::{self, Evaluation};
+use rarefy::model::Model;
 use rarefy::plan::Plan;
-use rarefy::recipe::{self, TrainingData};
+use rarefy::recipe::{self, Evaluated, TrainingData};
 use rarefy::train::{Observer, State};
 use rarefy::{Error, Progress, Result, Trained, Trainer};
 use toml::Table;
 
 use crate::folder::{Lock, Run};
 use crate::records::{self, Record, Recorder};
+use crate::timings::{Timings, Watch, now};
 use crate::{figures, report, settings};
 
 /// Time after which a checkpoint is written between two multiples of `train.checkpoint_every`.
@@ -136,6 +139,8 @@ pub struct Finished {
     pub records: Vec<Record>,
     /// Advice on the figures, one sentence each, with fields of the configuration between backquotes.
     pub advice: Vec<String>,
+    /// Time that the parts took.
+    pub timings: Timings,
 }
 
 impl Training<'_> {
@@ -145,20 +150,28 @@ impl Training<'_> {
         let by_default = || recipe::default_holdout(source.rows(), self.config.train.batch);
         let holdout = self.config.data.holdout.unwrap_or_else(by_default);
         self.config.data.holdout = Some(holdout);
+        let mut watch = Watch::start();
         let data = TrainingData::with_memory(&self.config.data, source, self.raw, self.memory)?;
+        let preparation = watch.lap();
         let plan = Arc::new(data.plan(&self.config)?);
         let warnings = data.warnings(&plan)?;
         warnings.iter().for_each(|text| listener.warn(text));
         let trainer = self.trainer(&data, &plan, listener)?;
-        let (trained, records) = self.steps(&data, trainer, listener)?;
-        let training = trained.model.evaluate(data.training())?;
-        let held_out = data.held_out().map(|rows| trained.model.evaluate(rows));
-        let held_out = held_out.transpose()?;
-        if let Some(Place { run, .. }) = self.place {
-            let both = (&training, held_out.as_ref());
-            report::write(run, &trained.model, self.dataset, both, None)?;
-            figures::write(run, &training, held_out.as_ref(), trained.steps)?;
+        let start = watch.lap();
+        let (trained, recorder) = self.steps(&data, trainer, listener)?;
+        let steps = watch.lap();
+        let records = self.save(&trained, recorder)?;
+        let saving = watch.lap();
+        let (evaluated, responses) = self.evaluate(&trained.model, holdout)?;
+        let evaluation = watch.lap();
+        if let (Some(Place { run, .. }), Some(responses)) = (self.place, responses) {
+            let found = (&evaluated, &responses);
+            report::write(run, &trained.model, self.dataset, found, None)?;
+            let Evaluated { training, held_out } = &evaluated;
+            figures::write(run, training, held_out.as_ref(), trained.steps)?;
         }
+        let report = watch.lap();
+        let Evaluated { training, held_out } = evaluated;
         let gap = held_out.as_ref();
         let gap = gap.and_then(|held_out| metrics::gap(&plan, &training, held_out));
         let advice = metrics::advice(&plan, data.survey(), &training);
@@ -169,7 +182,25 @@ impl Training<'_> {
             held_out,
             records,
             advice: advice.into_iter().chain(gap).collect(),
+            timings: Timings {
+                preparation,
+                start,
+                steps,
+                saving,
+                evaluation,
+                report,
+            },
         })
+    }
+
+    /// Figures of the model, and the responses of its latents for the report, if there is one.
+    fn evaluate(&self, model: &Model, holdout: usize) -> Result<(Evaluated, Option<Responses>)> {
+        let source = self.dataset.source.as_ref();
+        if self.place.is_none() {
+            return Ok((Evaluated::of(model, source, holdout)?, None));
+        }
+        let (evaluated, responses) = Evaluated::with_responses(model, source, holdout)?;
+        Ok((evaluated, Some(responses)))
     }
 
     /// The trainer at step 0, or at the newest checkpoint. Invalid settings are refused before the folder changes.
@@ -194,13 +225,13 @@ impl Training<'_> {
         Ok(trainer)
     }
 
-    /// Takes the steps and keeps the model; returns it with the records.
+    /// Takes the steps.
     fn steps(
         &self,
         data: &TrainingData,
         trainer: Trainer,
         listener: &mut dyn Listener,
-    ) -> Result<(Trained, Vec<Record>)> {
+    ) -> Result<(Trained, Recorder)> {
         let plan = Arc::clone(trainer.plan());
         let run = self.place.map(|place| &place.run);
         let first = trainer.steps_done();
@@ -229,22 +260,20 @@ impl Training<'_> {
         }
         let result = data.train(trainer, &mut observed);
         let Observed {
-            mut recorder,
-            listener,
-            ..
+            recorder, listener, ..
         } = observed;
         listener.end(&result);
-        let trained = result?;
+        Ok((result?, recorder))
+    }
+
+    /// Keeps the model, before the evaluation, which may be interrupted; returns the records.
+    fn save(&self, trained: &Trained, mut recorder: Recorder) -> Result<Vec<Record>> {
         recorder.finish()?;
-        // Before the evaluation, which may be interrupted.
-        if let Some(run) = run {
-            trained.model.save(&run.model_path())?;
-        }
-        let records = match run {
-            Some(run) => records::read(&run.metrics_path())?,
-            None => recorder.into_records(),
+        let Some(Place { run, .. }) = self.place else {
+            return Ok(recorder.into_records());
         };
-        Ok((trained, records))
+        trained.model.save(&run.model_path())?;
+        records::read(&run.metrics_path())
     }
 }
 
@@ -320,12 +349,4 @@ impl Observer for Observed<'_> {
     fn interrupted(&self) -> bool {
         self.listener.is_stopped()
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "checkpoints are written in time; they change no result"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

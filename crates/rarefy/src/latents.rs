@@ -23,6 +23,7 @@ pub use map::map;
 pub use names::{FOR_NAMES, Words, names};
 pub use neighbours::{Neighbour, nearest};
 pub use probe::{Features, Probe, probe};
+pub(crate) use responses::Gathering;
 pub use responses::{Example, Histogram, Responses};
 pub use target::{Association, Kind, Target, associations};
 

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::codes::Codes;
 use crate::data::{Rows, Source};
 use crate::model::Model;
 use crate::preprocess::Prepared;
@@ -261,12 +262,22 @@ pub fn hoyer(n: usize, l1: f64, l2: f64) -> f64 {
 /// [`Error::Shape`] if the rows have another number of columns than the model's; [`Error::OutOfRange`] if a metric is
 /// NaN or infinite; errors of [`Source::read`].
 pub fn evaluate(model: &Model, data: &dyn Source) -> Result<Evaluation> {
+    evaluate_and(model, data, |_, _| ())
+}
+
+/// [`evaluate`], which also calls `work(first_row, codes)` for consecutive pieces of the rows, in order. A dense model has no
+/// codes: `work` is not called.
+pub(crate) fn evaluate_and(
+    model: &Model,
+    data: &dyn Source,
+    work: impl FnMut(usize, &Codes),
+) -> Result<Evaluation> {
     check_width(model, data)?;
     let pipeline = model.row_pipeline();
     let prepared = Prepared::new(data, &pipeline);
     let evaluation = match model.architecture() {
         Architecture::Dense(variant) => dense::evaluate(model, variant.as_ref(), &prepared),
-        Architecture::Sparse(sparse) => sparse::evaluate(model, sparse.as_ref(), &prepared),
+        Architecture::Sparse(sparse) => sparse::evaluate(model, sparse.as_ref(), &prepared, work),
     }?;
     check_range(data.name(), &evaluation)?;
     Ok(evaluation)

@@ -93,6 +93,11 @@ pub struct TrainArgs {
         help_heading = "Run"
     )]
     pub force: bool,
+    /// Print how long each part of the run took: reading, steps, evaluation, report.
+    ///
+    /// The object of --json has the seconds always.
+    #[arg(long, help_heading = "Run", hide_short_help = true)]
+    pub timings: bool,
     /// Print one JSON object instead of tables.
     #[arg(long, help_heading = "Run")]
     pub json: bool,

@@ -1,10 +1,8 @@
 //! Command `rarefy report`: writes the report of a run again.
 
 use rarefy::config;
-use rarefy::data::hold_out;
-use rarefy::metrics;
 use rarefy::model::Model;
-use rarefy::recipe;
+use rarefy::recipe::{self, Evaluated};
 use rarefy_run::folder::Run;
 use rarefy_run::report;
 
@@ -45,17 +43,13 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     } else {
         0
     };
-    let (training, held_out) = hold_out(data.source.as_ref(), holdout)?;
-    let evaluation = metrics::evaluate(&model, &training)?;
-    let held_out = held_out
-        .map(|rows| metrics::evaluate(&model, &rows))
-        .transpose()?;
+    let (evaluated, responses) = Evaluated::with_responses(&model, data.source.as_ref(), holdout)?;
     let tokens = args.lens.tokens(&model)?;
     report::write(
         &run,
         &model,
         &data,
-        (&evaluation, held_out.as_ref()),
+        (&evaluated, &responses),
         tokens.as_ref(),
     )?;
     reading.finish();

@@ -32,11 +32,15 @@ const MOST_VALUES: usize = 400_000;
 
 /// Builds the data of the explorer.
 ///
-/// Firing rates of the report are those of `evaluated` rows.
-pub fn explorer(model: &Model, data: &Dataset, evaluated: usize) -> Result<Explorer> {
+/// `responses` are those of the latents to the rows. Firing rates of the report are those of `evaluated` rows.
+pub fn explorer(
+    model: &Model,
+    data: &Dataset,
+    responses: &Responses,
+    evaluated: usize,
+) -> Result<Explorer> {
     // A transcoder's rows have the target behind the input.
     let source = &Columns::new(data.source.as_ref(), 0..model.raw_d_in());
-    let responses = Responses::of(model, source)?;
     let d_sae = model.d_sae();
     let picture = model
         .image_shape()
@@ -45,14 +49,14 @@ pub fn explorer(model: &Model, data: &Dataset, evaluated: usize) -> Result<Explo
     let tops: Vec<&[TopRow]> = tops.iter().map(Vec::as_slice).collect();
     let mut shown = Shown::new(data, picture.is_some().then(|| model.raw_d_in()));
     let (top, each) = shown.counts(d_sae);
-    let examples = (0..d_sae).map(|latent| shown.examples(&responses, latent, top, each));
+    let examples = (0..d_sae).map(|latent| shown.examples(responses, latent, top, each));
     let examples = examples.collect();
     let apart = apart(model, source, &mut shown)?;
     let mut explorer = Explorer {
-        source: about(&responses, source, evaluated),
+        source: about(responses, source, evaluated),
         names: latents::names(&tops, data),
         histograms: (0..d_sae)
-            .map(|latent| histogram(&responses, latent))
+            .map(|latent| histogram(responses, latent))
             .collect(),
         together: pairs(&responses.together(NEAR), NEAR),
         lengths: lengths(model),
@@ -67,7 +71,7 @@ pub fn explorer(model: &Model, data: &Dataset, evaluated: usize) -> Result<Explo
         explorer.places = latents::map(model, &near);
         explorer.nearest = pairs(&near, NEAR);
     }
-    add_labels(&mut explorer, data, &responses);
+    add_labels(&mut explorer, data, responses);
     if let Some(size) = picture {
         shown.add_pictures(&mut explorer, source, size)?;
         let filters = model.filters().into_iter();

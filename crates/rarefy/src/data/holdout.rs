@@ -57,7 +57,7 @@ impl HoldoutPart<'_> {
     ///
     /// Held-out row j has the position `j n / count`, and `j (n - count) / count` training rows precede it.
     /// So the held-out rows with `j < (t + 1) count / (n - count)` precede training row t.
-    fn position(&self, row: usize) -> usize {
+    pub(crate) fn position(&self, row: usize) -> usize {
         let (n, count) = (self.source.rows(), self.count);
         if self.held_out {
             row * n / count

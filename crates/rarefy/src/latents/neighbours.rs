@@ -1,13 +1,11 @@
 //! Latents that write in similar directions.
 
-use rarefy_kernels::matmul::{Op, matmul};
-use rayon::prelude::*;
 use serde::Serialize;
 
+use crate::codes::Codes;
+use crate::engine::{Encoder, Selection};
 use crate::model::Model;
-
-/// Number of latents whose similarities are computed at a time.
-const BLOCK: usize = 128;
+use crate::params::{Layout, Params};
 
 /// A latent near another.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -18,37 +16,32 @@ pub struct Neighbour {
     pub similarity: f64,
 }
 
-/// The `count` latents with the most similar decoder rows, for each latent: the largest cosines, the largest first.
+/// The `count` latents with the most similar decoder rows, for each latent: the largest cosines above 0, the largest first;
+/// ties go to lower numbers.
+///
+/// The encoder of a `TopK` model finds them: with decoder rows of length 1 as its weights and as its input, pre-activations are
+/// the cosines, and it computes few of them exactly.
 ///
 /// # Shapes
 /// The result: `[d_sae][at most count]`.
 pub fn nearest(model: &Model, count: usize) -> Vec<Vec<Neighbour>> {
-    let rows = unit_rows(model);
-    let d_sae = model.d_sae();
-    let width = rows.len() / d_sae;
-    let blocks = rows.par_chunks(BLOCK * width).enumerate();
-    let found = blocks.map(|(block, part)| {
-        let n = part.len() / width;
-        let mut cosines = vec![0.0; n * d_sae];
-        matmul(
-            &mut cosines,
-            false,
-            (part, Op::N),
-            (&rows, Op::T),
-            [n, d_sae, width],
-        );
-        let of_latent = |(at, cosines): (usize, &[f32])| {
-            let own = block * BLOCK + at;
-            let others = cosines.iter().copied().enumerate();
-            strongest(others.filter(|(other, _)| *other != own), count)
-        };
-        cosines
-            .chunks_exact(d_sae)
-            .enumerate()
-            .map(of_latent)
-            .collect::<Vec<_>>()
-    });
-    found.collect::<Vec<_>>().concat()
+    let (rows, d_sae) = (unit_rows(model), model.d_sae());
+    let blocks = [("w_enc", d_sae, rows.len() / d_sae), ("b_enc", 1, d_sae)];
+    let mut params = Params::zeros(&Layout::new(&blocks));
+    params.get_mut("w_enc").copy_from_slice(&rows);
+    let mut cosines = Codes::new(d_sae);
+    // One more, because each latent finds itself.
+    Encoder::new(&params).encode_as_is(&params, &rows, Selection::Row(count + 1), &mut cosines);
+    let of_latent = |(own, ends): (usize, &[usize])| {
+        let found = (ends[0]..ends[1]).map(|at| (cosines.indices[at] as usize, cosines.values[at]));
+        strongest(found.filter(|(other, _)| *other != own), count)
+    };
+    cosines
+        .offsets
+        .windows(2)
+        .enumerate()
+        .map(of_latent)
+        .collect()
 }
 
 /// Decoder rows scaled to length 1; rows of zeros stay.

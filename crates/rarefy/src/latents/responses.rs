@@ -1,6 +1,7 @@
 //! Activations of all latents on a sample of rows, latent by latent.
 
 use std::collections::HashSet;
+use std::ops::Range;
 
 use rayon::prelude::*;
 use serde::Serialize;
@@ -78,45 +79,12 @@ impl Responses {
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn of(model: &Model, source: &dyn Source) -> Result<Self> {
-        let d_sae = model.d_sae();
-        let all = source.rows();
-        let first = model.encode_range(source, 0..all.min(BLOCK), 0.0)?;
-        let per_row = first.values.len().div_ceil(first.rows().max(1)).max(1);
-        let wanted = MOST_ROWS.min(MOST_ENTRIES / per_row).max(BLOCK);
-        let mut pieces: Vec<(u32, Codes)> = Vec::new();
-        let mut rows = Vec::new();
-        for range in ranges(all, wanted) {
+        let mut gathering = Gathering::new(model, source)?;
+        for range in gathering.wanted.clone() {
             let codes = model.encode_range(source, range.clone(), 0.0)?;
-            pieces.push((rows.len() as u32, codes));
-            rows.extend(range);
+            gathering.add(range, &codes);
         }
-        let mut starts = vec![0; d_sae + 1];
-        for (_, codes) in &pieces {
-            codes
-                .indices
-                .iter()
-                .for_each(|l| starts[*l as usize + 1] += 1);
-        }
-        (0..d_sae).for_each(|l| starts[l + 1] += starts[l]);
-        let mut next = starts.clone();
-        let (mut entry_rows, mut values) = (vec![0; starts[d_sae]], vec![0.0; starts[d_sae]]);
-        for (first, codes) in pieces {
-            for (i, ends) in codes.offsets.windows(2).enumerate() {
-                for at in ends[0]..ends[1] {
-                    let place = &mut next[codes.indices[at] as usize];
-                    entry_rows[*place] = first + i as u32;
-                    values[*place] = codes.values[at];
-                    *place += 1;
-                }
-            }
-        }
-        Ok(Self {
-            rows,
-            starts,
-            entry_rows,
-            values,
-            above: active_above(model),
-        })
+        Ok(gathering.finish())
     }
 
     /// Number of latents.
@@ -288,8 +256,87 @@ impl Responses {
     }
 }
 
+/// Codes of some rows of a data set, which become [`Responses`].
+pub(crate) struct Gathering {
+    /// Ranges of rows that are gathered, rising; all others are left out.
+    wanted: Vec<Range<usize>>,
+    above: f32,
+    d_sae: usize,
+    /// Number of each row, and the end of its entries.
+    rows: Vec<(usize, usize)>,
+    latents: Vec<u32>,
+    values: Vec<f32>,
+}
+
+impl Gathering {
+    /// Chooses the rows, fewer if many latents are active on the first ones.
+    ///
+    /// # Errors
+    /// Errors of reading the rows.
+    pub(crate) fn new(model: &Model, source: &dyn Source) -> Result<Self> {
+        let all = source.rows();
+        let first = model.encode_range(source, 0..all.min(BLOCK), 0.0)?;
+        let per_row = first.values.len().div_ceil(first.rows().max(1)).max(1);
+        Ok(Self {
+            wanted: ranges(all, MOST_ROWS.min(MOST_ENTRIES / per_row).max(BLOCK)),
+            above: active_above(model),
+            d_sae: model.d_sae(),
+            rows: Vec::new(),
+            latents: Vec::new(),
+            values: Vec::new(),
+        })
+    }
+
+    /// Takes the codes of rows with these numbers, if they are wanted. Each row is given at most once, in any order.
+    pub(crate) fn add(&mut self, rows: impl IntoIterator<Item = usize>, codes: &Codes) {
+        for (row, ends) in rows.into_iter().zip(codes.offsets.windows(2)) {
+            let range = self.wanted.partition_point(|range| range.end <= row);
+            if self.wanted.get(range).is_none_or(|range| row < range.start) {
+                continue;
+            }
+            for at in (ends[0]..ends[1]).filter(|at| codes.values[*at] != 0.0) {
+                self.latents.push(codes.indices[at]);
+                self.values.push(codes.values[at]);
+            }
+            self.rows.push((row, self.values.len()));
+        }
+    }
+
+    /// The activations, latent by latent.
+    pub(crate) fn finish(self) -> Responses {
+        let mut starts = vec![0; self.d_sae + 1];
+        let counted = self.latents.iter();
+        counted.for_each(|latent| starts[*latent as usize + 1] += 1);
+        (0..self.d_sae).for_each(|latent| starts[latent + 1] += starts[latent]);
+        let firsts = std::iter::once(0).chain(self.rows.iter().map(|(_, end)| *end));
+        let mut pieces: Vec<(usize, Range<usize>)> = firsts
+            .zip(&self.rows)
+            .map(|(first, &(row, end))| (row, first..end))
+            .collect();
+        pieces.sort_unstable_by_key(|(row, _)| *row);
+        let mut next = starts.clone();
+        let (mut entry_rows, mut values) =
+            (vec![0; self.values.len()], vec![0.0; self.values.len()]);
+        for (row, (_, entries)) in (0..).zip(&pieces) {
+            for at in entries.clone() {
+                let place = &mut next[self.latents[at] as usize];
+                entry_rows[*place] = row;
+                values[*place] = self.values[at];
+                *place += 1;
+            }
+        }
+        Responses {
+            rows: pieces.into_iter().map(|(row, _)| row).collect(),
+            starts,
+            entry_rows,
+            values,
+            above: self.above,
+        }
+    }
+}
+
 /// Ranges of about `wanted` rows of `all`: one range, or blocks at equal distances.
-fn ranges(all: usize, wanted: usize) -> Vec<std::ops::Range<usize>> {
+fn ranges(all: usize, wanted: usize) -> Vec<Range<usize>> {
     let (blocks, every) = if all <= wanted {
         (all.div_ceil(super::ROWS), super::ROWS)
     } else {

@@ -20,10 +20,12 @@ pub(super) fn evaluate(
     model: &Model,
     sparse: &Objective,
     prepared: &Prepared,
+    mut work: impl FnMut(usize, &Codes),
 ) -> Result<Evaluation> {
     let mut sums = Sums::new(model);
-    each_piece(model, sparse, prepared, |_, x, codes| {
+    each_piece(model, sparse, prepared, |start, x, codes| {
         sums.add(model, x, codes);
+        work(start, codes);
     })?;
     let io = model.io_spec();
     let variance = survey(prepared)?.variance;

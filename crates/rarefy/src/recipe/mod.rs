@@ -17,6 +17,7 @@
 //! - The architecture `kl` with a moving estimate reads all rows at the end of each epoch to report the exact
 //!   mean activation; L-BFGS reads all rows in each evaluation.
 
+mod evaluated;
 mod given;
 mod open;
 mod stream;
@@ -34,6 +35,7 @@ use crate::train::Observer;
 use crate::trainer::{Trained, Trainer};
 use crate::{Error, Result};
 
+pub use evaluated::Evaluated;
 pub use given::of_given_rows;
 pub use open::{checked_shape, default_holdout, open, open_checked, side_by_side};
 

@@ -2,6 +2,7 @@
 
 use rarefy::metrics::Evaluation;
 use rarefy_run::folder::Run;
+use rarefy_run::timings::Timings;
 use rarefy_run::training::Finished;
 use serde::Serialize;
 
@@ -43,6 +44,7 @@ struct Summary<'a> {
     evaluation: &'a Evaluation,
     #[serde(flatten)]
     holdout: Option<Holdout>,
+    timings: &'a Timings,
 }
 
 impl Holdout {
@@ -75,6 +77,7 @@ pub fn tell(
             speed,
             evaluation,
             holdout: held_out.map(Holdout::of),
+            timings: &finished.timings,
         });
     }
     if args.quiet {
@@ -97,9 +100,28 @@ pub fn tell(
     time[header.len() - 1] = seconds;
     rows.push(time);
     output::print(&output::table(header, &rows, true))?;
+    if args.timings {
+        output::print(&format!("\n{}", parts_of_time(&finished.timings)))?;
+    }
     output::print(&format!(
         "\nmodel   {}\nreport  {}",
         run.model_path().display(),
         run.report_path().display()
     ))
+}
+
+/// Table of the time that the parts of a run took.
+fn parts_of_time(timings: &Timings) -> String {
+    let parts = timings.parts();
+    let all: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
+    let row = |(name, seconds): &(&str, f64)| {
+        let share = 100.0 * seconds / all.max(f64::MIN_POSITIVE);
+        vec![
+            (*name).to_owned(),
+            format!("{seconds:.2} s"),
+            format!("{share:.0} %"),
+        ]
+    };
+    let rows: Vec<_> = parts.iter().chain([&("all", all)]).map(row).collect();
+    output::table(&["part", "time", "share"], &rows, true)
 }
