@@ -41,6 +41,35 @@ pub fn explorer(
 ) -> Result<Explorer> {
     // A transcoder's rows have the target behind the input.
     let source = &Columns::new(data.source.as_ref(), 0..model.raw_d_in());
+    // Much of either part runs on one thread.
+    let (explorer, near) = rayon::join(
+        || of_rows(model, data, source, (responses, evaluated)),
+        || of_decoder(model),
+    );
+    let (places, nearest) = near;
+    Ok(Explorer {
+        places,
+        nearest,
+        ..explorer?
+    })
+}
+
+/// Places of the latents on the map, and the latents near each; empty if there are too many.
+fn of_decoder(model: &Model) -> (Vec<[f32; 2]>, Vec<Vec<(u32, f32)>>) {
+    if model.d_sae() > MOST_NEAR {
+        return (Vec::new(), Vec::new());
+    }
+    let near = latents::nearest(model, FOR_MAP);
+    (latents::map(model, &near), pairs(&near, NEAR))
+}
+
+/// All that follows from the rows.
+fn of_rows(
+    model: &Model,
+    data: &Dataset,
+    source: &Columns,
+    (responses, evaluated): (&Responses, usize),
+) -> Result<Explorer> {
     let d_sae = model.d_sae();
     let picture = model
         .image_shape()
@@ -66,11 +95,6 @@ pub fn explorer(
         has_target: model.io_spec().has_target(),
         ..Explorer::default()
     };
-    if d_sae <= MOST_NEAR {
-        let near = latents::nearest(model, FOR_MAP);
-        explorer.places = latents::map(model, &near);
-        explorer.nearest = pairs(&near, NEAR);
-    }
     add_labels(&mut explorer, data, responses);
     if let Some(size) = picture {
         shown.add_pictures(&mut explorer, source, size)?;

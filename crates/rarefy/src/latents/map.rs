@@ -5,7 +5,8 @@
 
 use rand::RngExt;
 use rand::SeedableRng;
-use rarefy_kernels::vector::dot;
+use rarefy_kernels::vector::{add_scaled, dot};
+use rayon::prelude::*;
 
 use super::neighbours::{Neighbour, unit_rows};
 use crate::Rng;
@@ -13,6 +14,8 @@ use crate::model::Model;
 
 /// Rounds of the power iteration for the principal components.
 const ROUNDS: usize = 30;
+/// Rows that are summed by one task.
+const BLOCK: usize = 256;
 /// Sweeps over all pairs of neighbours.
 const SWEEPS: usize = 120;
 /// Random pairs for each pair of neighbours.
@@ -41,13 +44,15 @@ pub fn map(model: &Model, nearest: &[Vec<Neighbour>]) -> Vec<[f32; 2]> {
                 let step = pull(places[latent], places[near.latent], |d| -2.0 / (1.0 + d));
                 add(&mut places[latent], step, weight);
                 add(&mut places[near.latent], step, -weight);
-                for _ in 0..RANDOM {
-                    let other = rng.random_range(0..latents);
-                    let step = pull(places[latent], places[other], |d| {
-                        2.0 / ((0.01 + d) * (1.0 + d))
-                    });
-                    add(&mut places[latent], step, weight);
-                }
+                // All from the same place, so that none waits for the one before.
+                let from = places[latent];
+                let steps: [[f32; 2]; RANDOM] = std::array::from_fn(|_| {
+                    let other = places[rng.random_range(0..latents)];
+                    pull(from, other, |d| 2.0 / ((0.01 + d) * (1.0 + d)))
+                });
+                steps
+                    .iter()
+                    .for_each(|step| add(&mut places[latent], *step, weight));
             }
         }
     }
@@ -70,32 +75,18 @@ fn add(place: &mut [f32; 2], step: [f32; 2], weight: f32) {
 /// The two principal components of the rows, by power iteration.
 fn principal(rows: &[f32], count: usize, rng: &mut Rng) -> Vec<[f32; 2]> {
     let width = rows.len() / count.max(1);
-    let rows: Vec<&[f32]> = rows.chunks_exact(width).collect();
-    let mut mean = vec![0.0_f32; width];
-    for row in &rows {
-        mean.iter_mut()
-            .zip(*row)
-            .for_each(|(m, v)| *m += v / count as f32);
-    }
+    let mean = weighted_sum(rows, width, |_| 1.0 / count.max(1) as f32);
     let mut places = vec![[0.0; 2]; count];
     let mut found: Vec<Vec<f32>> = Vec::new();
     for axis in 0..2.min(width) {
         let mut direction: Vec<f32> = (0..width).map(|_| rng.random::<f32>() - 0.5).collect();
         for _ in 0..ROUNDS {
             let shift = dot(&mean, &direction) as f32;
-            let mut next = vec![0.0_f32; width];
-            for row in &rows {
-                let along = dot(row, &direction) as f32 - shift;
-                let deviations = row.iter().zip(&mean);
-                next.iter_mut()
-                    .zip(deviations)
-                    .for_each(|(n, (v, m))| *n += along * (v - m));
-            }
+            // The deviations along the direction add up to 0: the mean need not be subtracted from the rows.
+            let mut next = weighted_sum(rows, width, |row| dot(row, &direction) as f32 - shift);
             for other in &found {
                 let shared = dot(&next, other) as f32;
-                next.iter_mut()
-                    .zip(other)
-                    .for_each(|(n, o)| *n -= shared * o);
+                add_scaled(&mut next, -shared, other);
             }
             let length = dot(&next, &next).sqrt() as f32;
             next.iter_mut()
@@ -103,7 +94,7 @@ fn principal(rows: &[f32], count: usize, rng: &mut Rng) -> Vec<[f32; 2]> {
             direction = next;
         }
         let shift = dot(&mean, &direction) as f32;
-        for (place, row) in places.iter_mut().zip(&rows) {
+        for (place, row) in places.iter_mut().zip(rows.chunks_exact(width)) {
             place[axis] = dot(row, &direction) as f32 - shift;
         }
         found.push(direction);
@@ -116,6 +107,21 @@ fn principal(rows: &[f32], count: usize, rng: &mut Rng) -> Vec<[f32; 2]> {
             .for_each(|v| *v += 0.01 * (rng.random::<f32>() - 0.5));
     }
     places
+}
+
+/// Sum over the rows, each times a number. The order of the sum depends on the number of rows alone.
+fn weighted_sum(rows: &[f32], width: usize, weight: impl Fn(&[f32]) -> f32 + Sync) -> Vec<f32> {
+    let of_block = |block: &[f32]| {
+        let mut sum = vec![0.0_f32; width];
+        for row in block.chunks_exact(width) {
+            add_scaled(&mut sum, weight(row), row);
+        }
+        sum
+    };
+    let sums: Vec<_> = rows.par_chunks(BLOCK * width).map(of_block).collect();
+    let mut all = vec![0.0_f32; width];
+    sums.iter().for_each(|sum| add_scaled(&mut all, 1.0, sum));
+    all
 }
 
 /// Scales both coordinates by the same factor and centres them: the wider one goes from `low` to `high`.

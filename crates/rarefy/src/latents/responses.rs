@@ -1,6 +1,5 @@
 //! Activations of all latents on a sample of rows, latent by latent.
 
-use std::collections::HashSet;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -225,16 +224,16 @@ impl Responses {
         for latents in of_rows.iter().step_by(every) {
             latents.iter().for_each(|l| active[*l as usize] += 1);
         }
-        let start = || (vec![0_u32; d_sae], HashSet::new());
-        let near = |(both, met): &mut (Vec<u32>, HashSet<u32>), latent: usize| {
-            met.drain().for_each(|other| both[other as usize] = 0);
+        let start = || (vec![0_u32; d_sae], Vec::new());
+        let near = |(both, met): &mut (Vec<u32>, Vec<u32>), latent: usize| {
+            met.drain(..).for_each(|other| both[other as usize] = 0);
             let own = self
                 .entries(latent)
                 .filter(|(row, value)| row.is_multiple_of(every) && value.abs() > self.above);
             for (row, _) in own {
                 for &other in &of_rows[row] {
                     if both[other as usize] == 0 {
-                        met.insert(other);
+                        met.push(other);
                     }
                     both[other as usize] += 1;
                 }
@@ -244,13 +243,9 @@ impl Responses {
                 let either = active[latent] + active[other as usize] - shared;
                 (other as usize, shared as f32 / either as f32)
             };
-            let mut others: Vec<u32> = met
-                .iter()
-                .copied()
-                .filter(|other| *other as usize != latent)
-                .collect();
-            others.sort_unstable();
-            neighbours::strongest(others.iter().map(similarity), count)
+            met.sort_unstable();
+            let others = met.iter().filter(|other| **other as usize != latent);
+            neighbours::strongest(others.map(similarity), count)
         };
         (0..d_sae).into_par_iter().map_init(start, near).collect()
     }
