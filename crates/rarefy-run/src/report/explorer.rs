@@ -42,25 +42,26 @@ pub fn explorer(
     // A transcoder's rows have the target behind the input.
     let source = &Columns::new(data.source.as_ref(), 0..model.raw_d_in());
     // Much of either part runs on one thread.
-    let (explorer, near) = rayon::join(
+    let (of_rows, of_decoder) = rayon::join(
         || of_rows(model, data, source, (responses, evaluated)),
         || of_decoder(model),
     );
-    let (places, nearest) = near;
     Ok(Explorer {
-        places,
-        nearest,
-        ..explorer?
+        places: of_decoder.places,
+        nearest: of_decoder.nearest,
+        ..of_rows?
     })
 }
 
-/// Places of the latents on the map, and the latents near each; empty if there are too many.
-fn of_decoder(model: &Model) -> (Vec<[f32; 2]>, Vec<Vec<(u32, f32)>>) {
-    if model.d_sae() > MOST_NEAR {
-        return (Vec::new(), Vec::new());
+/// Latents near each other, and places of the latents on the map; neither if there are too many.
+fn of_decoder(model: &Model) -> Explorer {
+    let mut explorer = Explorer::default();
+    if model.d_sae() <= MOST_NEAR {
+        let near = latents::nearest(model, FOR_MAP);
+        explorer.places = latents::map(model, &near);
+        explorer.nearest = pairs(&near, NEAR);
     }
-    let near = latents::nearest(model, FOR_MAP);
-    (latents::map(model, &near), pairs(&near, NEAR))
+    explorer
 }
 
 /// All that follows from the rows.
