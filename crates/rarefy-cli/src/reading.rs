@@ -81,8 +81,18 @@ pub fn style(template: &str) -> ProgressStyle {
         .with_key("rate", rate)
 }
 
-/// Lines of a text file, one for each row.
+/// Extensions of tables, whose lines are no texts.
+const TABLES: [&str; 5] = ["csv", "tsv", "jsonl", "parquet", "arrow"];
+
+/// Lines of a text file, one for each row. A table is refused: its lines would be taken for texts.
 pub fn lines(path: &Path, what: &str, rows: usize) -> Result<Vec<String>> {
+    let extension = path.extension().and_then(|e| e.to_str());
+    if extension.is_some_and(|e| TABLES.contains(&e.to_lowercase().as_str())) {
+        let message = format!(
+            "is a table, and {what} are a text file with one line for each row and no header: write the column to a file such as {what}.txt"
+        );
+        return Err(Error::format(path, message));
+    }
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
     let lines: Vec<String> = text.lines().map(str::to_owned).collect();
     if lines.len() == rows {

@@ -177,6 +177,10 @@ fn questions_without_an_answer_are_refused() {
             "latents run --texts two.txt",
             "two.txt: texts: expected 200, one for each row, got 2",
         ),
+        (
+            "latents run --texts two.csv",
+            "two.csv: is a table, and texts are a text file with one line for each row and no header: write the column to a file such as texts.txt",
+        ),
         ("latents run/model", "give the data behind the model"),
     ] {
         let output = dir.run(words);
