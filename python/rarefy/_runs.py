@@ -46,8 +46,7 @@ class Run:
     messages : list of str
         Warnings and advice.
     timings : dict
-        Seconds that the parts took: `preparation` of the rows, `start` (initial weights), `steps`, `saving`, `evaluation` and
-        `report`.
+        Seconds of `preparation` (of rows), `start` (initial weights), `steps`, `saving`, `evaluation` and `report`.
     folder : Path or None
         Run folder, which the program reads too.
     """
