@@ -49,6 +49,8 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         Rows withheld to measure the model on; a twentieth by default if there are enough, 0 for none.
     options : dict, optional
         Further options of the architecture, such as `{"l1": 0.1}`.
+    settings : dict, optional
+        Further settings of the run by their names, such as `{"train.mask": 0.2}`; see `rarefy.train`.
     sparse_output : bool, default=True
         Give a scipy CSR matrix, except for `kl`, whose latents are never 0. With False, or after `set_output`, an array.
     random_state : int, RandomState or None, default=0
@@ -100,6 +102,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         preprocess: Any = None,
         holdout: int | None = None,
         options: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
         sparse_output: bool = True,
         random_state: Any = 0,
         threads: int | None = None,
@@ -114,6 +117,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         self.preprocess = preprocess
         self.holdout = holdout
         self.options = options
+        self.settings = settings
         self.sparse_output = sparse_output
         self.random_state = random_state
         self.threads = threads
@@ -133,6 +137,7 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
             preprocess=self.preprocess,
             holdout=self.holdout,
             threads=self.threads,
+            settings=self.settings,
             progress=bool(self.verbose),
             **self._options(),
         )
@@ -165,8 +170,15 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
                 preprocess=self.preprocess,
                 threads=self.threads,
                 # By default the penalty rises over a tenth of the steps.
-                settings=None if self.max_iter else {"train.sparsity_warmup": 0},
+                settings={**({} if self.max_iter else {"train.sparsity_warmup": 0}), **(self.settings or {})},
                 **self._options(),
+            )
+            self._of_stream = self._lasting()
+        changed = [name for name, value in self._lasting().items() if value is not self._of_stream[name] and value != self._of_stream[name]]
+        if changed:
+            names = ", ".join(f"`{name}`" for name in changed)
+            raise ConfigError(
+                f"{names} cannot change between calls of `partial_fit`: use `fit`, or a new estimator such as `sklearn.base.clone(sae)`"
             )
         size = self.batch_size or len(X)
         count = -(-len(X) // size)
@@ -185,6 +197,11 @@ class SparseAutoencoder(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseE
         for name in ("chosen_", "why_", "training_", "held_out_"):
             self.__dict__.pop(name, None)
         return self._fitted(stream.model())
+
+    def _lasting(self) -> dict[str, Any]:
+        """Parameters that the first call of `partial_fit` settles."""
+        free = {"batch_size", "max_iter", "holdout", "sparse_output", "threads", "verbose"}
+        return {name: value for name, value in self.get_params(deep=False).items() if name not in free}
 
     def _stream_or_none(self) -> Trainer | None:
         """Trainer of the calls of `partial_fit` so far."""

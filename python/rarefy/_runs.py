@@ -289,7 +289,8 @@ def compare(*runs: Run | str | os.PathLike[str]) -> Table:
     lines = []
     for name, run_settings, figures in found:
         line: dict[str, Any] = {"run": name}
-        line.update({key: run_settings.get(key) for key in differ})
+        # The option `l0` is the weight of a penalty, the figure is what came of it.
+        line.update({f"option {key}" if key in SHOWN else key: run_settings.get(key) for key in differ})
         line.update({figure: figures.get(figure) for figure in SHOWN})
         lines.append(line)
     return Table(lines)

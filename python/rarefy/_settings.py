@@ -52,7 +52,6 @@ SYNONYMS = {
     "batch": "batch_size",
     "max_iter": "steps",
     "steps": "max_iter",
-    "settings": "options",
     "l1_coefficient": "l1",
 }
 

@@ -72,7 +72,8 @@ class Table(list[dict[str, Any]]):
     most: int = 20
 
     def _cells(self) -> tuple[list[str], list[list[str]]]:
-        shown = self.shown
+        # Columns that no line has are left out: scores have no odds ratios.
+        shown = tuple((name, text) for name, text in self.shown if not self or any(line.get(name) is not None for line in self))
         if not shown:
             plain = (int, float, str, bool, type(None))
             every = dict.fromkeys(name for line in self for name in line)
@@ -121,6 +122,8 @@ class Associations(Table):
         ("class", number),
         ("correlation", number),
         ("odds_ratio", number),
+        ("active", number),
+        ("inactive", number),
         ("q", number),
         ("name", str),
     )

@@ -74,7 +74,7 @@ pub enum Commands {
     Inspect(InspectArgs),
     /// Write the HTML report of a run again, on the same or on other data.
     Report(ReportArgs),
-    /// Plot the KL penalty as SVG.
+    /// Draw the features of a model, the curves of a run or the KL penalty, as files.
     #[command(subcommand)]
     Plot(PlotCommand),
     /// Check gradients numerically on this machine.
@@ -95,6 +95,30 @@ pub enum Commands {
 
 #[derive(Subcommand)]
 pub enum PlotCommand {
+    /// Draw what each latent looks for: its filter, the picture of length 1 that raises it most.
+    ///
+    /// 0 is grey; each filter is scaled by its largest weight. Latents follow each other in rows, latent 0 at the upper left.
+    Features {
+        /// Run folder or model folder of a model of pictures.
+        model: PathBuf,
+        /// Draw only the first N latents [default: all].
+        #[arg(long, value_name = "N")]
+        limit: Option<usize>,
+        /// Height and width of the pictures, such as 28x28 [default: the shape that the run recorded].
+        #[arg(long, value_name = "HxW")]
+        image_shape: Option<String>,
+        /// PNG file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Plot the terms of the objective over the steps of a run.
+    Curves {
+        /// Run folder.
+        run: PathBuf,
+        /// SVG file to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Plot the KL penalty against the mean activation of a latent.
     Penalty {
         /// Target mean activation, between 0 and 1.
@@ -165,11 +189,26 @@ fn asked_for(arguments: &[String]) -> Command {
     }
 }
 
+/// Answer to `rarefy plot RUN`.
+const PLOTS: &str = "error: `rarefy plot` takes the kind of plot first\n\
+    hint: rarefy plot features RUN --out features.png, or rarefy plot curves RUN --out curves.svg";
+
+/// True if the program was called as `rarefy plot`.
+fn plots() -> bool {
+    std::env::args_os()
+        .nth(1)
+        .is_some_and(|name| name == "plot")
+}
+
 /// Prints an error of the arguments, or the help that was asked for, and ends the program.
 fn refuse(error: &clap::Error) -> ! {
-    if let Some(answer) =
-        foreign::answer(error).filter(|_| error.kind() == ErrorKind::UnknownArgument)
-    {
+    let answer = match error.kind() {
+        ErrorKind::UnknownArgument => foreign::answer(error),
+        ErrorKind::InvalidSubcommand if plots() => Some(PLOTS.to_owned()),
+        ErrorKind::InvalidSubcommand => foreign::command(error),
+        _ => None,
+    };
+    if let Some(answer) = answer {
         output::note(&answer);
         std::process::exit(error.exit_code());
     }

@@ -13,6 +13,7 @@ mod interrupt;
 mod npy_file;
 mod output;
 mod reading;
+mod rows;
 mod threads;
 
 use std::process::ExitCode;

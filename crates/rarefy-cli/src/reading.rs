@@ -84,8 +84,9 @@ pub fn style(template: &str) -> ProgressStyle {
 /// Extensions of tables, whose lines are no texts.
 const TABLES: [&str; 5] = ["csv", "tsv", "jsonl", "parquet", "arrow"];
 
-/// Lines of a text file, one for each row. A table is refused: its lines would be taken for texts.
-pub fn lines(path: &Path, what: &str, rows: usize) -> Result<Vec<String>> {
+/// Lines of a text file, one for each row; of the first rows, if `first` rows are used, the first lines. A table is refused:
+/// its lines would be taken for texts.
+pub fn lines(path: &Path, what: &str, rows: usize, first: Option<usize>) -> Result<Vec<String>> {
     let extension = path.extension().and_then(|e| e.to_str());
     if extension.is_some_and(|e| TABLES.contains(&e.to_lowercase().as_str())) {
         let message = format!(
@@ -94,7 +95,10 @@ pub fn lines(path: &Path, what: &str, rows: usize) -> Result<Vec<String>> {
         return Err(Error::format(path, message));
     }
     let text = std::fs::read_to_string(path).map_err(Error::io(path))?;
-    let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+    if first.is_some() {
+        lines.truncate(rows);
+    }
     if lines.len() == rows {
         return Ok(lines);
     }

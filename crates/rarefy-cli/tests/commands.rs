@@ -90,8 +90,13 @@ fn report_plot_and_check_write_their_results() {
         "{}",
         &own[..200]
     );
-    dir.ok("report run --data sample:digits");
-    assert!(text(&dir.read("run/report.html")).contains("1797 rows of 64"));
+    // Other data gets a page of its own.
+    let other = dir.ok("report run --data sample:digits");
+    assert_eq!(other, "run/report-digits.html\n");
+    assert!(text(&dir.read("run/report-digits.html")).contains("1797 rows of 64"));
+    assert!(own == text(&dir.read("run/report.html")));
+    dir.ok("report run --out page.html");
+    assert!(own == text(&dir.read("page.html")));
 
     dir.ok("plot penalty --rho 0.2 --out p.svg");
     let svg = text(&dir.read("p.svg"));

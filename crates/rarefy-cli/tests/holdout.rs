@@ -72,6 +72,10 @@ fn held_out_metrics_equal_eval_on_the_held_out_rows() {
         let trained = dir.json(&format!("{run} --holdout 200 --json --out run --force"));
         let held = dir.json("eval run held.npy --json");
         assert_eq!(trained["holdout_l0"], held["l0"], "{arch}");
+        // Without data, the rows of the run are told apart.
+        let both = dir.json("eval run --json");
+        assert_eq!(both["held_out"], held, "{arch}");
+        assert_eq!(both["training"]["l0"], trained["l0"], "{arch}");
         let (told, found) = (
             &trained["holdout_explained_variance"],
             &held["explained_variance"],
@@ -221,4 +225,47 @@ fn hopeless_model_is_not_said_to_know_rows_by_heart() {
     assert!(!err.contains("set `model.latents` to fewer"), "{err}");
     let page = String::from_utf8(dir.read("run/report.html")).unwrap();
     assert!(page.contains("worse than the mean of the rows") && !page.contains("by heart"));
+}
+
+#[test]
+fn rows_of_the_run_are_the_default_of_eval_and_encode() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 4, &crate::common::noise(4000));
+    dir.ok("train x.npy --arch topk --latents 6 --k 2 --steps 20 --batch 50 --out run -q");
+    let told = dir.run("encode run --out codes.npy --quiet");
+    assert!(told.stdout.is_empty() && told.stderr.is_empty());
+    dir.ok("encode run x.npy --out again.npy");
+    assert!(dir.read("codes.npy") == dir.read("again.npy"));
+    let table = dir.ok("eval run");
+    assert!(
+        table.contains("held-out") && table.contains(" 950"),
+        "{table}"
+    );
+    let named = dir.run("eval run x.npy");
+    let note = String::from_utf8(named.stderr).unwrap();
+    assert!(
+        note.contains("the model was trained on these rows"),
+        "{note}"
+    );
+    let compared = dir.run("compare run --data x.npy");
+    let note = String::from_utf8(compared.stderr).unwrap();
+    assert!(note.contains("run was trained on x.npy"), "{note}");
+    let own = dir.run("encode run --out x.npy");
+    assert!(!own.status.success(), "the data of the run is kept");
+    std::fs::rename(dir.path("x.npy"), dir.path("moved.npy")).unwrap();
+    for words in [
+        "eval run",
+        "encode run --out c.npz",
+        "latents run",
+        "report run",
+    ] {
+        let failed = dir.run(words);
+        let error = String::from_utf8(failed.stderr).unwrap();
+        let expected = "the data of the run, x.npy, is not there: give the path where it is now";
+        assert!(error.contains(expected), "{words}: {error}");
+    }
+    dir.ok("eval run moved.npy");
+    let failed = dir.run("eval run/model");
+    let error = String::from_utf8(failed.stderr).unwrap();
+    assert!(error.contains("give the data behind the model"), "{error}");
 }

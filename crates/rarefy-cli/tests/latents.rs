@@ -102,6 +102,11 @@ fn texts_and_scores_beside_an_array_are_searched_and_ranked() {
     let found = dir.json("latents run --texts texts.txt --search REFUND --json");
     let best = &found["associations"][0];
     assert!(best["correlation"].as_f64().unwrap() > 0.9, "{found}");
+    let begins = dir.ok("latents run --texts texts.txt --search ref*");
+    assert!(
+        begins.starts_with("texts with `ref*` (words; 80 of 240 rows have them)"),
+        "{begins}"
+    );
     assert!(best["name"].as_str().unwrap().contains("refund"), "{best}");
     let scored = dir.json("latents run x.npy --labels scores.txt --target labels --json");
     assert_eq!(scored["kind"], "score");
@@ -116,9 +121,28 @@ fn texts_and_scores_beside_an_array_are_searched_and_ranked() {
     let class = dir.run("latents run --labels texts.txt --target labels --kind score");
     let error = String::from_utf8(class.stderr).unwrap();
     assert!(
-        error.contains("expected numbers, got `a nice day`"),
+        error.contains("got `the late refund` in row 0, counted from 0, and 239 more"),
         "{error}"
     );
+}
+
+#[test]
+fn missing_scores_are_told_and_first_rows_take_first_lines() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 4, &crate::common::noise(400));
+    dir.ok("train x.npy --arch topk --latents 6 --k 2 --steps 20 --batch 50 --out run -q");
+    let score = |row: usize| match row {
+        3 | 50 => "NA\n".to_owned(),
+        row => format!("{row}.5\n"),
+    };
+    dir.write("scores.txt", (0..100).map(score).collect::<String>());
+    let table = dir.ok("latents run --labels scores.txt --target labels");
+    assert!(
+        table.starts_with("labels (score; 2 of 100 rows have none and are left out)"),
+        "{table}"
+    );
+    let some = dir.json("latents run x.npy --rows 40 --labels scores.txt --target labels --json");
+    assert_eq!(some["missing"], 1);
 }
 
 #[test]
@@ -166,7 +190,7 @@ fn questions_without_an_answer_are_refused() {
         ),
         (
             "latents run --search a",
-            "has no text: name a column with `data.text`, or give a file with --texts",
+            "has no texts: give a text file with one text for each row with --texts FILE",
         ),
         (
             "latents run --target y",

@@ -14,6 +14,7 @@ mod holdout;
 mod hostile;
 mod io_spec;
 mod latents;
+mod plots;
 mod run_folders;
 mod sparse;
 mod synth;

@@ -16,6 +16,23 @@ const RENAMED: [(&str, &str); 5] = [
     ("lr", "learning_rate"),
 ];
 
+/// Settings of runs and data that are Python parameters, by our names; all others are keys of `settings`.
+const PARAMETERS: [&str; 13] = [
+    "path",
+    "target",
+    "member",
+    "preprocess",
+    "holdout",
+    "image_shape",
+    "steps",
+    "epochs",
+    "batch",
+    "lr",
+    "optimizer",
+    "seed",
+    "threads",
+];
+
 /// The exception for an error: a class of `rarefy.errors`, or an `OSError` by its number.
 pub fn raise(py: Python<'_>, error: &Error) -> PyErr {
     let text = in_python(&error.to_string());
@@ -71,6 +88,10 @@ fn parameter(name: &str) -> String {
         .iter()
         .find_map(|section| name.strip_prefix(section))
         .unwrap_or(name);
+    let is_setting = name.starts_with("train.") || name.starts_with("data.");
+    if is_setting && !PARAMETERS.contains(&short.split([' ', '=']).next().unwrap_or_default()) {
+        return format!("settings[\"{name}\"]");
+    }
     let renamed = RENAMED.iter().find(|(ours, _)| *ours == short);
     renamed.map_or(short, |(_, python)| python).to_owned()
 }

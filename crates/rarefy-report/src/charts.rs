@@ -82,6 +82,24 @@ pub(crate) fn history(points: &[HistoryPoint]) -> String {
     chart.finish()
 }
 
+/// Chart of the objective's terms over the steps, with their names, as an SVG file.
+///
+/// # Example
+/// ```
+/// use rarefy_report::{HistoryPoint, curves_plot};
+/// let point = |step, total| HistoryPoint { step, total, reconstruction: total, ..HistoryPoint::default() };
+/// let svg = curves_plot(&[point(1, 8.0), point(2, 4.0)]);
+/// assert!(svg.starts_with("<svg") && svg.contains("reconstruction"));
+/// ```
+pub fn curves_plot(points: &[HistoryPoint]) -> String {
+    const STYLE: &str = "<style>.chart{background:#fff;font:13px system-ui,sans-serif}.grid{stroke:#e7e5e0}\
+        .axis,.minor{stroke:#8a8780}text{fill:#5c5a55}.series{fill:none;stroke-width:2.2}.series-name{font-weight:600}\
+        .s0{stroke:#1f1e1b}.s1{stroke:#2b5fa8}.s2{stroke:#b4532a}.s3{stroke:#3c7a4e}.s4{stroke:#7a4a86}\
+        text.s0{fill:#1f1e1b}text.s1{fill:#2b5fa8}text.s2{fill:#b4532a}text.s3{fill:#3c7a4e}text.s4{fill:#7a4a86}\
+        text{stroke:none}</style><rect width='100%' height='100%' fill='#fff'/>";
+    history(points).replacen("</title>", &format!("</title>{STYLE}"), 1)
+}
+
 /// Chart of one number over the steps, on an axis from 0.
 pub(crate) fn over_steps(points: &[(usize, f64)], y_name: &str, label: &str) -> String {
     let highest = points.iter().map(|p| p.1).filter(|v| v.is_finite());

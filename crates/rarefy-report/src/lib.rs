@@ -2,21 +2,25 @@
 //!
 //! The crate does not depend on the library or on training. The program fills a [`Report`], and
 //! [`render`] turns the report into one HTML file that needs no network. [`penalty_plot`] draws the KL
-//! penalty and [`frontier_plot`] compares architectures, each as an SVG file.
+//! penalty, [`curves_plot`] the objective of a run and [`frontier_plot`] compares architectures, each as an SVG file;
+//! [`Filters`] draws what latents look for as a PNG file.
 #![forbid(unsafe_code)]
 
 mod chart;
 mod charts;
 mod comparison;
 mod explorer;
+mod filters;
 mod frontier;
 mod page;
 mod penalty;
 
 use serde::{Deserialize, Serialize};
 
+pub use charts::curves_plot;
 pub use comparison::{ComparedRun, Comparison, render_comparison};
 pub use explorer::{Apart, BINS, Example, Explorer, Formula, Histogram, Lens, Picture, Row};
+pub use filters::Filters;
 pub use frontier::{FrontierLine, FrontierPoint, frontier_plot};
 pub use page::render;
 pub use penalty::penalty_plot;

@@ -185,6 +185,11 @@ impl Run {
         self.folder.join("report.html")
     }
 
+    /// Path of the report on other data than that of the run.
+    pub fn report_path_of(&self, data: &str) -> PathBuf {
+        self.folder.join(format!("report-{}.html", short(data)))
+    }
+
     /// Path of the checkpoint of a step.
     pub fn checkpoint_path(&self, step: usize) -> PathBuf {
         self.checkpoints()
@@ -268,6 +273,11 @@ impl Run {
 
 /// Folder `runs/ARCH-DATA-N`.
 fn named(arch: &str, data: &str, number: usize) -> PathBuf {
+    PathBuf::from("runs").join(format!("{arch}-{}-{number}", short(data)))
+}
+
+/// Short name of data for names of files.
+fn short(data: &str) -> String {
     let path = Path::new(data.trim_start_matches("sample:"));
     // A glob is a poor name; the folder before it is used.
     let glob = |path: &&Path| path.to_string_lossy().contains(['*', '?', '[']);
@@ -276,11 +286,9 @@ fn named(arch: &str, data: &str, number: usize) -> PathBuf {
         .file_stem()
         .map_or_else(|| "data".into(), |stem| stem.to_string_lossy());
     let plain = |c: char| c.is_alphanumeric() || "-_.".contains(c);
-    let name: String = name
-        .chars()
+    name.chars()
         .map(|c| if plain(c) { c } else { '-' })
-        .collect();
-    PathBuf::from("runs").join(format!("{arch}-{name}-{number}"))
+        .collect()
 }
 
 #[cfg(test)]

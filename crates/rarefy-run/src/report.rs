@@ -3,6 +3,8 @@
 mod explorer;
 mod verdict;
 
+use std::path::Path;
+
 use rarefy::data::Dataset;
 use rarefy::latents::Responses;
 use rarefy::metrics::{self, Evaluation, LatentStatus};
@@ -16,20 +18,21 @@ use crate::records::{self, Record};
 use crate::tokens::Tokens;
 use crate::words::number;
 
+pub use explorer::filter_levels;
 pub use verdict::DUPLICATE;
 
-/// Writes `report.html`.
+/// Writes the report of a run's model on rows to the file `out`.
 ///
 /// `tokens` are those of a language model.
 pub fn write(
     run: &Run,
-    model: &Model,
-    data: &Dataset,
-    (evaluated, responses): (&Evaluated, &Responses),
+    out: &Path,
+    (model, data): (&Model, &Dataset),
+    found: (&Evaluated, &Responses),
     tokens: Option<&Tokens>,
 ) -> Result<()> {
-    let page = page(Some(run), model, data, (evaluated, responses), tokens)?;
-    atomic::write(run.report_path(), |out| out.write_all(page.as_bytes()))
+    let page = page(Some(run), model, data, found, tokens)?;
+    atomic::write(out, |out| out.write_all(page.as_bytes()))
 }
 
 /// The report as HTML. A model without a run has no configuration and no objective over steps.
@@ -112,7 +115,7 @@ fn title(model: &Model, data: &Dataset) -> String {
 
 /// Name of a file or folder without the folders above it; samples as they are.
 fn short_name(name: &str) -> &str {
-    let last = std::path::Path::new(name).file_name();
+    let last = Path::new(name).file_name();
     last.and_then(|last| last.to_str()).unwrap_or(name)
 }
 
@@ -145,7 +148,10 @@ fn summary(
         ),
         None => (explained(e), "of the prepared data".to_owned()),
     };
-    let mut figures = vec![("explained variance".to_owned(), figure, remark), loss(e)];
+    let mut figures = vec![
+        ("explained variance".to_owned(), figure, remark),
+        loss(e, held_out),
+    ];
     for (part, of_part) in data.parts.iter().zip(&e.explained_variance_by_input) {
         figures.push((
             format!("explained of {part}"),
@@ -178,7 +184,8 @@ fn summary(
     ));
     if held_out.is_some() {
         // Few rows say little about means of latents, so these figures are those of all others.
-        for (_, _, remark) in figures.iter_mut().skip(1) {
+        let of_held_out = if e.kl.is_some() { 1 } else { 2 };
+        for (_, _, remark) in figures.iter_mut().skip(of_held_out) {
             let comma = if remark.is_empty() { "" } else { "; " };
             *remark = format!("{remark}{comma}in training");
         }
@@ -187,13 +194,20 @@ fn summary(
 }
 
 /// Loss for kl, squared error for sparse architectures, as (name, value, remark).
-fn loss(e: &Evaluation) -> (String, String, String) {
+fn loss(e: &Evaluation, held_out: Option<&Evaluation>) -> (String, String, String) {
     if e.kl.is_some() {
         let remark = format!("reconstruction {}", number(e.reconstruction));
         return ("loss".into(), number(e.loss), remark);
     }
-    let remark = "sum over inputs, mean over rows".into();
-    ("squared error".into(), number(e.mse), remark)
+    let (mse, rows) = match held_out {
+        Some(held_out) => (
+            held_out.mse,
+            format!(", held out; {} in training", number(e.mse)),
+        ),
+        None => (e.mse, String::new()),
+    };
+    let remark = format!("sum over inputs, mean over rows{rows}");
+    ("squared error".into(), number(mse), remark)
 }
 
 /// Objective of a run at each recorded step.

@@ -93,9 +93,34 @@ impl Tokens {
     }
 }
 
+/// Names of output matrices in files of language models, the best first; models without one use their embedding.
+const MATRICES: [&str; 6] = [
+    "lm_head.weight",
+    "embed_out.weight",
+    "output.weight",
+    "model.embed_tokens.weight",
+    "transformer.wte.weight",
+    "wte.weight",
+];
+
+/// Error of opening a file with several tensors, with the way to name one.
+fn naming_member(path: &str, error: Error) -> Error {
+    let text = error.to_string();
+    if !text.contains("choose one with `data.member`") {
+        return error;
+    }
+    let named = MATRICES.iter().find(|name| text.contains(**name));
+    let example = named.unwrap_or(&"NAME");
+    let why = format!(
+        "expected one matrix, got a file of several; name the output matrix as {path}::{example}"
+    );
+    Error::format(path, why)
+}
+
 /// Output matrix with a row for each token, whichever way round the file has it.
 fn unembedding(path: &str, width: usize) -> Result<Vec<f32>> {
-    let source = data::open(path, &OpenOptions::default())?.source;
+    let source = data::open(path, &OpenOptions::default());
+    let source = source.map_err(|error| naming_member(path, error))?.source;
     let (rows, columns) = (source.rows(), source.d_in());
     let mut values = vec![0.0; rows * columns];
     source.read(0, &mut values)?;

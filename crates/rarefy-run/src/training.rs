@@ -166,7 +166,8 @@ impl Training<'_> {
         let evaluation = watch.lap();
         if let (Some(Place { run, .. }), Some(responses)) = (self.place, responses) {
             let found = (&evaluated, &responses);
-            report::write(run, &trained.model, self.dataset, found, None)?;
+            let written = (&trained.model, self.dataset);
+            report::write(run, &run.report_path(), written, found, None)?;
             let Evaluated { training, held_out } = &evaluated;
             figures::write(run, training, held_out.as_ref(), trained.steps)?;
         }

@@ -20,7 +20,7 @@ use crate::{Result, codes::Codes};
 
 pub use lens::{Lens, lens};
 pub use map::map;
-pub use names::{FOR_NAMES, Words, names};
+pub use names::{FOR_NAMES, Search, Words, names};
 pub use neighbours::{Neighbour, nearest};
 pub use probe::{Features, Probe, probe};
 pub(crate) use responses::Gathering;

@@ -19,7 +19,7 @@ use said::{Said, name_field, one_each};
 pub(crate) use said::{checked_options, said_io};
 #[doc(hidden)]
 pub use schedules::{Schedules, UPDATES};
-use warnings::{ignored, odd_scale, too_long};
+use warnings::{constant, ignored, odd_scale, of_other_penalty, one_value, too_long};
 
 /// All settings of one training run, checked, with every default filled in. Made from a [`Config`] by [`Plan::new`],
 /// and taken by [`Trainer::new`](crate::Trainer::new). [`Builder::fit`](crate::Builder::fit) and
@@ -299,6 +299,9 @@ impl Plan {
         check_resampling(train.resample_every, steps)?;
         warnings.extend(ignored(config, info, optimizer));
         warnings.extend(too_long(train, optimizer, steps));
+        warnings.extend(of_other_penalty(config, &options));
+        warnings.extend(one_value(config, inputs));
+        warnings.extend(constant(config, inputs));
         let lr = train
             .lr
             .unwrap_or_else(|| default_lr(defaults, optimizer, d_sae));

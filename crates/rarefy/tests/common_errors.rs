@@ -387,7 +387,7 @@ fn e21_loss_is_half_squared_error_summed_over_inputs_averaged_over_rows() {
 #[test]
 fn e22_sigmoid_decoder_with_data_outside_0_to_1_warns() {
     let warnings = |high: f32| {
-        let rows = Memory::new("rows", 1, vec![0.0, high]);
+        let rows = Memory::new("rows", 2, vec![0.0, high, high, 0.0]);
         let config = merge("[model.options]\ndecoder = 'sigmoid'");
         Plan::new(&config, &survey(&rows).unwrap())
             .unwrap()

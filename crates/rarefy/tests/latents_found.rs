@@ -236,7 +236,13 @@ fn targets_that_say_nothing_are_refused() {
         Target::of_labels(&labels, kind).unwrap_err().to_string()
     };
     assert!(refusal(&["a", "a", ""], Kind::Auto).contains("got 1 different words"));
-    assert!(refusal(&["1", "x"], Kind::Score).contains("expected numbers, got `x`"));
+    assert!(refusal(&["1", "x"], Kind::Score).contains("got `x` in row 1, counted from 0"));
+    // A mistake among many numbers is named, and is no class.
+    let mut scores: Vec<String> = (0..40).map(|at| format!("{at}.5")).collect();
+    scores[7] = "high".into();
+    let error = Target::of_labels(&scores, Kind::Auto).unwrap_err();
+    assert!(error.to_string().contains("`high` in row 7"), "{error}");
+    assert!(refusal(&["", "NA"], Kind::Score).contains("no number in any row"));
     let texts = ["a b".to_owned(), "c".to_owned()];
     let error = Target::of_words(&texts, "d").unwrap_err().to_string();
     assert!(error.contains("0 of 2"), "{error}");
@@ -250,4 +256,21 @@ fn targets_that_say_nothing_are_refused() {
         error.contains("expected 2, one for each row, got 3"),
         "{error}"
     );
+}
+
+#[test]
+fn missing_scores_are_counted_and_left_out() {
+    let labels = ["0.5", "NA", "", "nan", "1.5"].map(str::to_owned);
+    let target = Target::of_labels(&labels, Kind::Auto).unwrap();
+    assert_eq!(
+        target,
+        Target::Score(vec![Some(0.5), None, None, None, Some(1.5)])
+    );
+    assert_eq!((target.rows(), target.missing()), (5, 3));
+    // Among words, `NA` is a class as any other.
+    let labels = ["NA", "DE", "NA", ""].map(str::to_owned);
+    let Target::Class { names, .. } = Target::of_labels(&labels, Kind::Auto).unwrap() else {
+        panic!("words are classes");
+    };
+    assert_eq!(names, ["DE", "NA"]);
 }

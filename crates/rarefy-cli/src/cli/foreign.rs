@@ -19,6 +19,8 @@ const NAMES: &[(&[&str], &str)] = &[
             "num-latents",
             "latent-dim",
             "n-features",
+            "n-hidden",
+            "num-hidden",
             "features",
             "n-components",
             "width",
@@ -47,10 +49,48 @@ const NAMES: &[(&[&str], &str)] = &[
             "sparsity-coefficient",
             "sparsity-penalty",
             "sparsity-weight",
-            "sparsity",
         ],
-        "the weight of the sparsity penalty is set with --l1 X (relu, gated), --l0 X (jumprelu) or --beta X (kl); \
+        "the weight of the sparsity penalty is set with --beta X (kl), --l1 X (relu, gated) or --l0 X (jumprelu); topk and \
+         its kin have --k N in its place. The lecture's lambda, the weight decay of kl, is set with --weight-decay X. \
          `rarefy explain DATA --arch relu --from saelens:l1=5` converts another library's coefficient",
+    ),
+    (
+        &["sparsity", "sparseness"],
+        "how sparse the codes are is set with --rho X (kl: the target mean activation), --k N (topk, batch-topk and others: \
+         active latents of a row), --l1 X (relu, gated: weight of the penalty) or --l0 X (jumprelu)",
+    ),
+    (
+        &["kl-weight", "kl-coefficient", "kl-coeff", "kl-penalty"],
+        "the weight of the KL penalty is set with --beta X",
+    ),
+    (
+        &["k-aux", "auxk", "aux-topk", "top-k-aux"],
+        "the number of dead latents of a row in the auxiliary loss is set with --aux-k N",
+    ),
+    (
+        &[
+            "auxk-alpha",
+            "aux-alpha",
+            "auxk-coef",
+            "aux-coef",
+            "aux-loss-coefficient",
+        ],
+        "the weight of the auxiliary loss is set with --aux-coefficient X",
+    ),
+    (
+        &[
+            "activation-dim",
+            "d-in",
+            "d-model",
+            "input-dim",
+            "input-size",
+            "n-inputs",
+        ],
+        "there is none: the width is that of the data",
+    ),
+    (
+        &["texts", "labels"],
+        "training has no use for them; give the file to `rarefy latents RUN --texts FILE` and `rarefy report RUN --texts FILE`",
     ),
     (
         &["l0-coefficient", "l0-lambda", "l0-penalty", "l0-coeff"],
@@ -209,6 +249,68 @@ const NAMES: &[(&[&str], &str)] = &[
     ),
 ];
 
+/// Commands that people try, and ours.
+const COMMANDS: &[(&[&str], &str)] = &[
+    (
+        &["export", "save"],
+        "a model is written in another library's format with `rarefy convert RUN --out FOLDER`",
+    ),
+    (
+        &["search", "find"],
+        "latents are searched by the texts of their rows with `rarefy latents RUN --search WORDS`",
+    ),
+    (
+        &[
+            "explorer",
+            "explore",
+            "view",
+            "show",
+            "serve",
+            "dashboard",
+            "html",
+        ],
+        "the explorer is the page report.html of a run; `rarefy report RUN` writes it again, also on other data",
+    ),
+    (
+        &["features", "neurons", "latent"],
+        "latents are shown with `rarefy latents RUN`",
+    ),
+    (
+        &["fit", "run"],
+        "a model is trained with `rarefy train DATA`",
+    ),
+    (
+        &["transform", "predict", "embed"],
+        "rows are encoded with `rarefy encode RUN DATA --out codes.npz`",
+    ),
+    (
+        &["evaluate", "test", "metrics", "score"],
+        "a model is evaluated with `rarefy eval RUN`",
+    ),
+    (
+        &["sweep", "grid"],
+        "several sparsities are compared with `rarefy frontier DATA --k 8,16,32`",
+    ),
+    (
+        &["info", "describe", "head"],
+        "data is summarised with `rarefy data info DATA`, a model with `rarefy inspect RUN`",
+    ),
+    (
+        &["generate", "simulate", "toy"],
+        "rows of a known dictionary are drawn with `rarefy synth`",
+    ),
+];
+
+/// Answer to a command that is none; `None` for others.
+pub(super) fn command(error: &clap::Error) -> Option<String> {
+    let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidSubcommand) else {
+        return None;
+    };
+    let name = given.to_lowercase();
+    let (_, answer) = COMMANDS.iter().find(|(names, _)| names.contains(&&*name))?;
+    Some(format!("error: unknown command {given}\nhint: {answer}"))
+}
+
 /// Answer to an unknown option that another library has; `None` for others.
 pub(super) fn answer(error: &clap::Error) -> Option<String> {
     let Some(ContextValue::String(given)) = error.get(ContextKind::InvalidArg) else {
@@ -236,7 +338,9 @@ mod tests {
             ("--hidden", "--latents N"),
             ("--d_sae", "--latents N"),
             ("--expansion", "the expansion times"),
-            ("--lambda", "--l1 X"),
+            ("--lambda", "--weight-decay X"),
+            ("--sparsity", "--rho X"),
+            ("--texts", "rarefy latents RUN"),
             ("--l1-coefficient", "--l1 X"),
             ("--device", "runs on the processor"),
             ("--learning_rate", "--lr X"),
@@ -250,21 +354,45 @@ mod tests {
     /// Every option that an answer names exists, and no name is an option of `train`.
     #[test]
     fn answers_name_options_that_exist() {
-        let train = crate::cli::named("train");
-        let longs: Vec<String> = train
-            .get_arguments()
-            .filter_map(|arg| Some(format!("--{}", arg.get_long()?)))
-            .collect();
+        let longs = |command: &clap::Command| -> Vec<String> {
+            let names = command.get_arguments().filter_map(clap::Arg::get_long);
+            names.map(|name| format!("--{name}")).collect()
+        };
+        let anywhere: Vec<String> = command().get_subcommands().flat_map(longs).collect();
+        let of_train = longs(&crate::cli::named("train"));
         for (names, answer) in NAMES {
-            let words = answer.split([' ', ',', ':', ';']);
-            for option in words.filter(|word| word.starts_with("--") && *word != "--from") {
+            let words = answer.split([' ', ',', ':', ';', '`', '.']);
+            for option in words.filter(|word| word.starts_with("--")) {
                 assert!(
-                    longs.iter().any(|long| long == option),
+                    anywhere.iter().any(|long| long == option),
                     "{option} in `{answer}`"
                 );
             }
             for name in *names {
-                assert!(!longs.contains(&format!("--{name}")), "--{name} is ours");
+                assert!(!of_train.contains(&format!("--{name}")), "--{name} is ours");
+            }
+        }
+    }
+
+    #[test]
+    fn unknown_commands_are_answered_with_ours() {
+        let names: Vec<String> = command()
+            .get_subcommands()
+            .map(|c| c.get_name().into())
+            .collect();
+        for (unknown, answer) in COMMANDS {
+            for name in *unknown {
+                let error = command()
+                    .try_get_matches_from(["rarefy", name])
+                    .unwrap_err();
+                assert!(
+                    super::command(&error).is_some_and(|text| text.ends_with(answer)),
+                    "{name}"
+                );
+            }
+            for call in answer.split("`rarefy ").skip(1) {
+                let ours = call.split([' ', '`']).next().unwrap();
+                assert!(names.iter().any(|name| name == ours), "{ours}");
             }
         }
     }

@@ -12,8 +12,9 @@ use super::{DataArgs, LensArgs, data_path, number};
 pub struct EvalArgs {
     /// Run folder or model folder.
     pub model: PathBuf,
-    /// Data to evaluate on: files, folders of shards, globs or sample:NAME.
-    #[arg(required = true, value_parser = data_path())]
+    /// Data to evaluate on: files, folders of shards, globs or sample:NAME [default: the rows of the run, held-out and
+    /// training rows apart].
+    #[arg(value_parser = data_path())]
     pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
@@ -32,8 +33,8 @@ pub struct EvalArgs {
 pub struct EncodeArgs {
     /// Run folder or model folder.
     pub model: PathBuf,
-    /// Data to encode: files, folders of shards, globs or sample:NAME.
-    #[arg(required = true, value_parser = data_path())]
+    /// Data to encode: files, folders of shards, globs or sample:NAME [default: the rows of the run].
+    #[arg(value_parser = data_path())]
     pub data: Vec<String>,
     #[command(flatten)]
     pub source: DataArgs,
@@ -51,6 +52,9 @@ pub struct EncodeArgs {
     /// Print one JSON object instead of a line of text.
     #[arg(long)]
     pub json: bool,
+    /// Print errors only, and the object of --json.
+    #[arg(long, short)]
+    pub quiet: bool,
 }
 
 #[derive(Args)]
@@ -96,7 +100,7 @@ pub struct InspectArgs {
 
 #[derive(Args)]
 pub struct ReportArgs {
-    /// Run folder; the report is written to its report.html.
+    /// Run folder.
     pub run: PathBuf,
     /// Data to report on, repeated for several files as one data set [default: the data of the run].
     #[arg(long, value_name = "DATA")]
@@ -118,4 +122,7 @@ pub struct ReportArgs {
     /// Height and width of the images in the rows, such as 28x28 [default: the shape that the run recorded].
     #[arg(long, value_name = "HxW")]
     pub image_shape: Option<String>,
+    /// File to write (.html) [default: the run's report.html; with --data, report-DATA.html in the run's folder].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }

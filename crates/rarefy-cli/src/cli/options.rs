@@ -9,7 +9,7 @@ use clap::{Arg, ArgMatches, Command};
 use rarefy::variants::{Info, Kind, OptionInfo, VARIANTS};
 
 /// Architectures' options that the short help shows; the long help shows all.
-const COMMON: [&str; 4] = ["k", "l1", "rho", "beta"];
+const COMMON: [&str; 7] = ["k", "l1", "l0", "target_l0", "rho", "beta", "weight_decay"];
 
 /// Architecture and its entry for an option.
 type Meaning = (&'static str, &'static OptionInfo);

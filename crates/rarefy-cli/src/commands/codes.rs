@@ -3,18 +3,17 @@
 use std::ops::Range;
 use std::path::Path;
 
+use indicatif::ProgressBar;
 use rarefy::codes::Codes;
-use rarefy::data;
 use rarefy::formats::codes;
 use rarefy::model::Model;
-use rarefy::recipe::side_by_side;
 use rarefy::{Error, Result};
 use rarefy_run::output_path;
 use serde_json::json;
 
 use crate::cli::{DecodeArgs, EncodeArgs};
-use crate::configuration::{as_paths, data_options};
 use crate::reading::{self, style};
+use crate::rows::{Given, Opened};
 use crate::{interrupt, npy_file, output};
 
 /// Number of rows that are encoded or decoded together.
@@ -23,18 +22,26 @@ const ROWS: usize = 1 << 14;
 pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let format = codes::find(&args.out)?;
     output_path::check_file(&args.out)?;
-    let inputs = args.with.iter().chain(&args.data).map(Path::new);
-    let model = output_path::model_files(&args.model);
-    let inputs: Vec<&Path> = inputs.chain([&*model]).collect();
-    output_path::check_apart(&args.out, &inputs)?;
+    let given = Given {
+        model: &args.model,
+        data: &args.data,
+        source: &args.source,
+        with: &args.with,
+        target: None,
+    };
+    let (files, paths) = (output_path::model_files(&args.model), given.paths()?);
+    let inputs = paths.iter().map(Path::new).chain([&*files]);
+    output_path::check_apart(&args.out, &inputs.collect::<Vec<_>>())?;
     let model = Model::load(&args.model)?;
-    let options = data_options(&args.source)?;
-    let first = data::open_all(&as_paths(&args.data), &options)?;
-    let (dataset, given) = side_by_side(first, &args.with, None, &options)?;
-    reading::tell(&dataset);
+    let Opened { dataset, io, .. } = given.open_inputs()?;
     let source = dataset.source.as_ref();
-    model.check_inputs(source.name(), &given)?;
-    let bar = progress(source.rows());
+    model.check_inputs(source.name(), &io)?;
+    let bar = if args.quiet {
+        ProgressBar::hidden()
+    } else {
+        reading::tell(&dataset);
+        progress(source.rows())
+    };
     let chunks = pieces(source.rows());
     let chunks = chunks.inspect(|rows| bar.inc(rows.len() as u64));
     if format.extension == "npy" {
@@ -50,6 +57,9 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         codes::write(&args.out, &all)?;
     }
     bar.finish_and_clear();
+    if args.quiet && !args.json {
+        return Ok(());
+    }
     done(
         args.json,
         &args.out,
@@ -154,9 +164,9 @@ fn done(
     output::print(&format!("{rows} rows x {width} {columns} -> {out}"))
 }
 
-fn progress(rows: usize) -> indicatif::ProgressBar {
+fn progress(rows: usize) -> ProgressBar {
     let looks = style("{bar:24} {human_pos}/{human_len} rows  {rate}  {eta} left");
-    indicatif::ProgressBar::new(rows as u64).with_style(looks)
+    ProgressBar::new(rows as u64).with_style(looks)
 }
 
 #[cfg(test)]

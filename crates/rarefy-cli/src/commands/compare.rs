@@ -19,20 +19,34 @@ use toml::Table;
 use crate::cli::CompareArgs;
 use crate::configuration::{self, as_paths};
 use crate::output::{self, number, percent};
-use crate::reading;
+use crate::{reading, rows};
 
-/// Figures of the table: metric, name, and text of its value.
-type Shown = (&'static str, &'static str, fn(f64) -> String);
+/// Rows whose figure is shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// Held-out rows, or training rows if none are held out.
+    HeldOut,
+    /// Training rows: few held-out rows say little about single latents and their means.
+    Training,
+}
+
+/// Figures of the table: metric, name, rows, and text of its value.
+type Shown = (&'static str, &'static str, Of, fn(f64) -> String);
 const SHOWN: [Shown; 9] = [
-    ("explained_variance", "explained variance", percent),
-    ("l0", "L0", number),
-    ("dead_latents", "dead", whole),
-    ("rare_latents", "rare", whole),
-    ("frequent_latents", "dense", whole),
-    ("collapsed_latents", "collapsed", whole),
-    ("rho_hat_mean", "mean rho_hat", number),
-    ("omega", "Omega", number),
-    ("mse", "squared error", number),
+    (
+        "explained_variance",
+        "explained variance",
+        Of::HeldOut,
+        percent,
+    ),
+    ("l0", "L0", Of::HeldOut, number),
+    ("dead_latents", "dead", Of::Training, whole),
+    ("rare_latents", "rare", Of::Training, whole),
+    ("frequent_latents", "dense", Of::Training, whole),
+    ("collapsed_latents", "collapsed", Of::Training, whole),
+    ("rho_hat_mean", "mean rho_hat", Of::Training, number),
+    ("omega", "Omega", Of::Training, number),
+    ("mse", "squared error", Of::HeldOut, number),
 ];
 
 pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
@@ -104,17 +118,17 @@ impl Compared {
         })
     }
 
-    /// Figures of the held-out rows, or of the training rows if none are held out.
-    fn metrics(&self) -> Option<&Metrics> {
+    fn metrics(&self, of: Of) -> Option<&Metrics> {
         let figures = self.figures.as_ref()?;
-        Some(figures.held_out.as_ref().unwrap_or(&figures.training))
+        let held_out = figures.held_out.as_ref().filter(|_| of == Of::HeldOut);
+        Some(held_out.unwrap_or(&figures.training))
     }
 
     /// Texts of the figures; a dash for one that the run does not have.
     fn figures(&self) -> Vec<String> {
         let or_dash = |text: Option<String>| text.unwrap_or_else(|| "–".into());
-        let shown = |(metric, _, text): &Shown| {
-            or_dash(self.metrics().and_then(|m| m.get(metric)).map(text))
+        let shown = |(metric, _, of, text): &Shown| {
+            or_dash(self.metrics(*of).and_then(|m| m.get(metric)).map(text))
         };
         let in_training = self.figures.as_ref().filter(|f| f.held_out.is_some());
         let in_training = in_training
@@ -151,7 +165,7 @@ impl Compared {
 
 /// Names of the columns of [`Compared::figures`].
 fn names_of_figures() -> Vec<&'static str> {
-    let mut names: Vec<&str> = SHOWN.iter().map(|(_, name, _)| *name).collect();
+    let mut names: Vec<&str> = SHOWN.iter().map(|(_, name, ..)| *name).collect();
     names.insert(1, "in training");
     names.extend(["latents", "steps"]);
     names
@@ -204,6 +218,12 @@ fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
             run.name
         ));
     }
+    for run in runs {
+        let is_own = |path: &&String| rows::is_of_run(run.run.folder(), path);
+        if let Some(path) = args.data.iter().find(is_own) {
+            notes.push(format!("{} was trained on {path}", run.name));
+        }
+    }
     let rows: BTreeSet<[Option<&String>; 4]> = runs
         .iter()
         .map(|run| {
@@ -249,7 +269,17 @@ fn tables(runs: &[Compared], settings: &[(String, Vec<String>)]) -> String {
     };
     let mut header = vec!["run"];
     header.extend(names_of_figures());
-    let figures = output::table(&header, &runs.iter().map(line).collect::<Vec<_>>(), true);
+    let mut lines: Vec<Vec<String>> = runs.iter().map(line).collect();
+    // Figures that no run has: those of kl among sparse models.
+    for column in (1..header.len()).rev() {
+        if lines.iter().all(|line| line[column] == "–") {
+            header.remove(column);
+            for line in &mut lines {
+                line.remove(column);
+            }
+        }
+    }
+    let figures = output::table(&header, &lines, true);
     if settings.is_empty() {
         return format!("{figures}\n\nAll settings are the same.");
     }
@@ -277,7 +307,7 @@ fn page(
         // A run without records has no curves.
         history: history(&run.run).unwrap_or_default(),
         point: run
-            .metrics()
+            .metrics(Of::HeldOut)
             .and_then(|m| Some((m.get("l0")?, m.get("explained_variance")?))),
     };
     Comparison {
@@ -288,7 +318,7 @@ fn page(
             )
         } else {
             format!(
-                "{} runs; figures are those of held-out rows, where rows are held out",
+                "{} runs; explained variance, L0 and squared error are those of held-out rows, where rows are held out",
                 runs.len()
             )
         },

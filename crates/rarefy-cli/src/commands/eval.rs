@@ -1,33 +1,62 @@
 //! Command `rarefy eval`: metrics of a model on data.
 
-use rarefy::data;
-use rarefy::metrics::{self, Evaluation};
+use rarefy::metrics::Evaluation;
 use rarefy::model::Model;
-use rarefy::recipe::side_by_side;
+use rarefy::recipe::Evaluated;
+use serde_json::json;
 
 use crate::cli::EvalArgs;
-use crate::configuration::{as_paths, data_options};
 use crate::output::{self, number};
 use crate::reading;
+use crate::rows::{Given, Opened};
 
 pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     let model = Model::load(&args.model)?;
-    let options = data_options(&args.source)?;
-    let first = data::open_all(&as_paths(&args.data), &options)?;
-    let (dataset, given) = side_by_side(first, &args.with, args.target.as_deref(), &options)?;
-    model.check_given(dataset.source.name(), &given)?;
+    let given = Given {
+        model: &args.model,
+        data: &args.data,
+        source: &args.source,
+        with: &args.with,
+        target: args.target.as_deref(),
+    };
+    let Opened {
+        dataset,
+        io,
+        holdout,
+    } = given.open()?;
+    model.check_given(dataset.source.name(), &io)?;
+    given.tell_of_training_rows();
     let (dataset, reading) = reading::watch(dataset, false);
-    let evaluation = metrics::evaluate(&model, dataset.source.as_ref())?;
+    let Evaluated { training, held_out } = Evaluated::of(&model, dataset.source.as_ref(), holdout)?;
     reading.finish();
     if args.json {
-        return output::json(&evaluation);
+        return match held_out {
+            Some(held_out) => output::json(&json!({"held_out": held_out, "training": training})),
+            None => output::json(&training),
+        };
     }
-    let rows = summary_rows(&evaluation, &dataset.parts);
-    output::print(&output::table(&["", ""], &rows, true))
+    let (header, rows) = summary(&training, held_out.as_ref(), &dataset.parts);
+    output::print(&output::table(&header, &rows, true))
+}
+
+/// Header and rows of the table of metrics: held-out rows before training rows, if any are held out.
+pub fn summary(
+    training: &Evaluation,
+    held_out: Option<&Evaluation>,
+    parts: &[String],
+) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let rows = summary_rows(training, parts);
+    match held_out {
+        Some(held_out) => (
+            vec!["", "held-out", "training"],
+            beside(&summary_rows(held_out, parts), rows),
+        ),
+        None => (vec!["", ""], rows),
+    }
 }
 
 /// Rows of the table of metrics, as (name, value); `parts` are the inputs of a crosscoder.
-pub fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
+fn summary_rows(e: &Evaluation, parts: &[String]) -> Vec<Vec<String>> {
     let mut rows = vec![("rows", e.rows.to_string())];
     if e.kl.is_some() {
         rows.push(("loss", number(e.loss)));
@@ -85,7 +114,7 @@ fn signed(value: f64) -> String {
 }
 
 /// Two tables of the same metrics side by side; metrics that only one has are left out of the other.
-pub fn beside(first: &[Vec<String>], second: Vec<Vec<String>>) -> Vec<Vec<String>> {
+fn beside(first: &[Vec<String>], second: Vec<Vec<String>>) -> Vec<Vec<String>> {
     let value = |name: &str| {
         let row = first.iter().find(|row| row[0] == name);
         row.map(|row| row[1].clone()).unwrap_or_default()

@@ -233,8 +233,33 @@ fn tell(args: &FrontierArgs, folder: &Path, results: &Results) -> anyhow::Result
         return Ok(());
     }
     output::print(&table(results))?;
+    outside(results).iter().for_each(|text| output::note(text));
     let file = results::file(folder);
     output::print(&format!("\nresults  {}\nplot     {plot}", file.display()))
+}
+
+/// Why architectures have no comparison: their points lie on one side of the L0 asked for.
+fn outside(results: &Results) -> Vec<String> {
+    let at = results.at_l0;
+    let mut told = Vec::new();
+    for architecture in &results.architectures {
+        let points = results.points.iter().filter(|p| architecture.has(p));
+        let l0: Vec<f64> = points.map(|point| point.l0).collect();
+        let (Some(low), Some(high)) = (
+            l0.iter().copied().reduce(f64::min),
+            l0.iter().copied().reduce(f64::max),
+        ) else {
+            continue;
+        };
+        if architecture.explained_variance_at.is_none() {
+            told.push(format!(
+                "{}: no comparison at L0 {at}, because its points lie between {low:.1} and {high:.1}; take another L0 with --at, \
+                 or train longer with --steps",
+                architecture.name()
+            ));
+        }
+    }
+    told
 }
 
 /// Table with a line for each point; the first line of each architecture has the comparison.

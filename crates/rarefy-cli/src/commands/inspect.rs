@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use rarefy::Error;
 use rarefy::data::{self, OpenOptions};
 use rarefy::formats::{self, ModelFormat};
 use rarefy::model::Model;
 use rarefy::preprocess::Pipeline;
+use rarefy_run::folder::Run;
 use serde_json::json;
 
 use crate::cli::InspectArgs;
@@ -15,6 +17,13 @@ pub fn run(args: &InspectArgs) -> anyhow::Result<()> {
     let path = Path::new(&args.path);
     let (value, rows) = match formats::locate(path) {
         Some((found, format)) => model(path, found != path, format)?,
+        None if Run::at(path).config_path().exists() => {
+            let why = format!(
+                "a run without a model yet; continue it with: rarefy train --out {} --resume",
+                path.display()
+            );
+            return Err(Error::format(path, why).into());
+        }
         None => match formats::refused_model(path).filter(|_| path.is_dir()) {
             Some(error) => return Err(error.into()),
             None => rows(&args.path)?,

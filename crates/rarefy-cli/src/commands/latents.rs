@@ -10,7 +10,6 @@ use rarefy::metrics::{FREQUENT, RARE};
 use rarefy::model::Model;
 use rarefy::recipe::{self, side_by_side};
 use rarefy::{Error, atomic, config};
-use rarefy_run::folder::Run;
 use rarefy_run::output_path;
 use rarefy_run::report::DUPLICATE;
 use rarefy_run::tokens::Tokens;
@@ -18,10 +17,10 @@ use serde_json::{Value, json};
 use toml::Table;
 
 use crate::cli::LatentsArgs;
-use crate::configuration::{self, as_paths};
+use crate::configuration::as_paths;
 use crate::output::{self, number, percent, start_of};
-use crate::reading;
-use crate::reading::lines;
+use crate::reading::{self, lines};
+use crate::rows;
 
 /// Number of neighbours of a latent in tables, and in full.
 const NEAREST: usize = 3;
@@ -70,18 +69,14 @@ fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset<'static>> {
         config::insert(&mut layer, "data.label", column.clone().into());
     }
     let (mut dataset, given) = if args.data.is_empty() {
-        let run = Run::at(&args.model);
-        if !run.config_path().exists() {
-            let why = "the folder is no run, which knows its data: give the data behind the model";
-            return Err(Error::format(&args.model, why).into());
-        }
-        let mut config = config::merge(&[configuration::from_run(&run)?, layer])?.data;
+        let mut config = rows::run_config(&args.model, layer)?;
         config.target = None;
         // The run left the target out, so that its latents have not seen it.
         config
             .exclude
             .retain(|name| Some(name) != args.target.as_ref());
-        recipe::open(&mut config).map_err(|error| about_target(args, error))?
+        let opened = recipe::open(&mut config);
+        opened.map_err(|error| about_target(args, rows::naming_run(&args.model, error)))?
     } else {
         let options = config::merge(&[layer])?.data.open_options();
         let first = data::open_all(&as_paths(&args.data), &options);
@@ -91,10 +86,10 @@ fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset<'static>> {
     model.check_inputs(dataset.source.name(), &given)?;
     let rows = dataset.source.rows();
     if let Some(path) = &args.texts {
-        dataset.texts = Some(lines(path, "texts", rows)?);
+        dataset.texts = Some(lines(path, "texts", rows, args.source.rows)?);
     }
     if let Some(path) = &args.labels {
-        dataset.labels = Some(lines(path, "labels", rows)?);
+        dataset.labels = Some(lines(path, "labels", rows, args.source.rows)?);
     }
     Ok(dataset)
 }
@@ -114,27 +109,23 @@ fn about_target(args: &LatentsArgs, error: Error) -> Error {
 
 /// Target of `--search` or `--target`, with its name.
 fn target(args: &LatentsArgs, dataset: &Dataset) -> anyhow::Result<Option<(String, Target)>> {
-    let missing = |what: &str, flag: &str| {
+    let missing = |what: &str| {
         Error::Conflict(format!(
-            "{} has no {what}: name a column with `data.{what}`, or give a file with {flag}",
+            "{} has no {what}s: give a text file with one {what} for each row with --{what}s FILE, or name the column of a table \
+             with --{what} COLUMN",
             dataset.source.name()
         ))
     };
     if let Some(words) = &args.search {
         let texts = dataset.texts.as_ref().or(dataset.labels.as_ref());
-        let texts = texts.ok_or_else(|| missing("text", "--texts"))?;
-        return Ok(Some((
-            format!("texts with `{words}`"),
-            Target::of_words(texts, words)?,
-        )));
+        let texts = texts.ok_or_else(|| missing("text"))?;
+        let target = Target::of_words(texts, words)?;
+        return Ok(Some((format!("texts with `{words}`"), target)));
     }
     let Some(column) = &args.target else {
         return Ok(None);
     };
-    let labels = dataset
-        .labels
-        .as_ref()
-        .ok_or_else(|| missing("label", "--labels"))?;
+    let labels = dataset.labels.as_ref().ok_or_else(|| missing("label"))?;
     let kind = match args.kind.as_deref() {
         Some("score") => Kind::Score,
         Some(_) => Kind::Class,
@@ -164,8 +155,9 @@ impl View<'_> {
         if !name.is_empty() || top.is_empty() {
             return name.clone();
         }
+        // In quotes: a text is no name.
         if let Some(texts) = &self.dataset.texts {
-            return start_of(&texts[top[0].row]);
+            return format!("“{}”", start_of(&texts[top[0].row]));
         }
         let shown = 3;
         let rows = top.iter().take(shown).map(|top| self.row(top.row));

@@ -1,17 +1,21 @@
 //! Command `rarefy report`: writes the report of a run again.
 
+use std::path::PathBuf;
+
+use rarefy::Error;
 use rarefy::config;
 use rarefy::model::Model;
 use rarefy::recipe::{self, Evaluated};
 use rarefy_run::folder::Run;
-use rarefy_run::report;
+use rarefy_run::{output_path, report};
 
 use crate::cli::ReportArgs;
 use crate::reading::lines;
-use crate::{configuration, output, reading};
+use crate::{configuration, output, reading, rows};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
+    let out = out(args, &run)?;
     let mut config = config::merge(&[configuration::from_run(&run)?])?;
     if let Some((path, more)) = args.data.split_first() {
         config.data = config::DataConfig {
@@ -26,13 +30,14 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
         config.data.image_shape = Some(configuration::parse_size("data.image_shape", shape)?);
     }
     let model = Model::load(&args.run)?;
-    let (mut data, given) = recipe::open(&mut config.data)?;
+    let opened = recipe::open(&mut config.data);
+    let (mut data, given) = opened.map_err(|error| rows::naming_run(&args.run, error))?;
     model.check_given(data.source.name(), &given)?;
     if let Some(path) = &args.labels {
-        data.labels = Some(lines(path, "labels", data.source.rows())?);
+        data.labels = Some(lines(path, "labels", data.source.rows(), None)?);
     }
     if let Some(path) = &args.texts {
-        data.texts = Some(lines(path, "texts", data.source.rows())?);
+        data.texts = Some(lines(path, "texts", data.source.rows(), None)?);
     }
     let image_shape = data.image_shape.or(model.image_shape());
     let model = model.with_image_shape(image_shape);
@@ -45,13 +50,30 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     };
     let (evaluated, responses) = Evaluated::with_responses(&model, data.source.as_ref(), holdout)?;
     let tokens = args.lens.tokens(&model)?;
-    report::write(
-        &run,
-        &model,
-        &data,
-        (&evaluated, &responses),
-        tokens.as_ref(),
-    )?;
+    let found = (&evaluated, &responses);
+    report::write(&run, &out, (&model, &data), found, tokens.as_ref())?;
     reading.finish();
-    output::print(&run.report_path().display().to_string())
+    output::print(&out.display().to_string())
+}
+
+/// Page to write. That of other data does not replace the page of the run.
+fn out(args: &ReportArgs, run: &Run) -> rarefy::Result<PathBuf> {
+    let Some(out) = &args.out else {
+        return Ok(match args.data.first() {
+            Some(data) => run.report_path_of(data),
+            None => run.report_path(),
+        });
+    };
+    if out
+        .extension()
+        .is_none_or(|ending| !ending.eq_ignore_ascii_case("html"))
+    {
+        return Err(Error::hyper(
+            "--out",
+            "a file that ends in .html",
+            out.display(),
+        ));
+    }
+    output_path::check_file(out)?;
+    Ok(out.clone())
 }

@@ -99,8 +99,7 @@ fn of_rows(
     add_labels(&mut explorer, data, responses);
     if let Some(size) = picture {
         shown.add_pictures(&mut explorer, source, size)?;
-        let filters = model.filters().into_iter();
-        explorer.filters = filters.map(|filter| signed_levels(&filter)).collect();
+        explorer.filters = filter_levels(model);
     }
     explorer.rows = shown.rows();
     Ok(explorer)
@@ -330,6 +329,12 @@ fn ends(values: &[f32]) -> (f32, f32) {
         (Some(&low), Some(&high)) if high > low => (low, high),
         _ => (0.0, 1.0),
     }
+}
+
+/// Levels of each latent's filter: 128 for a weight of 0, scaled by the largest weight.
+pub fn filter_levels(model: &Model) -> Vec<Vec<u8>> {
+    let filters = model.filters().into_iter();
+    filters.map(|filter| signed_levels(&filter)).collect()
 }
 
 /// Levels of weights: 128 for 0, scaled by the largest.

@@ -113,8 +113,14 @@ impl Model {
     /// [`Model::load`] reads the folder.
     ///
     /// # Errors
-    /// [`Error::Io`].
+    /// [`Error::Io`]; [`Error::Conflict`] for the folder of a run, which has its model in `model/`.
     pub fn save(&self, folder: &Path) -> Result<()> {
+        if folder.join("config.toml").exists() {
+            let path = folder.display();
+            return Err(Error::Conflict(format!(
+                "{path} is the folder of a run, and its model is in {path}/model: save into another folder"
+            )));
+        }
         (saelens::FORMAT.save)(self.description(), folder)
     }
 }

@@ -41,8 +41,8 @@ static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| {
         being between both but by can can't could couldn't did didn't do does doesn't doing don't down each else even \
         ever every everything few for from get gets getting given go goes going gone got had has hasn't have haven't \
         having he he's her here hers him himself his how however i i'd i'll i'm i've if in instead into is isn't it it'd \
-        it'll it's its itself just kind less let's lets like lot made make makes making many may maybe me might mine \
-        more most much must my myself neither never no nor not now of off often on once one ones only onto or other \
+        it'll it's its itself just kind less let let's lets like lot made make makes making many may maybe me might mine \
+        more most much must my myself neither nor now of off often on once one ones only onto or other \
         others our out over own per perhaps put quite rather really said same say says see seem seems several shall she \
         she's should shouldn't since so some something sometimes somewhat still such take takes than that that's the \
         their them themselves then there there's these they they'd they're they've thing things this those though \
@@ -57,37 +57,71 @@ static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| {
 pub struct Words(Vec<String>);
 
 impl Words {
-    /// Words of a text: runs of letters and digits, with apostrophes inside.
-    ///
-    /// # Example
-    /// ```
-    /// use rarefy::latents::Words;
-    /// assert!(Words::of("It isn't New-York!").contain(&Words::of("york isn't")));
-    /// ```
+    /// Words of a text: runs of letters and digits, with apostrophes inside. A possessive ending is left out: `movie's` is
+    /// the word `movie`.
     pub fn of(text: &str) -> Self {
         let is_part = |c: char| c.is_alphanumeric() || c == '\'' || c == '\u{2019}';
         let words = text.split(|c: char| !is_part(c));
         let words = words.map(|word| {
-            word.trim_matches(['\'', '\u{2019}'])
-                .to_lowercase()
-                .replace('\u{2019}', "'")
+            let word = word.trim_matches(['\'', '\u{2019}']).to_lowercase();
+            let word = word.replace('\u{2019}', "'");
+            word.strip_suffix("'s").map(str::to_owned).unwrap_or(word)
         });
         Self(words.filter(|word| !word.is_empty()).collect())
     }
 
-    /// True if all words of `wanted` are among these, in any order. An empty `wanted` is in none.
-    pub fn contain(&self, wanted: &Self) -> bool {
-        !wanted.0.is_empty() && wanted.0.iter().all(|word| self.0.contains(word))
-    }
-
     /// Different words that may describe a text, and pairs of neighbours.
     fn terms(&self) -> HashSet<String> {
-        let says =
-            |word: &String| !COMMON.contains(word.as_str()) && word.chars().count() <= LONGEST;
+        let says = |word: &String| {
+            // Single letters are the rest of `:D`, of initials, of plurals in brackets.
+            let is_letter = word.len() == 1 && word.chars().all(char::is_alphabetic);
+            !is_letter && !COMMON.contains(word.as_str()) && word.chars().count() <= LONGEST
+        };
         let mut terms: HashSet<String> = self.0.iter().filter(|word| says(word)).cloned().collect();
         let pairs = self.0.windows(2).filter(|pair| pair.iter().all(says));
         terms.extend(pairs.map(|pair| pair.join(" ")));
         terms
+    }
+}
+
+/// Words that a text is searched for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Search {
+    words: Vec<String>,
+    beginnings: Vec<String>,
+}
+
+impl Search {
+    /// Search for all words of a text, in any order. A word that ends in `*` stands for all words that begin so.
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::latents::{Search, Words};
+    /// let text = Words::of("It isn't the movie's end, New-Yorker!");
+    /// assert!(Search::of("york* isn't").finds(&text) && Search::of("movie").finds(&text));
+    /// assert!(!Search::of("york").finds(&text) && !Search::of("*").finds(&text));
+    /// ```
+    pub fn of(words: &str) -> Self {
+        let mut search = Self {
+            words: Vec::new(),
+            beginnings: Vec::new(),
+        };
+        for part in words.split_whitespace() {
+            let mut of_part = Words::of(part).0;
+            if part.ends_with('*') {
+                search.beginnings.extend(of_part.pop());
+            }
+            search.words.append(&mut of_part);
+        }
+        search
+    }
+
+    /// True if a text has all words. A search without words finds nothing.
+    pub fn finds(&self, text: &Words) -> bool {
+        let begins = |start: &String| text.0.iter().any(|word| word.starts_with(start));
+        !(self.words.is_empty() && self.beginnings.is_empty())
+            && self.words.iter().all(|word| text.0.contains(word))
+            && self.beginnings.iter().all(begins)
     }
 }
 
@@ -247,6 +281,22 @@ mod tests {
         assert_eq!(name, "new york, flight");
         // A word of one row alone, and words of all rows, are no name.
         assert_eq!(named(Some(&texts), None, &[(2, 2.0), (4, 1.0)]), "");
+    }
+
+    #[test]
+    fn single_letters_and_possessives_are_no_words_of_a_name() {
+        let texts = [
+            "the film's end :D",
+            "a film :D",
+            "the sea",
+            "a tree",
+            "some wind",
+            "red",
+            "blue",
+            "green",
+        ];
+        let name = named(Some(&texts), None, &[(0, 2.0), (1, 1.0)]);
+        assert_eq!(name, "film");
     }
 
     #[test]

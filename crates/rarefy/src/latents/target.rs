@@ -1,11 +1,11 @@
 //! Association of each latent with a class, a score, or words of the rows' texts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
 use super::significance::{false_discovery_rates, of_correlation, of_table};
-use super::{Words, active_above, each_piece};
+use super::{Search, Words, active_above, each_piece};
 use crate::data::Source;
 use crate::model::Model;
 use crate::{Error, Result};
@@ -40,35 +40,34 @@ pub enum Kind {
     Class,
 }
 
+/// Labels that stand for a missing number, besides the empty one.
+const MISSING: [&str; 10] = [
+    "NA", "N/A", "n/a", "<NA>", "NaN", "nan", "NULL", "null", "None", "none",
+];
+/// Share of the labels that are numbers from which on all other labels are mistakes.
+const MOSTLY: f64 = 0.9;
+
 impl Target {
-    /// Target of the labels of all rows; an empty label is missing.
+    /// Target of the labels of all rows; an empty label is missing, and `NA`, `nan`, `null`, `None` among numbers are too.
     ///
     /// # Errors
-    /// [`Error::Shape`] for labels that are no numbers if a score is asked for, for a single class, and for more than 1000.
+    /// [`Error::Shape`] for a label that is no number where a score is asked for or nearly all others are numbers, with its row; for a
+    /// single class, and for more than 1000.
     ///
     /// # Example
     /// ```
     /// use rarefy::latents::{Kind, Target};
-    /// let labels = ["1.5", "", "2"].map(str::to_owned);
+    /// let labels = ["1.5", "NA", "2"].map(str::to_owned);
     /// assert_eq!(Target::of_labels(&labels, Kind::Auto)?, Target::Score(vec![Some(1.5), None, Some(2.0)]));
     /// # Ok::<(), rarefy::Error>(())
     /// ```
     pub fn of_labels(labels: &[String], kind: Kind) -> Result<Self> {
+        if kind == Kind::Score || (kind == Kind::Auto && are_scores(labels)) {
+            return Self::of_numbers(labels);
+        }
         let mut classes: BTreeMap<&str, u32> = BTreeMap::new();
         for label in labels.iter().filter(|label| !label.is_empty()) {
             classes.entry(label).or_default();
-        }
-        let numbers: Option<Vec<f64>> = classes.keys().map(|label| finite(label)).collect();
-        let are_scores = numbers.as_ref().is_some_and(|numbers| {
-            numbers.len() > FEW_NUMBERS || numbers.iter().any(|v| v.fract() != 0.0)
-        });
-        if kind == Kind::Score || (kind == Kind::Auto && are_scores) {
-            if let Some(bad) = classes.keys().find(|label| finite(label).is_none()) {
-                return Err(shape("numbers", format!("`{bad}`")));
-            }
-            return Ok(Self::Score(
-                labels.iter().map(|label| finite(label)).collect(),
-            ));
         }
         if !(2..=MOST_CLASSES).contains(&classes.len()) {
             let expected = format!("numbers, or 2 to {MOST_CLASSES} classes");
@@ -89,20 +88,43 @@ impl Target {
         })
     }
 
-    /// Target of the texts that contain all words, against all other texts.
+    fn of_numbers(labels: &[String]) -> Result<Self> {
+        let is_bad = |label: &&String| !is_missing(label) && finite(label).is_none();
+        if let Some(row) = labels.iter().position(|label| is_bad(&label)) {
+            let bad = labels.iter().filter(is_bad).count();
+            let others = match bad - 1 {
+                0 => String::new(),
+                others => format!(", and {others} more"),
+            };
+            let expected = "numbers (leave a missing one empty, or write NA)";
+            return Err(shape(
+                expected,
+                format!("`{}` in row {row}, counted from 0{others}", labels[row]),
+            ));
+        }
+        if labels.iter().all(|label| is_missing(label)) {
+            return Err(shape("numbers", "no number in any row".into()));
+        }
+        Ok(Self::Score(
+            labels.iter().map(|label| finite(label)).collect(),
+        ))
+    }
+
+    /// Target of the texts that contain all words, against all other texts; `word*` stands for all words that begin so.
     ///
     /// # Errors
     /// [`Error::Shape`] if no text, or every text, contains the words.
     pub fn of_words(texts: &[String], words: &str) -> Result<Self> {
-        let wanted = Words::of(words);
-        let found = |text: &String| Some(u32::from(!Words::of(text).contain(&wanted)));
+        let search = Search::of(words);
+        let found = |text: &String| Some(u32::from(!search.finds(&Words::of(text))));
         let of_rows: Vec<Option<u32>> = texts.iter().map(found).collect();
         let count = of_rows.iter().filter(|class| **class == Some(0)).count();
         if count == 0 || count == texts.len() {
             let got = format!("{count} of {}", texts.len());
             return Err(Error::Shape {
                 what: format!("search for `{words}`"),
-                expected: "some texts that have the words, and some that have not".into(),
+                expected: "some texts that have the words, and some that have not (words are whole; `word*` finds beginnings)"
+                    .into(),
                 got: format!("{got} texts that have them"),
             });
         }
@@ -119,6 +141,27 @@ impl Target {
             Self::Class { of_rows, .. } => of_rows.len(),
         }
     }
+
+    /// Number of rows whose score or class is missing.
+    pub fn missing(&self) -> usize {
+        match self {
+            Self::Score(scores) => scores.iter().filter(|score| score.is_none()).count(),
+            Self::Class { of_rows, .. } => of_rows.iter().filter(|class| class.is_none()).count(),
+        }
+    }
+}
+
+/// True if labels are numbers with fractions, or many different ones; a few that are no numbers are mistakes.
+fn are_scores(labels: &[String]) -> bool {
+    let given = labels.iter().filter(|label| !is_missing(label)).count();
+    let numbers: Vec<f64> = labels.iter().filter_map(|label| finite(label)).collect();
+    let different: BTreeSet<u64> = numbers.iter().map(|number| number.to_bits()).collect();
+    let is_score = different.len() > FEW_NUMBERS || numbers.iter().any(|v| v.fract() != 0.0);
+    is_score && numbers.len() as f64 >= MOSTLY * given as f64
+}
+
+fn is_missing(label: &str) -> bool {
+    label.is_empty() || MISSING.contains(&label)
 }
 
 /// Number of a label.

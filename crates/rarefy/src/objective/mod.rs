@@ -199,6 +199,11 @@ impl Objective {
         self.activation.per_latent()
     }
 
+    /// Learning rate of these parameters over that of all others.
+    pub fn per_latent_rate(&self) -> f64 {
+        self.activation.rate()
+    }
+
     /// Kind of model under which `SAELens` knows a trained model that computes the same.
     pub fn saelens_kind(&self) -> SaelensKind {
         self.activation

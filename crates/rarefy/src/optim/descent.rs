@@ -64,6 +64,26 @@ pub enum Move {
 }
 
 impl Move {
+    /// The update with `rate` times the learning rate.
+    #[must_use]
+    pub fn times(self, rate: f64) -> Self {
+        let scaled = |lr: f32| (f64::from(lr) * rate) as f32;
+        match self {
+            Self::Adam(step) => Self::Adam(vector::Adam {
+                lr: scaled(step.lr),
+                ..step
+            }),
+            Self::FreeAdam(step) => Self::FreeAdam(vector::ScheduleFree {
+                lr: scaled(step.lr),
+                ..step
+            }),
+            Self::FreeSign(step) => Self::FreeSign(vector::ScheduleFree {
+                lr: scaled(step.lr),
+                ..step
+            }),
+        }
+    }
+
     /// Updates parameters by their gradient. `first` and `second` are the same part of [`Descent::moments`].
     ///
     /// # Shapes

@@ -126,14 +126,31 @@ pub(super) fn refuse_others_options(info: &Info, options: &toml::Table) -> Resul
         let others = variants::VARIANTS.iter().filter(|other| has(other, key));
         let names: Vec<&str> = others.map(|other| other.name).collect();
         if !names.is_empty() {
+            let own = match sparsity(info) {
+                Some(own)
+                    if variants::VARIANTS
+                        .iter()
+                        .any(|other| sparsity(other) == Some(key)) =>
+                {
+                    format!("set `model.options.{own}`, by which it is sparse, or ")
+                }
+                _ => "set ".into(),
+            };
             return Err(Error::Conflict(format!(
-                "architecture {} has no option `{key}`; set `model.arch` to an architecture that has it: {}",
+                "architecture {} has no option `{key}`; {own}`model.arch` to an architecture that has it: {}",
                 info.name,
                 names.join(", ")
             )));
         }
     }
     Ok(())
+}
+
+/// Option of an architecture that sets how sparse its codes are.
+fn sparsity(info: &Info) -> Option<&'static str> {
+    let dense = info.options().iter().find(|option| option.name == "rho");
+    let dense = dense.map(|option| option.name);
+    info.dial.as_ref().map(|dial| dial.option).or(dense)
 }
 
 /// Checks ranges of numbers in the configuration.

@@ -3,7 +3,7 @@
 use crate::config::{Clip, Config, OptimizerKind, Recipe, TrainConfig};
 use crate::data::Survey;
 use crate::optim::LrShape;
-use crate::variants::{Architecture, Info};
+use crate::variants::{Architecture, Info, Options};
 
 /// Root mean squares of the data below and above which a warning is given. At 1e-3, the gradients of latents
 /// that fire on one row in a thousand are as small as Adam's epsilon.
@@ -115,6 +115,51 @@ const IDLE: &[(Reason, &[Idle])] = &[
         })],
     ),
 ];
+
+/// Options that only some words of the option `penalty` use, with these words.
+const OF_PENALTIES: [(&str, &[&str]); 2] = [
+    ("target_l0", &["quadratic", "target"]),
+    ("tanh_scale", &["tanh"]),
+];
+
+/// Warnings about options that were given for another penalty than the one that is trained.
+pub(super) fn of_other_penalty(config: &Config, options: &Options) -> Vec<String> {
+    let Some(penalty) = options.find("penalty") else {
+        return Vec::new();
+    };
+    let idle = |(name, words): &&(&str, &[&str])| {
+        config.model.options.contains_key(*name) && !words.contains(&penalty)
+    };
+    let said = |(name, words): &(&str, &[&str])| {
+        format!(
+            "`model.options.{name}` has no effect with the penalty {penalty}: set `model.options.penalty` to {}",
+            words.join(" or ")
+        )
+    };
+    OF_PENALTIES.iter().filter(idle).map(said).collect()
+}
+
+/// Warning about rows that are all the same.
+pub(super) fn constant(config: &Config, inputs: &Survey) -> Option<String> {
+    let varies = inputs.variance.iter().any(|variance| *variance > 0.0);
+    (!varies && inputs.rows > 1).then(|| {
+        format!(
+            "all rows of {} are the same: there is nothing to take apart",
+            config.data.path
+        )
+    })
+}
+
+/// Warning about rows with a single value, such as a table's only column of numbers.
+pub(super) fn one_value(config: &Config, inputs: &Survey) -> Option<String> {
+    (inputs.d_in == 1).then(|| {
+        format!(
+            "the rows of {} have one value each: a sparse autoencoder takes vectors apart, such as embeddings of texts; set \
+             `data.columns` if a table has others",
+            config.data.path
+        )
+    })
+}
 
 /// Warnings about settings that were given and have no effect.
 pub(super) fn ignored(config: &Config, info: &Info, optimizer: OptimizerKind) -> Vec<String> {

@@ -35,12 +35,17 @@ fn refuse_other_rows(config: &Config) -> Result<()> {
         ("data.rows", data.rows.is_some()),
         ("data.member", data.member.is_some()),
         ("data.header", data.header.is_some()),
+        ("data.columns", !data.columns.is_empty()),
+        ("data.exclude", !data.exclude.is_empty()),
+        ("data.label", data.label.is_some()),
+        ("data.text", data.text.is_some()),
+        ("data.row_axis", data.row_axis.is_some()),
+        ("data.skip_bad_rows", data.skip_bad_rows),
     ];
     let Some((key, _)) = set.into_iter().find(|(_, is_set)| *is_set) else {
         return Ok(());
     };
     Err(Error::Conflict(format!(
-        "`{key}` says how `data.path` is read, and this run is given its rows: leave it out, or open the rows with \
-         `recipe::open` and train with `recipe::train`"
+        "`{key}` says how files are read, and this run is given its rows: leave it out, and pass the rows and columns that are wanted"
     )))
 }

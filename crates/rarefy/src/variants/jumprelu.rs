@@ -64,6 +64,7 @@ pub const INFO: Info = Info {
             options.kernel,
             options.ste_to_input,
         );
+        let jump = jump.with_rate(options.threshold_rate.value().unwrap_or(1.0));
         let selection = AboveThreshold {
             reach: jump.reach(),
         };
@@ -116,15 +117,20 @@ option_set! {
         /// quadratic: squared distance of the L0 of each row from target_l0.
         /// target: squared distance of the mean L0 from target_l0
         penalty: L0Penalty = "step", Kind::Choice(L0Penalty::WORDS);
-        /// Weight of the penalty; larger gives sparser codes. auto: 0.006 times the data's variance
+        /// Weight of the penalty; larger gives sparser codes. auto: 0.006 times the data's variance; the variance with the
+        /// penalties quadratic and target
         l0: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::weight_of_count;
         /// Number of active latents of a row that the penalties quadratic and target aim at
         target_l0: f64 = "32", Kind::Open(0.0, f64::INFINITY);
         /// Steepness c of the penalty tanh
         tanh_scale: f64 = "4", Kind::Open(0.0, f64::INFINITY), Unit::per_activation;
         /// Initial threshold of all latents, a pre-activation.
-        /// auto: 0.1 times the data's standard deviation along one direction
+        /// auto: 0.1 times the data's standard deviation along one direction; with the penalties quadratic and target the
+        /// pre-activation that about target_l0 latents of a row exceed at first
         threshold: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::activation;
+        /// Learning rate of the thresholds over that of the weights. auto: the data's standard deviation along one direction,
+        /// at least 1, so that thresholds cross data of any scale in as many steps
+        threshold_rate: Auto<f64> = "auto", Kind::AutoAbove(0.0), Unit::activation;
         /// Width of the window around a threshold within which pre-activations train the threshold.
         /// auto: 0.5 times the data's standard deviation along one direction
         bandwidth: Auto<f64> = "auto", Kind::AutoAbove(0.0), Unit::activation;

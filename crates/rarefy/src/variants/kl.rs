@@ -55,7 +55,7 @@ pub const INFO: Info = Info {
         clip: None,
         unit_norm: false,
         penalised: false,
-        fewest_steps: 1,
+        fewest_steps: 3000,
     },
     dial: None,
     checks: &[],

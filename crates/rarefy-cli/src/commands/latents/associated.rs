@@ -45,10 +45,13 @@ impl View<'_> {
         };
         let shown: Vec<&Association> = found.iter().take(args.limit).collect();
         let mut text = format!(
-            "{name} ({kind})\n\n{}",
+            "{name} ({kind}{})\n\n{}",
+            counts(target),
             self.association_table(target, &shown)
         );
-        let mut value = json!({"target": name, "kind": kind, "associations": found});
+        let missing = target.missing();
+        let mut value =
+            json!({"target": name, "kind": kind, "missing": missing, "associations": found});
         for (association, value) in found
             .iter()
             .zip(value["associations"].as_array_mut().into_iter().flatten())
@@ -150,6 +153,22 @@ impl View<'_> {
             a.p.to_string(),
             a.q.to_string(),
         ]
+    }
+}
+
+/// Number of rows that have the words, or that lack a score or class.
+fn counts(target: &Target) -> String {
+    let rows = target.rows();
+    if let Target::Class { names, of_rows } = target
+        && names.len() == 2
+        && names[1].is_empty()
+    {
+        let with = of_rows.iter().filter(|class| **class == Some(0)).count();
+        return format!("; {with} of {rows} rows have them");
+    }
+    match target.missing() {
+        0 => String::new(),
+        missing => format!("; {missing} of {rows} rows have none and are left out"),
     }
 }
 

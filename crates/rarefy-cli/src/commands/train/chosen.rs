@@ -13,16 +13,41 @@ pub struct Chosen {
     preprocess: bool,
     holdout: bool,
     latents: bool,
+    /// Settings that the sample recommends.
+    of_sample: Option<String>,
+}
+
+/// Options that a sample recommends and the configuration has, as a phrase.
+fn of_sample(config: &Config) -> Option<String> {
+    let path = &config.data.path;
+    let defaults = rarefy::config::sample_defaults(path, &config.model.arch);
+    let options = defaults.get("model")?.get("options")?.as_table()?.clone();
+    let kept = options.into_iter();
+    let kept = kept.filter(|(name, value)| config.model.options.get(name) == Some(value));
+    let shown = kept.map(|(name, value)| {
+        let flag = name.replace('_', "-");
+        format!(
+            "--{flag} {}",
+            value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned)
+        )
+    });
+    let shown: Vec<String> = shown.collect();
+    (!shown.is_empty()).then(|| format!("{} from {path}", shown.join(" ")))
 }
 
 impl Chosen {
     /// Settings that a configuration leaves open, for `rows` rows.
     pub fn of(args: &TrainArgs, config: &Config, rows: usize) -> Self {
-        let is_new = args.config.is_none() && !args.resume && !args.data.is_empty();
+        let is_plain = args.config.is_none() && !args.resume;
+        let is_new = is_plain && !args.data.is_empty();
         Self {
             rows,
             preprocess: args.preprocess.is_none() && is_new,
-            arch: args.arch.is_none() && is_new,
+            // Without data and options, the lecture's model is what was asked for.
+            arch: args.arch.is_none() && (is_new || (is_plain && config.model.arch != "kl")),
+            of_sample: of_sample(config).filter(|_| is_plain),
             holdout: config.data.holdout.is_none(),
             latents: config.model.latents.is_none(),
         }
@@ -34,8 +59,10 @@ impl Chosen {
         let held_out = (self.holdout && held_out > 0)
             .then(|| format!("{held_out} held out to measure the model on (--holdout N)"));
         let rule = plan.info().defaults.latents_text;
+        let given_k = plan.config().model.options.contains_key("k");
         let latents = self.latents.then(|| {
-            let rule = if rule.contains(' ') {
+            // A given k asks for more latents than the rule.
+            let rule = if rule.contains(' ') && !given_k {
                 format!("{rule}; ")
             } else {
                 String::new()
@@ -74,6 +101,7 @@ impl Chosen {
             .chain(scaled)
             .chain(held_out)
             .chain(latents)
+            .chain(self.of_sample.clone())
             .collect();
         (!parts.is_empty()).then(|| format!("{} rows: {}", self.rows, parts.join(", ")))
     }

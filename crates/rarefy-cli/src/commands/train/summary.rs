@@ -7,7 +7,7 @@ use rarefy_run::training::Finished;
 use serde::Serialize;
 
 use crate::cli::TrainArgs;
-use crate::commands::eval::{beside, summary_rows};
+use crate::commands::eval;
 use crate::output;
 
 /// Metrics of the held-out rows.
@@ -83,14 +83,7 @@ pub fn tell(
     if args.quiet {
         return Ok(());
     }
-    let mut rows = summary_rows(evaluation, parts);
-    let header: &[&str] = match held_out {
-        Some(held_out) => {
-            rows = beside(&summary_rows(held_out, parts), rows);
-            &["", "held-out", "training"]
-        }
-        None => &["", ""],
-    };
+    let (header, mut rows) = eval::summary(evaluation, held_out, parts);
     let seconds = format!(
         "{:.1} s, {:.0} rows/s",
         speed.seconds, speed.samples_per_second
@@ -99,7 +92,7 @@ pub fn tell(
     time[0] = "training time".into();
     time[header.len() - 1] = seconds;
     rows.push(time);
-    output::print(&output::table(header, &rows, true))?;
+    output::print(&output::table(&header, &rows, true))?;
     if args.timings {
         output::print(&format!("\n{}", parts_of_time(&finished.timings)))?;
     }

@@ -38,6 +38,8 @@ pub struct Jump {
     pub to_input: bool,
     /// Start value of all thresholds.
     pub start: Number,
+    /// Learning rate of the thresholds over that of the weights.
+    pub rate: f64,
     per_latent: [(&'static str, f32); 1],
 }
 
@@ -49,8 +51,15 @@ impl Jump {
             kernel,
             to_input,
             start,
+            rate: 1.0,
             per_latent: [("threshold", start.value() as f32)],
         }
+    }
+
+    /// The jump with another learning rate of its thresholds.
+    #[must_use]
+    pub fn with_rate(self, rate: f64) -> Self {
+        Self { rate, ..self }
     }
 
     /// Distance from a threshold beyond which the window is 0.
@@ -92,6 +101,10 @@ const CONVERSIONS: Conversions = Conversions {
 impl Activate for Jump {
     fn per_latent(&self) -> &[(&'static str, f32)] {
         &self.per_latent
+    }
+
+    fn rate(&self) -> f64 {
+        self.rate
     }
 
     fn values(&self, params: &Params, latents: &[u32], pre: &[f32], values: &mut [f32]) {

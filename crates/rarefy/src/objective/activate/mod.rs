@@ -25,6 +25,11 @@ pub trait Activate: Debug + Send + Sync {
         &[]
     }
 
+    /// Learning rate of the per-latent parameters over that of all others.
+    fn rate(&self) -> f64 {
+        1.0
+    }
+
     /// Writes the values of one row's entries; `values` hold the pre-activations before.
     fn values(&self, _params: &Params, _latents: &[u32], _pre: &[f32], _values: &mut [f32]) {}
 

@@ -20,6 +20,8 @@ pub(super) struct Update<'a> {
     tied: bool,
     /// Number of per-latent parameters that training changes.
     per_latent: usize,
+    /// Learning rate of the per-latent parameters over that of all others.
+    rate: f64,
 }
 
 /// Update by `step` of a model of this objective.
@@ -35,6 +37,7 @@ pub(super) fn move_all<'a>(
         parametrisation,
         tied: objective.pursues(),
         per_latent: objective.per_latent().len() * shape.d_sae,
+        rate: objective.per_latent_rate(),
     }
 }
 
@@ -56,7 +59,7 @@ impl Update<'_> {
         step.take(p.b_enc, g.b_enc, m.b_enc, v.b_enc);
         step.take(p.w_skip, g.w_skip, m.w_skip, v.w_skip);
         let of = ..self.per_latent;
-        step.take(
+        step.times(self.rate).take(
             &mut p.per_latent[of],
             &g.per_latent[of],
             &mut m.per_latent[of],
