@@ -44,7 +44,7 @@ fn every_command_takes_several_paths_as_one_data_set() {
     dir.ok("report run");
     assert!(text(&dir.read("run/report.html")).contains("30 rows of 4"));
     dir.ok("report --data d/2.npy --data d/0.npy run");
-    assert!(text(&dir.read("run/report.html")).contains("20 rows of 4"));
+    assert!(text(&dir.read("run/report-2.html")).contains("20 rows of 4"));
     dir.ok("train d/1.npy --config run/config.toml --out one -q");
     let config = text(&dir.read("one/config.toml"));
     assert!(!config.contains("more"), "{config}");

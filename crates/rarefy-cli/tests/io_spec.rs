@@ -245,8 +245,8 @@ $ train missing.npy --arch matryoshka --latents 8 --k 9
 2 error: `model.options.k` must be at most the 8 latents, got 9
 hint: set `model.options.k` with --k
 $ train missing.npy --arch relu --k 3
-2 error: architecture relu has no option `k`; set `model.arch` to an architecture that has it: topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
-hint: set `model.arch` with --arch
+2 error: architecture relu has no option `k`; set `model.options.l1`, by which it is sparse, or `model.arch` to an architecture that has it: topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
+hint: set `model.options.l1` with --l1, `model.arch` with --arch
 $ train missing.npy --arch topk --optimizer lbfgs
 2 error: L-BFGS needs a smooth objective, which topk does not have; set `train.optimizer` to adam
 hint: set `train.optimizer` with --optimizer

@@ -386,11 +386,11 @@ $ train --arch batch-topk --threshold-decay 1 --out run
 2 error: `model.options.threshold_decay` must be a number in (0, 1), got 1
 hint: set `model.options.threshold_decay` with --threshold-decay
 $ train --arch topk --rho 0.1 --out run
-2 error: architecture topk has no option `rho`; set `model.arch` to an architecture that has it: kl
-hint: set `model.arch` with --arch
+2 error: architecture topk has no option `rho`; set `model.options.k`, by which it is sparse, or `model.arch` to an architecture that has it: kl
+hint: set `model.options.k` with --k, `model.arch` with --arch
 $ train --arch kl --k 3 --out run
-2 error: architecture kl has no option `k`; set `model.arch` to an architecture that has it: topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
-hint: set `model.arch` with --arch
+2 error: architecture kl has no option `k`; set `model.options.rho`, by which it is sparse, or `model.arch` to an architecture that has it: topk, batch-topk, abs-topk, groupmax, matryoshka, matching-pursuit
+hint: set `model.options.rho` with --rho, `model.arch` with --arch
 $ train --arch topk --optimizer lbfgs --out run
 2 error: L-BFGS needs a smooth objective, which topk does not have; set `train.optimizer` to adam
 hint: set `train.optimizer` with --optimizer
