@@ -119,7 +119,7 @@ def _array(x: np.ndarray, name: str) -> Rows:
     if x.ndim != 2:
         raise ShapeError(
             f"{name}: expected a matrix with a row for each sample, got shape {x.shape}: "
-            f"pass {name}.reshape({name}.shape[0], -1) to make a row of each first axis"
+            f"pass {name}.reshape({name}.shape[0], -1) to make a row of each first axis, or {name}.reshape(-1, {name}.shape[-1]) for a row of each last one"
         )
     if x.shape[0] == 0 or x.shape[1] == 0:
         raise ShapeError(f"{name}: expected rows and columns, got shape {x.shape}")

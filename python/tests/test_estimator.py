@@ -291,6 +291,18 @@ def test_pickle_holds_a_part_of_a_large_first_call(rows: np.ndarray, monkeypatch
     assert len(small(max_iter=9).partial_fit(rows)._stream._sample) == 50
 
 
+def test_partial_fit_refuses_other_parameters(rows: np.ndarray) -> None:
+    estimator = small().partial_fit(rows)
+    with pytest.raises(ConfigError, match="`n_latents`, `k` cannot change between calls of `partial_fit`"):
+        estimator.set_params(n_latents=9, k=3).partial_fit(rows)
+
+
+def test_settings_reach_the_run(rows: np.ndarray) -> None:
+    plain, masked = small(), small(settings={"train.mask": 0.5})
+    assert plain.fit(rows).model_ != masked.fit(rows).model_
+    assert small().partial_fit(rows).model_ != small(settings={"train.mask": 0.5}).partial_fit(rows).model_
+
+
 def test_partial_fit_refuses_another_width(rows: np.ndarray) -> None:
     estimator = small().partial_fit(rows)
     before = estimator.model_

@@ -277,3 +277,30 @@ def test_known_dictionary_is_recovered() -> None:
     assert data.recovered(run.model) > 0.8
     untrained = rarefy.train(data.X, "topk", n_latents=32, k=2, steps=1, batch_size=256, progress=False)
     assert data.recovered(untrained.model) < 0.5
+
+
+def test_compare_shows_the_option_l0_beside_the_figure(rows: np.ndarray, tmp_path: Path) -> None:
+    for weight in (1.0, 2.0):
+        rarefy.train(rows, "jumprelu", out=tmp_path / str(weight), n_latents=12, l0=weight, steps=5, progress=False)
+    table = rarefy.compare(tmp_path / "1.0", tmp_path / "2.0")
+    assert [line["option l0"] for line in table] == [1.0, 2.0]
+    assert all(line["l0"] not in (1.0, 2.0) for line in table)
+
+
+def test_a_model_is_not_saved_into_the_folder_of_a_run(rows: np.ndarray, tmp_path: Path) -> None:
+    run = rarefy.train(rows, "topk", out=tmp_path / "run", **SMALL)
+    with pytest.raises(ConfigError, match="is the folder of a run"):
+        run.model.save(tmp_path / "run")
+    assert rarefy.load(tmp_path / "run") == run.model
+    run.model.save(tmp_path / "other")
+
+
+def test_settings_of_files_are_refused_for_rows_in_memory(rows: np.ndarray) -> None:
+    for key, value in {"data.exclude": ["a"], "data.columns": ["a"], "data.label": "a", "data.rows": 3}.items():
+        with pytest.raises(ConfigError, match="says how files are read"):
+            rarefy.train(rows, "topk", settings={key: value}, **SMALL)
+
+
+def test_advice_names_settings_as_they_are_passed(rows: np.ndarray) -> None:
+    run = rarefy.train(rows, "topk", n_latents=12, k=3, steps=20, settings={"train.resample": "dictionary-learning"}, progress=False)
+    assert any('`settings["train.resample"]` has no effect' in message for message in run.messages), run.messages

@@ -91,7 +91,8 @@ def evaluate(
         reconstructions, and with ablations.
         `ce_recovered_zero`, `ce_recovered_mean`: share of the ablation's damage that reconstructions avoid; None if the
         ablation does no damage.
-        `kl_spliced`, `kl_zero`, `kl_mean`: KL divergence of the original predictions to the changed ones, in nats.
+        `kl_spliced`, `kl_zero`, `kl_mean`: KL divergence of the original predictions to the changed ones, in nats;
+        `kl_recovered_zero`, `kl_recovered_mean`: one minus the share of the ablation's divergence that is left.
         `explained_variance`, `explained_variance_inliers`: of the kept tokens, with and without norm outliers (10 medians
         unless `outlier_norm` is given).
         `l0`: mean number of active latents.
