@@ -42,6 +42,7 @@ OPTIMIZERS = ("lbfgs", "adam", "sgd", "schedule-free", "signum")
 
 #: Names that other libraries use, and ours.
 SYNONYMS = {
+    "arch": "architecture",
     "d_sae": "n_latents",
     "hidden": "n_latents",
     "n_components": "n_latents",
@@ -59,6 +60,8 @@ SYNONYMS = {
 NOT_HERE = {
     "device": "rarefy works on the CPU",
     "dtype": "rarefy trains in float32",
+    "columns": "all columns of an array are data; pass the columns that are wanted",
+    "exclude": "drop the columns before: X.drop(columns=[...])",
 }
 
 

@@ -299,7 +299,7 @@ impl Plan {
         check_resampling(train.resample_every, steps)?;
         warnings.extend(ignored(config, info, optimizer));
         warnings.extend(too_long(train, optimizer, steps));
-        warnings.extend(of_other_penalty(config, &options));
+        warnings.extend(of_other_penalty(config, info, &options));
         warnings.extend(one_value(config, inputs));
         warnings.extend(constant(config, inputs));
         let lr = train

@@ -279,7 +279,11 @@ fn tables(runs: &[Compared], settings: &[(String, Vec<String>)]) -> String {
             }
         }
     }
-    let figures = output::table(&header, &lines, true);
+    let mut figures = output::table(&header, &lines, true);
+    let has_held_out = |run: &Compared| run.figures.as_ref().is_some_and(|f| f.held_out.is_some());
+    if runs.iter().any(has_held_out) {
+        figures += "\nExplained variance, L0 and squared error are those of held-out rows, all else of training rows.";
+    }
     if settings.is_empty() {
         return format!("{figures}\n\nAll settings are the same.");
     }

@@ -195,7 +195,7 @@ pub struct Association {
     pub active: f64,
     /// Share of the other rows that are of the class; for a score its mean over the other rows.
     pub inactive: f64,
-    /// Two-sided p-value: Pearson's or Fisher's test of the counts, or Student's test of the correlation with a score.
+    /// Two-sided p-value: Fisher's test of the counts, or Student's test of the correlation with a score.
     pub p: f64,
     /// False discovery rate (Benjamini and Hochberg) over all latents and classes.
     pub q: f64,

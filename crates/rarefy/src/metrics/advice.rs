@@ -151,6 +151,9 @@ impl Run<'_> {
 /// Number with two significant digits.
 fn short(value: f64) -> String {
     let size = value.abs();
+    if size == 0.0 {
+        return "0".into();
+    }
     if !(1e-3..1e5).contains(&size) {
         return format!("{value:.1e}");
     }

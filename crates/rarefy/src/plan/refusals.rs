@@ -150,6 +150,14 @@ pub(super) fn refuse_others_options(info: &Info, options: &toml::Table) -> Resul
 fn sparsity(info: &Info) -> Option<&'static str> {
     let dense = info.options().iter().find(|option| option.name == "rho");
     let dense = dense.map(|option| option.name);
+    // A wanted number of active latents is easier to say than the weight of a penalty.
+    let wanted = info
+        .options()
+        .iter()
+        .find(|option| option.name == "target_l0");
+    if let Some(wanted) = wanted {
+        return Some(wanted.name);
+    }
     info.dial.as_ref().map(|dial| dial.option).or(dense)
 }
 

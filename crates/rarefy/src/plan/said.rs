@@ -47,9 +47,20 @@ impl Said {
 /// Options of an architecture, checked, and the architecture that they describe.
 pub(crate) fn checked_options(info: &Info, given: &toml::Table) -> Result<(Options, Architecture)> {
     let named = |error| name_field(error, info, given);
+    let given = &with_aim(info, given);
     let options = Options::check(info.options(), option_texts(given)).map_err(named)?;
     let architecture = info.build(&options).map_err(named)?;
     Ok((options, architecture))
+}
+
+/// The options, with the penalty that a target of L0 asks for, if none is named.
+fn with_aim(info: &Info, given: &toml::Table) -> toml::Table {
+    let mut given = given.clone();
+    let has_penalty = info.options().iter().any(|option| option.name == "penalty");
+    if has_penalty && given.contains_key("target_l0") && !given.contains_key("penalty") {
+        given.insert("penalty".into(), "target".into());
+    }
+    given
 }
 
 /// Names an option in an error by its field, and says so if the value is a default.

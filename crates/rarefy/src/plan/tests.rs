@@ -331,3 +331,26 @@ fn schedules_of_k_and_p_out_of_range_are_refused() {
         assert!(why.contains(words), "{text}: {why}");
     }
 }
+
+#[test]
+fn wanted_l0_alone_sets_penalty_threshold_and_weight() {
+    let of = |options: &str| {
+        let text = format!("[model]\narch = 'jumprelu'\nlatents = 100\n[model.options]\n{options}");
+        plan(&text, &survey(-1.0, 1.0)).unwrap()
+    };
+    let aimed = of("target_l0 = 5");
+    assert_eq!(aimed.options().text("penalty"), "target");
+    assert!(aimed.warnings().is_empty(), "{:?}", aimed.warnings());
+    let other = of("target_l0 = 5\npenalty = 'step'");
+    assert_eq!(other.options().text("penalty"), "step");
+    assert!(other.warnings()[0].contains("`model.options.target_l0` has no effect"));
+    let number = |plan: &Plan, name: &str| plan.options().find_number(name).unwrap();
+    // The weight is the variance, 0.006 of it without a target. The first encoder of 2 inputs and 100 latents has rows of length
+    // 0.04, and a normal variable exceeds 1.64 with a chance of a twentieth.
+    let ratio = number(&aimed, "l0") / number(&other, "l0");
+    assert!((ratio * 0.006 - 1.0).abs() < 0.01, "{ratio}");
+    assert!((number(&aimed, "threshold") / (0.04 * 1.645) - 1.0).abs() < 0.01);
+    // A recorded configuration has every option with its default.
+    let recorded = of("penalty = 'target'\ntarget_l0 = 32\ntanh_scale = '4'");
+    assert!(recorded.warnings().is_empty(), "{:?}", recorded.warnings());
+}

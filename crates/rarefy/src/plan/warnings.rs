@@ -123,12 +123,26 @@ const OF_PENALTIES: [(&str, &[&str]); 2] = [
 ];
 
 /// Warnings about options that were given for another penalty than the one that is trained.
-pub(super) fn of_other_penalty(config: &Config, options: &Options) -> Vec<String> {
+pub(super) fn of_other_penalty(config: &Config, info: &Info, options: &Options) -> Vec<String> {
     let Some(penalty) = options.find("penalty") else {
         return Vec::new();
     };
+    let default_of = |name: &str| {
+        let found = info.options().iter().find(|option| option.name == name);
+        found.map_or("", |option| option.default)
+    };
     let idle = |(name, words): &&(&str, &[&str])| {
-        config.model.options.contains_key(*name) && !words.contains(&penalty)
+        // A recorded configuration has the defaults of all options.
+        let given = config
+            .model
+            .options
+            .get(*name)
+            .map(|value| match value.as_str() {
+                Some(text) => text.to_owned(),
+                None => value.to_string(),
+            });
+        let is_own = given.is_some_and(|text| text != default_of(name));
+        is_own && !words.contains(&penalty)
     };
     let said = |(name, words): &(&str, &[&str])| {
         format!(

@@ -120,7 +120,7 @@ option_set! {
         /// Weight of the penalty; larger gives sparser codes. auto: 0.006 times the data's variance; the variance with the
         /// penalties quadratic and target
         l0: Auto<f64> = "auto", Kind::AutoAtLeast(0.0), Unit::weight_of_count;
-        /// Number of active latents of a row that the penalties quadratic and target aim at
+        /// Number of active latents of a row that the penalties quadratic and target aim at; given alone, it sets the penalty target
         target_l0: f64 = "32", Kind::Open(0.0, f64::INFINITY);
         /// Steepness c of the penalty tanh
         tanh_scale: f64 = "4", Kind::Open(0.0, f64::INFINITY), Unit::per_activation;

@@ -21,5 +21,5 @@ for table in [(30, 20, 10, 40), (500, 300, 9000, 8000), (8, 2, 1, 5), (3, 0, 2, 
     chi2 = stats.chi2_contingency([[a, b], [c, d]], correction=False)
     n = a + b + c + d
     least = min(a + b, c + d) * min(a + c, b + d) / n
-    p = stats.fisher_exact([[a, b], [c, d]]).pvalue if least < 5 else chi2.pvalue
+    p = stats.fisher_exact([[a, b], [c, d]]).pvalue
     print(f"near2(of_table([{a}.0, {b}.0, {c}.0, {d}.0]), {chi2.statistic:.17e}, {p:.17e});")

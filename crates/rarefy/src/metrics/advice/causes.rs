@@ -128,6 +128,9 @@ pub(super) fn small_penalty(run: &Run) -> Option<String> {
 
 pub(super) fn weak_penalty(run: &Run) -> Option<String> {
     let (beta, steps) = (run.option("beta")?, run.plan.steps());
+    if run.plan.options().find_number("beta") == Some(0.0) {
+        return Some("the penalty has no weight; increase `model.options.beta`, which is 0".into());
+    }
     Some(format!(
         "increase `model.options.beta`, which is {beta}, or `train.steps`, which is {steps}"
     ))
