@@ -32,7 +32,9 @@ fn figures_are_those_that_training_printed() {
     }
     let table = dir.ok("compare runs/k4 runs/k8");
     let (figures, settings) = table.split_once("\n\n").unwrap();
-    assert_eq!(figures.lines().count(), 3);
+    // A header, two runs, and a line on the rows of the figures.
+    assert_eq!(figures.lines().count(), 4);
+    assert!(figures.ends_with("of held-out rows, all else of training rows."));
     let names: Vec<&str> = settings
         .lines()
         .skip(1)
