@@ -293,7 +293,7 @@ def test_pickle_holds_a_part_of_a_large_first_call(rows: np.ndarray, monkeypatch
 
 def test_partial_fit_refuses_other_parameters(rows: np.ndarray) -> None:
     estimator = small().partial_fit(rows)
-    with pytest.raises(ConfigError, match="`n_latents`, `k` cannot change between calls of `partial_fit`"):
+    with pytest.raises(ConfigError, match="`k`, `n_latents` cannot change between calls of `partial_fit`"):
         estimator.set_params(n_latents=9, k=3).partial_fit(rows)
 
 

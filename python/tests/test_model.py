@@ -354,7 +354,7 @@ def test_wrong_targets_are_refused(rows: np.ndarray, model: rarefy.Model) -> Non
         model.target(rows, np.full(300, np.nan))
     with pytest.raises(NotFiniteError, match="^y: row 7: expected a finite number, or NaN to leave the row out, got -inf"):
         model.target(rows, [float(v) if v != 7 else -np.inf for v in range(300)])
-    with pytest.raises(ShapeError, match="expected numbers, got `a`"):
+    with pytest.raises(ShapeError, match="expected numbers .*, got `a` in row 0"):
         model.target(rows, ["a", "b"] * 150, kind="score")
     with pytest.raises(ConfigError, match="`kind` must be 'score', 'class' or None, got 'x'"):
         model.target(rows, ["a", "b"] * 150, kind="x")

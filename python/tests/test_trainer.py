@@ -212,7 +212,7 @@ def test_warnings_about_settings_are_kept_and_logged(stream: np.ndarray, caplog:
     assert subject.messages == []
     with caplog.at_level("INFO", "rarefy"):
         subject.step(stream[:50])
-    assert any("`beta2`" in text for text in subject.messages)
+    assert any('`settings["train.beta2"]`' in text for text in subject.messages)
     assert caplog.messages == subject.messages
 
 
