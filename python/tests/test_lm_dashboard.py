@@ -203,6 +203,15 @@ def test_decoder_rows_and_logits_are_those_of_the_model(made, model, tokenizer):
         np.testing.assert_allclose([middles[0] - half, middles[-1] + half], order[[0, -1]], **loose)
 
 
+def alike(a, b):
+    """True for equal values, numbers up to a unit of their fourth digit."""
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(alike(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(alike, a, b))
+    return a == b or (isinstance(a, float) and abs(a - b) <= 1.1e-3 * abs(a))
+
+
 def test_pieces_blocks_and_seed_change_what_they_should(topk, model, tokenizer, tmp_path, monkeypatch):  # noqa: F811
     store, sae = topk
 
@@ -212,7 +221,8 @@ def test_pieces_blocks_and_seed_change_what_they_should(topk, model, tokenizer, 
 
     whole = written("whole")
     part = written("part", latents=[30, 2, 9])
-    assert part == [whole[30], whole[2], whole[9]]
+    # Products of another number of rows may differ in their last bits, and so may the last digit that is written.
+    assert all(alike(a, b) for a, b in zip(part, [whole[30], whole[2], whole[9]], strict=True))
     assert [f["vector"] for f in written("plain", latents=[2], vectors=False)] == [[]]
     other = written("seed", seed=1)
     assert any(a["activations"] != b["activations"] for a, b in zip(whole, other))
