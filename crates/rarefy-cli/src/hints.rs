@@ -170,7 +170,7 @@ fn advice(error: &Error) -> Option<String> {
                 ));
             }
             Some(
-                "a model is a run folder, or a folder with cfg.json and sae_weights.safetensors"
+                "a model is a run folder, or a folder with cfg.json and sae_weights.safetensors; it stands before the data"
                     .into(),
             )
         }

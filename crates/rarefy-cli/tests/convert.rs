@@ -120,7 +120,7 @@ $ convert plain --out full
 2 error: full holds other files; give a new or empty folder with --out
 $ convert missing --out new
 1 error: missing/cfg.json: No such file or directory (os error 2)
-hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors
+hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors; it stands before the data
 $ train missing.npy --arch topk --preprocess layer-norm --aux-unit absolute
 2 error: `model.options.aux_unit` absolute cannot be combined with preprocessing layer-norm, which gives each row another unit; set `model.options.aux_unit` to residual or `model.options.aux_coefficient` to 0
 hint: set `model.options.aux_unit` with --aux-unit, `model.options.aux_coefficient` with --aux-coefficient

@@ -418,7 +418,7 @@ hint: no older checkpoint can be read; start again with --force
 
 const DAMAGED: &str = "$ eval nothing sample:digits
 1 error: nothing/cfg.json: No such file or directory (os error 2)
-hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors
+hint: a model is a run folder, or a folder with cfg.json and sae_weights.safetensors; it stands before the data
 $ eval json sample:digits
 1 error: json/cfg.json: EOF while parsing a value at line 1 column 17
 $ eval key sample:digits

@@ -1,6 +1,6 @@
 //! Schedules, averaging, resampling and optimisers, through the program.
 
-use crate::common::{TestDir, all_fail, text};
+use crate::common::{TestDir, all_fail, noise, text};
 use serde_json::Value;
 
 const WEIGHTS: &str = "model/sae_weights.safetensors";
@@ -192,8 +192,8 @@ hint: set `train.p_end` with --p-end
 #[test]
 fn flags_replace_resolved_values_of_a_recorded_configuration() {
     let dir = TestDir::new();
-    dir.write_npy("x.npy", 6, &crate::common::noise(1200));
-    dir.write_npy("y.npy", 4, &crate::common::noise(800));
+    dir.write_npy("x.npy", 6, &noise(1200));
+    dir.write_npy("y.npy", 4, &noise(800));
     let short = "--latents 16 --batch 50 --steps 4 -q";
     dir.ok(&format!("train x.npy --arch topk --k 2 {short} --out auto"));
     let config = "--config auto/config.toml -q";
@@ -316,4 +316,25 @@ fn help_of_an_architecture_has_its_options_alone() {
     let failed = dir.run("train --arch nope --help");
     assert_eq!(failed.status.code(), Some(2));
     assert!(text(&failed.stderr).contains("nope"));
+}
+
+/// Adam's first step has the length of the learning rate, whatever the gradient: that of thresholds is `threshold_rate` times it.
+#[test]
+fn thresholds_move_by_their_own_rate() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 4, &noise(4000));
+    let moved = |rate: f32| {
+        dir.ok(&format!(
+            "train x.npy --arch jumprelu --latents 8 --threshold 0.5 --bandwidth 0.5 --threshold-rate {rate} --lr 0.01 \
+             --steps 1 --batch 1000 --holdout 0 --out run --force -q"
+        ));
+        let model = rarefy::model::Model::load(&dir.path("run")).unwrap();
+        let thresholds = model.params().get("threshold");
+        thresholds
+            .iter()
+            .fold(0.0_f32, |most, t| most.max((t - 0.5).abs()))
+    };
+    let (once, thrice) = (moved(1.0), moved(3.0));
+    assert!(once > 1e-3, "{once}");
+    assert!((thrice / once - 3.0).abs() < 1e-3, "{once} {thrice}");
 }

@@ -39,7 +39,7 @@ pub struct OptimizerArgs {
     /// needs no decay.
     #[arg(long, value_name = "NAME", value_parser = ["lbfgs", "adam", "sgd", "schedule-free", "signum"], help_heading = "Training", hide_possible_values = true)]
     pub optimizer: Option<String>,
-    /// Number of optimiser steps [default: 400 for lbfgs, else 20 epochs, at least 1000 steps for sparse architectures].
+    /// Number of optimiser steps [default: 400 for lbfgs, else 20 epochs, at least 1000 steps for sparse architectures and 3000 for kl].
     #[arg(long, value_name = "N", help_heading = "Training")]
     pub steps: Option<usize>,
     /// Number of passes over the data, in place of --steps; not for lbfgs.
