@@ -247,15 +247,20 @@ def _choose_label_and_text(columns: list[_Column]) -> None:
 
 
 def _notes(columns: list[_Column]) -> tuple[str, ...]:
-    """Sentence on the columns that are not data, if there are any."""
+    """Sentence on the columns that are not data, or data that may be meant as a label, if there are any."""
     titles = lambda role: [c.title for c in columns if c.role == role]  # noqa: E731
     data = titles("data")
-    if len(data) == len(columns):
+    unlike = [f"`{c.title}`" for c in columns if c.role == "data" and c.reason]
+    if len(data) == len(columns) and not unlike:
         return ()
     parts = [f"{len(data)} of {len(columns)} columns {'is' if len(data) == 1 else 'are'} data: {_listed(data)}"]
     parts += [f"{role}: {_listed(titles(role))}" for role in ("label", "text") if titles(role)]
     others = [f"{c.title or 'column without a name'} ({c.reason})" for c in columns if c.role in ("id", "left-out")]
-    return ("; ".join([*parts, *([f"left out: {_listed(others)}"] if others else [])]),)
+    parts += [f"left out: {_listed(others)}"] if others else []
+    if unlike:
+        verb, whose = ("is an input", "its name is") if len(unlike) == 1 else ("are inputs", "their names are")
+        parts += [f"{_listed(unlike)} {verb} too, though {whose} unlike the rest; pass y apart, or drop the column"]
+    return ("; ".join(parts),)
 
 
 def _listed(names: list[str]) -> str:

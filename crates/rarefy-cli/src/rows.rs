@@ -5,7 +5,7 @@ use std::path::Path;
 
 use rarefy::Error;
 use rarefy::config::{self, DataConfig};
-use rarefy::data::{self, Dataset};
+use rarefy::data::{self, Dataset, OpenOptions, UsualColumns};
 use rarefy::io_spec::IoSpec;
 use rarefy::recipe::{self, side_by_side};
 use rarefy_run::folder::Run;
@@ -70,7 +70,7 @@ impl Given<'_> {
                 holdout,
             });
         }
-        let options = config::merge(&[layer])?.data.open_options();
+        let options = options_beside(self.model, layer)?;
         let first = data::open_all(&as_paths(self.data), &options)?;
         let (dataset, io) = side_by_side(first, self.with, self.target, &options)?;
         Ok(Opened {
@@ -117,6 +117,26 @@ pub fn run_config(model: &Path, layer: Table) -> anyhow::Result<DataConfig> {
         return Err(Error::format(model, why).into());
     }
     Ok(config::merge(&[configuration::from_run(&run)?, layer])?.data)
+}
+
+/// Options of reading data that is named, for a model: the flags, then the roles of columns that a run knows.
+///
+/// # Errors
+/// Errors of the configuration.
+pub fn options_beside(model: &Path, layer: Table) -> rarefy::Result<OpenOptions> {
+    let options = config::merge(&[layer])?.data.open_options();
+    let Ok(of_run) = run_config(model, Table::new()) else {
+        return Ok(options);
+    };
+    Ok(OpenOptions {
+        usual: UsualColumns {
+            columns: of_run.columns,
+            exclude: of_run.exclude,
+            label: of_run.label,
+            text: of_run.text,
+        },
+        ..options
+    })
 }
 
 /// Error of opening the data of a run; where the data is gone, what to do.

@@ -258,3 +258,42 @@ fn model_of_another_library_is_named() {
         }
     }
 }
+
+#[test]
+fn named_tables_are_read_with_the_columns_of_the_run() {
+    let dir = TestDir::new();
+    let pixels: Vec<String> = (0..16).map(|at| format!("p{at}")).collect();
+    let line = |row: usize| {
+        let values = (0..16).map(|at| (row * (at + 3) % 17).to_string());
+        values.collect::<Vec<_>>().join(",")
+    };
+    let lines = |with_digit: bool| {
+        let head = if with_digit { "digit," } else { "" };
+        let rows = (0..60).map(|row| match with_digit {
+            true => format!("{},{}", row % 10, line(row)),
+            false => line(row),
+        });
+        let rows: Vec<String> = rows.collect();
+        format!("{head}{}\n{}\n", pixels.join(","), rows.join("\n"))
+    };
+    dir.write("digits.csv", lines(true));
+    dir.write("new.csv", lines(false));
+    let train = "train digits.csv --latents 8 --k 2 --steps 3";
+    let said = text(&dir.run(&format!("{train} --out all")).stderr);
+    assert!(said.contains("`digit` is an input too"), "{said}");
+    let said = text(&dir.run(&format!("{train} --label digit --out run")).stderr);
+    assert!(!said.contains("an input too"), "{said}");
+    let own = dir.json("eval run --json");
+    for file in ["digits.csv", "new.csv"] {
+        assert_eq!(dir.json(&format!("eval run {file} --json")), own, "{file}");
+    }
+    let classes = dir.json("latents run digits.csv --target digit --json");
+    assert!(
+        classes["associations"]
+            .as_array()
+            .is_some_and(|found| !found.is_empty()),
+        "{classes}"
+    );
+    dir.ok("report run --data digits.csv");
+    dir.ok("report run --data new.csv");
+}

@@ -78,7 +78,7 @@ fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset<'static>> {
         let opened = recipe::open(&mut config);
         opened.map_err(|error| about_target(args, rows::naming_run(&args.model, error)))?
     } else {
-        let options = config::merge(&[layer])?.data.open_options();
+        let options = rows::options_beside(&args.model, layer)?;
         let first = data::open_all(&as_paths(&args.data), &options);
         let first = first.map_err(|error| about_target(args, error))?;
         side_by_side(first, &args.with, None, &options)?

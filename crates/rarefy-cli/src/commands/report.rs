@@ -3,36 +3,37 @@
 use std::path::PathBuf;
 
 use rarefy::Error;
-use rarefy::config;
 use rarefy::model::Model;
 use rarefy::recipe::{self, Evaluated};
 use rarefy_run::folder::Run;
 use rarefy_run::{output_path, report};
 
-use crate::cli::ReportArgs;
+use crate::cli::{DataArgs, ReportArgs};
 use crate::reading::lines;
-use crate::{configuration, output, reading, rows};
+use crate::rows::{Given, Opened};
+use crate::{configuration, output, reading};
 
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
     let out = out(args, &run)?;
-    let mut config = config::merge(&[configuration::from_run(&run)?])?;
-    if let Some((path, more)) = args.data.split_first() {
-        config.data = config::DataConfig {
-            path: path.clone(),
-            more: more.to_vec(),
-            target: args.target.clone(),
-            with: args.with.clone(),
-            ..config::DataConfig::default()
-        };
-    }
-    if let Some(shape) = &args.image_shape {
-        config.data.image_shape = Some(configuration::parse_size("data.image_shape", shape)?);
-    }
     let model = Model::load(&args.run)?;
-    let opened = recipe::open(&mut config.data);
-    let (mut data, given) = opened.map_err(|error| rows::naming_run(&args.run, error))?;
-    model.check_given(data.source.name(), &given)?;
+    let Opened {
+        dataset: mut data,
+        io,
+        holdout,
+    } = Given {
+        model: &args.run,
+        data: &args.data,
+        source: &DataArgs::default(),
+        with: &args.with,
+        target: args.target.as_deref(),
+    }
+    .open()?;
+    model.check_given(data.source.name(), &io)?;
+    if let Some(shape) = &args.image_shape {
+        let shape = configuration::parse_size("data.image_shape", shape)?;
+        data.image_shape = Some(recipe::checked_shape(shape, data.source.as_ref())?);
+    }
     if let Some(path) = &args.labels {
         data.labels = Some(lines(path, "labels", data.source.rows(), None)?);
     }
@@ -42,12 +43,6 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let image_shape = data.image_shape.or(model.image_shape());
     let model = model.with_image_shape(image_shape);
     let (data, reading) = reading::watch(data, false);
-    // Other data has no rows that the run trained on.
-    let holdout = if args.data.is_empty() {
-        config.data.holdout.unwrap_or(0)
-    } else {
-        0
-    };
     let (evaluated, responses) = Evaluated::with_responses(&model, data.source.as_ref(), holdout)?;
     let tokens = args.lens.tokens(&model)?;
     let found = (&evaluated, &responses);

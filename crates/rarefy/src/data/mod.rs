@@ -59,7 +59,7 @@ pub use file_matrix::{FileMatrix, MatrixLayout};
 pub use holdout::{HoldoutPart, hold_out};
 #[doc(hidden)]
 pub use image::{Channels, PatchOptions, image_channels, patches};
-pub use options::{OpenOptions, RowAxis};
+pub use options::{OpenOptions, RowAxis, UsualColumns};
 pub use rows::Rows;
 pub(crate) use rows::{Slice, whole_rows};
 #[doc(hidden)]

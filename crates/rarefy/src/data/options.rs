@@ -35,6 +35,22 @@ pub struct OpenOptions {
     pub rows: Option<usize>,
     /// Size, number, channels and seed of the patches cut from photographs.
     pub patches: PatchOptions,
+    /// Columns of the rows that a model was trained on: they have the same roles here, where a table has them and no option
+    /// says otherwise.
+    pub usual: UsualColumns,
+}
+
+/// Columns of earlier data, as names or globs; the fields are those of [`OpenOptions`].
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct UsualColumns {
+    /// Columns that were the data, in the order of their values in a row.
+    pub columns: Vec<String>,
+    /// Columns that were left out.
+    pub exclude: Vec<String>,
+    /// Column of labels.
+    pub label: Option<String>,
+    /// Column of texts.
+    pub text: Option<String>,
 }
 
 /// Axes of an array with more than two axes that make one row.

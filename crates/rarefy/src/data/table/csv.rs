@@ -13,7 +13,7 @@ use self::dialect::Dialect;
 use self::header::Header;
 use self::input::Input;
 use super::cells::{MemoryColumn, MemoryTable, parse_number};
-use super::roles::listed;
+use super::note::listed;
 use super::{dataset, roles, shown_column};
 use crate::data::{Dataset, OpenOptions, content};
 use crate::{Error, Result};

@@ -6,6 +6,8 @@ pub(crate) mod arrow;
 pub(crate) mod cells;
 pub(crate) mod csv;
 pub(crate) mod json_lines;
+mod named;
+mod note;
 mod roles;
 
 use std::path::Path;
@@ -115,7 +117,7 @@ pub(crate) fn dataset(
         return Err(Error::format(path, why + advice));
     }
     let mut notes = table.notes();
-    notes.extend(roles::note(&columns));
+    notes.extend(note::note(&columns));
     let keep = kept_rows(table, &parts);
     if let (Some((column, bad)), Some(keep)) = (bad, &keep) {
         let left = keep.iter().filter(|kept| !**kept).count();

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use super::named::{check_apart, chosen, matching, only, with_usual};
+use super::note::{self, listed};
 use super::{Field, Kind};
 use crate::data::{Column, OpenOptions, Role};
 use crate::{Error, Result};
@@ -22,8 +24,12 @@ pub(super) fn is_named_text(name: &str, options: &OpenOptions) -> bool {
     let name = Some(name);
     is_one_of(&LABELS, name)
         || is_one_of(&TEXTS, name)
-        || options.label.as_deref() == name
-        || options.text.as_deref() == name
+        || [&options.label, &options.usual.label]
+            .iter()
+            .any(|label| label.as_deref() == name)
+        || [&options.text, &options.usual.text]
+            .iter()
+            .any(|text| text.as_deref() == name)
 }
 
 fn is_one_of(names: &[&str], name: Option<&str>) -> bool {
@@ -49,7 +55,7 @@ pub(super) struct Roles {
 
 /// Gives each column its role.
 ///
-/// 1. Options come first: `label`, `text`, `exclude`, `columns` (or `member`, the only column).
+/// 1. Options come first: `label`, `text`, `exclude`, `columns` (or `member`, the only column); after them the usual columns.
 /// 2. Indexes that the file names, and columns with the name of an id, are ids.
 /// 3. The first column with the name of a label is the label, without one the first column of classes; the first text
 ///    column with the name of a text is the text. Lists of labels are no data.
@@ -62,6 +68,7 @@ pub(super) struct Roles {
 /// if a chosen column holds no numbers.
 pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Roles> {
     check_apart(options)?;
+    let options = &with_usual(options, fields);
     let excluded = matching(path, fields, &options.exclude)?;
     let labels = only(path, fields, ("data.label", &options.label))?;
     let texts = only(path, fields, ("data.text", &options.text))?;
@@ -136,11 +143,15 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
     let in_file: Vec<usize> = (0..fields.len())
         .filter(|at| columns[*at].role == Role::Data)
         .collect();
+    let chosen_by_rule = chosen.is_none();
     let data = chosen.unwrap_or_else(|| in_file.clone());
     let in_row: Vec<Column> = data.iter().map(|at| columns[*at].clone()).collect();
     check(path, fields, &columns, &data)?;
     for (place, column) in in_file.into_iter().zip(in_row) {
         columns[place] = column;
+    }
+    if chosen_by_rule {
+        note::mark_unlike(&mut columns);
     }
     Ok(Roles { columns, data })
 }
@@ -168,77 +179,6 @@ pub fn frame_roles(name: &str, columns: &[(String, String)]) -> Result<Vec<Colum
     };
     let fields: Vec<Field> = columns.iter().map(field).collect();
     Ok(assign(Path::new(name), &fields, &OpenOptions::default())?.columns)
-}
-
-/// Refuses one name in two options that give different roles.
-fn check_apart(options: &OpenOptions) -> Result<()> {
-    let label = options.label.iter().map(|name| ("data.label", name));
-    let text = options.text.iter().map(|name| ("data.text", name));
-    let excluded = options.exclude.iter().map(|name| ("data.exclude", name));
-    let named: Vec<_> = label.chain(text).chain(excluded).collect();
-    for (place, (second, name)) in named.iter().enumerate() {
-        let before = named[..place].iter().find(|(_, other)| other == name);
-        if let Some((first, _)) = before.filter(|(first, _)| first != second) {
-            return Err(Error::Conflict(format!(
-                "column `{name}` is named by `{first}` and by `{second}`; name it in one of them"
-            )));
-        }
-    }
-    Ok(())
-}
-
-/// The column that an option names; refused if a pattern matches several.
-fn only(
-    path: &Path,
-    fields: &[Field],
-    (option, name): (&str, &Option<String>),
-) -> Result<Vec<usize>> {
-    let Some(name) = name else {
-        return Ok(Vec::new());
-    };
-    let found = matching(path, fields, std::slice::from_ref(name))?;
-    if found.len() > 1 {
-        let names: Vec<String> = found.iter().map(|at| fields[*at].name.clone()).collect();
-        let why = format!(
-            "`{option}` must name one column, but `{name}` matches {}",
-            listed(&names)
-        );
-        return Err(Error::Conflict(why));
-    }
-    Ok(found)
-}
-
-/// Columns that `data.columns` or `data.member` name, in the order of the option; `None` without the options.
-fn chosen(path: &Path, fields: &[Field], options: &OpenOptions) -> Result<Option<Vec<usize>>> {
-    let names = match &options.member {
-        Some(member) if options.columns.is_empty() => std::slice::from_ref(member),
-        _ => &options.columns,
-    };
-    if names.is_empty() {
-        return Ok(None);
-    }
-    matching(path, fields, names).map(Some)
-}
-
-/// Columns whose names match one of the patterns, each once, in the order of the patterns.
-fn matching(path: &Path, fields: &[Field], patterns: &[String]) -> Result<Vec<usize>> {
-    let mut found: Vec<usize> = Vec::new();
-    for pattern in patterns {
-        let glob = glob::Pattern::new(pattern).ok();
-        let matches =
-            |name: &str| name == pattern || glob.as_ref().is_some_and(|glob| glob.matches(name));
-        let before = found.len();
-        let here = (0..fields.len()).filter(|at| matches(&fields[*at].name));
-        let new: Vec<usize> = here.filter(|at| !found.contains(at)).collect();
-        let known = found.iter().any(|at| matches(&fields[*at].name));
-        found.extend(new);
-        if found.len() == before && !known {
-            let what = format!("column of {}", path.display());
-            let names = fields.iter().map(|field| field.name.as_str());
-            return Err(Error::unknown(&what, pattern, names));
-        }
-    }
-    Ok(found)
 }
 
 /// Refuses tables without data, with several columns of lists, and chosen columns that hold no numbers.
@@ -277,62 +217,10 @@ fn check(path: &Path, fields: &[Field], columns: &[Column], data: &[usize]) -> R
     Ok(())
 }
 
-/// Sentence on the columns that are not data; `None` if all are.
-pub(super) fn note(columns: &[Column]) -> Option<String> {
-    let of = |role: Role| columns.iter().filter(move |column| column.role == role);
-    let names = |role: Role| {
-        listed(
-            &of(role)
-                .map(|column| column.name.clone())
-                .collect::<Vec<_>>(),
-        )
-    };
-    let data = of(Role::Data).count();
-    if data == columns.len() {
-        return None;
-    }
-    let verb = if data == 1 { "is" } else { "are" };
-    let count = columns.len();
-    let mut parts = vec![format!(
-        "{data} of {count} columns {verb} data: {}",
-        names(Role::Data)
-    )];
-    for (role, title) in [(Role::Label, "label"), (Role::Text, "text")] {
-        if of(role).next().is_some() {
-            parts.push(format!("{title}: {}", names(role)));
-        }
-    }
-    let rest = of(Role::Id).chain(of(Role::LeftOut));
-    let rest: Vec<String> = rest
-        .map(|column| match column.name.as_str() {
-            "" => column.reason.clone(),
-            name => format!("{name} ({})", column.reason),
-        })
-        .collect();
-    if !rest.is_empty() {
-        parts.push(format!("left out: {}", listed(&rest)));
-    }
-    Some(parts.join("; "))
-}
-
-/// Names with commas; of a long list the first and the last.
-pub(super) fn listed(names: &[String]) -> String {
-    const MOST: usize = 8;
-    match names {
-        [first @ .., last] if names.len() > MOST => {
-            format!(
-                "{}, ... {last} ({} columns)",
-                first[..MOST - 2].join(", "),
-                names.len()
-            )
-        }
-        _ => names.join(", "),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::data::UsualColumns;
 
     fn field(name: &str, kind: Kind) -> Field {
         Field {
@@ -456,6 +344,34 @@ mod tests {
             of(&[field("labels", Kind::List), a()]),
             [Role::LeftOut, Role::Data]
         );
+    }
+
+    #[test]
+    fn usual_columns_keep_their_roles_where_a_table_has_them() {
+        use Role::{Data, Label, LeftOut};
+        let usual = OpenOptions {
+            usual: UsualColumns {
+                columns: vec!["p*".into()],
+                exclude: vec!["note".into()],
+                label: Some("digit".into()),
+                text: None,
+            },
+            ..OpenOptions::default()
+        };
+        let of = |names: &[&str], options: &OpenOptions| {
+            let fields: Vec<_> = names.iter().map(|name| (*name, Kind::Integer)).collect();
+            roles(&fields, options).unwrap()
+        };
+        let names = ["digit", "p0", "note", "p1", "q"];
+        assert_eq!(of(&names, &usual), [Label, Data, LeftOut, Data, LeftOut]);
+        // A table without them is read by its own names.
+        assert_eq!(of(&["a", "b"], &usual), [Data, Data]);
+        // Options come first.
+        let digit = OpenOptions {
+            columns: vec!["digit".into(), "q".into()],
+            ..usual
+        };
+        assert_eq!(of(&names, &digit), [Data, LeftOut, LeftOut, LeftOut, Data]);
     }
 
     #[test]
