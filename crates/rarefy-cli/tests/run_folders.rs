@@ -269,9 +269,9 @@ fn named_tables_are_read_with_the_columns_of_the_run() {
     };
     let lines = |with_digit: bool| {
         let head = if with_digit { "digit," } else { "" };
-        let rows = (0..60).map(|row| match with_digit {
-            true => format!("{},{}", row % 10, line(row)),
-            false => line(row),
+        let rows = (0..60).map(|row| {
+            let digit = format!("{},", row % 10);
+            format!("{}{}", if with_digit { &*digit } else { "" }, line(row))
         });
         let rows: Vec<String> = rows.collect();
         format!("{head}{}\n{}\n", pixels.join(","), rows.join("\n"))

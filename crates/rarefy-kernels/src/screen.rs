@@ -313,32 +313,37 @@ fn dots_in_order<L: Lanes, const G: usize>(
 ) {
     let rows = Rows::<G>::new(w_enc, x.len(), latents, first);
     let mut sums = [[V::<L>::splat(0.0); CHAINS]; G];
-    let whole = x.len() / (CHAINS * LANES) * (CHAINS * LANES);
-    for block in (0..whole).step_by(CHAINS * LANES) {
-        for chain in 0..CHAINS {
-            let at = block + chain * LANES;
-            let x = V::load(x, at, LANES);
+    let (blocks, rest) = x.as_chunks::<LANES>();
+    let of_rows = rows.blocks(blocks.len());
+    let (pairs, last) = blocks.as_chunks::<CHAINS>();
+    for (pair, blocks) in pairs.iter().enumerate() {
+        for (chain, x) in blocks.iter().enumerate() {
+            let (x, at) = (V(L::load(x)), CHAINS * pair + chain);
             for (g, sums) in sums.iter_mut().enumerate() {
-                sums[chain] = sums[chain] + x * rows.load(g, at, LANES);
+                rows.fetch_next(g, at * LANES);
+                sums[chain] = sums[chain] + x * V(L::load(&of_rows[g][at]));
             }
         }
     }
-    for (chain, at) in (whole..x.len()).step_by(LANES).enumerate() {
-        let count = LANES.min(x.len() - at);
-        let x = V::load(x, at, count);
+    for (chain, x) in last.iter().enumerate() {
+        let (x, at) = (V(L::load(x)), CHAINS * pairs.len() + chain);
         for (g, sums) in sums.iter_mut().enumerate() {
-            sums[chain] = sums[chain] + x * rows.load(g, at, count);
+            sums[chain] = sums[chain] + x * V(L::load(&of_rows[g][at]));
         }
     }
-    for (g, [even, odd]) in sums.into_iter().enumerate() {
-        let mut sums = (even + odd).to_array();
-        for width in [8, 4, 2, 1] {
-            for j in 0..width {
-                sums[j] += sums[j + width];
-            }
+    if !rest.is_empty() {
+        let (chain, at) = (last.len(), x.len() - rest.len());
+        let x = V::load(x, at, rest.len());
+        for (g, sums) in sums.iter_mut().enumerate() {
+            sums[chain] = sums[chain] + x * rows.load(g, at, rest.len());
         }
-        dots[first + g] = sums[0];
     }
+    // Loops, because a closure is not compiled for the kernel's instructions.
+    let mut vectors = [L::splat(0.0); TOGETHER];
+    for (vector, [even, odd]) in vectors.iter_mut().zip(sums) {
+        *vector = (even + odd).0;
+    }
+    dots[first..first + G].copy_from_slice(&L::four_sums(vectors)[..G]);
 }
 
 #[cfg(test)]

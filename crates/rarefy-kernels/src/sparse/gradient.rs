@@ -20,7 +20,7 @@ kernel! {
     /// # Panics
     /// If lengths differ or an entry's row is n or more.
     /// # Numerics
-    /// f32 sums in the order of the entries; a dot product is sixteen f32 sums, added in f64.
+    /// f32 sums in the order of the entries; a dot product is sixteen f32 sums, added pairwise.
     /// # Source
     /// Gao et al. 2024, arXiv:2406.04093.
     /// # Example
@@ -90,7 +90,11 @@ impl Latent<'_> {
     /// read once.
     #[inline(always)]
     fn add<L: Lanes, const G: usize>(&mut self, r: Rows<G>, values: &[f32; G]) -> [f32; G] {
-        let factors = values.map(|value| V::<L>::splat(self.scale * value));
+        // Loops, because a closure is not compiled for the kernel's instructions.
+        let mut factors = [V::<L>::splat(0.0); G];
+        for (factor, value) in factors.iter_mut().zip(values) {
+            *factor = V::splat(self.scale * value);
+        }
         let mut products = [V::splat(0.0); G];
         let d = self.w_dec_row.len();
         let whole = d / LANES * LANES;
@@ -100,10 +104,15 @@ impl Latent<'_> {
         if whole < d {
             self.add_at(&r, factors, &mut products, whole, d - whole);
         }
-        products.map(|product| {
-            let sum: f64 = product.to_array().into_iter().map(f64::from).sum();
-            (f64::from(self.scale) * sum) as f32
-        })
+        let mut vectors = [L::splat(0.0); TOGETHER];
+        for (vector, product) in vectors.iter_mut().zip(products) {
+            *vector = product.0;
+        }
+        let mut d_values = [0.0; G];
+        for (d_value, sum) in d_values.iter_mut().zip(L::four_sums(vectors)) {
+            *d_value = self.scale * sum;
+        }
+        d_values
     }
 
     #[inline(always)]

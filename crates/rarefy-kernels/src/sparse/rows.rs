@@ -35,26 +35,50 @@ impl<'a, const G: usize> Rows<'a, G> {
     /// Rows `indices[first..first + G]` of a matrix with `d` columns; prefetches the `G` rows after them.
     #[inline(always)]
     pub(crate) fn new(matrix: &'a [f32], d: usize, indices: &[u32], first: usize) -> Self {
-        let now: [&[f32]; G] = std::array::from_fn(|g| row(matrix, d, indices[first + g]));
+        // Loops, because a closure is not compiled for the kernel's instructions.
+        let mut now = [matrix; G];
+        for (now, &index) in now.iter_mut().zip(&indices[first..first + G]) {
+            *now = row(matrix, d, index);
+        }
         // At the end of the list the same rows again: a prefetch from the cache costs almost nothing.
-        let next = std::array::from_fn(|g| match indices.get(first + G + g) {
-            Some(&index) => row(matrix, d, index),
-            None => now[g],
-        });
+        let mut next = now;
+        for (next, &index) in next.iter_mut().zip(&indices[first + G..]) {
+            *next = row(matrix, d, index);
+        }
         Self { now, next }
     }
 
     /// Loads `count` values of a row at a column; prefetches the same columns of the next row.
     #[inline(always)]
     pub(crate) fn load<L: Lanes>(&self, g: usize, at: usize, count: usize) -> V<L> {
-        fetch(self.next[g], at);
+        self.fetch_next(g, at);
         V::load(self.now[g], at, count)
+    }
+
+    /// The first `count` registers of each row.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, count: usize) -> [&'a [[f32; LANES]]; G] {
+        let mut blocks: [&[[f32; LANES]]; G] = [&[]; G];
+        for (blocks, row) in blocks.iter_mut().zip(self.now) {
+            *blocks = &row.as_chunks().0[..count];
+        }
+        blocks
+    }
+
+    /// Prefetches the values around a column of the next row.
+    #[inline(always)]
+    pub(crate) fn fetch_next(&self, g: usize, at: usize) {
+        fetch(self.next[g], at);
     }
 
     /// Adds the weighted rows: `y += sum_g factors_g row_g`.
     #[inline(always)]
     pub(crate) fn add_to<L: Lanes>(&self, y: &mut [f32], factors: [f32; G]) {
-        let factors = factors.map(V::<L>::splat);
+        let mut each = [V::<L>::splat(0.0); G];
+        for (each, factor) in each.iter_mut().zip(factors) {
+            *each = V::splat(factor);
+        }
+        let factors = each;
         let whole = y.len() / LANES * LANES;
         for at in (0..whole).step_by(LANES) {
             self.add_at(y, factors, at, LANES);
@@ -94,10 +118,10 @@ fn row(matrix: &[f32], d: usize, index: u32) -> &[f32] {
 fn fetch(row: &[f32], at: usize) {
     #[cfg(target_arch = "x86_64")]
     {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         // SAFETY: SSE is part of every x86-64, and a prefetch has no visible effect: any address is
         // allowed.
-        unsafe { _mm_prefetch::<_MM_HINT_T1>(row.as_ptr().wrapping_add(at).cast()) };
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(row.as_ptr().wrapping_add(at).cast()) };
     }
     #[cfg(not(target_arch = "x86_64"))]
     let _ = (row, at);

@@ -18,6 +18,11 @@ use crate::objective::{BatchView, Prepared, StepSchedule};
 use crate::params::Params;
 use latents::{Latents, PanelSums};
 
+/// Values of a block of rows that the latents of a panel visit together.
+const BLOCK: usize = 96 * 1024;
+/// Fewest entries of a latent in a block of rows, in the mean.
+const FEWEST_ENTRIES: f64 = 6.0;
+
 /// Gradient of the loss by all parameters.
 pub(super) struct Gradients {
     /// Values in the parameters' layout; rows of untouched latents hold old numbers.
@@ -79,6 +84,7 @@ impl Backward<'_> {
             batch: &batch,
             prepared: &prepared,
             row_sum: self.row_sum(),
+            row_block: self.row_block(),
         };
         let shape @ ModelShape { d_in, d_out, .. } = self.model.shape;
         let blocks = Blocks::of_mut(shape, &mut gradients.values);
@@ -123,6 +129,22 @@ impl Backward<'_> {
             params: self.model.weights,
             decoder_norms: &self.forward.decoder_norms,
         }
+    }
+
+    /// Number of rows whose inputs and residuals fit a core's own cache, or all rows if a latent has too few entries in a
+    /// block for this to save anything.
+    fn row_block(&self) -> usize {
+        let ModelShape {
+            d_in, d_out, d_sae, ..
+        } = self.model.shape;
+        let main = &self.forward.main;
+        let rows = BLOCK / d_in.max(d_out * main.levels().len());
+        let entries = main.codes.indices.len() as f64 / d_sae as f64;
+        let in_block = entries * rows as f64 / self.forward.n as f64;
+        if in_block < FEWEST_ENTRIES {
+            return self.forward.n.max(1);
+        }
+        rows.clamp(1, self.forward.n.max(1))
     }
 
     /// Sum over rows of the encoder's inputs, `[d_in]`.

@@ -1,5 +1,7 @@
 //! Entries of a batch sorted by latent.
 
+use rayon::prelude::*;
+
 use crate::codes::Codes;
 
 /// Entries of [`Codes`] in the order of their latents, within one latent in the order of rows.
@@ -38,6 +40,9 @@ impl LatentEntries<'_> {
 
 impl Grouped {
     /// Sorts the entries of `codes` by latent (counting sort: two passes); `pre` has one number for each entry.
+    ///
+    /// Each task places the entries of some latents. It reads all entries in order, which takes a tenth of the time of
+    /// placing them: 524,288 entries of 3072 latents took 20 ms in one task, 5 in four on two threads.
     pub(super) fn fill(&mut self, codes: &Codes, pre: &[f32]) {
         self.offsets.clear();
         self.offsets.resize(codes.d_sae + 1, 0);
@@ -51,17 +56,22 @@ impl Grouped {
         self.rows.resize(codes.indices.len(), 0);
         self.pre.resize(codes.indices.len(), 0.0);
         self.values.resize(codes.indices.len(), 0.0);
-        let mut next = self.offsets.clone();
-        for row in 0..codes.rows() {
-            for at in codes.offsets[row]..codes.offsets[row + 1] {
-                let place = &mut next[codes.indices[at] as usize];
-                self.at[*place] = at as u32;
-                self.rows[*place] = row as u32;
-                self.pre[*place] = pre[at];
-                self.values[*place] = codes.values[at];
-                *place += 1;
-            }
-        }
+        let tasks = 2 * rayon::current_num_threads();
+        let latents = codes.d_sae.div_ceil(tasks).max(1);
+        let mut rest = Places {
+            at: &mut self.at,
+            rows: &mut self.rows,
+            pre: &mut self.pre,
+            values: &mut self.values,
+        };
+        let tasks = (0..codes.d_sae).step_by(latents).map(|first| {
+            let ends = &self.offsets[first..=(first + latents).min(codes.d_sae)];
+            (first, ends, rest.take(ends[ends.len() - 1] - ends[0]))
+        });
+        let tasks: Vec<_> = tasks.collect();
+        tasks
+            .into_par_iter()
+            .for_each(|(first, ends, mut places)| places.fill(codes, pre, first, ends));
     }
 
     pub(super) fn of(&self, latent: usize) -> LatentEntries<'_> {
@@ -71,6 +81,99 @@ impl Grouped {
             rows: &self.rows[range.clone()],
             pre: &self.pre[range.clone()],
             values: &self.values[range],
+        }
+    }
+}
+
+/// Places of the entries of some neighbouring latents.
+struct Places<'a> {
+    at: &'a mut [u32],
+    rows: &'a mut [u32],
+    pre: &'a mut [f32],
+    values: &'a mut [f32],
+}
+
+impl Places<'_> {
+    /// Splits off the first `count` places.
+    fn take(&mut self, count: usize) -> Self {
+        let (at, at_rest) = std::mem::take(&mut self.at).split_at_mut(count);
+        let (rows, rows_rest) = std::mem::take(&mut self.rows).split_at_mut(count);
+        let (pre, pre_rest) = std::mem::take(&mut self.pre).split_at_mut(count);
+        let (values, values_rest) = std::mem::take(&mut self.values).split_at_mut(count);
+        (self.at, self.rows) = (at_rest, rows_rest);
+        (self.pre, self.values) = (pre_rest, values_rest);
+        Self {
+            at,
+            rows,
+            pre,
+            values,
+        }
+    }
+
+    /// Places the entries of the latents from `first` on; `ends` are the bounds of their entries.
+    fn fill(&mut self, codes: &Codes, pre: &[f32], first: usize, ends: &[usize]) {
+        let starts = &ends[..ends.len() - 1];
+        let mut next: Vec<usize> = starts.iter().map(|start| start - ends[0]).collect();
+        for row in 0..codes.rows() {
+            let start = codes.offsets[row];
+            let latents = &codes.indices[start..codes.offsets[row + 1]];
+            for (at, latent) in (start..).zip(latents) {
+                let latent = (*latent as usize).wrapping_sub(first);
+                let Some(place) = next.get_mut(latent) else {
+                    continue;
+                };
+                self.at[*place] = at as u32;
+                self.rows[*place] = row as u32;
+                self.pre[*place] = pre[at];
+                self.values[*place] = codes.values[at];
+                *place += 1;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_of_a_latent_keep_the_order_of_rows() {
+        let mut codes = Codes::new(37);
+        let rows = 50;
+        for row in 0..rows {
+            // Rows of a pursuit are in no order, and may have a latent twice.
+            codes
+                .indices
+                .extend((0..row % 7).map(|at| (row * 11 + at * 23) as u32 % 37));
+            codes.offsets.push(codes.indices.len());
+        }
+        codes.values = (0..codes.indices.len()).map(|at| at as f32).collect();
+        let pre: Vec<f32> = codes.values.iter().map(|value| -value).collect();
+        let mut grouped = Grouped::default();
+        for _ in 0..2 {
+            grouped.fill(&codes, &pre);
+            for latent in 0..37 {
+                let (mut at, mut of) = (Vec::new(), Vec::new());
+                for row in 0..rows {
+                    for entry in codes.offsets[row]..codes.offsets[row + 1] {
+                        if codes.indices[entry] as usize == latent {
+                            at.push(entry as u32);
+                            of.push(row as u32);
+                        }
+                    }
+                }
+                let found = grouped.of(latent);
+                assert_eq!((found.at, found.rows), (&*at, &*of), "{latent}");
+                let values: Vec<f32> = at.iter().map(|at| *at as f32).collect();
+                assert_eq!(found.values, values);
+                assert!(
+                    found
+                        .pre
+                        .iter()
+                        .zip(values)
+                        .all(|(pre, value)| *pre == -value)
+                );
+            }
         }
     }
 }

@@ -1,4 +1,7 @@
-//! Gradients of the latents of a panel, one latent after the other.
+//! Gradients of the latents of a panel, one latent after the other, or all together by blocks of rows.
+
+use std::borrow::Cow;
+use std::ops::Range;
 
 use rarefy_kernels::sparse::{add_rows, decoder_gradient};
 use rarefy_kernels::vector::{add_scaled, dot};
@@ -26,26 +29,40 @@ pub(super) struct Latents<'a> {
     pub(super) prepared: &'a [Prepared],
     /// Sum over rows of the encoder's inputs, `[d_in]`.
     pub(super) row_sum: Vec<f64>,
+    /// Number of rows whose inputs and residuals are visited by all latents of a panel before the next rows.
+    pub(super) row_block: usize,
 }
 
-/// Gradient of one latent's rows, and buffers that the next latent takes over.
-struct LatentGradient<'a> {
+/// Rows of the gradient of some neighbouring latents.
+struct Cohort<'a> {
+    latents: Range<usize>,
     d_enc: &'a mut [f32],
     d_dec: &'a mut [f32],
-    scratch: &'a mut Scratch,
 }
 
-/// Buffers with one number for each entry of a latent.
+/// Buffers that the next cohort takes over.
 #[derive(Default)]
 struct Scratch {
-    /// Derivative by the values, then by the pre-activations.
+    /// Derivatives by the values, then by the pre-activations, of the entries of all latents of the cohort.
     d_pre: Vec<f32>,
-    /// Derivative of the second reconstruction's loss.
+    /// Bounds of each latent's entries in `d_pre`.
+    ends: Vec<usize>,
+    /// Sums over the rows of each latent.
+    sums: Vec<LatentSums>,
+    /// Derivative of the second reconstruction's loss, of one latent.
     d_pre_reconstruction: Vec<f32>,
-    /// Derivatives of the loss terms by values, gates and steps.
+    /// Derivatives of the loss terms by values, gates and steps, of one latent.
     d_terms: [Vec<f64>; 3],
+    /// Derivatives by the values of the entries that reduce the auxiliary loss, of one latent.
+    d_helping: Vec<f32>,
     /// Decoder gradient that is thrown away.
     unused: Vec<f32>,
+}
+
+impl Scratch {
+    fn of_mut(&mut self, j: usize) -> &mut [f32] {
+        &mut self.d_pre[self.ends[j]..self.ends[j + 1]]
+    }
 }
 
 /// Derivatives of one latent summed over rows.
@@ -54,6 +71,15 @@ struct RowSums {
     d_bias: f64,
     penalty: f64,
     d_per_latent: [f64; 2],
+}
+
+/// Matrices whose rows the entries of a latent weight: encoder's inputs and residuals.
+struct Weighted<'a> {
+    x: &'a [f32],
+    x_rows: &'a [u32],
+    r: &'a [f32],
+    r_rows: Cow<'a, [u32]>,
+    scale: f32,
 }
 
 impl Latents<'_> {
@@ -74,68 +100,175 @@ impl Latents<'_> {
             d_per_latent: vec![[0.0; 2]; d_bias.len()],
         };
         let mut scratch = Scratch::default();
-        for (j, (d_bias, touched)) in d_bias.iter_mut().zip(touched).enumerate() {
-            let latent = first + j;
-            let gradient = LatentGradient {
-                d_enc: &mut d_enc[j * d_in..(j + 1) * d_in],
-                d_dec: &mut d_dec[j * d_out..(j + 1) * d_out],
-                scratch: &mut scratch,
+        let size = if self.row_block < self.batch.n {
+            d_bias.len()
+        } else {
+            1
+        };
+        for at in (0..d_bias.len()).step_by(size) {
+            let mut cohort = Cohort {
+                latents: first + at..first + at + size,
+                d_enc: &mut d_enc[at * d_in..(at + size) * d_in],
+                d_dec: &mut d_dec[at * d_out..(at + size) * d_out],
             };
-            let sums = self.latent(latent, gradient, &mut panel.square);
-            *touched = sums.is_some();
-            *d_bias = 0.0;
-            if let Some(sums) = sums {
-                let w = self.step.model.w_enc(latent);
-                add_scaled(&mut panel.w_enc_d_pre, sums.d_pre as f32, w);
-                *d_bias = sums.d_bias as f32;
-                panel.square += sums.d_bias * sums.d_bias;
-                panel.penalty += sums.penalty;
-                panel.d_per_latent[j] = sums.d_per_latent;
+            self.through_entries(&mut cohort, &mut scratch);
+            for j in 0..size {
+                let sums = self.finish(&mut cohort, j, &mut scratch, &mut panel.square);
+                touched[at + j] = sums.is_some();
+                d_bias[at + j] = 0.0;
+                if let Some(sums) = sums {
+                    let w = self.step.model.w_enc(first + at + j);
+                    add_scaled(&mut panel.w_enc_d_pre, sums.d_pre as f32, w);
+                    d_bias[at + j] = sums.d_bias as f32;
+                    panel.square += sums.d_bias * sums.d_bias;
+                    panel.penalty += sums.penalty;
+                    panel.d_per_latent[at + j] = sums.d_per_latent;
+                }
             }
         }
         panel
     }
 
-    /// Writes the gradient of one latent, if it has any; adds its squared norm.
-    fn latent(&self, latent: usize, mut one: LatentGradient, square: &mut f64) -> Option<RowSums> {
-        let (forward, auxiliary) = (self.step.forward, self.step.auxiliary);
-        let (entries, level) = (forward.main.of(latent), forward.main.level_of(latent));
-        let dead = auxiliary.is_dead(latent);
+    /// True if a latent has a gradient: entries, a share in the auxiliary loss, or a loss term that mixes decoder rows.
+    fn has_gradient(&self, latent: usize) -> bool {
         let mixed = |p: &Prepared| p.decoder_mix.get(latent).is_some_and(|m| !m.is_empty());
-        if entries.rows.is_empty() && !dead && !self.prepared.iter().any(mixed) {
-            return None;
+        !self.step.forward.main.of(latent).rows.is_empty()
+            || self.step.auxiliary.is_dead(latent)
+            || self.prepared.iter().any(mixed)
+    }
+
+    /// Adds the gradients through the latents' own entries, and through activation and loss terms.
+    fn through_entries(&self, cohort: &mut Cohort, scratch: &mut Scratch) {
+        let ModelShape { d_in, d_out, .. } = self.step.model.shape;
+        let latents = cohort.latents.clone();
+        let main = &self.step.forward.main;
+        let of: Vec<_> = latents
+            .clone()
+            .map(|latent| self.weighted(latent))
+            .collect();
+        scratch.ends.clear();
+        scratch.ends.push(0);
+        for (j, latent) in latents.clone().enumerate() {
+            scratch
+                .ends
+                .push(scratch.ends[j] + main.of(latent).rows.len());
+            if self.has_gradient(latent) {
+                cohort.d_enc[j * d_in..(j + 1) * d_in].fill(0.0);
+                cohort.d_dec[j * d_out..(j + 1) * d_out].fill(0.0);
+            }
         }
-        one.d_enc.fill(0.0);
-        one.d_dec.fill(0.0);
-        let w_dec = self.step.model.w_dec(latent);
-        let mut sums = self.entries(latent, level, dead, &mut one);
-        let residual = auxiliary.of_level(level);
-        let helping = residual.of(latent);
-        if !helping.rows.is_empty() {
-            let d_pre = &mut one.scratch.d_pre;
-            d_pre.resize(helping.rows.len(), 0.0);
-            let (r, scale) = (&residual.residual, residual.scale as f32);
+        scratch.d_pre.resize(scratch.ends[latents.len()], 0.0);
+        self.by_row_blocks(&latents, |j, latent, part| {
+            let (entries, w_dec) = (main.of(latent), self.step.model.w_dec(latent));
+            let Weighted {
+                r, r_rows, scale, ..
+            } = &of[j];
             decoder_gradient(
-                one.d_dec,
-                d_pre,
+                &mut cohort.d_dec[j * d_out..(j + 1) * d_out],
+                &mut scratch.of_mut(j)[part.clone()],
                 w_dec,
                 r,
-                helping.rows,
-                helping.values,
-                scale,
+                &r_rows[part.clone()],
+                &entries.values[part],
+                *scale,
             );
-            add_rows(one.d_enc, &forward.inputs, helping.rows, d_pre);
+        });
+        scratch.sums.clear();
+        for (j, latent) in latents.clone().enumerate() {
+            let d_dec = &mut cohort.d_dec[j * d_out..(j + 1) * d_out];
+            self.second_reconstruction(latent, d_dec, scratch);
+            let sums = self.terms(latent, j, scratch);
+            scratch.sums.push(sums);
+        }
+        self.by_row_blocks(&latents, |j, _, part| {
+            let d_enc = &mut cohort.d_enc[j * d_in..(j + 1) * d_in];
+            let Weighted { x, x_rows, .. } = &of[j];
+            add_rows(d_enc, x, &x_rows[part.clone()], &scratch.of_mut(j)[part]);
+        });
+    }
+
+    /// Visits the entries of some latents, a block of rows at a time: for each latent with entries in the block its index,
+    /// its number and the positions of these entries.
+    fn by_row_blocks(
+        &self,
+        latents: &Range<usize>,
+        mut visit: impl FnMut(usize, usize, Range<usize>),
+    ) {
+        let main = &self.step.forward.main;
+        let mut next = vec![0; latents.len()];
+        for first in (0..self.batch.n).step_by(self.row_block) {
+            let end = (first + self.row_block) as u32;
+            for (j, latent) in latents.clone().enumerate() {
+                let rows = &main.of(latent).rows[next[j]..];
+                let count = rows.partition_point(|row| *row < end);
+                if count > 0 {
+                    visit(j, latent, next[j]..next[j] + count);
+                    next[j] += count;
+                }
+            }
+        }
+    }
+
+    /// Matrices that the entries of a latent weight.
+    fn weighted(&self, latent: usize) -> Weighted<'_> {
+        let forward = self.step.forward;
+        let (main, of) = (&forward.main, forward.main.of(latent));
+        if let Some(each) = &forward.unrolled {
+            return Weighted {
+                x: &each.inputs,
+                x_rows: of.at,
+                r: &each.outputs,
+                r_rows: of.at.into(),
+                scale: 1.0,
+            };
+        }
+        Weighted {
+            x: &forward.inputs,
+            x_rows: of.rows,
+            r: &main.residual,
+            r_rows: main.places(of.rows, main.level_of(latent)),
+            scale: main.scale as f32,
+        }
+    }
+
+    /// Completes the gradient of the latent with index j, if it has any; adds its squared norm.
+    fn finish(
+        &self,
+        cohort: &mut Cohort,
+        j: usize,
+        scratch: &mut Scratch,
+        square: &mut f64,
+    ) -> Option<RowSums> {
+        let (forward, auxiliary) = (self.step.forward, self.step.auxiliary);
+        let ModelShape { d_in, d_out, .. } = self.step.model.shape;
+        let latent = cohort.latents.start + j;
+        if !self.has_gradient(latent) {
+            return None;
+        }
+        let d_enc = &mut cohort.d_enc[j * d_in..(j + 1) * d_in];
+        let d_dec = &mut cohort.d_dec[j * d_out..(j + 1) * d_out];
+        let of_rows = std::mem::take(&mut scratch.sums[j]);
+        let mut sums = self.every_row(&of_rows, d_enc, sum(scratch.of_mut(j)));
+        self.decoder_row_terms(latent, &of_rows, d_dec);
+        let residual = auxiliary.of_level(forward.main.level_of(latent));
+        let helping = residual.of(latent);
+        if !helping.rows.is_empty() {
+            let d_pre = &mut scratch.d_helping;
+            d_pre.resize(helping.rows.len(), 0.0);
+            let (r, scale) = (&residual.residual, residual.scale as f32);
+            let w_dec = self.step.model.w_dec(latent);
+            decoder_gradient(d_dec, d_pre, w_dec, r, helping.rows, helping.values, scale);
+            add_rows(d_enc, &forward.inputs, helping.rows, d_pre);
             let sum = sum(d_pre);
             sums.d_pre += sum;
             sums.d_bias += sum;
         }
         if forward.unrolled.is_some() {
             // Encoder and decoder are one matrix.
-            add_scaled(one.d_dec, 1.0, one.d_enc);
-            one.d_enc.fill(0.0);
+            add_scaled(d_dec, 1.0, d_enc);
+            d_enc.fill(0.0);
             sums.d_bias = 0.0;
         }
-        let LatentGradient { d_enc, d_dec, .. } = one;
         let squares = self.step.parametrisation.pull_back(
             &self.step.model,
             latent,
@@ -147,54 +280,13 @@ impl Latents<'_> {
         Some(sums)
     }
 
-    /// Adds the gradient through the latent's own entries and the loss terms.
-    fn entries(
-        &self,
-        latent: usize,
-        level: usize,
-        dead: bool,
-        one: &mut LatentGradient,
-    ) -> RowSums {
-        let (model, forward) = (&self.step.model, self.step.forward);
-        let (main, of) = (&forward.main, forward.main.of(latent));
-        let w_dec = model.w_dec(latent);
-        let scratch = &mut *one.scratch;
-        scratch.d_pre.resize(of.rows.len(), 0.0);
-        let places = main.places(of.rows, level);
-        let (x, x_rows, r, r_rows, scale) = if let Some(each) = &forward.unrolled {
-            (&each.inputs, of.at, &each.outputs, of.at, 1.0)
-        } else {
-            let scale = main.scale as f32;
-            (&forward.inputs, of.rows, &main.residual, &*places, scale)
-        };
-        decoder_gradient(
-            one.d_dec,
-            &mut scratch.d_pre,
-            w_dec,
-            r,
-            r_rows,
-            of.values,
-            scale,
-        );
-        self.second_reconstruction(latent, one.d_dec, scratch);
-        let entries = Entries {
-            latent,
-            rows: of.rows,
-            pre: of.pre,
-            values: of.values,
-            d_pre_reconstruction: &scratch.d_pre_reconstruction,
-            dead,
-            row_sum: &self.row_sum,
-        };
-        let sums = self.terms(&entries, &mut scratch.d_pre, &mut scratch.d_terms);
-        add_rows(one.d_enc, x, x_rows, &scratch.d_pre);
-        let mut d_pre = sum(&scratch.d_pre);
+    /// Adds the derivative that is equal for all rows to the sum `d_pre` over the entries.
+    fn every_row(&self, sums: &LatentSums, d_enc: &mut [f32], mut d_pre: f64) -> RowSums {
         if sums.d_every_row != 0.0 {
-            let rows = one.d_enc.iter_mut().zip(&self.row_sum);
+            let rows = d_enc.iter_mut().zip(&self.row_sum);
             rows.for_each(|(d, x)| *d += (sums.d_every_row * x) as f32);
             d_pre += sums.d_every_row * self.batch.n as f64;
         }
-        self.decoder_row_terms(latent, &sums, one.d_dec);
         RowSums {
             d_pre,
             d_bias: d_pre - sums.beside_bias,
@@ -224,14 +316,27 @@ impl Latents<'_> {
         decoder_gradient(d_dec, d_pre, w_dec, r, of.rows, of.pre, scale);
     }
 
-    /// Derivatives through the activation, with those of the loss terms; `d_pre` holds the derivatives of the
-    /// reconstruction loss by the values before.
-    fn terms(
-        &self,
-        entries: &Entries,
-        d_pre: &mut [f32],
-        d_terms: &mut [Vec<f64>; 3],
-    ) -> LatentSums {
+    /// Derivatives through the activation, with those of the loss terms, of the latent with index j; its `d_pre` holds the
+    /// derivatives of the reconstruction loss by the values before.
+    fn terms(&self, latent: usize, j: usize, scratch: &mut Scratch) -> LatentSums {
+        let of = self.step.forward.main.of(latent);
+        let Scratch {
+            d_pre,
+            ends,
+            d_pre_reconstruction,
+            d_terms,
+            ..
+        } = scratch;
+        let d_pre = &mut d_pre[ends[j]..ends[j + 1]];
+        let entries = &Entries {
+            latent,
+            rows: of.rows,
+            pre: of.pre,
+            values: of.values,
+            d_pre_reconstruction,
+            dead: self.step.auxiliary.is_dead(latent),
+            row_sum: &self.row_sum,
+        };
         let objective = self.step.model.objective;
         let mut sums = LatentSums::default();
         let wanted = if objective.terms().is_empty() {
