@@ -12,7 +12,7 @@
 //! pre-activation of `-x` with the bias `-b`; the rough product only changes its sign.
 
 use crate::cpu::kernel;
-use crate::int8::{Engine, PANEL, ROWS, corrections, tile};
+use crate::int8::{Engine, MOST_ROWS, PANEL, Prepared, tile};
 use crate::lanes::{LANES, Lanes, V};
 use crate::sparse::rows::{Rows, TOGETHER};
 
@@ -83,7 +83,7 @@ kernel! {
     /// With `either_sign`, the same bound for `-q_i` and `-b_enc` counts too.
     ///
     /// # Shapes
-    /// `bytes`: `[rows, padded]`, rows a multiple of 6; `weights`: `[padded / 4, 64, 4]`. The first
+    /// `bytes`: `[rows, padded]`, rows a multiple of [`Engine::rows`]; `weights`: `[padded / 4, 64, 4]`. The first
     /// `latents` of the panel are latents, the rest is padding. Rows and latents are quantised within
     /// [`Engine::of_samples`] and [`Engine::of_weights`].
     ///
@@ -119,27 +119,27 @@ fn screen_bytes_body<L: Lanes>(
         "{engine:?} cannot run here"
     );
     let padded = weights.len() / PANEL;
-    let corrections = corrections(engine, weights);
-    let mut sums = [[0; PANEL]; ROWS];
-    for (group, bytes) in bytes.chunks_exact(ROWS * padded).enumerate() {
-        tile(
-            engine,
-            bytes,
-            weights,
-            &panel.start,
-            &corrections,
-            &mut sums,
-        );
-        for column in (0..latents).step_by(LANES) {
-            let count = LANES.min(latents - column);
-            let limits = Limits::<L>::of(panel, column);
-            for (i, sums) in sums.iter().enumerate() {
-                let row = ROWS * group + i;
-                let rough = V(L::from_i32(
-                    sums[column..].first_chunk().expect("a panel is 64"),
-                ));
-                let most = limits.most(rough, samples, row);
-                append(most, samples.floor[row], first + column, count, row, found);
+    let prepared = Prepared::new(engine, weights);
+    let mut sums = [[0; PANEL]; MOST_ROWS];
+    let rows = engine.rows();
+    let mut limits = [Limits::<L>::of(panel, 0); PANEL / LANES];
+    for (part, limits) in limits.iter_mut().enumerate() {
+        *limits = Limits::of(panel, part * LANES);
+    }
+    for group in 0..bytes.len() / (rows * padded) {
+        let bytes = &bytes[group * rows * padded..];
+        tile(engine, bytes, weights, &panel.start, &prepared, &mut sums);
+        for (i, sums) in sums[..rows].iter().enumerate() {
+            let row = rows * group + i;
+            let sample = Sample::of(samples, row);
+            for (part, limits) in limits.iter().enumerate() {
+                let column = part * LANES;
+                let sums = sums[column..].first_chunk().expect("a panel is 64");
+                let most = limits.most(V(L::from_i32(sums)), &sample);
+                if column < latents {
+                    let count = LANES.min(latents - column);
+                    append(most, sample.floor, first + column, count, row, found);
+                }
             }
         }
     }
@@ -175,14 +175,37 @@ fn screen_products_body<L: Lanes>(
         let count = LANES.min(latents - column);
         let limits = Limits::<L>::of(panel, column);
         for (row, pre) in pre.chunks(stride).enumerate() {
-            let rough = V::load(pre, column, count);
-            let most = limits.most(rough, samples, row);
-            append(most, samples.floor[row], first + column, count, row, found);
+            let sample = Sample::of(samples, row);
+            let most = limits.most(V::load(pre, column, count), &sample);
+            append(most, sample.floor, first + column, count, row, found);
+        }
+    }
+}
+
+/// Facts of one row in each lane, and its floor.
+struct Sample<L: Lanes> {
+    scale: V<L>,
+    norm: V<L>,
+    error: V<L>,
+    floor: f32,
+    either_sign: bool,
+}
+
+impl<L: Lanes> Sample<L> {
+    #[inline(always)]
+    fn of(samples: &Samples, row: usize) -> Self {
+        Self {
+            scale: V::splat(samples.scale[row]),
+            norm: V::splat(samples.norm[row]),
+            error: V::splat(samples.error[row]),
+            floor: samples.floor[row],
+            either_sign: samples.either_sign,
         }
     }
 }
 
 /// Scales and bounds of sixteen latents.
+#[derive(Clone, Copy)]
 struct Limits<L: Lanes> {
     scale: V<L>,
     bias: V<L>,
@@ -205,13 +228,13 @@ impl<L: Lanes> Limits<L> {
 
     /// Upper bounds of the pre-activations, or of their absolute values.
     #[inline(always)]
-    fn most(&self, rough: V<L>, samples: &Samples, row: usize) -> V<L> {
+    fn most(&self, rough: V<L>, sample: &Sample<L>) -> V<L> {
         let product = rough * self.scale;
-        let most = self.most_of(product, self.bias, samples, row);
-        if samples.either_sign {
+        let most = self.most_of(product, self.bias, sample);
+        if sample.either_sign {
             let minus = V::splat(-1.0) * product;
             // If one of the two bounds is NaN, the other is NaN or infinite.
-            let most_of_minus = self.most_of(minus, self.minus_bias, samples, row);
+            let most_of_minus = self.most_of(minus, self.minus_bias, sample);
             V(L::at_least(most.0, most_of_minus.0))
         } else {
             most
@@ -219,12 +242,10 @@ impl<L: Lanes> Limits<L> {
     }
 
     #[inline(always)]
-    fn most_of(&self, product: V<L>, bias: V<L>, samples: &Samples, row: usize) -> V<L> {
-        let with_own_error = self.norm.mul_add(V::splat(samples.error[row]), bias);
-        let bound = self
-            .error
-            .mul_add(V::splat(samples.norm[row]), with_own_error);
-        product.mul_add(V::splat(samples.scale[row]), bound)
+    fn most_of(&self, product: V<L>, bias: V<L>, sample: &Sample<L>) -> V<L> {
+        let with_own_error = self.norm.mul_add(sample.error, bias);
+        let bound = self.error.mul_add(sample.norm, with_own_error);
+        product.mul_add(sample.scale, bound)
     }
 }
 

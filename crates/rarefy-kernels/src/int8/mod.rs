@@ -4,13 +4,17 @@
 //! quantised rows (`screen.rs`). Rows of `x` are stored as `q + 128` in u8. Rows of weights are stored
 //! as i8 in panels of [`PANEL`] latents: for each four inputs, 64 groups of four bytes.
 
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod amx;
 mod rotate;
 mod tile;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 pub use rotate::rotate;
 
-pub use tile::{Engine, GROUP, Limits, ROWS, engine};
-pub(crate) use tile::{corrections, tile};
+pub use tile::{Engine, Limits, engine};
+pub(crate) use tile::{MOST_ROWS, Prepared, tile};
 
 use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};
@@ -19,6 +23,10 @@ use crate::lanes::{LANES, Lanes, V};
 pub const PANEL: usize = 64;
 /// Number of inputs that one instruction sums.
 pub const QUAD: usize = 4;
+/// Number of quads whose products the AVX2 engine sums in 16 bits, before it adds the sums to those in 32 bits.
+pub const GROUP: usize = 8;
+/// Number of samples in a tile without AMX: 6 x 64 sums take 24 of the 32 AVX-512 registers.
+const ROWS: usize = 6;
 /// Largest absolute value of a quantised number.
 pub const LEVELS: i32 = 127;
 /// Offset added to samples, so that the stored bytes are not negative.

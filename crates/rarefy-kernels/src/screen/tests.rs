@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::{Candidates, Panel, Samples, pre_activations_on, screen_bytes_on, screen_products_on};
 use crate::cpu::Path;
-use crate::int8::{Engine, Limits, OFFSET, PANEL, ROWS, offset, pack, padded, quantise, rotate};
+use crate::int8::{Engine, Limits, OFFSET, PANEL, offset, pack, padded, quantise, rotate};
 use crate::matmul::{Op, matmul};
 use crate::twins::{close, repeatable, values, wide};
 
@@ -131,7 +131,7 @@ impl Case {
             (panel.bias[j], panel.minus_bias[j]) = self.biases(j);
             of_w.push(true_norms(&w, row.scale, &q));
         }
-        let whole = self.rows().next_multiple_of(ROWS);
+        let whole = self.rows().next_multiple_of(engine.rows());
         let mut bytes = vec![OFFSET; whole * width];
         let mut facts = [const { Vec::new() }; 3];
         let mut of_x = Vec::new();

@@ -1,9 +1,9 @@
 //! Encoding of rows into sparse codes by an [`Encoder`].
 
-use rarefy_kernels::int8;
 use rayon::prelude::*;
 
 use super::encoder::{Centred, Encoder};
+use super::keep::KeptRow;
 use super::select::select;
 use super::selection::Selection;
 use crate::codes::Codes;
@@ -70,15 +70,7 @@ impl Encoder {
     pub fn encode_centred(&self, rows: &Centred, selection: Selection, codes: &mut Codes) {
         self.check(rows);
         selection.check(self.d_sae);
-        for row in select(self, rows, selection) {
-            codes
-                .indices
-                .extend(row.entries.iter().map(|entry| entry.latent));
-            codes
-                .values
-                .extend(row.entries.iter().map(|entry| entry.value));
-            codes.offsets.push(codes.indices.len());
-        }
+        append(&select(self, rows, selection), codes);
     }
 
     /// Panics if the sizes of rows or weights differ from the encoder's, as they would be read at wrong positions.
@@ -99,10 +91,43 @@ impl Encoder {
     }
 }
 
+/// Appends the entries of rows to codes.
+fn append(rows: &[KeptRow], codes: &mut Codes) {
+    /// Rows of one task.
+    const ROWS: usize = 256;
+    let start = codes.indices.len();
+    let mut end = start;
+    for row in rows {
+        end += row.entries.len();
+        codes.offsets.push(end);
+    }
+    codes.indices.resize(end, 0);
+    codes.values.resize(end, 0.0);
+    let (mut indices, mut values) = (&mut codes.indices[start..], &mut codes.values[start..]);
+    let tasks = rows.chunks(ROWS).map(|rows| {
+        let count = rows.iter().map(|row| row.entries.len()).sum();
+        let (of_rows, rest) = std::mem::take(&mut indices).split_at_mut(count);
+        indices = rest;
+        let (values_of_rows, rest) = std::mem::take(&mut values).split_at_mut(count);
+        values = rest;
+        (rows, of_rows, values_of_rows)
+    });
+    let tasks: Vec<_> = tasks.collect();
+    tasks.into_par_iter().for_each(|(rows, indices, values)| {
+        let entries = rows.iter().flat_map(|row| &row.entries);
+        for ((index, value), entry) in indices.iter_mut().zip(values).zip(entries) {
+            (*index, *value) = (entry.latent, entry.value);
+        }
+    });
+}
+
+/// Rows that a task centres.
+const PIECE: usize = 48;
+
 /// Subtracts `b_dec` from each row: `centred = x - b_dec`.
 pub(crate) fn centre(x: &[f32], b_dec: &[f32], centred: &mut [f32]) {
     let d_in = b_dec.len();
-    let piece = d_in * int8::ROWS * 8;
+    let piece = d_in * PIECE;
     centred
         .par_chunks_mut(piece)
         .zip(x.par_chunks(piece))

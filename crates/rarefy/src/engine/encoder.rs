@@ -7,6 +7,7 @@ use rarefy_kernels::int8::{self, Engine, Limits, OFFSET, PANEL, pack, padded, qu
 use rarefy_kernels::screen::Panel;
 use rayon::prelude::*;
 
+use super::lines::Lines;
 use super::scratch::Scratch;
 use crate::params::Params;
 
@@ -26,6 +27,14 @@ impl Screen {
             Engine::Portable => Self::Products,
             _ if d_in > int8::MOST_INPUTS => Self::Products,
             engine => Self::Bytes(engine),
+        }
+    }
+
+    /// Engine for the bytes of rows; after `f32` products any.
+    pub(super) fn engine(self) -> Engine {
+        match self {
+            Self::Bytes(engine) => engine,
+            Self::Products => Engine::Portable,
         }
     }
 }
@@ -65,7 +74,7 @@ pub struct Encoder {
     pub(super) d_sae: usize,
     pub(super) screen: Screen,
     /// Quantised weights, `[panels, padded / 4, 64, 4]`; empty for [`Screen::Products`].
-    pub(super) weights: Vec<i8>,
+    pub(super) weights: Lines<i8>,
     /// Scales, norms and biases of each panel of 64 latents.
     pub(super) panels: Vec<Panel>,
     /// Starting bounds for the next search.
@@ -153,7 +162,7 @@ impl Encoder {
             d_in,
             d_sae,
             screen,
-            weights: vec![0; bytes],
+            weights: Lines::new(bytes),
             panels: vec![Panel::default(); panels],
             hints: Hints::default(),
             scratch: Mutex::default(),
@@ -179,7 +188,7 @@ impl Encoder {
             Screen::Products => 0,
         };
         let weights = Pieces {
-            all: &mut self.weights,
+            all: self.weights.get_mut(),
             bytes,
         };
         weights

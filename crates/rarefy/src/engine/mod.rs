@@ -4,7 +4,7 @@
 //! largest. [`Encoder`] finds these exactly and skips most of the exact products. All later work uses
 //! the few entries of [`Codes`](crate::codes::Codes).
 //!
-//! Files, each importing only earlier ones: `selection` (the rules), `scratch` (buffers), `encoder` (quantised
+//! Files, each importing only earlier ones: `selection` (the rules), `lines` (aligned bytes), `scratch` (buffers), `encoder` (quantised
 //! weights), `keep` (best entries of one row), `block` (search of a block of rows), `select` (starting bounds and
 //! repeated searches), `encode` (the public calls), `decode`.
 
@@ -13,6 +13,7 @@ mod decode;
 mod encode;
 mod encoder;
 mod keep;
+mod lines;
 mod scratch;
 mod select;
 mod selection;

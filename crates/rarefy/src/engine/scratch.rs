@@ -2,6 +2,8 @@
 
 use rarefy_kernels::screen::{Candidates, Samples};
 
+use super::lines::Lines;
+
 /// Panels screened before the waiting candidates are computed. The f32 weights of that many panels should
 /// fit in a core's own cache, because the exact pre-activations read them.
 pub(super) const PANELS: usize = 4;
@@ -10,7 +12,7 @@ pub(super) const PANELS: usize = 4;
 #[derive(Default)]
 pub(super) struct Scratch {
     /// Quantised rows, `[rows, padded]`.
-    pub(super) bytes: Vec<u8>,
+    pub(super) bytes: Lines<u8>,
     /// Quantisation step of each row.
     pub(super) scale: Vec<f32>,
     /// Upper bound of the norm of each row.
@@ -48,6 +50,6 @@ impl Scratch {
             counts: &mut self.counts,
             room: self.room,
         };
-        (&self.bytes, samples, found)
+        (self.bytes.get(), samples, found)
     }
 }

@@ -285,7 +285,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "the screening bound leaves out the quantisation error of the weights",
         file: "crates/rarefy-kernels/src/screen.rs",
-        from: ".mul_add(V::splat(samples.norm[row]), with_own_error);",
+        from: ".mul_add(sample.norm, with_own_error);",
         to: ".mul_add(V::splat(0.0), with_own_error);",
     },
     Mutant {
@@ -461,7 +461,7 @@ pub(super) const MUTANTS: &[Mutant] = &[
 /// Errors that only a machine with AVX-512 can notice.
 pub(super) const ON_AVX512: &[Mutant] = &[Mutant {
     name: "AVX-512's reciprocal lacks its Newton step",
-    file: "crates/rarefy-kernels/src/lanes.rs",
+    file: "crates/rarefy-kernels/src/lanes/x86.rs",
     from: "_mm512_fmadd_ps(guess, rest, guess)",
     to: "{ let _ = rest; guess }",
 }];
