@@ -250,7 +250,7 @@ def _notes(columns: list[_Column]) -> tuple[str, ...]:
     """Sentence on the columns that are not data, or data that may be meant as a label, if there are any."""
     titles = lambda role: [c.title for c in columns if c.role == role]  # noqa: E731
     data = titles("data")
-    unlike = [f"`{c.title}`" for c in columns if c.role == "data" and c.reason]
+    unlike = [f"`{c.title}`" for c in columns if c.role == "data" and c.reason == "name unlike the rest"]
     if len(data) == len(columns) and not unlike:
         return ()
     parts = [f"{len(data)} of {len(columns)} columns {'is' if len(data) == 1 else 'are'} data: {_listed(data)}"]

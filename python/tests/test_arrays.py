@@ -419,6 +419,15 @@ def test_labels_of_a_frame_are_used_and_its_note_is_told(rows: np.ndarray) -> No
     assert run.model.explorer(given).html == run.model.explorer(rows, labels=y).html
 
 
+def test_inputs_with_a_name_unlike_the_rest_are_told() -> None:
+    table = pd.DataFrame(np.ones((12, 16)), columns=[f"e{j}" for j in range(16)])
+    assert _arrays.rows(table).notes == ()
+    (note,) = _arrays.rows(table.assign(digit=range(12), age=1.5)).notes
+    assert note.endswith(
+        "`digit`, `age` are inputs too, though their names are unlike the rest; pass y apart, or drop the column"
+    )
+
+
 def test_cells_of_bytes_and_dates_are_texts() -> None:
     assert _arrays.cells([b"gr\xc3\xbcn", np.bytes_(b"a"), "b", 3, np.int64(4)], "labels") == ["grün", "a", "b", "3", "4"]
     days = np.array(["2020-01-02", "NaT"], dtype="M8[ns]")

@@ -32,8 +32,7 @@ pub fn path() -> Path {
     choice().0
 }
 
-/// True if `RAREFY_CPU` chose the path. Dense products then use our own loops, because the `gemm`
-/// crate always chooses its instructions by itself.
+/// True if `RAREFY_CPU` chose the path.
 pub(crate) fn forced() -> bool {
     choice().1
 }

@@ -2,7 +2,7 @@
 
 use gemm_common::Parallelism;
 
-use crate::cpu::{forced, kernel};
+use crate::cpu::{Path, forced, kernel, path};
 use crate::lanes::Lanes;
 use crate::math::fma;
 
@@ -25,9 +25,9 @@ pub enum Op {
 /// If a slice does not have the length that its shape asks for.
 ///
 /// # Numerics
-/// Products and sums are f32, in an order that depends only on the shapes and the instructions. If
-/// `RAREFY_CPU` names a path, our own loops on that path replace the `gemm` crate's product. With
-/// [`Op::T`] for `b` these loops allocate a copy of `b`.
+/// Products and sums are f32, in an order that depends only on the shapes and the instructions: those of the `gemm` crate on
+/// AVX2 and AVX-512, also if `RAREFY_CPU` names one of these paths. If it names `portable`, our own loops replace them, which
+/// allocate a copy of `b` with [`Op::T`].
 ///
 /// # Example
 /// ```
@@ -39,11 +39,76 @@ pub enum Op {
 #[track_caller]
 pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n, k]: [usize; 3]) {
     check([a.0.len(), b.0.len(), c.len()], [m, n, k]);
-    if forced() {
-        return plain(c, add, a, b, [m, n, k]);
+    match (forced(), path()) {
+        (true, Path::Portable) => plain(c, add, a, b, [m, n, k]),
+        #[cfg(target_arch = "x86_64")]
+        (true, Path::Avx2) => library(avx2, c, add, a, b, [m, n, k], 1.0),
+        // The crate's own choice is the path.
+        _ => {
+            let product = gemm_f32::gemm::f32::get_gemm_fn();
+            library(product, c, add, a, b, [m, n, k], 1.0);
+        }
     }
-    let product = gemm_f32::gemm::f32::get_gemm_fn();
-    library(product, c, add, a, b, [m, n, k], 1.0);
+}
+
+/// The `gemm` crate's product for AVX2, on a machine where the crate would choose AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[allow(clippy::too_many_arguments, reason = "as all products of the crate")]
+unsafe fn avx2(
+    m: usize,
+    n: usize,
+    k: usize,
+    dst: *mut f32,
+    dst_cs: isize,
+    dst_rs: isize,
+    read_dst: bool,
+    lhs: *const f32,
+    lhs_cs: isize,
+    lhs_rs: isize,
+    rhs: *const f32,
+    rhs_cs: isize,
+    rhs_rs: isize,
+    alpha: f32,
+    beta: f32,
+    conj_dst: bool,
+    conj_lhs: bool,
+    conj_rhs: bool,
+    parallelism: Parallelism,
+) {
+    use gemm_common::simd::{MixedSimd, V3};
+    use gemm_f32::microkernel::fma::f32::{H_M, H_N, H_UKR, MR_DIV_N, NR, UKR};
+    /// Values in a register.
+    const N: usize = 8;
+    let instructions = <V3 as MixedSimd<f32, f32, f32, f32>>::try_new();
+    // SAFETY: the caller's.
+    unsafe {
+        gemm_common::gemm::gemm_basic_generic::<_, f32, N, { MR_DIV_N * N }, NR, MR_DIV_N, H_M, H_N>(
+            instructions.expect("the path was detected"),
+            m,
+            n,
+            k,
+            dst,
+            dst_cs,
+            dst_rs,
+            read_dst,
+            lhs,
+            lhs_cs,
+            lhs_rs,
+            rhs,
+            rhs_cs,
+            rhs_rs,
+            alpha,
+            beta,
+            conj_dst,
+            conj_lhs,
+            conj_rhs,
+            |a, b, c| a * b + c,
+            &UKR,
+            &H_UKR,
+            false,
+            parallelism,
+        );
+    }
 }
 
 /// f64 product `c = op(a) op(b)`, for statistics such as covariances. Shapes as in [`matmul`].

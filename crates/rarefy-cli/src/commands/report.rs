@@ -16,6 +16,8 @@ use crate::{configuration, output, reading};
 pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     let run = Run::at(&args.run);
     let out = out(args, &run)?;
+    // The page shows the settings of the run.
+    configuration::from_run(&run)?;
     let model = Model::load(&args.run)?;
     let Opened {
         dataset: mut data,
