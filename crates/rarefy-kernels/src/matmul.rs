@@ -53,7 +53,11 @@ pub fn matmul(c: &mut [f32], add: bool, a: (&[f32], Op), b: (&[f32], Op), [m, n,
 
 /// The `gemm` crate's product for AVX2, on a machine where the crate would choose AVX-512.
 #[cfg(target_arch = "x86_64")]
-#[allow(clippy::too_many_arguments, reason = "as all products of the crate")]
+#[allow(
+    clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
+    reason = "as all products of the crate"
+)]
 unsafe fn avx2(
     m: usize,
     n: usize,
