@@ -42,8 +42,13 @@ pub(super) fn available() -> bool {
 
 fn is_in_cpu() -> bool {
     const TILES_AND_BYTES: u32 = 1 << 24 | 1 << 25;
-    let leaves = __cpuid_count(0, 0).eax;
-    leaves >= 7 && __cpuid_count(7, 0).edx & TILES_AND_BYTES == TILES_AND_BYTES
+    #[allow(
+        unused_unsafe,
+        reason = "the instruction is safe in later versions of Rust"
+    )]
+    // SAFETY: every x86-64 has the instruction.
+    let leaf = |number| unsafe { __cpuid_count(number, 0) };
+    leaf(0).eax >= 7 && leaf(7).edx & TILES_AND_BYTES == TILES_AND_BYTES
 }
 
 /// Asks Linux for the tile registers; it refuses where the processor or the virtual machine has none.
