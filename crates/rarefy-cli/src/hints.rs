@@ -98,7 +98,7 @@ pub fn for_error(error: Option<&Error>, message: &str, command: &Command) -> Vec
     error.and_then(advice).into_iter().chain(set).collect()
 }
 
-/// Hint for a warning: the flags of the fields that the warning names.
+/// Hint for a warning or note: the flags of the fields that it names.
 pub fn for_warning(warning: &str, command: &Command) -> Option<String> {
     fields_with_flags(warning, command, "is set with")
 }

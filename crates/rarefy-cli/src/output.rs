@@ -97,8 +97,13 @@ pub fn fail(error: &anyhow::Error, command: &Command) -> ExitCode {
 
 /// Prints a warning of the library, then the flags of the fields that it names.
 pub fn warn(warning: &str, command: &Command) {
-    note(&format!("warning: {}", visible::message(warning)));
-    if let Some(hint) = hints::for_warning(warning, command) {
+    note_with_flags(&format!("warning: {}", visible::message(warning)), command);
+}
+
+/// Prints a message of the library, then the flags of the fields that it names.
+pub fn note_with_flags(message: &str, command: &Command) {
+    note(message);
+    if let Some(hint) = hints::for_warning(message, command) {
         note(&format!("hint: {hint}"));
     }
 }

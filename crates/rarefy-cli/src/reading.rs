@@ -11,7 +11,7 @@ use rarefy::data::Dataset;
 use rarefy::{Error, Result};
 use rarefy_run::watched::watched;
 
-use crate::output;
+use crate::{cli, output};
 
 /// The bars on stderr, of which the lowest shows how far the data is read in this pass.
 pub struct Reading {
@@ -19,15 +19,19 @@ pub struct Reading {
     bar: ProgressBar,
 }
 
-/// Prints the notes of the reading: columns left out, axes joined, rows skipped.
-pub fn tell(dataset: &Dataset) {
-    dataset.notes.iter().for_each(|text| output::note(text));
+/// Prints the notes of the reading (columns left out, axes joined, rows skipped), with the flags of the fields that they name.
+pub fn tell(dataset: &Dataset, command: &str) {
+    let command = cli::named(command);
+    dataset
+        .notes
+        .iter()
+        .for_each(|text| output::note_with_flags(text, &command));
 }
 
-/// Prints the notes of the data. The data and the bar that it moves; nothing is shown for rows in memory, which are read in milliseconds.
-pub fn watch(dataset: Dataset<'static>, quiet: bool) -> (Dataset<'static>, Reading) {
+/// Prints the notes of the data for a command. The data and the bar that it moves; nothing is shown for rows in memory, which are read in milliseconds.
+pub fn watch(dataset: Dataset<'static>, quiet: bool, command: &str) -> (Dataset<'static>, Reading) {
     if !quiet {
-        tell(&dataset);
+        tell(&dataset, command);
     }
     let target = if quiet {
         ProgressDrawTarget::hidden()

@@ -281,6 +281,7 @@ fn named_tables_are_read_with_the_columns_of_the_run() {
     let train = "train digits.csv --latents 8 --k 2 --steps 3";
     let said = text(&dir.run(&format!("{train} --out all")).stderr);
     assert!(said.contains("`digit` is an input too"), "{said}");
+    assert!(said.contains("`data.label` is set with --label"), "{said}");
     let said = text(&dir.run(&format!("{train} --label digit --out run")).stderr);
     assert!(!said.contains("an input too"), "{said}");
     let own = dir.json("eval run --json");

@@ -39,7 +39,7 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     let bar = if args.quiet {
         ProgressBar::hidden()
     } else {
-        reading::tell(&dataset);
+        reading::tell(&dataset, "encode");
         progress(source.rows())
     };
     let chunks = pieces(source.rows());

@@ -193,7 +193,7 @@ fn evaluate(runs: &mut [Compared], args: &CompareArgs) -> anyhow::Result<()> {
     let options = config::merge(&[layer])?.data.open_options();
     let data = data::open_all(&as_paths(&args.data), &options)?;
     let data = side_by_side(data, &args.with, args.target.as_deref(), &options)?.0;
-    let (data, reading) = reading::watch(data, args.json);
+    let (data, reading) = reading::watch(data, args.json, "compare");
     for run in runs {
         let model = Model::load(run.run.folder())?;
         let evaluation = metrics::evaluate(&model, data.source.as_ref())

@@ -82,7 +82,7 @@ fn write_patches(
         let name = images.join(", ");
         return Err(Error::format(name, "expected PNG or JPEG images, got other data").into());
     }
-    reading::tell(&dataset);
+    reading::tell(&dataset, "train");
     let rows = dataset.source.rows();
     let (shape, kind) = match channels {
         Channels::Grey => (vec![rows, height * width], ""),
@@ -103,7 +103,7 @@ fn write_patches(
 
 /// Writes all shards, or none: a folder with only some of the shards would look complete.
 fn shard(dataset: &Dataset, shard_rows: usize, out: &Path, as_json: bool) -> anyhow::Result<()> {
-    reading::tell(dataset);
+    reading::tell(dataset, "train");
     if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
         // Shards of another split in the same folder would be read as one data set.
         let path = out.display();
@@ -170,7 +170,7 @@ fn files(dataset: &Dataset) -> Option<String> {
 }
 
 fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
-    reading::tell(dataset);
+    reading::tell(dataset, "train");
     let s = survey_f64(dataset.source.as_ref())?;
     let constant = s.variance.iter().filter(|v| **v == 0.0).count();
     let deviation = s.grand_variance().sqrt();

@@ -55,7 +55,7 @@ pub fn run(args: &FrontierArgs) -> anyhow::Result<()> {
     crate::threads::set(config.train.threads.take())?;
 
     let (dataset, raw) = recipe::open(&mut config.data)?;
-    let (dataset, reading) = reading::watch(dataset, args.quiet);
+    let (dataset, reading) = reading::watch(dataset, args.quiet, "frontier");
     let rows = dataset.source.rows();
     config
         .data

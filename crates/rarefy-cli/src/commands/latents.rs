@@ -35,7 +35,7 @@ pub fn run(args: &LatentsArgs) -> anyhow::Result<()> {
         return Err(Error::hyper("--latent", &expected, latent).into());
     }
     let dataset = open(args, &model)?;
-    let (dataset, reading) = reading::watch(dataset, args.json);
+    let (dataset, reading) = reading::watch(dataset, args.json, "latents");
     let view = View {
         latents: latents::measure(&model, &dataset, args.top)?,
         nearest: latents::nearest(&model, NEAREST_IN_FULL),

@@ -23,7 +23,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     place.refuse_another(&config)?;
     threads::set(config.train.threads)?;
     let (dataset, raw) = recipe::open_checked(&mut config)?;
-    let (dataset, reading) = reading::watch(dataset, args.quiet);
+    let (dataset, reading) = reading::watch(dataset, args.quiet, "train");
     let chosen = Chosen::of(args, &config, dataset.source.rows());
     let mut watcher = Watcher::new(&place, args.quiet, &reading, chosen);
     let training = Training {

@@ -23,13 +23,11 @@ pub(super) fn with_usual(options: &OpenOptions, fields: &[Field]) -> OpenOptions
             .clone()
             .or_else(|| usual.iter().find(is_free).cloned())
     };
-    let all = |given: &Vec<String>, usual: &Vec<String>| {
-        let given = given.iter().cloned();
-        let usual = usual.iter().filter(is_free).cloned();
-        if given.len() == 0 {
-            usual.collect()
+    let all = |given: &[String], usual: &[String]| -> Vec<String> {
+        if given.is_empty() {
+            usual.iter().filter(is_free).cloned().collect()
         } else {
-            given.collect()
+            given.to_vec()
         }
     };
     let usual = &options.usual;

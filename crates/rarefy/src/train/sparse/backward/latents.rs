@@ -111,7 +111,13 @@ impl Latents<'_> {
                 d_enc: &mut d_enc[at * d_in..(at + size) * d_in],
                 d_dec: &mut d_dec[at * d_out..(at + size) * d_out],
             };
-            self.through_entries(&mut cohort, &mut scratch);
+            if cohort
+                .latents
+                .clone()
+                .any(|latent| self.has_gradient(latent))
+            {
+                self.through_entries(&mut cohort, &mut scratch);
+            }
             for j in 0..size {
                 let sums = self.finish(&mut cohort, j, &mut scratch, &mut panel.square);
                 touched[at + j] = sums.is_some();
