@@ -42,7 +42,7 @@ pub struct TrainArgs {
     /// Architecture (see `rarefy list architectures`) [default: kl for pictures, topk for all other data].
     #[arg(long, value_name = "NAME", help_heading = "Model")]
     pub arch: Option<String>,
-    /// Number of latents [default: 64 for kl, else 8 per input value, at most rows^0.6].
+    /// Number of latents [default: 64 for kl, else 8 per input value, at most rows^0.7 / 3].
     #[arg(long, value_name = "N", help_heading = "Model")]
     pub latents: Option<usize>,
     /// Run or model folder with initial weights [default: random weights].

@@ -266,10 +266,11 @@ fn values_are_hidden_by_default_where_rows_are_few() {
         plan(text, &survey).unwrap().mask()
     };
     let topk = "[model]\narch = 'topk'\n";
-    assert_eq!(mask(4750, 384, topk), 0.2);
-    assert_eq!(mask(4750, 50, topk), 0.125);
-    // 9,500 rows are 39 for each of 240 latents.
-    assert_eq!(mask(9500, 50, topk), 0.0);
+    assert_eq!(mask(4750, 384, topk), 0.4);
+    assert_eq!(mask(4750, 50, topk), 0.13);
+    // 14,250 rows are 53 for each of 270 latents: (70 - 52.8) / 30 of the largest mask.
+    assert_eq!(mask(14_250, 384, topk), 0.23);
+    assert_eq!(mask(50_000, 384, topk), 0.0);
     assert_eq!(mask(4750, 384, &format!("{topk}latents = 160")), 0.0);
     assert_eq!(mask(4750, 384, &format!("{topk}[train]\nmask = 0")), 0.0);
     assert_eq!(

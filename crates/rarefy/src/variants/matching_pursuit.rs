@@ -38,7 +38,7 @@ option_set! {
     /// Options of `matching-pursuit`.
     pub struct MatchingPursuitOptions {
         /// Largest number of rounds of each row; a row ends early if a round chooses a latent again.
-        /// auto: 32, or a quarter of the inputs or an eighth of the latents if that is less
+        /// auto: 32, or a quarter of the inputs or of the latents if that is less
         k: Auto<usize> = "auto", Kind::AutoCount(1);
         /// Length of the residual at which a row ends before k rounds; 0: only a residual of 0
         residual: f64 = "0", Kind::AtLeast(0.0), Unit::activation;
