@@ -1,8 +1,10 @@
 //! Atomic writes of files and folders: a temporary file or folder beside the target is written, then renamed.
 
 use std::fs;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use tempfile::NamedTempFile;
 
 use crate::{Error, Result};
 
@@ -27,26 +29,66 @@ pub fn write(
     path: impl AsRef<Path>,
     write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>,
 ) -> Result<()> {
-    let path = &linked(path.as_ref());
-    let folder = match path.parent() {
+    let path = path.as_ref();
+    let mut file = Pending::create(path)?;
+    write(&mut file).map_err(Error::io(path))?;
+    file.commit()
+}
+
+/// File that is written piece by piece and appears under its name when it is whole; without [`Pending::commit`] it is removed.
+pub(crate) struct Pending {
+    path: PathBuf,
+    file: BufWriter<NamedTempFile>,
+}
+
+impl Pending {
+    /// Starts a temporary file beside `path`, or beside the file that a symbolic link leads to.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let path = linked(path);
+        let folder = folder_of(&path);
+        fs::create_dir_all(folder).map_err(Error::io(folder))?;
+        let file = sibling()
+            .prefix(".rarefy-")
+            .tempfile_in(folder)
+            .map_err(Error::io(&path))?;
+        Ok(Self {
+            file: BufWriter::new(file),
+            path,
+        })
+    }
+
+    /// Flushes the file to disk and gives it its name.
+    pub(crate) fn commit(self) -> Result<()> {
+        let Self { path, file } = self;
+        let file = file.into_inner().map_err(|e| Error::io(&path)(e.into()))?;
+        file.as_file().sync_data().map_err(Error::io(&path))?;
+        file.persist(&path).map_err(|e| Error::io(&path)(e.error))?;
+        Ok(())
+    }
+}
+
+impl Write for Pending {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl Seek for Pending {
+    fn seek(&mut self, to: SeekFrom) -> std::io::Result<u64> {
+        self.file.seek(to)
+    }
+}
+
+/// Folder of a file.
+pub(crate) fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
-    };
-    fs::create_dir_all(folder).map_err(Error::io(folder))?;
-    let mut file = sibling()
-        .prefix(".rarefy-")
-        .tempfile_in(folder)
-        .map_err(Error::io(path))?;
-    let mut buffered = BufWriter::new(file.as_file_mut());
-    write(&mut buffered).map_err(Error::io(path))?;
-    buffered.flush().map_err(Error::io(path))?;
-    drop(buffered);
-    file.as_file().sync_data().map_err(Error::io(path))?;
-    file.persist(path).map_err(|e| Error::Io {
-        path: path.clone(),
-        source: e.error,
-    })?;
-    Ok(())
+    }
 }
 
 /// Path that a symbolic link leads to, over several links; another path as it is. The file there may be missing.
@@ -79,11 +121,7 @@ pub fn write_folder<E: From<Error>>(
 ) -> std::result::Result<(), E> {
     let path = path.as_ref();
     let there = path.is_dir();
-    let around = match path.parent() {
-        _ if there => path,
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+    let around = if there { path } else { folder_of(path) };
     fs::create_dir_all(around).map_err(Error::io(around))?;
     let mut builder = tempfile::Builder::new();
     let temporary = with_folder_permissions(builder.prefix(".rarefy-"))

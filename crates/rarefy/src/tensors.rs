@@ -69,6 +69,7 @@ macro_rules! number {
 
 number!(f32, F32, f32::is_finite);
 number!(f64, F64, f64::is_finite);
+number!(i32, I32, |_| true);
 number!(i64, I64, |_| true);
 number!(u64, U64, |_| true);
 
@@ -130,6 +131,22 @@ impl<'a> Writer<'a> {
             shape: shape.to_vec(),
             bytes,
             write: Box::new(move |out| T::write(values.as_ref(), out)),
+        });
+    }
+
+    /// Adds a vector of `length` values whose bytes `write` writes.
+    pub(crate) fn streamed<T: Number>(
+        &mut self,
+        name: impl Into<String>,
+        length: usize,
+        write: impl Fn(&mut dyn Write) -> io::Result<()> + 'a,
+    ) {
+        self.tensors.push(Tensor {
+            name: name.into(),
+            dtype: T::DTYPE,
+            shape: vec![length],
+            bytes: length * size_of::<T>(),
+            write: Box::new(write),
         });
     }
 

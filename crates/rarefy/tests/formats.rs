@@ -38,6 +38,57 @@ fn every_format_of_codes_round_trips() {
     }
 }
 
+/// Pieces of any sizes, an empty one among them, and more rows than a row group of parquet holds.
+#[test]
+fn codes_written_in_pieces_are_those_written_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut all = Codes::new(5);
+    let row = |i: usize| [0.0, (i % 7) as f32, 0.0, (i % 3) as f32, 1.0];
+    for i in 0..70_000 {
+        all.push_dense(&row(i), 0.0);
+    }
+    all.row_scales = (0..70_000).map(|i| (i % 11) as f32 + 0.5).collect();
+    for format in FORMATS {
+        let path = |name: &str| folder.path().join(format!("{name}.{}", format.extension));
+        codes::write(&path("whole"), &all).unwrap();
+        let mut writer = codes::Writer::create(&path("pieces"), 5).unwrap();
+        let mut start = 0;
+        for end in [0, 1, 30_000, 69_999, 70_000] {
+            let mut piece = Codes::new(5);
+            (start..end).for_each(|i| piece.push_dense(&row(i), 0.0));
+            piece.row_scales = all.row_scales[start..end].to_vec();
+            writer.push(&piece).unwrap();
+            start = end;
+        }
+        assert!(!path("pieces").exists(), "{}", format.extension);
+        writer.finish().unwrap();
+        let [whole, pieces] = ["whole", "pieces"].map(|name| codes::read(&path(name)).unwrap());
+        assert_eq!(whole, pieces, "{}", format.extension);
+        assert_eq!(pieces.indices, all.indices, "{}", format.extension);
+    }
+}
+
+#[test]
+fn writer_refuses_pieces_that_do_not_fit_and_leaves_no_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("codes.npz");
+    let mut writer = codes::Writer::create(&path, 4).unwrap();
+    writer.push(&sample(false)).unwrap();
+    let refusal = |writer: &mut codes::Writer, codes: &Codes| {
+        writer.push(codes).expect_err("an error").to_string()
+    };
+    let why = refusal(&mut writer, &sample(true));
+    assert!(why.contains("expected none, got means alone"), "{why}");
+    let why = refusal(&mut writer, &Codes::new(5));
+    assert!(why.contains("number of latents"), "{why}");
+    let mut infinite = sample(false);
+    infinite.values[2] = f32::INFINITY;
+    let why = refusal(&mut writer, &infinite);
+    assert!(why.contains("row 5, latent 0"), "{why}");
+    drop(writer);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+}
+
 #[test]
 fn codes_written_by_other_packages_have_expected_values() {
     let all = expected().codes;

@@ -49,12 +49,12 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         npy_file::write_rows(&args.out, &[source.rows(), model.d_sae()], dense)?;
     } else {
         interrupt::watch();
-        let mut all = Codes::new(model.d_sae());
+        let mut file = codes::Writer::create(&args.out, model.d_sae())?;
         for chunk in chunks {
             interrupt::check()?;
-            all.append(model.encode_range(source, chunk, args.threshold)?);
+            file.push(&model.encode_range(source, chunk, args.threshold)?)?;
         }
-        codes::write(&args.out, &all)?;
+        file.finish()?;
     }
     bar.finish_and_clear();
     if args.quiet && !args.json {

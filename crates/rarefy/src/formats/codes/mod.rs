@@ -8,11 +8,12 @@ mod parquet;
 mod parquet {
     use std::path::Path;
 
+    use super::Sink;
     use crate::Result;
     use crate::codes::Codes;
     use crate::data::missing_feature;
 
-    pub(super) fn write(path: &Path, _: &Codes) -> Result<()> {
+    pub(super) fn create(path: &Path, _: usize) -> Result<Box<dyn Sink>> {
         Err(missing_feature(path, "parquet"))
     }
 
@@ -21,36 +22,40 @@ mod parquet {
     }
 }
 mod safetensors;
+mod spool;
+mod writer;
 
 use std::path::Path;
 
 use crate::codes::Codes;
 use crate::{Error, Result};
+pub use writer::Writer;
+use writer::{Create, Sink};
 
 /// Table of all formats of codes, in the order that lists show them.
 pub const FORMATS: &[CodesFormat] = &[
     CodesFormat {
         extension: "npy",
         summary: "dense f32 matrix",
-        write: npy::write,
+        create: npy::create,
         read: npy::read,
     },
     CodesFormat {
         extension: "npz",
         summary: "scipy.sparse CSR matrix",
-        write: npz::write,
+        create: npz::create,
         read: npz::read,
     },
     CodesFormat {
         extension: "safetensors",
         summary: "CSR as tensors indptr, indices, data, shape",
-        write: safetensors::write,
+        create: safetensors::create,
         read: safetensors::read,
     },
     CodesFormat {
         extension: "parquet",
         summary: "a list of indices and a list of values for each row",
-        write: parquet::write,
+        create: parquet::create,
         read: parquet::read,
     },
 ];
@@ -61,7 +66,7 @@ pub struct CodesFormat {
     pub extension: &'static str,
     /// One-sentence description for lists.
     pub summary: &'static str,
-    write: fn(&Path, &Codes) -> Result<()>,
+    create: Create,
     read: fn(&Path) -> Result<Codes>,
 }
 
@@ -71,29 +76,9 @@ pub struct CodesFormat {
 /// [`Error::Unknown`] for an unknown extension; [`Error::Format`] for a value that is NaN or infinite; [`Error::Io`] if the
 /// file cannot be written.
 pub fn write(path: &Path, codes: &Codes) -> Result<()> {
-    let format = find(path)?;
-    check_finite(path, codes)?;
-    (format.write)(path, codes)
-}
-
-/// Refuses values outside the range of `f32`, which rows with values near 3.4e38 give.
-fn check_finite(path: &Path, codes: &Codes) -> Result<()> {
-    let arrays = [&codes.values, &codes.row_means, &codes.row_scales];
-    for (which, values) in arrays.into_iter().enumerate() {
-        if rarefy_kernels::vector::all_finite(values) {
-            continue;
-        }
-        let at = values.iter().position(|value| !value.is_finite());
-        let at = at.expect("one value is not finite");
-        let row = codes.offsets.partition_point(|offset| *offset <= at);
-        let place = match which {
-            0 => format!("row {}, latent {}", row - 1, codes.indices[at]),
-            1 => format!("row {at}, mean"),
-            _ => format!("row {at}, divisor"),
-        };
-        return Err(Error::out_of_range(path, &place, values[at]));
-    }
-    Ok(())
+    let mut writer = Writer::create(path, codes.d_sae)?;
+    writer.push(codes)?;
+    writer.finish()
 }
 
 /// Reads codes and validates every number.

@@ -1,19 +1,39 @@
 //! Codes as a dense `.npy` matrix.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Codes, Error, Result};
+use super::spool::Spool;
+use super::{Codes, Error, Result, Sink};
 use crate::atomic;
 use crate::data::{OpenOptions, npy};
 
-pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
-    atomic::write(path, |out| {
-        out.write_all(&npy::f32_header(codes.rows(), codes.d_sae))?;
-        codes
-            .to_dense()
-            .iter()
-            .try_for_each(|v| out.write_all(&v.to_le_bytes()))
-    })
+/// Dense rows.
+struct Dense {
+    path: PathBuf,
+    d_sae: usize,
+    values: Spool,
+}
+
+pub(super) fn create(path: &Path, d_sae: usize) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(Dense {
+        path: path.into(),
+        d_sae,
+        values: Spool::create(path)?,
+    }))
+}
+
+impl Sink for Dense {
+    fn push(&mut self, codes: &Codes) -> Result<()> {
+        self.values.push(&codes.to_dense())
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let rows = self.values.length / self.d_sae;
+        atomic::write(&self.path, |out| {
+            out.write_all(&npy::f32_header(rows, self.d_sae))?;
+            self.values.copy(out)
+        })
+    }
 }
 
 pub(super) fn read(path: &Path) -> Result<Codes> {

@@ -1,59 +1,85 @@
 //! Codes in the format of `scipy.sparse.save_npz` for CSR matrices, with optional members `row_means` and
 //! `row_scales`.
 
-use std::io::{Cursor, Write};
-use std::path::Path;
+use std::io::Write;
+use std::path::{Path, PathBuf};
 
+use zip::result::ZipResult;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::{Arrays, Codes, Error, Result};
-use crate::atomic;
+use super::spool::Spools;
+use super::{Arrays, Codes, Error, Result, Sink};
+use crate::atomic::Pending;
 use crate::data::npy;
 use crate::data::npz::Archive;
 use crate::tensors::Number;
 
-pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
-    let offsets: Vec<i64> = codes.offsets.iter().map(|&o| o as i64).collect();
-    let indices: Vec<i64> = codes.indices.iter().map(|&i| i64::from(i)).collect();
-    let mut members = vec![
-        ("indices", vector("<i8", &indices)),
-        ("indptr", vector("<i8", &offsets)),
-        (
-            "format",
-            [&npy::header("|S3", "()"), b"csr".as_slice()].concat(),
-        ),
-        (
-            "shape",
-            vector("<i8", &[codes.rows() as i64, codes.d_sae as i64]),
-        ),
-        ("data", vector("<f4", &codes.values)),
-    ];
-    if !codes.row_means.is_empty() {
-        members.push(("row_means", vector("<f4", &codes.row_means)));
-    }
-    if !codes.row_scales.is_empty() {
-        members.push(("row_scales", vector("<f4", &codes.row_scales)));
-    }
-    let pack = || -> zip::result::ZipResult<Vec<u8>> {
-        let mut archive = ZipWriter::new(Cursor::new(Vec::new()));
-        let options = SimpleFileOptions::default()
-            .compression_method(CompressionMethod::Deflated)
-            .large_file(true);
-        for (name, bytes) in &members {
-            archive.start_file(format!("{name}.npy"), options)?;
-            archive.write_all(bytes)?;
-        }
-        Ok(archive.finish()?.into_inner())
-    };
-    let packed = pack().map_err(|e| Error::format(path, e.to_string()))?;
-    atomic::write(path, |out| out.write_all(&packed))
+/// Members of the archive.
+struct Members {
+    path: PathBuf,
+    arrays: Spools,
 }
 
-/// Content of an `.npy` file with one vector.
-fn vector<T: Number>(descr: &str, values: &[T]) -> Vec<u8> {
-    let header = npy::header(descr, &format!("({},)", values.len()));
-    [header, T::to_bytes(values)].concat()
+pub(super) fn create(path: &Path, d_sae: usize) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(Members {
+        path: path.into(),
+        arrays: Spools::create(path, d_sae)?,
+    }))
+}
+
+impl Sink for Members {
+    fn push(&mut self, codes: &Codes) -> Result<()> {
+        if narrow(self.arrays.d_sae) {
+            self.arrays.push(codes, |latent| latent as i32)
+        } else {
+            self.arrays.push(codes, i64::from)
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let packed = self.pack(Pending::create(&self.path)?);
+        let whole = packed.map_err(|e| Error::format(&self.path, e.to_string()))?;
+        whole.commit()
+    }
+}
+
+impl Members {
+    /// Writes the archive. Members are not compressed: values do not shrink, and packing 32 entries of a row took longer than
+    /// encoding it.
+    fn pack(&self, file: Pending) -> ZipResult<Pending> {
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Stored)
+            .large_file(true);
+        let mut archive = ZipWriter::new(file);
+        let arrays = &self.arrays;
+        let shape = [arrays.rows as i64, arrays.d_sae as i64];
+        for (name, head, values) in [
+            ("format", npy::header("|S3", "()"), b"csr".to_vec()),
+            ("shape", npy::header("<i8", "(2,)"), i64::to_bytes(&shape)),
+        ] {
+            archive.start_file(format!("{name}.npy"), options)?;
+            archive.write_all(&[head, values].concat())?;
+        }
+        let index = if narrow(arrays.d_sae) { "<i4" } else { "<i8" };
+        let csr = [
+            ("indices", index, &arrays.indices),
+            ("indptr", "<i8", &arrays.offsets),
+            ("data", "<f4", &arrays.values),
+        ];
+        let of_rows = arrays.of_rows().map(|(name, spool)| (name, "<f4", spool));
+        for (name, descr, spool) in csr.into_iter().chain(of_rows) {
+            archive.start_file(format!("{name}.npy"), options)?;
+            archive.write_all(&npy::header(descr, &format!("({},)", spool.length)))?;
+            spool.copy(&mut archive)?;
+        }
+        archive.finish()
+    }
+}
+
+/// Whether indices of so many latents fit into 32 bits.
+fn narrow(d_sae: usize) -> bool {
+    i32::try_from(d_sae).is_ok()
 }
 
 pub(super) fn read(path: &Path) -> Result<Codes> {

@@ -1,6 +1,6 @@
 //! Codes as parquet: columns of lists `indices` and `values`, and optional columns `row_mean` and `row_scale`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::arrow_array::Array;
@@ -11,8 +11,8 @@ use ::parquet::file::properties::WriterProperties;
 use ::parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 use ::parquet::schema::parser::parse_message_type;
 
-use super::{Arrays, Codes, Error, Result};
-use crate::atomic;
+use super::{Arrays, Codes, Error, Result, Sink};
+use crate::atomic::Pending;
 use crate::data::sparse::entries;
 use crate::data::table::arrow::{ArrowTable, floats, integers};
 
@@ -27,35 +27,96 @@ const ROW_SCALE: &str = "row_scale";
 /// Key of the number of latents in the metadata of the file.
 const D_SAE: &str = "d_sae";
 
-pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
-    let bytes = encode(codes).map_err(|e| Error::format(path, e.to_string()))?;
-    atomic::write(path, |out| out.write_all(&bytes))
+/// Rows of a row group.
+const GROUP: usize = 1 << 16;
+
+/// Columns of the file.
+struct Columns {
+    path: PathBuf,
+    /// Rows that wait for their row group to be full.
+    waiting: Codes,
+    /// The file before its first row group, when its columns are not known yet.
+    empty: Option<Pending>,
+    file: Option<SerializedFileWriter<Pending>>,
 }
 
-/// Content of a parquet file with these codes.
-fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
+pub(super) fn create(path: &Path, d_sae: usize) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(Columns {
+        path: path.into(),
+        waiting: Codes::new(d_sae),
+        empty: Some(Pending::create(path)?),
+        file: None,
+    }))
+}
+
+impl Sink for Columns {
+    fn push(&mut self, codes: &Codes) -> Result<()> {
+        self.waiting.append(codes.clone());
+        if self.waiting.rows() < GROUP {
+            return Ok(());
+        }
+        self.write_group()
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<()> {
+        if self.file.is_none() || self.waiting.rows() > 0 {
+            self.write_group()?;
+        }
+        let file = self.file.expect("a row group was written");
+        let file = file.into_inner();
+        file.map_err(failed(&self.path))?.commit()
+    }
+}
+
+impl Columns {
+    /// Writes the waiting rows as a row group.
+    fn write_group(&mut self) -> Result<()> {
+        if let Some(file) = self.empty.take() {
+            let file = start(file, &self.waiting).map_err(failed(&self.path))?;
+            self.file = Some(file);
+        }
+        let file = self.file.as_mut().expect("the file was started");
+        write_group(file, &self.waiting).map_err(failed(&self.path))?;
+        self.waiting.clear();
+        Ok(())
+    }
+}
+
+/// Error of the parquet writer.
+fn failed(path: &Path) -> impl Fn(ParquetError) -> Error {
+    move |error| Error::format(path, error.to_string())
+}
+
+/// Starts a file with the columns that these codes have.
+fn start(
+    file: Pending,
+    codes: &Codes,
+) -> std::result::Result<SerializedFileWriter<Pending>, ParquetError> {
     let d_sae = KeyValue::new(D_SAE.to_owned(), codes.d_sae.to_string());
-    let properties = WriterProperties::builder()
-        .set_key_value_metadata(Some(vec![d_sae]))
-        .build();
-    let of_rows = [(ROW_MEAN, &codes.row_means), (ROW_SCALE, &codes.row_scales)];
-    let of_rows: Vec<_> = of_rows
-        .iter()
-        .filter(|(_, values)| !values.is_empty())
-        .collect();
-    let columns: Vec<String> = of_rows
-        .iter()
-        .map(|(name, _)| format!("REQUIRED FLOAT {name};"))
-        .collect();
+    let properties = WriterProperties::builder().set_key_value_metadata(Some(vec![d_sae]));
+    let columns = of_rows(codes).map(|(name, _)| format!("REQUIRED FLOAT {name};"));
     let schema = format!(
         "message codes {{ {INDICES} {VALUES} {} }}",
-        columns.concat()
+        columns.collect::<String>()
     );
-    let mut writer = SerializedFileWriter::new(
-        Vec::new(),
-        Arc::new(parse_message_type(&schema)?),
-        Arc::new(properties),
-    )?;
+    let schema = Arc::new(parse_message_type(&schema)?);
+    SerializedFileWriter::new(file, schema, Arc::new(properties.build()))
+}
+
+/// Columns of row means and divisors that codes have.
+fn of_rows(codes: &Codes) -> impl Iterator<Item = (&'static str, &[f32])> {
+    let named = [
+        (ROW_MEAN, &*codes.row_means),
+        (ROW_SCALE, &*codes.row_scales),
+    ];
+    named.into_iter().filter(|(_, values)| !values.is_empty())
+}
+
+/// Writes codes as one row group.
+fn write_group(
+    file: &mut SerializedFileWriter<Pending>,
+    codes: &Codes,
+) -> std::result::Result<(), ParquetError> {
     // An empty row has one level with definition 0. Each entry has definition 1; the first of a row has
     // repetition 0, the others 1.
     let (mut definition, mut repetition) = (Vec::new(), Vec::new());
@@ -64,20 +125,20 @@ fn encode(codes: &Codes) -> std::result::Result<Vec<u8>, ParquetError> {
         definition.extend((0..entries.max(1)).map(|_| i16::from(entries > 0)));
         repetition.extend((0..entries.max(1)).map(|at| i16::from(at > 0)));
     }
-    let mut group = writer.next_row_group()?;
+    let mut group = file.next_row_group()?;
     let indices: Vec<i32> = codes.indices.iter().map(|&i| i as i32).collect();
     column::<Int32Type>(&mut group, &indices, &definition, &repetition)?;
     column::<FloatType>(&mut group, &codes.values, &definition, &repetition)?;
-    for (_, values) in of_rows {
+    for (_, values) in of_rows(codes) {
         column::<FloatType>(&mut group, values, &[], &[])?;
     }
     group.close()?;
-    writer.into_inner()
+    Ok(())
 }
 
 /// Writes one column.
 fn column<T: DataType>(
-    group: &mut SerializedRowGroupWriter<Vec<u8>>,
+    group: &mut SerializedRowGroupWriter<Pending>,
     values: &[T::T],
     definition: &[i16],
     repetition: &[i16],

@@ -1,26 +1,45 @@
 //! Codes as safetensors: `indptr` and `indices` (i64), `data` (f32), `shape`, and optional `row_means` and
 //! `row_scales`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{Arrays, Codes, Error, Result};
+use super::spool::Spools;
+use super::{Arrays, Codes, Error, Result, Sink};
 use crate::tensors::{Reader, Writer};
 
-pub(super) fn write(path: &Path, codes: &Codes) -> Result<()> {
-    let offsets: Vec<i64> = codes.offsets.iter().map(|&o| o as i64).collect();
-    let indices: Vec<i64> = codes.indices.iter().map(|&i| i64::from(i)).collect();
-    let mut file = Writer::default();
-    file.vector("indptr", offsets);
-    file.vector("indices", indices);
-    file.vector("data", &codes.values);
-    file.vector("shape", [codes.rows() as i64, codes.d_sae as i64]);
-    if !codes.row_means.is_empty() {
-        file.vector("row_means", &codes.row_means);
+/// Tensors of the file.
+struct Tensors {
+    path: PathBuf,
+    arrays: Spools,
+}
+
+pub(super) fn create(path: &Path, d_sae: usize) -> Result<Box<dyn Sink>> {
+    Ok(Box::new(Tensors {
+        path: path.into(),
+        arrays: Spools::create(path, d_sae)?,
+    }))
+}
+
+impl Sink for Tensors {
+    fn push(&mut self, codes: &Codes) -> Result<()> {
+        self.arrays.push(codes, i64::from)
     }
-    if !codes.row_scales.is_empty() {
-        file.vector("row_scales", &codes.row_scales);
+
+    fn finish(self: Box<Self>) -> Result<()> {
+        let arrays = &self.arrays;
+        let mut file = Writer::default();
+        file.vector("shape", [arrays.rows as i64, arrays.d_sae as i64]);
+        for (name, spool) in [("indptr", &arrays.offsets), ("indices", &arrays.indices)] {
+            file.streamed::<i64>(name, spool.length, |out| spool.copy(out));
+        }
+        for (name, spool) in [("data", &arrays.values)]
+            .into_iter()
+            .chain(arrays.of_rows())
+        {
+            file.streamed::<f32>(name, spool.length, |out| spool.copy(out));
+        }
+        file.write(&self.path)
     }
-    file.write(path)
 }
 
 pub(super) fn read(path: &Path) -> Result<Codes> {
