@@ -77,7 +77,7 @@ impl Members {
     }
 }
 
-/// Whether indices of so many latents fit into 32 bits.
+/// True if indices of so many latents fit into 32 bits.
 fn narrow(d_sae: usize) -> bool {
     i32::try_from(d_sae).is_ok()
 }

@@ -32,7 +32,7 @@ pub struct Writer {
     path: PathBuf,
     d_sae: usize,
     rows: usize,
-    /// Whether rows have means and divisors; open before the first row.
+    /// Means and divisors of rows, given or not; open before the first row.
     of_rows: Option<(bool, bool)>,
     sink: Box<dyn Sink>,
 }
