@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use rarefy::codes::Codes;
 use rarefy::formats::codes;
 use rarefy::synth::{BLOCK, Directions, Hierarchy, Magnitudes, Spec, Truth};
 use rarefy::{Error, Result};
@@ -42,33 +41,33 @@ pub fn run(args: &SynthArgs) -> anyhow::Result<()> {
         return Err(Error::Conflict(why).into());
     }
     let truth = Truth::new(&spec(args)?)?;
-    let (entries, kept) = write_rows(&truth, args)?;
-    if let (Some(path), Some(kept)) = (&args.codes, kept) {
-        codes::write(path, &kept)?;
-    }
+    let entries = write_rows(&truth, args)?;
     // The dictionary is written last: it must not exist without its rows.
     truth.save(&beside, args.rows)?;
     done(args, &beside, entries as f64 / args.rows as f64)
 }
 
-/// Writes the rows; returns the number of active features over all rows, and their codes if `--codes` is given.
-fn write_rows(truth: &Truth, args: &SynthArgs) -> Result<(usize, Option<Codes>)> {
+/// Writes the rows, and their codes if `--codes` is given; returns the number of active features over all rows.
+fn write_rows(truth: &Truth, args: &SynthArgs) -> Result<usize> {
     let looks = style("{bar:24} {human_pos}/{human_len} rows  {rate}  {eta} left");
     let bar = indicatif::ProgressBar::new(args.rows as u64).with_style(looks);
-    let (mut entries, mut kept) = (0, args.codes.as_ref().map(|_| Codes::new(args.features)));
+    let codes = args.codes.as_ref();
+    let codes = codes.map(|path| codes::Writer::create(path, args.features));
+    let (mut entries, mut codes) = (0, codes.transpose()?);
     let chunks = (0..args.rows).step_by(ROWS).map(|start| {
         let end = args.rows.min(start + ROWS);
         let sample = truth.draw(start..end);
         entries += sample.codes.values.len();
-        if let Some(kept) = &mut kept {
-            kept.append(sample.codes);
+        if let Some(codes) = &mut codes {
+            codes.push(&sample.codes)?;
         }
         bar.inc((end - start) as u64);
         Ok(sample.x)
     });
     npy_file::write_rows(&args.out, &[args.rows, args.d_in], chunks)?;
     bar.finish_and_clear();
-    Ok((entries, kept))
+    codes.map_or(Ok(()), codes::Writer::finish)?;
+    Ok(entries)
 }
 
 fn spec(args: &SynthArgs) -> Result<Spec> {
