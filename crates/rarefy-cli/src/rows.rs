@@ -128,10 +128,16 @@ pub fn options_beside(model: &Path, layer: Table) -> rarefy::Result<OpenOptions>
     let Ok(of_run) = run_config(model, Table::new()) else {
         return Ok(options);
     };
+    // Another label of the command does not make the run's label an input, and is none itself.
+    let mut exclude = of_run.exclude;
+    if let Some(given) = &options.label {
+        exclude.retain(|name| name != given);
+        exclude.extend(of_run.label.clone().filter(|own| own != given));
+    }
     Ok(OpenOptions {
         usual: UsualColumns {
             columns: of_run.columns,
-            exclude: of_run.exclude,
+            exclude,
             label: of_run.label,
             text: of_run.text,
         },

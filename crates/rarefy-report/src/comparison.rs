@@ -142,7 +142,7 @@ fn frontier(comparison: &Comparison) -> Markup {
             section #frontier {
                 h2 { "Explained variance at its sparsity" }
                 figure {
-                    (PreEscaped(frontier_in_page(&lines, None)))
+                    (PreEscaped(frontier_in_page(&lines, None, "")))
                     figcaption { "Points further up and to the left explain more with fewer active latents." }
                 }
             }

@@ -124,16 +124,16 @@ fn look(line: usize) -> (usize, usize, usize) {
 /// assert!(svg.starts_with("<svg") && svg.contains(">topk</text>") && svg.contains("L0 = 16"));
 /// ```
 pub fn frontier_plot(lines: &[FrontierLine], at: Option<f64>) -> String {
-    let svg = frontier_in_page(lines, at);
+    let svg = frontier_in_page(lines, at, " of held-out rows");
     let styled = format!("</title>{}", style(lines.len()));
     svg.replacen("</title>", &styled, 1)
 }
 
-/// [`frontier_plot`] without colours, for a page whose style has them.
-pub(crate) fn frontier_in_page(lines: &[FrontierLine], at: Option<f64>) -> String {
+/// [`frontier_plot`] without colours, for a page whose style has them. `of_rows` names the rows of the figures.
+pub(crate) fn frontier_in_page(lines: &[FrontierLine], at: Option<f64>, of_rows: &str) -> String {
     let names: Vec<&str> = lines.iter().map(|line| line.name.as_str()).collect();
     let label = format!(
-        "Explained variance of held-out rows against L0, a line for each of {}",
+        "Explained variance{of_rows} against L0, a line for each of {}",
         names.join(", ")
     );
     let (x, y) = axes(lines);
@@ -142,7 +142,7 @@ pub(crate) fn frontier_in_page(lines: &[FrontierLine], at: Option<f64>) -> Strin
         x,
         y,
         "L0: latents active in a row (log)",
-        "explained variance, held-out rows",
+        &format!("explained variance{of_rows}"),
         &label,
     );
     if let Some(at) = at.filter(|at| (x.low..=x.high).contains(at)) {

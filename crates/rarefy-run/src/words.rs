@@ -14,10 +14,13 @@ pub fn percent(share: f64) -> String {
     }
 }
 
-/// Label of a row; numbers with many digits, such as scores, are rounded.
+/// Label of a row; numbers with many digits, such as scores, are rounded, and whole ones have no zeros behind the point.
 pub fn label(label: &str) -> String {
     match label.parse::<f64>() {
         Ok(value) if label.len() > 6 && value.fract() != 0.0 => format!("{value:.3}"),
+        Ok(value) if label.contains('.') && value.fract() == 0.0 && value.abs() < 1e15 => {
+            format!("{value}")
+        }
         _ => label.to_owned(),
     }
 }

@@ -25,6 +25,8 @@ const NAMES: &[(&[&str], &str)] = &[
             "n-components",
             "width",
             "neurons",
+            "units",
+            "encoding-dim",
         ],
         "the number of latents is set with --latents N",
     ),
@@ -49,6 +51,7 @@ const NAMES: &[(&[&str], &str)] = &[
             "sparsity-coefficient",
             "sparsity-penalty",
             "sparsity-weight",
+            "sparsityregularization",
         ],
         "the weight of the sparsity penalty is set with --beta X (kl), --l1 X (relu, gated) or --l0 X (jumprelu); topk and \
          its kin have --k N in its place. The lecture's lambda, the weight decay of kl, is set with --weight-decay X. \
@@ -85,6 +88,7 @@ const NAMES: &[(&[&str], &str)] = &[
             "input-dim",
             "input-size",
             "n-inputs",
+            "act-size",
         ],
         "there is none: the width is that of the data",
     ),
@@ -102,6 +106,7 @@ const NAMES: &[(&[&str], &str)] = &[
             "target-sparsity",
             "sparsity-param",
             "rho-target",
+            "sparsityproportion",
         ],
         "the target activation of kl is set with --rho X, the number of active latents of topk with --k N",
     ),
@@ -157,6 +162,7 @@ const NAMES: &[(&[&str], &str)] = &[
             "variant",
             "sae-type",
             "type",
+            "kl",
         ],
         "the architecture is set with --arch NAME; `rarefy list architectures` shows all",
     ),
@@ -229,7 +235,13 @@ const NAMES: &[(&[&str], &str)] = &[
         "a run is continued with --out FOLDER --resume; weights of another model are the start with --init MODEL",
     ),
     (
-        &["l2", "l2-penalty", "l2-coefficient", "wd"],
+        &[
+            "l2",
+            "l2-penalty",
+            "l2-coefficient",
+            "wd",
+            "l2weightregularization",
+        ],
         "the weight decay of kl is set with --weight-decay X",
     ),
     (
@@ -242,6 +254,54 @@ const NAMES: &[(&[&str], &str)] = &[
             "log-wandb",
         ],
         "there is none: a run folder has metrics.jsonl, one line for each record, and report.html",
+    ),
+    (
+        &[
+            "matryoshka-widths",
+            "widths",
+            "prefixes",
+            "group-fractions",
+            "group-sizes",
+        ],
+        "the levels of matryoshka are set with --levels X,... as shares of the latents: 0.125,0.5 for 128 and 512 of 1024",
+    ),
+    (
+        &["jumprelu-bandwidth"],
+        "the width of jumprelu's window is set with --bandwidth X",
+    ),
+    (
+        &[
+            "l1-warm-up-steps",
+            "l1-warmup-steps",
+            "sparsity-warmup-steps",
+            "l0-warm-up-steps",
+        ],
+        "the warm-up of the sparsity penalty is set with --sparsity-warmup N",
+    ),
+    (
+        &["decay-start", "lr-decay-steps", "lr-decay-start"],
+        "the decay of the learning rate at the end is set with --lr-decay N, in steps",
+    ),
+    (
+        &[
+            "feature-sampling-window",
+            "dead-feature-window",
+            "dead-feature-threshold",
+            "dead-steps-threshold",
+        ],
+        "the number of silent rows after which a latent is dead is set with --dead-after N",
+    ),
+    (
+        &["l0-target", "active-latents"],
+        "the wanted number of active latents is set with --k N (topk and others) or --target-l0 N (jumprelu)",
+    ),
+    (
+        &["data", "input", "dataset", "dataset-path", "data-path"],
+        "the data is given without an option: `rarefy train DATA`, `rarefy encode RUN DATA --out FILE`",
+    ),
+    (
+        &["verbose"],
+        "there is none: a terminal shows progress, --timings the time of each part, and a run folder has metrics.jsonl",
     ),
     (
         &["num-workers", "workers", "n-jobs", "jobs"],

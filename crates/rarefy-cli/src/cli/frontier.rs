@@ -31,7 +31,7 @@ pub struct FrontierArgs {
         help_heading = "Models"
     )]
     pub arch: Vec<String>,
-    /// Number of latents of every model, or several, separated by commas [default: 8 per input value].
+    /// Number of latents of every model, or several, separated by commas [default: 8 per input value, at most rows^0.7 / 3].
     ///
     /// With several, each architecture has a line for each number. With --resume, numbers are added to such a list, as with --k.
     #[arg(

@@ -72,6 +72,9 @@ pub struct LatentsArgs {
     /// Kind of the target [default: by its values].
     #[arg(long, value_name = "KIND", value_parser = ["score", "class"], requires = "target")]
     pub kind: Option<String>,
+    /// Show the associations with one class of the target alone.
+    #[arg(long, value_name = "NAME", requires = "target")]
+    pub class: Option<String>,
     /// Show one latent in full, by its number.
     #[arg(long, value_name = "N")]
     pub latent: Option<usize>,

@@ -105,11 +105,11 @@ pub struct OptimizerArgs {
         hide_short_help = true
     )]
     pub ema: Option<f64>,
-    /// Share of the values of a row that the encoder does not see in a step [default: 0; 0.2 for few rows without --latents].
+    /// Share of the values of a row that the encoder does not see in a step [default: 0; up to 0.4 for few rows without --latents].
     ///
     /// The mean of the column takes the place of a hidden value, and the decoder still reconstructs the whole row: the model
-    /// learns fewer rows by heart. The default is up to 0.2 (the number of inputs over 400) where there are fewer than 35 rows
-    /// for each latent. For sparse architectures but matching-pursuit.
+    /// learns fewer rows by heart. The default is up to 0.4 (the number of inputs over 400) with 40 rows for each latent, and
+    /// falls to 0 at 70. For sparse architectures but matching-pursuit.
     #[arg(
         long,
         value_name = "X",

@@ -209,6 +209,25 @@ fn evaluate(runs: &mut [Compared], args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Line below the figures: the rows that they are measured on, if some runs have held-out rows.
+fn of_rows(runs: &[Compared]) -> String {
+    let measured = runs.iter().filter(|run| run.figures.is_some());
+    let has_held_out = |run: &&Compared| run.figures.as_ref().is_some_and(|f| f.held_out.is_some());
+    let (with, without): (Vec<&Compared>, Vec<&Compared>) = measured.partition(has_held_out);
+    if with.is_empty() {
+        return String::new();
+    }
+    let line = "Explained variance, L0 and squared error are those of held-out rows, all else of training rows.";
+    if without.is_empty() {
+        return format!("\n{line}");
+    }
+    let names: Vec<&str> = without.iter().map(|run| run.name.as_str()).collect();
+    format!(
+        "\n{line} No rows are held out in {}: all figures there are of training rows.",
+        names.join(", ")
+    )
+}
+
 /// Reasons why figures may not be comparable.
 fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
     let mut notes = Vec::new();
@@ -232,6 +251,16 @@ fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
         .collect();
     if rows.len() > 1 && args.data.is_empty() {
         notes.push("the runs have other rows to train on or to hold out: give --data to evaluate all models on the same rows".into());
+    }
+    let columns: BTreeSet<[Option<&String>; 4]> = runs
+        .iter()
+        .map(|run| {
+            ["data.columns", "data.exclude", "data.label", "data.text"]
+                .map(|key| run.settings.get(key))
+        })
+        .collect();
+    if columns.len() > 1 {
+        notes.push("the runs have other inputs (other columns of the table): squared errors and explained variances are not comparable".into());
     }
     let steps = |run: &Compared| {
         let steps = run.settings.get("data.preprocess").cloned();
@@ -279,11 +308,7 @@ fn tables(runs: &[Compared], settings: &[(String, Vec<String>)]) -> String {
             }
         }
     }
-    let mut figures = output::table(&header, &lines, true);
-    let has_held_out = |run: &Compared| run.figures.as_ref().is_some_and(|f| f.held_out.is_some());
-    if runs.iter().any(has_held_out) {
-        figures += "\nExplained variance, L0 and squared error are those of held-out rows, all else of training rows.";
-    }
+    let figures = format!("{}{}", output::table(&header, &lines, true), of_rows(runs));
     if settings.is_empty() {
         return format!("{figures}\n\nAll settings are the same.");
     }

@@ -69,7 +69,11 @@ fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset<'static>> {
         config::insert(&mut layer, "data.label", column.clone().into());
     }
     let (mut dataset, given) = if args.data.is_empty() {
+        let own_label = rows::run_config(&args.model, Table::new())?.label;
         let mut config = rows::run_config(&args.model, layer)?;
+        // Another target does not make the run's label an input.
+        let other = own_label.filter(|own| Some(own) != config.label.as_ref());
+        config.exclude.extend(other);
         config.target = None;
         // The run left the target out, so that its latents have not seen it.
         config
@@ -99,8 +103,8 @@ fn about_target(args: &LatentsArgs, error: Error) -> Error {
     match &args.target {
         Some(column) if error.to_string().contains("`data.label` has no meaning") => {
             Error::Conflict(format!(
-                "--target {column}: the data is an array, which has no columns with names; give the target with --labels FILE \
-             --target labels"
+                "--target {column}: the data is an array, which has no columns with names; --target labels takes the \
+             data's own labels (--class NAME one of them), --labels FILE those of a file"
             ))
         }
         _ => error,
@@ -159,6 +163,10 @@ impl View<'_> {
         if let Some(texts) = &self.dataset.texts {
             return format!("“{}”", start_of(&texts[top[0].row]));
         }
+        // Labels that give no names are scores.
+        if self.dataset.labels.is_some() {
+            return String::new();
+        }
         let shown = 3;
         let rows = top.iter().take(shown).map(|top| self.row(top.row));
         rows.collect::<Vec<_>>().join(", ")
@@ -212,7 +220,7 @@ impl View<'_> {
             .count();
         format!(
             "{} latents on {} rows: {active:.1} active per row; {} on no row, {} more on fewer than {}, {} on more than {}; \
-             {duplicates} within cosine {DUPLICATE} of another",
+             {duplicates} of the active ones within cosine {DUPLICATE} of another",
             self.latents.len(),
             self.dataset.source.rows(),
             count(&|l| l.firing_rate == 0.0),

@@ -75,12 +75,18 @@ fn of_rows(
     let picture = model
         .image_shape()
         .filter(|shape| image_channels(*shape, model.raw_d_in()).is_some());
-    let tops = responses.top_rows(latents::FOR_NAMES);
+    // Without words and classes, latents have no names.
+    let for_names = if data.texts.is_some() || data.labels.is_some() {
+        latents::FOR_NAMES
+    } else {
+        0
+    };
+    let tops = responses.top_rows(for_names);
     let tops: Vec<&[TopRow]> = tops.iter().map(Vec::as_slice).collect();
     let mut shown = Shown::new(data, picture.is_some().then(|| model.raw_d_in()));
     let (top, each) = shown.counts(d_sae);
-    let examples = (0..d_sae).map(|latent| shown.examples(responses, latent, top, each));
-    let examples = examples.collect();
+    let found = responses.all_examples(top, each).into_iter();
+    let examples = found.map(|of_latent| shown.examples(of_latent)).collect();
     let apart = apart(model, source, &mut shown)?;
     let mut explorer = Explorer {
         source: about(responses, source, evaluated),
@@ -259,20 +265,13 @@ impl<'a> Shown<'a> {
         chosen.unwrap_or((1, 0))
     }
 
-    fn examples(
-        &mut self,
-        responses: &Responses,
-        latent: usize,
-        top: usize,
-        each: usize,
-    ) -> Vec<Example> {
-        let found = responses.examples(latent, top, each).into_iter();
+    fn examples(&mut self, found: Vec<latents::Example>) -> Vec<Example> {
         let example = |e: latents::Example| Example {
             row: self.index(e.row),
             activation: e.activation,
             quarter: e.quarter,
         };
-        found.map(example).collect()
+        found.into_iter().map(example).collect()
     }
 
     /// Numbers, labels and texts of the rows that are shown.

@@ -91,7 +91,7 @@ pub struct TrainConfig {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ema: Option<f64>,
     /// Share of the values of a row that the encoder does not see in a step; the column's mean takes their place. If absent,
-    /// up to 0.2 where the number of latents is a default too and there are fewer than 35 rows for each latent, else 0.
+    /// up to 0.4 where the number of latents is a default too and there are fewer than 70 rows for each latent, else 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<f64>,
     /// Steps between two resamplings of dead latents; 0 for never.

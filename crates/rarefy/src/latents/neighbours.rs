@@ -62,19 +62,20 @@ pub(super) fn unit_rows(model: &Model) -> Vec<f32> {
     rows
 }
 
-/// The `count` largest values above 0, with their latents; ties go to the first.
+/// The `count` largest values above 0, with their latents; ties go to lower numbers.
 pub(super) fn strongest(
     values: impl Iterator<Item = (usize, f32)>,
     count: usize,
 ) -> Vec<Neighbour> {
+    let before = |a: &(usize, f32), b: &(usize, f32)| a.1 > b.1 || (a.1 == b.1 && a.0 < b.0);
     let mut best: Vec<(usize, f32)> = Vec::with_capacity(count + 1);
-    for (latent, value) in values {
+    for found in values {
         let weakest = best.last().filter(|_| best.len() == count);
-        if count == 0 || value <= 0.0 || weakest.is_some_and(|w| value <= w.1) {
+        if count == 0 || found.1 <= 0.0 || weakest.is_some_and(|w| !before(&found, w)) {
             continue;
         }
-        let place = best.partition_point(|(_, other)| *other >= value);
-        best.insert(place, (latent, value));
+        let place = best.partition_point(|other| before(other, &found));
+        best.insert(place, found);
         best.truncate(count);
     }
     let neighbour = |(latent, value): (usize, f32)| Neighbour {
@@ -93,8 +94,12 @@ mod tests {
         let values = [0.5, 0.9, -1.0, 0.5, 0.9, 0.1].into_iter().enumerate();
         let others = values.filter(|(latent, _)| *latent != 4);
         let found = strongest(others.clone(), 3);
-        let found: Vec<_> = found.iter().map(|n| n.latent).collect();
-        assert_eq!(found, [1, 0, 3]);
+        let numbers = |found: &[Neighbour]| found.iter().map(|n| n.latent).collect::<Vec<_>>();
+        assert_eq!(numbers(&found), [1, 0, 3]);
+        // In any order.
+        let backwards: Vec<_> = others.clone().collect();
+        let found = strongest(backwards.into_iter().rev(), 2);
+        assert_eq!(numbers(&found), [1, 0]);
         assert!(strongest(others, 0).is_empty());
     }
 }

@@ -103,7 +103,7 @@ impl Responses {
     /// rows. Rows go by absolute activation, the strongest first; ties go to lower rows.
     pub fn examples(&self, latent: usize, top: usize, each: usize) -> Vec<Example> {
         let mut order: Vec<(usize, f32)> = self.entries(latent).collect();
-        order.sort_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
+        order.sort_unstable_by(|a, b| b.1.abs().total_cmp(&a.1.abs()).then(a.0.cmp(&b.0)));
         let active = order.partition_point(|(_, value)| value.abs() > self.above);
         let example = |at: usize, quarter: u8| {
             let (row, activation) = order[at];
@@ -123,17 +123,21 @@ impl Responses {
         examples
     }
 
+    /// [`Responses::examples`] of all latents.
+    pub fn all_examples(&self, top: usize, each: usize) -> Vec<Vec<Example>> {
+        let latents = (0..self.d_sae()).into_par_iter();
+        latents.map(|l| self.examples(l, top, each)).collect()
+    }
+
     /// The `top` strongest rows of all latents.
     pub fn top_rows(&self, top: usize) -> Vec<Vec<TopRow>> {
-        let of = |latent| {
-            let rows = self.examples(latent, top, 0).into_iter();
-            rows.map(|e| TopRow {
-                row: e.row,
-                activation: e.activation,
-            })
-            .collect()
+        let top_row = |e: Example| TopRow {
+            row: e.row,
+            activation: e.activation,
         };
-        (0..self.d_sae()).into_par_iter().map(of).collect()
+        let all = self.all_examples(top, 0).into_iter();
+        all.map(|of| of.into_iter().map(top_row).collect())
+            .collect()
     }
 
     /// Histogram of a latent's activations in `bins` equal bins from the smallest activation, or 0, to the largest, or 0.
@@ -243,7 +247,6 @@ impl Responses {
                 let either = active[latent] + active[other as usize] - shared;
                 (other as usize, shared as f32 / either as f32)
             };
-            met.sort_unstable();
             let others = met.iter().filter(|other| **other as usize != latent);
             neighbours::strongest(others.map(similarity), count)
         };

@@ -212,7 +212,8 @@ struct Sums {
     active: f64,
 }
 
-/// Associations of all latents with the target, the strongest first: by the statistic of the test.
+/// Associations of all latents with the target, the strongest first: by p-value, then by the size of the correlation (a score) or
+/// Pearson's statistic of the counts. Latents that are active on no row have no counts, and are left out for classes.
 ///
 /// # Errors
 /// [`Error::Shape`] if the target has another number of rows; errors of reading the rows.
@@ -245,7 +246,7 @@ pub fn associations(
     for ((_, association), rate) in found.iter_mut().zip(rates) {
         association.q = rate;
     }
-    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.sort_by(|a, b| a.1.p.total_cmp(&b.1.p).then(b.0.total_cmp(&a.0)));
     Ok(found
         .into_iter()
         .map(|(_, association)| association)
@@ -349,7 +350,8 @@ fn with_classes(
         names.len()
     };
     let mut found = Vec::new();
-    for (latent, sums) in sums.iter().enumerate() {
+    let active = |(_, sums): &(usize, &Sums)| sums.active > 0.0;
+    for (latent, sums) in sums.iter().enumerate().filter(active) {
         for (class, &size) in sizes.iter().enumerate().take(shown) {
             let [a, products] = sums.of_class[class];
             let (b, c) = (sums.active - a, size - a);

@@ -11,9 +11,9 @@ use crate::plan::Plan;
 use crate::variants::Architecture;
 
 use causes::{
-    any, few_steps, high_lr, hopeless_penalty, kl_penalty, larger_rho, odd_scale, penalty,
-    saturated, slow_optimizer, small_k, small_penalty, threshold_above_rows, weak_kl_penalty,
-    weak_l0_penalty, weak_penalty, weight_decay,
+    any, few_steps, high_lr, hopeless_penalty, kl_penalty, large_beta, larger_rho, odd_scale,
+    penalty, saturated, slow_optimizer, small_k, small_penalty, threshold_above_rows,
+    weak_kl_penalty, weak_l0_penalty, weak_penalty, weight_decay,
 };
 use faults::{
     collapsed, dead, dense, faint, off_l0, off_target, partly_collapsed, worse_than_mean,
@@ -54,7 +54,14 @@ const FAULTS: &[Fault] = &[
     },
     Fault {
         seen: worse_than_mean,
-        causes: &[hopeless_penalty, high_lr, odd_scale, few_steps, any],
+        causes: &[
+            hopeless_penalty,
+            high_lr,
+            large_beta,
+            odd_scale,
+            few_steps,
+            any,
+        ],
     },
     Fault {
         seen: off_l0,

@@ -207,6 +207,11 @@ pub fn candidates(
 
 /// Refuses options that no architecture has, and options that the frontier varies itself.
 fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
+    if config.model.options.contains_key("target_l0") {
+        let why = "under a target, the weight that the frontier varies does not set L0: train each target with \
+             `rarefy train --target-l0 N --out RUN`, then `rarefy compare RUN...`";
+        return Err(Error::Conflict(why.into()));
+    }
     for key in config.model.options.keys() {
         if !lines.iter().any(|line| has(line.info, key)) {
             let names: Vec<&str> = lines.iter().map(|line| line.info.name).collect();

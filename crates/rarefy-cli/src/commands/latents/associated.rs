@@ -1,5 +1,6 @@
 //! Latents ranked by their association with words, classes or a score.
 
+use rarefy::Error;
 use rarefy::latents::{self, Association, Features, Target};
 use serde_json::json;
 
@@ -21,6 +22,9 @@ impl View<'_> {
             // Few rows have the words, so the test says little of any one latent: the strongest activations say more.
             found.retain(|association| association.correlation > 0.0);
             found.sort_by(|a, b| b.correlation.total_cmp(&a.correlation));
+        }
+        if let Some(class) = &args.class {
+            of_class(&mut found, target, class)?;
         }
         if let Some(path) = &args.csv {
             let names = [
@@ -107,12 +111,15 @@ impl View<'_> {
             ];
             if let Some(odds) = a.odds_ratio {
                 cells.insert(2, number(odds));
-                cells.insert(1, a.class.clone().unwrap_or_default());
+                cells.insert(1, a.class.as_deref().map(output::label).unwrap_or_default());
             }
             cells.push(self.named(a.latent));
             cells
         };
         let lines: Vec<Vec<String>> = shown.iter().map(line).collect();
+        if lines.is_empty() {
+            return "No latent is active on any row.".into();
+        }
         let header: &[&str] = if is_score {
             &[
                 "latent",
@@ -154,6 +161,21 @@ impl View<'_> {
             a.q.to_string(),
         ]
     }
+}
+
+/// Keeps the associations with one class, by its name or its shorter label.
+fn of_class(found: &mut Vec<Association>, target: &Target, class: &str) -> rarefy::Result<()> {
+    let Target::Class { names, .. } = target else {
+        let why = "--class has no meaning: the target is a score";
+        return Err(Error::Conflict(why.into()));
+    };
+    let is_it = |name: &String| name == class || output::label(name) == class;
+    if !names.iter().any(is_it) {
+        let names = names.iter().map(String::as_str);
+        return Err(Error::unknown("class", class, names));
+    }
+    found.retain(|association| association.class.as_ref().is_some_and(is_it));
+    Ok(())
 }
 
 /// Number of rows that have the words, or that lack a score or class.

@@ -28,7 +28,7 @@ function listOf(M, open) {
   const orders = Object.entries(ORDERS).filter(([key]) => key !== "hits" && (key !== "score" || D.correlation));
   orders.forEach(([key, [name]]) => order.append(make("option", { value: key }, name)));
   Object.entries(KINDS).forEach(([key, [name]]) => kind.append(make("option", { value: key }, name)));
-  const lower = searchable(M);
+  const lower = searchable(M), usual = D.correlation ? "score" : "number";
   let latents = [], words = "", cards = Boolean(M.shape), hits = null;
 
   const find = () => {
@@ -42,7 +42,7 @@ function listOf(M, open) {
       const same = lower(words);
       latents = latents.filter(l => l === number || same[l] > 0);
       latents.sort((a, b) => (b === number) - (a === number) || same[b] - same[a]);
-    } else latents.sort((a, b) => (hits && order.value === "number" ? hits[b] - hits[a] : 0) || compare(D, a, b) || a - b);
+    } else latents.sort((a, b) => (hits && order.value === usual ? hits[b] - hits[a] : 0) || compare(D, a, b) || a - b);
     count.textContent = `${latents.length} of ${M.n} latents`;
     box.scrollTop = 0;
     M.found = words || kind.value !== "all" ? new Set(latents) : null;
@@ -117,7 +117,7 @@ function listOf(M, open) {
   [order, kind].forEach(control => control.addEventListener("change", find));
   box.addEventListener("scroll", () => requestAnimationFrame(draw), { passive: true });
   addEventListener("resize", draw);
-  if (D.correlation) order.value = "score";
+  order.value = usual;
   heads();
   find();
   M.redrawList = draw;

@@ -58,6 +58,16 @@ pub(super) fn hopeless_penalty(run: &Run) -> Option<String> {
     ))
 }
 
+/// A weight of the KL penalty that leaves little to the error. The default is in the single digits.
+pub(super) fn large_beta(run: &Run) -> Option<String> {
+    const LARGE: f64 = 100.0;
+    let beta = run.plan.options().find_number("beta")?;
+    (beta >= LARGE).then(|| {
+        let beta = run.plan.options().text("beta");
+        format!("the sparsity penalty outweighs the error; decrease `model.options.beta`, which is {beta}")
+    })
+}
+
 pub(super) fn high_lr(run: &Run) -> Option<String> {
     let plan = run.plan;
     let usual = plan.default_lr();
@@ -117,6 +127,13 @@ pub(super) fn weak_l0_penalty(run: &Run) -> Option<String> {
 }
 
 pub(super) fn small_penalty(run: &Run) -> Option<String> {
+    if let Some(wanted) = run.option("target_l0")
+        && ["quadratic", "target"].contains(&run.option("penalty")?)
+    {
+        return Some(format!(
+            "that is what the penalty aims at; decrease `model.options.target_l0`, which is {wanted}, or increase `model.latents`"
+        ));
+    }
     let name = ["l1", "l0"]
         .into_iter()
         .find(|name| run.option(name).is_some())?;
