@@ -92,6 +92,13 @@ fn runs_without_figures_or_on_other_rows_are_named() {
         notes.contains("the runs prepare their rows differently"),
         "{notes}"
     );
+    // Figures of training rows are not those of held-out rows.
+    dir.ok("train sample:digits --latents 8 --steps 5 --holdout 0 --out runs/whole -q");
+    let table = dir.ok("compare runs/digits runs/whole");
+    assert!(
+        table.contains("No rows are held out in whole: all figures there are of training rows."),
+        "{table}"
+    );
     let failed = dir.run("compare runs/none");
     assert_eq!(failed.status.code(), Some(1));
     // Words do not fit a model of digits.

@@ -68,6 +68,30 @@ fn target_ranks_latents_and_tells_how_well_they_predict() {
     );
     let csv = std::fs::read_to_string(dir.path("found.csv")).unwrap();
     assert_eq!(csv.lines().count(), 321);
+    let p = |a: &serde_json::Value| a["p"].as_f64().unwrap();
+    let all = found["associations"].as_array().unwrap();
+    assert!(all.is_sorted_by(|a, b| p(a) <= p(b)), "by p-value");
+    let three = dir.json("latents run --target labels --class 3 --json");
+    let three = three["associations"].as_array().unwrap();
+    assert!(three.len() == 32 && three.iter().all(|a| a["class"] == "3"));
+    let failed = dir.run("latents run --target labels --class 11");
+    let error = String::from_utf8(failed.stderr).unwrap();
+    assert!(
+        error.contains("unknown class `11`") || error.contains("class"),
+        "{error}"
+    );
+}
+
+/// A latent that is active on no row has no counts, and its odds ratio would be that of the added halves.
+#[test]
+fn latents_that_are_never_active_are_associated_with_no_class() {
+    let dir = TestDir::new();
+    dir.ok("train sample:digits --rho 0.005 --steps 30 --out run -q");
+    let found = dir.json("latents run --target labels --json");
+    let active = |a: &serde_json::Value| a["active"].as_f64().unwrap() > 0.0;
+    let all = found["associations"].as_array().unwrap();
+    assert!(all.len() < 640, "{}", all.len());
+    assert!(all.is_empty() || all.iter().any(active));
 }
 
 #[test]
@@ -174,6 +198,33 @@ fn column_of_a_table_is_a_target_and_not_data() {
     );
 }
 
+/// Another column as the target does not make the run's label an input.
+#[test]
+fn label_of_the_run_is_no_input_beside_another_target() {
+    let dir = TestDir::new();
+    let row = |row: usize| {
+        let noise = |seed: usize| ((row * 31 + seed * 17) as f64).sin();
+        format!(
+            "{},{},{},{},{}\n",
+            noise(0),
+            noise(1),
+            noise(2),
+            row % 2,
+            row % 3
+        )
+    };
+    dir.write(
+        "t.csv",
+        format!("a,b,c,odd,third\n{}", (0..300).map(row).collect::<String>()),
+    );
+    dir.ok(&format!(
+        "train t.csv --label odd --exclude third {TRAIN} --latents 6 --holdout 0 --out run"
+    ));
+    let of_run = dir.json("latents run --target third --json");
+    assert_eq!(of_run["kind"], "3 classes");
+    assert_eq!(of_run, dir.json("latents run t.csv --target third --json"));
+}
+
 #[test]
 fn questions_without_an_answer_are_refused() {
     let dir = TestDir::new();
@@ -194,7 +245,7 @@ fn questions_without_an_answer_are_refused() {
         ),
         (
             "latents run --target y",
-            "--target y: the data is an array, which has no columns with names; give the target with --labels FILE",
+            "--target y: the data is an array, which has no columns with names; --target labels takes the data's own labels (--class NAME one of them), --labels FILE those of a file",
         ),
         ("latents run --target labels", "has no label"),
         (

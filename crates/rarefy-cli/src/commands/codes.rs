@@ -42,18 +42,19 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
         reading::tell(&dataset, "encode");
         progress(source.rows())
     };
-    let chunks = pieces(source.rows());
-    let chunks = chunks.inspect(|rows| bar.inc(rows.len() as u64));
     if format.extension == "npy" {
+        let chunks = pieces(source.rows());
+        let chunks = chunks.inspect(|rows| bar.inc(rows.len() as u64));
         let dense = chunks.map(|rows| model.encode_dense_range(source, rows));
         npy_file::write_rows(&args.out, &[source.rows(), model.d_sae()], dense)?;
     } else {
         interrupt::watch();
         let mut file = codes::Writer::create(&args.out, model.d_sae())?;
-        for chunk in chunks {
+        model.encode_pieces(source, args.threshold, &mut |codes| {
             interrupt::check()?;
-            file.push(&model.encode_range(source, chunk, args.threshold)?)?;
-        }
+            bar.inc(codes.rows() as u64);
+            file.push(&codes)
+        })?;
         file.finish()?;
     }
     bar.finish_and_clear();

@@ -41,27 +41,21 @@ pub fn explorer(
 ) -> Result<Explorer> {
     // A transcoder's rows have the target behind the input.
     let source = &Columns::new(data.source.as_ref(), 0..model.raw_d_in());
-    // Much of either part runs on one thread.
-    let (of_rows, of_decoder) = rayon::join(
+    // The search for near latents keeps all threads busy; then much of either part runs on one.
+    let near = if model.d_sae() <= MOST_NEAR {
+        latents::nearest(model, FOR_MAP)
+    } else {
+        Vec::new()
+    };
+    let (of_rows, places) = rayon::join(
         || of_rows(model, data, source, (responses, evaluated)),
-        || of_decoder(model),
+        || (!near.is_empty()).then(|| latents::map(model, &near)),
     );
     Ok(Explorer {
-        places: of_decoder.places,
-        nearest: of_decoder.nearest,
+        places: places.unwrap_or_default(),
+        nearest: pairs(&near, NEAR),
         ..of_rows?
     })
-}
-
-/// Latents near each other, and places of the latents on the map; neither if there are too many.
-fn of_decoder(model: &Model) -> Explorer {
-    let mut explorer = Explorer::default();
-    if model.d_sae() <= MOST_NEAR {
-        let near = latents::nearest(model, FOR_MAP);
-        explorer.places = latents::map(model, &near);
-        explorer.nearest = pairs(&near, NEAR);
-    }
-    explorer
 }
 
 /// All that follows from the rows.

@@ -23,11 +23,47 @@ impl Model {
     /// the rows.
     pub fn encode<'a>(&self, x: impl Into<Rows<'a>>) -> Result<Codes> {
         let x = x.into().check()?;
-        let mut codes = Codes::new(self.d_sae());
-        for rows in self.pieces(x.source())? {
-            codes.append(self.encode_range(x.source(), rows, 0.0)?);
+        let mut all = Codes::new(self.d_sae());
+        self.encode_pieces(x.source(), 0.0, &mut |codes| {
+            all.append(codes);
+            Ok(())
+        })?;
+        Ok(all)
+    }
+
+    /// [`Model::encode`] piece by piece: `take` gets the codes of consecutive rows. While a piece is encoded, the next one is read
+    /// and the one before is taken. Latents of a dense architecture are kept above `threshold`.
+    ///
+    /// # Errors
+    /// As [`Model::encode`]; the error of `take`, which is called no more.
+    #[doc(hidden)]
+    pub fn encode_pieces(
+        &self,
+        source: &dyn Source,
+        threshold: f32,
+        take: &mut (dyn FnMut(Codes) -> Result<()> + Send),
+    ) -> Result<()> {
+        let mut pieces = self.pieces(source)?;
+        let mut read = || {
+            let rows = pieces.next();
+            rows.map(|rows| self.prepared_range(source, rows))
+                .transpose()
+        };
+        let (mut ready, mut encoded) = (read()?, None);
+        while ready.is_some() || encoded.is_some() {
+            let (now, before) = (ready.take(), encoded.take());
+            let encode =
+                |(rows, context): (Vec<f32>, RowContext)| self.codes_of(&rows, context, threshold);
+            let (codes, next) = rayon::join(
+                || now.map(encode),
+                || {
+                    before.map_or(Ok(()), &mut *take)?;
+                    read()
+                },
+            );
+            (encoded, ready) = (codes, next?);
         }
-        Ok(codes)
+        Ok(())
     }
 
     /// Encodes raw rows of width `raw_d_in` to a dense row-major matrix `[n, d_sae]`, zeros included; a transcoder's
@@ -129,6 +165,9 @@ impl Model {
         }
         let mut raw = vec![0.0_f32; values];
         source.read(start, &mut raw)?;
+        if self.pipeline().is_identity() {
+            return Ok((raw, RowContext::default()));
+        }
         Ok(self.prepare(&raw))
     }
 }

@@ -38,7 +38,7 @@ pub struct Writer {
 }
 
 /// Writer of one format. Pieces have the same latents, and either all or none have row means and divisors.
-pub(super) trait Sink {
+pub(super) trait Sink: Send {
     /// Takes the next rows.
     fn push(&mut self, codes: &Codes) -> Result<()>;
 

@@ -131,7 +131,7 @@ pub(super) fn small_penalty(run: &Run) -> Option<String> {
         && ["quadratic", "target"].contains(&run.option("penalty")?)
     {
         return Some(format!(
-            "that is what the penalty aims at; decrease `model.options.target_l0`, which is {wanted}, or increase `model.latents`"
+            "the penalty aims at so many; decrease `model.options.target_l0`, which is {wanted}, or increase `model.latents`"
         ));
     }
     let name = ["l1", "l0"]
