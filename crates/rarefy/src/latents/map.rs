@@ -152,7 +152,9 @@ fn scale(places: &mut [[f32; 2]], low: f32, high: f32) {
     let widest = ranges[0].1.max(ranges[1].1).max(f32::MIN_POSITIVE);
     for place in places {
         for (value, (middle, _)) in place.iter_mut().zip(ranges) {
-            *value = 0.5 * (low + high) + (*value - middle) / widest * (high - low);
+            let scaled = 0.5 * (low + high) + (*value - middle) / widest * (high - low);
+            // Rounding may lead past the ends.
+            *value = scaled.clamp(low, high);
         }
     }
 }
