@@ -258,6 +258,8 @@ fn largest(entries: &mut Vec<Entry>, most: usize) -> f32 {
 
 #[cfg(test)]
 mod tests {
+    use std::cmp::Reverse;
+
     use super::*;
 
     #[test]
@@ -272,7 +274,7 @@ mod tests {
             };
             let mut entries: Vec<Entry> = (0..n).map(|j| entry(n - 1 - j)).collect();
             let mut expected = entries.clone();
-            expected.sort_by(|a, b| b.size().total_cmp(&a.size()).then(a.latent.cmp(&b.latent)));
+            expected.sort_by_key(|entry| (Reverse(entry.size().to_bits()), entry.latent));
             expected.truncate(most);
             let smallest = expected
                 .iter()
