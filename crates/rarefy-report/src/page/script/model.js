@@ -18,11 +18,11 @@ function modelOf(D) {
   M.filter = latent => shape && D.filter_px
     ? picture(shape, D.filter_px.subarray(latent * pixels, (latent + 1) * pixels), `filter of latent ${latent}`) : null;
 
-  /// Name of a latent, or its strongest rows.
+  /// Name of a latent, or in quotes the text of its strongest row: a text is no name.
   M.name = latent => {
     if (D.name && D.name[latent]) return D.name[latent];
-    const top = M.examples(latent).slice(0, D.row_text ? 1 : 3);
-    return D.row_label || D.row_text ? top.map(e => M.rowName(e.row)).join(", ") : "";
+    const [top] = M.examples(latent), text = top && M.text(top.row);
+    return text ? `“${text}”` : "";
   };
   M.status = latent => head.status[D.status[latent]];
   M.most = latent => Math.max(Math.abs(D.low ? D.low[latent] : 0), Math.abs(D.high ? D.high[latent] : 0));
