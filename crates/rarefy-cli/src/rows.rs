@@ -124,7 +124,7 @@ pub fn run_config(model: &Path, layer: Table) -> anyhow::Result<DataConfig> {
 /// # Errors
 /// Errors of the configuration.
 pub fn options_beside(model: &Path, layer: Table) -> rarefy::Result<OpenOptions> {
-    let options = config::merge(&[layer])?.data.open_options();
+    let mut options = config::merge(&[layer])?.data.open_options();
     let Ok(of_run) = run_config(model, Table::new()) else {
         return Ok(options);
     };
@@ -132,7 +132,13 @@ pub fn options_beside(model: &Path, layer: Table) -> rarefy::Result<OpenOptions>
     let mut exclude = of_run.exclude;
     if let Some(given) = &options.label {
         exclude.retain(|name| name != given);
-        exclude.extend(of_run.label.clone().filter(|own| own != given));
+        let own = of_run.label.clone();
+        let own = own.filter(|own| own != given && Some(own) != options.text.as_ref());
+        exclude.extend(own.clone());
+        // Columns that the command leaves out take the place of all that the run leaves out.
+        if !options.exclude.is_empty() {
+            options.exclude.extend(own);
+        }
     }
     Ok(OpenOptions {
         usual: UsualColumns {

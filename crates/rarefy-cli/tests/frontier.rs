@@ -438,6 +438,8 @@ $ frontier sample:words --arch topk,relu --set k=16 --out f
 2 error: the frontier varies option k itself (8, 16, 32, 64, 128); remove it from --set
 $ frontier sample:words --arch topk,relu --set rho=0.1 --out f
 2 error: none of relu, topk has the option rho
+$ frontier sample:words --arch jumprelu --set target_l0=8 --out f
+2 error: under a target, the weight that the frontier varies does not set L0: train each target with `rarefy train DATA --arch jumprelu --target-l0 N --out RUN`, then `rarefy compare RUN...`
 $ frontier sample:words --arch relu --rows 300 --set l1=-1 --out f
 2 error: `model.options.l1` must be auto or a number not below 0, got -1
 hint: set `model.options.l1` with --set model.options.l1=VALUE

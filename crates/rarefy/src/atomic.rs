@@ -45,6 +45,11 @@ impl Pending {
     /// Starts a temporary file beside `path`, or beside the file that a symbolic link leads to.
     pub(crate) fn create(path: &Path) -> Result<Self> {
         let path = linked(path);
+        // A rename would put a file in the place of a device or a pipe.
+        if fs::metadata(&path).is_ok_and(|there| !there.is_file() && !there.is_dir()) {
+            let why = "it is a device or a pipe; give the path of a file";
+            return Err(Error::io(&path)(std::io::Error::other(why)));
+        }
         let folder = folder_of(&path);
         fs::create_dir_all(folder).map_err(Error::io(folder))?;
         let file = sibling()
@@ -83,8 +88,13 @@ impl Seek for Pending {
     }
 }
 
+/// Folder of the file that a path leads to, over symbolic links.
+pub(crate) fn folder_behind(path: &Path) -> PathBuf {
+    folder_of(&linked(path)).to_path_buf()
+}
+
 /// Folder of a file.
-pub(crate) fn folder_of(path: &Path) -> &Path {
+fn folder_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -220,6 +230,20 @@ mod tests {
         // A link to itself is an error, not a hang.
         link("self", "self");
         assert!(write(path("self"), |out| out.write_all(b"x")).is_err() || path("self").is_file());
+    }
+
+    #[test]
+    fn sockets_and_other_non_files_are_not_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let _socket = std::os::unix::net::UnixListener::bind(path("socket")).unwrap();
+        std::os::unix::fs::symlink("socket", path("link")).unwrap();
+        for name in ["socket", "link"] {
+            let refused = write(path(name), |out| out.write_all(b"x")).unwrap_err();
+            let why = refused.to_string();
+            assert!(why.contains("a device or a pipe"), "{why}");
+        }
+        assert!(!fs::metadata(path("socket")).unwrap().is_file());
     }
 
     #[test]

@@ -71,22 +71,23 @@ fn codes_written_in_pieces_are_those_written_at_once() {
 #[test]
 fn writer_refuses_pieces_that_do_not_fit_and_leaves_no_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("codes.npz");
-    let mut writer = codes::Writer::create(&path, 4).unwrap();
-    writer.push(&sample(false)).unwrap();
-    let refusal = |writer: &mut codes::Writer, codes: &Codes| {
-        writer.push(codes).expect_err("an error").to_string()
-    };
-    let why = refusal(&mut writer, &sample(true));
-    assert!(why.contains("expected none, got means alone"), "{why}");
-    let why = refusal(&mut writer, &Codes::new(5));
-    assert!(why.contains("number of latents"), "{why}");
-    let mut infinite = sample(false);
-    infinite.values[2] = f32::INFINITY;
-    let why = refusal(&mut writer, &infinite);
-    assert!(why.contains("row 5, latent 0"), "{why}");
-    drop(writer);
-    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    for format in FORMATS {
+        let path = folder.path().join(format!("codes.{}", format.extension));
+        let mut writer = codes::Writer::create(&path, 4).unwrap();
+        writer.push(&sample(false)).unwrap();
+        let mut refusal = |codes: &Codes| writer.push(codes).expect_err("an error").to_string();
+        let why = refusal(&sample(true));
+        assert!(why.contains("expected none, got means alone"), "{why}");
+        let why = refusal(&Codes::new(5));
+        assert!(why.contains("number of latents"), "{why}");
+        let mut infinite = sample(false);
+        infinite.values[2] = f32::INFINITY;
+        let why = refusal(&infinite);
+        assert!(why.contains("row 5, latent 0"), "{why}");
+        drop(writer);
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(codes::Writer::create(&path, 0).is_err());
+    }
 }
 
 #[test]

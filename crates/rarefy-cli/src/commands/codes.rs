@@ -50,12 +50,16 @@ pub fn encode(args: &EncodeArgs) -> anyhow::Result<()> {
     } else {
         interrupt::watch();
         let mut file = codes::Writer::create(&args.out, model.d_sae())?;
-        model.encode_pieces(source, args.threshold, &mut |codes| {
+        let pushed = model.encode_pieces(source, args.threshold, &mut |codes| {
             interrupt::check()?;
             bar.inc(codes.rows() as u64);
             file.push(&codes)
-        })?;
-        file.finish()?;
+        });
+        let finished = pushed
+            .and_then(|()| interrupt::check())
+            .and_then(|()| file.finish());
+        interrupt::release();
+        finished?;
     }
     bar.finish_and_clear();
     if args.quiet && !args.json {

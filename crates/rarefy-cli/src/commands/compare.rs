@@ -259,8 +259,8 @@ fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
                 .map(|key| run.settings.get(key))
         })
         .collect();
-    if columns.len() > 1 {
-        notes.push("the runs have other inputs (other columns of the table): squared errors and explained variances are not comparable".into());
+    if columns.len() > 1 && args.data.is_empty() {
+        notes.push("the runs name other columns (--columns, --exclude, --label, --text): with other inputs, squared errors and explained variances are not comparable".into());
     }
     let steps = |run: &Compared| {
         let steps = run.settings.get("data.preprocess").cloned();

@@ -72,7 +72,8 @@ fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset<'static>> {
         let own_label = rows::run_config(&args.model, Table::new())?.label;
         let mut config = rows::run_config(&args.model, layer)?;
         // Another target does not make the run's label an input.
-        let other = own_label.filter(|own| Some(own) != config.label.as_ref());
+        let named = [config.label.clone(), config.text.clone()];
+        let other = own_label.filter(|own| !named.contains(&Some(own.clone())));
         config.exclude.extend(other);
         config.target = None;
         // The run left the target out, so that its latents have not seen it.

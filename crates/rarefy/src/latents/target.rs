@@ -197,7 +197,7 @@ pub struct Association {
     pub inactive: f64,
     /// Two-sided p-value: Fisher's test of the counts, or Student's test of the correlation with a score.
     pub p: f64,
-    /// False discovery rate (Benjamini and Hochberg) over all latents and classes.
+    /// False discovery rate (Benjamini and Hochberg) over all latents, and over all active latents and classes.
     pub q: f64,
 }
 

@@ -63,8 +63,8 @@ const ENOUGH_ROWS: f64 = 70.0;
 
 /// Default of `train.mask`, where the number of latents is a default too: few rows are learned by heart otherwise.
 ///
-/// Share of variance explained of 1,500 other rows, by rows and mask (topk, k an eighth of the latents; embeddings of sentences with
-/// 384 values, word vectors with 50):
+/// Share of variance explained of 1,500 other rows, by rows and mask (topk with these latents, k an eighth of them, both former
+/// defaults; embeddings of sentences with 384 values, word vectors with 50):
 ///
 /// | rows | latents | 0 | 0.15 | 0.3 | 0.45 |
 /// |---|---|---|---|---|---|
@@ -77,7 +77,7 @@ const ENOUGH_ROWS: f64 = 70.0;
 /// | 5,000 x 50 | 160 | 0.729 | 0.732 | 0.687 | 0.616 |
 /// | 50,000 x 50 | 400 | 0.767 | 0.760 | 0.718 | 0.648 |
 ///
-/// Of a row of few values, each hidden one is missed more. A larger mask than the best of a column brings held-out rows nearer to
+/// Of a row of few values, each hidden one is missed more. A larger mask than the best of its line brings held-out rows nearer to
 /// the rows of training, at a point of variance or two.
 pub(super) fn default_mask(d_in: usize, rows: usize, d_sae: usize) -> f64 {
     let each = rows as f64 / d_sae as f64;

@@ -90,6 +90,10 @@ fn invalid_configurations_are_refused_with_the_reason() {
             "`model.options.k` must be at most the 16 latents, got 32",
         ),
         (
+            "[model]\narch = 'jumprelu'\nlatents = 8\n[model.options]\ntarget_l0 = 9",
+            "`model.options.target_l0` must be at most the 8 latents, got 9",
+        ),
+        (
             "[model]\narch = 'batch-topk'\n[train]\nbatch = 3\n[model.options]\nk = 0.3",
             "keeps no latent in a batch",
         ),

@@ -207,9 +207,15 @@ pub fn candidates(
 
 /// Refuses options that no architecture has, and options that the frontier varies itself.
 fn check_options(config: &Config, lines: &[Line]) -> Result<()> {
-    if config.model.options.contains_key("target_l0") {
+    let options = &config.model.options;
+    let aims = match options.get("penalty").and_then(|value| value.as_str()) {
+        Some(penalty) => ["target", "quadratic"].contains(&penalty),
+        // Alone, a target sets the penalty.
+        None => options.contains_key("target_l0"),
+    };
+    if aims && lines.iter().any(|line| has(line.info, "target_l0")) {
         let why = "under a target, the weight that the frontier varies does not set L0: train each target with \
-             `rarefy train --target-l0 N --out RUN`, then `rarefy compare RUN...`";
+             `rarefy train DATA --arch jumprelu --target-l0 N --out RUN`, then `rarefy compare RUN...`";
         return Err(Error::Conflict(why.into()));
     }
     for key in config.model.options.keys() {

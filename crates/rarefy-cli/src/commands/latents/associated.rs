@@ -118,7 +118,7 @@ impl View<'_> {
         };
         let lines: Vec<Vec<String>> = shown.iter().map(line).collect();
         if lines.is_empty() {
-            return "No latent is active on any row.".into();
+            return "No active latent goes with it.".into();
         }
         let header: &[&str] = if is_score {
             &[

@@ -2,9 +2,10 @@
 //! `row_scales`.
 
 use std::io::Write;
+use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
 
-use zip::result::ZipResult;
+use zip::result::{ZipError, ZipResult};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -38,20 +39,24 @@ impl Sink for Members {
     }
 
     fn finish(self: Box<Self>) -> Result<()> {
-        let packed = self.pack(Pending::create(&self.path)?);
-        let whole = packed.map_err(|e| Error::format(&self.path, e.to_string()))?;
-        whole.commit()
+        let mut file = Pending::create(&self.path)?;
+        self.pack(&mut file).map_err(|error| match error {
+            ZipError::Io(error) => Error::io(&self.path)(error),
+            error => Error::format(&self.path, error.to_string()),
+        })?;
+        file.commit()
     }
 }
 
 impl Members {
     /// Writes the archive. Members are not compressed: values do not shrink, and packing 32 entries of a row took longer than
     /// encoding it.
-    fn pack(&self, file: Pending) -> ZipResult<Pending> {
+    fn pack(&self, file: &mut Pending) -> ZipResult<()> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
             .large_file(true);
-        let mut archive = ZipWriter::new(file);
+        // Dropped before its end, on a full disk, the writer would try to end it and print that it could not.
+        let mut archive = ManuallyDrop::new(ZipWriter::new(file));
         let arrays = &self.arrays;
         let shape = [arrays.rows as i64, arrays.d_sae as i64];
         for (name, head, values) in [
@@ -71,9 +76,9 @@ impl Members {
         for (name, descr, spool) in csr.into_iter().chain(of_rows) {
             archive.start_file(format!("{name}.npy"), options)?;
             archive.write_all(&npy::header(descr, &format!("({},)", spool.length)))?;
-            spool.copy(&mut archive)?;
+            spool.copy(&mut *archive)?;
         }
-        archive.finish()
+        ManuallyDrop::into_inner(archive).finish().map(drop)
     }
 }
 

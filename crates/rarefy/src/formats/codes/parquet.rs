@@ -27,8 +27,9 @@ const ROW_SCALE: &str = "row_scale";
 /// Key of the number of latents in the metadata of the file.
 const D_SAE: &str = "d_sae";
 
-/// Rows of a row group.
+/// Rows of a row group at least, or entries: a row of `kl` has an entry for each latent.
 const GROUP: usize = 1 << 16;
+const ENTRIES: usize = 1 << 22;
 
 /// Columns of the file.
 struct Columns {
@@ -52,7 +53,7 @@ pub(super) fn create(path: &Path, d_sae: usize) -> Result<Box<dyn Sink>> {
 impl Sink for Columns {
     fn push(&mut self, codes: &Codes) -> Result<()> {
         self.waiting.append(codes.clone());
-        if self.waiting.rows() < GROUP {
+        if self.waiting.rows() < GROUP && self.waiting.values.len() < ENTRIES {
             return Ok(());
         }
         self.write_group()
@@ -82,9 +83,15 @@ impl Columns {
     }
 }
 
-/// Error of the parquet writer.
+/// Error of the parquet writer, or of the disk below it.
 fn failed(path: &Path) -> impl Fn(ParquetError) -> Error {
-    move |error| Error::format(path, error.to_string())
+    move |error| match error {
+        ParquetError::External(cause) => match cause.downcast::<std::io::Error>() {
+            Ok(error) => Error::io(path)(*error),
+            Err(cause) => Error::format(path, cause.to_string()),
+        },
+        error => Error::format(path, error.to_string()),
+    }
 }
 
 /// Starts a file with the columns that these codes have.

@@ -19,7 +19,7 @@ pub(super) struct Spool {
 impl Spool {
     /// Empty array of the file `path`.
     pub(super) fn create(path: &Path) -> Result<Self> {
-        let folder = atomic::folder_of(path);
+        let folder = &atomic::folder_behind(path);
         std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
         Ok(Self {
             path: path.into(),

@@ -8,7 +8,7 @@ use crate::{Error, Result};
 
 /// Writer of a file of codes that takes the rows piece by piece. Memory does not grow with the rows.
 ///
-/// The file appears under its name at [`Writer::finish`]; a writer that is dropped before leaves nothing. Arrays whose
+/// The file appears under its name at [`Writer::finish`]; a writer that is dropped before leaves no file. Arrays whose
 /// length is known at the end only (`.npz`, `.safetensors`, `.npy`) wait in files without a name beside the target, so the
 /// folder needs twice the space for a moment.
 ///
@@ -53,9 +53,16 @@ impl Writer {
     /// Starts a file of codes over `d_sae` latents, in the format of the file's extension.
     ///
     /// # Errors
-    /// [`Error::Unknown`] for an unknown extension; [`Error::Io`] if no file can be written there.
+    /// [`Error::Unknown`] for an unknown extension; [`Error::Shape`] for 0 latents; [`Error::Io`] if no file can be written there.
     pub fn create(path: &Path, d_sae: usize) -> Result<Self> {
         let format = find(path)?;
+        if d_sae == 0 {
+            return Err(Error::Shape {
+                what: "number of latents of codes".into(),
+                expected: "at least 1".into(),
+                got: "0".into(),
+            });
+        }
         Ok(Self {
             path: path.into(),
             d_sae,

@@ -256,6 +256,10 @@ pub(in crate::variants) fn resolve(
     // The first pre-activations have the scale of the outputs.
     let direction = (variance / context.survey.d_in as f64).sqrt();
     if let Some(wanted) = wanted_l0(options) {
+        if wanted > context.d_sae as f64 {
+            let most = format!("at most the {} latents", context.d_sae);
+            return Err(Error::hyper("target_l0", &most, wanted));
+        }
         aim(options, wanted, (direction, variance), context);
     }
     for (name, share, unit) in SHARES {
