@@ -18,6 +18,11 @@ mod threads;
 
 use std::process::ExitCode;
 
+use rarefy_kernels::memory::Lines;
+
+#[global_allocator]
+static MEMORY: Lines = Lines;
+
 fn main() -> ExitCode {
     let (cli, matches) = cli::parse();
     let run = || {

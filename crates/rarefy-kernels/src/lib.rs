@@ -1,8 +1,8 @@
 //! Numeric kernels of rarefy: slices in, slices out.
 //!
-//! This is the only crate with `unsafe`. It has two uses: CPU instructions (detected at start, or a
-//! prefetch, which every x86-64 has) and the `gemm` crate's products. The crate reads no file and no
-//! clock, and draws no random numbers.
+//! This is the only crate with `unsafe`. It has three uses: CPU instructions (detected at start, or a
+//! prefetch, which every x86-64 has), the `gemm` crate's products, and the allocator of [`memory`]. The
+//! crate reads no file and no clock, and draws no random numbers.
 //!
 //! Kernels write into the caller's slices and allocate nothing. Two modules allocate: [`matmul`] (packed
 //! panels in the `gemm` crate, or a transposed copy for our own loops) and [`naive`].
@@ -25,6 +25,7 @@ pub mod int8;
 mod lanes;
 mod math;
 pub mod matmul;
+pub mod memory;
 pub mod naive;
 pub mod peak;
 pub mod screen;

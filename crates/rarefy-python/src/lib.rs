@@ -19,6 +19,10 @@ mod training;
 mod watch;
 
 use pyo3::prelude::*;
+use rarefy_kernels::memory::Lines;
+
+#[global_allocator]
+static MEMORY: Lines = Lines;
 
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
