@@ -63,6 +63,26 @@ pub(crate) trait Lanes: Copy {
     fn from_i32(from: &[i32; LANES]) -> Self::F;
     /// Bit mask of the lanes without `a <= b`, which includes lanes with NaN.
     fn not_at_most(a: Self::F, b: Self::F) -> u32;
+    /// Writes the lanes of `mask` (16 bits) side by side, in order; what follows them is arbitrary.
+    #[inline(always)]
+    fn compress(value: Self::F, mask: u32, to: &mut [f32; LANES]) {
+        let mut all = [0.0; LANES];
+        Self::store(value, &mut all);
+        let (mut rest, mut count) = (mask, 0);
+        while rest != 0 {
+            to[count] = all[rest.trailing_zeros() as usize];
+            (rest, count) = (rest & (rest - 1), count + 1);
+        }
+    }
+    /// Writes `first + lane` for the lanes of `mask`, as [`Lanes::compress`] does.
+    #[inline(always)]
+    fn numbers(first: u32, mask: u32, to: &mut [u32; LANES]) {
+        let (mut rest, mut count) = (mask, 0);
+        while rest != 0 {
+            to[count] = first + rest.trailing_zeros();
+            (rest, count) = (rest & (rest - 1), count + 1);
+        }
+    }
     fn zero_sums() -> Self::D;
     fn add_to_sums(sums: Self::D, x: Self::F) -> Self::D;
     fn sums(sums: Self::D) -> [f64; LANES];

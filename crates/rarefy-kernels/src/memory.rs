@@ -86,7 +86,13 @@ fn ask_for_huge_pages(start: *mut u8, size: usize) {
     let skipped = start.addr().next_multiple_of(PAGE) - start.addr();
     let size = (size - skipped) / PAGE * PAGE;
     // SAFETY: the range is inside the array, and the advice changes neither its content nor its address.
-    unsafe { libc::madvise(start.wrapping_add(skipped).cast(), size, libc::MADV_HUGEPAGE) };
+    unsafe {
+        libc::madvise(
+            start.wrapping_add(skipped).cast(),
+            size,
+            libc::MADV_HUGEPAGE,
+        )
+    };
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -166,7 +172,19 @@ mod tests {
 
     #[test]
     fn arrays_begin_at_lines_and_keep_their_content_when_they_grow_and_shrink() {
-        let sizes = [100, 4095, 4096, 5000, 100_000, 9 << 20, 300_000, 4096, 50, 7 << 20, 12];
+        let sizes = [
+            100,
+            4095,
+            4096,
+            5000,
+            100_000,
+            9 << 20,
+            300_000,
+            4096,
+            50,
+            7 << 20,
+            12,
+        ];
         for align in [1, 4, 16, 64, 128] {
             let layout = |size: usize| Layout::from_size_align(size, align).unwrap();
             // SAFETY: each array is used inside its size, freed once, and reallocated with the layout it came with.
@@ -179,7 +197,11 @@ mod tests {
                     start = Lines.realloc(start, layout(size), next);
                     assert!((0..size.min(next)).all(|at| start.add(at).read() == byte(at)));
                     let lined = start.addr().is_multiple_of(LINE.max(align));
-                    assert!(lined || next < LARGE, "{next} bytes at {}", start.addr() % LINE);
+                    assert!(
+                        lined || next < LARGE,
+                        "{next} bytes at {}",
+                        start.addr() % LINE
+                    );
                     assert!(start.addr().is_multiple_of(align));
                     Lines.dealloc(start, layout(next));
                     (start, size) = (Lines.alloc_zeroed(layout(next)), next);

@@ -61,6 +61,9 @@ pub struct Samples<'a> {
     pub either_sign: bool,
 }
 
+/// Places behind the last candidate of a row that a screen may write to.
+pub const SPARE: usize = LANES;
+
 /// Candidates of each row: latents, and upper bounds of their pre-activations (of the absolute values
 /// with [`Samples::either_sign`]).
 #[derive(Debug)]
@@ -71,7 +74,7 @@ pub struct Candidates<'a> {
     pub most: &'a mut [f32],
     /// Number of candidates in each row.
     pub counts: &'a mut [u32],
-    /// Capacity of a row.
+    /// Capacity of a row, [`SPARE`] more than its candidates can be.
     pub room: usize,
 }
 
@@ -260,20 +263,20 @@ fn append<L: Lanes>(
     row: usize,
     found: &mut Candidates,
 ) {
-    let mut mask = L::not_at_most(most.0, L::splat(floor)) & (u32::MAX >> (32 - count));
+    let mask = L::not_at_most(most.0, L::splat(floor)) & (u32::MAX >> (32 - count));
     if mask == 0 || floor == f32::INFINITY {
         return;
     }
-    let most = most.to_array();
-    while mask != 0 {
-        let lane = mask.trailing_zeros() as usize;
-        let place = found.counts[row] as usize;
-        assert!(place < found.room, "a row has more candidates than room");
-        found.latents[row * found.room + place] = (first + lane) as u32;
-        found.most[row * found.room + place] = most[lane];
-        found.counts[row] += 1;
-        mask &= mask - 1;
-    }
+    let count = found.counts[row] as usize;
+    assert!(
+        count + SPARE <= found.room,
+        "a row has more candidates than room"
+    );
+    let at = row * found.room + count;
+    let (latents, bounds) = (&mut found.latents[at..], &mut found.most[at..]);
+    L::compress(most.0, mask, bounds.first_chunk_mut().expect("room"));
+    L::numbers(first as u32, mask, latents.first_chunk_mut().expect("room"));
+    found.counts[row] += mask.count_ones();
 }
 
 kernel! {

@@ -22,6 +22,44 @@ macro_rules! instructions {
     };
 }
 
+/// For each mask of eight lanes, the numbers of its lanes, then zeros.
+static ORDERS: [[u8; 8]; 256] = {
+    let mut orders = [[0; 8]; 256];
+    let mut mask = 0;
+    while mask < 256 {
+        let (mut lane, mut count) = (0, 0);
+        while lane < 8 {
+            if mask >> lane & 1 == 1 {
+                orders[mask][count] = lane;
+                count += 1;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    orders
+};
+
+/// Numbers of the lanes of both halves of a mask, in the order that puts them side by side.
+#[inline(always)]
+fn orders(mask: u32) -> [__m256i; 2] {
+    let (low, high) = (
+        &ORDERS[(mask & 0xff) as usize],
+        &ORDERS[(mask >> 8 & 0xff) as usize],
+    );
+    instructions!([
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(low.as_ptr().cast())),
+        _mm256_cvtepu8_epi32(_mm_loadl_epi64(high.as_ptr().cast())),
+    ])
+}
+
+/// Eight places behind those of the lower half of a mask.
+#[inline(always)]
+fn behind<T>(to: &mut [T; LANES], mask: u32) -> &mut [T] {
+    let count = (mask & 0xff).count_ones() as usize;
+    &mut to[count..count + 8]
+}
+
 /// Sums of lanes 8 places apart, of two vectors.
 #[inline(always)]
 fn two_512(a: __m512, b: __m512) -> __m512 {
@@ -121,6 +159,22 @@ impl Lanes for Avx512 {
     #[inline(always)]
     fn not_at_most(a: Self::F, b: Self::F) -> u32 {
         u32::from(instructions!(_mm512_cmp_ps_mask::<_CMP_NLE_UQ>(a, b)))
+    }
+    #[inline(always)]
+    fn compress(value: Self::F, mask: u32, to: &mut [f32; LANES]) {
+        instructions!({
+            let packed = _mm512_maskz_compress_ps(mask as u16, value);
+            _mm512_storeu_ps(to.as_mut_ptr(), packed);
+        });
+    }
+    #[inline(always)]
+    fn numbers(first: u32, mask: u32, to: &mut [u32; LANES]) {
+        instructions!({
+            let lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+            let numbers = _mm512_add_epi32(lanes, _mm512_set1_epi32(first as i32));
+            let packed = _mm512_maskz_compress_epi32(mask as u16, numbers);
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), packed);
+        });
     }
     #[inline(always)]
     fn zero_sums() -> Self::D {
@@ -250,6 +304,29 @@ impl Lanes for Avx2 {
             _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_NLE_UQ>(a[half], b[half])) as u32
         }));
         low | high << 8
+    }
+    #[inline(always)]
+    fn compress(value: Self::F, mask: u32, to: &mut [f32; LANES]) {
+        let [low, high] = orders(mask);
+        instructions!({
+            let [first, second] = [
+                _mm256_permutevar8x32_ps(value[0], low),
+                _mm256_permutevar8x32_ps(value[1], high),
+            ];
+            _mm256_storeu_ps(to.as_mut_ptr(), first);
+            _mm256_storeu_ps(behind(to, mask).as_mut_ptr(), second);
+        });
+    }
+    #[inline(always)]
+    fn numbers(first: u32, mask: u32, to: &mut [u32; LANES]) {
+        let [low, high] = orders(mask);
+        instructions!({
+            let first = _mm256_set1_epi32(first as i32);
+            let second = _mm256_add_epi32(first, _mm256_set1_epi32(8));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), _mm256_add_epi32(first, low));
+            let to = behind(to, mask).as_mut_ptr();
+            _mm256_storeu_si256(to.cast(), _mm256_add_epi32(second, high));
+        });
     }
     #[inline(always)]
     fn zero_sums() -> Self::D {

@@ -29,6 +29,8 @@ pub(super) struct Scratch {
     pub(super) most: Vec<f32>,
     /// Number of waiting candidates of each row.
     pub(super) counts: Vec<u32>,
+    /// Sizes of the entries of one row, as integers.
+    pub(super) keys: Vec<u32>,
     /// Products of rows and weights, `[rows, PANELS * PANEL]`.
     pub(super) pre: Vec<f32>,
 }

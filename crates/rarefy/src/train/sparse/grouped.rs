@@ -1,5 +1,7 @@
 //! Entries of a batch sorted by latent.
 
+use std::ops::Range;
+
 use rayon::prelude::*;
 
 use crate::codes::Codes;
@@ -73,11 +75,14 @@ impl Grouped {
             (first, ends, rest.take(ends[ends.len() - 1] - ends[0]))
         });
         let tasks: Vec<_> = tasks.collect();
-        let sorted = (0..codes.rows())
-            .all(|row| codes.indices[codes.offsets[row]..codes.offsets[row + 1]].is_sorted());
+        let cuts = &Cuts::of(codes, latents, tasks.len());
         tasks
             .into_par_iter()
-            .for_each(|(first, ends, mut places)| places.fill((codes, sorted), pre, first, ends));
+            .enumerate()
+            .for_each(|(task, (first, ends, mut places))| {
+                let part = |row: usize| cuts.part(codes, row, task);
+                places.fill((codes, part), pre, first, ends);
+            });
     }
 
     pub(super) fn of(&self, latent: usize) -> LatentEntries<'_> {
@@ -88,6 +93,54 @@ impl Grouped {
             pre: &self.pre[range.clone()],
             values: &self.values[range],
         }
+    }
+}
+
+/// Bounds of the tasks' latents within each row.
+struct Cuts {
+    /// Number of a row's entries before the latents of each task, `[rows, tasks]`; empty if the entries of a row are in no order.
+    before: Vec<u32>,
+    tasks: usize,
+}
+
+impl Cuts {
+    /// Bounds for tasks of `latents` latents each.
+    fn of(codes: &Codes, latents: usize, tasks: usize) -> Self {
+        let mut before = vec![0; codes.rows() * tasks];
+        let fill = |(row, before): (usize, &mut [u32])| {
+            let (mut task, mut last) = (0, 0);
+            let entries = &codes.indices[codes.offsets[row]..codes.offsets[row + 1]];
+            for (at, &latent) in entries.iter().enumerate() {
+                while latent as usize >= (task + 1) * latents {
+                    task += 1;
+                    before[task] = at as u32;
+                }
+                if latent < last {
+                    return false;
+                }
+                last = latent;
+            }
+            before[task + 1..].fill(entries.len() as u32);
+            true
+        };
+        let rows = before.par_chunks_exact_mut(tasks).enumerate();
+        if !rows.with_min_len(64).all(fill) {
+            before.clear();
+        }
+        Self { before, tasks }
+    }
+
+    /// Positions in the codes of a row's entries that may belong to a task.
+    fn part(&self, codes: &Codes, row: usize, task: usize) -> Range<usize> {
+        let (start, end) = (codes.offsets[row], codes.offsets[row + 1]);
+        if self.before.is_empty() {
+            return start..end;
+        }
+        let before = &self.before[row * self.tasks..(row + 1) * self.tasks];
+        let after = before
+            .get(task + 1)
+            .map_or(end, |count| start + *count as usize);
+        start + before[task] as usize..after
     }
 }
 
@@ -116,22 +169,20 @@ impl Places<'_> {
         }
     }
 
-    /// Places the entries of the latents from `first` on; `ends` are the bounds of their entries. In `sorted` codes, latents
-    /// rise within each row.
-    fn fill(&mut self, (codes, sorted): (&Codes, bool), pre: &[f32], first: usize, ends: &[usize]) {
+    /// Places the entries of the latents from `first` on; `ends` are the bounds of their entries. `part` gives the positions of a
+    /// row's entries that may be among them.
+    fn fill(
+        &mut self,
+        (codes, part): (&Codes, impl Fn(usize) -> Range<usize>),
+        pre: &[f32],
+        first: usize,
+        ends: &[usize],
+    ) {
         let starts = &ends[..ends.len() - 1];
         let mut next: Vec<usize> = starts.iter().map(|start| start - ends[0]).collect();
         for row in 0..codes.rows() {
-            let mut start = codes.offsets[row];
-            let mut latents = &codes.indices[start..codes.offsets[row + 1]];
-            if sorted {
-                let before = latents.partition_point(|latent| (*latent as usize) < first);
-                let end = latents.partition_point(|latent| (*latent as usize) < first + next.len());
-                latents = &latents[before..end];
-                start += before;
-            }
-            for (at, latent) in (start..).zip(latents) {
-                let latent = (*latent as usize).wrapping_sub(first);
+            for at in part(row) {
+                let latent = (codes.indices[at] as usize).wrapping_sub(first);
                 let Some(place) = next.get_mut(latent) else {
                     continue;
                 };
