@@ -32,10 +32,8 @@ fn synth_rows_and_codes_equal_the_library() {
         assert_eq!(said[field], expected);
     }
     let (truth, rows) = Truth::load(&dir.path("data/rows.truth.safetensors")).unwrap();
-    assert_eq!(
-        (rows, truth.spec().seed, truth.spec().noise),
-        (5000, 3, 0.05)
-    );
+    let spec = truth.spec().unwrap();
+    assert_eq!((rows, spec.seed, spec.noise), (5000, 3, 0.05));
     let sample = truth.draw(0..5000);
     assert!(dir.read_npy("data/rows.npy") == sample.x);
     assert!(codes::read(&dir.path("codes.npz")).unwrap() == sample.codes);

@@ -27,6 +27,7 @@ mod math;
 pub mod matmul;
 pub mod memory;
 pub mod naive;
+pub mod normal;
 pub mod peak;
 pub mod screen;
 pub mod sparse;

@@ -162,11 +162,14 @@ impl Training<'_> {
         let steps = watch.lap();
         let records = self.save(&trained, recorder)?;
         let saving = watch.lap();
-        let (evaluated, responses) = self.evaluate(&trained.model, holdout)?;
+        let drawn = source.is_drawn();
+        let drawn = drawn.then(|| Dataset::new(source).representative(holdout));
+        let dataset = drawn.as_ref().unwrap_or(self.dataset);
+        let (evaluated, responses) = self.evaluate(&trained.model, dataset, holdout)?;
         let evaluation = watch.lap();
         if let (Some(Place { run, .. }), Some(responses)) = (self.place, responses) {
             let found = (&evaluated, &responses);
-            let written = (&trained.model, self.dataset);
+            let written = (&trained.model, dataset);
             report::write(run, &run.report_path(), written, found, None)?;
             let Evaluated { training, held_out } = &evaluated;
             figures::write(run, training, held_out.as_ref(), trained.steps)?;
@@ -195,8 +198,13 @@ impl Training<'_> {
     }
 
     /// Figures of the model, and the responses of its latents for the report, if there is one.
-    fn evaluate(&self, model: &Model, holdout: usize) -> Result<(Evaluated, Option<Responses>)> {
-        let source = self.dataset.source.as_ref();
+    fn evaluate(
+        &self,
+        model: &Model,
+        dataset: &Dataset,
+        holdout: usize,
+    ) -> Result<(Evaluated, Option<Responses>)> {
+        let source = dataset.source.as_ref();
         if self.place.is_none() {
             return Ok((Evaluated::of(model, source, holdout)?, None));
         }

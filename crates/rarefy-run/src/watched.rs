@@ -55,6 +55,10 @@ impl<F: Fn(usize) -> Result<()> + Send + Sync> Source for Watched<'_, F> {
     fn as_slice(&self) -> Option<&[f32]> {
         self.source.as_slice()
     }
+
+    fn is_drawn(&self) -> bool {
+        self.source.is_drawn()
+    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@
 //! Row i depends on the seed and i only: not on the number of threads, on earlier draws or on the number of rows.
 //! So the rows after the training rows are fresh test rows of the same dictionary, and need no file.
 
+mod apart;
+mod clusters;
 mod draw;
+mod factors;
 mod file;
 mod random;
 mod structure;
@@ -20,9 +23,11 @@ mod structure;
 use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
-use structure::Structure;
+use clusters::Clusters;
+use factors::Factors;
 
 pub use draw::{BLOCK, Sample};
+pub use factors::FactorSpec;
 pub use file::is_truth;
 
 /// Maximum number of values of all directions: 16 GiB of `f32`.
@@ -220,10 +225,16 @@ fn within(name: &str, got: f64, most: f64) -> Result<()> {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Truth {
-    spec: Spec,
-    structure: Structure,
+    process: Process,
     directions: Vec<f32>,
     bias: Vec<f32>,
+}
+
+/// Process that lets features fire.
+#[derive(Debug, Clone, PartialEq)]
+enum Process {
+    Clusters(Clusters),
+    Factors(Box<Factors>),
 }
 
 impl Truth {
@@ -233,21 +244,97 @@ impl Truth {
     /// [`Error::Hyper`] for a field outside its range; [`Error::Conflict`] for more orthogonal directions than
     /// dimensions.
     pub fn new(spec: &Spec) -> Result<Self> {
-        let structure = Structure::new(spec)?;
+        let process = Process::Clusters(Clusters::new(spec)?);
         let mut rng = random::dictionary(spec.seed);
         let directions = random::directions(spec, &mut rng)?;
-        let bias = random::unit(spec.d_in, &mut rng);
-        Ok(Self {
-            spec: spec.clone(),
-            structure,
+        Ok(Self::with_bias(
+            process,
             directions,
-            bias: bias.iter().map(|b| (b * spec.centre) as f32).collect(),
-        })
+            spec.d_in,
+            spec.centre,
+            &mut rng,
+        ))
     }
 
-    /// Specification of the data.
-    pub fn spec(&self) -> &Spec {
-        &self.spec
+    /// Creates the dictionary of features that few factors drive. For [`FactorSpec::synth_sae_bench_16k`] this takes half a
+    /// minute on two cores, because its directions are turned away from each other.
+    ///
+    /// # Errors
+    /// [`Error::Hyper`] or [`Error::Conflict`] for a field outside its range.
+    ///
+    /// # Example
+    /// ```
+    /// use rarefy::synth::{FactorSpec, Truth};
+    /// let spec = FactorSpec { d_in: 32, features: 84, trees: 4, apart_steps: 10, ..FactorSpec::synth_sae_bench_16k() };
+    /// let truth = Truth::of_factors(&spec)?;
+    /// // Four tops, 16 children, 64 children of these; then features outside the trees.
+    /// assert_eq!([0, 4, 7, 20, 83].map(|f| truth.parents()[f]), [None, Some(0), Some(0), Some(4), Some(19)]);
+    /// assert!((truth.probabilities()[0] - 0.4).abs() < 1e-12 && (truth.probabilities()[83] - 5e-4).abs() < 1e-12);
+    /// # Ok::<(), rarefy::Error>(())
+    /// ```
+    pub fn of_factors(spec: &FactorSpec) -> Result<Self> {
+        let process = Process::Factors(Box::new(Factors::new(spec)?));
+        let mut rng = random::dictionary(spec.seed);
+        let unit = |_| random::unit(spec.d_in, &mut rng);
+        let mut directions: Vec<f32> = (0..spec.features)
+            .flat_map(unit)
+            .map(|d| d as f32)
+            .collect();
+        apart::turn(
+            &mut directions,
+            spec.d_in,
+            spec.apart_steps,
+            spec.apart_rate,
+        );
+        Ok(Self::with_bias(
+            process,
+            directions,
+            spec.d_in,
+            spec.centre,
+            &mut rng,
+        ))
+    }
+
+    /// Draws the direction of the offset of all rows.
+    fn with_bias(
+        process: Process,
+        directions: Vec<f32>,
+        d_in: usize,
+        centre: f64,
+        rng: &mut crate::Rng,
+    ) -> Self {
+        let bias = random::unit(d_in, rng);
+        Self {
+            process,
+            directions,
+            bias: bias.iter().map(|b| (b * centre) as f32).collect(),
+        }
+    }
+
+    /// Specification of clusters; `None` for features that factors drive.
+    pub fn spec(&self) -> Option<&Spec> {
+        match &self.process {
+            Process::Clusters(clusters) => Some(&clusters.spec),
+            Process::Factors(_) => None,
+        }
+    }
+
+    /// Number of values in a row.
+    pub fn d_in(&self) -> usize {
+        self.bias.len()
+    }
+
+    /// Number of features.
+    pub fn features(&self) -> usize {
+        self.directions.len() / self.d_in()
+    }
+
+    /// Seed of the directions and the rows.
+    fn seed(&self) -> u64 {
+        match &self.process {
+            Process::Clusters(clusters) => clusters.spec.seed,
+            Process::Factors(factors) => factors.spec.seed,
+        }
     }
 
     /// Unit vector of each feature, `[features, d_in]`.
@@ -260,33 +347,43 @@ impl Truth {
         &self.bias
     }
 
-    /// Firing probability of each feature, `[features]`; the sum is [`Spec::l0`].
+    /// Firing probability of each feature, `[features]`. With a [`Spec`] the sum is [`Spec::l0`]; with a [`FactorSpec`] features fire
+    /// about as often as these rates say.
     pub fn probabilities(&self) -> &[f64] {
-        &self.structure.probabilities
+        match &self.process {
+            Process::Clusters(clusters) => &clusters.structure.probabilities,
+            Process::Factors(factors) => &factors.rates,
+        }
     }
 
     /// Parent of each feature, `[features]`: a feature with a lower number; `None` for features without a parent.
     pub fn parents(&self) -> &[Option<usize>] {
-        &self.structure.parents
+        match &self.process {
+            Process::Clusters(clusters) => &clusters.structure.parents,
+            Process::Factors(factors) => &factors.parents,
+        }
     }
 
-    /// Number of the cluster of each feature, `[features]`; `None` for features outside clusters.
-    pub fn clusters(&self) -> &[Option<usize>] {
-        &self.structure.clusters
+    /// Number of the cluster of a feature; `None` for features outside clusters.
+    pub fn cluster(&self, f: usize) -> Option<usize> {
+        match &self.process {
+            Process::Clusters(clusters) => clusters.structure.clusters[f],
+            Process::Factors(_) => None,
+        }
     }
 
     /// Partners of feature f: the other features of its cluster and its children.
     ///
     /// Partners fire together with f more often than by chance, so a model may learn their sum.
     pub fn partners(&self, f: usize) -> impl Iterator<Item = usize> {
-        let same = self.structure.cluster_of(f).iter().copied();
-        same.filter(move |g| *g != f)
-            .chain(self.structure.children(f))
-    }
-
-    /// Direction of a feature, `[d_in]`.
-    fn direction(&self, f: usize) -> &[f32] {
-        &self.directions[f * self.spec.d_in..][..self.spec.d_in]
+        let (same, children) = match &self.process {
+            Process::Clusters(Clusters { structure, .. }) => {
+                (structure.cluster_of(f), structure.children(f))
+            }
+            Process::Factors(factors) => (&[][..], factors.children(f)),
+        };
+        let same = same.iter().copied();
+        same.filter(move |g| *g != f).chain(children)
     }
 }
 

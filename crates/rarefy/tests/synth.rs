@@ -23,8 +23,7 @@ const TOLD: &[(&str, &str)] = &[
 
 /// Trains an architecture on the first rows of synthetic data, with its default settings.
 fn trained(info: &'static Info, truth: &Truth, latents: usize, k: f64, steps: usize) -> Model {
-    let spec = truth.spec();
-    let rows = Memory::new("rows", spec.d_in, truth.draw(0..ROWS).x);
+    let rows = Memory::new("rows", truth.d_in(), truth.draw(0..ROWS).x);
     let has_k = info.options().iter().any(|option| option.name == "k");
     let told = TOLD.iter().find(|(name, _)| *name == info.name);
     let options = match told {
@@ -50,7 +49,7 @@ fn every_sparse_architecture_recovers_easy_dictionary() {
             continue;
         }
         tried += 1;
-        let model = trained(info, &truth, 48, truth.spec().l0, 1500);
+        let model = trained(info, &truth, 48, truth.spec().unwrap().l0, 1500);
         let e = truth::evaluate(&model, &truth, ROWS..2 * ROWS).unwrap();
         let r = &e.recovery;
         let directions = r.recall > 0.9 && r.matched_cosine > 0.95;

@@ -8,8 +8,17 @@ use rarefy::metrics::truth::METRICS;
 #[derive(Args)]
 pub struct SynthArgs {
     /// File of rows to write (.npy); the dictionary is written beside it as NAME.truth.safetensors.
+    ///
+    /// A name that ends in .truth.safetensors stands for the dictionary alone. `rarefy train` reads it as data: it draws each row
+    /// when it needs it, so that no row is stored.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Make the data of a published benchmark; of the flags below, only the number of values and of features change it.
+    ///
+    /// synthsaebench-16k: 16,384 features in 768 dimensions, of which 34 are active per row (arXiv:2602.14687).
+    #[arg(long, value_name = "NAME", value_parser = ["synthsaebench-16k"], conflicts_with_all = ["directions", "centre", "l0", "zipf",
+        "correlation", "cluster", "hierarchy", "magnitudes", "noise"])]
+    pub like: Option<String>,
     /// Also write the features' values in each row: .npz (scipy.sparse CSR), .safetensors, .parquet or .npy (dense).
     #[arg(long, value_name = "FILE")]
     pub codes: Option<PathBuf>,
@@ -20,22 +29,12 @@ pub struct SynthArgs {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub seed: u64,
 
-    /// Number of values per row.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 64,
-        help_heading = "Dictionary"
-    )]
-    pub d_in: usize,
-    /// Number of features, the directions of the dictionary.
-    #[arg(
-        long,
-        value_name = "N",
-        default_value_t = 256,
-        help_heading = "Dictionary"
-    )]
-    pub features: usize,
+    /// Number of values per row [default: 64, or that of --like].
+    #[arg(long, value_name = "N", help_heading = "Dictionary")]
+    pub d_in: Option<usize>,
+    /// Number of features, the directions of the dictionary [default: 256, or that of --like].
+    #[arg(long, value_name = "N", help_heading = "Dictionary")]
+    pub features: Option<usize>,
     /// Directions of features: independent, or orthogonal (at most --d-in features).
     #[arg(long, value_name = "WORD", default_value = "random", value_parser = ["random", "orthogonal"], help_heading = "Dictionary")]
     pub directions: String,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::Source;
+use super::{Excerpt, Source};
 use crate::{Error, Result};
 
 /// Raw rows with optional labels, image shape and default preprocessing; returned by [`open`](crate::data::open).
@@ -114,6 +114,17 @@ impl<'a> Dataset<'a> {
         });
         Ok(self)
     }
+
+    /// Rows that represent all: of drawn rows ([`Source::is_drawn`]), of which the last `held_out` are held out, the first 131,072 of
+    /// the others and the held-out ones; else all rows.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn representative(mut self, held_out: usize) -> Self {
+        if self.source.is_drawn() {
+            self.source = Box::new(Excerpt::new(self.source, held_out));
+        }
+        self
+    }
 }
 
 /// Source without rows.
@@ -192,5 +203,9 @@ impl Source for First<'_> {
         self.source
             .as_slice()
             .map(|all| &all[..self.rows * self.d_in()])
+    }
+
+    fn is_drawn(&self) -> bool {
+        self.source.is_drawn()
     }
 }

@@ -11,7 +11,8 @@ use crate::{Error, Result};
 /// held-out rows: floor(i n / count) for i in 0..count, of n rows
 /// ```
 ///
-/// The held-out rows are evenly spaced, so that they represent sorted data too.
+/// The held-out rows are evenly spaced, so that they represent sorted data too. Of rows that are drawn
+/// ([`Source::is_drawn`]) the last ones are held out.
 ///
 /// # Errors
 /// [`Error::Hyper`] if no row is left for training.
@@ -59,7 +60,9 @@ impl HoldoutPart<'_> {
     /// So the held-out rows with `j < (t + 1) count / (n - count)` precede training row t.
     pub(crate) fn position(&self, row: usize) -> usize {
         let (n, count) = (self.source.rows(), self.count);
-        if self.held_out {
+        if self.source.is_drawn() {
+            row + if self.held_out { n - count } else { 0 }
+        } else if self.held_out {
             row * n / count
         } else {
             row + ((row + 1) * count).div_ceil(n - count)
@@ -122,6 +125,10 @@ impl Source for HoldoutPart<'_> {
 
     fn as_slice(&self) -> Option<&[f32]> {
         self.source.as_slice().filter(|_| self.count == 0)
+    }
+
+    fn is_drawn(&self) -> bool {
+        self.source.is_drawn()
     }
 }
 

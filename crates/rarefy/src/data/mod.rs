@@ -6,6 +6,7 @@ pub(crate) mod coarse;
 mod content;
 mod dataset;
 mod datasets;
+mod drawn;
 mod element;
 mod endings;
 mod file_matrix;
@@ -50,6 +51,8 @@ use table::{open_arrow, open_parquet};
 pub use dataset::Dataset;
 #[doc(hidden)]
 pub use dataset::{Column, Role};
+pub use drawn::DrawnRows;
+pub(crate) use drawn::Excerpt;
 #[doc(hidden)]
 pub use element::Element;
 
@@ -114,7 +117,7 @@ pub const FORMATS: &[DataFormat] = &[
     DataFormat {
         name: "safetensors",
         extensions: &[".safetensors"],
-        summary: "tensor of f16, bf16, f32, f64, integers or booleans; read in place",
+        summary: "tensor of f16, bf16, f32, f64, integers or booleans, read in place; or the rows of a dictionary of `synth`, drawn when they are read",
         open: safetensors::open,
     },
     DataFormat {

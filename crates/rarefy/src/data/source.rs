@@ -91,6 +91,12 @@ pub trait Source: Send + Sync {
     fn as_slice(&self) -> Option<&[f32]> {
         None
     }
+
+    /// True if each row is drawn by itself from one distribution when it is read. Such rows need no shuffling, so training reads them in
+    /// their order; the last ones are held out, and statistics and figures read the first 131,072 in place of all. False by default.
+    fn is_drawn(&self) -> bool {
+        false
+    }
 }
 
 /// A reference to rows is rows.
@@ -125,6 +131,10 @@ impl<S: Source + ?Sized> Source for &S {
 
     fn as_slice(&self) -> Option<&[f32]> {
         (**self).as_slice()
+    }
+
+    fn is_drawn(&self) -> bool {
+        (**self).is_drawn()
     }
 }
 

@@ -9,7 +9,8 @@ use crate::Result;
 /// rows floor(i n / most) for i in 0..most
 /// ```
 ///
-/// Data is often sorted (by shard, class or text), so its first rows are no representative sample.
+/// Data is often sorted (by shard, class or text), so its first rows are no representative sample. Of rows that are drawn
+/// ([`Source::is_drawn`]) the first ones are read.
 ///
 /// # Shapes
 /// The result: `[min(n, most), d_in]`.
@@ -26,7 +27,7 @@ use crate::Result;
 pub fn evenly_spaced_rows(source: &dyn Source, most: usize) -> Result<Vec<f32>> {
     let all = source.rows();
     let mut values = vec![0.0; all.min(most) * source.d_in()];
-    if all <= most {
+    if all <= most || source.is_drawn() {
         source.read(0, &mut values)?;
     } else {
         let chosen: Vec<usize> = even_positions(all, most).collect();

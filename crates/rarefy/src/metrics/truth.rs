@@ -144,7 +144,7 @@ pub fn dictionary(model: &Model, directions: &[f32], width: usize) -> Result<Rec
 /// # Errors
 /// Same as [`dictionary`].
 pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<TruthEvaluation> {
-    let width = truth.spec().d_in;
+    let width = truth.d_in();
     let directions = prepared(model, truth.directions(), width)?;
     let w_dec = decoder(model)?;
     let recovery = compare(w_dec, &directions, model.d_in(), sign(model));

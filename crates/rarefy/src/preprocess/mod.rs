@@ -384,6 +384,10 @@ impl Source for Prepared<'_> {
             .as_slice()
             .filter(|_| self.pipeline.is_identity())
     }
+
+    fn is_drawn(&self) -> bool {
+        self.source.is_drawn()
+    }
 }
 
 /// Product `rows matrix^T`, for rows of `width` values and a matrix `[height, width]`.

@@ -16,6 +16,20 @@ pub(super) fn dictionary(seed: u64) -> Rng {
     stream(seed, 0)
 }
 
+/// Random generator of factors and deviations.
+pub(super) fn factors(seed: u64) -> Rng {
+    stream(seed, u64::MAX)
+}
+
+/// Random number of one of many things that share a key, uniform on [0, 1): it depends on nothing else, so that things that nobody asks
+/// for need no number (the mixer of `SplitMix64`).
+pub(super) fn hashed(key: u64, number: u64) -> f64 {
+    let mut x = key ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    ((x ^ (x >> 31)) >> 11) as f64 / (1u64 << 53) as f64
+}
+
 /// Random generator of a block of rows.
 pub(super) fn block(seed: u64, block: usize) -> Rng {
     stream(seed, block as u64 + 1)

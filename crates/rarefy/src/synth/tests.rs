@@ -94,7 +94,7 @@ fn features_of_a_cluster_have_specified_covariance() {
     for f in 0..12 {
         for g in 0..f {
             let together = f / 4 == g / 4;
-            assert_eq!(truth.clusters()[f] == truth.clusters()[g], together);
+            assert_eq!(truth.cluster(f) == truth.cluster(g), together);
             assert_eq!(truth.partners(f).any(|other| other == g), together);
             let apart = p[f] * p[g];
             let of_most = if together { correlation } else { 0.0 };

@@ -34,7 +34,7 @@ pub(super) fn descend(
 /// The rows of each step of a run over random-access data.
 ///
 /// An epoch visits `rows / batch` whole batches in an order drawn from (seed, epoch) alone, so a
-/// resumed run needs no generator state. The order of an epoch may end in a few unused rows; another epoch uses them.
+/// resumed run needs no generator state. Rows that are drawn come in their own order. The order of an epoch may end in a few unused rows; another epoch uses them.
 ///
 /// # Example
 /// The same batches, pushed by the caller, give the same weights as a run over all rows:
@@ -83,6 +83,11 @@ impl Batches {
         if self.batch == data.rows() {
             return Ok(data);
         }
+        let first = step % self.per_epoch * self.batch;
+        if data.is_drawn() {
+            data.read(first, self.gathered.values_mut())?;
+            return Ok(&self.gathered);
+        }
         let epoch = step / self.per_epoch;
         if self.epoch != Some(epoch) {
             self.order = (0..data.rows()).collect();
@@ -91,7 +96,6 @@ impl Batches {
             }
             self.epoch = Some(epoch);
         }
-        let first = step % self.per_epoch * self.batch;
         let rows = &self.order[first..first + self.batch];
         data.gather(rows, self.gathered.values_mut())?;
         Ok(&self.gathered)

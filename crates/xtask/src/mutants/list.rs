@@ -303,8 +303,8 @@ pub(super) const MUTANTS: &[Mutant] = &[
     Mutant {
         name: "of equal values the higher latent is kept",
         file: KEEP,
-        from: ".then(a.latent.cmp(&b.latent))",
-        to: ".then(b.latent.cmp(&a.latent))",
+        from: "entry.latent <= last",
+        to: "entry.latent >= last",
     },
     Mutant {
         name: "the dead latents' reconstruction has the decoder bias",

@@ -123,7 +123,7 @@ struct FeatureSums {
 
 impl<'a> Sums<'a> {
     fn new(d_sae: usize, truth: &'a Truth, matches: &'a [Match], mixed: &Mixed) -> Self {
-        let (parents, features) = (truth.parents(), truth.spec().features);
+        let (parents, features) = (truth.parents(), truth.features());
         let mut feature_of = vec![None; d_sae];
         let mut takes_in = vec![false; features];
         for pair in matches {
