@@ -29,6 +29,7 @@ pub mod memory;
 pub mod naive;
 pub mod normal;
 pub mod peak;
+pub mod pursuit;
 pub mod screen;
 pub mod sparse;
 mod strips;

@@ -1,13 +1,14 @@
 //! Encoder weights, quantised for the encoding of many rows.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rarefy_kernels::int8::{self, Engine, Limits, OFFSET, PANEL, pack, padded, quantise, rotate};
 use rarefy_kernels::screen::Panel;
 use rayon::prelude::*;
 
 use super::lines::Lines;
+use super::products::RowProducts;
 use super::scratch::Scratch;
 use crate::params::Params;
 
@@ -81,6 +82,8 @@ pub struct Encoder {
     pub(super) hints: Hints,
     /// Buffers of finished blocks, for reuse.
     pub(super) scratch: Mutex<Vec<Scratch>>,
+    /// Products of the rows with each other, once a pursuit needed them.
+    pub(super) products: Mutex<Option<Arc<RowProducts>>>,
 }
 
 /// Smallest kept value of recent rows, from which the next search starts.
@@ -166,6 +169,7 @@ impl Encoder {
             panels: vec![Panel::default(); panels],
             hints: Hints::default(),
             scratch: Mutex::default(),
+            products: Mutex::default(),
         };
         encoder.quantise(w_enc, b_enc);
         encoder
@@ -182,6 +186,7 @@ impl Encoder {
 
     /// Mutable panels, to quantise changed weights again.
     pub(crate) fn panels_mut(&mut self) -> impl IndexedParallelIterator<Item = PanelMut<'_>> {
+        self.products = Mutex::default();
         let (d_in, screen) = (self.d_in, self.screen);
         let bytes = match screen {
             Screen::Bytes(_) => PANEL * padded(d_in),

@@ -6,7 +6,7 @@
 //!
 //! Files, each importing only earlier ones: `selection` (the rules), `lines` (aligned bytes), `scratch` (buffers), `encoder` (quantised
 //! weights), `keep` (best entries of one row), `block` (search of a block of rows), `select` (starting bounds and
-//! repeated searches), `encode` (the public calls), `decode`.
+//! repeated searches), `encode` (the public calls), `products` (of the rows with each other), `decode`.
 
 mod block;
 mod decode;
@@ -14,6 +14,7 @@ mod encode;
 mod encoder;
 mod keep;
 mod lines;
+mod products;
 mod scratch;
 mod select;
 mod selection;
@@ -23,6 +24,7 @@ pub(crate) use decode::{decode_on, skip};
 pub(crate) use encode::centre;
 pub(crate) use encoder::Screen;
 pub use encoder::{Centred, Encoder};
+pub(crate) use products::RowProducts;
 pub use selection::Selection;
 
 #[cfg(test)]

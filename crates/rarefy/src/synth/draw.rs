@@ -77,7 +77,10 @@ impl Truth {
         let d_in = self.d_in();
         let mut x = vec![0.0; codes.rows() * d_in];
         for (row, ends) in x.chunks_exact_mut(d_in).zip(codes.offsets.windows(2)) {
-            let (indices, values) = (&codes.indices[ends[0]..ends[1]], &codes.values[ends[0]..ends[1]]);
+            let (indices, values) = (
+                &codes.indices[ends[0]..ends[1]],
+                &codes.values[ends[0]..ends[1]],
+            );
             decode_row(row, &self.bias, &self.directions, indices, values);
         }
         if let Process::Clusters(Clusters { spec, .. }) = &self.process
