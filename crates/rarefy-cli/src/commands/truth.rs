@@ -92,6 +92,23 @@ fn firing(e: &TruthEvaluation) -> Vec<(&'static str, String)> {
         ("firing: correlation", number(e.firing_correlation)),
     ]);
     rows.extend(e.absorption.map(|share| ("absorption", number(share))));
+    let published = &e.synth_sae_bench;
+    rows.extend([
+        ("SynthSAEBench: F1", number(published.f1_score)),
+        ("SynthSAEBench: precision", number(published.precision)),
+        ("SynthSAEBench: recall", number(published.recall)),
+        ("SynthSAEBench: MCC", number(published.mcc)),
+        ("SynthSAEBench: uniqueness", number(published.uniqueness)),
+        (
+            "SynthSAEBench: explained variance",
+            number(published.explained_variance),
+        ),
+        ("SynthSAEBench: shrinkage", number(published.shrinkage)),
+        (
+            "SynthSAEBench: dead latents",
+            published.dead_latents.to_string(),
+        ),
+    ]);
     rows
 }
 

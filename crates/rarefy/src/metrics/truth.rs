@@ -14,12 +14,14 @@ use crate::{Error, Result};
 mod assign;
 mod firing;
 mod mixed;
+mod published;
 mod recovery;
 
 pub use assign::assign;
 pub use firing::MatchedPair;
 use mixed::Mixed;
 pub use mixed::{ABOUT, mixing};
+pub use published::SynthSaeBench;
 use recovery::mean;
 pub use recovery::{FOUND, Match, Recovery, Sign, compare};
 
@@ -88,6 +90,11 @@ pub const METRICS: &[(&str, &str)] = &[
         "mean over parents: share of the rows with the parent firing in which its latent is silent while the latent of \
          a firing child is active and contains a share of more than 0.2 of the parent (measured as for hedging)",
     ),
+    (
+        "synth_sae_bench",
+        "figures of SynthSAEBench under its definitions: each latent is a detector of the feature with the largest |cosine|, means are \
+         over all latents; mcc: mean |cosine| of the best pairs; explained_variance: of raw rows",
+    ),
 ];
 
 /// Metrics of a model whose data was drawn from a known dictionary ([`Truth`]).
@@ -116,6 +123,8 @@ pub struct TruthEvaluation {
     /// Mean over parents of [`MatchedPair::absorbed`]; `None` if no feature has children.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub absorption: Option<f64>,
+    /// Figures under the names and definitions of `SynthSAEBench`.
+    pub synth_sae_bench: SynthSaeBench,
     /// Firing statistics of each pair of `recovery.matches` whose feature fires in these rows (not serialised).
     #[serde(skip)]
     pub pairs: Vec<MatchedPair>,
@@ -160,7 +169,9 @@ pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<Trut
             .filter_map(|m| mixed.hedging(truth, m)),
     );
     let count = rows.len();
-    let firing = firing::measure(model, truth, &recovery.matches, &mixed, rows);
+    let either = compare(w_dec, &directions, model.d_in(), Sign::Either);
+    let (firing, synth_sae_bench) =
+        firing::measure(model, truth, &recovery.matches, (&mixed, &either), rows)?;
     let pairs = &firing.pairs;
     let over = |figure: fn(&MatchedPair) -> f64| mean(pairs.iter().map(figure)).unwrap_or(0.0);
     Ok(TruthEvaluation {
@@ -173,6 +184,7 @@ pub fn evaluate(model: &Model, truth: &Truth, rows: Range<usize>) -> Result<Trut
         firing_f1: over(MatchedPair::f1),
         firing_correlation: over(MatchedPair::correlation),
         absorption: mean(pairs.iter().filter_map(|pair| pair.absorbed)),
+        synth_sae_bench,
         recovery,
         pairs: firing.pairs,
     })

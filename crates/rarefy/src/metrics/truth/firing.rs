@@ -3,7 +3,9 @@
 use std::ops::Range;
 
 use super::mixed::{Mixed, is_about};
-use super::{Match, TAKEN_IN};
+use super::published::{self, SynthSaeBench};
+use super::{Match, Recovery, TAKEN_IN};
+use crate::Result;
 use crate::codes::Codes;
 use crate::metrics::ACTIVE;
 use crate::model::Model;
@@ -73,14 +75,16 @@ pub(super) struct Firing {
     pub(super) pairs: Vec<MatchedPair>,
 }
 
-/// Draws synthetic rows, encodes them, and compares firing features with active latents.
+/// Draws synthetic rows, encodes them, and compares firing features with active latents; and figures of `SynthSAEBench`, whose nearest
+/// features are those of `either_sign`.
 pub(super) fn measure(
     model: &Model,
     truth: &Truth,
     matches: &[Match],
-    mixed: &Mixed,
+    (mixed, either_sign): (&Mixed, &Recovery),
     rows: Range<usize>,
-) -> Firing {
+) -> Result<(Firing, SynthSaeBench)> {
+    let mut published = published::Sums::new(either_sign, truth.d_in());
     let mut sums = Sums::new(model.d_sae(), truth, matches, mixed);
     let active = if model.architecture().dense().is_some() {
         ACTIVE
@@ -90,9 +94,12 @@ pub(super) fn measure(
     let (count, end) = (rows.len(), rows.end);
     for start in rows.step_by(ROWS) {
         let sample = truth.draw(start..end.min(start + ROWS));
-        sums.add(&sample.codes, &model.codes(&sample.x, active));
+        let codes = model.codes(&sample.x, active);
+        sums.add(&sample.codes, &codes);
+        let x_hat = model.reconstruct((&sample.x[..], truth.d_in()))?;
+        published.add(&sample.x, &x_hat, &sample.codes, &codes);
     }
-    sums.finish(count)
+    Ok((sums.finish(count), published.finish(either_sign)))
 }
 
 /// Sums over rows for each feature.

@@ -39,6 +39,9 @@ pub struct Recovery {
     /// Pairs of the best assignment, in the order of the features (not serialised).
     #[serde(skip)]
     pub matches: Vec<Match>,
+    /// Feature with the largest cosine with each latent, `[latents]`, the first of equal ones (not serialised).
+    #[serde(skip)]
+    pub nearest: Vec<u32>,
 }
 
 /// Pair of a feature and its assigned latent.
@@ -104,12 +107,14 @@ pub fn compare(w_dec: &[f32], directions: &[f32], d_in: usize, sign: Sign) -> Re
         }
     };
     let (mut of_feature, mut of_latent) = (Vec::new(), vec![f32::NEG_INFINITY; latents]);
-    for row in counted.chunks_exact(latents) {
+    let mut nearest = vec![0; latents];
+    for (feature, row) in counted.chunks_exact(latents).enumerate() {
         of_feature.push(row.iter().fold(f32::NEG_INFINITY, |most, c| most.max(*c)));
-        of_latent
-            .iter_mut()
-            .zip(row)
-            .for_each(|(most, c)| *most = most.max(*c));
+        for ((most, nearest), c) in of_latent.iter_mut().zip(&mut nearest).zip(row) {
+            if c > most {
+                (*most, *nearest) = (*c, feature as u32);
+            }
+        }
     }
     let matches: Vec<Match> = assign(counted, latents)
         .iter()
@@ -137,6 +142,7 @@ pub fn compare(w_dec: &[f32], directions: &[f32], d_in: usize, sign: Sign) -> Re
         recall: found(&of_feature),
         latents_without_feature: 1.0 - found(&of_latent),
         matches,
+        nearest,
     }
 }
 
