@@ -1,7 +1,11 @@
 //! Dead latents: their count, and the auxiliary loss by which they learn to explain the residual.
 
+mod dense;
+
 use rarefy_kernels::matmul::{Op, matmul};
 use rayon::prelude::*;
+
+use dense::{Explained, Helped};
 
 use super::forward::Forward;
 use super::model_view::ModelView;
@@ -20,6 +24,8 @@ pub(super) struct Auxiliary {
     pub(super) dead: Vec<u32>,
     /// Reconstruction of the residual by dead latents: one, or one for each level.
     pub(super) reconstructions: Vec<Reconstruction>,
+    /// Gradients of the reconstructions that dense products computed, which have no entries.
+    helped: Vec<Option<Helped>>,
     /// Rows in which a latent is active, summed over latents.
     pub(super) active: usize,
 }
@@ -36,6 +42,7 @@ impl Auxiliary {
             reconstructions: (0..count)
                 .map(|_| Reconstruction::single_level(d_sae))
                 .collect(),
+            helped: (0..count).map(|_| None).collect(),
             active: 0,
         }
     }
@@ -67,15 +74,17 @@ impl Auxiliary {
         let aux = model.objective.aux_k();
         let levels = forward.main.levels();
         let mut first = 0;
-        for (at, reconstruction) in self.reconstructions.iter_mut().enumerate() {
+        let both = self.reconstructions.iter_mut().zip(&mut self.helped);
+        for (at, (reconstruction, helped)) in both.enumerate() {
             reconstruction.clear();
+            *helped = None;
             let level = if aux.by_level { at } else { levels.len() - 1 };
             let end = levels[level].end as u32;
             let past = self.dead.partition_point(|&j| j < end);
             let dead = &self.dead[first..past];
             first = past;
             if aux.coefficient > 0.0 && !dead.is_empty() {
-                explain(reconstruction, aux, dead, (forward, level), model.weights);
+                *helped = explain(reconstruction, aux, dead, (forward, level), model.weights);
             }
             reconstruction.group();
         }
@@ -87,30 +96,64 @@ impl Auxiliary {
         &self.reconstructions[if several { level } else { 0 }]
     }
 
+    /// Gradient of a dead latent that dense products computed, before the factor of the loss: by its decoder row, its encoder row, its
+    /// bias.
+    pub(super) fn helped(&self, level: usize, latent: usize) -> Option<(&[f32], &[f32], f64)> {
+        let several = self.helped.len() > 1;
+        let helped = self.helped[if several { level } else { 0 }].as_ref()?;
+        helped.of(latent)
+    }
+
     /// True if the latent is dead.
     pub(super) fn is_dead(&self, latent: usize) -> bool {
         self.dead.binary_search(&(latent as u32)).is_ok()
     }
 }
 
-/// Fills in one reconstruction of the residual of a level by the dead latents.
+/// Fills in one reconstruction of the residual of a level by the dead latents; returns its gradient if dense products computed it.
 fn explain(
     reconstruction: &mut Reconstruction,
     aux: &AuxK,
     dead: &[u32],
     (forward, level): (&Forward, usize),
     params: &Params,
-) {
+) -> Option<Helped> {
     let (main, x, n) = (&forward.main, &forward.inputs[..], forward.n);
-    let d_in = x.len() / n;
+    let (d_in, d_out) = (x.len() / n, params.get("b_dec").len());
     let most = aux.most(d_in);
-    let (w_enc, b_enc) = rows_of(params, dead, d_in);
+    let unit = match aux.unit {
+        AuxUnit::Residual => main.sums[level].spread(n),
+        AuxUnit::Absolute => n as f64 / (dead.len() as f64 / most as f64).min(1.0),
+    };
+    if unit > 0.0 {
+        reconstruction.scale = 2.0 * aux.coefficient / unit;
+    }
+    let (k, levels) = (most.min(dead.len()), main.levels().len());
+    let (w_enc, b_enc) = (
+        rows_of(params, "w_enc", dead),
+        rows_of(params, "b_enc", dead),
+    );
+    if dense::is_worth_it(dead.len(), k, d_in + d_out) {
+        let explained = Explained {
+            w_enc: &w_enc,
+            b_enc: &b_enc,
+            w_dec: &rows_of(params, "w_dec", dead),
+            x,
+            residual: &main.residual,
+            levels,
+            level,
+            k,
+            rank: aux.rank,
+        };
+        let helped = explained.gradient(dead);
+        reconstruction.error = helped.square;
+        return Some(helped);
+    }
     let rows = Centred {
         x,
         w_enc: &w_enc,
         b_enc: &b_enc,
     };
-    let k = most.min(dead.len());
     let mut select = |selection| {
         let encoder = Encoder::with_screen(&w_enc, &b_enc, Screen::Products, d_in, dead.len());
         encoder.encode_centred(&rows, selection, &mut reconstruction.codes);
@@ -126,7 +169,6 @@ fn explain(
     reconstruction
         .pre
         .extend_from_slice(&reconstruction.codes.values);
-    let (d_out, levels) = (params.get("b_dec").len(), main.levels().len());
     let zeros = vec![0.0; d_out];
     reconstruction.fill_residuals(params, |i| {
         (
@@ -134,13 +176,7 @@ fn explain(
             &main.residual[(i * levels + level) * d_out..][..d_out],
         )
     });
-    let unit = match aux.unit {
-        AuxUnit::Residual => main.sums[level].spread(n),
-        AuxUnit::Absolute => n as f64 / (dead.len() as f64 / most as f64).min(1.0),
-    };
-    if unit > 0.0 {
-        reconstruction.scale = 2.0 * aux.coefficient / unit;
-    }
+    None
 }
 
 /// The k largest pre-activations of every row, below 0 or not.
@@ -178,12 +214,13 @@ fn largest_of_any_sign(rows: &Centred, d_in: usize, k: usize, codes: &mut Codes)
     }
 }
 
-/// Encoder rows and biases of some latents, side by side.
-fn rows_of(params: &Params, latents: &[u32], d_in: usize) -> (Vec<f32>, Vec<f32>) {
-    let (w_enc, b_enc) = (params.get("w_enc"), params.get("b_enc"));
-    let mut rows = Vec::with_capacity(latents.len() * d_in);
+/// Values of some latents in a block of parameters, side by side.
+fn rows_of(params: &Params, block: &str, latents: &[u32]) -> Vec<f32> {
+    let values = params.get(block);
+    let width = values.len() / params.get("b_enc").len();
+    let mut rows = Vec::with_capacity(latents.len() * width);
     for &j in latents {
-        rows.extend_from_slice(&w_enc[j as usize * d_in..][..d_in]);
+        rows.extend_from_slice(&values[j as usize * width..][..width]);
     }
-    (rows, latents.iter().map(|&j| b_enc[j as usize]).collect())
+    rows
 }

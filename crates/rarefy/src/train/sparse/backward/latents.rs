@@ -269,6 +269,13 @@ impl Latents<'_> {
             sums.d_pre += sum;
             sums.d_bias += sum;
         }
+        let level = forward.main.level_of(latent);
+        if let Some((dec, enc, sum)) = auxiliary.helped(level, latent) {
+            add_scaled(d_dec, residual.scale as f32, dec);
+            add_scaled(d_enc, residual.scale as f32, enc);
+            sums.d_pre += residual.scale * sum;
+            sums.d_bias += residual.scale * sum;
+        }
         if forward.unrolled.is_some() {
             // Encoder and decoder are one matrix.
             add_scaled(d_dec, 1.0, d_enc);
