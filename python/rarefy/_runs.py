@@ -438,9 +438,10 @@ class Synthetic:
 
 def synth(
     n_rows: int,
-    n_inputs: int = 64,
-    n_features: int = 128,
+    n_inputs: int | None = None,
+    n_features: int | None = None,
     *,
+    like: str | None = None,
     l0: float = 4.0,
     zipf: float = 0.0,
     correlation: float = 0.0,
@@ -454,6 +455,10 @@ def synth(
     Parameters
     ----------
     n_rows, n_inputs, n_features : int
+        64 inputs and 128 features by default, or those of `like`.
+    like : str, optional
+        `"synthsaebench-16k"` for the data of that benchmark: 16,384 features in 768 dimensions, of which 34 fire in a row. Making its
+        dictionary takes half a minute. Of the parameters below it takes `random_state` alone.
     l0 : float
         Mean number of features that fire in a row.
     zipf : float
@@ -475,10 +480,18 @@ def synth(
     >>> data.X.shape, data.codes.n_latents
     ((1000, 16), 32)
     """
-    n_rows, n_features = whole_number("n_rows", n_rows), whole_number("n_features", n_features)
+    n_rows = whole_number("n_rows", n_rows)
+    if like is not None:
+        given = {"l0": l0 != 4.0, "zipf": zipf != 0.0, "correlation": correlation != 0.0, "noise": noise != 0.0, **more}
+        if others := [name for name, value in given.items() if value]:
+            raise ConfigError(f"`like` sets the whole distribution: remove `{others[0]}`")
+        published = {"like": like, "d_in": n_inputs, "features": n_features, "seed": whole_number("random_state", random_state)}
+        return _drawn(published, n_rows)
+    n_inputs = 64 if n_inputs is None else n_inputs
+    n_features = 128 if n_features is None else n_features
     spec: dict[str, Any] = {
         "d_in": whole_number("n_inputs", n_inputs),
-        "features": n_features,
+        "features": whole_number("n_features", n_features),
         "l0": l0,
         "zipf": zipf,
         "correlation": correlation,
@@ -498,5 +511,10 @@ def synth(
         if not isinstance(spec["hierarchy"], Mapping):
             raise ConfigError("`hierarchy` must be a dictionary such as {'depth': 2, 'branch': 3}, got " + repr(spec["hierarchy"]))
         spec["hierarchy"] = {"children": 0.8, "exclusive": False} | dict(spec["hierarchy"])
+    return _drawn(spec, n_rows)
+
+
+def _drawn(spec: dict[str, Any], n_rows: int) -> Synthetic:
+    """Rows of a specification."""
     x, (values, indices, indptr, means, scales), directions = _core.synth(json.dumps(spec, default=plain), n_rows)
-    return Synthetic(x, Codes(values, indices, indptr, n_features, means, scales), directions)
+    return Synthetic(x, Codes(values, indices, indptr, len(directions), means, scales), directions)

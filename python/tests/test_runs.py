@@ -224,6 +224,21 @@ def test_synth_gives_rows_of_its_dictionary() -> None:
     assert repr(data) == "<rarefy.Synthetic: 500 rows of 16 values, 32 features>"
 
 
+def test_synth_makes_the_data_of_a_benchmark_in_other_sizes() -> None:
+    data = rarefy.synth(2000, 8, 4096, like="synthsaebench-16k")
+    assert data.X.shape == (2000, 8)
+    assert data.directions.shape == (4096, 8)
+    fires = data.codes.to_scipy().toarray() > 0
+    # The first children fire with their parents only, one at a time.
+    children = fires[:, 128:640].reshape(2000, 128, 4)
+    assert not (children.any(axis=2) & ~fires[:, :128]).any()
+    assert children.sum(axis=2).max() == 1
+    with pytest.raises(rarefy.ConfigError, match="remove `l0`"):
+        rarefy.synth(10, like="synthsaebench-16k", l0=3)
+    with pytest.raises(rarefy.RarefyError, match="synthsaebench-16k"):
+        rarefy.synth(10, like="synthsaebench")
+
+
 def test_synth_takes_all_parts_of_the_specification() -> None:
     data = rarefy.synth(
         np.int64(2000),

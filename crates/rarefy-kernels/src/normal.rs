@@ -1,4 +1,4 @@
-//! Rare events of a normal number with a mean of its own, for many events and few rows at a time.
+//! Rare events of normal numbers whose means differ, for many events and few rows at a time.
 
 use crate::cpu::kernel;
 use crate::lanes::{LANES, Lanes, V};

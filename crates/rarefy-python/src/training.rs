@@ -8,13 +8,13 @@ use rarefy::config::{self, Config};
 use rarefy::data::{Column, Dataset, OpenOptions, Role, Rows, frame_roles};
 use rarefy::io_spec::IoSpec;
 use rarefy::recipe::{self, MEMORY_BYTES};
-use rarefy::synth::{Spec, Truth};
+use rarefy::synth::{FactorSpec, Spec, Truth};
 use rarefy::variants::{self, VARIANTS};
 use rarefy::{Progress, Result};
 use rarefy_run::folder::Run;
 use rarefy_run::training::{Finished, Listener, Place, Training};
 use rarefy_run::{by_data, figures};
-use serde_json::json;
+use serde_json::{Value, json};
 use toml::Table;
 
 use crate::input::{Input, View, watched, with_cells};
@@ -231,21 +231,47 @@ pub fn read_run(py: Python<'_>, folder: PathBuf) -> PyResult<String> {
 /// Rows of a random dictionary, for tests of methods: (rows, codes, directions).
 #[pyfunction]
 pub fn synth<'py>(py: Python<'py>, spec: &str, rows: usize) -> PyResult<Synthetic<'py>> {
-    let spec: Spec = serde_json::from_str(spec)
-        .map_err(|e| errors::of_class(py, "ConfigError", &format!("synth: {e}")))?;
-    let (width, (x, codes, directions)) = (
-        spec.d_in,
-        watch::run(py, None, None, |_| {
-            let truth = Truth::new(&spec)?;
-            let sample = truth.draw(0..rows);
-            Ok((sample.x, sample.codes, truth.directions().to_vec()))
-        })?,
+    let bad = |e: serde_json::Error| errors::of_class(py, "ConfigError", &format!("synth: {e}"));
+    let fields: Value = serde_json::from_str(spec).map_err(bad)?;
+    let published = fields["like"].as_str();
+    let own = published.map_or_else(
+        || serde_json::from_value(fields.clone()).map(Some),
+        |_| Ok(None),
     );
+    let own: Option<Spec> = own.map_err(bad)?;
+    let (width, (x, codes, directions)) = watch::run(py, None, None, |_| {
+        let truth = match &own {
+            Some(spec) => Truth::new(spec)?,
+            None => Truth::of_factors(&published_spec(&fields)?)?,
+        };
+        let sample = truth.draw(0..rows);
+        Ok((
+            truth.d_in(),
+            (sample.x, sample.codes, truth.directions().to_vec()),
+        ))
+    })?;
     Ok((
         crate::model::matrix(py, x, width)?,
         crate::model::arrays(py, codes),
         crate::model::matrix(py, directions, width)?,
     ))
+}
+
+/// Specification of the published benchmark `like`, with other sizes if they are given.
+fn published_spec(fields: &Value) -> Result<FactorSpec> {
+    const NAME: &str = "synthsaebench-16k";
+    let like = fields["like"].as_str().unwrap_or_default();
+    if like != NAME {
+        return Err(rarefy::Error::unknown("benchmark", like, [NAME]));
+    }
+    let published = FactorSpec::synth_sae_bench_16k();
+    let size = |field: &str, default: usize| fields[field].as_u64().map_or(default, |n| n as usize);
+    Ok(FactorSpec {
+        d_in: size("d_in", published.d_in),
+        features: size("features", published.features),
+        seed: fields["seed"].as_u64().unwrap_or(0),
+        ..published
+    })
 }
 
 /// Role of each column of a data frame with its reason, by the rules of files.

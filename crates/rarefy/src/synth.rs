@@ -233,7 +233,7 @@ pub struct Truth {
 /// Process that lets features fire.
 #[derive(Debug, Clone, PartialEq)]
 enum Process {
-    Clusters(Clusters),
+    Clusters(Box<Clusters>),
     Factors(Box<Factors>),
 }
 
@@ -244,7 +244,7 @@ impl Truth {
     /// [`Error::Hyper`] for a field outside its range; [`Error::Conflict`] for more orthogonal directions than
     /// dimensions.
     pub fn new(spec: &Spec) -> Result<Self> {
-        let process = Process::Clusters(Clusters::new(spec)?);
+        let process = Process::Clusters(Box::new(Clusters::new(spec)?));
         let mut rng = random::dictionary(spec.seed);
         let directions = random::directions(spec, &mut rng)?;
         Ok(Self::with_bias(
@@ -377,7 +377,8 @@ impl Truth {
     /// Partners fire together with f more often than by chance, so a model may learn their sum.
     pub fn partners(&self, f: usize) -> impl Iterator<Item = usize> {
         let (same, children) = match &self.process {
-            Process::Clusters(Clusters { structure, .. }) => {
+            Process::Clusters(clusters) => {
+                let structure = &clusters.structure;
                 (structure.cluster_of(f), structure.children(f))
             }
             Process::Factors(factors) => (&[][..], factors.children(f)),

@@ -115,8 +115,8 @@ impl<'a> Dataset<'a> {
         Ok(self)
     }
 
-    /// Rows that represent all: of drawn rows ([`Source::is_drawn`]), of which the last `held_out` are held out, the first 131,072 of
-    /// the others and the held-out ones; else all rows.
+    /// Rows that represent all: of drawn rows ([`Source::is_drawn`]), the first 131,072 and the last `held_out`, which are held out;
+    /// else all rows.
     #[doc(hidden)]
     #[must_use]
     pub fn representative(mut self, held_out: usize) -> Self {

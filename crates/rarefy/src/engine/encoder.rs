@@ -184,6 +184,16 @@ impl Encoder {
             .for_each(|((mut panel, w_enc), b_enc)| panel.quantise(w_enc, b_enc));
     }
 
+    /// Products of the encoder's rows with each other, if `searches` searches of a row are worth them and memory allows. They are kept
+    /// until the weights change.
+    pub(crate) fn row_products(&self, rows: &Centred, searches: usize) -> Option<Arc<RowProducts>> {
+        let mut kept = self.products.lock().ok()?;
+        if kept.is_none() && RowProducts::is_worth_it(self.d_sae, searches) {
+            *kept = Some(Arc::new(RowProducts::new(rows.w_enc, self.d_sae)));
+        }
+        kept.clone()
+    }
+
     /// Mutable panels, to quantise changed weights again.
     pub(crate) fn panels_mut(&mut self) -> impl IndexedParallelIterator<Item = PanelMut<'_>> {
         self.products = Mutex::default();

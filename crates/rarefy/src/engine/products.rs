@@ -5,13 +5,9 @@
 //! for a pursuit without orthogonal steps). The products so kept are not exact: they only say which latents can have the largest
 //! exact one.
 
-use std::sync::Arc;
-
 use rarefy_kernels::matmul::{Op, matmul};
 use rarefy_kernels::vector::dot;
 use rayon::prelude::*;
-
-use super::encoder::{Centred, Encoder};
 
 /// Largest size of the matrix in bytes: 1 GiB, 16,384 latents.
 const MOST_BYTES: usize = 1 << 30;
@@ -32,7 +28,13 @@ pub(crate) struct RowProducts {
 }
 
 impl RowProducts {
-    fn new(w_enc: &[f32], d_sae: usize) -> Self {
+    /// True if `searches` searches of a row are worth the products of `d_sae` latents, and memory allows them.
+    pub(super) fn is_worth_it(d_sae: usize, searches: usize) -> bool {
+        let values = d_sae.saturating_mul(d_sae);
+        values <= MOST_BYTES / size_of::<f32>() && searches >= WORTH * d_sae
+    }
+
+    pub(super) fn new(w_enc: &[f32], d_sae: usize) -> Self {
         let d_in = w_enc.len() / d_sae;
         let mut values = vec![0.0; d_sae * d_sae];
         // The matrix is symmetric: each task fills its rows from the diagonal on.
@@ -91,25 +93,6 @@ fn mirror(values: &mut [f32], d_sae: usize) {
                     *value = above[column * d_sae + first + at];
                 }
             });
-    }
-}
-
-impl Encoder {
-    /// Products of the encoder's rows with each other, if `searches` searches of a row are worth them and memory allows. They are kept
-    /// until the weights change.
-    pub(crate) fn row_products(&self, rows: &Centred, searches: usize) -> Option<Arc<RowProducts>> {
-        let bytes = self
-            .d_sae
-            .saturating_mul(self.d_sae)
-            .saturating_mul(size_of::<f32>());
-        if bytes > MOST_BYTES {
-            return None;
-        }
-        let mut kept = self.products.lock().ok()?;
-        if kept.is_none() && searches >= WORTH * self.d_sae {
-            *kept = Some(Arc::new(RowProducts::new(rows.w_enc, self.d_sae)));
-        }
-        kept.clone()
     }
 }
 

@@ -96,9 +96,10 @@ mod tests {
         let mut sum = 0.0;
         for (i, a) in rows.iter().enumerate() {
             for (j, b) in rows.iter().enumerate() {
-                sum += match i == j {
-                    true => rows.len() as f64 * (product(a, a) - 1.0).powi(2),
-                    false => product(a, b).powi(2),
+                sum += if i == j {
+                    rows.len() as f64 * (product(a, a) - 1.0).powi(2)
+                } else {
+                    product(a, b).powi(2)
                 };
             }
         }

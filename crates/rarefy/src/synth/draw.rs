@@ -5,7 +5,6 @@ use std::ops::Range;
 use rarefy_kernels::sparse::decode_row;
 use rayon::prelude::*;
 
-use super::clusters::Clusters;
 use super::random::{self, add_noise};
 use super::{Process, Truth, factors};
 use crate::codes::Codes;
@@ -83,10 +82,10 @@ impl Truth {
             );
             decode_row(row, &self.bias, &self.directions, indices, values);
         }
-        if let Process::Clusters(Clusters { spec, .. }) = &self.process
-            && spec.noise > 0.0
+        if let Process::Clusters(clusters) = &self.process
+            && clusters.spec.noise > 0.0
         {
-            add_noise(&mut x, spec.noise, &mut rng);
+            add_noise(&mut x, clusters.spec.noise, &mut rng);
         }
         Sample { x, codes }
     }

@@ -158,7 +158,7 @@ struct Screened {
     thresholds: Vec<f32>,
 }
 
-/// Smallest share of a feature's variance that is its own.
+/// Smallest share of a feature's variance that no factor brings.
 const LEAST_OWN: f64 = 0.01;
 
 impl Factors {

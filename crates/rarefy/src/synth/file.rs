@@ -80,7 +80,7 @@ impl Truth {
             let spec: Spec = specification(&file, CLUSTERS)?;
             check_shape(&file, [spec.features, spec.d_in])?;
             let clusters = Clusters::new(&spec).map_err(|e| file.bad(e.to_string()))?;
-            Process::Clusters(clusters)
+            Process::Clusters(Box::new(clusters))
         };
         let [features, d_in] =
             [0, 1].map(|axis| file.view("directions").map(|view| view.shape()[axis]));

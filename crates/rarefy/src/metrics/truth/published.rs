@@ -158,7 +158,7 @@ mod tests {
         codes
     }
 
-    /// The same decoder, rows and values, given to SAELens by `tests/golden/synth_sae_bench_metrics.py`.
+    /// Decoder, rows and values were given to SAELens by `tests/golden/synth_sae_bench_metrics.py`.
     #[test]
     fn figures_equal_those_of_saelens() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))

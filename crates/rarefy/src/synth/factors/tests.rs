@@ -2,6 +2,7 @@
 
 use super::super::Truth;
 use super::*;
+use crate::data::OpenOptions;
 
 /// The published benchmark in few dimensions, without turned directions.
 fn benchmark(seed: u64) -> FactorSpec {
@@ -184,13 +185,9 @@ fn children_fire_with_their_parents_at_their_own_rates() {
             }
         }
     }
-    for f in 0..5 {
-        let error = (truth.probabilities()[f] / rows as f64).sqrt();
-        assert!(
-            (fired[f] - truth.probabilities()[f]).abs() < 5.0 * error,
-            "{f}: {}",
-            fired[f]
-        );
+    for (f, (got, p)) in fired.iter().zip(truth.probabilities()).enumerate().take(5) {
+        let error = (p / f64::from(rows as u32)).sqrt();
+        assert!((got - p).abs() < 5.0 * error, "{f}: {got} for {p}");
     }
     assert!(
         correlations(&codes, 5) > 0.001,
@@ -261,7 +258,7 @@ fn dictionary_of_factors_is_the_same_from_its_file() {
     let (after, rows) = Truth::load(&path).unwrap();
     assert_eq!((rows, &after), (1000, &before));
     // As data: the rows that the file says.
-    let data = crate::data::open(path.to_str().unwrap(), &Default::default()).unwrap();
+    let data = crate::data::open(path.to_str().unwrap(), &OpenOptions::default()).unwrap();
     let mut values = vec![0.0; 100 * 8];
     data.source.read(900, &mut values).unwrap();
     assert_eq!(
