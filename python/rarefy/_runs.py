@@ -482,10 +482,12 @@ def synth(
     """
     n_rows = whole_number("n_rows", n_rows)
     if like is not None:
-        given = {"l0": l0 != 4.0, "zipf": zipf != 0.0, "correlation": correlation != 0.0, "noise": noise != 0.0, **more}
-        if others := [name for name, value in given.items() if value]:
+        given = {"l0": l0 != 4.0, "zipf": zipf != 0.0, "correlation": correlation != 0.0, "noise": noise != 0.0}
+        if others := [name for name, changed in given.items() if changed] + list(more):
             raise ConfigError(f"`like` sets the whole distribution: remove `{others[0]}`")
-        published = {"like": like, "d_in": n_inputs, "features": n_features, "seed": whole_number("random_state", random_state)}
+        sizes = {"d_in": ("n_inputs", n_inputs), "features": ("n_features", n_features), "seed": ("random_state", random_state)}
+        numbers = {key: whole_number(name, value) for key, (name, value) in sizes.items() if value is not None}
+        published = {"like": like, **numbers}
         return _drawn(published, n_rows)
     n_inputs = 64 if n_inputs is None else n_inputs
     n_features = 128 if n_features is None else n_features

@@ -65,7 +65,7 @@ impl Given<'_> {
             let opened = recipe::open(&mut config);
             let (dataset, io) = opened.map_err(|error| naming_run(self.model, error))?;
             return Ok(Opened {
-                dataset: dataset.representative(holdout),
+                dataset,
                 io,
                 holdout,
             });

@@ -4,7 +4,7 @@ mod checksum;
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Display;
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
@@ -255,6 +255,24 @@ fn write_transposed(
         f32::write(&piece[..width * rows], out)?;
     }
     Ok(())
+}
+
+/// Texts in the header of a file of [`Writer`]; empty for other files and for damaged headers. Only the header is read.
+pub(crate) fn texts(path: &Path) -> BTreeMap<String, String> {
+    /// Longest header that is read; those of our files are far shorter.
+    const LONGEST: u64 = 16 << 20;
+    let read = || -> Option<BTreeMap<String, String>> {
+        let mut file = std::fs::File::open(path).ok()?;
+        let mut length = [0; 8];
+        file.read_exact(&mut length).ok()?;
+        let length = Some(u64::from_le_bytes(length)).filter(|length| *length <= LONGEST)?;
+        let mut header = Vec::new();
+        file.take(length).read_to_end(&mut header).ok()?;
+        let metadata: Metadata = serde_json::from_slice(&header).ok()?;
+        let texts = metadata.metadata().as_ref()?.get(TEXTS)?;
+        serde_json::from_str(texts).ok()
+    };
+    read().unwrap_or_default()
 }
 
 /// Reader of a safetensors file that is whole in memory and was checked against its header.

@@ -17,7 +17,7 @@ pub struct SynthArgs {
     ///
     /// synthsaebench-16k: 16,384 features in 768 dimensions, of which 34 are active per row (arXiv:2602.14687).
     #[arg(long, value_name = "NAME", value_parser = ["synthsaebench-16k"], conflicts_with_all = ["directions", "centre", "l0", "zipf",
-        "correlation", "cluster", "hierarchy", "magnitudes", "noise"])]
+        "correlation", "cluster", "hierarchy", "children", "exclusive", "magnitudes", "noise"])]
     pub like: Option<String>,
     /// Also write the features' values in each row: .npz (scipy.sparse CSR), .safetensors, .parquet or .npy (dense).
     #[arg(long, value_name = "FILE")]

@@ -18,7 +18,7 @@ pub struct TrainArgs {
     pub source: DataArgs,
     /// Number of rows, evenly spaced over the data, to exclude from training [default: a twentieth of 1000 rows or more].
     ///
-    /// Metrics of held-out and training rows are printed side by side after training. batch-topk calibrates its threshold on the
+    /// Of a dictionary of `rarefy synth`, whose rows are drawn, the last rows. Metrics of held-out and training rows are printed side by side after training. batch-topk calibrates its threshold on the
     /// held-out rows. 0 trains on all rows.
     #[arg(long, value_name = "N", help_heading = "Data")]
     pub holdout: Option<usize>,

@@ -171,7 +171,14 @@ fn files(dataset: &Dataset) -> Option<String> {
 
 fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     reading::tell(dataset, "train");
-    let s = survey_f64(dataset.source.as_ref())?;
+    let part = Dataset::new(dataset.source.as_ref()).representative(0);
+    let (all, few) = (dataset.source.rows(), part.source.rows());
+    if few < all {
+        output::note(&format!(
+            "note: rows are drawn when they are read; range, mean and deviation are those of the first {few}"
+        ));
+    }
+    let s = survey_f64(part.source.as_ref())?;
     let constant = s.variance.iter().filter(|v| **v == 0.0).count();
     let deviation = s.grand_variance().sqrt();
     let labels: Vec<String> = dataset.labels.iter().flatten().take(8).cloned().collect();
@@ -179,7 +186,7 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     let texts: Vec<String> = texts.map(|text| output::start_of(text)).collect();
     if as_json {
         return output::json(&json!({
-            "name": dataset.source.name(), "rows": s.rows, "d_in": s.d_in, "min": s.min, "max": s.max,
+            "name": dataset.source.name(), "rows": all, "d_in": s.d_in, "min": s.min, "max": s.max,
             "mean": s.grand_mean(), "standard_deviation": deviation, "constant_columns": constant,
             "files": dataset.files.iter().map(|f| f.display().to_string()).collect::<Vec<_>>(),
             "columns": dataset.columns, "notes": dataset.notes,
@@ -190,7 +197,7 @@ fn info(dataset: &Dataset, as_json: bool) -> anyhow::Result<()> {
     }
     let mut rows = vec![
         vec!["data".into(), dataset.source.name().to_owned()],
-        vec!["rows".into(), s.rows.to_string()],
+        vec!["rows".into(), all.to_string()],
         vec!["values per row".into(), s.d_in.to_string()],
         vec![
             "range".into(),

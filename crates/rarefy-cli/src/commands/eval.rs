@@ -26,6 +26,7 @@ pub fn run(args: &EvalArgs) -> anyhow::Result<()> {
     } = given.open()?;
     model.check_given(dataset.source.name(), &io)?;
     given.tell_of_training_rows();
+    let dataset = dataset.representative(holdout);
     let (dataset, reading) = reading::watch(dataset, false, "eval");
     let Evaluated { training, held_out } = Evaluated::of(&model, dataset.source.as_ref(), holdout)?;
     reading.finish();

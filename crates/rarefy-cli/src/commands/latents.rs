@@ -96,7 +96,7 @@ fn open(args: &LatentsArgs, model: &Model) -> anyhow::Result<Dataset<'static>> {
     if let Some(path) = &args.labels {
         dataset.labels = Some(lines(path, "labels", rows, args.source.rows)?);
     }
-    Ok(dataset)
+    Ok(dataset.representative(0))
 }
 
 /// Error of opening the data, in words of `--target` if that is what the data has no columns for.

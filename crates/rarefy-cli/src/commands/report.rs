@@ -44,6 +44,7 @@ pub fn run(args: &ReportArgs) -> anyhow::Result<()> {
     }
     let image_shape = data.image_shape.or(model.image_shape());
     let model = model.with_image_shape(image_shape);
+    let data = data.representative(holdout);
     let (data, reading) = reading::watch(data, false, "report");
     let (evaluated, responses) = Evaluated::with_responses(&model, data.source.as_ref(), holdout)?;
     let tokens = args.lens.tokens(&model)?;

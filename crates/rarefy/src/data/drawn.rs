@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::Source;
+use super::{Source, check_finite};
 use crate::Result;
 use crate::synth::Truth;
 
@@ -65,6 +65,23 @@ impl Source for DrawnRows {
         let count = out.len() / self.d_in();
         assert!(start + count <= self.rows, "rows beyond the last one");
         out.copy_from_slice(&self.truth.draw(start..start + count).x);
+        check_finite(Path::new(&self.name), start, self.d_in(), out)
+    }
+
+    /// Draws each block once, whatever the number of its rows.
+    fn gather(&self, rows: &[usize], out: &mut [f32]) -> Result<()> {
+        let d_in = self.d_in();
+        let size = self.truth.block_rows();
+        let mut places: Vec<(usize, usize)> = rows.iter().copied().zip(0..).collect();
+        places.sort_unstable();
+        for block in places.chunk_by(|a, b| a.0 / size == b.0 / size) {
+            let (first, last) = (block[0].0, block[block.len() - 1].0);
+            let drawn = self.truth.draw(first..last + 1).x;
+            for (row, place) in block {
+                let from = &drawn[(row - first) * d_in..][..d_in];
+                out[place * d_in..(place + 1) * d_in].copy_from_slice(from);
+            }
+        }
         Ok(())
     }
 
@@ -85,7 +102,7 @@ pub struct Excerpt<'a> {
 impl<'a> Excerpt<'a> {
     /// Part of a source whose last `held_out` rows are held out if they are drawn.
     pub fn new(source: Box<dyn Source + 'a>, held_out: usize) -> Self {
-        let last = source.rows() - held_out;
+        let last = source.rows().saturating_sub(held_out);
         let first = if source.is_drawn() {
             last.min(REPRESENTATIVE)
         } else {

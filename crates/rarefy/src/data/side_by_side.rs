@@ -105,6 +105,10 @@ impl Source for SideBySide {
     fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
         self.fill(out, |source, values| source.read_f64(start, values))
     }
+
+    fn is_drawn(&self) -> bool {
+        self.sources.iter().all(|source| source.is_drawn())
+    }
 }
 
 /// Source of a range of columns of another source.

@@ -92,8 +92,9 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// True if each row is drawn by itself from one distribution when it is read. Such rows need no shuffling, so training reads them in
-    /// their order; the last ones are held out, and statistics and figures read the first 131,072 in place of all. False by default.
+    /// True if each row is drawn by itself from one distribution when it is read. Such rows need no shuffling, so training reads those
+    /// that do not fit in memory in their order. The last ones are held out; of the others, preprocessing is fitted to the first 131,072,
+    /// and figures of runs are theirs. False by default.
     fn is_drawn(&self) -> bool {
         false
     }

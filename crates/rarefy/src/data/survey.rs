@@ -1,8 +1,8 @@
 //! Statistics of the data from one pass over all rows: range, means, variances.
 
+use super::Source;
 use super::chunks;
 use super::value::Value;
-use super::{Excerpt, Source};
 use crate::Result;
 
 /// Statistics of a data set: range of the values, mean and variance of each column.
@@ -67,8 +67,7 @@ impl Survey {
     }
 }
 
-/// Computes the statistics of a source in one streamed pass, with `f64` sums merged in a fixed order. Of rows that are drawn
-/// ([`Source::is_drawn`]) the first 131,072 are read.
+/// Computes the statistics of a source in one streamed pass, with `f64` sums merged in a fixed order.
 ///
 /// # Errors
 /// Same as [`Source::read`]; [`crate::Error::NotFinite`] for a NaN or an infinity.
@@ -129,7 +128,7 @@ pub(crate) fn survey_with<V: Value, T: Send>(
 ) -> Result<(ColumnSurvey, Vec<T>)> {
     let d_in = source.d_in();
     let lanes = chunks::fold(
-        &Excerpt::new(Box::new(source), 0),
+        source,
         0,
         // Lanes without rows stay empty: a row may have millions of values.
         || (Moments::new(0), make()),

@@ -187,11 +187,14 @@ impl Encoder {
     /// Products of the encoder's rows with each other, if `searches` searches of a row are worth them and memory allows. They are kept
     /// until the weights change.
     pub(crate) fn row_products(&self, rows: &Centred, searches: usize) -> Option<Arc<RowProducts>> {
-        let mut kept = self.products.lock().ok()?;
-        if kept.is_none() && RowProducts::is_worth_it(self.d_sae, searches) {
-            *kept = Some(Arc::new(RowProducts::new(rows.w_enc, self.d_sae)));
+        let kept = self.products.lock().ok()?.clone();
+        if kept.is_some() || !RowProducts::is_worth_it(self.d_sae, searches) {
+            return kept;
         }
-        kept.clone()
+        // Not under the lock: a thread of the pool that waits for others may take up work that wants it.
+        let made = Arc::new(RowProducts::new(rows.w_enc, self.d_sae));
+        *self.products.lock().ok()? = Some(Arc::clone(&made));
+        Some(made)
     }
 
     /// Mutable panels, to quantise changed weights again.

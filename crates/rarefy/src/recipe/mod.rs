@@ -26,7 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::config::{Config, DataConfig};
-use crate::data::{Dataset, HoldoutPart, Memory, Source, Survey, hold_out};
+use crate::data::{Dataset, Excerpt, HoldoutPart, Memory, Source, Survey, hold_out};
 use crate::io_spec::IoSpec;
 use crate::model::Model;
 use crate::plan::Plan;
@@ -253,8 +253,14 @@ fn prepare(
         };
         return Ok((fitted, pipeline, survey, kept));
     }
-    let (fitted, survey) = FittedPipelines::fit_surveyed(steps, of_target, training, raw)?;
+    // A part of drawn rows represents all.
+    let part = Excerpt::new(Box::new(training), 0);
+    let (fitted, survey) = FittedPipelines::fit_surveyed(steps, of_target, &part, raw)?;
     let pipeline = fitted.rows();
+    let survey = Survey {
+        rows: training.rows(),
+        ..survey
+    };
     Ok((fitted, pipeline, survey, None))
 }
 

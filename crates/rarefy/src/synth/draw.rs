@@ -23,8 +23,8 @@ pub struct Sample {
 }
 
 impl Truth {
-    /// Number of rows of a block.
-    fn block_rows(&self) -> usize {
+    /// Number of rows that are drawn together.
+    pub(crate) fn block_rows(&self) -> usize {
         match self.process {
             Process::Clusters(_) => BLOCK,
             Process::Factors(_) => factors::BLOCK,

@@ -27,6 +27,13 @@ use crate::{Error, Result, Rng};
 /// Number of rows drawn from one random generator. Changing it would change the rows of every seed.
 pub(super) const BLOCK: usize = 64;
 
+/// Largest number of values in a row.
+const MOST_WIDTH: usize = 1 << 24;
+/// Largest number of factors.
+const MOST_FACTORS: usize = 1024;
+/// Largest scale: a feature is nothing but its factors long before.
+const MOST_SCALE: f64 = 1e6;
+
 /// Specification of features that few factors drive.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,20 +104,31 @@ impl FactorSpec {
         count("features", self.features, 2)?;
         count("branch", self.branch, 2)?;
         count("factors", self.factors, 1)?;
+        if self.factors > MOST_FACTORS || self.branch > self.features {
+            let why = format!(
+                "`factors` must be at most {MOST_FACTORS} and `branch` at most the {} features, got {} and {}",
+                self.features, self.factors, self.branch
+            );
+            return Err(Error::Conflict(why));
+        }
+        if self.d_in > MOST_WIDTH {
+            let expected = format!("at most {MOST_WIDTH}");
+            return Err(Error::hyper("d_in", &expected, self.d_in));
+        }
         let most = MOST_VALUES / self.d_in;
         if self.features > most || self.trees > self.features {
             let expected = format!("at least the {} trees and at most {most}", self.trees);
             return Err(Error::hyper("features", &expected, self.features));
         }
         let rates = 0.0 < self.least && self.least < self.most && self.most < 1.0;
-        if !rates || self.zipf.is_nan() || self.zipf <= 0.0 {
+        if !rates || !(1e-3..=10.0).contains(&self.zipf) {
             let why = format!(
-                "rates must rise from `least` to `most` between 0 and 1 by a `zipf` above 0, got {}, {} and {}",
+                "rates must rise from `least` to `most` between 0 and 1 by a `zipf` of 0.001 to 10, got {}, {} and {}",
                 self.least, self.most, self.zipf
             );
             return Err(Error::Conflict(why));
         }
-        within("scale", self.scale, f64::MAX)?;
+        within("scale", self.scale, MOST_SCALE)?;
         within("centre", self.centre, f64::MAX)?;
         within("apart_rate", self.apart_rate, f64::MAX)?;
         let [first, last] = self.mean;
@@ -123,7 +141,7 @@ impl FactorSpec {
         }
         self.deviation
             .into_iter()
-            .try_for_each(|value| within("deviation", value, f64::MAX))
+            .try_for_each(|value| within("deviation", value, MOST_SCALE))
     }
 }
 
@@ -365,6 +383,9 @@ fn children(spec: &FactorSpec) -> Vec<Range<usize>> {
     let mut children = vec![0..0; spec.features];
     let (mut level, mut next) = (0..spec.trees, spec.trees);
     for _ in 0..spec.depth {
+        if level.start >= spec.features {
+            break;
+        }
         let first = next;
         for parent in level {
             let end = (next + spec.branch).min(spec.features);

@@ -144,7 +144,7 @@ impl Pursuit {
             let mut length = row.length;
             for _ in 0..self.k {
                 let within = 2.0 * (error + rounding * longest * length);
-                let floor = (f64::from(largest) - within).max(0.0) as f32;
+                let floor = (f64::from(largest) - within) as f32;
                 let count = above(p, floor.next_down(), &mut found);
                 let (found, values) = (&found[..count], &mut values[..count]);
                 pre_activations(&row.residual, rows.w_enc, rows.b_enc, found, values);

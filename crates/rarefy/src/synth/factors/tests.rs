@@ -240,7 +240,7 @@ fn invalid_specifications_are_refused_by_name() {
         ),
         (
             |s| s.scale = -1.0,
-            "`scale` must be a finite number not below 0, got -1",
+            "`scale` must be in [0, 1000000], got -1",
         ),
     ] {
         let message = refusal(change);
