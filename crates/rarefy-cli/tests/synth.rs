@@ -112,6 +112,45 @@ fn truth_of_hierarchy_and_clusters_has_absorption_and_hedging() {
     );
 }
 
+/// A dictionary is data: the rows that it draws are those that `synth` writes.
+#[test]
+fn dictionary_of_a_benchmark_is_data_and_gives_the_rows_that_are_written() {
+    let dir = TestDir::new();
+    let synth = "synth --like synthsaebench-16k --d-in 8 --features 4096 --rows 3000 --seed 3";
+    let said = dir.ok(&format!("{synth} --out drawn.truth.safetensors"));
+    assert_eq!(
+        said,
+        "dictionary of 4096 features in 8 dimensions, 3000 rows to draw -> drawn.truth.safetensors\n"
+    );
+    let said = dir.json(&format!("{synth} --out stored.npy --json"));
+    assert!(
+        (20.0..40.0).contains(&said["l0"].as_f64().unwrap()),
+        "{said}"
+    );
+    let train = "--arch topk --k 4 --latents 32 --steps 20 --batch 100 --holdout 0 -q";
+    dir.ok(&format!(
+        "train drawn.truth.safetensors {train} --out drawn"
+    ));
+    dir.ok(&format!("train stored.npy {train} --out stored"));
+    let weights = |run: &str| {
+        std::fs::read(dir.path(&format!("{run}/model/sae_weights.safetensors"))).unwrap()
+    };
+    assert!(weights("drawn") == weights("stored"));
+    for command in [
+        "data info drawn.truth.safetensors",
+        "eval drawn",
+        "latents drawn",
+    ] {
+        dir.ok(command);
+    }
+    let found = dir.json("truth drawn drawn.truth.safetensors --rows 2000 --json");
+    let published = &found["synth_sae_bench"];
+    assert!(published["f1_score"].as_f64().unwrap() > 0.0, "{found}");
+    assert_eq!(published["sae_l0"], found["l0"]);
+    let table = dir.ok("truth drawn drawn.truth.safetensors --rows 2000");
+    assert!(table.contains("SynthSAEBench: F1"), "{table}");
+}
+
 #[test]
 fn invalid_synth_and_truth_calls_are_refused() {
     let dir = TestDir::new();
@@ -130,7 +169,11 @@ $ truth rows.npy rows.truth.safetensors
 1 error: rows.npy: a file; expected a run folder, or a model's folder with cfg.json and sae_weights.safetensors as rarefy and SAELens write it
 hint: give the folder of a model first, then the data
 $ synth --out rows.txt
-2 error: `--out` must be a file that ends in .npy, got rows.txt
+2 error: `--out` must be a file that ends in .npy or .truth.safetensors, got rows.txt
+$ synth --like synthsaebench-16k --features 100 --out bench.truth.safetensors
+2 error: `features` must be at least the 128 trees and at most 5592405, got 100
+$ synth --out new.truth.safetensors --codes codes.npz
+2 error: --codes needs rows that are written; give an --out that ends in .npy
 $ synth --out folder.npy
 1 error: folder.npy: expected a file to write, got a folder
 $ synth --out x.npy --codes x.txt
