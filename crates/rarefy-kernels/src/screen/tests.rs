@@ -2,7 +2,9 @@
 
 use proptest::prelude::*;
 
-use super::{Candidates, Panel, Samples, pre_activations_on, screen_bytes_on, screen_products_on};
+use super::{
+    Candidates, Panel, SPARE, Samples, pre_activations_on, screen_bytes_on, screen_products_on,
+};
 use crate::cpu::Path;
 use crate::int8::{Engine, Limits, OFFSET, PANEL, offset, pack, padded, quantise, rotate};
 use crate::matmul::{Op, matmul};
@@ -273,7 +275,7 @@ fn true_norms(row: &[f32], scale: f32, q: &[i8]) -> Norms {
 /// Runs a screen; returns the upper bound of each row and latent, `None` if no candidate. The first
 /// latent has the index 100.
 fn found(rows: usize, latents: usize, screen: impl FnOnce(&mut Candidates)) -> Vec<Option<f32>> {
-    let room = latents;
+    let room = latents + SPARE;
     let (mut which, mut most) = (vec![0; rows * room], vec![0.0; rows * room]);
     let mut counts = vec![0; rows];
     screen(&mut Candidates {
@@ -446,6 +448,8 @@ fn check_floor(case: &Case) {
 #[test]
 #[should_panic(expected = "more candidates than room")]
 fn more_candidates_than_room_panics() {
+    // Sixteen fit, and one more place is not enough for the next sixteen.
+    const ROOM: usize = SPARE + 1;
     let samples = Samples {
         scale: &[1.0],
         norm: &[0.0],
@@ -459,12 +463,14 @@ fn more_candidates_than_room_panics() {
         ..Panel::default()
     };
     let mut found = Candidates {
-        latents: &mut [0],
-        most: &mut [0.0],
+        latents: &mut [0; ROOM],
+        most: &mut [0.0; ROOM],
         counts: &mut [0],
-        room: 1,
+        room: ROOM,
     };
-    super::screen_products(&[1.0, 2.0], 2, &panel, 0, 2, &samples, &mut found);
+    super::screen_products(&[1.0; 16], 16, &panel, 0, 16, &samples, &mut found);
+    assert_eq!(found.counts, [16]);
+    super::screen_products(&[1.0; 32], 32, &panel, 0, 32, &samples, &mut found);
 }
 
 /// Products -3 and 1 with biases 0.5 and -2: pre-activations -2.5 and -1; only the first is below -2.
