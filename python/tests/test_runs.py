@@ -233,9 +233,9 @@ def test_synth_makes_the_data_of_a_benchmark_in_other_sizes() -> None:
     children = fires[:, 128:640].reshape(2000, 128, 4)
     assert not (children.any(axis=2) & ~fires[:, :128]).any()
     assert children.sum(axis=2).max() == 1
-    with pytest.raises(rarefy.ConfigError, match="remove `l0`"):
+    with pytest.raises(rarefy.errors.ConfigError, match="remove `l0`"):
         rarefy.synth(10, like="synthsaebench-16k", l0=3)
-    with pytest.raises(rarefy.RarefyError, match="synthsaebench-16k"):
+    with pytest.raises(rarefy.errors.RarefyError, match="synthsaebench-16k"):
         rarefy.synth(10, like="synthsaebench")
 
 
