@@ -8,7 +8,7 @@ use std::io::{self, Read, Write};
 use std::path::Path;
 
 use safetensors::tensor::{Metadata, TensorInfo, TensorView};
-use safetensors::{Dtype, SafeTensors};
+use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 use crate::{Error, Result, atomic};
 use checksum::{CHECKSUM, Checksum};
@@ -285,8 +285,14 @@ pub(crate) struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// Reads the header. `bytes` is the content of the whole file.
     pub(crate) fn new(path: &'a Path, bytes: &'a [u8]) -> Result<Self> {
-        let damaged = |e: safetensors::SafeTensorError| {
-            Error::format(path, format!("damaged safetensors file: {e}"))
+        let damaged = |e: SafeTensorError| {
+            let why = match e {
+                SafeTensorError::MetadataIncompleteBuffer => {
+                    "truncated, or longer than its header says; copy or make the file again".into()
+                }
+                e => format!("damaged safetensors file: {e}"),
+            };
+            Error::format(path, why)
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;

@@ -146,7 +146,7 @@ fn explain(
             rank: aux.rank,
         };
         let helped = explained.gradient(dead);
-        reconstruction.error = helped.square;
+        reconstruction.error = helped.square();
         return Some(helped);
     }
     let rows = Centred {

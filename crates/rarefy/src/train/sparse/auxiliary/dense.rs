@@ -43,12 +43,7 @@ pub(super) struct Explained<'a> {
 /// Gradient of half the squared error by the dead latents, and the squared error.
 pub(in crate::train::sparse) struct Helped {
     dead: Vec<u32>,
-    d_dec: Vec<f32>,
-    d_enc: Vec<f32>,
-    /// Sum over rows of the derivatives by the pre-activations.
-    d_pre: Vec<f64>,
-    /// Sum of the squared errors.
-    pub(super) square: f64,
+    sums: Lane,
 }
 
 /// True if dense products cost less than entries.
@@ -89,10 +84,7 @@ impl Explained<'_> {
         }
         Helped {
             dead: dead.to_vec(),
-            d_dec: sum.d_dec,
-            d_enc: sum.d_enc,
-            d_pre: sum.d_pre,
-            square: sum.square,
+            sums: sum,
         }
     }
 }
@@ -110,15 +102,24 @@ fn add(sum: &mut [f32], part: &[f32]) {
 }
 
 impl Helped {
+    /// Sum of the squared errors.
+    pub(super) fn square(&self) -> f64 {
+        self.sums.square
+    }
+
     /// Gradient by the decoder row, the encoder row and the bias of a latent, before the factor of the loss; `None` if it is not dead.
     pub(in crate::train::sparse) fn of(&self, latent: usize) -> Option<(&[f32], &[f32], f64)> {
         let at = self.dead.binary_search(&(latent as u32)).ok()?;
-        let row = |all: &'_ [f32]| {
-            let width = all.len() / self.dead.len();
-            at * width..(at + 1) * width
-        };
-        let (dec, enc) = (row(&self.d_dec), row(&self.d_enc));
-        Some((&self.d_dec[dec], &self.d_enc[enc], self.d_pre[at]))
+        let Lane {
+            d_dec,
+            d_enc,
+            d_pre,
+            ..
+        } = &self.sums;
+        let [d_out, d_in] = [d_dec.len(), d_enc.len()].map(|values| values / self.dead.len());
+        let dec = &d_dec[at * d_out..(at + 1) * d_out];
+        let enc = &d_enc[at * d_in..(at + 1) * d_in];
+        Some((dec, enc, d_pre[at]))
     }
 }
 
@@ -126,7 +127,9 @@ impl Helped {
 struct Lane {
     d_dec: Vec<f32>,
     d_enc: Vec<f32>,
+    /// Derivatives by the pre-activations of each latent.
     d_pre: Vec<f64>,
+    /// Squared errors.
     square: f64,
 }
 
