@@ -123,6 +123,7 @@ def train(
     texts: Any = None,
     target: str | None = None,
     member: str | None = None,
+    memory: str | int | None = None,
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     force: bool = False,
@@ -158,6 +159,9 @@ def train(
         Rows to predict: trains a transcoder. `X` must be a path.
     member : str, optional
         Array of an npz file, tensor of a safetensors file or column of a table that holds the rows. `X` must be a path.
+    memory : str or int, optional
+        Memory for rows of files, such as `"4GiB"` (default `"1GiB"`). Rows that fit are shuffled as a whole, larger data in windows of
+        this size.
     out : path, optional
         Run folder with model, records, checkpoints and report.
     resume, force : bool
@@ -208,6 +212,7 @@ def train(
         "image_shape": image_shape,
         "target": None if target is None else os.fspath(target),
         "member": member,
+        "memory": memory,
     }
     found = as_settings("train", parameters, options, settings)
     n_threads = threads_of(threads, found)

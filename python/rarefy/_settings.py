@@ -28,6 +28,7 @@ NAMES = {
     "image_shape": "data.image_shape",
     "target": "data.target",
     "member": "data.member",
+    "memory": "data.memory",
 }
 
 #: Public functions with such parameters.

@@ -101,6 +101,7 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
             ])),
         );
     }
+    put("data.memory", text(&args.memory));
     put("model.arch", text(&args.arch));
     put("model.latents", count(args.latents));
     put(

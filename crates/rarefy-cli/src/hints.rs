@@ -42,6 +42,7 @@ const FIELDS: &[(&str, Setter)] = &[
     ("data.preprocess", Flag("preprocess")),
     ("data.preprocess_target", Flag("preprocess-target")),
     ("data.image_shape", Flag("image-shape")),
+    ("data.memory", Flag("memory")),
     ("model.arch", Flag("arch")),
     ("model.latents", Flag("latents")),
     ("model.init", Flag("init")),

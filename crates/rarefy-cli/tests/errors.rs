@@ -412,7 +412,7 @@ $ train --resume --out run --rows 99
 $ train --resume --out other
 2 error: other/checkpoints/step-000000000001.safetensors: the checkpoint has architecture xx, this run has kl
 $ train --resume --out damaged
-1 error: damaged/checkpoints/step-000000000001.safetensors: truncated, or longer than its header says; copy or make the file again
+1 error: damaged/checkpoints/step-000000000001.safetensors: damaged safetensors file: truncated, or longer than its header says
 hint: no older checkpoint can be read; start again with --force
 ";
 
@@ -434,7 +434,7 @@ $ eval zero sample:digits
 $ eval option sample:digits
 2 error: `rho` must be a number in (0, 1), got 1.1
 $ eval short sample:digits --json
-1 error: short/sae_weights.safetensors: truncated, or longer than its header says; copy or make the file again
+1 error: short/sae_weights.safetensors: damaged safetensors file: truncated, or longer than its header says
 $ eval tensor sample:digits
 1 error: tensor/sae_weights.safetensors: expected a tensor `W_dec`, got none
 $ eval nan sample:digits
@@ -447,11 +447,11 @@ $ eval run sample:digits --rows 1798
 2 error: `data.rows` must be between 1 and the 1797 rows of sample:digits, got 1798
 hint: set `data.rows` with --rows
 $ encode short sample:digits --out new/codes.npy
-1 error: short/sae_weights.safetensors: truncated, or longer than its header says; copy or make the file again
+1 error: short/sae_weights.safetensors: damaged safetensors file: truncated, or longer than its header says
 $ encode run narrow.npy --out codes.parquet
 1 error: narrow.npy: values in a row: expected 64 as the model was trained on, got 3
 $ decode short codes.npz --out x.npy
-1 error: short/sae_weights.safetensors: truncated, or longer than its header says; copy or make the file again
+1 error: short/sae_weights.safetensors: damaged safetensors file: truncated, or longer than its header says
 $ decode run missing.npz --out x.npy
 1 error: missing.npz: No such file or directory (os error 2)
 $ decode run pickle.npz --out x.npy
@@ -465,7 +465,7 @@ $ report run --data narrow.npy
 $ inspect nothing
 1 error: nothing: No such file or directory (os error 2)
 $ train --init short --latents 4 --out new
-1 error: short/sae_weights.safetensors: truncated, or longer than its header says; copy or make the file again
+1 error: short/sae_weights.safetensors: damaged safetensors file: truncated, or longer than its header says
 $ train --init run --latents 5 --out new
 1 error: initial weights: expected w_enc 5x64, b_enc 1x5, w_dec 5x64, b_dec 1x64, got w_enc 4x64, b_enc 1x4, w_dec 4x64, b_dec 1x64
 ";

@@ -162,6 +162,10 @@ impl<T: Copy + Sync + Send, N: Number, F: Fn(T) -> N + Sync + Send> Source for M
         }
         Ok(())
     }
+
+    fn is_in_memory(&self) -> bool {
+        true
+    }
 }
 
 /// Rows as Python hands them over: a numpy matrix, borrowed as long as the value lives, or paths of files.

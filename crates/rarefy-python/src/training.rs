@@ -7,7 +7,7 @@ use pyo3::types::PyDict;
 use rarefy::config::{self, Config};
 use rarefy::data::{Column, Dataset, OpenOptions, Role, Rows, frame_roles};
 use rarefy::io_spec::IoSpec;
-use rarefy::recipe::{self, MEMORY_BYTES};
+use rarefy::recipe;
 use rarefy::synth::{FactorSpec, Spec, Truth};
 use rarefy::variants::{self, VARIANTS};
 use rarefy::{Progress, Result};
@@ -81,7 +81,11 @@ fn memory(config: &Config, is_plain: bool) -> Result<usize> {
     let steps = config.data.preprocess.iter().flatten();
     let is_prepared = steps.into_iter().any(|step| step != "none");
     let is_read_in_place = is_plain && !reads_all && !is_prepared;
-    Ok(if is_read_in_place { 0 } else { MEMORY_BYTES })
+    Ok(if is_read_in_place {
+        0
+    } else {
+        config.data.memory.bytes()
+    })
 }
 
 /// Figures, records and chosen settings, as JSON.

@@ -13,6 +13,8 @@ pub struct Timings {
     pub start: f64,
     /// Steps, with their checkpoints and the calibration of a threshold.
     pub steps: f64,
+    /// Part of `steps` in which the run waited for rows to be read.
+    pub waiting: f64,
     /// Records and the model were written.
     pub saving: f64,
     /// Training and held-out rows were encoded and decoded.

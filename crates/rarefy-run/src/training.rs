@@ -156,9 +156,12 @@ impl Training<'_> {
         let plan = Arc::new(data.plan(&self.config)?);
         let warnings = data.warnings(&plan)?;
         warnings.iter().for_each(|text| listener.warn(text));
+        if let Some(order) = data.order(&plan) {
+            listener.note(&order);
+        }
         let trainer = self.trainer(&data, &plan, listener)?;
         let start = watch.lap();
-        let (trained, recorder) = self.steps(&data, trainer, listener)?;
+        let (trained, recorder, waiting) = self.steps(&data, trainer, listener)?;
         let steps = watch.lap();
         let records = self.save(&trained, recorder)?;
         let saving = watch.lap();
@@ -190,6 +193,7 @@ impl Training<'_> {
                 preparation,
                 start,
                 steps,
+                waiting,
                 saving,
                 evaluation,
                 report,
@@ -234,13 +238,13 @@ impl Training<'_> {
         Ok(trainer)
     }
 
-    /// Takes the steps.
+    /// Takes the steps; also returns the seconds that they waited for rows.
     fn steps(
         &self,
         data: &TrainingData,
         trainer: Trainer,
         listener: &mut dyn Listener,
-    ) -> Result<(Trained, Recorder)> {
+    ) -> Result<(Trained, Recorder, f64)> {
         let plan = Arc::clone(trainer.plan());
         let run = self.place.map(|place| &place.run);
         let first = trainer.steps_done();
@@ -262,6 +266,8 @@ impl Training<'_> {
             run,
             recorder,
             saved: now(),
+            waits_since: None,
+            waited: Duration::ZERO,
             listener,
         };
         if first > 0 {
@@ -269,10 +275,13 @@ impl Training<'_> {
         }
         let result = data.train(trainer, &mut observed);
         let Observed {
-            recorder, listener, ..
+            recorder,
+            listener,
+            waited,
+            ..
         } = observed;
         listener.end(&result);
-        Ok((result?, recorder))
+        Ok((result?, recorder, waited.as_secs_f64()))
     }
 
     /// Keeps the model, before the evaluation, which may be interrupted; returns the records.
@@ -328,6 +337,10 @@ struct Observed<'a> {
     recorder: Recorder,
     /// Time of the last checkpoint, or of the start.
     saved: Instant,
+    /// Start of a wait for rows.
+    waits_since: Option<Instant>,
+    /// Time of all waits so far.
+    waited: Duration,
     listener: &'a mut dyn Listener,
 }
 
@@ -339,6 +352,11 @@ impl Observer for Observed<'_> {
 
     fn message(&mut self, text: &str) {
         self.listener.note(text);
+    }
+
+    fn waiting(&mut self, waits: bool) {
+        let since = std::mem::replace(&mut self.waits_since, waits.then(now));
+        self.waited += since.map_or(Duration::ZERO, |since| since.elapsed());
     }
 
     fn checkpoint(&mut self, state: &State) -> Result<()> {

@@ -59,6 +59,10 @@ impl<F: Fn(usize) -> Result<()> + Send + Sync> Source for Watched<'_, F> {
     fn is_drawn(&self) -> bool {
         self.source.is_drawn()
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
+    }
 }
 
 #[cfg(test)]

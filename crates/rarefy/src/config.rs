@@ -5,6 +5,7 @@
 
 mod clip;
 mod data;
+mod size;
 mod train;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use crate::variants::BiasStart;
 pub use clip::Clip;
 pub use data::DataConfig;
+pub use size::ByteSize;
 pub use train::{OptimizerKind, Recipe, TrainConfig};
 
 use crate::{Error, Result};

@@ -105,6 +105,8 @@ pub mod preprocess;
 #[doc(hidden)]
 pub mod recipe;
 #[doc(hidden)]
+pub mod stream;
+#[doc(hidden)]
 pub mod synth;
 mod tensors;
 #[doc(hidden)]

@@ -288,11 +288,11 @@ impl<'a> Reader<'a> {
         let damaged = |e: SafeTensorError| {
             let why = match e {
                 SafeTensorError::MetadataIncompleteBuffer => {
-                    "truncated, or longer than its header says; copy or make the file again".into()
+                    "truncated, or longer than its header says".into()
                 }
-                e => format!("damaged safetensors file: {e}"),
+                e => e.to_string(),
             };
-            Error::format(path, why)
+            Error::format(path, format!("damaged safetensors file: {why}"))
         };
         let (_, metadata) = SafeTensors::read_metadata(bytes).map_err(damaged)?;
         let file = SafeTensors::deserialize(bytes).map_err(damaged)?;

@@ -38,6 +38,12 @@ pub struct TrainArgs {
         hide_short_help = true
     )]
     pub image_shape: Option<String>,
+    /// Memory for rows, such as 4GiB [default: 1GiB].
+    ///
+    /// Rows that fit are kept in memory and shuffled as a whole. Larger data is read once an epoch, in blocks of 64 rows, and shuffled in a
+    /// window of this size; a warning says if neighbouring rows are so alike that the window should be larger.
+    #[arg(long, value_name = "SIZE", help_heading = "Data")]
+    pub memory: Option<String>,
 
     /// Architecture (see `rarefy list architectures`) [default: kl for pictures, topk for all other data].
     #[arg(long, value_name = "NAME", help_heading = "Model")]

@@ -5,7 +5,7 @@ mod summary;
 mod watcher;
 
 use clap::ArgMatches;
-use rarefy::recipe::{self, MEMORY_BYTES};
+use rarefy::recipe;
 use rarefy_run::training::{Place, Training};
 
 use crate::cli::{self, TrainArgs};
@@ -29,8 +29,8 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let training = Training {
         dataset: &dataset,
         raw: &raw,
+        memory: config.data.memory.bytes(),
         config,
-        memory: MEMORY_BYTES,
         place: Some(&place),
     };
     let finished = training.run(&mut watcher)?;

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ByteSize;
 use crate::data::{OpenOptions, RowAxis};
 
 /// Section `[data]` of a [`Config`](crate::config::Config): path of the rows, number of rows and of held-out rows, preprocessing, further
@@ -64,6 +65,14 @@ pub struct DataConfig {
     /// absent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image_shape: Option<(usize, usize)>,
+    /// Memory for rows. Prepared rows up to this size are kept in memory; larger data is read once an epoch and shuffled in
+    /// windows that take this size.
+    pub memory: ByteSize,
+}
+
+impl DataConfig {
+    /// Default of [`DataConfig::memory`].
+    pub const MEMORY: ByteSize = ByteSize::of(1 << 30);
 }
 
 impl Default for DataConfig {
@@ -86,6 +95,7 @@ impl Default for DataConfig {
             preprocess: None,
             preprocess_target: None,
             image_shape: None,
+            memory: Self::MEMORY,
         }
     }
 }

@@ -208,4 +208,8 @@ impl Source for First<'_> {
     fn is_drawn(&self) -> bool {
         self.source.is_drawn()
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
+    }
 }

@@ -171,6 +171,10 @@ impl Source for Excerpt<'_> {
     fn is_drawn(&self) -> bool {
         self.source.is_drawn()
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
+    }
 }
 
 #[cfg(test)]

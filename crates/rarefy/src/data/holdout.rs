@@ -130,6 +130,10 @@ impl Source for HoldoutPart<'_> {
     fn is_drawn(&self) -> bool {
         self.source.is_drawn()
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
+    }
 }
 
 #[cfg(test)]

@@ -274,4 +274,8 @@ impl Source for Shards {
     fn read_f64(&self, start: usize, out: &mut [f64]) -> Result<()> {
         self.rows_at(start, out)
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.parts.iter().all(|part| part.is_in_memory())
+    }
 }

@@ -109,6 +109,10 @@ impl Source for SideBySide {
     fn is_drawn(&self) -> bool {
         self.sources.iter().all(|source| source.is_drawn())
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.sources.iter().all(|source| source.is_in_memory())
+    }
 }
 
 /// Source of a range of columns of another source.
@@ -191,6 +195,10 @@ impl Source for Columns<'_> {
         self.source.gather(rows, &mut whole)?;
         self.cut(&whole, out);
         Ok(())
+    }
+
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
     }
 }
 

@@ -98,6 +98,12 @@ pub trait Source: Send + Sync {
     fn is_drawn(&self) -> bool {
         false
     }
+
+    /// True if rows at any places are read as fast as rows that follow each other, as in memory. Training shuffles such rows as a whole, others
+    /// in windows if they do not fit in memory. The default is true for rows of [`Source::as_slice`].
+    fn is_in_memory(&self) -> bool {
+        self.as_slice().is_some()
+    }
 }
 
 /// A reference to rows is rows.
@@ -136,6 +142,10 @@ impl<S: Source + ?Sized> Source for &S {
 
     fn is_drawn(&self) -> bool {
         (**self).is_drawn()
+    }
+
+    fn is_in_memory(&self) -> bool {
+        (**self).is_in_memory()
     }
 }
 
@@ -179,6 +189,13 @@ impl Memory {
                 .is_none_or(|exact| exact.len() == self.values.len())
         );
         Self { exact, ..self }
+    }
+
+    /// Takes other rows of the same width, and returns the values before.
+    pub(crate) fn replace(&mut self, values: Vec<f32>) -> Vec<f32> {
+        debug_assert!(values.len().is_multiple_of(self.d_in));
+        self.exact = None;
+        std::mem::replace(&mut self.values, values)
     }
 
     /// All values, row-major `[rows, d_in]`, to change in place; the number of rows stays.

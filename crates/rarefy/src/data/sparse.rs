@@ -186,6 +186,10 @@ impl Source for SparseMatrix {
         }
         Ok(())
     }
+
+    fn is_in_memory(&self) -> bool {
+        true
+    }
 }
 
 /// True if columns of these names are lists of indices and lists of values: sparse rows, such as codes.

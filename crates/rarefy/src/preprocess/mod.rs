@@ -388,6 +388,10 @@ impl Source for Prepared<'_> {
     fn is_drawn(&self) -> bool {
         self.source.is_drawn()
     }
+
+    fn is_in_memory(&self) -> bool {
+        self.source.is_in_memory()
+    }
 }
 
 /// Product `rows matrix^T`, for rows of `width` values and a matrix `[height, width]`.

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! # Passes over the rows
-//! Rows that fit in memory once prepared are read for fitting and once more to keep them. Larger data is read
+//! Rows that fit in `data.memory` once prepared are read for fitting and once more to keep them. Larger data is read
 //! once for statistics and once an epoch, with these exceptions:
 //!
 //! - [`Pipeline::fit_surveyed`](crate::preprocess::Pipeline::fit_surveyed) says which preprocessing needs passes of its own.
@@ -20,7 +20,7 @@
 mod evaluated;
 mod given;
 mod open;
-mod stream;
+mod pushed;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -31,16 +31,14 @@ use crate::io_spec::IoSpec;
 use crate::model::Model;
 use crate::plan::Plan;
 use crate::preprocess::{FittedPipelines, Pipeline, Prepared};
+use crate::stream::likeness::{factor, likeness};
 use crate::train::Observer;
 use crate::trainer::{Trained, Trainer};
-use crate::{Error, Result};
+use crate::{Error, Result, stream};
 
 pub use evaluated::Evaluated;
 pub use given::of_given_rows;
 pub use open::{checked_shape, default_holdout, open, open_checked, side_by_side};
-
-/// Prepared rows are kept in memory up to this size; larger ones are read and prepared again in each pass.
-pub const MEMORY_BYTES: usize = 512 << 20;
 
 /// Training and held-out rows with the fitted preprocessing and the survey of the prepared rows.
 ///
@@ -69,6 +67,8 @@ pub struct TrainingData<'a> {
     kept: Option<Memory>,
     /// The raw held-out rows, if they are kept in memory.
     kept_held_out: Option<Memory>,
+    /// Largest size in bytes of rows that are kept in memory.
+    memory: usize,
 }
 
 impl<'a> TrainingData<'a> {
@@ -79,7 +79,7 @@ impl<'a> TrainingData<'a> {
     /// # Errors
     /// [`Error::Hyper`] if no row is left to train on; errors of [`FittedPipelines::fit`] and of reading the rows.
     pub fn new(config: &DataConfig, source: &'a dyn Source, raw: &IoSpec) -> Result<Self> {
-        Self::with_memory(config, source, raw, MEMORY_BYTES)
+        Self::with_memory(config, source, raw, config.memory.bytes())
     }
 
     /// [`TrainingData::new`], with the largest size in bytes of prepared rows that are kept in memory.
@@ -110,18 +110,18 @@ impl<'a> TrainingData<'a> {
             survey,
             kept,
             kept_held_out: None,
+            memory: bytes,
         })
     }
 
-    /// Reads the held-out rows into memory if they are smaller than [`MEMORY_BYTES`], for several models that
-    /// are measured on them.
+    /// Reads the held-out rows into memory if they fit, for several models that are measured on them.
     ///
     /// # Errors
     /// Errors of reading the rows.
     pub fn keep_held_out(&mut self) -> Result<()> {
         if let Some(rows) = &self.held_out {
             let raw = Pipeline::identity(rows.d_in());
-            let mut kept = Prepared::new(rows, &raw).in_memory(MEMORY_BYTES)?;
+            let mut kept = Prepared::new(rows, &raw).in_memory(self.memory)?;
             if let Some(narrow) = kept.take_if(|_| rows.has_f64()) {
                 let mut exact = vec![0.0; rows.rows() * rows.d_in()];
                 rows.read_f64(0, &mut exact)?;
@@ -215,7 +215,46 @@ impl<'a> TrainingData<'a> {
                 path.expect("a model was loaded from it").display()
             ));
         }
+        warnings.extend(self.small_window(plan)?);
         Ok(warnings)
+    }
+
+    /// Sentence on the order of the training rows if they do not fit in memory; `None` for a shuffle of all rows.
+    pub fn order(&self, plan: &Plan) -> Option<String> {
+        let rows = self.rows();
+        stream::is_windowed(plan, rows.as_ref()).then(|| {
+            format!(
+                "{} rows are more than fit in {}: they are read in blocks of {}, and shuffled among {} in memory",
+                rows.rows(),
+                plan.config().data.memory,
+                stream::BLOCK,
+                window(plan)
+            )
+        })
+    }
+
+    /// Warning if neighbouring rows are alike and the window in which they are shuffled is too small to part them.
+    fn small_window(&self, plan: &Plan) -> Result<Option<String>> {
+        const MOST_EXCESS: f64 = 0.1;
+        let rows = self.rows();
+        if !stream::is_windowed(plan, rows.as_ref()) {
+            return Ok(None);
+        }
+        let (mean, variance) = (&self.survey.mean, self.survey.variance.iter().sum());
+        let likeness = likeness(rows.as_ref(), mean, variance)?;
+        let factor = factor(likeness, plan.batch(), window(plan));
+        Ok((factor > 1.0 + MOST_EXCESS).then(|| {
+            let memory = plan.config().data.memory;
+            let needed = memory.bytes() as f64 * (factor - 1.0) / MOST_EXCESS;
+            let mebibytes = ((needed / f64::from(1 << 20)).ceil() as usize).max(1);
+            format!(
+                "rows near each other are alike (texts, or labels in runs?), and {memory} hold a window of {} of {} rows: a batch of {}                  varies as much as a shuffled one of {:.0}; set `data.memory` to {mebibytes}MiB, or shuffle the rows once",
+                window(plan),
+                rows.rows(),
+                plan.batch(),
+                plan.batch() as f64 / factor
+            )
+        }))
     }
 
     /// Takes all remaining steps and makes the model. A threshold is calibrated on the held-out rows if there are
@@ -230,6 +269,11 @@ impl<'a> TrainingData<'a> {
         let held_out = held_out.as_ref().map(|rows| rows as &dyn Source);
         trainer.run(self.rows().as_ref(), held_out, observer)
     }
+}
+
+/// Number of rows that are shuffled together where not all fit in memory.
+fn window(plan: &Plan) -> usize {
+    stream::window_rows(plan.config().data.memory.bytes(), plan.io().row_width())
 }
 
 /// The fitted preprocessing, its pipeline, and the survey of the prepared rows, which are kept if they fit.

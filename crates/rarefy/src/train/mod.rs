@@ -18,7 +18,6 @@ use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::{Architecture, Parts};
 
-pub use descend::Batches;
 pub use moving::Moving;
 pub use reservoir::Reservoir;
 pub(crate) use sparse::{CALIBRATION_ROWS, nothing_to_calibrate_on};
@@ -84,6 +83,11 @@ pub trait Observer {
     fn checkpoint(&mut self, state: &State) -> Result<()> {
         let _ = state;
         Ok(())
+    }
+    /// Called with true before the run waits for rows that are still being read, and with false behind the wait: the time between is lost,
+    /// because reading is slower than training.
+    fn waiting(&mut self, waits: bool) {
+        let _ = waits;
     }
     /// Returns true to get [`Observer::checkpoint`] after this step too, for example some minutes after the last one;
     /// false by default. Not called by L-BFGS within an iteration.

@@ -317,7 +317,7 @@ impl Trainer {
     /// may stop the run.
     ///
     /// [`TrainingData::train`](crate::recipe::TrainingData::train) calls this with the rows that it prepared. Batches are drawn
-    /// in the seeded order of [`Batches`](crate::train::Batches). A threshold is calibrated on `held_out` if given, else on
+    /// in a seeded order ([`stream`](crate::stream)). A threshold is calibrated on `held_out` if given, else on
     /// `rows`.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use crate::config::{self, Config};
 use crate::data::{Memory, hold_out, survey};
 use crate::io_spec::IoSpec;
 use crate::recipe::TrainingData;
-use crate::train::Batches;
+use crate::stream::Batches;
 
 const ROWS: usize = 900;
 const WIDTH: usize = 6;

@@ -69,7 +69,7 @@ pub(super) const OF_RUNS: &[Mutant] = &[
     },
     Mutant {
         name: "a stream of another sample resumes",
-        file: "crates/rarefy/src/recipe/stream.rs",
+        file: "crates/rarefy/src/recipe/pushed.rs",
         from: "format!(\"a stream with a sample of {sample}\")",
         to: "format!(\"a stream with a sample of {}\", sample.len() / 1000)",
     },

@@ -27,6 +27,7 @@ const LAYERS: &[&str] = &[
     "preprocess",
     "model",
     "formats",
+    "stream",
     "train",
     "metrics",
     "latents",

@@ -115,6 +115,11 @@ fn parts_of_time(timings: &Timings) -> String {
             format!("{share:.0} %"),
         ]
     };
-    let rows: Vec<_> = parts.iter().chain([&("all", all)]).map(row).collect();
+    let mut rows: Vec<_> = parts.iter().chain([&("all", all)]).map(row).collect();
+    let steps = parts.iter().position(|(name, _)| *name == "steps");
+    rows.insert(
+        steps.map_or(0, |at| at + 1),
+        row(&("  of which waiting for rows", timings.waiting)),
+    );
     output::table(&["part", "time", "share"], &rows, true)
 }
