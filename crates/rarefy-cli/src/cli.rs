@@ -25,7 +25,7 @@ mod train;
 
 pub use bench::{BenchArgs, BenchCommand, BenchObjectiveArgs, BenchStepArgs};
 pub use compare::CompareArgs;
-pub use data::{DataArgs, DataCommand, data_path};
+pub use data::{DataArgs, DataCommand, ShardArgs, data_path};
 pub use explain::ExplainArgs;
 pub use frontier::FrontierArgs;
 pub use io_spec::IoArgs;

@@ -10,14 +10,24 @@ use crate::cli::{DataArgs, TrainArgs, given_options};
 
 mod file;
 
-/// Merges the sample's defaults, the config file (or the run's own, when resuming), `--set` and flags.
-pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
-    let mut layers = Vec::new();
-    if args.resume
-        && let Some(out) = &args.out
-    {
-        layers.push(from_run(&Run::at(out))?);
-    }
+/// Configuration of the flags, after that of the run that is resumed.
+pub fn of_command(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
+    let before = match &args.out {
+        Some(out) if args.resume => Some(from_run(&Run::at(out))?),
+        _ => None,
+    };
+    merge(args, matches, before, &Table::new())
+}
+
+/// Merges the sample's defaults, the settings `before` of a run that is resumed, the config file, `--set`, flags, and the settings `last` of a sweep's
+/// member.
+pub fn merge(
+    args: &TrainArgs,
+    matches: &ArgMatches,
+    before: Option<Table>,
+    last: &Table,
+) -> anyhow::Result<Config> {
+    let mut layers = Vec::from_iter(before);
     if let Some(path) = &args.config {
         layers.push(file::read(path)?);
     }
@@ -35,6 +45,7 @@ pub fn merge(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<Config> {
     }
     layers.push(from_set(&args.set)?);
     layers.push(flags(args, matches)?);
+    layers.push(last.clone());
     layers.insert(0, rarefy_run::by_data::defaults(&layers));
     let config = config::merge(&layers)?;
     variants::find(&config.model.arch)?;

@@ -80,8 +80,15 @@ const FIELDS: &[(&str, Setter)] = &[
     ("train.checkpoint_every", Set),
 ];
 
-/// Options of patches, which are no fields of the configuration, with their flags.
-const PATCHES: &[(&str, &str)] = &[
+/// Options of patches and stores, which are no fields of the configuration, with their flags.
+const OF_DATA: &[(&str, &str)] = &[
+    ("store.append", "append"),
+    ("store.dtype", "dtype"),
+    ("store.model", "model"),
+    ("store.module", "module"),
+    ("store.outlier_norm", "outlier-norm"),
+    ("store.resume", "resume"),
+    ("store.shard_rows", "shard-rows"),
     ("patches.count", "count"),
     ("patches.accept_damaged", "accept-damaged"),
 ];
@@ -128,7 +135,7 @@ fn setter(field: &str) -> Option<Setter> {
             .find(|info| info.name == option)
             .map(|info| Flag(info.name));
     }
-    if let Some((_, flag)) = PATCHES.iter().find(|(name, _)| *name == field) {
+    if let Some((_, flag)) = OF_DATA.iter().find(|(name, _)| *name == field) {
         return Some(Flag(flag));
     }
     let found = FIELDS.iter().find(|(name, _)| *name == field);
@@ -226,8 +233,9 @@ mod tests {
     use crate::cli::named as command;
 
     /// Flags of `train` that set no field of the configuration.
-    const OTHERS: [&str; 10] = [
-        "out", "config", "set", "resume", "force", "timings", "json", "quiet", "help", "version",
+    const OTHERS: [&str; 11] = [
+        "out", "sweep", "config", "set", "resume", "force", "timings", "json", "quiet", "help",
+        "version",
     ];
 
     #[test]

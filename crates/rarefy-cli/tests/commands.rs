@@ -152,36 +152,6 @@ fn missing_file_is_compared_with_those_beside_it() {
 }
 
 #[test]
-fn info_and_inspect_agree_with_data_and_model() {
-    let dir = TestDir::new();
-    let info = dir.json("data info sample:digits --json");
-    assert_eq!(
-        (&info["rows"], &info["d_in"], &info["min"], &info["max"]),
-        (&1797.into(), &64.into(), &0.0.into(), &16.0.into())
-    );
-    dir.ok("data shard sample:digits --shard-rows 1000 --out shards");
-    assert_eq!(
-        dir.everything(),
-        ["shards", "shards/shard-00000.npy", "shards/shard-00001.npy"]
-    );
-    let shards = dir.json("data info shards --json");
-    for field in ["rows", "d_in", "min", "max", "mean", "standard_deviation"] {
-        assert_eq!(info[field], shards[field], "{field}");
-    }
-    dir.ok("train shards --latents 4 --steps 2 --preprocess scale --out run -q");
-    let model = dir.json("inspect run --json");
-    assert_eq!(
-        (&model["kind"], &model["d_in"], &model["d_sae"]),
-        (&"run".into(), &64.into(), &4.into())
-    );
-    assert_eq!(dir.json("inspect shards --json")["rows"], 1797);
-    assert!(
-        dir.ok("inspect run")
-            .contains("shapes agree, every weight is finite")
-    );
-}
-
-#[test]
 fn patches_contain_the_pixels_of_the_image() {
     let dir = TestDir::new();
     dir.write("grey.png", PNG);

@@ -287,7 +287,8 @@ hint: set `data.preprocess` with --preprocess
 $ check gradients --arch k1
 2 error: unknown architecture `k1`, did you mean `kl`? (known: kl, relu, topk, batch-topk, abs-topk, groupmax, jumprelu, gated, matryoshka, matching-pursuit)
 $ data shard sample:digits --shard-rows 0 --out shards
-2 error: `--shard-rows` must be at least 1, got 0
+2 error: `store.shard_rows` must be at least 1, got 0
+hint: set `store.shard_rows` with --shard-rows
 ";
 
 const FLAGS: &str = "$ train --latnets 3
@@ -388,7 +389,7 @@ $ plot penalty --rho 0.2 --out p.png
 $ data shard sample:digits --shard-rows 900 --out file
 1 error: file: expected a folder to write to, got a file
 $ data shard sample:digits --shard-rows 900 --out full
-2 error: full holds other files; give a new or empty folder with --out
+2 error: full holds other files; give a new or empty folder
 ";
 
 const RESUMED: &str = "$ train --resume --out none

@@ -24,11 +24,15 @@ fn every_command_takes_several_paths_as_one_data_set() {
 
     let shard = "data shard d/2.npy d/0.npy --shard-rows 100 --out two --json";
     let written = dir.json(shard);
-    let expected =
-        serde_json::json!({"rows": 20, "d_in": 4, "shards": 1, "shard_rows": 100, "out": "two"});
+    let expected = serde_json::json!({
+        "rows": 20, "d_in": 4, "shards": 1, "shard_rows": 100, "out": "two", "dtype": "float32", "outliers": 0, "rows_before": 0,
+    });
     assert_eq!(written, expected);
-    let values = dir.read_npy("two/shard-00000.npy");
-    assert_eq!((values[0], values[40], values.len()), (80.0, 0.0, 80));
+    let two = dir.path("two");
+    let two = rarefy::data::open(two.to_str().unwrap(), &Default::default()).unwrap();
+    let mut values = vec![0.0; 80];
+    two.source.read(0, &mut values).unwrap();
+    assert_eq!((values[0], values[40], two.source.rows()), (80.0, 0.0, 20));
 
     dir.ok("train d/0.npy d/1.npy d/2.npy --arch kl --latents 3 --steps 2 --preprocess scale --out run -q");
     let config = text(&dir.read("run/config.toml"));
@@ -51,6 +55,58 @@ fn every_command_takes_several_paths_as_one_data_set() {
     let arch = "--arch topk --latents 8 --steps 2 --batch 10 --holdout 5";
     dir.ok(&format!("frontier d/0.npy d/1.npy {arch} --out front -q"));
     assert!(text(&dir.read("front/frontier.json")).contains("d/1.npy"));
+}
+
+#[test]
+fn info_and_inspect_agree_with_data_and_model() {
+    let dir = TestDir::new();
+    let info = dir.json("data info sample:digits --json");
+    assert_eq!(
+        (&info["rows"], &info["d_in"], &info["min"], &info["max"]),
+        (&1797.into(), &64.into(), &0.0.into(), &16.0.into())
+    );
+    dir.ok("data shard sample:digits --shard-rows 1000 --out shards");
+    assert_eq!(
+        dir.everything(),
+        [
+            "shards",
+            "shards/_manifest.json",
+            "shards/cells",
+            "shards/cells/shard-00000.jsonl",
+            "shards/cells/shard-00001.jsonl",
+            "shards/shard-00000.safetensors",
+            "shards/shard-00001.safetensors"
+        ]
+    );
+    let verified = dir.json("data verify shards --json");
+    assert_eq!(
+        (&verified["rows"], &verified["files"]),
+        (&1797.into(), &4.into())
+    );
+    let shards = dir.json("data info shards --json");
+    for field in [
+        "rows",
+        "d_in",
+        "min",
+        "max",
+        "mean",
+        "standard_deviation",
+        "image_shape",
+        "first_labels",
+    ] {
+        assert_eq!(info[field], shards[field], "{field}");
+    }
+    dir.ok("train shards --latents 4 --steps 2 --preprocess scale --out run -q");
+    let model = dir.json("inspect run --json");
+    assert_eq!(
+        (&model["kind"], &model["d_in"], &model["d_sae"]),
+        (&"run".into(), &64.into(), &4.into())
+    );
+    assert_eq!(dir.json("inspect shards --json")["rows"], 1797);
+    assert!(
+        dir.ok("inspect run")
+            .contains("shapes agree, every weight is finite")
+    );
 }
 
 #[test]
@@ -86,24 +142,22 @@ fn failed_shard_leaves_no_folder_and_an_empty_folder_stays_empty() {
     assert_eq!(dir.json("data info empty --json")["rows"], 10);
 }
 
-/// A process that is killed after its first shard leaves a hidden folder, not a part under the name of the whole.
+/// A process that is killed after its first shard leaves a store that is refused, and continues to the bytes of one that was never stopped.
 #[cfg(unix)]
 #[test]
-fn killed_shard_leaves_nothing_that_reads_as_a_smaller_data_set() {
+fn killed_shard_is_refused_until_it_is_continued() {
     let dir = TestDir::new();
-    dir.write_npy("x.npy", 4, &vec![1.0; 4 * 20_000]);
+    dir.write_npy("x.npy", 4, &vec![1.0; 4 * 2000]);
+    let command = |out: &str| format!("data shard x.npy --shard-rows 1 --out {out}");
+    dir.ok(&command("whole"));
     for there in [false, true] {
         let out = format!("out-{there}");
         if there {
             std::fs::create_dir(dir.path(&out)).unwrap();
         }
-        let words = format!("data shard x.npy --shard-rows 1 --out {out}");
-        let mut child = dir.command(&words).spawn().unwrap();
-        while !dir
-            .everything()
-            .iter()
-            .any(|path| path.ends_with("shard-00000.npy"))
-        {
+        let mut child = dir.command(&command(&out)).spawn().unwrap();
+        let first = dir.path(&format!("{out}/shard-00000.safetensors"));
+        while !first.exists() {
             assert!(
                 child.try_wait().unwrap().is_none(),
                 "it ended before it was killed"
@@ -111,20 +165,33 @@ fn killed_shard_leaves_nothing_that_reads_as_a_smaller_data_set() {
         }
         child.kill().unwrap();
         child.wait().unwrap();
-        let output = dir.run(&format!("data info {out}"));
-        assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
-        let error = text(&output.stderr);
-        let words = if there {
-            "left by a run that did not finish"
-        } else {
-            "No such file"
+        for words in [
+            "data info",
+            "data verify",
+            "train --latents 2 --steps 1 --out run",
+        ] {
+            let output = dir.run(&format!("{words} {out}"));
+            assert_eq!(output.status.code(), Some(1), "{}", text(&output.stdout));
+            assert!(
+                text(&output.stderr).contains("not complete"),
+                "{}",
+                text(&output.stderr)
+            );
+        }
+        dir.ok(&format!("{} --resume", command(&out)));
+        let names = |folder: &str| -> Vec<String> {
+            let all = dir.everything();
+            let inside = all
+                .iter()
+                .filter_map(|path| path.strip_prefix(&format!("{folder}/")));
+            inside.map(str::to_owned).collect()
         };
-        assert!(error.contains(words), "{error}");
-        // The next turn waits for a first shard of its own.
-        for entry in std::fs::read_dir(dir.path(".")).unwrap().flatten() {
-            if entry.path().is_dir() {
-                std::fs::remove_dir_all(entry.path()).unwrap();
-            }
+        assert_eq!(names(&out), names("whole"));
+        for name in names("whole") {
+            assert!(
+                dir.read(&format!("{out}/{name}")) == dir.read(&format!("whole/{name}")),
+                "{name}"
+            );
         }
     }
 }

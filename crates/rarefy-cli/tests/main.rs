@@ -17,6 +17,8 @@ mod latents;
 mod plots;
 mod run_folders;
 mod sparse;
+mod survival;
+mod sweep;
 mod synth;
 mod train;
 mod training_options;

@@ -1,28 +1,28 @@
 //! One training run, from opened rows to figures and report, in memory or in a run folder.
 
+mod observed;
+mod together;
+
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use rarefy::config::{self, Config};
 use rarefy::data::Dataset;
 use rarefy::io_spec::IoSpec;
 use rarefy::latents::Responses;
-use rarefy::metrics::{self, Evaluation};
+use rarefy::metrics::Evaluation;
 use rarefy::model::Model;
 use rarefy::plan::Plan;
 use rarefy::recipe::{self, Evaluated, TrainingData};
-use rarefy::train::{Observer, State};
+use rarefy::variants::StartRows;
 use rarefy::{Error, Progress, Result, Trained, Trainer};
 use toml::Table;
 
 use crate::folder::{Lock, Run};
 use crate::records::{self, Record, Recorder};
-use crate::timings::{Timings, Watch, now};
-use crate::{figures, report, settings};
-
-/// Time after which a checkpoint is written between two multiples of `train.checkpoint_every`.
-const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
+use crate::settings;
+use crate::timings::Timings;
+pub use together::{Member, run_together};
 
 /// Caller of a run: shows its progress and messages, and says when to stop.
 pub trait Listener {
@@ -145,60 +145,16 @@ pub struct Finished {
 
 impl Training<'_> {
     /// Trains, and writes model, figures and report into the folder, if there is one.
-    pub fn run(mut self, listener: &mut dyn Listener) -> Result<Finished> {
-        let source = self.dataset.source.as_ref();
-        let by_default = || recipe::default_holdout(source.rows(), self.config.train.batch);
-        let holdout = self.config.data.holdout.unwrap_or_else(by_default);
-        self.config.data.holdout = Some(holdout);
-        let mut watch = Watch::start();
-        let data = TrainingData::with_memory(&self.config.data, source, self.raw, self.memory)?;
-        let preparation = watch.lap();
-        let plan = Arc::new(data.plan(&self.config)?);
-        let warnings = data.warnings(&plan)?;
-        warnings.iter().for_each(|text| listener.warn(text));
-        if let Some(order) = data.order(&plan) {
-            listener.note(&order);
-        }
-        let trainer = self.trainer(&data, &plan, listener)?;
-        let start = watch.lap();
-        let (trained, recorder, waiting) = self.steps(&data, trainer, listener)?;
-        let steps = watch.lap();
-        let records = self.save(&trained, recorder)?;
-        let saving = watch.lap();
-        let drawn = source.is_drawn();
-        let drawn = drawn.then(|| Dataset::new(source).representative(holdout));
-        let dataset = drawn.as_ref().unwrap_or(self.dataset);
-        let (evaluated, responses) = self.evaluate(&trained.model, dataset, holdout)?;
-        let evaluation = watch.lap();
-        if let (Some(Place { run, .. }), Some(responses)) = (self.place, responses) {
-            let found = (&evaluated, &responses);
-            let written = (&trained.model, dataset);
-            report::write(run, &run.report_path(), written, found, None)?;
-            let Evaluated { training, held_out } = &evaluated;
-            figures::write(run, training, held_out.as_ref(), trained.steps)?;
-        }
-        let report = watch.lap();
-        let Evaluated { training, held_out } = evaluated;
-        let gap = held_out.as_ref();
-        let gap = gap.and_then(|held_out| metrics::gap(&plan, &training, held_out));
-        let advice = metrics::advice(&plan, data.survey(), &training);
-        Ok(Finished {
-            plan,
-            trained,
-            training,
-            held_out,
-            records,
-            advice: advice.into_iter().chain(gap).collect(),
-            timings: Timings {
-                preparation,
-                start,
-                steps,
-                waiting,
-                saving,
-                evaluation,
-                report,
-            },
-        })
+    pub fn run(self, listener: &mut dyn Listener) -> Result<Finished> {
+        let mut finished = run_together(vec![(self, listener)]);
+        finished.pop().expect("one run has one result")
+    }
+
+    /// Number of held-out rows, given or default.
+    fn holdout(&self) -> usize {
+        let rows = self.dataset.source.rows();
+        let by_default = || recipe::default_holdout(rows, self.config.train.batch);
+        self.config.data.holdout.unwrap_or_else(by_default)
     }
 
     /// Figures of the model, and the responses of its latents for the report, if there is one.
@@ -219,7 +175,7 @@ impl Training<'_> {
     /// The trainer at step 0, or at the newest checkpoint. Invalid settings are refused before the folder changes.
     fn trainer(
         &self,
-        data: &TrainingData,
+        (data, rows): (&TrainingData, &StartRows),
         plan: &Arc<Plan>,
         listener: &mut dyn Listener,
     ) -> Result<Trainer> {
@@ -230,58 +186,12 @@ impl Training<'_> {
         if resumed.is_some() {
             listener.note("no checkpoint was written yet: starting from step 0");
         }
-        let trainer = data.trainer(Arc::clone(plan))?;
+        let trainer = data.trainer_from(Arc::clone(plan), rows)?;
         if let Some(Place { run, .. }) = self.place {
             run.create(plan.config())?;
             run.clear()?;
         }
         Ok(trainer)
-    }
-
-    /// Takes the steps; also returns the seconds that they waited for rows.
-    fn steps(
-        &self,
-        data: &TrainingData,
-        trainer: Trainer,
-        listener: &mut dyn Listener,
-    ) -> Result<(Trained, Recorder, f64)> {
-        let plan = Arc::clone(trainer.plan());
-        let run = self.place.map(|place| &place.run);
-        let first = trainer.steps_done();
-        let recorder = match run.map(Run::metrics_path) {
-            Some(path) => {
-                if first > 0 && !path.exists() {
-                    listener.warn(&format!(
-                        "{} is missing: the curves of the report begin at step {first}",
-                        path.display()
-                    ));
-                }
-                Recorder::in_file(&path, &plan, first)?
-            }
-            None => Recorder::in_memory(&plan),
-        };
-        listener.begin(&trainer);
-        let mut observed = Observed {
-            plan: &plan,
-            run,
-            recorder,
-            saved: now(),
-            waits_since: None,
-            waited: Duration::ZERO,
-            listener,
-        };
-        if first > 0 {
-            observed.message(&format!("continuing from step {first}"));
-        }
-        let result = data.train(trainer, &mut observed);
-        let Observed {
-            recorder,
-            listener,
-            waited,
-            ..
-        } = observed;
-        listener.end(&result);
-        Ok((result?, recorder, waited.as_secs_f64()))
     }
 
     /// Keeps the model, before the evaluation, which may be interrupted; returns the records.
@@ -327,53 +237,5 @@ fn naming_data(run: &Run, plan: &Plan, error: Error) -> Error {
             before.data.path
         )),
         _ => error,
-    }
-}
-
-/// Observer of the steps: records, checkpoints, and the caller.
-struct Observed<'a> {
-    plan: &'a Plan,
-    run: Option<&'a Run>,
-    recorder: Recorder,
-    /// Time of the last checkpoint, or of the start.
-    saved: Instant,
-    /// Start of a wait for rows.
-    waits_since: Option<Instant>,
-    /// Time of all waits so far.
-    waited: Duration,
-    listener: &'a mut dyn Listener,
-}
-
-impl Observer for Observed<'_> {
-    fn step(&mut self, progress: &Progress) -> Result<()> {
-        self.listener.step(progress);
-        self.recorder.step(progress)
-    }
-
-    fn message(&mut self, text: &str) {
-        self.listener.note(text);
-    }
-
-    fn waiting(&mut self, waits: bool) {
-        let since = std::mem::replace(&mut self.waits_since, waits.then(now));
-        self.waited += since.map_or(Duration::ZERO, |since| since.elapsed());
-    }
-
-    fn checkpoint(&mut self, state: &State) -> Result<()> {
-        let Some(run) = self.run else {
-            return Ok(());
-        };
-        self.recorder.sync()?;
-        state.save(&run.checkpoint_path(state.step), self.plan)?;
-        self.saved = now();
-        run.prune_checkpoints()
-    }
-
-    fn checkpoint_due(&self) -> bool {
-        self.run.is_some() && self.saved.elapsed() > CHECKPOINT_TIME
-    }
-
-    fn interrupted(&self) -> bool {
-        self.listener.is_stopped()
     }
 }

@@ -137,23 +137,56 @@ pub enum DataCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Split data into npy files with equally many rows.
-    Shard {
-        /// Data: files, folders of shards, globs or sample:NAME.
-        #[arg(required = true, value_parser = data_path())]
-        data: Vec<String>,
-        #[command(flatten)]
-        source: DataArgs,
-        /// Number of rows per shard.
-        #[arg(long, value_name = "N")]
-        shard_rows: usize,
-        /// Folder to write; it must be new or empty.
-        #[arg(long, value_name = "FOLDER")]
-        out: PathBuf,
+    /// Write data as a store: a folder of shards with a manifest, checksums, labels and texts.
+    ///
+    /// A store is data for every command. It is refused until it is complete, so that a killed command leaves nothing that reads as a smaller data
+    /// set; --resume continues after the last complete shard.
+    Shard(Box<ShardArgs>),
+    /// Compare all files of a store with the checksums of its manifest.
+    Verify {
+        /// Folder of the store.
+        store: PathBuf,
         /// Print one JSON object instead of a line of text.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// Flags of `data shard`.
+#[derive(Args)]
+pub struct ShardArgs {
+    /// Data: files, folders of shards, globs or sample:NAME.
+    #[arg(required = true, value_parser = data_path())]
+    pub data: Vec<String>,
+    #[command(flatten)]
+    pub source: DataArgs,
+    /// Number of rows of the data per shard [default: as many as take 1 GiB].
+    #[arg(long, value_name = "N")]
+    pub shard_rows: Option<usize>,
+    /// Number type: f32, f16, bf16, int8 with a scale for each row, or f64 [default: f64 if the data has more digits than f32, else f32].
+    #[arg(long, value_name = "TYPE", value_parser = ["f64", "f32", "f16", "bf16", "int8"], hide_possible_values = true)]
+    pub dtype: Option<String>,
+    /// Leave out rows whose norm is more than X times the median norm, and say how many.
+    #[arg(long, value_name = "X")]
+    pub outlier_norm: Option<f64>,
+    /// Name of the model whose activations the rows are, for the manifest.
+    #[arg(long, value_name = "NAME")]
+    pub model: Option<String>,
+    /// Place in the model, such as `blocks.8.hook_resid_pre`, for the manifest.
+    #[arg(long, value_name = "NAME")]
+    pub module: Option<String>,
+    /// Folder to write; it must be new or empty, unless --append or --resume is given.
+    #[arg(long, value_name = "FOLDER")]
+    pub out: PathBuf,
+    /// Add the rows to the complete store in --out.
+    #[arg(long, conflicts_with = "resume")]
+    pub append: bool,
+    /// Continue the store in --out, whose writer was stopped; give the same data and flags.
+    #[arg(long)]
+    pub resume: bool,
+    /// Print one JSON object instead of a line of text.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Parser of paths of data, which a configuration stores as text.

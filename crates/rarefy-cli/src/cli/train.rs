@@ -88,6 +88,13 @@ pub struct TrainArgs {
     /// A key may be written without its section if it is unique: `history=50`. Flags win over --set.
     #[arg(long, value_name = "KEY=VALUE", help_heading = "Run")]
     pub set: Vec<String>,
+    /// Train a model for each value of a key, all on the same batches; repeat it for all combinations.
+    ///
+    /// `--sweep k=16,32,64 --sweep lr=1e-4,3e-4` trains six models. Each is a run folder in --out, with the bytes of the same run alone; one that
+    /// fails does not stop the others. At the end a table and the page sweep.html compare them. Steps of preprocessing are joined by +:
+    /// `--sweep preprocess=none,standardise+pca:64`.
+    #[arg(long, value_name = "KEY=VALUE,...", help_heading = "Run")]
+    pub sweep: Vec<String>,
     /// Continue from the newest checkpoint of --out.
     #[arg(long, requires = "out", help_heading = "Run")]
     pub resume: bool,

@@ -1,7 +1,7 @@
 //! Command `rarefy compare`: runs side by side, as tables and as one page.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rarefy::data;
 use rarefy::model::Model;
@@ -59,30 +59,68 @@ pub fn run(args: &CompareArgs) -> anyhow::Result<()> {
             return Err(Error::hyper("--out", "a file that ends with .html", out.display()).into());
         }
     }
-    let mut runs = args
-        .runs
-        .iter()
-        .map(|path| Compared::read(path))
-        .collect::<anyhow::Result<Vec<_>>>()?;
-    shorten_names(&mut runs);
+    let mut runs = read(&args.runs)?;
     if !args.data.is_empty() {
         evaluate(&mut runs, args)?;
     }
-    let notes = notes(&runs, args);
-    let settings = differences(&runs);
+    let told = Told::of(runs, &args.data);
     if let Some(out) = &args.out {
-        let page = render_comparison(&page(&runs, &settings, &notes, !args.data.is_empty()));
-        atomic::write(out, |file| file.write_all(page.as_bytes()))?;
+        told.write_page(out)?;
     }
     if args.json {
-        let runs: Vec<Value> = runs.iter().map(Compared::value).collect();
-        return output::json(&json!({"runs": runs, "notes": notes}));
+        return output::json(&told.value());
     }
-    notes.iter().for_each(|note| output::note(note));
-    output::print(&tables(&runs, &settings))?;
+    told.notes.iter().for_each(|note| output::note(note));
+    output::print(&tables(&told.runs, &told.settings))?;
     args.out.as_ref().map_or(Ok(()), |out| {
         output::print(&format!("\npage  {}", out.display()))
     })
+}
+
+/// Runs at these paths, with short names.
+fn read(paths: &[PathBuf]) -> anyhow::Result<Vec<Compared>> {
+    let runs = paths.iter().map(|path| Compared::read(path));
+    let mut runs = runs.collect::<anyhow::Result<Vec<_>>>()?;
+    shorten_names(&mut runs);
+    Ok(runs)
+}
+
+/// Compares the runs of a sweep: writes the page; returns the tables, and the object of `--json`.
+pub fn sweep(paths: &[PathBuf], page: &Path) -> anyhow::Result<(String, Value)> {
+    let told = Told::of(read(paths)?, &[]);
+    told.write_page(page)?;
+    Ok((tables(&told.runs, &told.settings), told.value()))
+}
+
+/// Runs with the statements about them.
+struct Told {
+    runs: Vec<Compared>,
+    notes: Vec<String>,
+    settings: Vec<(String, Vec<String>)>,
+    /// True if all models were evaluated on the same rows.
+    of_data: bool,
+}
+
+impl Told {
+    fn of(runs: Vec<Compared>, data: &[String]) -> Self {
+        Self {
+            notes: notes(&runs, data),
+            settings: differences(&runs),
+            of_data: !data.is_empty(),
+            runs,
+        }
+    }
+
+    fn write_page(&self, out: &Path) -> rarefy::Result<()> {
+        let page = page(&self.runs, &self.settings, &self.notes, self.of_data);
+        let page = render_comparison(&page);
+        atomic::write(out, |file| file.write_all(page.as_bytes()))
+    }
+
+    fn value(&self) -> Value {
+        let runs: Vec<Value> = self.runs.iter().map(Compared::value).collect();
+        json!({"runs": runs, "notes": self.notes})
+    }
 }
 
 fn whole(value: f64) -> String {
@@ -229,7 +267,7 @@ fn of_rows(runs: &[Compared]) -> String {
 }
 
 /// Reasons why figures may not be comparable.
-fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
+fn notes(runs: &[Compared], data: &[String]) -> Vec<String> {
     let mut notes = Vec::new();
     for run in runs.iter().filter(|run| run.figures.is_none()) {
         notes.push(format!(
@@ -239,7 +277,7 @@ fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
     }
     for run in runs {
         let is_own = |path: &&String| rows::is_of_run(run.run.folder(), path);
-        if let Some(path) = args.data.iter().find(is_own) {
+        if let Some(path) = data.iter().find(is_own) {
             notes.push(format!("{} was trained on {path}", run.name));
         }
     }
@@ -249,7 +287,7 @@ fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
             ["data.path", "data.more", "data.rows", "data.holdout"].map(|key| run.settings.get(key))
         })
         .collect();
-    if rows.len() > 1 && args.data.is_empty() {
+    if rows.len() > 1 && data.is_empty() {
         notes.push("the runs have other rows to train on or to hold out: give --data to evaluate all models on the same rows".into());
     }
     let columns: BTreeSet<[Option<&String>; 4]> = runs
@@ -259,7 +297,7 @@ fn notes(runs: &[Compared], args: &CompareArgs) -> Vec<String> {
                 .map(|key| run.settings.get(key))
         })
         .collect();
-    if columns.len() > 1 && args.data.is_empty() {
+    if columns.len() > 1 && data.is_empty() {
         notes.push("the runs name other columns (--columns, --exclude, --label, --text): with other inputs, squared errors and explained variances are not comparable".into());
     }
     let steps = |run: &Compared| {

@@ -1,11 +1,11 @@
-//! Command `rarefy data`: summary, image patches, shards.
+//! Command `rarefy data`: summary, image patches, stores.
 
 use std::path::Path;
 
+use rarefy::Error;
 use rarefy::data::{
     self, Channels, Dataset, OpenOptions, PatchOptions, Source, Value, image_channels, survey_f64,
 };
-use rarefy::{Error, atomic};
 use rarefy_run::output_path;
 use serde_json::json;
 
@@ -13,6 +13,8 @@ use crate::cli::DataCommand;
 use crate::configuration::{as_paths, data_options, parse_size};
 use crate::output::{self, number};
 use crate::{npy_file, reading};
+
+mod store;
 
 pub fn run(command: DataCommand) -> anyhow::Result<()> {
     match command {
@@ -42,20 +44,8 @@ pub fn run(command: DataCommand) -> anyhow::Result<()> {
             };
             write_patches(&images, patches, &out, json)
         }
-        DataCommand::Shard {
-            data,
-            source,
-            shard_rows,
-            out,
-            json,
-        } => {
-            if shard_rows == 0 {
-                return Err(Error::hyper("--shard-rows", "at least 1", 0).into());
-            }
-            output_path::check_folder(&out)?;
-            let dataset = data::open_all(&as_paths(&data), &data_options(&source)?)?;
-            shard(&dataset, shard_rows, &out, json)
-        }
+        DataCommand::Shard(args) => store::shard(&args),
+        DataCommand::Verify { store, json } => store::verify(&store, json),
     }
 }
 
@@ -88,7 +78,7 @@ fn write_patches(
         Channels::Grey => (vec![rows, height * width], ""),
         Channels::Colour => (vec![rows, height, width, 3], "colour "),
     };
-    write_npy(&dataset, 0, &shape, out)?;
+    write_npy(&dataset, &shape, out)?;
     let out = out.display().to_string();
     if as_json {
         let shape = [height, width];
@@ -101,61 +91,22 @@ fn write_patches(
     ))
 }
 
-/// Writes all shards, or none: a folder with only some of the shards would look complete.
-fn shard(dataset: &Dataset, shard_rows: usize, out: &Path, as_json: bool) -> anyhow::Result<()> {
-    reading::tell(dataset, "train");
-    if std::fs::read_dir(out).is_ok_and(|mut entries| entries.next().is_some()) {
-        // Shards of another split in the same folder would be read as one data set.
-        let path = out.display();
-        return Err(Error::Conflict(format!(
-            "{path} holds other files; give a new or empty folder with --out"
-        ))
-        .into());
-    }
-    let rows = dataset.source.rows();
-    let shards = rows.div_ceil(shard_rows);
-    atomic::write_folder(out, |folder| {
-        (0..shards).try_for_each(|shard| {
-            let start = shard * shard_rows;
-            let path = folder.join(format!("shard-{shard:05}.npy"));
-            let shape = [shard_rows.min(rows - start), dataset.source.d_in()];
-            write_npy(dataset, start, &shape, &path)
-        })
-    })?;
-    if dataset.labels.is_some() || dataset.texts.is_some() {
-        output::note(
-            "shards are arrays, which hold no labels and no texts; keep the table for them",
-        );
-    }
-    let out = out.display().to_string();
-    if as_json {
-        return output::json(&json!({
-            "rows": rows, "d_in": dataset.source.d_in(), "shards": shards, "shard_rows": shard_rows, "out": out,
-        }));
-    }
-    output::print(&format!("{rows} rows in {shards} shards -> {out}"))
-}
-
-/// Writes rows from `start` on as an array of this shape, whose first size is the number of rows; of `f64` if the data has
-/// more digits than `f32`.
-fn write_npy(dataset: &Dataset, start: usize, shape: &[usize], path: &Path) -> rarefy::Result<()> {
+/// Writes all rows as an array of this shape; of `f64` if the data has more digits than `f32`.
+fn write_npy(dataset: &Dataset, shape: &[usize], path: &Path) -> rarefy::Result<()> {
     let source = dataset.source.as_ref();
     if source.has_f64() {
-        return npy_file::write_rows(path, shape, blocks::<f64>(source, start, shape[0]));
+        return npy_file::write_rows(path, shape, blocks::<f64>(source));
     }
-    npy_file::write_rows(path, shape, blocks::<f32>(source, start, shape[0]))
+    npy_file::write_rows(path, shape, blocks::<f32>(source))
 }
 
-/// Blocks of `rows` rows from `start` on.
-fn blocks<V: Value>(
-    source: &dyn Source,
-    start: usize,
-    rows: usize,
-) -> impl Iterator<Item = rarefy::Result<Vec<V>>> {
+/// Blocks of all rows.
+fn blocks<V: Value>(source: &dyn Source) -> impl Iterator<Item = rarefy::Result<Vec<V>>> {
     const BLOCK: usize = 1 << 14;
+    let rows = source.rows();
     (0..rows).step_by(BLOCK).map(move |first| {
         let mut block = vec![V::default(); BLOCK.min(rows - first) * source.d_in()];
-        V::read(source, start + first, &mut block)?;
+        V::read(source, first, &mut block)?;
         Ok(block)
     })
 }

@@ -66,7 +66,7 @@ fn configuration(args: &mut TrainArgs, matches: &ArgMatches) -> anyhow::Result<C
         args.data.clear();
         args.config = Some(path);
     }
-    configuration::merge(args, matches)
+    configuration::of_command(args, matches)
 }
 
 /// Path of a configuration: the path itself if it ends in .toml, or the config.toml of a run folder.

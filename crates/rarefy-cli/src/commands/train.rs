@@ -2,6 +2,7 @@
 
 mod chosen;
 mod summary;
+mod sweep;
 mod watcher;
 
 use clap::ArgMatches;
@@ -14,7 +15,10 @@ use chosen::Chosen;
 use watcher::Watcher;
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
-    let mut config = configuration::merge(args, matches)?;
+    if sweep::is_asked(args) {
+        return sweep::run(args, matches);
+    }
+    let mut config = configuration::of_command(args, matches)?;
     // The folder is locked until the end of the command.
     let place = match &args.out {
         Some(folder) => Place::at(folder, args.resume, args.force)?,

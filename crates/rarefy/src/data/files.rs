@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::endings::{self, format_of};
 use super::listing::{Listing, count, listed};
-use super::{datasets, folders, idx, natural};
+use super::{datasets, folders, idx, natural, store};
 use crate::{Error, Result};
 
 /// Part of a data set: an embedded sample or a file, with the member that the path names.
@@ -24,6 +24,8 @@ pub(super) enum Input {
     Sample(String),
     /// Path of a file, and the member of `FILE::MEMBER`.
     File(PathBuf, Option<String>),
+    /// Folder of a store.
+    Store(PathBuf),
 }
 
 /// Inputs that several paths name, in the order of their rows.
@@ -108,6 +110,14 @@ impl Inputs {
                 endings::readable()
             );
             return Err(Error::format(folder, why));
+        }
+        if store::is_store(folder) {
+            if member.is_some() {
+                let why = "a store has one tensor of rows: leave out the member";
+                return Err(Error::Conflict(format!("{}: {why}", folder.display())));
+            }
+            self.all.push(Input::Store(folder.into()));
+            return Ok(());
         }
         if let Some(shards) = datasets::shards(folder)? {
             let file = |path| Input::File(path, member.map(Into::into));
@@ -209,13 +219,13 @@ impl Input {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Sample(name) => format!("sample:{name}"),
-            Self::File(path, _) => path.display().to_string(),
+            Self::File(path, _) | Self::Store(path) => path.display().to_string(),
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match self {
-            Self::Sample(_) => None,
+            Self::Sample(_) | Self::Store(_) => None,
             Self::File(path, _) => Some(path),
         }
     }

@@ -32,6 +32,8 @@ mod side_by_side;
 mod source;
 pub(crate) mod sparse;
 pub(crate) mod spread;
+#[doc(hidden)]
+pub mod store;
 mod survey;
 pub(crate) mod table;
 mod value;
@@ -260,7 +262,22 @@ fn open_photographs(
     Ok(dataset)
 }
 
-/// Opens one sample or file. A text file without content is a shard without rows, if it is one of `several`.
+/// Opens files as one data set, in the order given.
+fn open_listed(
+    folder: &Path,
+    files: &[PathBuf],
+    options: &OpenOptions,
+    foreign: Foreign,
+) -> Result<Dataset<'static>> {
+    let open = |path: &PathBuf| {
+        let input = Input::File(path.clone(), None);
+        Ok((path.clone(), open_input(&input, options, foreign, true)?))
+    };
+    let parts = files.iter().map(open).collect::<Result<Vec<_>>>()?;
+    Shards::join(&folder.display().to_string(), parts)
+}
+
+/// Opens one sample, file or store. A text file without content is a shard without rows, if it is one of `several`.
 fn open_input(
     input: &Input,
     options: &OpenOptions,
@@ -273,6 +290,7 @@ fn open_input(
             return samples::load(name);
         }
         Input::File(path, member) => (path, member),
+        Input::Store(folder) => return store::open(folder, options, foreign),
     };
     content::check_regular(path)?;
     let format = format_of(path).ok_or_else(|| content::unknown(path))?;

@@ -7,6 +7,7 @@ use ::safetensors::tensor::{Dtype, Metadata};
 
 use super::axes::Array;
 use super::file_matrix::exactly;
+use super::store::{self, ScaledRows};
 use super::{Dataset, DrawnRows, Element, FileMatrix, MatrixLayout, OpenOptions, sparse};
 use crate::{Error, Result, synth};
 
@@ -46,26 +47,33 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static
     {
         return sparse::open_tensors(path, options);
     }
-    let name = choose(path, &names, options.member.as_deref())?;
-    let info = tensors[name];
-    let element =
-        Element::of_tensor(info.dtype).ok_or_else(|| unreadable(path, name, info.dtype))?;
-    let array = Array {
-        shape: &info.shape,
-        element,
-        is_images: false,
+    let matrix = |name: &str| {
+        let info = tensors[name];
+        let element = Element::of_tensor(info.dtype);
+        let element = element.ok_or_else(|| unreadable(path, name, info.dtype))?;
+        let array = Array {
+            shape: &info.shape,
+            element,
+            is_images: false,
+        };
+        let of_tensor = format!("{}[{name}]", path.display());
+        let rows = array.rows(Path::new(&of_tensor), options.row_axis)?;
+        let layout = MatrixLayout {
+            offset: (8 + header).saturating_add(info.data_offsets.0 as u64),
+            element,
+            big_endian: false,
+            column_major: false,
+            rows: rows.rows,
+            d_in: rows.d_in,
+        };
+        Ok((FileMatrix::open(path, layout)?, rows))
     };
-    let of_tensor = format!("{}[{name}]", path.display());
-    let rows = array.rows(Path::new(&of_tensor), options.row_axis)?;
-    let layout = MatrixLayout {
-        offset: (8 + header).saturating_add(info.data_offsets.0 as u64),
-        element,
-        big_endian: false,
-        column_major: false,
-        rows: rows.rows,
-        d_in: rows.d_in,
-    };
-    let mut dataset = Dataset::new(FileMatrix::open(path, layout)?);
+    if options.member.is_none() && names == [store::ROWS, store::SCALES] {
+        let [(numbers, _), (scales, _)] = [matrix(store::ROWS)?, matrix(store::SCALES)?];
+        return Ok(Dataset::new(ScaledRows::new(path, numbers, &scales)?));
+    }
+    let (source, rows) = matrix(choose(path, &names, options.member.as_deref())?)?;
+    let mut dataset = Dataset::new(source);
     dataset.image_shape = rows.image_shape;
     dataset.notes.extend(rows.note);
     Ok(dataset)

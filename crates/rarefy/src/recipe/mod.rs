@@ -34,6 +34,7 @@ use crate::preprocess::{FittedPipelines, Pipeline, Prepared};
 use crate::stream::likeness::{factor, likeness};
 use crate::train::Observer;
 use crate::trainer::{Trained, Trainer};
+use crate::variants::StartRows;
 use crate::{Error, Result, stream};
 
 pub use evaluated::Evaluated;
@@ -177,10 +178,23 @@ impl<'a> TrainingData<'a> {
     /// [`Error::Conflict`] if the model of `model.init` reads or writes other rows; errors of loading it and of
     /// reading the rows.
     pub fn trainer(&self, plan: impl Into<Arc<Plan>>) -> Result<Trainer> {
+        self.trainer_from(plan, &self.start_rows())
+    }
+
+    /// The rows from which initial weights follow, for [`TrainingData::trainer_from`] of several models.
+    pub fn start_rows(&self) -> StartRows<'_> {
+        StartRows::new(self.rows())
+    }
+
+    /// [`TrainingData::trainer`] with the rows of [`TrainingData::start_rows`], which several models look at once.
+    ///
+    /// # Errors
+    /// As [`TrainingData::trainer`].
+    pub fn trainer_from(&self, plan: impl Into<Arc<Plan>>, rows: &StartRows) -> Result<Trainer> {
         let plan = plan.into();
         let trainer = match initial_model(&plan)? {
             Some(model) => Trainer::with_params(plan, model.params().clone())?,
-            None => Trainer::with_rows(plan, self.rows().as_ref())?,
+            None => Trainer::with_start(plan, rows)?,
         };
         self.complete(trainer)
     }
@@ -264,10 +278,21 @@ impl<'a> TrainingData<'a> {
     /// [`Error::Interrupted`] after the observer kept a checkpoint; [`Error::Diverged`]; errors of reading the
     /// rows and of the observer.
     pub fn train(&self, trainer: Trainer, observer: &mut dyn Observer) -> Result<Trained> {
+        let mut trained = self.train_together(vec![trainer], vec![observer]);
+        trained.pop().expect("one run has one result")
+    }
+
+    /// [`TrainingData::train`] of several trainers, which share each batch where their orders of rows are equal. Results and observers have the
+    /// order of the trainers; an error ends its own run alone.
+    pub fn train_together(
+        &self,
+        trainers: Vec<Trainer>,
+        observers: Vec<&mut dyn Observer>,
+    ) -> Vec<Result<Trained>> {
         let held_out = self.held_out();
         let held_out = held_out.map(|rows| Prepared::new(rows, &self.pipeline));
         let held_out = held_out.as_ref().map(|rows| rows as &dyn Source);
-        trainer.run(self.rows().as_ref(), held_out, observer)
+        Trainer::run_together(trainers, self.rows().as_ref(), held_out, observers)
     }
 }
 

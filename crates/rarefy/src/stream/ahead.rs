@@ -1,5 +1,6 @@
 //! Rows that a second thread reads ahead, in buffers that go round.
 
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 use std::thread::Scope;
 
@@ -79,7 +80,7 @@ fn ended() -> Error {
     Error::Conflict("the thread that reads rows ended before the run".into())
 }
 
-/// Batches in the order of the rows, from a step on.
+/// Batches in the order of the rows.
 pub(super) struct InOrder {
     ahead: Ahead,
     batch: Memory,
@@ -93,18 +94,15 @@ impl InOrder {
         scope: &'scope Scope<'scope, '_>,
         plan: &Plan,
         data: &'scope dyn Source,
-        step: usize,
+        mut steps: Range<usize>,
     ) -> Self {
-        let (batch, per_epoch, steps) = (plan.batch(), plan.steps_per_epoch(), plan.steps());
-        let width = data.d_in();
-        let mut next = step;
+        let (batch, per_epoch, width) = (plan.batch(), plan.steps_per_epoch(), data.d_in());
         let fill = move |rows: &mut Vec<f32>| {
-            if next >= steps {
+            let Some(step) = steps.next() else {
                 return Ok(false);
-            }
+            };
             rows.resize(batch * width, 0.0);
-            data.read(next % per_epoch * batch, rows)?;
-            next += 1;
+            data.read(step % per_epoch * batch, rows)?;
             Ok(true)
         };
         Self {

@@ -16,6 +16,7 @@ pub(crate) mod likeness;
 mod order;
 mod windows;
 
+use std::ops::Range;
 use std::thread;
 
 use crate::Result;
@@ -50,22 +51,22 @@ pub(crate) fn is_windowed(plan: &Plan, data: &dyn Source) -> bool {
     !is_whole && !data.is_in_memory() && is_shuffled
 }
 
-/// Calls `work` with the batches of a plan from a step on, counted from 0.
+/// Calls `work` with the batches of a range of steps, counted from 0, in the order of a plan.
 pub(crate) fn with_batches<T>(
     plan: &Plan,
     data: &dyn Source,
-    step: usize,
+    steps: Range<usize>,
     work: impl FnOnce(&mut dyn BatchStream) -> Result<T>,
 ) -> Result<T> {
     if plan.batch() == data.rows() || data.is_in_memory() {
         let batches = Batches::new(plan);
-        return work(&mut exact::InMemory::new(batches, data, step));
+        return work(&mut exact::InMemory::new(batches, data, steps.start));
     }
     thread::scope(|scope| {
         if is_windowed(plan, data) {
-            work(&mut windows::Windows::start(scope, plan, data, step))
+            work(&mut windows::Windows::start(scope, plan, data, steps))
         } else {
-            work(&mut ahead::InOrder::start(scope, plan, data, step))
+            work(&mut ahead::InOrder::start(scope, plan, data, steps))
         }
     })
 }

@@ -83,7 +83,7 @@ fn plan(data: &dyn Source, (batch, steps): (usize, usize), blocks: usize, more: 
 /// Rows of the steps from one on.
 fn batches(plan: &Plan, data: &dyn Source, from: usize) -> Vec<Vec<f32>> {
     let steps = plan.steps() - from;
-    with_batches(plan, data, from, |batches| {
+    with_batches(plan, data, from..plan.steps(), |batches| {
         let next = |_| -> Result<Vec<f32>> {
             let rows = batches.next(&mut Patient::default())?;
             Ok(rows.as_slice().expect("a batch lies in memory").to_vec())
@@ -301,7 +301,7 @@ fn error_of_reading_ends_the_run_that_meets_it() {
     let plan = plan(&data, (100, 50), 1, "");
     values[4321] = f32::NAN;
     let damaged = OnDisk::new(1, values);
-    let error = with_batches(&plan, &damaged, 0, |batches| {
+    let error = with_batches(&plan, &damaged, 0..50, |batches| {
         for _ in 0..50 {
             batches.next(&mut Patient::default())?;
         }
@@ -323,7 +323,7 @@ fn a_caller_stops_a_run_between_two_windows() {
     }
     let data = OnDisk::numbered(640);
     let plan = plan(&data, (64, 5), 1, "");
-    let stopped = with_batches(&plan, &data, 0, |batches| {
+    let stopped = with_batches(&plan, &data, 0..5, |batches| {
         batches.next(&mut Hasty).map(|_| ())
     });
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");

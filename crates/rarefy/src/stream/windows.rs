@@ -1,5 +1,6 @@
 //! Batches from windows of rows in files: blocks in a seeded order, shuffled in memory, read ahead.
 
+use std::ops::Range;
 use std::thread::Scope;
 
 use rand::seq::SliceRandom;
@@ -17,7 +18,8 @@ struct Sizes {
     rows: usize,
     batch: usize,
     per_epoch: usize,
-    steps: usize,
+    /// Step behind the last one.
+    end: usize,
     /// Blocks in the window of a lane.
     window: usize,
     seed: u64,
@@ -54,19 +56,19 @@ struct Lane {
 }
 
 impl Windows {
-    /// Batches from a step on, counted from 0.
+    /// Batches of a range of steps, counted from 0.
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         plan: &Plan,
         data: &'scope dyn Source,
-        step: usize,
+        steps: Range<usize>,
     ) -> Self {
-        let width = data.d_in();
+        let (width, step) = (data.d_in(), steps.start);
         let sizes = Sizes {
             rows: data.rows(),
             batch: plan.batch(),
             per_epoch: plan.steps_per_epoch(),
-            steps: plan.steps(),
+            end: steps.end,
             window: window_blocks(plan.config().data.memory.bytes(), width),
             seed: plan.config().train.seed,
         };
@@ -166,7 +168,7 @@ impl<'a> Reader<'a> {
             }
             self.epoch += 1;
             let step = self.epoch * self.sizes.per_epoch;
-            if step >= self.sizes.steps {
+            if step >= self.sizes.end {
                 return Ok(false);
             }
             self.order = self.sizes.order(self.epoch);

@@ -18,6 +18,7 @@ use crate::params::Params;
 use crate::plan::Plan;
 use crate::variants::{Architecture, Parts};
 
+use descend::Descent;
 pub use moving::Moving;
 pub use reservoir::Reservoir;
 pub(crate) use sparse::{CALIBRATION_ROWS, nothing_to_calibrate_on};
@@ -135,6 +136,7 @@ pub(crate) struct Outcome {
 ///
 /// # Errors
 /// [`crate::Error::Interrupted`] after the observer kept a checkpoint; errors of reading the rows and of the observer.
+#[cfg(test)]
 pub(crate) fn train(
     plan: &Plan,
     data: &dyn Source,
@@ -142,23 +144,86 @@ pub(crate) fn train(
     start: State,
     observer: &mut dyn Observer,
 ) -> Result<Outcome> {
-    // Rows of a pushed run; all rows are at hand here.
-    let mut state = State {
-        reservoir: None,
-        ..start
-    };
-    if let (Architecture::Dense(variant), OptimizerKind::Lbfgs) =
-        (plan.architecture(), plan.optimizer())
-    {
-        return full::train(plan, variant.as_ref(), data, state, observer);
+    let mut outcomes = train_together(vec![(plan, start)], data, held_out, vec![observer]);
+    outcomes.pop().expect("one run has one outcome")
+}
+
+/// Trains several runs on the same rows, each with the bytes that it has alone. Runs with the same batches read them once and take their steps
+/// at the same time. The outcomes are in the order of the runs, whose observers are in the same order.
+pub(crate) fn train_together(
+    runs: Vec<(&Plan, State)>,
+    data: &dyn Source,
+    held_out: Option<&dyn Source>,
+    observers: Vec<&mut dyn Observer>,
+) -> Vec<Result<Outcome>> {
+    let mut observers: Vec<Option<&mut dyn Observer>> = observers.into_iter().map(Some).collect();
+    let mut outcomes: Vec<Option<Result<Outcome>>> = runs.iter().map(|_| None).collect();
+    let mut groups: Vec<(BatchesOf, Vec<(usize, Descent)>)> = Vec::new();
+    for (at, (plan, start)) in runs.into_iter().enumerate() {
+        // Rows of a pushed run; all rows are at hand here.
+        let state = State {
+            reservoir: None,
+            ..start
+        };
+        if let (Architecture::Dense(variant), OptimizerKind::Lbfgs) =
+            (plan.architecture(), plan.optimizer())
+        {
+            let observer = observers[at].take().expect("one observer for each run");
+            outcomes[at] = Some(full::train(plan, variant.as_ref(), data, state, observer));
+            continue;
+        }
+        let batches = BatchesOf::new(plan);
+        match (
+            Descent::new(plan, state),
+            groups.iter_mut().find(|(of, _)| *of == batches),
+        ) {
+            (Err(error), _) => outcomes[at] = Some(Err(error)),
+            (Ok(run), Some((_, group))) => group.push((at, run)),
+            (Ok(run), None) => groups.push((batches, vec![(at, run)])),
+        }
     }
-    let mut stepper = Stepper::new(plan, &state.params)?;
-    let reason = descend::descend(plan, data, &mut state, &mut stepper, observer)?;
     let rows = match held_out {
         Some(held_out) => (Some(held_out), "held-out"),
         None => (Some(data), "training"),
     };
-    conclude(plan, state, reason, rows, observer)
+    for (_, group) in groups {
+        let (places, mut descents): (Vec<usize>, Vec<Descent>) = group.into_iter().unzip();
+        let of_group = places.iter().map(|at| observers[*at].take());
+        let of_group = of_group.map(|observer| observer.expect("one observer for each run"));
+        let mut of_group: Vec<&mut dyn Observer> = of_group.collect();
+        descend::descend(&mut descents, data, &mut of_group);
+        for ((at, run), observer) in places.into_iter().zip(descents).zip(of_group) {
+            let plan = run.plan();
+            let ended = run.ended();
+            outcomes[at] = Some(
+                ended.and_then(|(state, reason)| conclude(plan, state, reason, rows, observer)),
+            );
+        }
+    }
+    let all = outcomes.into_iter();
+    all.map(|outcome| outcome.expect("each run has an outcome"))
+        .collect()
+}
+
+/// Settings that set the batches of a run; runs with equal ones share them.
+#[derive(PartialEq, Eq)]
+struct BatchesOf {
+    batch: usize,
+    seed: u64,
+    shuffle: bool,
+    memory: usize,
+}
+
+impl BatchesOf {
+    fn new(plan: &Plan) -> Self {
+        let config = plan.config();
+        Self {
+            batch: plan.batch(),
+            seed: config.train.seed,
+            shuffle: config.train.shuffle,
+            memory: config.data.memory.bytes(),
+        }
+    }
 }
 
 /// Ends a run of mini-batches; a threshold is calibrated on `rows`, named as in messages.

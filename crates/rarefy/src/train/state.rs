@@ -14,7 +14,7 @@ use crate::optim::{Descent, Lbfgs};
 use crate::params::{Layout, Params};
 use crate::plan::Plan;
 use crate::tensors::{Reader, Writer};
-use crate::variants::{Architecture, Estimate};
+use crate::variants::{Architecture, Estimate, StartRows};
 use crate::{Error, Result, Rng};
 
 /// Parameters, optimiser and position in the data after some step.
@@ -71,6 +71,14 @@ impl State {
     /// [`Error::Shape`] if `init` has other blocks than the plan's architecture; errors of reading the rows are
     /// passed on.
     pub fn new(plan: &Plan, rows: &dyn Source, init: Option<Params>) -> Result<Self> {
+        Self::from_start(plan, &StartRows::new(Box::new(rows)), init)
+    }
+
+    /// [`State::new`] with rows that several models start from.
+    ///
+    /// # Errors
+    /// As [`State::new`].
+    pub(crate) fn from_start(plan: &Plan, rows: &StartRows, init: Option<Params>) -> Result<Self> {
         let layout = plan.architecture().layout(plan.io(), plan.d_sae());
         let params = match init {
             Some(params) if *params.layout() == layout => params,

@@ -18,7 +18,7 @@ use crate::preprocess::{FittedPipelines, Pipeline};
 use crate::train::{
     self, Observer, Outcome, Pool, Progress, Reservoir, Silent, State, Stepper, after_step,
 };
-use crate::variants::{Architecture, Estimate};
+use crate::variants::{Architecture, Estimate, StartRows};
 use crate::{Error, Result};
 
 /// Training loop that the caller drives: each [`Trainer::step`] takes one optimiser step on a batch, and
@@ -107,6 +107,12 @@ impl Trainer {
         let plan = plan.into();
         check_width(rows.name(), plan.io().row_width(), rows.d_in())?;
         let state = State::new(&plan, rows, None)?;
+        Ok(Self::at(plan, Some(state)))
+    }
+
+    /// [`Trainer::with_rows`], with rows that several models start from.
+    pub(crate) fn with_start(plan: Arc<Plan>, rows: &StartRows) -> Result<Self> {
+        let state = State::from_start(&plan, rows, None)?;
         Ok(Self::at(plan, Some(state)))
     }
 
@@ -325,11 +331,53 @@ impl Trainer {
     /// and of the observer.
     #[doc(hidden)]
     pub fn run(
-        mut self,
+        self,
         rows: &dyn Source,
         held_out: Option<&dyn Source>,
         observer: &mut dyn Observer,
     ) -> Result<Trained> {
+        let mut trained = Self::run_together(vec![self], rows, held_out, vec![observer]);
+        trained.pop().expect("one run has one result")
+    }
+
+    /// [`Trainer::run`] of several trainers on the same rows: those with the same seed, batch size and order share each batch. Each model is that of
+    /// its run alone, to the last bit, and an error ends its own run alone. Results and observers have the order of the trainers.
+    #[doc(hidden)]
+    pub fn run_together(
+        mut trainers: Vec<Self>,
+        rows: &dyn Source,
+        held_out: Option<&dyn Source>,
+        observers: Vec<&mut dyn Observer>,
+    ) -> Vec<Result<Trained>> {
+        let starts = trainers.iter_mut();
+        let starts: Vec<Result<State>> = starts
+            .map(|trainer| trainer.start_on(rows, held_out))
+            .collect();
+        let plans: Vec<Arc<Plan>> = trainers.iter().map(|t| Arc::clone(&t.plan)).collect();
+        let (mut runs, mut of_runs) = (Vec::new(), Vec::new());
+        let mut refused: Vec<Option<Error>> = Vec::new();
+        for ((start, plan), observer) in starts.into_iter().zip(&plans).zip(observers) {
+            match start {
+                Ok(state) => {
+                    runs.push((plan.as_ref(), state));
+                    of_runs.push(observer);
+                    refused.push(None);
+                }
+                Err(error) => refused.push(Some(error)),
+            }
+        }
+        let outcomes = train::train_together(runs, rows, held_out, of_runs);
+        let mut outcomes = outcomes.into_iter();
+        let all = trainers.into_iter().zip(refused);
+        all.map(|(mut trainer, refused)| match refused {
+            Some(error) => Err(error),
+            None => trainer.model(outcomes.next().expect("each run has an outcome")?),
+        })
+        .collect()
+    }
+
+    /// The state to go on from; checks that the rows are those of the plan.
+    fn start_on(&mut self, rows: &dyn Source, held_out: Option<&dyn Source>) -> Result<State> {
         self.check_open()?;
         let (expected, got) = (self.plan.n_rows(), rows.rows());
         if expected != got {
@@ -342,12 +390,10 @@ impl Trainer {
         for rows in [Some(rows), held_out].into_iter().flatten() {
             check_width(rows.name(), self.plan.io().row_width(), rows.d_in())?;
         }
-        let start = match self.state.take() {
-            Some(state) => state,
-            None => State::new(&self.plan, rows, None)?,
-        };
-        let outcome = train::train(&self.plan, rows, held_out, start, observer)?;
-        self.model(outcome)
+        match self.state.take() {
+            Some(state) => Ok(state),
+            None => State::new(&self.plan, rows, None),
+        }
     }
 
     fn model(&mut self, outcome: Outcome) -> Result<Trained> {

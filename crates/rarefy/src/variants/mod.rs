@@ -28,8 +28,8 @@ pub use matching_pursuit::MatchingPursuitOptions;
 pub use matryoshka::MatryoshkaOptions;
 pub use relu::ReluOptions;
 pub use sparse::{
-    AuxOptions, BatchKOptions, BiasStart, L1Options, RowKOptions, ThresholdFrom, ThresholdOptions,
-    rescaled,
+    AuxOptions, BatchKOptions, BiasStart, L1Options, RowKOptions, StartRows, ThresholdFrom,
+    ThresholdOptions, rescaled,
 };
 pub(crate) use sparse::{Latent, rescale, through};
 pub use topk::TopKOptions;
@@ -38,7 +38,7 @@ pub use crate::objective::{Objective, SaelensKind, StepSchedule};
 
 use std::sync::{Arc, LazyLock};
 
-use crate::data::{Source, Survey};
+use crate::data::Survey;
 use crate::io_spec::IoSpec;
 use crate::objective::{ADD_ONS, AddOn, Conversions};
 use crate::params::{Layout, Params};
@@ -250,7 +250,7 @@ impl Architecture {
         &self,
         (io, b_dec): (&IoSpec, BiasStart),
         d_sae: usize,
-        rows: &dyn Source,
+        rows: &StartRows,
         rng: &mut Rng,
     ) -> Result<Params> {
         let layout = self.layout(io, d_sae);

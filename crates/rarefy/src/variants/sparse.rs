@@ -12,8 +12,8 @@ pub(super) use options::{
 };
 pub use rescale::rescaled;
 pub(crate) use rescale::{Latent, rescale, through};
-pub use start::BiasStart;
 pub(super) use start::init;
+pub use start::{BiasStart, StartRows};
 
 use std::sync::Arc;
 

@@ -10,7 +10,7 @@ use rarefy::optim::descent::{Descent, Rule};
 use rarefy::params::Params;
 use rarefy::plan::Plan;
 use rarefy::train::sparse::step::{Stage, Step, StepSettings};
-use rarefy::variants::{self, Architecture, BiasStart, StepSchedule};
+use rarefy::variants::{self, Architecture, BiasStart, StartRows, StepSchedule};
 use rarefy::{Error, Result, Rng};
 use rarefy_kernels::int8::{self, Engine};
 use rarefy_kernels::matmul::{Op, matmul};
@@ -210,7 +210,9 @@ fn counts(plan: &Plan) -> bool {
 /// Initial parameters with about k active latents per row.
 fn fresh(plan: &Plan, shape: &Shape, rows: &Memory, rng: &mut Rng) -> Result<Params> {
     let start = (plan.io(), BiasStart::Median);
-    let mut params = plan.architecture().init(start, shape.latents, rows, rng)?;
+    let mut params =
+        plan.architecture()
+            .init(start, shape.latents, &StartRows::new(Box::new(rows)), rng)?;
     if !counts(plan) {
         quieten(shape, &mut params, rows.as_slice().unwrap_or_default());
     }

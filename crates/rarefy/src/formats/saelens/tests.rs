@@ -5,8 +5,8 @@ use super::*;
 use crate::data::Memory;
 use crate::model::Model;
 use crate::tensors::{Reader, Writer};
-use crate::variants::BiasStart;
 use crate::variants::Info;
+use crate::variants::{BiasStart, StartRows};
 use rand::SeedableRng;
 
 /// A model of 3 inputs and 5 latents as it starts from the seed, with a threshold if it has one.
@@ -18,7 +18,7 @@ fn made_up(info: &'static Info, options: Options) -> Model {
         .init(
             (&IoSpec::autoencoder(3), BiasStart::Median),
             5,
-            &rows,
+            &StartRows::new(Box::new(rows)),
             &mut rng,
         )
         .unwrap();
@@ -186,6 +186,7 @@ fn every_binding_reads_back_as_itself() {
             }
             let mut rng = crate::Rng::seed_from_u64(1);
             let rows = Memory::new("rows", io.row_width(), vec![0.5; 4 * io.row_width()]);
+            let rows = StartRows::new(Box::new(rows));
             let mut params = architecture
                 .init((io, BiasStart::Median), 6, &rows, &mut rng)
                 .unwrap();

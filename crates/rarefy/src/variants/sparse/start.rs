@@ -1,5 +1,7 @@
 //! Initial parameters of a sparse architecture.
 
+use std::sync::OnceLock;
+
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,35 @@ const MEDIAN_ROWS: usize = 1 << 15;
 /// Largest number of their values: 64 MB.
 const MEDIAN_VALUES: usize = 1 << 24;
 
+/// Rows from which initial weights follow. They are read once, and their median is computed once, for all models that start from them.
+pub struct StartRows<'a> {
+    rows: Box<dyn Source + 'a>,
+    some: OnceLock<Vec<f32>>,
+    /// Geometric median of the targets; of an autoencoder, of the inputs.
+    median: OnceLock<Vec<f64>>,
+}
+
+impl<'a> StartRows<'a> {
+    /// Preprocessed rows of which initial weights look at some.
+    pub fn new(rows: Box<dyn Source + 'a>) -> Self {
+        Self {
+            rows,
+            some: OnceLock::new(),
+            median: OnceLock::new(),
+        }
+    }
+
+    /// Evenly spaced rows.
+    fn some(&self) -> Result<&[f32]> {
+        if let Some(some) = self.some.get() {
+            return Ok(some);
+        }
+        let most = MEDIAN_ROWS.min((MEDIAN_VALUES / self.rows.d_in()).max(1));
+        let some = evenly_spaced_rows(self.rows.as_ref(), most)?;
+        Ok(self.some.get_or_init(|| some))
+    }
+}
+
 /// Decoder rows of length 1 in random directions, the encoder a copy of them, no encoder bias,
 /// and the decoder bias by default at the geometric median of the rows (Gao et al. 2024, appendix A).
 ///
@@ -39,16 +70,22 @@ pub(in crate::variants) fn init(
     objective: &Objective,
     (io, start): (&IoSpec, BiasStart),
     layout: &Layout,
-    rows: &dyn Source,
+    rows: &StartRows,
     rng: &mut Rng,
 ) -> Result<Params> {
     let mut params = Params::zeros(layout);
     let (d_in, d_out) = (io.d_in(), io.d_out());
-    let most = MEDIAN_ROWS.min((MEDIAN_VALUES / rows.d_in()).max(1));
-    let some = evenly_spaced_rows(rows, most)?;
-    let (inputs, targets) = io.split(&some);
-    let middle = middle(start, &targets, d_out);
-    set(params.get_mut("b_dec"), &middle);
+    let (inputs, targets) = io.split(rows.some()?);
+    let of_targets = match start {
+        BiasStart::Median => {
+            let median = rows
+                .median
+                .get_or_init(|| geometric_median(&targets, d_out));
+            median.clone()
+        }
+        other => middle(other, &targets, d_out),
+    };
+    set(params.get_mut("b_dec"), &of_targets);
     directions(params.get_mut("w_dec"), d_out, rng);
     let d_sae = params.get("b_enc").len();
     let mut scale = objective.encoder_start(d_out, d_sae);
@@ -65,9 +102,9 @@ pub(in crate::variants) fn init(
     params.get_mut("w_enc").iter_mut().for_each(|w| *w *= scale);
     if !io.centre {
         let of_inputs = if io.has_target() {
-            self::middle(start, &inputs, d_in)
+            middle(start, &inputs, d_in)
         } else {
-            middle
+            of_targets
         };
         let bias = minus_products(params.get("w_enc"), &of_inputs);
         set(params.get_mut("b_enc"), &bias);

@@ -1,0 +1,123 @@
+//! Commands `rarefy data shard` and `rarefy data verify`: stores.
+
+use std::path::Path;
+
+use indicatif::{HumanBytes, ProgressBar};
+use rarefy::Error;
+use rarefy::data::store::{self, Begin, Number, StoreOptions, Written};
+use rarefy::data::{self, Source};
+use rarefy_run::output_path;
+use serde_json::json;
+
+use crate::cli::ShardArgs;
+use crate::configuration::{as_paths, data_options};
+use crate::reading::{self, style};
+use crate::{interrupt, output};
+
+/// Size of a shard in bytes, as a default.
+const SHARD_BYTES: usize = 1 << 30;
+
+/// Writes a store.
+pub fn shard(args: &ShardArgs) -> anyhow::Result<()> {
+    if args.shard_rows == Some(0) {
+        return Err(Error::hyper("store.shard_rows", "at least 1", 0).into());
+    }
+    output_path::check_folder(&args.out)?;
+    let dataset = data::open_all(&as_paths(&args.data), &data_options(&args.source)?)?;
+    reading::tell(&dataset, "train");
+    let begin = match (args.append, args.resume) {
+        (true, _) => Begin::Append,
+        (_, true) => Begin::Resume,
+        _ => Begin::New,
+    };
+    let options = options(args, dataset.source.as_ref());
+    let looks = style("{bar:24} {human_pos}/{human_len} rows  {rate}  {eta} left");
+    let bar = ProgressBar::new(dataset.source.rows() as u64).with_style(looks);
+    interrupt::watch();
+    let written = store::write(&dataset, &args.out, &options, begin, &mut |rows| {
+        bar.inc(rows as u64);
+        interrupt::check()
+    });
+    interrupt::release();
+    bar.finish_and_clear();
+    if let Err(Error::Interrupted) = written {
+        output::note("interrupted; the same command with --resume continues");
+    }
+    tell(args, dataset.source.d_in(), options.shard_rows, &written?)
+}
+
+fn options(args: &ShardArgs, source: &dyn Source) -> StoreOptions {
+    let number = args.dtype.as_deref().map(|name| match name {
+        "f64" => Number::F64,
+        "f16" => Number::F16,
+        "bf16" => Number::Bf16,
+        "int8" => Number::Int8,
+        _ => Number::F32,
+    });
+    let size = match number {
+        Some(Number::F64) => 8,
+        Some(Number::F16 | Number::Bf16) => 2,
+        Some(Number::Int8) => 1,
+        Some(Number::F32) => 4,
+        None => 4 + 4 * usize::from(source.has_f64()),
+    };
+    let by_default = (SHARD_BYTES / (size * source.d_in())).max(1);
+    StoreOptions {
+        number,
+        shard_rows: args.shard_rows.unwrap_or(by_default),
+        outlier_norm: args.outlier_norm,
+        model: args.model.clone(),
+        module: args.module.clone(),
+    }
+}
+
+fn tell(args: &ShardArgs, d_in: usize, shard_rows: usize, written: &Written) -> anyhow::Result<()> {
+    let out = args.out.display().to_string();
+    let Written {
+        rows,
+        outliers,
+        shards,
+        number,
+        before,
+    } = *written;
+    if args.json {
+        return output::json(&json!({
+            "rows": rows, "d_in": d_in, "dtype": number, "shards": shards, "shard_rows": shard_rows, "outliers": outliers,
+            "rows_before": before, "out": out,
+        }));
+    }
+    let left_out = match outliers {
+        0 => String::new(),
+        1 => ", 1 row left out because of its norm".into(),
+        many => format!(", {many} rows left out because of their norms"),
+    };
+    output::print(&format!(
+        "{rows} rows in {shards} shards{left_out} -> {out}"
+    ))
+}
+
+/// Checks a store.
+pub fn verify(folder: &Path, as_json: bool) -> anyhow::Result<()> {
+    let looks = style("{spinner} {bytes} checked  {bytes_per_sec}");
+    let bar = ProgressBar::new_spinner().with_style(looks);
+    interrupt::watch();
+    let verified = store::verify(folder, &mut |bytes| {
+        bar.inc(bytes as u64);
+        interrupt::check()
+    });
+    interrupt::release();
+    bar.finish_and_clear();
+    let verified = verified?;
+    let out = folder.display().to_string();
+    if as_json {
+        return output::json(&json!({
+            "store": out, "rows": verified.rows, "files": verified.files, "bytes": verified.bytes,
+        }));
+    }
+    output::print(&format!(
+        "{out}: {} rows, {} files of {}, all as in the manifest",
+        verified.rows,
+        verified.files,
+        HumanBytes(verified.bytes)
+    ))
+}

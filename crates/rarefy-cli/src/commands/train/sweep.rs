@@ -1,0 +1,445 @@
+//! `rarefy train --sweep`: a model for each combination of values, on the same batches.
+
+use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use clap::ArgMatches;
+use indicatif::{HumanCount, ProgressBar};
+use rarefy::config::{self, Config};
+use rarefy::recipe;
+use rarefy::train::Progress;
+use rarefy::{Error, Result, Trained, Trainer, atomic};
+use rarefy_run::figures;
+use rarefy_run::folder::{Lock, Run};
+use rarefy_run::settings;
+use rarefy_run::training::{Finished, Listener, Place, Training, run_together};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use toml::Table;
+
+use super::chosen::Chosen;
+use crate::cli::{self, TrainArgs};
+use crate::commands::compare;
+use crate::reading::{Reading, style};
+use crate::{configuration, interrupt, output, reading, threads};
+
+/// File of a sweep in its folder: the keys with their values, and the settings of all members.
+const FILE: &str = "sweep.toml";
+/// Page that compares the members.
+const PAGE: &str = "sweep.html";
+/// Largest number of members.
+const MOST: usize = 1000;
+
+/// Settings of the data that members may differ in: the rows are opened once.
+const OF_DATA: [&str; 3] = ["data.holdout", "data.preprocess", "data.memory"];
+
+/// Content of [`FILE`].
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sweep {
+    /// Keys with their values, the slowest first.
+    sweep: Vec<Axis>,
+    /// Settings before those of the members.
+    config: Table,
+}
+
+/// Key of a sweep with its values.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Axis {
+    key: String,
+    values: Vec<String>,
+}
+
+/// True for a sweep, or one that is resumed.
+pub fn is_asked(args: &TrainArgs) -> bool {
+    let resumed = args.out.as_ref().filter(|_| args.resume);
+    !args.sweep.is_empty() || resumed.is_some_and(|out| out.join(FILE).exists())
+}
+
+pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
+    let given = axes(&args.sweep)?;
+    let mut config = configuration::merge(args, matches, None, &Table::new())?;
+    let (folder, _lock) = folder(args, &config)?;
+    let sweep = begin(args, &folder, given, &config)?;
+    let mut members = sweep
+        .members(&folder)?
+        .into_iter()
+        .filter(|member| !(args.resume && is_finished(&member.folder)))
+        .collect::<Vec<_>>();
+    let mut configs = Vec::new();
+    for member in &members {
+        let run = Run::at(&member.folder);
+        let begun = args.resume && run.config_path().exists();
+        let before = if begun {
+            configuration::from_run(&run)?
+        } else {
+            sweep.config.clone()
+        };
+        configs.push(configuration::merge(
+            args,
+            matches,
+            Some(before),
+            &member.layer,
+        )?);
+    }
+    if let Some(first) = configs.first_mut() {
+        threads::set(first.train.threads)?;
+        let (dataset, raw) = recipe::open_checked(first)?;
+        config = first.clone();
+        for other in &mut configs {
+            other.data.image_shape = config.data.image_shape;
+            let steps = &mut other.data.preprocess;
+            *steps = steps.take().or_else(|| config.data.preprocess.clone());
+        }
+        let (dataset, reading) = reading::watch(dataset, args.quiet, "train");
+        let chosen = Chosen::of(args, &config, dataset.source.rows());
+        for member in &mut members {
+            let run = Run::at(&member.folder);
+            let resume = args.resume && run.config_path().exists();
+            member.place = Some(Place::at(&member.folder, resume, args.force)?);
+        }
+        let board = RefCell::new(Board::new(&reading, args.quiet, chosen, members.len()));
+        let mut watchers: Vec<Watcher> = members
+            .iter()
+            .enumerate()
+            .map(|(at, member)| Watcher {
+                name: &member.name,
+                at,
+                board: &board,
+            })
+            .collect();
+        let runs = members.iter().zip(configs).zip(&mut watchers);
+        let runs = runs.map(|((member, config), watcher)| {
+            let training = Training {
+                dataset: &dataset,
+                raw: &raw,
+                memory: config.data.memory.bytes(),
+                config,
+                place: member.place.as_ref(),
+            };
+            (training, watcher as &mut dyn Listener)
+        });
+        interrupt::watch();
+        let finished = run_together(runs.collect());
+        interrupt::release();
+        board.borrow().bar.finish_and_clear();
+        reading.finish();
+        return tell(args, (&folder, &sweep), members.iter().zip(finished));
+    }
+    let none: [(&Member, Result<Finished>); 0] = [];
+    tell(args, (&folder, &sweep), none)
+}
+
+/// Keys and values of the flags.
+fn axes(flags: &[String]) -> anyhow::Result<Vec<Axis>> {
+    let mut axes: Vec<Axis> = Vec::new();
+    for flag in flags {
+        let refuse = |expected: &str| Error::hyper("--sweep", expected, flag);
+        let (key, values) = flag
+            .split_once('=')
+            .ok_or_else(|| refuse("KEY=VALUE,VALUE,..."))?;
+        let mut table = Table::new();
+        let values: Vec<String> = values.split(',').map(|v| v.trim().to_owned()).collect();
+        if values.iter().any(String::is_empty) {
+            return Err(refuse("KEY=VALUE,VALUE,... without an empty value").into());
+        }
+        put(&mut table, key.trim(), &values[0])?;
+        let key = settings::flat(&table)
+            .into_keys()
+            .next()
+            .unwrap_or_default();
+        if key.starts_with("data.") && !OF_DATA.contains(&&*key) || key == "train.threads" {
+            let expected = format!(
+                "a key of the model, of training or one of {}",
+                OF_DATA.join(", ")
+            );
+            return Err(refuse(&expected).into());
+        }
+        let distinct: BTreeSet<&String> = values.iter().collect();
+        if distinct.len() < values.len() || axes.iter().any(|axis| axis.key == key) {
+            return Err(refuse("each key and each value once").into());
+        }
+        axes.push(Axis { key, values });
+    }
+    let members: usize = axes.iter().map(|axis| axis.values.len()).product();
+    if members > MOST {
+        return Err(Error::hyper("--sweep", &format!("at most {MOST} models"), members).into());
+    }
+    Ok(axes)
+}
+
+/// Sets a key to a value as it is written in a flag. Steps of preprocessing are joined by `+`.
+fn put(layer: &mut Table, key: &str, value: &str) -> Result<()> {
+    if ["preprocess", "data.preprocess"].contains(&key) {
+        let steps = configuration::name_list(&value.replace('+', ","));
+        config::insert(layer, "data.preprocess", steps);
+        return Ok(());
+    }
+    config::set(layer, key, value)
+}
+
+/// Folder of the sweep, locked.
+fn folder(args: &TrainArgs, config: &Config) -> anyhow::Result<(PathBuf, Lock)> {
+    if let Some(out) = &args.out {
+        return Ok((out.clone(), Run::at(out).lock()?));
+    }
+    let name = format!("{}-sweep", config.model.arch);
+    let (run, lock) = Run::fresh(&name, &config.data.path)?;
+    Ok((run.folder().to_owned(), lock))
+}
+
+/// The sweep of the folder when it is resumed, else a new one, whose file is written.
+fn begin(
+    args: &TrainArgs,
+    folder: &Path,
+    given: Vec<Axis>,
+    config: &Config,
+) -> anyhow::Result<Sweep> {
+    let path = folder.join(FILE);
+    let shown = folder.display();
+    if args.resume {
+        let text = fs::read_to_string(&path).map_err(|error| {
+            let why = format!("{shown} holds no sweep to resume: {FILE}: {error}");
+            Error::Conflict(why)
+        })?;
+        let before: Sweep = toml::from_str(&text)
+            .map_err(|e| Error::format(&path, format!("damaged: {}", e.message())))?;
+        if !given.is_empty() && given != before.sweep {
+            let why = format!(
+                "{shown} is a sweep of other values: leave out --sweep, or give another --out"
+            );
+            return Err(Error::Conflict(why).into());
+        }
+        return Ok(before);
+    }
+    if path.exists() && !args.force {
+        let why = format!(
+            "{shown} holds a sweep already; continue it with --resume, replace it with --force, or give another --out"
+        );
+        return Err(Error::Conflict(why).into());
+    }
+    let others = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut others = others.filter(|entry| entry.file_name() != "run.lock");
+    if !path.exists() && others.next().is_some() {
+        let why = format!("{shown} holds other files and no sweep; give another --out");
+        return Err(Error::Conflict(why).into());
+    }
+    let sweep = Sweep {
+        sweep: given,
+        config: Table::try_from(config)?,
+    };
+    let text = toml::to_string(&sweep)?;
+    atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
+    Ok(sweep)
+}
+
+/// Model of a sweep.
+struct Member {
+    name: String,
+    folder: PathBuf,
+    layer: Table,
+    place: Option<Place>,
+}
+
+impl Sweep {
+    /// All combinations, the last key changing fastest.
+    fn members(&self, folder: &Path) -> Result<Vec<Member>> {
+        let count: usize = self.sweep.iter().map(|axis| axis.values.len()).product();
+        let member = |at: usize| {
+            let (mut rest, mut layer, mut names) = (at, Table::new(), Vec::new());
+            for Axis { key, values } in self.sweep.iter().rev() {
+                let value = &values[rest % values.len()];
+                rest /= values.len();
+                put(&mut layer, key, value)?;
+                let short = key.rsplit('.').next().unwrap_or(key);
+                names.push(format!("{short}={value}"));
+            }
+            names.reverse();
+            let name = names.join(",");
+            let plain = |c: char| c.is_alphanumeric() || "-_.=,+".contains(c);
+            let file: String = name
+                .chars()
+                .map(|c| if plain(c) { c } else { '-' })
+                .collect();
+            Ok(Member {
+                folder: folder.join(file),
+                name,
+                layer,
+                place: None,
+            })
+        };
+        (0..count).map(member).collect()
+    }
+}
+
+/// True for a run that wrote its figures, which come last.
+fn is_finished(folder: &Path) -> bool {
+    let run = Run::at(folder);
+    run.model_path().exists() && figures::read(&run).is_ok_and(|figures| figures.is_some())
+}
+
+/// Progress of all members, on one bar.
+struct Board<'a> {
+    quiet: bool,
+    reading: &'a Reading,
+    chosen: Option<Chosen>,
+    bar: ProgressBar,
+    /// Steps done by each member, and planned.
+    steps: Vec<(usize, usize)>,
+    /// Rows of all members in this call.
+    rows: u64,
+    rows_before: Vec<u64>,
+    started: Instant,
+    /// Texts that were told: all members say much the same.
+    told: BTreeSet<String>,
+}
+
+impl<'a> Board<'a> {
+    fn new(reading: &'a Reading, quiet: bool, chosen: Chosen, members: usize) -> Self {
+        Self {
+            quiet,
+            reading,
+            chosen: Some(chosen),
+            bar: ProgressBar::hidden(),
+            steps: vec![(0, 0); members],
+            rows: 0,
+            rows_before: vec![0; members],
+            started: Instant::now(),
+            told: BTreeSet::new(),
+        }
+    }
+
+    fn say(&mut self, text: &str, say: impl FnOnce()) {
+        if !self.quiet && self.told.insert(text.to_owned()) {
+            self.bar.suspend(say);
+        }
+    }
+}
+
+/// Caller of a member.
+struct Watcher<'a> {
+    name: &'a str,
+    at: usize,
+    board: &'a RefCell<Board<'a>>,
+}
+
+impl Listener for Watcher<'_> {
+    fn note(&mut self, text: &str) {
+        let line = format!("{}: {text}", self.name);
+        self.board.borrow_mut().say(text, || output::note(&line));
+    }
+
+    fn warn(&mut self, text: &str) {
+        let line = format!("{}: {text}", self.name);
+        let warn = || output::warn(&line, &cli::named("train"));
+        self.board.borrow_mut().say(text, warn);
+    }
+
+    fn begin(&mut self, trainer: &Trainer) {
+        let board = &mut *self.board.borrow_mut();
+        let plan = trainer.plan();
+        if let Some(told) = board.chosen.take().and_then(|chosen| chosen.told(plan)) {
+            board.say(&told, || output::note(&told));
+        }
+        board.steps[self.at] = (trainer.steps_done(), plan.steps());
+        board.rows_before[self.at] = trainer.rows_seen();
+        let all = board.steps.iter().map(|(_, planned)| *planned as u64).sum();
+        if board.bar.is_hidden() && !board.quiet {
+            board.bar = board.reading.above(ProgressBar::new(all));
+            let looks = "{bar:24} {prefix}  step {pos}/{len}  {msg}  {eta} left";
+            board.bar.set_style(style(looks));
+        }
+        board
+            .bar
+            .set_prefix(format!("{} models", board.steps.len()));
+        board.bar.set_length(all);
+        board.started = Instant::now();
+    }
+
+    fn step(&mut self, progress: &Progress) {
+        let board = &mut *self.board.borrow_mut();
+        let before = std::mem::replace(&mut board.rows_before[self.at], progress.rows_seen);
+        board.rows += progress.rows_seen - before;
+        board.steps[self.at].0 = progress.step;
+        let done = board.steps.iter().map(|(done, _)| *done as u64).sum();
+        board.bar.set_position(done);
+        let rate = board.rows as f64 / board.started.elapsed().as_secs_f64().max(1e-9);
+        board
+            .bar
+            .set_message(format!("{} rows/s", HumanCount(rate as u64)));
+    }
+
+    fn end(&mut self, result: &Result<Trained>) {
+        if let Err(error) = result
+            && !matches!(error, Error::Interrupted)
+        {
+            self.warn(&error.to_string());
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        interrupt::raised()
+    }
+}
+
+/// The tables, or the JSON object, of all members that are finished, and those that failed.
+fn tell<'m>(
+    args: &TrainArgs,
+    (folder, sweep): (&Path, &Sweep),
+    results: impl IntoIterator<Item = (&'m Member, Result<Finished>)>,
+) -> anyhow::Result<()> {
+    let mut failed: Vec<(PathBuf, String)> = Vec::new();
+    let mut is_interrupted = false;
+    for (member, result) in results {
+        match result {
+            Ok(finished) if !args.quiet => {
+                let command = cli::named("train");
+                let advice = finished.advice.iter();
+                advice.for_each(|text| output::warn(&format!("{}: {text}", member.name), &command));
+            }
+            Ok(_) => {}
+            Err(Error::Interrupted) => is_interrupted = true,
+            Err(error) => failed.push((member.folder.clone(), error.to_string())),
+        }
+    }
+    let shown = folder.display();
+    if is_interrupted {
+        output::note(&format!(
+            "interrupted; continue with: rarefy train --out {shown} --resume"
+        ));
+        return Err(Error::Interrupted.into());
+    }
+    let all = sweep
+        .members(folder)?
+        .into_iter()
+        .map(|member| member.folder);
+    let done: Vec<PathBuf> = all.filter(|folder| is_finished(folder)).collect();
+    let page = folder.join(PAGE);
+    if !done.is_empty() {
+        let (tables, mut value) = compare::sweep(&done, &page)?;
+        if args.json {
+            let failed = failed
+                .iter()
+                .map(|(run, why)| json!({"run": run.display().to_string(), "error": why}));
+            value["sweep"] = shown.to_string().into();
+            value["page"] = page.display().to_string().into();
+            value["failed"] = failed.collect();
+            output::json(&value)?;
+        } else if !args.quiet {
+            output::print(&format!(
+                "{tables}\n\nruns  {shown}\npage  {}",
+                page.display()
+            ))?;
+        }
+    }
+    let Some((first, why)) = failed.first() else {
+        return Ok(());
+    };
+    let (first, count, all) = (first.display(), failed.len(), failed.len() + done.len());
+    let why = format!("{count} of {all} models failed, {first} first: {why}");
+    Err(anyhow::anyhow!(why))
+}

@@ -1,0 +1,142 @@
+//! Runs that are killed, or whose disk is full: they continue to the bytes of a run that was never stopped.
+#![cfg(unix)]
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::common::{TestDir, text};
+
+/// Runs with checkpoints every few steps.
+const RUNS: [(&str, &str); 4] = [
+    (
+        "kl",
+        "sample:digits --arch kl --latents 16 --steps 25 --set checkpoint_every=3",
+    ),
+    (
+        "windows",
+        "rows.npy --memory 32KiB --arch topk --k 4 --latents 64 --batch 128 --steps 90 --set checkpoint_every=4",
+    ),
+    (
+        "jumprelu",
+        "sample:words --rows 2000 --arch jumprelu --latents 64 --batch 100 --steps 90 --resample-every 20 --ema 0.9 \
+         --set checkpoint_every=4",
+    ),
+    (
+        "sweep",
+        "sample:words --rows 2000 --arch batch-topk --latents 64 --batch 100 --steps 60 --set checkpoint_every=4 --sweep k=2,4,8",
+    ),
+];
+
+/// Kills of each run, evenly over its time.
+const KILLS: u32 = 3;
+
+/// A folder with rows that do not fit in the memory of [`RUNS`].
+fn folder() -> TestDir {
+    let dir = TestDir::new();
+    let values = (0..4000 * 6).map(|i| (i as f32 * 0.37).sin() + (i as f32 * 0.011).cos());
+    dir.write_npy("rows.npy", 6, &values.collect::<Vec<f32>>());
+    dir
+}
+
+/// Asserts that the results of two folders are equal, and that nothing unfinished is left.
+#[track_caller]
+fn assert_equal_results(dir: &TestDir, got: &str, expected: &str) {
+    let files = |folder: &str| -> Vec<String> {
+        let all = dir.everything();
+        let inside = all
+            .iter()
+            .filter_map(|path| path.strip_prefix(&format!("{folder}/")));
+        let files = inside.filter(|name| dir.path(&format!("{folder}/{name}")).is_file());
+        files.map(str::to_owned).collect()
+    };
+    assert_eq!(files(got), files(expected));
+    for name in files(got) {
+        assert!(
+            !name.contains(".rarefy-") && !name.contains(".damaged"),
+            "{name}"
+        );
+        let [got, expected] = [got, expected].map(|folder| dir.read(&format!("{folder}/{name}")));
+        assert!(got == expected, "{name} differs");
+    }
+}
+
+/// Continues a run; one that was killed before it wrote its settings begins anew.
+fn resume(dir: &TestDir, command: &str, out: &str) {
+    let begun = ["config.toml", "sweep.toml", "_manifest.json"];
+    if begun
+        .iter()
+        .any(|file| dir.path(&format!("{out}/{file}")).exists())
+    {
+        dir.ok(&format!("{command} --resume"));
+    } else {
+        dir.ok(command);
+    }
+}
+
+#[test]
+fn killed_runs_continue_to_the_bytes_of_whole_ones() {
+    let dir = folder();
+    let train = RUNS.map(|(name, flags)| (name, format!("train {flags} -q")));
+    let shard = (
+        "store",
+        "data shard rows.npy --dtype f16 --shard-rows 40".to_owned(),
+    );
+    for (name, command) in train.into_iter().chain([shard]) {
+        let started = Instant::now();
+        dir.ok(&format!("{command} --out {name}"));
+        let whole = started.elapsed();
+        for kill in 0..KILLS {
+            let out = format!("{name}-{kill}");
+            let command = format!("{command} --out {out}");
+            let mut child = dir.command(&command).spawn().unwrap();
+            std::thread::sleep(whole * (2 * kill + 1) / (2 * KILLS));
+            child.kill().unwrap();
+            child.wait().unwrap();
+            resume(&dir, &command, &out);
+            assert_equal_results(&dir, &out, name);
+        }
+    }
+}
+
+#[test]
+fn full_disk_is_told_and_the_run_goes_on_when_there_is_room() {
+    let dir = folder();
+    let train = RUNS.map(|(name, flags)| (name, format!("train {flags} -q")));
+    let shard = (
+        "store",
+        "data shard rows.npy --dtype f16 --shard-rows 2000".to_owned(),
+    );
+    for (name, command) in train.into_iter().chain([shard]) {
+        dir.ok(&format!("{command} --out {name}"));
+        // The largest file in blocks of 512 bytes: settings, then checkpoints, then the report are too large.
+        for (at, blocks) in [0, 3, 60, 400].into_iter().enumerate() {
+            let out = format!("{name}-{at}");
+            let command = format!("{command} --out {out}");
+            let program = env!("CARGO_BIN_EXE_rarefy");
+            // The signal for a file that grows too large is ignored, so that the write fails as on a full disk.
+            let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec {program} {command}");
+            let mut limited = Command::new("sh");
+            limited.args(["-c", &script]).current_dir(dir.path("."));
+            let output = limited.output().unwrap();
+            let error = text(&output.stderr);
+            if output.status.success() {
+                assert!(blocks >= 60, "{name}, {blocks} blocks");
+            } else {
+                assert_eq!(
+                    output.status.code(),
+                    Some(1),
+                    "{name}, {blocks} blocks: {error}"
+                );
+                assert!(
+                    error.contains("File too large"),
+                    "{name}, {blocks} blocks: {error}"
+                );
+            }
+            let left = dir.everything();
+            let left = left.iter().find(|path| path.contains(".rarefy-"));
+            assert_eq!(left, None, "{name}, {blocks} blocks");
+            resume(&dir, &command, &out);
+            assert_equal_results(&dir, &out, name);
+        }
+    }
+}

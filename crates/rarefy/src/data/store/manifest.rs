@@ -1,0 +1,214 @@
+//! Manifest of a store.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result, atomic};
+
+/// Name of the file.
+pub(in crate::data) const MANIFEST: &str = "_manifest.json";
+/// Name of the format in the manifest.
+const FORMAT: &str = "rarefy-activations";
+/// Version of the format. A reader refuses others.
+const VERSION: u64 = 1;
+/// Largest manifest that is read, about a million shards.
+const LONGEST: u64 = 512 << 20;
+
+/// Number type of the rows in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Number {
+    /// IEEE double precision.
+    #[serde(rename = "float64")]
+    F64,
+    /// IEEE single precision.
+    #[serde(rename = "float32")]
+    F32,
+    /// IEEE half precision, up to 65504.
+    #[serde(rename = "float16")]
+    F16,
+    /// The upper 16 bits of an `f32`.
+    #[serde(rename = "bfloat16")]
+    Bf16,
+    /// Whole numbers from -127 to 127 times the scale of the row, the largest size of its values over 127.
+    #[serde(rename = "int8")]
+    Int8,
+}
+
+/// Start of a manifest of any version.
+#[derive(Deserialize)]
+struct Start {
+    format: String,
+}
+
+/// The manifest. Entries that other writers add are kept apart and not written again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::data) struct Manifest {
+    format: String,
+    version: u64,
+    /// False while the store is being written.
+    pub(in crate::data) complete: bool,
+    /// Values in a row.
+    pub(in crate::data) n_inputs: usize,
+    /// Settings of the writer.
+    pub(in crate::data) arguments: Arguments,
+    /// Largest norm of a row that is kept.
+    pub(in crate::data) norm_limit: Option<f64>,
+    /// Rows kept, and rows that each mask left out.
+    pub(in crate::data) counts: BTreeMap<String, u64>,
+    /// Height and width, if each row is a picture.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::data) image_shape: Option<(usize, usize)>,
+    /// Data that was put in, in its order; empty in a store of `lm.harvest`.
+    #[serde(default)]
+    pub(in crate::data) sources: Vec<Given>,
+    /// Shards that are complete, in the order of the rows.
+    pub(in crate::data) shards: Vec<Shard>,
+}
+
+/// Settings of the writer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(in crate::data) struct Arguments {
+    #[serde(rename = "dtype")]
+    pub(in crate::data) number: Number,
+    /// Rows of the data that a shard takes.
+    #[serde(default)]
+    pub(in crate::data) shard_rows: usize,
+    /// Factor of the median norm beyond which a row is left out.
+    #[serde(default)]
+    pub(in crate::data) outlier_norm: Option<f64>,
+    /// Model whose activations the rows are; a name, or what `lm.harvest` says of it.
+    #[serde(default)]
+    pub(in crate::data) model: Option<serde_json::Value>,
+    /// Place in the model.
+    #[serde(default)]
+    pub(in crate::data) module: Option<String>,
+}
+
+/// Data that was put in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(in crate::data) struct Given {
+    pub(in crate::data) data: String,
+    pub(in crate::data) rows: usize,
+}
+
+/// Entry of a shard.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(in crate::data) struct Shard {
+    pub(in crate::data) file: String,
+    pub(in crate::data) rows: usize,
+    /// SHA-256 of the file; absent for a shard without rows.
+    pub(in crate::data) sha256: Option<String>,
+    /// SHA-256 of the file with labels and texts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::data) cells_sha256: Option<String>,
+    /// SHA-256 of the file with tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(in crate::data) tokens_sha256: Option<String>,
+    /// Rows of the newest source that were read up to here.
+    #[serde(default)]
+    pub(in crate::data) rows_read: usize,
+}
+
+impl Manifest {
+    /// Manifest without shards.
+    pub(super) fn new(n_inputs: usize, arguments: Arguments) -> Self {
+        Self {
+            format: FORMAT.into(),
+            version: VERSION,
+            complete: false,
+            n_inputs,
+            arguments,
+            norm_limit: None,
+            counts: BTreeMap::new(),
+            image_shape: None,
+            sources: Vec::new(),
+            shards: Vec::new(),
+        }
+    }
+
+    /// True if a folder has a manifest of this format, of any version, or one that cannot be read.
+    pub(super) fn is_in(folder: &Path) -> bool {
+        let path = folder.join(MANIFEST);
+        let Ok(text) = text(&path) else {
+            return path.exists();
+        };
+        match serde_json::from_str::<Start>(&text) {
+            Ok(start) => start.format == FORMAT,
+            // A manifest of another program has other keys.
+            Err(error) => !error.is_data(),
+        }
+    }
+
+    /// Reads the manifest of a folder.
+    ///
+    /// # Errors
+    /// [`Error::Format`] for a damaged manifest or another version; [`Error::Io`].
+    pub(super) fn read(folder: &Path) -> Result<Self> {
+        let path = folder.join(MANIFEST);
+        let damaged = |why: String| {
+            Error::format(
+                &path,
+                format!("damaged manifest: {why}; copy the store again"),
+            )
+        };
+        let text = text(&path)?;
+        let version: serde_json::Value =
+            serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+        if version["version"] != VERSION {
+            let why = format!(
+                "expected {FORMAT} version {VERSION}, got version {}",
+                version["version"]
+            );
+            return Err(Error::format(&path, why));
+        }
+        let manifest: Self = serde_json::from_value(version).map_err(|e| damaged(e.to_string()))?;
+        let plain = |file: &str| Path::new(file).file_name().is_some_and(|name| name == file);
+        if let Some(shard) = manifest.shards.iter().find(|shard| !plain(&shard.file)) {
+            return Err(damaged(format!(
+                "expected the name of a file, got {:?}",
+                shard.file
+            )));
+        }
+        let rows = manifest
+            .shards
+            .iter()
+            .try_fold(0usize, |sum, shard| sum.checked_add(shard.rows));
+        if rows.is_none() {
+            return Err(damaged(
+                "the shards have more rows than a number can say".into(),
+            ));
+        }
+        Ok(manifest)
+    }
+
+    /// Writes the manifest, atomically.
+    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+        let text = serde_json::to_string_pretty(self).expect("a manifest is JSON");
+        atomic::write(folder.join(MANIFEST), |out| {
+            out.write_all(text.as_bytes())?;
+            out.write_all(b"\n")
+        })
+    }
+
+    /// Number of rows in all shards.
+    pub(super) fn rows(&self) -> usize {
+        self.shards.iter().map(|shard| shard.rows).sum()
+    }
+
+    /// Rows of the newest source that the shards have taken.
+    pub(super) fn rows_read(&self) -> usize {
+        self.shards.last().map_or(0, |shard| shard.rows_read)
+    }
+}
+
+fn text(path: &Path) -> Result<String> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    let mut text = String::new();
+    let read = file.take(LONGEST).read_to_string(&mut text);
+    read.map_err(Error::io(path))?;
+    Ok(text)
+}

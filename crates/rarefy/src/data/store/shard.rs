@@ -1,0 +1,170 @@
+//! Writing a shard: rows in a number type, as a safetensors file with its checksum.
+
+use std::io::Write;
+use std::path::Path;
+
+use half::{bf16, f16};
+use sha2::{Digest, Sha256};
+
+use super::ROWS;
+use super::manifest::Number;
+use super::scaled::SCALES;
+use super::verify::hexadecimal;
+use crate::atomic::Pending;
+use crate::data::{Source, Value};
+use crate::{Error, Result};
+
+/// Rows that are read and written together.
+const BLOCK: usize = 1 << 12;
+
+/// Writes a shard of these rows; returns its checksum.
+pub(super) fn write_rows<V: Value>(
+    source: &dyn Source,
+    path: &Path,
+    kept: &[usize],
+    number: Number,
+    done: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<String> {
+    let width = source.d_in();
+    let mut out = Summed::create(path)?;
+    out.put(&header(kept.len(), width, number))?;
+    let mut scales: Vec<f32> = Vec::new();
+    let mut bytes = Vec::new();
+    for rows in kept
+        .chunk_by(|a, b| a + 1 == *b)
+        .flat_map(|run| run.chunks(BLOCK))
+    {
+        let mut values = vec![V::default(); rows.len() * width];
+        V::read(source, rows[0], &mut values)?;
+        bytes.clear();
+        for (row, values) in rows.iter().zip(values.chunks_exact(width)) {
+            let place = |column: usize| format!("row {row}, column {column}");
+            let encoded = encode(values, number, &mut bytes, &mut scales);
+            encoded.map_err(|column| {
+                too_large(source.name(), &place(column), values[column].into(), number)
+            })?;
+        }
+        out.put(&bytes)?;
+        done(rows.len())?;
+    }
+    for scale in &scales {
+        out.put(&scale.to_le_bytes())?;
+    }
+    out.commit()
+}
+
+/// Error of a value that the number type cannot hold.
+fn too_large(name: &str, place: &str, value: f64, number: Number) -> Error {
+    let (most, better) = match number {
+        Number::F16 => (
+            "65504, the largest number of float16",
+            "set `store.dtype` to bf16 or f32",
+        ),
+        _ => (
+            "3.4e38, the largest number of this type",
+            "scale the rows first",
+        ),
+    };
+    Error::format(
+        name,
+        format!("{place}: expected at most {most}, got {value}; {better}"),
+    )
+}
+
+/// Header of a shard, padded to a multiple of eight bytes.
+fn header(rows: usize, width: usize, number: Number) -> Vec<u8> {
+    let (name, size) = match number {
+        Number::F64 => ("F64", 8),
+        Number::F32 => ("F32", 4),
+        Number::F16 => ("F16", 2),
+        Number::Bf16 => ("BF16", 2),
+        Number::Int8 => ("I8", 1),
+    };
+    let end = rows * width * size;
+    let mut tensors = serde_json::Map::new();
+    let tensor = |dtype: &str, shape: &[usize], from: usize, to: usize| serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [from, to]});
+    tensors.insert(ROWS.into(), tensor(name, &[rows, width], 0, end));
+    if number == Number::Int8 {
+        tensors.insert(
+            SCALES.into(),
+            tensor("F32", &[rows, 1], end, end + 4 * rows),
+        );
+    }
+    let mut text = serde_json::to_vec(&tensors).expect("a header is JSON");
+    text.resize(text.len().next_multiple_of(8), b' ');
+    [&(text.len() as u64).to_le_bytes()[..], &text].concat()
+}
+
+/// Appends the bytes of a row; fails with the column of a value that does not fit.
+fn encode<V: Value>(
+    row: &[V],
+    number: Number,
+    bytes: &mut Vec<u8>,
+    scales: &mut Vec<f32>,
+) -> std::result::Result<(), usize> {
+    let values = || row.iter().map(|value| -> f64 { (*value).into() });
+    match number {
+        Number::F64 => values().for_each(|value| bytes.extend(value.to_le_bytes())),
+        Number::F32 => values().for_each(|value| bytes.extend((value as f32).to_le_bytes())),
+        Number::F16 => {
+            for (column, value) in values().enumerate() {
+                let narrow = f16::from_f64(value);
+                if !narrow.is_finite() {
+                    return Err(column);
+                }
+                bytes.extend(narrow.to_le_bytes());
+            }
+        }
+        Number::Bf16 => {
+            for (column, value) in values().enumerate() {
+                let narrow = bf16::from_f64(value);
+                if !narrow.is_finite() {
+                    return Err(column);
+                }
+                bytes.extend(narrow.to_le_bytes());
+            }
+        }
+        Number::Int8 => {
+            let largest = values().fold(0.0, |most: f64, value| most.max(value.abs()));
+            let scale = (largest / 127.0) as f32;
+            let inverse = if scale > 0.0 {
+                1.0 / f64::from(scale)
+            } else {
+                0.0
+            };
+            bytes.extend(
+                values().map(|value| ((value * inverse).round().clamp(-127.0, 127.0) as i8) as u8),
+            );
+            scales.push(scale);
+        }
+    }
+    Ok(())
+}
+
+/// File that is written beside its place, and its checksum.
+pub(super) struct Summed<'a> {
+    path: &'a Path,
+    file: Pending,
+    digest: Sha256,
+}
+
+impl<'a> Summed<'a> {
+    pub(super) fn create(path: &'a Path) -> Result<Self> {
+        Ok(Self {
+            path,
+            file: Pending::create(path)?,
+            digest: Sha256::new(),
+        })
+    }
+
+    pub(super) fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.digest.update(bytes);
+        self.file.write_all(bytes).map_err(Error::io(self.path))
+    }
+
+    /// Gives the file its name; returns the checksum.
+    pub(super) fn commit(self) -> Result<String> {
+        self.file.commit()?;
+        Ok(hexadecimal(&self.digest.finalize()))
+    }
+}

@@ -1,0 +1,397 @@
+//! Stores: written, stopped, continued, extended, damaged.
+
+use std::fs;
+use std::path::PathBuf;
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::data::{self, Memory, Source};
+
+const WIDTH: usize = 3;
+
+/// Rows with labels; row 7 is long.
+fn dataset(name: &str, rows: usize) -> Dataset<'static> {
+    let values = (0..rows * WIDTH)
+        .map(|i| (i as f32 * 0.37).sin() * if i / WIDTH == 7 { 90.0 } else { 1.0 });
+    let mut dataset = Dataset::new(Memory::new(name, WIDTH, values.collect()));
+    dataset.labels = Some((0..rows).map(|row| format!("row \"{row}\"\n")).collect());
+    dataset
+}
+
+fn options(number: Number) -> StoreOptions {
+    StoreOptions {
+        number: Some(number),
+        shard_rows: 10,
+        outlier_norm: None,
+        model: None,
+        module: None,
+    }
+}
+
+struct Place {
+    _dir: TempDir,
+    folder: PathBuf,
+}
+
+fn place() -> Place {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = dir.path().join("store");
+    Place { _dir: dir, folder }
+}
+
+fn open_store(folder: &Path) -> Result<Dataset<'static>> {
+    data::open(folder.to_str().unwrap(), &OpenOptions::default())
+}
+
+fn all(source: &dyn Source) -> Vec<f32> {
+    let mut rows = vec![0.0; source.rows() * source.d_in()];
+    source.read(0, &mut rows).unwrap();
+    rows
+}
+
+/// Names and contents of all files of a folder and its subfolders.
+fn files(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push((path.clone(), fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Writer that is stopped after a number of pieces.
+fn stopped(pieces: usize) -> impl FnMut(usize) -> Result<()> {
+    let mut left = pieces;
+    move |_| {
+        left = left.checked_sub(1).ok_or(Error::Interrupted)?;
+        Ok(())
+    }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "writers call it")]
+fn go_on(_: usize) -> Result<()> {
+    Ok(())
+}
+
+#[test]
+fn store_has_the_rows_and_labels_that_were_put_in() {
+    for (number, tolerance) in [
+        (Number::F32, 0.0),
+        (Number::F64, 0.0),
+        (Number::F16, 5e-4),
+        (Number::Bf16, 4e-3),
+        (Number::Int8, 4.1e-3),
+    ] {
+        let place = place();
+        let given = dataset("rows", 25);
+        let written = write(
+            &given,
+            &place.folder,
+            &options(number),
+            Begin::New,
+            &mut go_on,
+        )
+        .unwrap();
+        assert_eq!(
+            (written.rows, written.shards, written.number),
+            (25, 3, number)
+        );
+        let opened = open_store(&place.folder).unwrap();
+        assert_eq!(opened.labels, given.labels);
+        assert_eq!(opened.texts, None);
+        let expected = all(given.source.as_ref());
+        for (row, (got, expected)) in all(opened.source.as_ref())
+            .chunks(WIDTH)
+            .zip(expected.chunks(WIDTH))
+            .enumerate()
+        {
+            let largest = expected.iter().fold(0.0f32, |most, x| most.max(x.abs()));
+            for (got, expected) in got.iter().zip(expected) {
+                assert!(
+                    (got - expected).abs() <= tolerance * largest,
+                    "{number:?}, row {row}: {got}, expected {expected}"
+                );
+            }
+        }
+        let mut bytes = 0;
+        let verified = verify(&place.folder, &mut |count| {
+            bytes += count as u64;
+            Ok(())
+        });
+        let verified = verified.unwrap();
+        assert_eq!(
+            (verified.rows, verified.files, verified.bytes),
+            (25, 6, bytes)
+        );
+    }
+}
+
+#[test]
+fn stopped_writer_leaves_no_complete_store_and_continues_to_the_same_bytes() {
+    let whole = place();
+    write(
+        &dataset("rows", 47),
+        &whole.folder,
+        &options(Number::F16),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let expected: Vec<Vec<u8>> = files(&whole.folder)
+        .into_iter()
+        .map(|(_, bytes)| bytes)
+        .collect();
+    for pieces in 0..10 {
+        let place = place();
+        let begun = write(
+            &dataset("rows", 47),
+            &place.folder,
+            &options(Number::F16),
+            Begin::New,
+            &mut stopped(pieces),
+        );
+        assert!(
+            matches!(begun, Err(Error::Interrupted)),
+            "{pieces} pieces: {begun:?}"
+        );
+        let error = open_store(&place.folder).err().unwrap().to_string();
+        assert!(error.contains("not complete"), "{error}");
+        assert!(verify(&place.folder, &mut go_on).is_err());
+        let again = write(
+            &dataset("rows", 47),
+            &place.folder,
+            &options(Number::F16),
+            Begin::New,
+            &mut go_on,
+        );
+        assert!(again.unwrap_err().to_string().contains("`store.resume`"));
+        // As a killed writer leaves it.
+        fs::write(place.folder.join(".rarefy-1234"), "part").unwrap();
+        write(
+            &dataset("rows", 47),
+            &place.folder,
+            &options(Number::F16),
+            Begin::Resume,
+            &mut go_on,
+        )
+        .unwrap();
+        let got: Vec<Vec<u8>> = files(&place.folder)
+            .into_iter()
+            .map(|(_, bytes)| bytes)
+            .collect();
+        assert!(got == expected, "{pieces} pieces");
+        // Nothing is left to do.
+        let done = write(
+            &dataset("rows", 47),
+            &place.folder,
+            &options(Number::F16),
+            Begin::Resume,
+            &mut stopped(0),
+        );
+        assert_eq!(done.unwrap().rows, 47);
+    }
+}
+
+#[test]
+fn other_rows_follow_those_of_the_store() {
+    let place = place();
+    let (first, second) = (dataset("first", 25), dataset("second", 12));
+    write(
+        &first,
+        &place.folder,
+        &options(Number::F32),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let begun = write(
+        &second,
+        &place.folder,
+        &options(Number::F32),
+        Begin::Append,
+        &mut stopped(2),
+    );
+    assert!(matches!(begun, Err(Error::Interrupted)));
+    assert!(open_store(&place.folder).is_err(), "a part of the new rows");
+    let other = write(
+        &first,
+        &place.folder,
+        &options(Number::F32),
+        Begin::Resume,
+        &mut go_on,
+    );
+    assert!(
+        other
+            .unwrap_err()
+            .to_string()
+            .contains("give the same data")
+    );
+    let written = write(
+        &second,
+        &place.folder,
+        &options(Number::F32),
+        Begin::Resume,
+        &mut go_on,
+    )
+    .unwrap();
+    assert_eq!((written.rows, written.shards), (37, 5));
+    let opened = open_store(&place.folder).unwrap();
+    let expected = [all(first.source.as_ref()), all(second.source.as_ref())].concat();
+    assert_eq!(all(opened.source.as_ref()), expected);
+    let labels = [first.labels.unwrap(), second.labels.unwrap()].concat();
+    assert_eq!(opened.labels, Some(labels));
+}
+
+#[test]
+fn rows_of_an_unusual_norm_are_left_out_and_counted() {
+    let place = place();
+    let given = dataset("rows", 25);
+    let settings = StoreOptions {
+        outlier_norm: Some(10.0),
+        ..options(Number::F32)
+    };
+    let written = write(&given, &place.folder, &settings, Begin::New, &mut go_on).unwrap();
+    assert_eq!((written.rows, written.outliers), (24, 1));
+    let opened = open_store(&place.folder).unwrap();
+    let mut expected = all(given.source.as_ref());
+    expected.drain(7 * WIDTH..8 * WIDTH);
+    assert_eq!(all(opened.source.as_ref()), expected);
+    assert_eq!(opened.labels.unwrap()[7], "row \"8\"\n");
+    for factor in [1.0, f64::NAN] {
+        let settings = StoreOptions {
+            outlier_norm: Some(factor),
+            ..options(Number::F32)
+        };
+        let refused = write(
+            &given,
+            &place.folder.join("other"),
+            &settings,
+            Begin::New,
+            &mut go_on,
+        );
+        assert!(refused.is_err(), "{factor}");
+    }
+}
+
+#[test]
+fn value_beyond_the_number_type_is_named_and_leaves_nothing() {
+    let place = place();
+    let mut values = vec![1.0; 25 * WIDTH];
+    values[23 * WIDTH + 1] = 7e4;
+    let given = Dataset::new(Memory::new("rows", WIDTH, values));
+    let error = write(
+        &given,
+        &place.folder,
+        &options(Number::F16),
+        Begin::New,
+        &mut go_on,
+    );
+    let error = error.unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "rows: row 23, column 1: expected at most 65504, the largest number of float16, got 70000; set `store.dtype` to bf16 or f32"
+    );
+    assert!(!place.folder.exists());
+    write(
+        &given,
+        &place.folder,
+        &options(Number::Bf16),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+}
+
+/// Each change is found: at once where sizes and names differ, by `verify` where bytes of a shard do.
+#[test]
+fn damage_is_found_and_named() {
+    let damaged = |damage: &dyn Fn(&Path)| {
+        let place = place();
+        write(
+            &dataset("rows", 25),
+            &place.folder,
+            &options(Number::Int8),
+            Begin::New,
+            &mut go_on,
+        )
+        .unwrap();
+        damage(&place.folder);
+        let opened = open_store(&place.folder)
+            .map(|_| ())
+            .map_err(|e| e.to_string());
+        let verified = verify(&place.folder, &mut go_on)
+            .map(|_| ())
+            .map_err(|e| e.to_string());
+        (opened, verified)
+    };
+    let change = |name: &'static str, from: &'static str, to: &'static str| {
+        move |folder: &Path| {
+            let path = folder.join(name);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "{text}");
+            fs::write(path, text.replacen(from, to, 1)).unwrap();
+        }
+    };
+    let (opened, verified) = damaged(&|folder| {
+        let path = folder.join("shard-00001.safetensors");
+        let mut bytes = fs::read(&path).unwrap();
+        let last = bytes.len() - 50;
+        bytes[last] ^= 1;
+        fs::write(path, bytes).unwrap();
+    });
+    assert_eq!(opened, Ok(()));
+    assert!(
+        verified
+            .unwrap_err()
+            .contains("shard-00001.safetensors: damaged: expected the SHA-256")
+    );
+    let (opened, verified) = damaged(&|folder| {
+        let path = folder.join("shard-00001.safetensors");
+        let bytes = fs::read(&path).unwrap();
+        fs::write(path, &bytes[..bytes.len() - 4]).unwrap();
+    });
+    assert!(opened.unwrap_err().contains("truncated"));
+    assert!(verified.is_err());
+    let (opened, verified) =
+        damaged(&|folder| fs::remove_file(folder.join("shard-00002.safetensors")).unwrap());
+    assert!(opened.unwrap_err().contains("shard-00002.safetensors"));
+    assert!(verified.unwrap_err().contains("shard-00002.safetensors"));
+    let (opened, verified) = damaged(&change("cells/shard-00000.jsonl", "row", "Row"));
+    assert_eq!(opened, Ok(()));
+    assert!(
+        verified
+            .unwrap_err()
+            .contains("cells/shard-00000.jsonl: damaged")
+    );
+    for (from, to, expected) in [
+        ("\"rows\": 10,", "\"rows\": 9,", "24 rows"),
+        ("\"version\": 1", "\"version\": 2", "version 2"),
+        ("\"dtype\": \"int8\"", "\"dtype\": \"int4\"", "int4"),
+        (
+            "shard-00001.safetensors",
+            "../shard-00001.safetensors",
+            "the name of a file",
+        ),
+        ("\"n_inputs\": 3", "\"n_inputs\": 4", "rows of 4 values"),
+        ("\"complete\": true", "\"complete\": false", "not complete"),
+        (
+            "\"rows\": 10,",
+            "\"rows\": 18446744073709551615,",
+            "more rows than a number can say",
+        ),
+        ("{", "[", "damaged manifest"),
+    ] {
+        let (opened, _) = damaged(&change(MANIFEST, from, to));
+        let error = opened.unwrap_err();
+        assert!(error.contains(expected), "{to}: {error}");
+    }
+}

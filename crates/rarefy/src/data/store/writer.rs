@@ -1,0 +1,368 @@
+//! Writing a store: begin, append, or continue where a stopped writer was.
+
+use std::path::Path;
+
+use super::MANIFEST;
+use super::cells;
+use super::manifest::{Arguments, Given, Manifest, Number, Shard};
+use super::shard::{Summed, write_rows};
+use crate::data::{Dataset, Source, Value, evenly_spaced_rows};
+use crate::{Error, Result};
+
+/// Rows whose norms are looked at together.
+const BLOCK: usize = 1 << 12;
+/// Rows whose norms give the median.
+const SAMPLE: usize = 1 << 14;
+
+/// Settings of a store.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Number type; `None` for `f64` where the data has more digits than `f32`, else `f32`.
+    pub number: Option<Number>,
+    /// Rows of the data that a shard takes.
+    pub shard_rows: usize,
+    /// Rows whose norm is more than this factor times the median norm are left out.
+    pub outlier_norm: Option<f64>,
+    /// Name of the model whose activations the rows are.
+    pub model: Option<String>,
+    /// Place in the model, such as a hook.
+    pub module: Option<String>,
+}
+
+/// State of the folder that a writer expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Begin {
+    /// A new or empty folder.
+    New,
+    /// A complete store, which gets more rows.
+    Append,
+    /// A store whose writer was stopped, with the same data and settings; a complete one stays as it is.
+    Resume,
+}
+
+/// Rows of a store that was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Rows in the store.
+    pub rows: usize,
+    /// Rows that were left out because of their norm, over all of the store.
+    pub outliers: u64,
+    /// Number of shards.
+    pub shards: usize,
+    /// Number type.
+    pub number: Number,
+    /// Rows that were there before.
+    pub before: usize,
+}
+
+/// Writes the rows of a data set as a store. `done` is called with the number of rows of each piece; an error of it, such as
+/// [`Error::Interrupted`], stops the writer, and [`Begin::Resume`] continues from the last complete shard.
+///
+/// # Errors
+/// [`Error::Conflict`] for a folder in another state than `begin` expects, and for other data or settings than those of the store;
+/// [`Error::OutOfRange`](crate::Error) for values that the number type cannot hold; errors of reading and writing.
+pub fn write(
+    dataset: &Dataset,
+    folder: &Path,
+    options: &StoreOptions,
+    begin: Begin,
+    done: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<Written> {
+    if options.shard_rows == 0 {
+        return Err(Error::hyper("store.shard_rows", "at least 1", 0));
+    }
+    let was_there = folder.is_dir();
+    let mut manifest = start(dataset, folder, options, begin)?;
+    let before = manifest.rows();
+    if !manifest.complete {
+        manifest.write(folder)?;
+        let written = write_shards(dataset, folder, &mut manifest, done);
+        if matches!(written, Err(ref error) if begin == Begin::New && !is_passing(error)) {
+            // The rows themselves cannot be stored: nothing could continue from here.
+            remove(folder, &manifest, was_there);
+        }
+        written?;
+        if manifest.rows() == 0 {
+            remove(folder, &manifest, was_there);
+            return Err(Error::Conflict(
+                "all rows are outliers: raise `store.outlier_norm`, or leave it out".into(),
+            ));
+        }
+        manifest.complete = true;
+        manifest.write(folder)?;
+    }
+    Ok(Written {
+        rows: manifest.rows(),
+        outliers: manifest.counts.get("outliers").copied().unwrap_or(0),
+        shards: manifest.shards.len(),
+        number: manifest.arguments.number,
+        before,
+    })
+}
+
+/// True for errors after which the same call can succeed.
+fn is_passing(error: &Error) -> bool {
+    matches!(error, Error::Interrupted | Error::Io { .. })
+}
+
+/// Removes the files that were begun, and the folder unless it was there before.
+fn remove(folder: &Path, manifest: &Manifest, was_there: bool) {
+    // An error of the clean-up is dropped: the failure before says more.
+    for shard in &manifest.shards {
+        let _ = std::fs::remove_file(folder.join(&shard.file));
+        let _ = std::fs::remove_file(cells::path(folder, &shard.file));
+    }
+    let _ = std::fs::remove_dir(folder.join("cells"));
+    let _ = std::fs::remove_file(folder.join(MANIFEST));
+    if !was_there {
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
+/// Manifest to go on from.
+fn start(
+    dataset: &Dataset,
+    folder: &Path,
+    options: &StoreOptions,
+    begin: Begin,
+) -> Result<Manifest> {
+    let source = dataset.source.as_ref();
+    let widest = if source.has_f64() {
+        Number::F64
+    } else {
+        Number::F32
+    };
+    let arguments = Arguments {
+        number: options.number.unwrap_or(widest),
+        shard_rows: options.shard_rows,
+        outlier_norm: options.outlier_norm,
+        model: options.model.clone().map(serde_json::Value::String),
+        module: options.module.clone(),
+    };
+    let given = Given {
+        data: source.name().to_owned(),
+        rows: source.rows(),
+    };
+    let there = Manifest::is_in(folder);
+    let refuse = |why: String| -> Result<Manifest> {
+        Err(Error::Conflict(format!("{}: {why}", folder.display())))
+    };
+    match begin {
+        Begin::New if there => refuse("a store already; `store.append` adds rows to it, `store.resume` continues a stopped one".into()),
+        Begin::Append | Begin::Resume if !there => refuse(format!("expected a store, got a folder without {MANIFEST}; leave out `store.append` and `store.resume`")),
+        Begin::New => {
+            refuse_files(folder)?;
+            let mut manifest = Manifest::new(source.d_in(), arguments);
+            manifest.norm_limit = norm_limit(source, options.outlier_norm)?;
+            manifest.image_shape = dataset.image_shape;
+            manifest.sources.push(given);
+            Ok(manifest)
+        }
+        Begin::Append | Begin::Resume => {
+            remove_temporary(folder);
+            let mut manifest = Manifest::read(folder)?;
+            check_equal(folder, &manifest, source.d_in(), &arguments, options.number.is_some())?;
+            if begin == Begin::Resume {
+                if manifest.sources.last() != Some(&given) {
+                    let was = manifest.sources.last().map_or("other rows".into(), |was| format!("{} with {} rows", was.data, was.rows));
+                    return refuse(format!("its last rows are of {was}, not of {} with {}: give the same data", given.data, given.rows));
+                }
+                return Ok(manifest);
+            }
+            if !manifest.complete {
+                return refuse("the store is not complete; `store.resume` continues it with the data that it was made of".into());
+            }
+            manifest.complete = false;
+            manifest.sources.push(given);
+            if let Some(shard) = manifest.shards.last_mut() {
+                shard.rows_read = 0;
+            }
+            manifest.image_shape = manifest.image_shape.filter(|shape| dataset.image_shape == Some(*shape));
+            Ok(manifest)
+        }
+    }
+}
+
+/// Refuses to write beside other files, which would be read as rows or be lost.
+fn refuse_files(folder: &Path) -> Result<()> {
+    let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    if entries.all(|entry| entry.file_name().to_string_lossy().starts_with(".rarefy-")) {
+        remove_temporary(folder);
+        return Ok(());
+    }
+    let path = folder.display();
+    Err(Error::Conflict(format!(
+        "{path} holds other files; give a new or empty folder"
+    )))
+}
+
+/// Removes files that a killed writer left.
+fn remove_temporary(folder: &Path) {
+    for folder in [folder.to_path_buf(), folder.join("cells")] {
+        let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+        for entry in
+            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rarefy-"))
+        {
+            let _ = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
+/// Refuses rows of another width, and settings other than those of the store.
+fn check_equal(
+    folder: &Path,
+    manifest: &Manifest,
+    width: usize,
+    now: &Arguments,
+    is_given: bool,
+) -> Result<()> {
+    let before = &manifest.arguments;
+    if manifest.sources.is_empty() {
+        let why = format!(
+            "{}: `lm.harvest` made this store, which it alone can continue",
+            folder.display()
+        );
+        return Err(Error::Conflict(why));
+    }
+    if manifest.n_inputs != width {
+        return Err(Error::Shape {
+            what: format!("{}: values in a row", folder.display()),
+            expected: format!("{} as in the store", manifest.n_inputs),
+            got: width.to_string(),
+        });
+    }
+    let differs = |what: &str, was: String, is: String| {
+        let why = format!(
+            "{}: the store has {what} {was}, not {is}: give the same, or another folder",
+            folder.display()
+        );
+        Err(Error::Conflict(why))
+    };
+    let show = |model: &Option<serde_json::Value>| {
+        model.as_ref().map_or("none".into(), ToString::to_string)
+    };
+    if before.number != now.number && is_given {
+        return differs(
+            "`store.dtype`",
+            format!("{:?}", before.number),
+            format!("{:?}", now.number),
+        );
+    }
+    if before.outlier_norm != now.outlier_norm {
+        return differs(
+            "`store.outlier_norm`",
+            format!("{:?}", before.outlier_norm),
+            format!("{:?}", now.outlier_norm),
+        );
+    }
+    if before.model != now.model {
+        return differs("`store.model`", show(&before.model), show(&now.model));
+    }
+    if before.module != now.module {
+        return differs(
+            "`store.module`",
+            format!("{:?}", before.module),
+            format!("{:?}", now.module),
+        );
+    }
+    Ok(())
+}
+
+/// Largest norm of a row that is kept: a factor times the median norm of evenly spaced rows.
+fn norm_limit(source: &dyn Source, factor: Option<f64>) -> Result<Option<f64>> {
+    let Some(factor) = factor else {
+        return Ok(None);
+    };
+    if !(factor.is_finite() && factor > 1.0) {
+        return Err(Error::hyper(
+            "store.outlier_norm",
+            "a number above 1",
+            factor,
+        ));
+    }
+    let rows = evenly_spaced_rows(source, SAMPLE)?;
+    let mut norms: Vec<f64> = rows.chunks_exact(source.d_in()).map(norm).collect();
+    norms.sort_by(f64::total_cmp);
+    Ok(Some(factor * norms[norms.len() / 2]))
+}
+
+/// Length of a row.
+fn norm<V: Value>(row: &[V]) -> f64 {
+    let squares = row.iter().map(|value| {
+        let value: f64 = (*value).into();
+        value * value
+    });
+    squares.sum::<f64>().sqrt()
+}
+
+/// Writes the shards that are missing, and the manifest after each.
+fn write_shards(
+    dataset: &Dataset,
+    folder: &Path,
+    manifest: &mut Manifest,
+    done: &mut dyn FnMut(usize) -> Result<()>,
+) -> Result<()> {
+    let all = dataset.source.rows();
+    let shard_rows = manifest.arguments.shard_rows;
+    let mut first = manifest.rows_read();
+    done(first)?;
+    while first < all {
+        let last = all.min(first.saturating_add(shard_rows));
+        let kept = match manifest.norm_limit {
+            None => (first..last).collect(),
+            Some(limit) => rows_within(dataset.source.as_ref(), first..last, limit)?,
+        };
+        let file = format!("shard-{:05}.safetensors", manifest.shards.len());
+        let mut shard = Shard {
+            file,
+            rows: kept.len(),
+            sha256: None,
+            cells_sha256: None,
+            tokens_sha256: None,
+            rows_read: last,
+        };
+        if !kept.is_empty() {
+            let path = folder.join(&shard.file);
+            let source = dataset.source.as_ref();
+            shard.sha256 = Some(match manifest.arguments.number {
+                Number::F64 => {
+                    write_rows::<f64>(source, &path, &kept, manifest.arguments.number, done)?
+                }
+                number => write_rows::<f32>(source, &path, &kept, number, done)?,
+            });
+            if let Some(lines) = cells::lines(dataset, &kept) {
+                let cells = cells::path(folder, &shard.file);
+                let mut out = Summed::create(&cells)?;
+                out.put(lines.as_bytes())?;
+                shard.cells_sha256 = Some(out.commit()?);
+            }
+        }
+        let mut count = |name: &str, rows: usize| {
+            *manifest.counts.entry(name.into()).or_default() += rows as u64;
+        };
+        count("rows", kept.len());
+        count("outliers", last - first - kept.len());
+        done(last - first - kept.len())?;
+        manifest.shards.push(shard);
+        manifest.write(folder)?;
+        first = last;
+    }
+    Ok(())
+}
+
+/// Rows of a range whose norm is within the limit.
+fn rows_within(
+    source: &dyn Source,
+    range: std::ops::Range<usize>,
+    limit: f64,
+) -> Result<Vec<usize>> {
+    let width = source.d_in();
+    let mut kept = Vec::new();
+    for first in range.clone().step_by(BLOCK) {
+        let mut rows = vec![0.0; BLOCK.min(range.end - first) * width];
+        source.read(first, &mut rows)?;
+        let norms = rows.chunks_exact(width).map(norm).zip(first..);
+        kept.extend(norms.filter(|(norm, _)| *norm <= limit).map(|(_, row)| row));
+    }
+    Ok(kept)
+}
