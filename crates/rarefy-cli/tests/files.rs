@@ -1,5 +1,7 @@
 //! Several paths as one data set, and folders that are written whole.
 
+use rarefy::data::OpenOptions;
+
 use crate::common::{TestDir, npy, text};
 
 /// Three shards of ten rows of four values; the values count from 0.
@@ -29,7 +31,7 @@ fn every_command_takes_several_paths_as_one_data_set() {
     });
     assert_eq!(written, expected);
     let two = dir.path("two");
-    let two = rarefy::data::open(two.to_str().unwrap(), &Default::default()).unwrap();
+    let two = rarefy::data::open(two.to_str().unwrap(), &OpenOptions::default()).unwrap();
     let mut values = vec![0.0; 80];
     two.source.read(0, &mut values).unwrap();
     assert_eq!((values[0], values[40], two.source.rows()), (80.0, 0.0, 20));

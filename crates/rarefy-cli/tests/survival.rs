@@ -74,6 +74,10 @@ fn resume(dir: &TestDir, command: &str, out: &str) {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "kills are spread over the time of a run"
+)]
 fn killed_runs_continue_to_the_bytes_of_whole_ones() {
     let dir = folder();
     let train = RUNS.map(|(name, flags)| (name, format!("train {flags} -q")));

@@ -32,6 +32,7 @@ fn timings_name_the_parts_of_a_run() {
         "saving",
         "start",
         "steps",
+        "waiting",
     ];
     assert_eq!(names, expected);
     let mut seconds = parts.values().map(|part| part.as_f64().unwrap());

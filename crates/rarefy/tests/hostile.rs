@@ -4,7 +4,7 @@
 //! failures are reproducible.
 
 use rarefy::io_spec::IoSpec;
-use rarefy::variants::BiasStart;
+use rarefy::variants::{BiasStart, StartRows};
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -263,7 +263,7 @@ fn batter_model_folder(arch: &str) {
         .init(
             (&IoSpec::autoencoder(4), BiasStart::Median),
             5,
-            &rows(),
+            &StartRows::new(Box::new(rows())),
             &mut rng,
         )
         .unwrap();

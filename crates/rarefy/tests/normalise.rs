@@ -9,7 +9,7 @@ use rarefy::io_spec::IoSpec;
 use rarefy::model::{Model, ModelDescription};
 use rarefy::params::Params;
 use rarefy::preprocess::{FittedPipelines, Pipeline};
-use rarefy::variants::{self, Architecture, BiasStart, Info, Options};
+use rarefy::variants::{self, Architecture, BiasStart, Info, Options, StartRows};
 use safetensors::SafeTensors;
 
 const D_IN: usize = 6;
@@ -147,7 +147,9 @@ fn made_up(info: &'static Info, io: &IoSpec, rows: &Memory) -> (Options, Params)
     let architecture = info.build(&options).unwrap();
     let mut rng = Rng::seed_from_u64(5);
     let start = (io, BiasStart::Mean);
-    let mut params = architecture.init(start, D_SAE, rows, &mut rng).unwrap();
+    let mut params = architecture
+        .init(start, D_SAE, &StartRows::new(Box::new(rows)), &mut rng)
+        .unwrap();
     for (j, b) in params.get_mut("b_enc").iter_mut().enumerate() {
         *b += 0.1 * (j as f32).sin();
     }
@@ -259,7 +261,9 @@ fn folded_kl_model_with_linear_decoder_gives_equal_outputs() {
         let architecture = info.build(&options).unwrap();
         let start = (&IoSpec::autoencoder(D_IN), BiasStart::Mean);
         let mut rng = Rng::seed_from_u64(5);
-        let mut params = architecture.init(start, D_SAE, &rows, &mut rng).unwrap();
+        let mut params = architecture
+            .init(start, D_SAE, &StartRows::new(Box::new(&rows)), &mut rng)
+            .unwrap();
         let values = params.values_mut().iter_mut().enumerate();
         values.for_each(|(i, w)| *w += 0.2 * (i as f32).sin());
         Model::autoencoder(info, options, params, pipeline("standardise", &rows)).unwrap()

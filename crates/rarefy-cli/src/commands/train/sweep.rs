@@ -65,11 +65,15 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let mut config = configuration::merge(args, matches, None, &Table::new())?;
     let (folder, _lock) = folder(args, &config)?;
     let sweep = begin(args, &folder, given, &config)?;
-    let mut members = sweep
-        .members(&folder)?
-        .into_iter()
-        .filter(|member| !(args.resume && is_finished(&member.folder)))
-        .collect::<Vec<_>>();
+    let mut members = Vec::new();
+    for member in sweep.members(&folder)? {
+        if args.resume && is_finished(&member.folder) {
+            // Removes the lock and the temporary files of a killed process.
+            drop(Run::at(&member.folder).lock()?);
+        } else {
+            members.push(member);
+        }
+    }
     let mut configs = Vec::new();
     for member in &members {
         let run = Run::at(&member.folder);
