@@ -107,6 +107,7 @@ def train(
     out: str | Path | None,
     resume: bool,
     force: bool,
+    tensorboard: bool,
     threads: int | None,
     listener: Any,
 ) -> tuple[Model, str]: ...

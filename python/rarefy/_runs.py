@@ -127,6 +127,7 @@ def train(
     out: str | os.PathLike[str] | None = None,
     resume: bool = False,
     force: bool = False,
+    tensorboard: bool = False,
     threads: int | None = None,
     progress: Any = None,
     settings: Mapping[str, Any] | None = None,
@@ -166,6 +167,9 @@ def train(
         Run folder with model, records, checkpoints and report.
     resume, force : bool
         Continue the run in `out`, or replace it.
+    tensorboard : bool
+        Also write TensorBoard event files, into the folder `tensorboard` of `out`. A resumed run goes on with its event files in any
+        case.
     threads : int, optional
         All cores by default.
     progress : bool or callable, optional
@@ -198,6 +202,8 @@ def train(
         raise ConfigError("`resume` needs `out`, the folder of the run to continue")
     if resume and force:
         raise ConfigError("set `resume` to continue the run in `out`, or `force` to replace it, not both")
+    if tensorboard and out is None:
+        raise ConfigError("`tensorboard` needs `out`, the folder of the run that gets the event files")
     parameters = {
         "architecture": architecture,
         "n_latents": n_latents,
@@ -221,7 +227,7 @@ def train(
         for note in rows.notes:
             watcher.message(note)
         told = _StoreListener(watcher) if _is_store(X) else watcher
-        core, described = _core.train(rows, found, labels, texts, folder, resume, force, n_threads, told)
+        core, described = _core.train(rows, found, labels, texts, folder, resume, force, tensorboard, n_threads, told)
         outcome = json.loads(described)
         missing = None if resume else _missing_holdout(found, outcome)  # A resumed run keeps the held-out rows that it recorded.
         if missing:

@@ -233,8 +233,18 @@ mod tests {
     use crate::cli::named as command;
 
     /// Flags of `train` that set no field of the configuration.
-    const OTHERS: [&str; 11] = [
-        "out", "sweep", "config", "set", "resume", "force", "timings", "json", "quiet", "help",
+    const OTHERS: [&str; 12] = [
+        "out",
+        "sweep",
+        "config",
+        "set",
+        "resume",
+        "force",
+        "tensorboard",
+        "timings",
+        "json",
+        "quiet",
+        "help",
         "version",
     ];
 

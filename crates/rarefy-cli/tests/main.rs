@@ -20,5 +20,6 @@ mod sparse;
 mod survival;
 mod sweep;
 mod synth;
+mod tensorboard;
 mod train;
 mod training_options;

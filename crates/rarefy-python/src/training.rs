@@ -24,9 +24,10 @@ use crate::{errors, settings};
 
 /// Trains a model on rows. Returns it with a JSON object: steps, reason, metrics, records, chosen settings.
 #[pyfunction]
-#[pyo3(signature = (rows, settings, labels, texts, out, resume, force, threads, listener))]
+#[pyo3(signature = (rows, settings, labels, texts, out, resume, force, tensorboard, threads, listener))]
 #[allow(
     clippy::too_many_arguments,
+    clippy::fn_params_excessive_bools,
     reason = "a function of Python, called with names"
 )]
 pub fn train(
@@ -38,6 +39,7 @@ pub fn train(
     out: Option<PathBuf>,
     resume: bool,
     force: bool,
+    tensorboard: bool,
     threads: Option<usize>,
     listener: Option<Py<PyAny>>,
 ) -> PyResult<(Model, String)> {
@@ -64,6 +66,7 @@ pub fn train(
             config,
             memory,
             place: place.as_ref(),
+            tensorboard,
         };
         let finished = training.run(&mut told)?;
         finished.advice.iter().for_each(|text| told.warn(text));

@@ -38,6 +38,20 @@ impl Metrics {
     }
 }
 
+/// Metrics that stand beside the records of a run in its event files.
+const SCALARS: [&str; 5] = ["explained_variance", "mse", "l0", "dead_fraction", "loss"];
+
+/// Metrics of the training rows and of the held-out rows, if any, as `training/NAME` and `held_out/NAME`.
+pub fn scalars(training: &Evaluation, held_out: Option<&Evaluation>) -> Vec<(String, f64)> {
+    let parts = [("training", Some(training)), ("held_out", held_out)];
+    let of = |(part, evaluation): (&str, Option<&Evaluation>)| {
+        let metrics = evaluation.map(Metrics::of)?;
+        let named = |name: &&str| Some((format!("{part}/{name}"), metrics.get(name)?));
+        Some(SCALARS.iter().filter_map(named).collect::<Vec<_>>())
+    };
+    parts.into_iter().filter_map(of).flatten().collect()
+}
+
 /// Writes `figures.json`.
 pub fn write(
     run: &Run,

@@ -1,4 +1,4 @@
-//! Run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `figures.json`, `report.html`.
+//! Run folder: `config.toml`, `model/`, `checkpoints/`, `metrics.jsonl`, `figures.json`, `report.html`, `tensorboard/`.
 
 mod lock;
 
@@ -9,20 +9,21 @@ use rarefy::config::Config;
 use rarefy::{Error, Result, atomic};
 use toml::Table;
 
-use crate::output_path;
+use crate::{output_path, tensorboard};
 pub use lock::Lock;
 
 /// Number of checkpoints kept: the newest, and the one before to go back to by hand.
 const KEPT: usize = 2;
 
 /// Entries of a run folder.
-const ENTRIES: [&str; 7] = [
+const ENTRIES: [&str; 8] = [
     "config.toml",
     "model",
     "checkpoints",
     "metrics.jsonl",
     "figures.json",
     "report.html",
+    "tensorboard",
     lock::LOCK,
 ];
 
@@ -53,7 +54,12 @@ impl Run {
     pub fn lock(&self) -> Result<Lock> {
         output_path::check_folder(&self.folder)?;
         let lock = Lock::folder(&self.folder)?;
-        for folder in [self.folder.clone(), self.checkpoints(), self.model_path()] {
+        for folder in [
+            self.folder.clone(),
+            self.checkpoints(),
+            self.model_path(),
+            self.tensorboard_path(),
+        ] {
             let entries = fs::read_dir(folder).into_iter().flatten().flatten();
             let stale = |name: &std::ffi::OsStr| name.to_string_lossy().starts_with(TEMPORARY);
             for entry in entries.filter(|entry| stale(&entry.file_name())) {
@@ -137,7 +143,7 @@ impl Run {
         atomic::write(self.config_path(), |out| out.write_all(text.as_bytes()))
     }
 
-    /// Removes checkpoints, metrics, report and model of an earlier run.
+    /// Removes checkpoints, metrics, event files, report and model of an earlier run.
     pub fn clear(&self) -> Result<()> {
         let damaged = self.in_checkpoints("damaged");
         for checkpoint in self.all_checkpoints().into_iter().chain(damaged) {
@@ -152,7 +158,7 @@ impl Run {
         if model.is_dir() {
             fs::remove_dir_all(&model).map_err(Error::io(&model))?;
         }
-        Ok(())
+        tensorboard::clear(&self.tensorboard_path())
     }
 
     /// Path of the run folder.
@@ -173,6 +179,11 @@ impl Run {
     /// Path of `metrics.jsonl`.
     pub fn metrics_path(&self) -> PathBuf {
         self.folder.join("metrics.jsonl")
+    }
+
+    /// Path of `tensorboard/`, the folder of event files.
+    pub fn tensorboard_path(&self) -> PathBuf {
+        self.folder.join("tensorboard")
     }
 
     /// Metrics of the finished model.

@@ -9,6 +9,9 @@ use rarefy::train::Progress;
 use rarefy::variants::Architecture;
 use rarefy::{Error, Result, atomic};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
+
+use crate::tensorboard::{Events, Scalars};
 
 /// One line of `metrics.jsonl`. No clock: two runs of one seed are equal byte for byte.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -66,7 +69,20 @@ impl Record {
             dead_fraction: sparse.map(|s| s.dead_fraction),
         }
     }
+
+    /// Numbers of the record with their names.
+    fn scalars(&self) -> Scalars {
+        let value = json!(self);
+        let fields = value.as_object().into_iter().flatten();
+        fields
+            .filter(|(name, _)| !NOT_SCALARS.contains(&name.as_str()))
+            .filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)))
+            .collect()
+    }
 }
+
+/// Fields of a record that are no scalars: the step has a place of its own in an event, and rows do not fit an f32.
+const NOT_SCALARS: [&str; 2] = ["step", "rows_seen"];
 
 /// Steps from one record to the next. A short step of the sparse engine takes less time than writing a record.
 fn every(plan: &Plan) -> usize {
@@ -81,6 +97,8 @@ fn every(plan: &Plan) -> usize {
 pub struct Recorder {
     every: usize,
     file: Option<(PathBuf, File)>,
+    /// Event file that gets the same records.
+    events: Option<Events>,
     records: Vec<Record>,
     /// The last step, if it has no record yet.
     unrecorded: Option<Record>,
@@ -92,14 +110,21 @@ impl Recorder {
         Self {
             every: every(plan),
             file: None,
+            events: None,
             records: Vec::new(),
             unrecorded: None,
         }
     }
 
-    /// Recorder in a file, whose records up to the step `resumed_at` are kept.
-    pub fn in_file(path: &Path, plan: &Plan, resumed_at: usize) -> Result<Self> {
-        let kept = if resumed_at > 0 && path.exists() {
+    /// Recorder in a file, whose records up to the step `resumed_at` are kept. With `tensorboard`, the records also go to an
+    /// event file in that folder.
+    pub fn in_file(
+        path: &Path,
+        plan: &Plan,
+        resumed_at: usize,
+        tensorboard: Option<&Path>,
+    ) -> Result<Self> {
+        let mut kept = if resumed_at > 0 && path.exists() {
             read(path)?
         } else {
             Vec::new()
@@ -109,11 +134,8 @@ impl Recorder {
         let every = every(plan);
         let ended = resumed_at == plan.steps();
         let whole = |step: usize| step.is_multiple_of(every) || (ended && step == resumed_at);
-        let lines: String = kept
-            .iter()
-            .filter(|r| r.step <= resumed_at && whole(r.step))
-            .map(to_line)
-            .collect();
+        kept.retain(|r| r.step <= resumed_at && whole(r.step));
+        let lines: String = kept.iter().map(to_line).collect();
         atomic::write(path, |out| out.write_all(lines.as_bytes()))?;
         let file = OpenOptions::new()
             .append(true)
@@ -122,6 +144,9 @@ impl Recorder {
         Ok(Self {
             every,
             file: Some((path.into(), file)),
+            events: tensorboard
+                .map(|folder| Events::start(folder, kept.iter().map(|r| (r.step, r.scalars()))))
+                .transpose()?,
             records: Vec::new(),
             unrecorded: None,
         })
@@ -147,15 +172,15 @@ impl Recorder {
 
     /// Makes sure that all records are on disk.
     pub fn sync(&self) -> Result<()> {
-        match &self.file {
-            Some((path, file)) => file.sync_data().map_err(Error::io(path)),
-            None => Ok(()),
+        if let Some((path, file)) = &self.file {
+            file.sync_data().map_err(Error::io(path))?;
         }
+        self.events.as_ref().map_or(Ok(()), Events::sync)
     }
 
-    /// Records in memory; none if they are in a file.
-    pub fn into_records(self) -> Vec<Record> {
-        self.records
+    /// Records in memory, none if they are in a file, and the event file, if there is one.
+    pub fn into_parts(self) -> (Vec<Record>, Option<Events>) {
+        (self.records, self.events)
     }
 
     fn keep(&mut self, record: Record) -> Result<()> {
@@ -164,7 +189,11 @@ impl Recorder {
             return Ok(());
         };
         let written = file.write_all(to_line(&record).as_bytes());
-        written.map_err(Error::io(path))
+        written.map_err(Error::io(path))?;
+        match &mut self.events {
+            Some(events) => events.append(record.step, &record.scalars()),
+            None => Ok(()),
+        }
     }
 }
 

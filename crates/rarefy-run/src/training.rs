@@ -21,6 +21,7 @@ use toml::Table;
 use crate::folder::{Lock, Run};
 use crate::records::{self, Record, Recorder};
 use crate::settings;
+use crate::tensorboard::Events;
 use crate::timings::Timings;
 pub use together::{Member, run_together};
 
@@ -123,6 +124,9 @@ pub struct Training<'a> {
     pub memory: usize,
     /// Folder of the run; without one, nothing is written.
     pub place: Option<&'a Place>,
+    /// If true, records and figures also go to TensorBoard event files in the folder, if there is one. A resumed run goes on
+    /// with its event files in any case.
+    pub tensorboard: bool,
 }
 
 /// A run that ended.
@@ -194,14 +198,19 @@ impl Training<'_> {
         Ok(trainer)
     }
 
-    /// Keeps the model, before the evaluation, which may be interrupted; returns the records.
-    fn save(&self, trained: &Trained, mut recorder: Recorder) -> Result<Vec<Record>> {
+    /// Keeps the model, before the evaluation, which may be interrupted; returns the records and the event file, if any.
+    fn save(
+        &self,
+        trained: &Trained,
+        mut recorder: Recorder,
+    ) -> Result<(Vec<Record>, Option<Events>)> {
         recorder.finish()?;
+        let (records, events) = recorder.into_parts();
         let Some(Place { run, .. }) = self.place else {
-            return Ok(recorder.into_records());
+            return Ok((records, events));
         };
         trained.model.save(&run.model_path())?;
-        records::read(&run.metrics_path())
+        Ok((records::read(&run.metrics_path())?, events))
     }
 }
 

@@ -17,6 +17,7 @@ const TESTS: &[&str] = &[
     "pandas==3.1.1",
     "polars==2.1.0",
     "pyarrow==26.0.1",
+    "tensorboard==2.21.0",
     "pytest==9.2.0",
     "mypy==2.4.1",
 ];

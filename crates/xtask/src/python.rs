@@ -31,11 +31,13 @@ pub fn golden() -> Result<()> {
         "safetensors==0.8.0",
         "pillow==13.0.0",
         "ml_dtypes==0.6.0",
+        "tensorboard==2.21.0",
     ];
     let python = environment("golden", &packages)?;
     let tests = root().join("crates/rarefy/tests");
     run(Command::new(&python).arg(tests.join("data/make.py")))?;
     run(Command::new(&python).arg(tests.join("golden/scipy_lbfgs.py")))?;
+    run(Command::new(&python).arg(tests.join("golden/tensorboard_events.py")))?;
     run(Command::new(environment("tables", TABLES)?).arg(tests.join("tables/make.py")))
 }
 

@@ -250,10 +250,9 @@ const NAMES: &[(&[&str], &str)] = &[
             "log-to-wandb",
             "use-wandb",
             "wandb-project",
-            "tensorboard",
             "log-wandb",
         ],
-        "there is none: a run folder has metrics.jsonl, one line for each record, and report.html",
+        "there is none: --tensorboard writes event files, which wandb can import, and a run folder has metrics.jsonl",
     ),
     (
         &[

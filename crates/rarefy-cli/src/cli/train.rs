@@ -106,6 +106,12 @@ pub struct TrainArgs {
         help_heading = "Run"
     )]
     pub force: bool,
+    /// Also write TensorBoard event files, into the folder `tensorboard` of the run.
+    ///
+    /// Event files have the numbers of metrics.jsonl and, at the end, metrics of the training rows and the held-out rows. Read
+    /// the files with `tensorboard --logdir runs`. A resumed run goes on with its event files without this option.
+    #[arg(long, help_heading = "Run", hide_short_help = true)]
+    pub tensorboard: bool,
     /// Print how long each part of the run took: reading, steps, evaluation, report.
     ///
     /// The object of --json has the seconds always.

@@ -36,6 +36,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
         memory: config.data.memory.bytes(),
         config,
         place: Some(&place),
+        tensorboard: args.tensorboard,
     };
     let finished = training.run(&mut watcher)?;
     reading.finish();

@@ -16,7 +16,7 @@ use super::observed::Observed;
 use super::{Finished, Listener, Place, Training};
 use crate::records::Recorder;
 use crate::timings::{Timings, Watch};
-use crate::{figures, report};
+use crate::{figures, report, tensorboard};
 
 /// A run with the caller that watches it.
 pub type Member<'a, 'l> = (Training<'a>, &'l mut dyn Listener);
@@ -115,7 +115,7 @@ impl<'a, 'l> Ready<'a, 'l> {
             listener.note(&order);
         }
         let trainer = training.trainer((data, rows), &plan, listener)?;
-        let recorder = recorder(training.place, &trainer, listener)?;
+        let recorder = recorder(&training, &trainer, listener)?;
         Ok(Self {
             training,
             trainer,
@@ -127,12 +127,12 @@ impl<'a, 'l> Ready<'a, 'l> {
 
 /// Recorder of a run that begins or goes on.
 fn recorder(
-    place: Option<&Place>,
+    training: &Training,
     trainer: &Trainer,
     listener: &mut dyn Listener,
 ) -> Result<Recorder> {
     let (plan, first) = (trainer.plan(), trainer.steps_done());
-    let Some(Place { run, .. }) = place else {
+    let Some(Place { run, .. }) = training.place else {
         return Ok(Recorder::in_memory(plan));
     };
     let path = run.metrics_path();
@@ -142,7 +142,9 @@ fn recorder(
             path.display()
         ));
     }
-    Recorder::in_file(&path, plan, first)
+    let events = Some(run.tensorboard_path());
+    let events = events.filter(|at| training.tensorboard || tensorboard::is_in(at));
+    Recorder::in_file(&path, plan, first, events.as_deref())
 }
 
 /// A run behind its last step.
@@ -207,7 +209,7 @@ impl Stepped<'_> {
             waiting,
         } = self;
         let mut watch = Watch::start();
-        let records = training.save(&trained, recorder)?;
+        let (records, events) = training.save(&trained, recorder)?;
         let saving = watch.lap();
         let source = training.dataset.source.as_ref();
         let holdout = plan.config().data.holdout.unwrap_or(0);
@@ -222,6 +224,10 @@ impl Stepped<'_> {
             report::write(run, &run.report_path(), written, found, None)?;
             let Evaluated { training, held_out } = &evaluated;
             figures::write(run, training, held_out.as_ref(), trained.steps)?;
+            if let Some(mut events) = events {
+                let scalars = figures::scalars(training, held_out.as_ref());
+                events.append(trained.steps, &scalars)?;
+            }
         }
         let report = watch.lap();
         let Evaluated { training, held_out } = evaluated;

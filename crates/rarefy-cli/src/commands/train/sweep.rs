@@ -124,6 +124,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
                 memory: config.data.memory.bytes(),
                 config,
                 place: member.place.as_ref(),
+                tensorboard: args.tensorboard,
             };
             (training, watcher as &mut dyn Listener)
         });
