@@ -22,6 +22,7 @@ mod options;
 mod schedules;
 mod synth;
 mod train;
+mod watch;
 
 pub use bench::{BenchArgs, BenchCommand, BenchObjectiveArgs, BenchStepArgs};
 pub use compare::CompareArgs;
@@ -36,6 +37,7 @@ pub use options::given_options;
 pub use schedules::ScheduleArgs;
 pub use synth::{SynthArgs, TruthArgs};
 pub use train::TrainArgs;
+pub use watch::WatchArgs;
 
 /// Train, evaluate, explain and apply sparse autoencoders.
 #[derive(Parser)]
@@ -62,6 +64,8 @@ pub enum Commands {
     Eval(EvalArgs),
     /// Show what latents respond to, search them, and rank them by a class or score.
     Latents(LatentsArgs),
+    /// Show the curves of a run in the terminal, live while it trains.
+    Watch(WatchArgs),
     /// Compare runs: settings that differ, figures side by side, curves over each other.
     Compare(CompareArgs),
     /// Encode rows into latents and write the codes to a file.

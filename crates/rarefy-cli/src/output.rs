@@ -33,6 +33,11 @@ pub fn note(text: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", visible::lines(text));
 }
 
+/// Text on one line, with hidden characters escaped.
+pub fn one_line(text: &str) -> std::borrow::Cow<'_, str> {
+    visible::line(text)
+}
+
 /// First characters of a text on one line.
 pub fn start_of(text: &str) -> String {
     const MOST: usize = 80;

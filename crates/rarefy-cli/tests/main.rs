@@ -23,3 +23,4 @@ mod synth;
 mod tensorboard;
 mod train;
 mod training_options;
+mod watch;

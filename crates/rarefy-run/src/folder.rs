@@ -10,7 +10,7 @@ use rarefy::{Error, Result, atomic};
 use toml::Table;
 
 use crate::{output_path, tensorboard};
-pub use lock::Lock;
+pub use lock::{Holder, Lock};
 
 /// Number of checkpoints kept: the newest, and the one before to go back to by hand.
 const KEPT: usize = 2;
@@ -67,6 +67,11 @@ impl Run {
             }
         }
         Ok(lock)
+    }
+
+    /// Process that holds the folder, by its lock file, which is only read; `None` if there is none.
+    pub fn holder(&self) -> Option<Holder> {
+        Holder::of(&self.folder)
     }
 
     /// Fails if the folder holds other files than a run, or holds a run and `replace` is false. The folder is locked.

@@ -11,6 +11,7 @@
 pub mod by_data;
 pub mod figures;
 pub mod folder;
+pub mod follow;
 pub mod output_path;
 pub mod records;
 pub mod report;

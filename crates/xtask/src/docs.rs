@@ -16,6 +16,7 @@ const COMMANDS: &[&[&str]] = &[
     &["frontier"],
     &["eval"],
     &["latents"],
+    &["watch"],
     &["compare"],
     &["encode"],
     &["decode"],

@@ -69,6 +69,19 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ],
     ),
     (
+        "watch",
+        &[
+            (
+                "Follow a run from another terminal:",
+                "rarefy watch runs/topk",
+            ),
+            (
+                "Print the step of a run, in a script:",
+                "rarefy watch runs/topk --json",
+            ),
+        ],
+    ),
+    (
         "eval",
         &[
             (

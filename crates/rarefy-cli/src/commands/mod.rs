@@ -17,6 +17,7 @@ mod report;
 mod synth;
 mod train;
 mod truth;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ pub fn run(cli: Cli, matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         Commands::Eval(args) => eval::run(&args)?,
         Commands::Latents(args) => latents::run(&args)?,
+        Commands::Watch(args) => watch::run(&args)?,
         Commands::Compare(args) => compare::run(&args)?,
         Commands::Encode(args) => codes::encode(&args)?,
         Commands::Decode(args) => codes::decode(&args)?,

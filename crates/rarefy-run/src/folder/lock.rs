@@ -22,6 +22,26 @@ pub struct Lock {
     created: Vec<PathBuf>,
 }
 
+/// Process that holds a folder, by the content of the lock file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Holder {
+    /// Process id, if the file has one.
+    pub process: Option<u32>,
+    /// True if no such process runs on this machine: it was killed, or runs on another machine. Known on Linux only.
+    pub is_gone: bool,
+}
+
+impl Holder {
+    /// Holder of a folder; `None` without a lock file.
+    pub(super) fn of(folder: &Path) -> Option<Self> {
+        let text = fs::read_to_string(folder.join(LOCK)).ok()?;
+        let process = text.trim().parse().ok();
+        let is_known = cfg!(target_os = "linux") && Path::new("/proc/self/stat").exists();
+        let is_gone = is_known && process.is_some_and(|id| !runs(id));
+        Some(Self { process, is_gone })
+    }
+}
+
 impl Lock {
     /// Creates the folder if missing, and locks it.
     ///
@@ -85,6 +105,17 @@ impl Drop for Lock {
         }
         remove_empty(&self.created);
     }
+}
+
+/// True if Linux has a process with this id that has not ended.
+fn runs(id: u32) -> bool {
+    // `ID (NAME) STATE ...`: a process that ended is a zombie until its parent asks for it.
+    let stat = fs::read_to_string(format!("/proc/{id}/stat"));
+    let state = stat.ok().and_then(|text| {
+        text.rsplit_once(')')
+            .map(|(_, after)| after.trim_start().starts_with(['Z', 'X']))
+    });
+    state == Some(false)
 }
 
 /// Locks the file and writes the process id into it.
