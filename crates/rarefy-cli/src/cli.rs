@@ -65,6 +65,10 @@ pub enum Commands {
     /// Show what latents respond to, search them, and rank them by a class or score.
     Latents(LatentsArgs),
     /// Show the curves of a run in the terminal, live while it trains.
+    ///
+    /// Curves of loss, explained variance, L0 and the share of dead latents over the steps; of kl, loss, reconstruction, penalty and
+    /// mean activation. The picture follows the run; q or Ctrl-C leaves, and the run goes on. If standard output is no terminal,
+    /// one picture is printed. The folder is only read.
     Watch(WatchArgs),
     /// Compare runs: settings that differ, figures side by side, curves over each other.
     Compare(CompareArgs),

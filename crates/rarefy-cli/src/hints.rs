@@ -241,6 +241,7 @@ mod tests {
         "resume",
         "force",
         "tensorboard",
+        "log-every",
         "timings",
         "json",
         "quiet",

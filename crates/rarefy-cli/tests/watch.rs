@@ -153,3 +153,42 @@ $ watch damaged --json
 ",
     );
 }
+
+#[test]
+fn log_has_plain_lines_of_the_first_and_the_last_step() {
+    let dir = TestDir::new();
+    let lines = |words: &str| {
+        let output = dir.run(words);
+        let err = text(&output.stderr);
+        assert!(
+            output.status.success() && !err.contains(['\u{1b}', '\r']),
+            "{err}"
+        );
+        let lines = err.lines().filter(|line| line.starts_with("step "));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let train = "train --rows 300 --arch topk --latents 16 --k 4 --batch 50 --out run";
+    let topk = lines(&format!("{train} --steps 25 --log-every 600"));
+    assert_eq!((topk.len(), &*topk[0]), (2, "step 0/25"));
+    for part in [
+        "step 25/25  loss ",
+        " % explained  L0 4.0  ",
+        " % dead  ",
+        " rows/s  00:00:",
+        " elapsed  00:00:00 left",
+    ] {
+        assert!(topk[1].contains(part), "{part}: {}", topk[1]);
+    }
+    let resumed = lines("train --out run --resume --steps 40 --log-every 600");
+    assert_eq!(resumed[0], "step 25/40");
+    assert!(resumed[1].starts_with("step 40/40  loss "));
+    let dense = lines("train --rows 100 --latents 4 --steps 6 --log-every 600 --out kl");
+    assert!(
+        dense[1].starts_with("step 6/6  loss ") && !dense[1].contains("L0"),
+        "{dense:?}"
+    );
+    // Without the option, a program whose output is no terminal shows no progress.
+    assert!(lines(&format!("{train} --steps 25 --force")).is_empty());
+    let refused = dir.run(&format!("{train} --force -q --log-every 5"));
+    assert_eq!(refused.status.code(), Some(2));
+}

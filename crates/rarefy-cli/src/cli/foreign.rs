@@ -300,7 +300,7 @@ const NAMES: &[(&[&str], &str)] = &[
     ),
     (
         &["verbose"],
-        "there is none: a terminal shows progress, --timings the time of each part, and a run folder has metrics.jsonl",
+        "there is none: a terminal shows progress, --log-every N prints lines of it, --timings the time of each part, and a run folder has metrics.jsonl",
     ),
     (
         &["num-workers", "workers", "n-jobs", "jobs"],

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{DataArgs, IoArgs, OptimizerArgs, ScheduleArgs, data_path};
+use super::{DataArgs, IoArgs, OptimizerArgs, ScheduleArgs, at_least_one, data_path};
 
 #[derive(Args)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -112,6 +112,12 @@ pub struct TrainArgs {
     /// the files with `tensorboard --logdir runs`. A resumed run goes on with its event files without this option.
     #[arg(long, help_heading = "Run", hide_short_help = true)]
     pub tensorboard: bool,
+    /// Print a line of progress on stderr every N seconds, and at the first and the last step.
+    ///
+    /// For batch systems, whose logs have no progress bar: step, loss, explained variance, L0, dead latents, rows per second, time
+    /// elapsed and left. In a terminal, the lines take the place of the bar.
+    #[arg(long, value_name = "N", value_parser = at_least_one, conflicts_with = "quiet", help_heading = "Run", hide_short_help = true)]
+    pub log_every: Option<usize>,
     /// Print how long each part of the run took: reading, steps, evaluation, report.
     ///
     /// The object of --json has the seconds always.

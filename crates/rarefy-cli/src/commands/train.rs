@@ -1,6 +1,7 @@
 //! `rarefy train`.
 
 mod chosen;
+mod log;
 mod summary;
 mod sweep;
 mod watcher;
@@ -29,7 +30,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let (dataset, raw) = recipe::open_checked(&mut config)?;
     let (dataset, reading) = reading::watch(dataset, args.quiet, "train");
     let chosen = Chosen::of(args, &config, dataset.source.rows());
-    let mut watcher = Watcher::new(&place, args.quiet, &reading, chosen);
+    let mut watcher = Watcher::new(args, &place, &reading, chosen);
     let training = Training {
         dataset: &dataset,
         raw: &raw,

@@ -8,8 +8,9 @@ use rarefy::{Error, Result, Trained, Trainer};
 use rarefy_run::training::{Listener, Place};
 
 use super::chosen::Chosen;
+use super::log::{Log, numbers};
 use super::summary::Speed;
-use crate::cli;
+use crate::cli::{self, TrainArgs};
 use crate::reading::{Reading, style};
 use crate::{interrupt, output};
 
@@ -20,6 +21,9 @@ pub struct Watcher<'a> {
     reading: &'a Reading,
     chosen: Chosen,
     bar: ProgressBar,
+    /// Seconds between lines of the log, which takes the place of the bar.
+    log_every: Option<usize>,
+    log: Option<Log>,
     /// Start of the steps.
     started: Instant,
     /// Seconds that the steps took.
@@ -29,10 +33,12 @@ pub struct Watcher<'a> {
 }
 
 impl<'a> Watcher<'a> {
-    pub fn new(place: &'a Place, quiet: bool, reading: &'a Reading, chosen: Chosen) -> Self {
+    pub fn new(args: &TrainArgs, place: &'a Place, reading: &'a Reading, chosen: Chosen) -> Self {
         Self {
             place,
-            quiet,
+            quiet: args.quiet,
+            log_every: args.log_every,
+            log: None,
             reading,
             chosen,
             bar: ProgressBar::hidden(),
@@ -79,6 +85,10 @@ impl Listener for Watcher<'_> {
         interrupt::watch();
         self.rows_before = trainer.rows_seen();
         self.started = Instant::now();
+        if let Some(seconds) = self.log_every {
+            self.log = Some(Log::begin(seconds, first, plan.steps()));
+            return;
+        }
         let bar = ProgressBar::new(plan.steps() as u64).with_position(first as u64);
         self.bar = self.reading.above(bar);
         self.bar
@@ -88,17 +98,14 @@ impl Listener for Watcher<'_> {
 
     fn step(&mut self, progress: &Progress) {
         let rate = self.rate(progress.rows_seen, self.started.elapsed().as_secs_f64());
+        if let Some(log) = &mut self.log {
+            log.step(progress, rate);
+            return;
+        }
         self.bar.set_position(progress.step as u64);
-        let sparse = progress.sparse.map_or_else(String::new, |s| {
-            let (explained, dead) = (100.0 * s.explained_variance, 100.0 * s.dead_fraction);
-            format!(
-                "  {explained:.1} % explained  L0 {:.1}  {dead:.1} % dead",
-                s.l0
-            )
-        });
         self.bar.set_message(format!(
-            "loss {:.5}{sparse}  {} rows/s",
-            progress.parts.total(),
+            "{}  {} rows/s",
+            numbers(progress),
             HumanCount(rate as u64)
         ));
     }
@@ -108,6 +115,9 @@ impl Listener for Watcher<'_> {
         self.seconds = self.started.elapsed().as_secs_f64();
         interrupt::release();
         self.bar.finish_and_clear();
+        if let Some(mut log) = self.log.take() {
+            log.end(|rows_seen| self.rate(rows_seen, self.seconds));
+        }
         match result {
             Ok(trained) => self.note(&trained.reason),
             Err(Error::Interrupted) => output::note(&format!(
