@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ import pytest
 import rarefy
 from rarefy.errors import ConfigError
 
-SMALL = {"n_latents": 12, "k": 3, "batch_size": 100, "progress": False, "tensorboard": True}
+SMALL: dict[str, Any] = {"n_latents": 12, "k": 3, "batch_size": 100, "progress": False, "tensorboard": True}
 
 
 def test_tensorboard_reads_the_records_of_a_resumed_run(rows: np.ndarray, tmp_path: Path) -> None:
