@@ -78,6 +78,9 @@ const FIELDS: &[(&str, Setter)] = &[
     ("train.threads", Flag("threads")),
     ("train.shuffle", Flag("no-shuffle")),
     ("train.checkpoint_every", Set),
+    ("train.checkpoint_minutes", Set),
+    ("train.keep_checkpoints", Set),
+    ("train.keep_every", Set),
 ];
 
 /// Options of patches and stores, which are no fields of the configuration, with their flags.
@@ -233,7 +236,7 @@ mod tests {
     use crate::cli::named as command;
 
     /// Flags of `train` that set no field of the configuration.
-    const OTHERS: [&str; 12] = [
+    const OTHERS: [&str; 13] = [
         "out",
         "sweep",
         "config",

@@ -144,3 +144,22 @@ fn full_disk_is_told_and_the_run_goes_on_when_there_is_room() {
         }
     }
 }
+
+/// Rows in one file, in a store and in memory; one thread and two.
+#[test]
+fn weights_depend_neither_on_threads_nor_on_the_place_of_the_rows() {
+    let dir = folder();
+    dir.ok("data shard rows.npy --shard-rows 300 --out store");
+    let flags = "--arch topk --k 4 --latents 64 --batch 128 --steps 70 --resample-every 20 -q";
+    for memory in ["32KiB", "1GiB"] {
+        let mut expected = None;
+        for (data, threads) in [("rows.npy", 1), ("rows.npy", 2), ("store", 1), ("store", 2)] {
+            dir.ok(&format!(
+                "train {data} {flags} --memory {memory} --threads {threads} --out run --force"
+            ));
+            let weights = dir.read("run/model/sae_weights.safetensors");
+            let expected = expected.get_or_insert_with(|| weights.clone());
+            assert!(weights == *expected, "{data}, {threads} threads, {memory}");
+        }
+    }
+}

@@ -12,9 +12,6 @@ use toml::Table;
 use crate::{output_path, tensorboard};
 pub use lock::{Holder, Lock};
 
-/// Number of checkpoints kept: the newest, and the one before to go back to by hand.
-const KEPT: usize = 2;
-
 /// Entries of a run folder.
 const ENTRIES: [&str; 8] = [
     "config.toml",
@@ -255,10 +252,16 @@ impl Run {
         fs::rename(checkpoint, &aside).map_err(Error::io(checkpoint))
     }
 
-    /// Removes all but the newest two checkpoints.
-    pub fn prune_checkpoints(&self) -> Result<()> {
+    /// Removes all but the newest checkpoints and those whose steps are multiples of `keep_every`, if that is not 0.
+    pub fn prune_checkpoints(&self, newest: usize, keep_every: usize) -> Result<()> {
         let all = self.all_checkpoints();
-        for old in &all[..all.len().saturating_sub(KEPT)] {
+        let is_kept = |path: &Path| {
+            let step = path.file_stem().and_then(|name| name.to_str());
+            let step = step.and_then(|name| name.strip_prefix("step-")?.parse::<usize>().ok());
+            keep_every > 0 && step.is_some_and(|step| step.is_multiple_of(keep_every))
+        };
+        let old = &all[..all.len().saturating_sub(newest)];
+        for old in old.iter().filter(|path| !is_kept(path)) {
             fs::remove_file(old).map_err(Error::io(old))?;
         }
         Ok(())

@@ -49,7 +49,14 @@ pub fn changes(recorded: &Table, config: &Config) -> Result<Vec<Change>> {
 
 /// Refuses changes of a run that has no step left: its weights would not be those of its settings.
 pub fn refuse_of_finished(run: &Run, changes: &[Change]) -> Result<()> {
-    let counts = ["train.steps", "train.epochs", "train.checkpoint_every"];
+    let counts = [
+        "train.steps",
+        "train.epochs",
+        "train.checkpoint_every",
+        "train.checkpoint_minutes",
+        "train.keep_checkpoints",
+        "train.keep_every",
+    ];
     let changed = changes.iter().find(|c| !counts.contains(&c.key.as_str()));
     let Some(Change { key, was, is }) = changed else {
         return Ok(());

@@ -1,6 +1,8 @@
 //! One training run, from opened rows to figures and report, in memory or in a run folder.
 
 mod observed;
+mod room;
+mod spikes;
 mod together;
 
 use std::path::Path;

@@ -107,6 +107,19 @@ impl Plan {
         (self.n_rows / self.batch).max(1)
     }
 
+    /// Size in bytes of weights, moments of the optimiser and averaged weights: the state that a step changes.
+    #[doc(hidden)]
+    pub fn state_bytes(&self) -> usize {
+        let parameters = self.architecture.layout(&self.io, self.d_sae).len();
+        let copies = match self.optimizer {
+            OptimizerKind::Sgd | OptimizerKind::Signum => 2,
+            OptimizerKind::Lbfgs => 2 * (1 + self.config.train.history),
+            OptimizerKind::Adam | OptimizerKind::ScheduleFree => 3,
+        };
+        let copies = copies + usize::from(self.config.train.ema.is_some());
+        parameters.saturating_mul(copies * size_of::<f32>())
+    }
+
     /// Optimiser of the run, given or default.
     pub fn optimizer(&self) -> OptimizerKind {
         self.optimizer

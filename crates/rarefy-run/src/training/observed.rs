@@ -8,18 +8,17 @@ use rarefy::train::{Observer, State};
 use rarefy::{Progress, Result, Trained, Trainer};
 
 use super::Listener;
+use super::spikes::Spikes;
 use crate::folder::Run;
 use crate::records::Recorder;
 use crate::timings::now;
-
-/// Time after which a checkpoint is written between two multiples of `train.checkpoint_every`.
-const CHECKPOINT_TIME: Duration = Duration::from_secs(300);
 
 /// Observer of the steps: records, checkpoints, and the caller.
 pub(super) struct Observed<'a, 'l> {
     plan: Arc<Plan>,
     run: Option<&'a Run>,
     recorder: Recorder,
+    spikes: Spikes,
     /// Time of the last checkpoint, or of the start.
     saved: Instant,
     /// Start of a wait for rows.
@@ -40,6 +39,7 @@ impl<'a, 'l> Observed<'a, 'l> {
             plan: Arc::clone(plan),
             run,
             recorder,
+            spikes: Spikes::default(),
             saved: now(),
             waits_since: None,
             waited: Duration::ZERO,
@@ -65,6 +65,9 @@ impl<'a, 'l> Observed<'a, 'l> {
 impl Observer for Observed<'_, '_> {
     fn step(&mut self, progress: &Progress) -> Result<()> {
         self.listener.step(progress);
+        if let Some(spike) = self.spikes.look(progress.step, progress.parts.total()) {
+            self.listener.note(&spike);
+        }
         self.recorder.step(progress)
     }
 
@@ -84,11 +87,14 @@ impl Observer for Observed<'_, '_> {
         self.recorder.sync()?;
         state.save(&run.checkpoint_path(state.step), &self.plan)?;
         self.saved = now();
-        run.prune_checkpoints()
+        let train = &self.plan.config().train;
+        run.prune_checkpoints(train.keep_checkpoints, train.keep_every)
     }
 
     fn checkpoint_due(&self) -> bool {
-        self.run.is_some() && self.saved.elapsed() > CHECKPOINT_TIME
+        let minutes = self.plan.config().train.checkpoint_minutes;
+        let passed = self.saved.elapsed().as_secs_f64() / 60.0;
+        self.run.is_some() && minutes > 0.0 && passed > minutes
     }
 
     fn interrupted(&self) -> bool {

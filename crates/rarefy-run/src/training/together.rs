@@ -13,7 +13,7 @@ use rarefy::{Error, Result, Trained, Trainer};
 use rayon::prelude::*;
 
 use super::observed::Observed;
-use super::{Finished, Listener, Place, Training};
+use super::{Finished, Listener, Place, Training, room};
 use crate::records::Recorder;
 use crate::timings::{Timings, Watch};
 use crate::{figures, report, tensorboard};
@@ -67,8 +67,15 @@ fn run_group(members: Vec<Member>) -> Vec<Result<Finished>> {
         Err(error) => return repeated(error, count),
     };
     let preparation = watch.lap();
-    let ready = members.into_iter();
+    let plans = members.iter();
+    let plans: Vec<Plan> = plans
+        .filter_map(|(training, _)| data.plan(&training.config).ok())
+        .collect();
+    if let Err(error) = room::check(&plans.iter().collect::<Vec<_>>(), &data) {
+        return repeated(error, count);
+    }
     let rows = data.start_rows();
+    let ready = members.into_iter();
     let ready = ready.map(|member| Ready::new(member, (&data, &rows)));
     let ready: Vec<Result<Ready>> = ready.collect();
     drop(rows);

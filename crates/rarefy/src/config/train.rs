@@ -117,6 +117,12 @@ pub struct TrainConfig {
     pub shuffle: bool,
     /// Steps between checkpoints (0: only at the end and on Ctrl-C).
     pub checkpoint_every: usize,
+    /// Minutes after which a checkpoint is written between two of those steps; 0 for never.
+    pub checkpoint_minutes: f64,
+    /// Number of the newest checkpoints that are kept.
+    pub keep_checkpoints: usize,
+    /// Steps whose multiples have a checkpoint that is kept for good; 0 for none.
+    pub keep_every: usize,
 }
 
 impl Default for TrainConfig {
@@ -150,6 +156,9 @@ impl Default for TrainConfig {
             threads: None,
             shuffle: true,
             checkpoint_every: 100,
+            checkpoint_minutes: 5.0,
+            keep_checkpoints: 2,
+            keep_every: 0,
         }
     }
 }

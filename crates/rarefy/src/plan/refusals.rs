@@ -180,6 +180,11 @@ pub(super) fn check_numbers(config: &Config, rows: usize, io: &IoSpec, d_sae: us
     at_least_one("train.batch", train.batch)?;
     at_least_one("train.history", Some(train.history))?;
     at_least_one("train.threads", train.threads)?;
+    at_least_one("train.keep_checkpoints", Some(train.keep_checkpoints))?;
+    if !(train.checkpoint_minutes.is_finite() && train.checkpoint_minutes >= 0.0) {
+        let (name, got) = ("train.checkpoint_minutes", train.checkpoint_minutes);
+        return Err(Error::hyper(name, "a finite number not below 0", got));
+    }
     if let Some(batch) = train.batch.filter(|batch| *batch > rows) {
         let expected = match config.data.holdout.unwrap_or(0) {
             0 => format!("at most the {rows} rows of the data"),

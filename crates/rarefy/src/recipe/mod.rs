@@ -233,6 +233,16 @@ impl<'a> TrainingData<'a> {
         Ok(warnings)
     }
 
+    /// Size in bytes of the windows of rows that a run will fill; 0 for rows that are in memory.
+    pub fn memory_to_come(&self) -> usize {
+        let values = self.rows().rows().saturating_mul(self.pipeline.d_out());
+        let all = values.saturating_mul(size_of::<f32>());
+        if self.kept.is_some() || self.training.is_in_memory() {
+            return 0;
+        }
+        all.min(self.memory)
+    }
+
     /// Sentence on the order of the training rows if they do not fit in memory; `None` for a shuffle of all rows.
     pub fn order(&self, plan: &Plan) -> Option<String> {
         let rows = self.rows();

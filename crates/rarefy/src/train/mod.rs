@@ -248,8 +248,11 @@ pub(crate) fn after_step(plan: &Plan, state: &State, observer: &mut dyn Observer
         observer.checkpoint(state)?;
         return Err(crate::Error::Interrupted);
     }
-    let every = plan.config().train.checkpoint_every;
-    let due = every > 0 && (state.step.is_multiple_of(every) || observer.checkpoint_due());
+    let train = &plan.config().train;
+    let is_multiple = |every: usize| every > 0 && state.step.is_multiple_of(every);
+    let due = is_multiple(train.checkpoint_every)
+        || is_multiple(train.keep_every)
+        || observer.checkpoint_due();
     if due && state.step < plan.steps() {
         observer.checkpoint(state)?;
     }

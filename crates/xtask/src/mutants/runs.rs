@@ -20,6 +20,30 @@ pub(super) const OF_RUNS: &[Mutant] = &[
         to: "(1..dead.len()).filter(|&j| dead[j]).collect();",
     },
     Mutant {
+        name: "rows of a window are not shuffled",
+        file: "crates/rarefy/src/stream/windows.rs",
+        from: "places.shuffle(&mut self.generator(window));",
+        to: "let _ = self.generator(window);",
+    },
+    Mutant {
+        name: "a resumed run takes the rows of a window again",
+        file: "crates/rarefy/src/stream/order.rs",
+        from: "let used = from.used[lane].saturating_sub(begin);",
+        to: "let used = 0;",
+    },
+    Mutant {
+        name: "a store that is begun is complete",
+        file: "crates/rarefy/src/data/store/manifest.rs",
+        from: "            complete: false,",
+        to: "            complete: true,",
+    },
+    Mutant {
+        name: "a run of a sweep that is ahead takes the rows of the others",
+        file: "crates/rarefy/src/train/descend.rs",
+        from: ".filter(|run| run.is_open() && run.state.step == step)",
+        to: ".filter(|run| run.is_open() && run.state.step >= step)",
+    },
+    Mutant {
         name: "labels of several shards are joined in the wrong order",
         file: "crates/rarefy/src/data/shards.rs",
         from: "all.extend(cells);",

@@ -9,6 +9,8 @@ use crate::output;
 
 /// Lines on stderr at the start of the steps, at intervals, and at their end.
 pub struct Log {
+    /// Start of each line: the name of a sweep's model, or nothing.
+    name: String,
     every: Duration,
     begun: Instant,
     /// Time of the last line since the start.
@@ -20,10 +22,11 @@ pub struct Log {
 }
 
 impl Log {
-    /// Begins to log a run of `steps` steps, of which `first` are done.
-    pub fn begin(seconds: usize, first: usize, steps: usize) -> Self {
-        output::note(&format!("step {first}/{steps}"));
+    /// Begins to log a run of `steps` steps, of which `first` are done; `name` starts each line.
+    pub fn begin(name: String, seconds: usize, (first, steps): (usize, usize)) -> Self {
+        output::note(&format!("{name}step {first}/{steps}"));
         Self {
+            name,
             every: Duration::from_secs(seconds as u64),
             begun: Instant::now(),
             last: Duration::ZERO,
@@ -67,7 +70,8 @@ impl Log {
         let left = elapsed.as_secs_f64() / done as f64 * steps.saturating_sub(step) as f64;
         let left = Duration::try_from_secs_f64(left).unwrap_or(Duration::MAX);
         format!(
-            "step {step}/{steps}  {}  {rate:.0} rows/s  {} elapsed  {} left",
+            "{}step {step}/{steps}  {}  {rate:.0} rows/s  {} elapsed  {} left",
+            self.name,
             numbers(progress),
             FormattedDuration(elapsed),
             FormattedDuration(left)
@@ -95,6 +99,7 @@ mod tests {
 
     fn log(seconds: u64, first: usize) -> Log {
         Log {
+            name: String::new(),
             every: Duration::from_secs(seconds),
             begun: Instant::now(),
             last: Duration::ZERO,

@@ -21,6 +21,7 @@ use serde_json::json;
 use toml::Table;
 
 use super::chosen::Chosen;
+use super::log::Log;
 use crate::cli::{self, TrainArgs};
 use crate::commands::compare;
 use crate::reading::{Reading, style};
@@ -106,7 +107,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             let resume = args.resume && run.config_path().exists();
             member.place = Some(Place::at(&member.folder, resume, args.force)?);
         }
-        let board = RefCell::new(Board::new(&reading, args.quiet, chosen, members.len()));
+        let board = RefCell::new(Board::new(args, &reading, chosen, members.len()));
         let mut watchers: Vec<Watcher> = members
             .iter()
             .enumerate()
@@ -114,6 +115,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
                 name: &member.name,
                 at,
                 board: &board,
+                log: None,
             })
             .collect();
         let runs = members.iter().zip(configs).zip(&mut watchers);
@@ -290,6 +292,8 @@ fn is_finished(folder: &Path) -> bool {
 /// Progress of all members, on one bar.
 struct Board<'a> {
     quiet: bool,
+    /// Seconds between lines of the log, which takes the place of the bar.
+    log_every: Option<usize>,
     reading: &'a Reading,
     chosen: Option<Chosen>,
     bar: ProgressBar,
@@ -304,9 +308,10 @@ struct Board<'a> {
 }
 
 impl<'a> Board<'a> {
-    fn new(reading: &'a Reading, quiet: bool, chosen: Chosen, members: usize) -> Self {
+    fn new(args: &TrainArgs, reading: &'a Reading, chosen: Chosen, members: usize) -> Self {
         Self {
-            quiet,
+            quiet: args.quiet,
+            log_every: args.log_every,
             reading,
             chosen: Some(chosen),
             bar: ProgressBar::hidden(),
@@ -330,6 +335,8 @@ struct Watcher<'a> {
     name: &'a str,
     at: usize,
     board: &'a RefCell<Board<'a>>,
+    /// Lines in place of the bar.
+    log: Option<Log>,
 }
 
 impl Listener for Watcher<'_> {
@@ -352,6 +359,12 @@ impl Listener for Watcher<'_> {
         }
         board.steps[self.at] = (trainer.steps_done(), plan.steps());
         board.rows_before[self.at] = trainer.rows_seen();
+        board.started = Instant::now();
+        if let Some(seconds) = board.log_every {
+            let name = format!("{}: ", self.name);
+            self.log = Some(Log::begin(name, seconds, board.steps[self.at]));
+            return;
+        }
         let all = board.steps.iter().map(|(_, planned)| *planned as u64).sum();
         if board.bar.is_hidden() && !board.quiet {
             board.bar = board.reading.above(ProgressBar::new(all));
@@ -362,7 +375,6 @@ impl Listener for Watcher<'_> {
             .bar
             .set_prefix(format!("{} models", board.steps.len()));
         board.bar.set_length(all);
-        board.started = Instant::now();
     }
 
     fn step(&mut self, progress: &Progress) {
@@ -371,14 +383,22 @@ impl Listener for Watcher<'_> {
         board.rows += progress.rows_seen - before;
         board.steps[self.at].0 = progress.step;
         let done = board.steps.iter().map(|(done, _)| *done as u64).sum();
-        board.bar.set_position(done);
         let rate = board.rows as f64 / board.started.elapsed().as_secs_f64().max(1e-9);
+        if let Some(log) = &mut self.log {
+            log.step(progress, rate);
+            return;
+        }
+        board.bar.set_position(done);
         board
             .bar
             .set_message(format!("{} rows/s", HumanCount(rate as u64)));
     }
 
     fn end(&mut self, result: &Result<Trained>) {
+        if let Some(mut log) = self.log.take() {
+            let board = self.board.borrow();
+            log.end(|_| board.rows as f64 / board.started.elapsed().as_secs_f64().max(1e-9));
+        }
         if let Err(error) = result
             && !matches!(error, Error::Interrupted)
         {

@@ -86,7 +86,7 @@ impl Listener for Watcher<'_> {
         self.rows_before = trainer.rows_seen();
         self.started = Instant::now();
         if let Some(seconds) = self.log_every {
-            self.log = Some(Log::begin(seconds, first, plan.steps()));
+            self.log = Some(Log::begin(String::new(), seconds, (first, plan.steps())));
             return;
         }
         let bar = ProgressBar::new(plan.steps() as u64).with_position(first as u64);
