@@ -29,7 +29,7 @@ def test_run_folder_is_read_by_load_compare_and_report(rows: np.ndarray, tmp_pat
     other = rarefy.train(rows, "topk", out=str(tmp_path / "b"), holdout=50, batch_size=100, **SMALL | {"k": 5})
     assert rarefy.load(tmp_path / "a") == run.model
     assert run.folder == tmp_path / "a"
-    assert list(run.timings) == ["evaluation", "preparation", "report", "saving", "start", "steps"]
+    assert list(run.timings) == ["evaluation", "preparation", "report", "saving", "start", "steps", "waiting"]
     assert min(run.timings.values()) >= 0 and run.timings["report"] > 0
     assert "<html" in run.report().html
     table = rarefy.compare(tmp_path / "a", tmp_path / "b")

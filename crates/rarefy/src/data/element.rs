@@ -1,5 +1,6 @@
 //! Element types of data files and their conversion to `f32` and `f64`.
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use safetensors::Dtype;
 
@@ -129,7 +130,7 @@ impl Element {
             Self::I32 => each!(i32, |v: i32| V::of_i64(v.into())),
             Self::U64 => each!(u64, V::of_u64),
             Self::I64 => each!(i64, V::of_i64),
-            Self::F16 => each!(f16, |v: f16| V::of_f32(v.to_f32())),
+            Self::F16 => convert_halves(bytes, big_endian, out),
             Self::Bf16 => each!(bf16, |v: bf16| V::of_f32(v.to_f32())),
             Self::F32 => each!(f32, V::of_f32),
             Self::F64 => each!(f64, V::of),
@@ -157,5 +158,26 @@ impl Element {
             Self::I64 => each!(i64),
             _ => None,
         }
+    }
+}
+
+/// Converts many values of `f16` at a time: the instruction for one at a time sits in a function of its own, and took a sixth of a
+/// training run.
+fn convert_halves<V: Value>(bytes: &[u8], big_endian: bool, out: &mut [V]) {
+    const PIECE: usize = 256;
+    let (mut stored, mut wide) = ([f16::ZERO; PIECE], [0.0; PIECE]);
+    let (bytes, _) = bytes.as_chunks::<2>();
+    for (bytes, out) in bytes.chunks(PIECE).zip(out.chunks_mut(PIECE)) {
+        let (stored, wide) = (&mut stored[..out.len()], &mut wide[..out.len()]);
+        for (value, bytes) in stored.iter_mut().zip(bytes) {
+            *value = if big_endian {
+                f16::from_be_bytes(*bytes)
+            } else {
+                f16::from_le_bytes(*bytes)
+            };
+        }
+        stored.convert_to_f32_slice(wide);
+        let values = out.iter_mut().zip(wide);
+        values.for_each(|(out, value)| *out = V::of_f32(*value));
     }
 }

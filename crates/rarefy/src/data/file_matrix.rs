@@ -209,12 +209,26 @@ impl FileMatrix {
         })
     }
 
-    /// Reads the stored values from position `index` on into `out`.
+    /// Reads the stored values from position `index` on into `out`, in pieces that stay in a core's cache: a buffer for all of them
+    /// would be cleared by the system each time.
     fn values_at<V: Value>(&self, index: usize, out: &mut [V]) -> Result<()> {
+        const PIECE: usize = 1 << 16;
         let size = self.layout.element.size();
-        let mut bytes = vec![0; out.len() * size];
-        let at = self.layout.offset + (index * size) as u64;
-        let read = self.file.read_exact_at(&self.path, &mut bytes, at);
+        let mut bytes = vec![0; PIECE.min(out.len() * size)];
+        let mut at = self.layout.offset + (index * size) as u64;
+        for out in out.chunks_mut(PIECE / size) {
+            let bytes = &mut bytes[..out.len() * size];
+            self.bytes_at(at, bytes)?;
+            let layout = &self.layout;
+            layout.element.convert(bytes, layout.big_endian, out);
+            at += bytes.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Reads bytes from a position of the file on.
+    fn bytes_at(&self, at: u64, bytes: &mut [u8]) -> Result<()> {
+        let read = self.file.read_exact_at(&self.path, bytes, at);
         read.map_err(|error| match error.kind() {
             ErrorKind::UnexpectedEof => {
                 let why = format!(
@@ -224,11 +238,7 @@ impl FileMatrix {
                 Error::format(&self.path, why)
             }
             _ => Error::io(&self.path)(error),
-        })?;
-        self.layout
-            .element
-            .convert(&bytes, self.layout.big_endian, out);
-        Ok(())
+        })
     }
 }
 

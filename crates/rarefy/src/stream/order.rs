@@ -82,7 +82,7 @@ impl Order {
     }
 
     /// Number of blocks of a lane.
-    fn blocks_of(&self, lane: usize) -> usize {
+    pub(super) fn blocks_of(&self, lane: usize) -> usize {
         self.blocks.len().saturating_sub(lane).div_ceil(LANES)
     }
 

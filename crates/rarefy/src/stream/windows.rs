@@ -6,7 +6,7 @@ use std::thread::Scope;
 use rand::seq::SliceRandom;
 
 use super::ahead::Ahead;
-use super::order::{LANES, Order, Place, SPARE, Window, window_blocks};
+use super::order::{BLOCK, LANES, Order, Place, SPARE, Window, window_blocks};
 use super::{BatchStream, Caller, generator};
 use crate::data::{Memory, Source};
 use crate::plan::Plan;
@@ -191,6 +191,11 @@ impl<'a> Reader<'a> {
         let count: usize = ranges.iter().map(ExactSizeIterator::len).sum();
         let mut places: Vec<usize> = (0..count).collect();
         places.shuffle(&mut self.generator(window));
+        if rows.capacity() == 0 {
+            // The first windows of lanes are shorter than later ones, which come into the same buffers.
+            let blocks = self.sizes.window.min(self.order.blocks_of(0));
+            rows.reserve_exact(blocks * BLOCK * width);
+        }
         rows.resize((count - used) * width, 0.0);
         let mut places = places.into_iter();
         for range in ranges {

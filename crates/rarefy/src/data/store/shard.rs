@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
+use half::slice::HalfFloatSliceExt;
 use half::{bf16, f16};
 use sha2::{Digest, Sha256};
 
@@ -11,14 +12,14 @@ use super::manifest::Number;
 use super::scaled::SCALES;
 use super::verify::hexadecimal;
 use crate::atomic::Pending;
-use crate::data::{Source, Value};
+use crate::data::Source;
 use crate::{Error, Result};
 
 /// Rows that are read and written together.
 const BLOCK: usize = 1 << 12;
 
 /// Writes a shard of these rows; returns its checksum.
-pub(super) fn write_rows<V: Value>(
+pub(super) fn write_rows(
     source: &dyn Source,
     path: &Path,
     kept: &[usize],
@@ -28,21 +29,26 @@ pub(super) fn write_rows<V: Value>(
     let width = source.d_in();
     let mut out = Summed::create(path)?;
     out.put(&header(kept.len(), width, number))?;
-    let mut scales: Vec<f32> = Vec::new();
-    let mut bytes = Vec::new();
+    let (mut bytes, mut scales) = (Vec::new(), Vec::new());
     for rows in kept
         .chunk_by(|a, b| a + 1 == *b)
         .flat_map(|run| run.chunks(BLOCK))
     {
-        let mut values = vec![V::default(); rows.len() * width];
-        V::read(source, rows[0], &mut values)?;
         bytes.clear();
-        for (row, values) in rows.iter().zip(values.chunks_exact(width)) {
-            let place = |column: usize| format!("row {row}, column {column}");
-            let encoded = encode(values, number, &mut bytes, &mut scales);
-            encoded.map_err(|column| {
-                too_large(source.name(), &place(column), values[column].into(), number)
-            })?;
+        if number == Number::F64 {
+            let mut values = vec![0.0; rows.len() * width];
+            source.read_f64(rows[0], &mut values)?;
+            bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        } else {
+            let mut values = vec![0.0; rows.len() * width];
+            source.read(rows[0], &mut values)?;
+            for (row, values) in rows.iter().zip(values.chunks_exact(width)) {
+                let encoded = encode(values, number, &mut bytes, &mut scales);
+                encoded.map_err(|column| {
+                    let place = format!("row {row}, column {column}");
+                    too_large(source.name(), &place, values[column], number)
+                })?;
+            }
         }
         out.put(&bytes)?;
         done(rows.len())?;
@@ -54,7 +60,7 @@ pub(super) fn write_rows<V: Value>(
 }
 
 /// Error of a value that the number type cannot hold.
-fn too_large(name: &str, place: &str, value: f64, number: Number) -> Error {
+fn too_large(name: &str, place: &str, value: f32, number: Number) -> Error {
     let (most, better) = match number {
         Number::F16 => (
             "65504, the largest number of float16",
@@ -96,49 +102,43 @@ fn header(rows: usize, width: usize, number: Number) -> Vec<u8> {
 }
 
 /// Appends the bytes of a row; fails with the column of a value that does not fit.
-fn encode<V: Value>(
-    row: &[V],
+fn encode(
+    row: &[f32],
     number: Number,
     bytes: &mut Vec<u8>,
     scales: &mut Vec<f32>,
 ) -> std::result::Result<(), usize> {
-    let values = || row.iter().map(|value| -> f64 { (*value).into() });
     match number {
-        Number::F64 => values().for_each(|value| bytes.extend(value.to_le_bytes())),
-        Number::F32 => values().for_each(|value| bytes.extend((value as f32).to_le_bytes())),
+        Number::F64 => unreachable!("rows of f64 are written from f64"),
+        Number::F32 => bytes.extend(row.iter().flat_map(|value| value.to_le_bytes())),
         Number::F16 => {
-            for (column, value) in values().enumerate() {
-                let narrow = f16::from_f64(value);
-                if !narrow.is_finite() {
-                    return Err(column);
-                }
-                bytes.extend(narrow.to_le_bytes());
-            }
+            let mut narrow = vec![f16::ZERO; row.len()];
+            narrow.convert_from_f32_slice(row);
+            refuse_infinite(narrow.iter().map(|value| value.is_finite()))?;
+            bytes.extend(narrow.iter().flat_map(|value| value.to_le_bytes()));
         }
         Number::Bf16 => {
-            for (column, value) in values().enumerate() {
-                let narrow = bf16::from_f64(value);
-                if !narrow.is_finite() {
-                    return Err(column);
-                }
-                bytes.extend(narrow.to_le_bytes());
-            }
+            let mut narrow = vec![bf16::ZERO; row.len()];
+            narrow.convert_from_f32_slice(row);
+            refuse_infinite(narrow.iter().map(|value| value.is_finite()))?;
+            bytes.extend(narrow.iter().flat_map(|value| value.to_le_bytes()));
         }
         Number::Int8 => {
-            let largest = values().fold(0.0, |most: f64, value| most.max(value.abs()));
-            let scale = (largest / 127.0) as f32;
-            let inverse = if scale > 0.0 {
-                1.0 / f64::from(scale)
-            } else {
-                0.0
-            };
-            bytes.extend(
-                values().map(|value| ((value * inverse).round().clamp(-127.0, 127.0) as i8) as u8),
-            );
+            let largest = row.iter().fold(0.0f32, |most, value| most.max(value.abs()));
+            let scale = largest / 127.0;
+            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+            let steps = |value: &f32| (value * inverse).round().clamp(-127.0, 127.0) as i8;
+            bytes.extend(row.iter().map(|value| steps(value) as u8));
             scales.push(scale);
         }
     }
     Ok(())
+}
+
+/// Fails with the first column whose value is not finite.
+fn refuse_infinite(are_finite: impl Iterator<Item = bool>) -> std::result::Result<(), usize> {
+    let mut infinite = are_finite.enumerate().filter(|(_, is_finite)| !is_finite);
+    infinite.next().map_or(Ok(()), |(column, _)| Err(column))
 }
 
 /// File that is written beside its place, and its checksum.

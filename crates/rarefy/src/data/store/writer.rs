@@ -324,12 +324,8 @@ fn write_shards(
         if !kept.is_empty() {
             let path = folder.join(&shard.file);
             let source = dataset.source.as_ref();
-            shard.sha256 = Some(match manifest.arguments.number {
-                Number::F64 => {
-                    write_rows::<f64>(source, &path, &kept, manifest.arguments.number, done)?
-                }
-                number => write_rows::<f32>(source, &path, &kept, number, done)?,
-            });
+            let number = manifest.arguments.number;
+            shard.sha256 = Some(write_rows(source, &path, &kept, number, done)?);
             if let Some(lines) = cells::lines(dataset, &kept) {
                 let cells = cells::path(folder, &shard.file);
                 let mut out = Summed::create(&cells)?;
