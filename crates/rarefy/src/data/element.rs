@@ -161,8 +161,8 @@ impl Element {
     }
 }
 
-/// Converts many values of `f16` at a time: the instruction for one at a time sits in a function of its own, and took a sixth of a
-/// training run.
+/// Converts many values of `f16` together. One after the other, they took a sixth of a training run: the conversion of one value is not
+/// inlined.
 fn convert_halves<V: Value>(bytes: &[u8], big_endian: bool, out: &mut [V]) {
     const PIECE: usize = 256;
     let (mut stored, mut wide) = ([f16::ZERO; PIECE], [0.0; PIECE]);
