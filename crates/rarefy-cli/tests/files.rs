@@ -286,3 +286,20 @@ fn digits_beyond_f32_reach_models_shards_and_summaries() {
         );
     }
 }
+
+#[test]
+fn second_writer_of_a_store_is_refused() {
+    let dir = TestDir::new();
+    dir.write_npy("x.npy", 4, &[1.0; 40]);
+    dir.ok("data shard x.npy --out store");
+    let lock = std::fs::File::create(dir.path("store/run.lock")).unwrap();
+    std::fs::write(dir.path("store/run.lock"), "4711").unwrap();
+    lock.lock().unwrap();
+    for flag in ["--append", "--resume", ""] {
+        let output = dir.run(&format!("data shard x.npy --out store {flag}"));
+        let error = text(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{error}");
+        assert!(error.contains("held by process 4711"), "{error}");
+    }
+    assert_eq!(dir.json("data info store --json")["rows"], 10);
+}

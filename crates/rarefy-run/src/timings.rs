@@ -24,6 +24,24 @@ pub struct Timings {
 }
 
 impl Timings {
+    /// The parts up to the last step, which runs of a sweep have in common.
+    #[must_use]
+    pub fn without_ends(&self) -> Self {
+        Self {
+            saving: 0.0,
+            evaluation: 0.0,
+            report: 0.0,
+            ..*self
+        }
+    }
+
+    /// Adds the parts behind the last step of another run.
+    pub fn add_ends(&mut self, other: &Self) {
+        self.saving += other.saving;
+        self.evaluation += other.evaluation;
+        self.report += other.report;
+    }
+
     /// Names of the parts and their seconds, in order.
     pub fn parts(&self) -> [(&'static str, f64); 6] {
         [

@@ -1,13 +1,26 @@
 //! Memory that runs need at least, beside the memory that the machine has.
 
+use std::fs::read_to_string;
+
+use rarefy::data::Source;
 use rarefy::plan::Plan;
 use rarefy::recipe::TrainingData;
 use rarefy::{Error, Result};
 
-/// Refuses runs that need more memory than is available: weights, both moments of the optimiser, their average, and the rows that are read.
-/// Steps need more; so the sum is a lower bound.
-pub(super) fn check(plans: &[&Plan], data: &TrainingData) -> Result<()> {
-    let models: usize = plans.iter().map(|plan| plan.state_bytes()).sum();
+/// Refuses rows that are to be kept in memory, or shuffled in windows, and do not fit.
+pub(super) fn check_rows(source: &dyn Source, memory: usize) -> Result<()> {
+    let values = source.rows().saturating_mul(source.d_in());
+    let all = values.saturating_mul(size_of::<f32>());
+    if source.is_in_memory() {
+        return Ok(());
+    }
+    refuse(all.min(memory), available())
+}
+
+/// Refuses models that need more memory than is available: weights, moments of the optimiser and averaged weights, and windows of rows that are
+/// still to come. Steps need more; so the sum is a lower bound.
+pub(super) fn check_models(plans: &[Plan], data: &TrainingData) -> Result<()> {
+    let models: usize = plans.iter().map(Plan::state_bytes).sum();
     refuse(models.saturating_add(data.memory_to_come()), available())
 }
 
@@ -28,18 +41,36 @@ fn refuse(needed: usize, available: Option<usize>) -> Result<()> {
 
 /// Memory in bytes that programs can still get, by the system and by the limit of the control group; `None` if the system does not say.
 fn available() -> Option<usize> {
-    let text = std::fs::read_to_string("/proc/meminfo").ok()?;
+    let text = read_to_string("/proc/meminfo").ok()?;
     let line = text
         .lines()
         .find_map(|line| line.strip_prefix("MemAvailable:"))?;
     let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    let of_group = |name: &str| -> Option<usize> {
-        let path = format!("/sys/fs/cgroup/{name}");
-        std::fs::read_to_string(path).ok()?.trim().parse().ok()
+    let of_group = left_in_group().unwrap_or(usize::MAX);
+    Some(kibibytes.saturating_mul(1024).min(of_group))
+}
+
+/// Memory in bytes that the limit of the control group leaves; `None` without a limit. Cached files do not count: they give way.
+fn left_in_group() -> Option<usize> {
+    let groups = read_to_string("/proc/self/cgroup").ok()?;
+    let group = groups.lines().find_map(|line| line.strip_prefix("0::"))?;
+    let folder = format!("/sys/fs/cgroup{}", group.trim_end_matches('/'));
+    let number = |name: &str| -> Option<usize> {
+        let text = read_to_string(format!("{folder}/{name}")).ok()?;
+        text.trim().parse().ok()
     };
-    let of_group = of_group("memory.max").zip(of_group("memory.current"));
-    let left = of_group.map_or(usize::MAX, |(most, used)| most.saturating_sub(used));
-    Some(kibibytes.saturating_mul(1024).min(left))
+    let most = number("memory.max")?;
+    let used = number("memory.current")?;
+    let stat = read_to_string(format!("{folder}/memory.stat")).ok()?;
+    let files: usize = stat
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("inactive_file ")
+                .or_else(|| line.strip_prefix("active_file "))
+        })
+        .filter_map(|bytes| bytes.parse::<usize>().ok())
+        .sum();
+    Some(most.saturating_sub(used.saturating_sub(files)))
 }
 
 #[cfg(test)]

@@ -39,7 +39,12 @@ pub fn run_together(members: Vec<Member>) -> Vec<Result<Finished>> {
         }
     }
     let mut finished: Vec<Option<Result<Finished>>> = (0..count).map(|_| None).collect();
-    for group in groups {
+    for mut group in groups {
+        if is_stopped(&group) {
+            let stopped = group.drain(..);
+            stopped.for_each(|(at, _)| finished[at] = Some(Err(Error::Interrupted)));
+            continue;
+        }
         let (places, members): (Vec<usize>, Vec<Member>) = group.into_iter().unzip();
         for (at, result) in places.into_iter().zip(run_group(members)) {
             finished[at] = Some(result);
@@ -48,6 +53,11 @@ pub fn run_together(members: Vec<Member>) -> Vec<Result<Finished>> {
     let all = finished.into_iter();
     all.map(|result| result.expect("each run has a result"))
         .collect()
+}
+
+/// True if a caller wants to stop.
+fn is_stopped(group: &[(usize, Member)]) -> bool {
+    group.iter().any(|(_, (_, listener))| listener.is_stopped())
 }
 
 /// True if two runs have the same prepared rows.
@@ -61,7 +71,9 @@ fn run_group(members: Vec<Member>) -> Vec<Result<Finished>> {
     let mut watch = Watch::start();
     let (first, _) = &members[0];
     let source = first.dataset.source.as_ref();
-    let data = TrainingData::with_memory(&first.config.data, source, first.raw, first.memory);
+    let data = room::check_rows(source, first.memory).and_then(|()| {
+        TrainingData::with_memory(&first.config.data, source, first.raw, first.memory)
+    });
     let data = match data {
         Ok(data) => data,
         Err(error) => return repeated(error, count),
@@ -71,7 +83,7 @@ fn run_group(members: Vec<Member>) -> Vec<Result<Finished>> {
     let plans: Vec<Plan> = plans
         .filter_map(|(training, _)| data.plan(&training.config).ok())
         .collect();
-    if let Err(error) = room::check(&plans.iter().collect::<Vec<_>>(), &data) {
+    if let Err(error) = room::check_models(&plans, &data) {
         return repeated(error, count);
     }
     let rows = data.start_rows();
@@ -87,17 +99,23 @@ fn run_group(members: Vec<Member>) -> Vec<Result<Finished>> {
         steps: watch.lap(),
         ..Timings::default()
     };
-    // Reports have parts that one thread writes.
-    let finished = stepped.into_par_iter();
-    finished
-        .map(|stepped| stepped?.finish(&data, timings))
-        .collect()
+    let finish = |stepped: Result<Stepped>| stepped?.finish(&data, timings);
+    // Reports have parts that one thread writes; but passes over files would disturb each other.
+    if data.memory_to_come() == 0 {
+        return stepped.into_par_iter().map(finish).collect();
+    }
+    stepped.into_iter().map(finish).collect()
 }
 
 /// An error of several runs.
 fn repeated(error: Error, count: usize) -> Vec<Result<Finished>> {
     let text = error.to_string();
-    let others = (1..count).map(|_| Err(Error::Conflict(text.clone())));
+    let is_stop = matches!(error, Error::Interrupted);
+    let again = || match is_stop {
+        true => Error::Interrupted,
+        false => Error::Conflict(text.clone()),
+    };
+    let others = (1..count).map(|_| Err(again()));
     let others: Vec<_> = others.collect();
     std::iter::once(Err(error)).chain(others).collect()
 }

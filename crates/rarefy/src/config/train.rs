@@ -115,7 +115,7 @@ pub struct TrainConfig {
     pub threads: Option<usize>,
     /// If true, rows are shuffled again each epoch.
     pub shuffle: bool,
-    /// Steps between checkpoints (0: only at the end and on Ctrl-C).
+    /// Steps between checkpoints; 0 for none at fixed steps. One is written at the end, on Ctrl-C and after `checkpoint_minutes` in any case.
     pub checkpoint_every: usize,
     /// Minutes after which a checkpoint is written between two of those steps; 0 for never.
     pub checkpoint_minutes: f64,

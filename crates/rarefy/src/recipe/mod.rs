@@ -23,7 +23,7 @@ mod open;
 mod pushed;
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use crate::config::{Config, DataConfig};
 use crate::data::{Dataset, Excerpt, HoldoutPart, Memory, Source, Survey, hold_out};
@@ -70,6 +70,8 @@ pub struct TrainingData<'a> {
     kept_held_out: Option<Memory>,
     /// Largest size in bytes of rows that are kept in memory.
     memory: usize,
+    /// Likeness of neighbouring rows, once it is measured.
+    likeness: OnceLock<f64>,
 }
 
 impl<'a> TrainingData<'a> {
@@ -112,6 +114,7 @@ impl<'a> TrainingData<'a> {
             kept,
             kept_held_out: None,
             memory: bytes,
+            likeness: OnceLock::new(),
         })
     }
 
@@ -264,15 +267,22 @@ impl<'a> TrainingData<'a> {
         if !stream::is_windowed(plan, rows.as_ref()) {
             return Ok(None);
         }
-        let (mean, variance) = (&self.survey.mean, self.survey.variance.iter().sum());
-        let likeness = likeness(rows.as_ref(), mean, variance)?;
+        let likeness = match self.likeness.get() {
+            Some(likeness) => *likeness,
+            None => {
+                let (mean, variance) = (&self.survey.mean, self.survey.variance.iter().sum());
+                let found = likeness(rows.as_ref(), mean, variance)?;
+                *self.likeness.get_or_init(|| found)
+            }
+        };
         let factor = factor(likeness, plan.batch(), window(plan));
         Ok((factor > 1.0 + MOST_EXCESS).then(|| {
             let memory = plan.config().data.memory;
             let needed = memory.bytes() as f64 * (factor - 1.0) / MOST_EXCESS;
             let mebibytes = ((needed / f64::from(1 << 20)).ceil() as usize).max(1);
             format!(
-                "rows near each other are alike (texts, or labels in runs?), and {memory} hold a window of {} of {} rows: a batch of {}                  varies as much as a shuffled one of {:.0}; set `data.memory` to {mebibytes}MiB, or shuffle the rows once",
+                "rows near each other are alike (texts, or labels in runs?), and {memory} holds a window of {} of {} rows: a batch of {} \
+                 varies as much as a shuffled one of {:.0}; set `data.memory` to {mebibytes}MiB, or shuffle the rows once",
                 window(plan),
                 rows.rows(),
                 plan.batch(),

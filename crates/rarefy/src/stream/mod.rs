@@ -8,7 +8,8 @@
 //! | in files, and more than fit in `data.memory` | blocks of 64 rows in a shuffled order, and the rows of many blocks shuffled in memory, read ahead (`windows`) |
 //!
 //! The order follows from the seed and the step alone, so that a resumed run needs no more than the number of its step. Rows are read ahead
-//! on a thread of their own, which also prepares them; a run never waits unless reading is slower than training.
+//! on a thread of their own, which also prepares them; a run waits for its first rows, at the start of
+//! an epoch, and if reading is slower than training.
 
 mod ahead;
 mod exact;

@@ -113,7 +113,12 @@ pub(super) fn descend(
                 .iter_mut()
                 .filter(|run| run.is_open() && run.state.step == step)
                 .collect();
-            let rows = batches.next(&mut Waiting(observers))?;
+            let mut waiting = Waiting(observers);
+            // Runs that are ahead are not asked in their steps.
+            if due.is_empty() && waiting.is_stopped() {
+                return Err(Error::Interrupted);
+            }
+            let rows = batches.next(&mut waiting)?;
             match due.as_mut_slice() {
                 [only] => only.advance(rows, data),
                 several => several

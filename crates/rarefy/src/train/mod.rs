@@ -85,8 +85,7 @@ pub trait Observer {
         let _ = state;
         Ok(())
     }
-    /// Called with true before the run waits for rows that are still being read, and with false behind the wait: the time between is lost,
-    /// because reading is slower than training.
+    /// Called with true before the run waits for rows that are still being read, and with false behind the wait: the time between is lost.
     fn waiting(&mut self, waits: bool) {
         let _ = waits;
     }

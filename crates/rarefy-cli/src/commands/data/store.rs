@@ -4,8 +4,9 @@ use std::path::Path;
 
 use indicatif::{HumanBytes, ProgressBar};
 use rarefy::Error;
+use rarefy::data;
 use rarefy::data::store::{self, Begin, Number, StoreOptions, Written};
-use rarefy::data::{self, Source};
+use rarefy_run::folder::Lock;
 use rarefy_run::output_path;
 use serde_json::json;
 
@@ -14,15 +15,14 @@ use crate::configuration::{as_paths, data_options};
 use crate::reading::{self, style};
 use crate::{interrupt, output};
 
-/// Size of a shard in bytes, as a default.
-const SHARD_BYTES: usize = 1 << 30;
-
 /// Writes a store.
 pub fn shard(args: &ShardArgs) -> anyhow::Result<()> {
     if args.shard_rows == Some(0) {
         return Err(Error::hyper("store.shard_rows", "at least 1", 0).into());
     }
     output_path::check_folder(&args.out)?;
+    // Held until the end: one process at a time writes into a store.
+    let _lock = Lock::folder(&args.out)?;
     let dataset = data::open_all(&as_paths(&args.data), &data_options(&args.source)?)?;
     reading::tell(&dataset, "train");
     let begin = match (args.append, args.resume) {
@@ -30,7 +30,7 @@ pub fn shard(args: &ShardArgs) -> anyhow::Result<()> {
         (_, true) => Begin::Resume,
         _ => Begin::New,
     };
-    let options = options(args, dataset.source.as_ref());
+    let options = options(args);
     let looks = style("{bar:24} {human_pos}/{human_len} rows  {rate}  {eta} left");
     let bar = ProgressBar::new(dataset.source.rows() as u64).with_style(looks);
     interrupt::watch();
@@ -43,10 +43,10 @@ pub fn shard(args: &ShardArgs) -> anyhow::Result<()> {
     if let Err(Error::Interrupted) = written {
         output::note("interrupted; the same command with --resume continues");
     }
-    tell(args, dataset.source.d_in(), options.shard_rows, &written?)
+    tell(args, dataset.source.d_in(), &written?)
 }
 
-fn options(args: &ShardArgs, source: &dyn Source) -> StoreOptions {
+fn options(args: &ShardArgs) -> StoreOptions {
     let number = args.dtype.as_deref().map(|name| match name {
         "f64" => Number::F64,
         "f16" => Number::F16,
@@ -54,29 +54,22 @@ fn options(args: &ShardArgs, source: &dyn Source) -> StoreOptions {
         "int8" => Number::Int8,
         _ => Number::F32,
     });
-    let size = match number {
-        Some(Number::F64) => 8,
-        Some(Number::F16 | Number::Bf16) => 2,
-        Some(Number::Int8) => 1,
-        Some(Number::F32) => 4,
-        None => 4 + 4 * usize::from(source.has_f64()),
-    };
-    let by_default = (SHARD_BYTES / (size * source.d_in())).max(1);
     StoreOptions {
         number,
-        shard_rows: args.shard_rows.unwrap_or(by_default),
+        shard_rows: args.shard_rows,
         outlier_norm: args.outlier_norm,
         model: args.model.clone(),
         module: args.module.clone(),
     }
 }
 
-fn tell(args: &ShardArgs, d_in: usize, shard_rows: usize, written: &Written) -> anyhow::Result<()> {
+fn tell(args: &ShardArgs, d_in: usize, written: &Written) -> anyhow::Result<()> {
     let out = args.out.display().to_string();
     let Written {
         rows,
         outliers,
         shards,
+        shard_rows,
         number,
         before,
     } = *written;

@@ -104,7 +104,7 @@ pub fn tell(
 }
 
 /// Table of the time that the parts of a run took.
-fn parts_of_time(timings: &Timings) -> String {
+pub fn parts_of_time(timings: &Timings) -> String {
     let parts = timings.parts();
     let all: f64 = parts.iter().map(|(_, seconds)| seconds).sum();
     let row = |(name, seconds): &(&str, f64)| {

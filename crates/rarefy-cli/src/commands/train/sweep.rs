@@ -15,6 +15,7 @@ use rarefy::{Error, Result, Trained, Trainer, atomic};
 use rarefy_run::figures;
 use rarefy_run::folder::{Lock, Run};
 use rarefy_run::settings;
+use rarefy_run::timings::Timings;
 use rarefy_run::training::{Finished, Listener, Place, Training, run_together};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -31,8 +32,10 @@ use crate::{configuration, interrupt, output, reading, threads};
 const FILE: &str = "sweep.toml";
 /// Page that compares the members.
 const PAGE: &str = "sweep.html";
-/// Largest number of members.
-const MOST: usize = 1000;
+/// Largest number of members: each keeps three files open.
+const MOST: usize = 200;
+/// Longest name of a member in bytes.
+const LONGEST: usize = 200;
 
 /// Settings of the data that members may differ in: the rows are opened once.
 const OF_DATA: [&str; 3] = ["data.holdout", "data.preprocess", "data.memory"];
@@ -130,9 +133,7 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
             };
             (training, watcher as &mut dyn Listener)
         });
-        interrupt::watch();
         let finished = run_together(runs.collect());
-        interrupt::release();
         board.borrow().bar.finish_and_clear();
         reading.finish();
         return tell(args, (&folder, &sweep), members.iter().zip(finished));
@@ -239,9 +240,29 @@ fn begin(
         sweep: given,
         config: Table::try_from(config)?,
     };
+    sweep.members(folder)?;
+    if path.exists() {
+        remove_members(folder, &path)?;
+    }
     let text = toml::to_string(&sweep)?;
     atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
     Ok(sweep)
+}
+
+/// Removes the runs of a sweep that is replaced.
+fn remove_members(folder: &Path, file: &Path) -> Result<()> {
+    let text = fs::read_to_string(file).map_err(Error::io(file))?;
+    let Ok(before) = toml::from_str::<Sweep>(&text) else {
+        return Ok(());
+    };
+    for member in before.members(folder)? {
+        let run = Run::at(&member.folder);
+        if run.config_path().exists() {
+            drop(run.lock()?);
+            fs::remove_dir_all(&member.folder).map_err(Error::io(&member.folder))?;
+        }
+    }
+    Ok(())
 }
 
 /// Model of a sweep.
@@ -279,7 +300,20 @@ impl Sweep {
                 place: None,
             })
         };
-        (0..count).map(member).collect()
+        let members = (0..count).map(member).collect::<Result<Vec<_>>>()?;
+        let names: BTreeSet<&PathBuf> = members.iter().map(|member| &member.folder).collect();
+        let longest = members.iter().map(|member| member.name.len()).max();
+        if names.len() < members.len() || longest > Some(LONGEST) {
+            let expected = format!(
+                "values that differ in letters and digits, and names of at most {LONGEST} bytes"
+            );
+            return Err(Error::hyper(
+                "--sweep",
+                &expected,
+                format!("{} models", members.len()),
+            ));
+        }
+        Ok(members)
     }
 }
 
@@ -297,6 +331,8 @@ struct Board<'a> {
     reading: &'a Reading,
     chosen: Option<Chosen>,
     bar: ProgressBar,
+    /// Number of members that take steps.
+    open: usize,
     /// Steps done by each member, and planned.
     steps: Vec<(usize, usize)>,
     /// Rows of all members in this call.
@@ -315,6 +351,7 @@ impl<'a> Board<'a> {
             reading,
             chosen: Some(chosen),
             bar: ProgressBar::hidden(),
+            open: 0,
             steps: vec![(0, 0); members],
             rows: 0,
             rows_before: vec![0; members],
@@ -359,7 +396,9 @@ impl Listener for Watcher<'_> {
         }
         board.steps[self.at] = (trainer.steps_done(), plan.steps());
         board.rows_before[self.at] = trainer.rows_seen();
-        board.started = Instant::now();
+        interrupt::watch();
+        board.open += 1;
+        (board.started, board.rows) = (Instant::now(), 0);
         if let Some(seconds) = board.log_every {
             let name = format!("{}: ", self.name);
             self.log = Some(Log::begin(name, seconds, board.steps[self.at]));
@@ -394,15 +433,15 @@ impl Listener for Watcher<'_> {
             .set_message(format!("{} rows/s", HumanCount(rate as u64)));
     }
 
-    fn end(&mut self, result: &Result<Trained>) {
+    /// When the last run of a group ends, Ctrl-C ends the program at once again.
+    fn end(&mut self, _: &Result<Trained>) {
+        let mut board = self.board.borrow_mut();
         if let Some(mut log) = self.log.take() {
-            let board = self.board.borrow();
             log.end(|_| board.rows as f64 / board.started.elapsed().as_secs_f64().max(1e-9));
         }
-        if let Err(error) = result
-            && !matches!(error, Error::Interrupted)
-        {
-            self.warn(&error.to_string());
+        board.open -= 1;
+        if board.open == 0 {
+            interrupt::release();
         }
     }
 
@@ -419,16 +458,21 @@ fn tell<'m>(
 ) -> anyhow::Result<()> {
     let mut failed: Vec<(PathBuf, String)> = Vec::new();
     let mut is_interrupted = false;
+    let mut timings: Option<Timings> = None;
     for (member, result) in results {
         match result {
-            Ok(finished) if !args.quiet => {
+            Ok(finished) => {
                 let command = cli::named("train");
-                let advice = finished.advice.iter();
+                let advice = finished.advice.iter().filter(|_| !args.quiet);
                 advice.for_each(|text| output::warn(&format!("{}: {text}", member.name), &command));
+                let of_all = timings.get_or_insert_with(|| finished.timings.without_ends());
+                of_all.add_ends(&finished.timings);
             }
-            Ok(_) => {}
             Err(Error::Interrupted) => is_interrupted = true,
-            Err(error) => failed.push((member.folder.clone(), error.to_string())),
+            Err(error) => {
+                output::note(&format!("{} failed: {error}", member.name));
+                failed.push((member.folder.clone(), error.to_string()));
+            }
         }
     }
     let shown = folder.display();
@@ -451,10 +495,14 @@ fn tell<'m>(
                 .iter()
                 .map(|(run, why)| json!({"run": run.display().to_string(), "error": why}));
             value["sweep"] = shown.to_string().into();
+            value["timings"] = json!(timings);
             value["page"] = page.display().to_string().into();
             value["failed"] = failed.collect();
             output::json(&value)?;
         } else if !args.quiet {
+            if let Some(timings) = timings.filter(|_| args.timings) {
+                output::print(&format!("{}\n", super::summary::parts_of_time(&timings)))?;
+            }
             output::print(&format!(
                 "{tables}\n\nruns  {shown}\npage  {}",
                 page.display()

@@ -38,10 +38,16 @@ pub enum Number {
     Int8,
 }
 
-/// Start of a manifest of any version.
-#[derive(Deserialize)]
-struct Start {
-    format: String,
+impl Number {
+    /// Size of a value in bytes.
+    pub(super) fn size(self) -> usize {
+        match self {
+            Self::F64 => 8,
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+            Self::Int8 => 1,
+        }
+    }
 }
 
 /// The manifest. Entries that other writers add are kept apart and not written again.
@@ -67,6 +73,9 @@ pub(in crate::data) struct Manifest {
     pub(in crate::data) sources: Vec<Given>,
     /// Shards that are complete, in the order of the rows.
     pub(in crate::data) shards: Vec<Shard>,
+    /// CRC-32 of all other entries; absent in a store of `lm.harvest`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    crc32: Option<String>,
 }
 
 /// Settings of the writer.
@@ -108,9 +117,15 @@ pub(in crate::data) struct Shard {
     /// SHA-256 of the file with tokens.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(in crate::data) tokens_sha256: Option<String>,
-    /// Rows of the newest source that were read up to here.
+    /// Number of the source in the list of sources.
+    #[serde(default)]
+    pub(in crate::data) source: usize,
+    /// Rows of the source that were read up to here.
     #[serde(default)]
     pub(in crate::data) rows_read: usize,
+    /// Rows among them that were left out because of their norm.
+    #[serde(default)]
+    pub(in crate::data) outliers: usize,
 }
 
 impl Manifest {
@@ -127,19 +142,22 @@ impl Manifest {
             image_shape: None,
             sources: Vec::new(),
             shards: Vec::new(),
+            crc32: None,
         }
     }
 
-    /// True if a folder has a manifest of this format, of any version, or one that cannot be read.
+    /// True if a folder has a manifest of this format, of any version, or one that is damaged.
     pub(super) fn is_in(folder: &Path) -> bool {
         let path = folder.join(MANIFEST);
         let Ok(text) = text(&path) else {
             return path.exists();
         };
-        match serde_json::from_str::<Start>(&text) {
-            Ok(start) => start.format == FORMAT,
-            // A manifest of another program has other keys.
-            Err(error) => !error.is_data(),
+        // A manifest of another program has other keys.
+        match serde_json::from_str::<serde_json::Value>(&text) {
+            Ok(value) => ["shards", "complete", "n_inputs"]
+                .iter()
+                .any(|key| value.get(key).is_some()),
+            Err(_) => true,
         }
     }
 
@@ -158,6 +176,12 @@ impl Manifest {
         let text = text(&path)?;
         let version: serde_json::Value =
             serde_json::from_str(&text).map_err(|e| damaged(e.to_string()))?;
+        if version["format"] != FORMAT {
+            return Err(damaged(format!(
+                "expected the format {FORMAT:?}, got {}",
+                version["format"]
+            )));
+        }
         if version["version"] != VERSION {
             let why = format!(
                 "expected {FORMAT} version {VERSION}, got version {}",
@@ -166,6 +190,14 @@ impl Manifest {
             return Err(Error::format(&path, why));
         }
         let manifest: Self = serde_json::from_value(version).map_err(|e| damaged(e.to_string()))?;
+        if let Some(expected) = &manifest.crc32 {
+            let got = manifest.checksum();
+            if got != *expected {
+                return Err(damaged(format!(
+                    "expected the checksum {expected}, got {got}"
+                )));
+            }
+        }
         let plain = |file: &str| Path::new(file).file_name().is_some_and(|name| name == file);
         if let Some(shard) = manifest.shards.iter().find(|shard| !plain(&shard.file)) {
             return Err(damaged(format!(
@@ -186,12 +218,47 @@ impl Manifest {
     }
 
     /// Writes the manifest, atomically.
-    pub(super) fn write(&self, folder: &Path) -> Result<()> {
+    pub(super) fn write(&mut self, folder: &Path) -> Result<()> {
+        self.counts.insert("rows".into(), self.rows() as u64);
+        self.counts
+            .insert("outliers".into(), self.outliers() as u64);
+        self.crc32 = Some(self.checksum());
         let text = serde_json::to_string_pretty(self).expect("a manifest is JSON");
         atomic::write(folder.join(MANIFEST), |out| {
             out.write_all(text.as_bytes())?;
             out.write_all(b"\n")
         })
+    }
+
+    /// CRC-32 of all entries but the checksum itself, in hexadecimal digits.
+    fn checksum(&self) -> String {
+        let entries = Self {
+            crc32: None,
+            ..self.clone()
+        };
+        let text = serde_json::to_string(&entries).expect("a manifest is JSON");
+        let mut sum = flate2::Crc::new();
+        sum.update(text.as_bytes());
+        format!("{:08x}", sum.sum())
+    }
+
+    /// Manifest before the newest source was added; `None` if that is the only one.
+    pub(super) fn without_newest(&self) -> Option<Self> {
+        let newest = self
+            .sources
+            .len()
+            .checked_sub(1)
+            .filter(|newest| *newest > 0)?;
+        let mut before = self.clone();
+        before.sources.truncate(newest);
+        before.shards.retain(|shard| shard.source < newest);
+        before.complete = true;
+        Some(before)
+    }
+
+    /// Number of rows that were left out because of their norm.
+    pub(super) fn outliers(&self) -> usize {
+        self.shards.iter().map(|shard| shard.outliers).sum()
     }
 
     /// Number of rows in all shards.
@@ -201,7 +268,9 @@ impl Manifest {
 
     /// Rows of the newest source that the shards have taken.
     pub(super) fn rows_read(&self) -> usize {
-        self.shards.last().map_or(0, |shard| shard.rows_read)
+        let newest = self.sources.len().saturating_sub(1);
+        let of_newest = self.shards.iter().filter(|shard| shard.source == newest);
+        of_newest.last().map_or(0, |shard| shard.rows_read)
     }
 }
 

@@ -79,14 +79,14 @@ fn too_large(name: &str, place: &str, value: f32, number: Number) -> Error {
 
 /// Header of a shard, padded to a multiple of eight bytes.
 fn header(rows: usize, width: usize, number: Number) -> Vec<u8> {
-    let (name, size) = match number {
-        Number::F64 => ("F64", 8),
-        Number::F32 => ("F32", 4),
-        Number::F16 => ("F16", 2),
-        Number::Bf16 => ("BF16", 2),
-        Number::Int8 => ("I8", 1),
+    let name = match number {
+        Number::F64 => "F64",
+        Number::F32 => "F32",
+        Number::F16 => "F16",
+        Number::Bf16 => "BF16",
+        Number::Int8 => "I8",
     };
-    let end = rows * width * size;
+    let end = rows * width * number.size();
     let mut tensors = serde_json::Map::new();
     let tensor = |dtype: &str, shape: &[usize], from: usize, to: usize| serde_json::json!({"dtype": dtype, "shape": shape, "data_offsets": [from, to]});
     tensors.insert(ROWS.into(), tensor(name, &[rows, width], 0, end));

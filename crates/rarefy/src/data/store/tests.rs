@@ -22,7 +22,7 @@ fn dataset(name: &str, rows: usize) -> Dataset<'static> {
 fn options(number: Number) -> StoreOptions {
     StoreOptions {
         number: Some(number),
-        shard_rows: 10,
+        shard_rows: Some(10),
         outlier_norm: None,
         model: None,
         module: None,
@@ -311,6 +311,85 @@ fn value_beyond_the_number_type_is_named_and_leaves_nothing() {
     .unwrap();
 }
 
+#[test]
+fn store_is_as_before_if_rows_cannot_be_added() {
+    let place = place();
+    write(
+        &dataset("first", 25),
+        &place.folder,
+        &options(Number::F16),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let before = files(&place.folder);
+    let mut values = vec![1.0; 25 * WIDTH];
+    values[23 * WIDTH] = 7e4;
+    let other = Dataset::new(Memory::new("other", WIDTH, values));
+    let error = write(
+        &other,
+        &place.folder,
+        &options(Number::F16),
+        Begin::Append,
+        &mut go_on,
+    );
+    assert!(error.unwrap_err().to_string().contains("other: row 23"));
+    assert_eq!(files(&place.folder), before);
+    // The same after a stop.
+    let begun = write(
+        &other,
+        &place.folder,
+        &options(Number::F16),
+        Begin::Append,
+        &mut stopped(2),
+    );
+    assert!(matches!(begun, Err(Error::Interrupted)));
+    assert!(
+        write(
+            &other,
+            &place.folder,
+            &options(Number::F16),
+            Begin::Resume,
+            &mut go_on
+        )
+        .is_err()
+    );
+    assert_eq!(files(&place.folder), before);
+}
+
+#[test]
+fn no_bit_of_a_manifest_can_change_unseen() {
+    let place = place();
+    write(
+        &dataset("rows", 25),
+        &place.folder,
+        &options(Number::F32),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let path = place.folder.join(MANIFEST);
+    let bytes = fs::read(&path).unwrap();
+    let rows = |dataset: Dataset| all(dataset.source.as_ref());
+    let (expected, labels) = (
+        rows(open_store(&place.folder).unwrap()),
+        dataset("rows", 25).labels,
+    );
+    for at in 0..bytes.len() {
+        for bit in [0, 3, 5] {
+            let mut changed = bytes.clone();
+            changed[at] ^= 1 << bit;
+            fs::write(&path, &changed).unwrap();
+            // A change of blanks changes nothing.
+            if let Ok(opened) = open_store(&place.folder) {
+                assert_eq!(opened.labels, labels, "byte {at}, bit {bit}");
+                assert!(rows(opened) == expected, "byte {at}, bit {bit}");
+                assert!(bytes[at].is_ascii_whitespace(), "byte {at}, bit {bit}");
+            }
+        }
+    }
+}
+
 /// Each change is found: at once where sizes and names differ, by `verify` where bytes of a shard do.
 #[test]
 fn damage_is_found_and_named() {
@@ -373,25 +452,45 @@ fn damage_is_found_and_named() {
             .contains("cells/shard-00000.jsonl: damaged")
     );
     for (from, to, expected) in [
-        ("\"rows\": 10,", "\"rows\": 9,", "24 rows"),
+        ("\"rows\": 10,", "\"rows\": 9,", "the checksum"),
         ("\"version\": 1", "\"version\": 2", "version 2"),
         ("\"dtype\": \"int8\"", "\"dtype\": \"int4\"", "int4"),
         (
             "shard-00001.safetensors",
             "../shard-00001.safetensors",
-            "the name of a file",
+            "the checksum",
         ),
-        ("\"n_inputs\": 3", "\"n_inputs\": 4", "rows of 4 values"),
-        ("\"complete\": true", "\"complete\": false", "not complete"),
-        (
-            "\"rows\": 10,",
-            "\"rows\": 18446744073709551615,",
-            "more rows than a number can say",
-        ),
+        ("\"n_inputs\": 3", "\"n_inputs\": 4", "the checksum"),
+        ("\"complete\": true", "\"complete\": false", "the checksum"),
         ("{", "[", "damaged manifest"),
     ] {
         let (opened, _) = damaged(&change(MANIFEST, from, to));
         let error = opened.unwrap_err();
         assert!(error.contains(expected), "{to}: {error}");
+    }
+    // Without a checksum, as other writers leave it out.
+    type Edit = fn(&mut serde_json::Value);
+    let edits: [(Edit, &str); 4] = [
+        (
+            |m| m["shards"][0]["file"] = "../x".into(),
+            "the name of a file",
+        ),
+        (|m| m["n_inputs"] = 4.into(), "rows of 4 values"),
+        (|m| m["complete"] = false.into(), "not complete"),
+        (
+            |m| m["shards"][0]["rows"] = u64::MAX.into(),
+            "more rows than a number can say",
+        ),
+    ];
+    for (edit, expected) in edits {
+        let (opened, _) = damaged(&|folder| {
+            let path = folder.join(MANIFEST);
+            let mut manifest = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+            edit(&mut manifest);
+            manifest.as_object_mut().unwrap().remove("crc32");
+            fs::write(path, manifest.to_string()).unwrap();
+        });
+        let error = opened.unwrap_err();
+        assert!(error.contains(expected), "{error}");
     }
 }

@@ -19,8 +19,8 @@ const SAMPLE: usize = 1 << 14;
 pub struct StoreOptions {
     /// Number type; `None` for `f64` where the data has more digits than `f32`, else `f32`.
     pub number: Option<Number>,
-    /// Rows of the data that a shard takes.
-    pub shard_rows: usize,
+    /// Rows of the data that a shard takes; `None` for those of the store, or as many as take 1 GiB.
+    pub shard_rows: Option<usize>,
     /// Rows whose norm is more than this factor times the median norm are left out.
     pub outlier_norm: Option<f64>,
     /// Name of the model whose activations the rows are.
@@ -46,9 +46,11 @@ pub struct Written {
     /// Rows in the store.
     pub rows: usize,
     /// Rows that were left out because of their norm, over all of the store.
-    pub outliers: u64,
+    pub outliers: usize,
     /// Number of shards.
     pub shards: usize,
+    /// Rows of the data that a shard takes.
+    pub shard_rows: usize,
     /// Number type.
     pub number: Number,
     /// Rows that were there before.
@@ -68,7 +70,7 @@ pub fn write(
     begin: Begin,
     done: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<Written> {
-    if options.shard_rows == 0 {
+    if options.shard_rows == Some(0) {
         return Err(Error::hyper("store.shard_rows", "at least 1", 0));
     }
     let was_there = folder.is_dir();
@@ -77,27 +79,36 @@ pub fn write(
     if !manifest.complete {
         manifest.write(folder)?;
         let written = write_shards(dataset, folder, &mut manifest, done);
-        if matches!(written, Err(ref error) if begin == Begin::New && !is_passing(error)) {
-            // The rows themselves cannot be stored: nothing could continue from here.
-            remove(folder, &manifest, was_there);
-        }
-        written?;
-        if manifest.rows() == 0 {
-            remove(folder, &manifest, was_there);
-            return Err(Error::Conflict(
+        let written = written.and_then(|()| match manifest.rows() {
+            0 => Err(Error::Conflict(
                 "all rows are outliers: raise `store.outlier_norm`, or leave it out".into(),
-            ));
+            )),
+            _ => Ok(()),
+        });
+        if let Err(error) = written {
+            if !is_passing(&error) {
+                // The rows cannot be stored: nothing could continue from here.
+                take_back(folder, &manifest, was_there);
+            }
+            return Err(error);
         }
         manifest.complete = true;
         manifest.write(folder)?;
     }
     Ok(Written {
         rows: manifest.rows(),
-        outliers: manifest.counts.get("outliers").copied().unwrap_or(0),
+        outliers: manifest.outliers(),
         shards: manifest.shards.len(),
+        shard_rows: manifest.arguments.shard_rows,
         number: manifest.arguments.number,
         before,
     })
+}
+
+/// As many rows as take 1 GiB.
+fn default_shard_rows(number: Number, width: usize) -> usize {
+    const BYTES: usize = 1 << 30;
+    (BYTES / (number.size() * width)).max(1)
 }
 
 /// True for errors after which the same call can succeed.
@@ -105,15 +116,21 @@ fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Interrupted | Error::Io { .. })
 }
 
-/// Removes the files that were begun, and the folder unless it was there before.
-fn remove(folder: &Path, manifest: &Manifest, was_there: bool) {
-    // An error of the clean-up is dropped: the failure before says more.
-    for shard in &manifest.shards {
+/// Takes the newest source back: the store is as it was before, or gone if it had no other.
+fn take_back(folder: &Path, manifest: &Manifest, was_there: bool) {
+    // Errors of the clean-up are dropped: the failure before says more.
+    let before = manifest.without_newest();
+    let kept = before.as_ref().map_or(0, |before| before.shards.len());
+    match before {
+        Some(mut before) => drop(before.write(folder)),
+        None => drop(std::fs::remove_file(folder.join(MANIFEST))),
+    }
+    for shard in &manifest.shards[kept..] {
         let _ = std::fs::remove_file(folder.join(&shard.file));
         let _ = std::fs::remove_file(cells::path(folder, &shard.file));
     }
+    // Folders in which files are left stay.
     let _ = std::fs::remove_dir(folder.join("cells"));
-    let _ = std::fs::remove_file(folder.join(MANIFEST));
     if !was_there {
         let _ = std::fs::remove_dir(folder);
     }
@@ -132,9 +149,12 @@ fn start(
     } else {
         Number::F32
     };
+    let number = options.number.unwrap_or(widest);
     let arguments = Arguments {
-        number: options.number.unwrap_or(widest),
-        shard_rows: options.shard_rows,
+        number,
+        shard_rows: options
+            .shard_rows
+            .unwrap_or_else(|| default_shard_rows(number, source.d_in())),
         outlier_norm: options.outlier_norm,
         model: options.model.clone().map(serde_json::Value::String),
         module: options.module.clone(),
@@ -161,7 +181,7 @@ fn start(
         Begin::Append | Begin::Resume => {
             remove_temporary(folder);
             let mut manifest = Manifest::read(folder)?;
-            check_equal(folder, &manifest, source.d_in(), &arguments, options.number.is_some())?;
+            check_equal(folder, &manifest, source.d_in(), (&arguments, options))?;
             if begin == Begin::Resume {
                 if manifest.sources.last() != Some(&given) {
                     let was = manifest.sources.last().map_or("other rows".into(), |was| format!("{} with {} rows", was.data, was.rows));
@@ -174,9 +194,6 @@ fn start(
             }
             manifest.complete = false;
             manifest.sources.push(given);
-            if let Some(shard) = manifest.shards.last_mut() {
-                shard.rows_read = 0;
-            }
             manifest.image_shape = manifest.image_shape.filter(|shape| dataset.image_shape == Some(*shape));
             Ok(manifest)
         }
@@ -186,7 +203,9 @@ fn start(
 /// Refuses to write beside other files, which would be read as rows or be lost.
 fn refuse_files(folder: &Path) -> Result<()> {
     let mut entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    if entries.all(|entry| entry.file_name().to_string_lossy().starts_with(".rarefy-")) {
+    // The lock of the process that calls.
+    let is_own = |name: &str| name.starts_with(".rarefy-") || name == "run.lock";
+    if entries.all(|entry| is_own(&entry.file_name().to_string_lossy())) {
         remove_temporary(folder);
         return Ok(());
     }
@@ -213,8 +232,7 @@ fn check_equal(
     folder: &Path,
     manifest: &Manifest,
     width: usize,
-    now: &Arguments,
-    is_given: bool,
+    (now, given): (&Arguments, &StoreOptions),
 ) -> Result<()> {
     let before = &manifest.arguments;
     if manifest.sources.is_empty() {
@@ -241,7 +259,17 @@ fn check_equal(
     let show = |model: &Option<serde_json::Value>| {
         model.as_ref().map_or("none".into(), ToString::to_string)
     };
-    if before.number != now.number && is_given {
+    if given
+        .shard_rows
+        .is_some_and(|rows| rows != before.shard_rows)
+    {
+        return differs(
+            "`store.shard_rows`",
+            before.shard_rows.to_string(),
+            now.shard_rows.to_string(),
+        );
+    }
+    if before.number != now.number && given.number.is_some() {
         return differs(
             "`store.dtype`",
             format!("{:?}", before.number),
@@ -319,7 +347,9 @@ fn write_shards(
             sha256: None,
             cells_sha256: None,
             tokens_sha256: None,
+            source: manifest.sources.len() - 1,
             rows_read: last,
+            outliers: last - first - kept.len(),
         };
         if !kept.is_empty() {
             let path = folder.join(&shard.file);
@@ -333,12 +363,7 @@ fn write_shards(
                 shard.cells_sha256 = Some(out.commit()?);
             }
         }
-        let mut count = |name: &str, rows: usize| {
-            *manifest.counts.entry(name.into()).or_default() += rows as u64;
-        };
-        count("rows", kept.len());
-        count("outliers", last - first - kept.len());
-        done(last - first - kept.len())?;
+        done(shard.outliers)?;
         manifest.shards.push(shard);
         manifest.write(folder)?;
         first = last;
