@@ -178,7 +178,7 @@ def test_setting_of_threads_is_used(rows: np.ndarray, monkeypatch: pytest.Monkey
     train = _core.train
 
     def spy(*arguments: Any) -> Any:
-        used.append(arguments[7])
+        used.append(arguments[8])
         return train(*arguments)
 
     monkeypatch.setattr(_core, "train", spy)

@@ -1,5 +1,6 @@
 //! `rarefy train`.
 
+mod board;
 mod chosen;
 mod log;
 mod summary;

@@ -111,9 +111,12 @@ fn run_group(members: Vec<Member>) -> Vec<Result<Finished>> {
 fn repeated(error: Error, count: usize) -> Vec<Result<Finished>> {
     let text = error.to_string();
     let is_stop = matches!(error, Error::Interrupted);
-    let again = || match is_stop {
-        true => Error::Interrupted,
-        false => Error::Conflict(text.clone()),
+    let again = || {
+        if is_stop {
+            Error::Interrupted
+        } else {
+            Error::Conflict(text.clone())
+        }
     };
     let others = (1..count).map(|_| Err(again()));
     let others: Vec<_> = others.collect();

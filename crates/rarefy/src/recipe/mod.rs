@@ -267,13 +267,12 @@ impl<'a> TrainingData<'a> {
         if !stream::is_windowed(plan, rows.as_ref()) {
             return Ok(None);
         }
-        let likeness = match self.likeness.get() {
-            Some(likeness) => *likeness,
-            None => {
-                let (mean, variance) = (&self.survey.mean, self.survey.variance.iter().sum());
-                let found = likeness(rows.as_ref(), mean, variance)?;
-                *self.likeness.get_or_init(|| found)
-            }
+        let likeness = if let Some(known) = self.likeness.get() {
+            *known
+        } else {
+            let (mean, variance) = (&self.survey.mean, self.survey.variance.iter().sum());
+            let found = likeness(rows.as_ref(), mean, variance)?;
+            *self.likeness.get_or_init(|| found)
         };
         let factor = factor(likeness, plan.batch(), window(plan));
         Ok((factor > 1.0 + MOST_EXCESS).then(|| {

@@ -190,9 +190,13 @@ impl Manifest {
             return Err(Error::format(&path, why));
         }
         let manifest: Self = serde_json::from_value(version).map_err(|e| damaged(e.to_string()))?;
-        if let Some(expected) = &manifest.crc32 {
-            let got = manifest.checksum();
-            if got != *expected {
+        // `lm.harvest` names no sources and writes no checksum.
+        if manifest.crc32.is_some() || !manifest.sources.is_empty() {
+            let (expected, got) = (
+                manifest.crc32.as_deref().unwrap_or("none"),
+                manifest.checksum(),
+            );
+            if got != expected {
                 return Err(damaged(format!(
                     "expected the checksum {expected}, got {got}"
                 )));
@@ -269,8 +273,8 @@ impl Manifest {
     /// Rows of the newest source that the shards have taken.
     pub(super) fn rows_read(&self) -> usize {
         let newest = self.sources.len().saturating_sub(1);
-        let of_newest = self.shards.iter().filter(|shard| shard.source == newest);
-        of_newest.last().map_or(0, |shard| shard.rows_read)
+        let mut of_newest = self.shards.iter().filter(|shard| shard.source == newest);
+        of_newest.next_back().map_or(0, |shard| shard.rows_read)
     }
 }
 

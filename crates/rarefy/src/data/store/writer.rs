@@ -105,7 +105,7 @@ pub fn write(
     })
 }
 
-/// As many rows as take 1 GiB.
+/// Number of rows that take 1 GiB.
 fn default_shard_rows(number: Number, width: usize) -> usize {
     const BYTES: usize = 1 << 30;
     (BYTES / (number.size() * width)).max(1)
