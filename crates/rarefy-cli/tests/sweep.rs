@@ -137,6 +137,8 @@ fn sweeps_that_cannot_work_are_refused_before_anything_is_written() {
         ("--sweep kk=2,4", "unknown config key"),
         ("--sweep data.path=a.npy,b.npy", "a key of the model"),
         ("--sweep threads=1,2", "a key of the model"),
+        ("--sweep k=4,0", "`model.options.k`"),
+        ("--sweep arch=topk,bogus", "bogus"),
     ] {
         let output = dir.run(&format!("train {FLAGS} {flags} --out sweep"));
         assert_eq!(output.status.code(), Some(2), "{flags}");
@@ -163,4 +165,27 @@ fn sweeps_that_cannot_work_are_refused_before_anything_is_written() {
     dir.ok(&format!("train {FLAGS} --out run"));
     let output = dir.run(&format!("train {FLAGS} --sweep k=2,4 --out run --force"));
     assert!(text(&output.stderr).contains("holds other files and no sweep"));
+}
+
+#[test]
+fn sweep_over_architectures_takes_the_settings_of_a_sample_for_each() {
+    let dir = TestDir::new();
+    dir.ok("train sample:digits --sweep arch=topk,kl --latents 16 --steps 5 --out sweep -q");
+    for arch in ["topk", "kl"] {
+        dir.ok(&format!(
+            "train sample:digits --arch {arch} --latents 16 --steps 5 --out {arch} -q"
+        ));
+        assert_equal_folders(&dir, arch, &format!("sweep/arch={arch}"));
+    }
+}
+
+#[test]
+fn finished_sweep_takes_more_steps_and_refuses_other_settings() {
+    let dir = TestDir::new();
+    dir.ok(&format!("train {FLAGS} --sweep k=2,4 --out sweep"));
+    let output = dir.run("train --out sweep --resume --k 3 --batch 50");
+    assert!(!output.status.success(), "{}", text(&output.stdout));
+    dir.ok("train --out sweep --resume --steps 40 -q");
+    let config = text(&dir.read("sweep/k=4/config.toml"));
+    assert!(config.contains("steps = 40"), "{config}");
 }

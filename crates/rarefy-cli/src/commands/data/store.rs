@@ -21,6 +21,8 @@ pub fn shard(args: &ShardArgs) -> anyhow::Result<()> {
         return Err(Error::hyper("store.shard_rows", "at least 1", 0).into());
     }
     output_path::check_folder(&args.out)?;
+    let inputs: Vec<&Path> = args.data.iter().map(Path::new).collect();
+    output_path::check_apart(&args.out, &inputs)?;
     // Held until the end: one process at a time writes into a store.
     let _lock = Lock::folder(&args.out)?;
     let dataset = data::open_all(&as_paths(&args.data), &data_options(&args.source)?)?;

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::ArgMatches;
 use rarefy::config::{self, Config};
+use rarefy::plan::Plan;
 use rarefy::recipe;
 use rarefy::{Error, Result, atomic};
 use rarefy_run::figures;
@@ -62,80 +63,84 @@ pub fn is_asked(args: &TrainArgs) -> bool {
 
 pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let given = axes(&args.sweep)?;
-    let mut config = configuration::merge(args, matches, None, &Table::new())?;
+    let config = configuration::merge(args, matches, None, &Table::new())?;
     let (folder, _lock) = folder(args, &config)?;
-    let sweep = begin(args, &folder, given, &config)?;
-    let mut members = Vec::new();
+    let sweep = known(args, &folder, given, &config)?;
+    let (mut members, mut failed) = (Vec::new(), Vec::new());
     for member in sweep.members(&folder)? {
-        if args.resume && is_finished(&member.folder) {
-            // Removes the lock and the temporary files of a killed process.
-            drop(Run::at(&member.folder).lock()?);
-        } else {
-            members.push(member);
+        match member.prepared(args, matches, &sweep) {
+            Ok(Some(prepared)) => members.push(prepared),
+            Ok(None) => {}
+            // A run that cannot be read stops no other; settings that cannot work are refused before anything is written.
+            Err(error) if args.resume => failed.push((member.folder, format!("{error:#}"))),
+            Err(error) => return Err(error),
         }
     }
-    let mut configs = Vec::new();
-    for member in &members {
-        let run = Run::at(&member.folder);
-        let begun = args.resume && run.config_path().exists();
-        let before = if begun {
-            configuration::from_run(&run)?
-        } else {
-            sweep.config.clone()
+    let results = if members.is_empty() {
+        Vec::new()
+    } else {
+        train(args, (&folder, &sweep), &mut members)?
+    };
+    let results = members.iter().map(|(member, _)| member).zip(results);
+    tell(args, (&folder, &sweep), results, failed)
+}
+
+/// Trains the members, whose data is the same.
+fn train(
+    args: &TrainArgs,
+    (folder, sweep): (&Path, &Sweep),
+    members: &mut [(Member, Config)],
+) -> anyhow::Result<Vec<Result<Finished>>> {
+    let (_, first) = &mut members[0];
+    threads::set(first.train.threads)?;
+    let (dataset, raw) = recipe::open_checked(first)?;
+    let first = first.clone();
+    for (_, other) in &mut *members {
+        other.data.image_shape = first.data.image_shape;
+        let steps = &mut other.data.preprocess;
+        *steps = steps.take().or_else(|| first.data.preprocess.clone());
+    }
+    let (dataset, reading) = reading::watch(dataset, args.quiet, "train");
+    let chosen = Chosen::of(args, &first, dataset.source.rows());
+    if !args.resume {
+        sweep.write(folder)?;
+    }
+    for (member, config) in &mut *members {
+        let begun = Run::at(&member.folder).config_path().exists();
+        let place = Place::at(&member.folder, args.resume && begun, args.force)?;
+        if !(args.resume && begun) {
+            // A run that is killed before its first step is resumed with its settings.
+            place.run().create(config)?;
+        }
+        member.place = Some(place);
+    }
+    let board = RefCell::new(Board::new(args, &reading, chosen, members.len()));
+    let mut watchers: Vec<Watcher> = members
+        .iter()
+        .enumerate()
+        .map(|(at, (member, _))| Watcher {
+            name: &member.name,
+            at,
+            board: &board,
+            log: None,
+        })
+        .collect();
+    let runs = members.iter().zip(&mut watchers);
+    let runs = runs.map(|((member, config), watcher)| {
+        let training = Training {
+            dataset: &dataset,
+            raw: &raw,
+            memory: config.data.memory.bytes(),
+            config: config.clone(),
+            place: member.place.as_ref(),
+            tensorboard: args.tensorboard,
         };
-        configs.push(configuration::merge(
-            args,
-            matches,
-            Some(before),
-            &member.layer,
-        )?);
-    }
-    if let Some(first) = configs.first_mut() {
-        threads::set(first.train.threads)?;
-        let (dataset, raw) = recipe::open_checked(first)?;
-        config = first.clone();
-        for other in &mut configs {
-            other.data.image_shape = config.data.image_shape;
-            let steps = &mut other.data.preprocess;
-            *steps = steps.take().or_else(|| config.data.preprocess.clone());
-        }
-        let (dataset, reading) = reading::watch(dataset, args.quiet, "train");
-        let chosen = Chosen::of(args, &config, dataset.source.rows());
-        for member in &mut members {
-            let run = Run::at(&member.folder);
-            let resume = args.resume && run.config_path().exists();
-            member.place = Some(Place::at(&member.folder, resume, args.force)?);
-        }
-        let board = RefCell::new(Board::new(args, &reading, chosen, members.len()));
-        let mut watchers: Vec<Watcher> = members
-            .iter()
-            .enumerate()
-            .map(|(at, member)| Watcher {
-                name: &member.name,
-                at,
-                board: &board,
-                log: None,
-            })
-            .collect();
-        let runs = members.iter().zip(configs).zip(&mut watchers);
-        let runs = runs.map(|((member, config), watcher)| {
-            let training = Training {
-                dataset: &dataset,
-                raw: &raw,
-                memory: config.data.memory.bytes(),
-                config,
-                place: member.place.as_ref(),
-                tensorboard: args.tensorboard,
-            };
-            (training, watcher as &mut dyn Listener)
-        });
-        let finished = run_together(runs.collect());
-        board.borrow().bar.finish_and_clear();
-        reading.finish();
-        return tell(args, (&folder, &sweep), members.iter().zip(finished));
-    }
-    let none: [(&Member, Result<Finished>); 0] = [];
-    tell(args, (&folder, &sweep), none)
+        (training, watcher as &mut dyn Listener)
+    });
+    let finished = run_together(runs.collect());
+    board.borrow().bar.finish_and_clear();
+    reading.finish();
+    Ok(finished)
 }
 
 /// Keys and values of the flags.
@@ -196,8 +201,8 @@ fn folder(args: &TrainArgs, config: &Config) -> anyhow::Result<(PathBuf, Lock)> 
     Ok((run.folder().to_owned(), lock))
 }
 
-/// The sweep of the folder when it is resumed, else a new one, whose file is written.
-fn begin(
+/// The sweep of the folder when it is resumed, else a new one, which is not written yet.
+fn known(
     args: &TrainArgs,
     folder: &Path,
     given: Vec<Axis>,
@@ -232,17 +237,10 @@ fn begin(
         let why = format!("{shown} holds other files and no sweep; give another --out");
         return Err(Error::Conflict(why).into());
     }
-    let sweep = Sweep {
+    Ok(Sweep {
         sweep: given,
         config: Table::try_from(config)?,
-    };
-    sweep.members(folder)?;
-    if path.exists() {
-        remove_members(folder, &path)?;
-    }
-    let text = toml::to_string(&sweep)?;
-    atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
-    Ok(sweep)
+    })
 }
 
 /// Removes the runs of a sweep that is replaced.
@@ -269,7 +267,53 @@ struct Member {
     place: Option<Place>,
 }
 
+impl Member {
+    /// The member with its settings; `None` if its run is finished and keeps its settings.
+    fn prepared(
+        &self,
+        args: &TrainArgs,
+        matches: &ArgMatches,
+        sweep: &Sweep,
+    ) -> anyhow::Result<Option<(Self, Config)>> {
+        let run = Run::at(&self.folder);
+        let begun = args.resume && run.config_path().exists();
+        let before = match (args.resume, begun) {
+            (true, true) => Some(configuration::from_run(&run)?),
+            (true, false) => Some(sweep.config.clone()),
+            (false, _) => None,
+        };
+        let config = configuration::merge(args, matches, before, &self.layer)?;
+        Plan::check(&config, None)?;
+        if begun
+            && is_finished(&self.folder)
+            && settings::changes(&run.settings()?, &config)?.is_empty()
+        {
+            // Removes the lock and the temporary files of a killed process.
+            drop(run.lock()?);
+            return Ok(None);
+        }
+        let member = Self {
+            name: self.name.clone(),
+            folder: self.folder.clone(),
+            layer: self.layer.clone(),
+            place: None,
+        };
+        Ok(Some((member, config)))
+    }
+}
+
 impl Sweep {
+    /// Writes the file of a new sweep, after the runs of a sweep that it replaces are removed.
+    fn write(&self, folder: &Path) -> anyhow::Result<()> {
+        let path = folder.join(FILE);
+        if path.exists() {
+            remove_members(folder, &path)?;
+        }
+        let text = toml::to_string(self)?;
+        atomic::write(&path, |out| out.write_all(text.as_bytes()))?;
+        Ok(())
+    }
+
     /// All combinations, the last key changing fastest.
     fn members(&self, folder: &Path) -> Result<Vec<Member>> {
         let count: usize = self.sweep.iter().map(|axis| axis.values.len()).product();
@@ -324,8 +368,8 @@ fn tell<'m>(
     args: &TrainArgs,
     (folder, sweep): (&Path, &Sweep),
     results: impl IntoIterator<Item = (&'m Member, Result<Finished>)>,
+    mut failed: Vec<(PathBuf, String)>,
 ) -> anyhow::Result<()> {
-    let mut failed: Vec<(PathBuf, String)> = Vec::new();
     let mut is_interrupted = false;
     let mut timings: Option<Timings> = None;
     for (member, result) in results {
@@ -357,26 +401,27 @@ fn tell<'m>(
         .map(|member| member.folder);
     let done: Vec<PathBuf> = all.filter(|folder| is_finished(folder)).collect();
     let page = folder.join(PAGE);
-    if !done.is_empty() {
-        let (tables, mut value) = compare::sweep(&done, &page)?;
-        if args.json {
-            let failed = failed
-                .iter()
-                .map(|(run, why)| json!({"run": run.display().to_string(), "error": why}));
-            value["sweep"] = shown.to_string().into();
-            value["timings"] = json!(timings);
-            value["page"] = page.display().to_string().into();
-            value["failed"] = failed.collect();
-            output::json(&value)?;
-        } else if !args.quiet {
-            if let Some(timings) = timings.filter(|_| args.timings) {
-                output::print(&format!("{}\n", super::summary::parts_of_time(&timings)))?;
-            }
-            output::print(&format!(
-                "{tables}\n\nruns  {shown}\npage  {}",
-                page.display()
-            ))?;
+    let (tables, mut value) = match done.as_slice() {
+        [] => (String::new(), json!({"runs": [], "notes": []})),
+        done => compare::sweep(done, &page)?,
+    };
+    if args.json {
+        let failed = failed
+            .iter()
+            .map(|(run, why)| json!({"run": run.display().to_string(), "error": why}));
+        value["sweep"] = shown.to_string().into();
+        value["timings"] = json!(timings);
+        value["page"] = page.display().to_string().into();
+        value["failed"] = failed.collect();
+        output::json(&value)?;
+    } else if !args.quiet && !done.is_empty() {
+        if let Some(timings) = timings.filter(|_| args.timings) {
+            output::print(&format!("{}\n", super::summary::parts_of_time(&timings)))?;
         }
+        output::print(&format!(
+            "{tables}\n\nruns  {shown}\npage  {}",
+            page.display()
+        ))?;
     }
     let Some((first, why)) = failed.first() else {
         return Ok(());

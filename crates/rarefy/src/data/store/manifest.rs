@@ -39,6 +39,17 @@ pub enum Number {
 }
 
 impl Number {
+    /// Name of the type, as the program takes it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::F64 => "f64",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+        }
+    }
+
     /// Size of a value in bytes.
     pub(super) fn size(self) -> usize {
         match self {
@@ -73,9 +84,6 @@ pub(in crate::data) struct Manifest {
     pub(in crate::data) sources: Vec<Given>,
     /// Shards that are complete, in the order of the rows.
     pub(in crate::data) shards: Vec<Shard>,
-    /// CRC-32 of all other entries; absent in a store of `lm.harvest`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    crc32: Option<String>,
 }
 
 /// Settings of the writer.
@@ -100,8 +108,11 @@ pub(in crate::data) struct Arguments {
 /// Data that was put in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(in crate::data) struct Given {
+    /// Name of the data.
     pub(in crate::data) data: String,
     pub(in crate::data) rows: usize,
+    /// CRC-32 of some of its rows, by which it is known again.
+    pub(in crate::data) sample: String,
 }
 
 /// Entry of a shard.
@@ -142,7 +153,6 @@ impl Manifest {
             image_shape: None,
             sources: Vec::new(),
             shards: Vec::new(),
-            crc32: None,
         }
     }
 
@@ -191,16 +201,10 @@ impl Manifest {
         }
         let manifest: Self = serde_json::from_value(version).map_err(|e| damaged(e.to_string()))?;
         // `lm.harvest` names no sources and writes no checksum.
-        if manifest.crc32.is_some() || !manifest.sources.is_empty() {
-            let (expected, got) = (
-                manifest.crc32.as_deref().unwrap_or("none"),
-                manifest.checksum(),
-            );
-            if got != expected {
-                return Err(damaged(format!(
-                    "expected the checksum {expected}, got {got}"
-                )));
-            }
+        match sealed(&text) {
+            Some(true) => {}
+            None if manifest.sources.is_empty() => {}
+            _ => return Err(damaged("its checksum is not that of its content".into())),
         }
         let plain = |file: &str| Path::new(file).file_name().is_some_and(|name| name == file);
         if let Some(shard) = manifest.shards.iter().find(|shard| !plain(&shard.file)) {
@@ -226,24 +230,10 @@ impl Manifest {
         self.counts.insert("rows".into(), self.rows() as u64);
         self.counts
             .insert("outliers".into(), self.outliers() as u64);
-        self.crc32 = Some(self.checksum());
-        let text = serde_json::to_string_pretty(self).expect("a manifest is JSON");
-        atomic::write(folder.join(MANIFEST), |out| {
-            out.write_all(text.as_bytes())?;
-            out.write_all(b"\n")
-        })
-    }
-
-    /// CRC-32 of all entries but the checksum itself, in hexadecimal digits.
-    fn checksum(&self) -> String {
-        let entries = Self {
-            crc32: None,
-            ..self.clone()
-        };
-        let text = serde_json::to_string(&entries).expect("a manifest is JSON");
-        let mut sum = flate2::Crc::new();
-        sum.update(text.as_bytes());
-        format!("{:08x}", sum.sum())
+        let body = serde_json::to_string_pretty(self).expect("a manifest is JSON");
+        let entries = body.strip_suffix(END).expect("an object ends with a brace");
+        let text = format!("{entries}{SEAL}{}\"{END}\n", checksum(&body));
+        atomic::write(folder.join(MANIFEST), |out| out.write_all(text.as_bytes()))
     }
 
     /// Manifest before the newest source was added; `None` if that is the only one.
@@ -276,6 +266,26 @@ impl Manifest {
         let mut of_newest = self.shards.iter().filter(|shard| shard.source == newest);
         of_newest.next_back().map_or(0, |shard| shard.rows_read)
     }
+}
+
+/// End of a manifest's text.
+const END: &str = "\n}";
+/// Start of the last entry, which has the checksum of the text without it.
+const SEAL: &str = ",\n  \"crc32\": \"";
+
+/// True if the last entry of a manifest has the checksum of the text before it; `None` without such an entry.
+fn sealed(text: &str) -> Option<bool> {
+    let at = text.rfind(SEAL)?;
+    let body = format!("{}{END}", &text[..at]);
+    let expected = format!("{}\"{END}\n", checksum(&body));
+    Some(text[at + SEAL.len()..] == expected)
+}
+
+/// CRC-32 in hexadecimal digits.
+fn checksum(text: &str) -> String {
+    let mut sum = flate2::Crc::new();
+    sum.update(text.as_bytes());
+    format!("{:08x}", sum.sum())
 }
 
 fn text(path: &Path) -> Result<String> {

@@ -111,6 +111,16 @@ fn default_shard_rows(number: Number, width: usize) -> usize {
     (BYTES / (number.size() * width)).max(1)
 }
 
+/// CRC-32 of evenly spaced rows, in hexadecimal digits.
+fn sample(source: &dyn Source) -> Result<String> {
+    const ROWS: usize = 64;
+    let mut sum = flate2::Crc::new();
+    for value in evenly_spaced_rows(source, ROWS)? {
+        sum.update(&value.to_le_bytes());
+    }
+    Ok(format!("{:08x}", sum.sum()))
+}
+
 /// True for errors after which the same call can succeed.
 fn is_passing(error: &Error) -> bool {
     matches!(error, Error::Interrupted | Error::Io { .. })
@@ -162,6 +172,7 @@ fn start(
     let given = Given {
         data: source.name().to_owned(),
         rows: source.rows(),
+        sample: sample(source)?,
     };
     let there = Manifest::is_in(folder);
     let refuse = |why: String| -> Result<Manifest> {
@@ -183,9 +194,16 @@ fn start(
             let mut manifest = Manifest::read(folder)?;
             check_equal(folder, &manifest, source.d_in(), (&arguments, options))?;
             if begin == Begin::Resume {
-                if manifest.sources.last() != Some(&given) {
-                    let was = manifest.sources.last().map_or("other rows".into(), |was| format!("{} with {} rows", was.data, was.rows));
-                    return refuse(format!("its last rows are of {was}, not of {} with {}: give the same data", given.data, given.rows));
+                let newest = manifest.sources.last();
+                let is_same = |was: &Given| (was.rows, &was.sample) == (given.rows, &given.sample);
+                if !newest.is_some_and(is_same) {
+                    let was = newest.map_or("other rows".into(), |was| {
+                        format!("{} with {} rows", was.data, was.rows)
+                    });
+                    return refuse(format!(
+                        "its last rows are of {was}, not of {} with {}, or the data has changed: give the same data and columns",
+                        given.data, given.rows
+                    ));
                 }
                 return Ok(manifest);
             }
@@ -259,6 +277,8 @@ fn check_equal(
     let show = |model: &Option<serde_json::Value>| {
         model.as_ref().map_or("none".into(), ToString::to_string)
     };
+    let factor = |factor: Option<f64>| factor.map_or("none".into(), |factor| factor.to_string());
+    let place = |module: &Option<String>| module.clone().unwrap_or_else(|| "none".into());
     if given
         .shard_rows
         .is_some_and(|rows| rows != before.shard_rows)
@@ -272,26 +292,22 @@ fn check_equal(
     if before.number != now.number && given.number.is_some() {
         return differs(
             "`store.dtype`",
-            format!("{:?}", before.number),
-            format!("{:?}", now.number),
+            before.number.name().into(),
+            now.number.name().into(),
         );
     }
     if before.outlier_norm != now.outlier_norm {
         return differs(
             "`store.outlier_norm`",
-            format!("{:?}", before.outlier_norm),
-            format!("{:?}", now.outlier_norm),
+            factor(before.outlier_norm),
+            factor(now.outlier_norm),
         );
     }
     if before.model != now.model {
         return differs("`store.model`", show(&before.model), show(&now.model));
     }
     if before.module != now.module {
-        return differs(
-            "`store.module`",
-            format!("{:?}", before.module),
-            format!("{:?}", now.module),
-        );
+        return differs("`store.module`", place(&before.module), place(&now.module));
     }
     Ok(())
 }

@@ -71,16 +71,16 @@ fn damage_is_found_and_named() {
             .contains("cells/shard-00000.jsonl: damaged")
     );
     for (from, to, expected) in [
-        ("\"rows\": 10,", "\"rows\": 9,", "the checksum"),
+        ("\"rows\": 10,", "\"rows\": 9,", "its checksum"),
         ("\"version\": 1", "\"version\": 2", "version 2"),
         ("\"dtype\": \"int8\"", "\"dtype\": \"int4\"", "int4"),
         (
             "shard-00001.safetensors",
             "../shard-00001.safetensors",
-            "the checksum",
+            "its checksum",
         ),
-        ("\"n_inputs\": 3", "\"n_inputs\": 4", "the checksum"),
-        ("\"complete\": true", "\"complete\": false", "the checksum"),
+        ("\"n_inputs\": 3", "\"n_inputs\": 4", "its checksum"),
+        ("\"complete\": true", "\"complete\": false", "its checksum"),
         ("{", "[", "damaged manifest"),
     ] {
         let (opened, _) = damaged(&change(MANIFEST, from, to));
