@@ -158,7 +158,7 @@ fn held(folder: &Path, file: &mut File) -> Error {
         id => format!("process {id}"),
     };
     Error::Conflict(format!(
-        "{} is the folder of work in progress, held by {holder}; wait until that process ends, or give another --out",
+        "{} is the folder of a run in progress, held by {holder}; wait until that process ends, or give another --out",
         folder.display()
     ))
 }
