@@ -1,7 +1,7 @@
 //! Configuration of a run, merged from flags, `--set`, a file and the sample's defaults.
 
 use clap::ArgMatches;
-use rarefy::config::{self, Config};
+use rarefy::config::{self, ByteSize, Config};
 use rarefy::{Error, variants};
 use rarefy_run::folder::Run;
 use toml::{Table, Value};
@@ -112,7 +112,12 @@ fn flags(args: &TrainArgs, matches: &ArgMatches) -> rarefy::Result<Table> {
             ])),
         );
     }
-    put("data.memory", text(&args.memory));
+    if let Some(size) = &args.memory {
+        let expected = "a size such as 2GiB or 500MB";
+        let parsed = size.parse::<ByteSize>();
+        let parsed = parsed.map_err(|_| Error::hyper("data.memory", expected, size))?;
+        put("data.memory", Some(Value::String(parsed.to_string())));
+    }
     put("model.arch", text(&args.arch));
     put("model.latents", count(args.latents));
     put(

@@ -181,20 +181,7 @@ fn killed_shard_is_refused_until_it_is_continued() {
             );
         }
         dir.ok(&format!("{} --resume", command(&out)));
-        let names = |folder: &str| -> Vec<String> {
-            let all = dir.everything();
-            let inside = all
-                .iter()
-                .filter_map(|path| path.strip_prefix(&format!("{folder}/")));
-            inside.map(str::to_owned).collect()
-        };
-        assert_eq!(names(&out), names("whole"));
-        for name in names("whole") {
-            assert!(
-                dir.read(&format!("{out}/{name}")) == dir.read(&format!("whole/{name}")),
-                "{name}"
-            );
-        }
+        dir.assert_equal_folders(&out, "whole");
     }
 }
 

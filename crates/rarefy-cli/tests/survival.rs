@@ -38,28 +38,6 @@ fn folder() -> TestDir {
     dir
 }
 
-/// Asserts that the results of two folders are equal, and that nothing unfinished is left.
-#[track_caller]
-fn assert_equal_results(dir: &TestDir, got: &str, expected: &str) {
-    let files = |folder: &str| -> Vec<String> {
-        let all = dir.everything();
-        let inside = all
-            .iter()
-            .filter_map(|path| path.strip_prefix(&format!("{folder}/")));
-        let files = inside.filter(|name| dir.path(&format!("{folder}/{name}")).is_file());
-        files.map(str::to_owned).collect()
-    };
-    assert_eq!(files(got), files(expected));
-    for name in files(got) {
-        assert!(
-            !name.contains(".rarefy-") && !name.contains(".damaged"),
-            "{name}"
-        );
-        let [got, expected] = [got, expected].map(|folder| dir.read(&format!("{folder}/{name}")));
-        assert!(got == expected, "{name} differs");
-    }
-}
-
 /// Continues a run; one that was killed before it wrote its settings begins anew.
 fn resume(dir: &TestDir, command: &str, out: &str) {
     let begun = ["config.toml", "sweep.toml", "_manifest.json"];
@@ -97,7 +75,7 @@ fn killed_runs_continue_to_the_bytes_of_whole_ones() {
             child.kill().unwrap();
             child.wait().unwrap();
             resume(&dir, &command, &out);
-            assert_equal_results(&dir, &out, name);
+            dir.assert_equal_folders(&out, name);
         }
     }
 }
@@ -140,7 +118,7 @@ fn full_disk_is_told_and_the_run_goes_on_when_there_is_room() {
             let left = left.iter().find(|path| path.contains(".rarefy-"));
             assert_eq!(left, None, "{name}, {blocks} blocks");
             resume(&dir, &command, &out);
-            assert_equal_results(&dir, &out, name);
+            dir.assert_equal_folders(&out, name);
         }
     }
 }

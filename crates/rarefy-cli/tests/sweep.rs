@@ -4,26 +4,6 @@ use crate::common::{TestDir, text};
 
 const FLAGS: &str = "sample:words --rows 1500 --arch topk --latents 32 --batch 100 --steps 30 -q";
 
-/// Asserts that two folders hold the same files with the same bytes.
-#[track_caller]
-fn assert_equal_folders(dir: &TestDir, one: &str, other: &str) {
-    let names = |folder: &str| -> Vec<String> {
-        let all = dir.everything();
-        let inside = all
-            .iter()
-            .filter_map(|path| path.strip_prefix(&format!("{folder}/")));
-        inside.map(str::to_owned).collect()
-    };
-    assert_eq!(names(one), names(other), "{one}, {other}");
-    for name in names(one)
-        .iter()
-        .filter(|name| dir.path(&format!("{one}/{name}")).is_file())
-    {
-        let [one, other] = [one, other].map(|folder| dir.read(&format!("{folder}/{name}")));
-        assert!(one == other, "{name} differs");
-    }
-}
-
 #[test]
 fn each_member_has_the_bytes_of_its_run_alone() {
     let dir = TestDir::new();
@@ -43,11 +23,7 @@ fn each_member_has_the_bytes_of_its_run_alone() {
         dir.ok(&format!(
             "train {FLAGS} --k {k} --lr {lr} --preprocess {steps} --out alone"
         ));
-        assert_equal_folders(
-            &dir,
-            "alone",
-            &format!("sweep/k={k},lr={lr},preprocess={steps}"),
-        );
+        dir.assert_equal_folders("alone", &format!("sweep/k={k},lr={lr},preprocess={steps}"));
         std::fs::remove_dir_all(dir.path("alone")).unwrap();
     }
     let axes = "--sweep arch=topk,batch-topk,relu,kl --sweep batch=50,100 --sweep steps=7,30";
@@ -63,8 +39,7 @@ fn each_member_has_the_bytes_of_its_run_alone() {
             .replace("--arch topk ", "")
             .replace("--batch 100 --steps 30 ", "");
         dir.ok(&format!("train {all} {flags} --out alone"));
-        assert_equal_folders(
-            &dir,
+        dir.assert_equal_folders(
             "alone",
             &format!("mixed/arch={arch},batch={batch},steps={steps}"),
         );
@@ -88,7 +63,7 @@ fn member_that_fails_stops_no_other_and_is_named() {
     assert_eq!(told["runs"].as_array().unwrap().len(), 1);
     assert_eq!(told["failed"][0]["run"], "sweep/lr=1e38");
     dir.ok(&format!("train {FLAGS} --k 4 --lr 1e-3 --out alone"));
-    assert_equal_folders(&dir, "alone", "sweep/lr=1e-3");
+    dir.assert_equal_folders("alone", "sweep/lr=1e-3");
 }
 
 #[test]
@@ -115,7 +90,7 @@ fn sweep_that_was_stopped_continues_where_each_member_was() {
     }
     dir.ok("train --out part --resume -q");
     for member in ["k=2", "k=4", "k=8"] {
-        assert_equal_folders(&dir, &format!("part/{member}"), &format!("whole/{member}"));
+        dir.assert_equal_folders(&format!("part/{member}"), &format!("whole/{member}"));
     }
     assert_eq!(dir.read("part/sweep.toml"), dir.read("whole/sweep.toml"));
     // Nothing is left to do; the tables are printed again.
@@ -175,7 +150,7 @@ fn sweep_over_architectures_takes_the_settings_of_a_sample_for_each() {
         dir.ok(&format!(
             "train sample:digits --arch {arch} --latents 16 --steps 5 --out {arch} -q"
         ));
-        assert_equal_folders(&dir, arch, &format!("sweep/arch={arch}"));
+        dir.assert_equal_folders(arch, &format!("sweep/arch={arch}"));
     }
 }
 
@@ -188,4 +163,26 @@ fn finished_sweep_takes_more_steps_and_refuses_other_settings() {
     dir.ok("train --out sweep --resume --steps 40 -q");
     let config = text(&dir.read("sweep/k=4/config.toml"));
     assert!(config.contains("steps = 40"), "{config}");
+}
+
+#[test]
+fn member_that_cannot_be_resumed_stops_no_other() {
+    let dir = TestDir::new();
+    dir.ok(&format!("train {FLAGS} --sweep k=2,4,8 --out sweep"));
+    dir.write("sweep/k=2/config.toml", "[model");
+    std::fs::remove_file(dir.path("sweep/k=4/figures.json")).unwrap();
+    std::fs::remove_dir_all(dir.path("sweep/k=8")).unwrap();
+    dir.write("sweep/k=8/notes.txt", "mine");
+    let output = dir.run("train --out sweep --resume --json");
+    let error = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{error}");
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let failed: Vec<_> = told["failed"].as_array().unwrap().iter().collect();
+    let named = failed.iter().map(|member| member["run"].as_str().unwrap());
+    assert_eq!(
+        named.collect::<Vec<_>>(),
+        ["sweep/k=2", "sweep/k=8"],
+        "{error}"
+    );
+    assert!(dir.path("sweep/k=4/figures.json").exists());
 }

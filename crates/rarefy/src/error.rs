@@ -134,6 +134,16 @@ impl Error {
         }
     }
 
+    /// The error of another run that ends for this reason: its text, or [`Error::Interrupted`].
+    #[doc(hidden)]
+    #[must_use]
+    pub fn repeated(&self) -> Self {
+        match self {
+            Self::Interrupted => Self::Interrupted,
+            error => Self::Conflict(error.to_string()),
+        }
+    }
+
     /// Creates [`Error::Hyper`]: the setting `name` has the value `got`, which is not allowed. `expected` describes the
     /// allowed values, as a phrase after "must be".
     ///

@@ -116,6 +116,30 @@ impl TestDir {
         values
     }
 
+    /// Paths of all files below a folder, relative to it, sorted.
+    pub fn files_in(&self, folder: &str) -> Vec<String> {
+        let all = self.everything();
+        let inside = all
+            .iter()
+            .filter_map(|path| path.strip_prefix(&format!("{folder}/")));
+        let files = inside.filter(|name| self.path(&format!("{folder}/{name}")).is_file());
+        files.map(str::to_owned).collect()
+    }
+
+    /// Asserts that two folders hold the same files with the same bytes.
+    #[track_caller]
+    pub fn assert_equal_folders(&self, got: &str, expected: &str) {
+        assert_eq!(
+            self.files_in(got),
+            self.files_in(expected),
+            "{got}, {expected}"
+        );
+        for name in self.files_in(got) {
+            let [a, b] = [got, expected].map(|folder| self.read(&format!("{folder}/{name}")));
+            assert!(a == b, "{name} differs in {got} and {expected}");
+        }
+    }
+
     /// Paths of all files and folders below, sorted.
     pub fn everything(&self) -> Vec<String> {
         let mut found = Vec::new();

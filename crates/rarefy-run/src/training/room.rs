@@ -11,7 +11,7 @@ use rarefy::{Error, Result};
 pub(super) fn check_rows(source: &dyn Source, memory: usize) -> Result<()> {
     let values = source.rows().saturating_mul(source.d_in());
     let all = values.saturating_mul(size_of::<f32>());
-    if source.is_in_memory() {
+    if source.is_in_memory() || source.is_drawn() {
         return Ok(());
     }
     refuse(all.min(memory), available())
@@ -19,8 +19,11 @@ pub(super) fn check_rows(source: &dyn Source, memory: usize) -> Result<()> {
 
 /// Refuses models that need more memory than is available: weights, moments of the optimiser and averaged weights, and windows of rows that are
 /// still to come. Steps need more; so the sum is a lower bound.
-pub(super) fn check_models(plans: &[Plan], data: &TrainingData) -> Result<()> {
-    let models: usize = plans.iter().map(Plan::state_bytes).sum();
+pub(super) fn check_models<'p>(
+    plans: impl Iterator<Item = &'p Plan>,
+    data: &TrainingData,
+) -> Result<()> {
+    let models: usize = plans.map(Plan::state_bytes).sum();
     refuse(models.saturating_add(data.memory_to_come()), available())
 }
 

@@ -9,7 +9,6 @@ use rarefy::recipe::{Evaluated, TrainingData};
 use rarefy::train::Observer;
 use rarefy::variants::StartRows;
 use rarefy::{Error, Result, Trained, Trainer};
-
 use rayon::prelude::*;
 
 use super::observed::Observed;
@@ -76,19 +75,19 @@ fn run_group(members: Vec<Member>) -> Vec<Result<Finished>> {
     });
     let data = match data {
         Ok(data) => data,
-        Err(error) => return repeated(error, count),
+        Err(error) => return of_all(error, count),
     };
     let preparation = watch.lap();
     let plans = members.iter();
-    let plans: Vec<Plan> = plans
-        .filter_map(|(training, _)| data.plan(&training.config).ok())
+    let plans: Vec<Result<Plan>> = plans
+        .map(|(training, _)| data.plan(&training.config))
         .collect();
-    if let Err(error) = room::check_models(&plans, &data) {
-        return repeated(error, count);
+    if let Err(error) = room::check_models(plans.iter().flatten(), &data) {
+        return of_all(error, count);
     }
     let rows = data.start_rows();
-    let ready = members.into_iter();
-    let ready = ready.map(|member| Ready::new(member, (&data, &rows)));
+    let ready = members.into_iter().zip(plans);
+    let ready = ready.map(|(member, plan)| Ready::new(member, plan?, (&data, &rows)));
     let ready: Vec<Result<Ready>> = ready.collect();
     drop(rows);
     let start = watch.lap();
@@ -101,25 +100,15 @@ fn run_group(members: Vec<Member>) -> Vec<Result<Finished>> {
     };
     let finish = |stepped: Result<Stepped>| stepped?.finish(&data, timings);
     // Reports have parts that one thread writes; but passes over files would disturb each other.
-    if data.memory_to_come() == 0 {
+    if data.is_in_memory() {
         return stepped.into_par_iter().map(finish).collect();
     }
     stepped.into_iter().map(finish).collect()
 }
 
 /// An error of several runs.
-fn repeated(error: Error, count: usize) -> Vec<Result<Finished>> {
-    let text = error.to_string();
-    let is_stop = matches!(error, Error::Interrupted);
-    let again = || {
-        if is_stop {
-            Error::Interrupted
-        } else {
-            Error::Conflict(text.clone())
-        }
-    };
-    let others = (1..count).map(|_| Err(again()));
-    let others: Vec<_> = others.collect();
+fn of_all(error: Error, count: usize) -> Vec<Result<Finished>> {
+    let others: Vec<_> = (1..count).map(|_| Err(error.repeated())).collect();
     std::iter::once(Err(error)).chain(others).collect()
 }
 
@@ -134,9 +123,10 @@ struct Ready<'a, 'l> {
 impl<'a, 'l> Ready<'a, 'l> {
     fn new(
         (training, listener): Member<'a, 'l>,
+        plan: Plan,
         (data, rows): (&TrainingData, &StartRows),
     ) -> Result<Self> {
-        let plan = Arc::new(data.plan(&training.config)?);
+        let plan = Arc::new(plan);
         let warnings = data.warnings(&plan)?;
         warnings.iter().for_each(|text| listener.warn(text));
         if let Some(order) = data.order(&plan) {

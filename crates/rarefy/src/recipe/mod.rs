@@ -236,14 +236,18 @@ impl<'a> TrainingData<'a> {
         Ok(warnings)
     }
 
-    /// Size in bytes of the windows of rows that a run will fill; 0 for rows that are in memory.
+    /// True if the prepared training rows, or the raw ones from which they follow, are in memory.
+    pub fn is_in_memory(&self) -> bool {
+        self.kept.is_some() || self.training.is_in_memory()
+    }
+
+    /// Size in bytes of the windows of rows that a run will fill; 0 for rows in memory and for rows that are drawn.
     pub fn memory_to_come(&self) -> usize {
-        let values = self.rows().rows().saturating_mul(self.pipeline.d_out());
-        let all = values.saturating_mul(size_of::<f32>());
-        if self.kept.is_some() || self.training.is_in_memory() {
+        if self.is_in_memory() || self.training.is_drawn() {
             return 0;
         }
-        all.min(self.memory)
+        let values = self.training.rows().saturating_mul(self.pipeline.d_out());
+        values.saturating_mul(size_of::<f32>()).min(self.memory)
     }
 
     /// Sentence on the order of the training rows if they do not fit in memory; `None` for a shuffle of all rows.

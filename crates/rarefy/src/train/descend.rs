@@ -137,22 +137,13 @@ pub(super) fn descend(
     let Err(error) = read else {
         return;
     };
-    let text = error.to_string();
-    let mut error = Some(error);
-    let open = runs
-        .iter_mut()
-        .zip(observers)
-        .filter(|(run, _)| run.is_open());
-    for (run, observer) in open {
-        let of_run = match error.take() {
-            Some(Error::Interrupted) => {
-                error = Some(Error::Interrupted);
-                Error::Interrupted
-            }
-            Some(error) => error,
-            None => Error::Conflict(text.clone()),
-        };
-        run.end_without_rows(of_run, *observer);
+    let again = error.repeated();
+    let mut first = Some(error);
+    for (run, observer) in runs.iter_mut().zip(observers) {
+        if run.is_open() {
+            let error = first.take().unwrap_or_else(|| again.repeated());
+            run.end_without_rows(error, *observer);
+        }
     }
 }
 

@@ -68,11 +68,14 @@ pub fn run(args: &TrainArgs, matches: &ArgMatches) -> anyhow::Result<()> {
     let sweep = known(args, &folder, given, &config)?;
     let (mut members, mut failed) = (Vec::new(), Vec::new());
     for member in sweep.members(&folder)? {
+        let (folder, name) = (member.folder.clone(), member.name.clone());
         match member.prepared(args, matches, &sweep) {
-            Ok(Some(prepared)) => members.push(prepared),
-            Ok(None) => {}
-            // A run that cannot be read stops no other; settings that cannot work are refused before anything is written.
-            Err(error) if args.resume => failed.push((member.folder, format!("{error:#}"))),
+            Ok(prepared) => members.extend(prepared),
+            // A run that cannot be resumed stops no other; settings that cannot work are refused before anything is written.
+            Err(error) if args.resume => {
+                output::note(&format!("{name} failed: {error:#}"));
+                failed.push((folder, format!("{error:#}")));
+            }
             Err(error) => return Err(error),
         }
     }
@@ -106,13 +109,9 @@ fn train(
         sweep.write(folder)?;
     }
     for (member, config) in &mut *members {
-        let begun = Run::at(&member.folder).config_path().exists();
-        let place = Place::at(&member.folder, args.resume && begun, args.force)?;
-        if !(args.resume && begun) {
-            // A run that is killed before its first step is resumed with its settings.
-            place.run().create(config)?;
+        if member.place.is_none() {
+            member.begin(config, args.force)?;
         }
-        member.place = Some(place);
     }
     let board = RefCell::new(Board::new(args, &reading, chosen, members.len()));
     let mut watchers: Vec<Watcher> = members
@@ -268,37 +267,42 @@ struct Member {
 }
 
 impl Member {
-    /// The member with its settings; `None` if its run is finished and keeps its settings.
+    /// The member with its settings; of a sweep that is resumed, also with its folder. `None` if its run is finished and keeps its settings.
     fn prepared(
-        &self,
+        mut self,
         args: &TrainArgs,
         matches: &ArgMatches,
         sweep: &Sweep,
     ) -> anyhow::Result<Option<(Self, Config)>> {
         let run = Run::at(&self.folder);
-        let begun = args.resume && run.config_path().exists();
-        let before = match (args.resume, begun) {
+        let is_begun = args.resume && run.config_path().exists();
+        let before = match (args.resume, is_begun) {
             (true, true) => Some(configuration::from_run(&run)?),
             (true, false) => Some(sweep.config.clone()),
             (false, _) => None,
         };
         let config = configuration::merge(args, matches, before, &self.layer)?;
         Plan::check(&config, None)?;
-        if begun
-            && is_finished(&self.folder)
-            && settings::changes(&run.settings()?, &config)?.is_empty()
-        {
-            // Removes the lock and the temporary files of a killed process.
-            drop(run.lock()?);
-            return Ok(None);
+        if is_begun {
+            // Removes the lock and the temporary files of a killed process too.
+            let place = Place::at(&self.folder, true, false)?;
+            let changes = settings::changes(&run.settings()?, &config)?;
+            if is_finished(&self.folder) && changes.is_empty() {
+                return Ok(None);
+            }
+            self.place = Some(place);
+        } else if args.resume {
+            self.begin(&config, false)?;
         }
-        let member = Self {
-            name: self.name.clone(),
-            folder: self.folder.clone(),
-            layer: self.layer.clone(),
-            place: None,
-        };
-        Ok(Some((member, config)))
+        Ok(Some((self, config)))
+    }
+
+    /// Claims the folder and writes the settings, with which a run that is killed before its first step is resumed.
+    fn begin(&mut self, config: &Config, replace: bool) -> Result<()> {
+        let place = Place::at(&self.folder, false, replace)?;
+        place.run().create(config)?;
+        self.place = Some(place);
+        Ok(())
     }
 }
 
@@ -399,7 +403,10 @@ fn tell<'m>(
         .members(folder)?
         .into_iter()
         .map(|member| member.folder);
-    let done: Vec<PathBuf> = all.filter(|folder| is_finished(folder)).collect();
+    let is_failed = |folder: &PathBuf| failed.iter().any(|(other, _)| other == folder);
+    let done: Vec<PathBuf> = all
+        .filter(|folder| is_finished(folder) && !is_failed(folder))
+        .collect();
     let page = folder.join(PAGE);
     let (tables, mut value) = match done.as_slice() {
         [] => (String::new(), json!({"runs": [], "notes": []})),

@@ -61,7 +61,7 @@ impl Number {
     }
 }
 
-/// The manifest. Entries that other writers add are kept apart and not written again.
+/// The manifest. Entries of `lm.harvest` that are not listed here are passed over: that writer alone continues its stores.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(in crate::data) struct Manifest {
     format: String,

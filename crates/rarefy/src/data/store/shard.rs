@@ -126,8 +126,8 @@ fn encode(
         Number::Int8 => {
             let largest = row.iter().fold(0.0f32, |most, value| most.max(value.abs()));
             let scale = largest / 127.0;
-            let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
-            let steps = |value: &f32| (value * inverse).round().clamp(-127.0, 127.0) as i8;
+            // A row of zeros gives NaN, which becomes 0. The inverse of a tiny scale would be infinite.
+            let steps = |value: &f32| (value / scale).round().clamp(-127.0, 127.0) as i8;
             bytes.extend(row.iter().map(|value| steps(value) as u8));
             scales.push(scale);
         }

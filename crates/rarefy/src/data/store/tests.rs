@@ -79,6 +79,28 @@ fn stopped(pieces: usize) -> impl FnMut(usize) -> Result<()> {
     }
 }
 
+/// Writes rows.
+fn put(given: &Dataset, place: &Place, number: Number, begin: Begin) -> Result<Written> {
+    write(given, &place.folder, &options(number), begin, &mut go_on)
+}
+
+/// Writes rows until some pieces are written.
+fn put_some(
+    given: &Dataset,
+    place: &Place,
+    number: Number,
+    begin: Begin,
+    pieces: usize,
+) -> Result<Written> {
+    write(
+        given,
+        &place.folder,
+        &options(number),
+        begin,
+        &mut stopped(pieces),
+    )
+}
+
 #[expect(clippy::unnecessary_wraps, reason = "writers call it")]
 fn go_on(_: usize) -> Result<()> {
     Ok(())
@@ -95,14 +117,7 @@ fn store_has_the_rows_and_labels_that_were_put_in() {
     ] {
         let place = place();
         let given = dataset("rows", 25);
-        let written = write(
-            &given,
-            &place.folder,
-            &options(number),
-            Begin::New,
-            &mut go_on,
-        )
-        .unwrap();
+        let written = put(&given, &place, number, Begin::New).unwrap();
         assert_eq!(
             (written.rows, written.shards, written.number),
             (25, 3, number)
@@ -138,28 +153,48 @@ fn store_has_the_rows_and_labels_that_were_put_in() {
 }
 
 #[test]
+fn int8_keeps_rows_of_tiny_values_and_of_zeros() {
+    let place = place();
+    let given = Dataset::new(Memory::new(
+        "rows",
+        2,
+        vec![1e-38, -5e-39, 0.0, 0.0, 3e38, 1.0],
+    ));
+    put(&given, &place, Number::Int8, Begin::New).unwrap();
+    let got = all(open_store(&place.folder).unwrap().source.as_ref());
+    // Half a step of 127 to the largest value of the row.
+    let expected = [
+        (1e-38, 1e-38),
+        (-5e-39, 1e-38),
+        (0.0, 0.0),
+        (0.0, 0.0),
+        (3e38, 3e38),
+        (1.0, 3e38),
+    ];
+    for (got, (expected, largest)) in got.iter().zip(expected) {
+        assert!(
+            (got - expected).abs() <= largest * 4.1e-3,
+            "{got}, expected {expected}"
+        );
+    }
+}
+
+#[test]
 fn stopped_writer_leaves_no_complete_store_and_continues_to_the_same_bytes() {
     let whole = place();
-    write(
-        &dataset("rows", 47),
-        &whole.folder,
-        &options(Number::F16),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    put(&dataset("rows", 47), &whole, Number::F16, Begin::New).unwrap();
     let expected: Vec<Vec<u8>> = files(&whole.folder)
         .into_iter()
         .map(|(_, bytes)| bytes)
         .collect();
     for pieces in 0..10 {
         let place = place();
-        let begun = write(
+        let begun = put_some(
             &dataset("rows", 47),
-            &place.folder,
-            &options(Number::F16),
+            &place,
+            Number::F16,
             Begin::New,
-            &mut stopped(pieces),
+            pieces,
         );
         assert!(
             matches!(begun, Err(Error::Interrupted)),
@@ -168,37 +203,18 @@ fn stopped_writer_leaves_no_complete_store_and_continues_to_the_same_bytes() {
         let error = open_store(&place.folder).err().unwrap().to_string();
         assert!(error.contains("not complete"), "{error}");
         assert!(verify(&place.folder, &mut go_on).is_err());
-        let again = write(
-            &dataset("rows", 47),
-            &place.folder,
-            &options(Number::F16),
-            Begin::New,
-            &mut go_on,
-        );
+        let again = put(&dataset("rows", 47), &place, Number::F16, Begin::New);
         assert!(again.unwrap_err().to_string().contains("`store.resume`"));
         // As a killed writer leaves it.
         fs::write(place.folder.join(".rarefy-1234"), "part").unwrap();
-        write(
-            &dataset("rows", 47),
-            &place.folder,
-            &options(Number::F16),
-            Begin::Resume,
-            &mut go_on,
-        )
-        .unwrap();
+        put(&dataset("rows", 47), &place, Number::F16, Begin::Resume).unwrap();
         let got: Vec<Vec<u8>> = files(&place.folder)
             .into_iter()
             .map(|(_, bytes)| bytes)
             .collect();
         assert!(got == expected, "{pieces} pieces");
         // Nothing is left to do.
-        let done = write(
-            &dataset("rows", 47),
-            &place.folder,
-            &options(Number::F16),
-            Begin::Resume,
-            &mut stopped(0),
-        );
+        let done = put_some(&dataset("rows", 47), &place, Number::F16, Begin::Resume, 0);
         assert_eq!(done.unwrap().rows, 47);
     }
 }
@@ -207,30 +223,11 @@ fn stopped_writer_leaves_no_complete_store_and_continues_to_the_same_bytes() {
 fn other_rows_follow_those_of_the_store() {
     let place = place();
     let (first, second) = (dataset("first", 25), dataset("second", 12));
-    write(
-        &first,
-        &place.folder,
-        &options(Number::F32),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
-    let begun = write(
-        &second,
-        &place.folder,
-        &options(Number::F32),
-        Begin::Append,
-        &mut stopped(2),
-    );
+    put(&first, &place, Number::F32, Begin::New).unwrap();
+    let begun = put_some(&second, &place, Number::F32, Begin::Append, 2);
     assert!(matches!(begun, Err(Error::Interrupted)));
     assert!(open_store(&place.folder).is_err(), "a part of the new rows");
-    let other = write(
-        &first,
-        &place.folder,
-        &options(Number::F32),
-        Begin::Resume,
-        &mut go_on,
-    );
+    let other = put(&first, &place, Number::F32, Begin::Resume);
     assert!(
         other
             .unwrap_err()
@@ -239,27 +236,14 @@ fn other_rows_follow_those_of_the_store() {
     );
     // Equal in name and number of rows.
     let changed = Dataset::new(Memory::new("second", WIDTH, vec![1.0; 12 * WIDTH]));
-    let other = write(
-        &changed,
-        &place.folder,
-        &options(Number::F32),
-        Begin::Resume,
-        &mut go_on,
-    );
+    let other = put(&changed, &place, Number::F32, Begin::Resume);
     assert!(
         other
             .unwrap_err()
             .to_string()
             .contains("the data has changed")
     );
-    let written = write(
-        &second,
-        &place.folder,
-        &options(Number::F32),
-        Begin::Resume,
-        &mut go_on,
-    )
-    .unwrap();
+    let written = put(&second, &place, Number::F32, Begin::Resume).unwrap();
     assert_eq!((written.rows, written.shards), (37, 5));
     let opened = open_store(&place.folder).unwrap();
     let expected = [all(first.source.as_ref()), all(second.source.as_ref())].concat();
@@ -305,86 +289,38 @@ fn value_beyond_the_number_type_is_named_and_leaves_nothing() {
     let mut values = vec![1.0; 25 * WIDTH];
     values[23 * WIDTH + 1] = 7e4;
     let given = Dataset::new(Memory::new("rows", WIDTH, values));
-    let error = write(
-        &given,
-        &place.folder,
-        &options(Number::F16),
-        Begin::New,
-        &mut go_on,
-    );
+    let error = put(&given, &place, Number::F16, Begin::New);
     let error = error.unwrap_err().to_string();
     assert_eq!(
         error,
         "rows: row 23, column 1: expected at most 65504, the largest number of float16, got 70000; set `store.dtype` to bf16 or f32"
     );
     assert!(!place.folder.exists());
-    write(
-        &given,
-        &place.folder,
-        &options(Number::Bf16),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    put(&given, &place, Number::Bf16, Begin::New).unwrap();
 }
 
 #[test]
 fn store_is_as_before_if_rows_cannot_be_added() {
     let place = place();
-    write(
-        &dataset("first", 25),
-        &place.folder,
-        &options(Number::F16),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    put(&dataset("first", 25), &place, Number::F16, Begin::New).unwrap();
     let before = files(&place.folder);
     let mut values = vec![1.0; 25 * WIDTH];
     values[23 * WIDTH] = 7e4;
     let other = Dataset::new(Memory::new("other", WIDTH, values));
-    let error = write(
-        &other,
-        &place.folder,
-        &options(Number::F16),
-        Begin::Append,
-        &mut go_on,
-    );
+    let error = put(&other, &place, Number::F16, Begin::Append);
     assert!(error.unwrap_err().to_string().contains("other: row 23"));
     assert_eq!(files(&place.folder), before);
     // The same after a stop.
-    let begun = write(
-        &other,
-        &place.folder,
-        &options(Number::F16),
-        Begin::Append,
-        &mut stopped(2),
-    );
+    let begun = put_some(&other, &place, Number::F16, Begin::Append, 2);
     assert!(matches!(begun, Err(Error::Interrupted)));
-    assert!(
-        write(
-            &other,
-            &place.folder,
-            &options(Number::F16),
-            Begin::Resume,
-            &mut go_on
-        )
-        .is_err()
-    );
+    assert!(put(&other, &place, Number::F16, Begin::Resume).is_err());
     assert_eq!(files(&place.folder), before);
 }
 
 #[test]
 fn no_bit_of_a_manifest_can_change_unseen() {
     let place = place();
-    write(
-        &dataset("rows", 25),
-        &place.folder,
-        &options(Number::F32),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    put(&dataset("rows", 25), &place, Number::F32, Begin::New).unwrap();
     let path = place.folder.join(MANIFEST);
     let bytes = fs::read(&path).unwrap();
     for at in 0..bytes.len() {

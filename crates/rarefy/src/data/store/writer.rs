@@ -62,7 +62,24 @@ pub struct Written {
 ///
 /// # Errors
 /// [`Error::Conflict`] for a folder in another state than `begin` expects, and for other data or settings than those of the store;
-/// [`Error::OutOfRange`](crate::Error) for values that the number type cannot hold; errors of reading and writing.
+/// [`Error::Format`] for values that the number type cannot hold, with their row and column; errors of reading and writing. After an error
+/// that would come again, the folder is as it was before.
+///
+/// # Example
+/// ```
+/// use rarefy::data::store::{Begin, Number, StoreOptions, write};
+/// use rarefy::data::{self, Dataset, Memory};
+/// let dir = tempfile::tempdir().unwrap();
+/// let folder = dir.path().join("store");
+/// let rows = Dataset::new(Memory::new("rows", 2, vec![0.5, -1.0, 127.0, 3.2]));
+/// let options = StoreOptions { number: Some(Number::Int8), shard_rows: None, outlier_norm: None, model: None, module: None };
+/// write(&rows, &folder, &options, Begin::New, &mut |_| Ok(()))?;
+/// let store = data::open(folder.to_str().unwrap(), &Default::default())?;
+/// let mut second = [0.0; 2];
+/// store.source.read(1, &mut second)?;
+/// assert_eq!(second, [127.0, 3.0]); // steps of 127 / 127
+/// # Ok::<(), rarefy::Error>(())
+/// ```
 pub fn write(
     dataset: &Dataset,
     folder: &Path,

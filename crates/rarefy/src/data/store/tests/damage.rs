@@ -10,14 +10,7 @@ fn damaged(
     std::result::Result<(), String>,
 ) {
     let place = place();
-    write(
-        &dataset("rows", 25),
-        &place.folder,
-        &options(Number::Int8),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    put(&dataset("rows", 25), &place, Number::Int8, Begin::New).unwrap();
     damage(&place.folder);
     let opened = open_store(&place.folder)
         .map(|_| ())
