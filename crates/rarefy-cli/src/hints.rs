@@ -92,6 +92,8 @@ const OF_DATA: &[(&str, &str)] = &[
     ("store.outlier_norm", "outlier-norm"),
     ("store.resume", "resume"),
     ("store.shard_rows", "shard-rows"),
+    ("store.skip_first", "skip-first"),
+    ("store.skip_tokens", "skip-tokens"),
     ("patches.count", "count"),
     ("patches.accept_damaged", "accept-damaged"),
 ];

@@ -1,7 +1,7 @@
 //! Runs of kl through the program: files, bytes, resuming, convergence.
 
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::{EVAL_FIELDS, TestDir, text};
 use serde_json::Value;
@@ -220,14 +220,20 @@ fn record(dir: &TestDir, run: &str, line: usize) -> f64 {
 /// A run interrupted by Ctrl-C and resumed equals a run that was never stopped.
 #[test]
 fn an_interrupted_run_resumes_byte_equal() {
-    for run in [
-        "train --latents 24 --steps 300",
-        "train --latents 24 --batch 64 --steps 1500 --rho-estimate moving --lr 0.01",
-        "train --latents 24 --batch 64 --steps 1500 --optimizer sgd",
+    for (run, signal) in [
+        ("train --latents 24 --steps 300", "-INT"),
+        (
+            "train --latents 24 --batch 64 --steps 1500 --rho-estimate moving --lr 0.01",
+            "-INT",
+        ),
+        (
+            "train --latents 24 --batch 64 --steps 1500 --optimizer sgd",
+            "-TERM",
+        ),
     ] {
         let dir = TestDir::new();
         dir.ok(&format!("{run} --out whole -q"));
-        let err = interrupt(&dir, &format!("{run} --out parted"), 20);
+        let err = interrupt(&dir, &format!("{run} --out parted"), 20, signal);
         assert!(
             err.contains("continue with: rarefy train --out parted --resume"),
             "{err}"
@@ -256,8 +262,8 @@ fn an_interrupted_run_resumes_byte_equal() {
     }
 }
 
-/// Starts a run, sends Ctrl-C after some records, and returns stderr.
-fn interrupt(dir: &TestDir, words: &str, steps: usize) -> String {
+/// Starts a run, sends a signal after some records, and returns stderr. The run ends within a second.
+fn interrupt(dir: &TestDir, words: &str, steps: usize, signal: &str) -> String {
     let mut command = dir.command(words);
     let child = command
         .stdout(Stdio::piped())
@@ -277,10 +283,13 @@ fn interrupt(dir: &TestDir, words: &str, steps: usize) -> String {
     });
     assert!(started, "no {steps} steps in a minute");
     let kill = Command::new("kill")
-        .args(["-INT", &child.id().to_string()])
+        .args([signal, &child.id().to_string()])
         .status();
     assert!(kill.unwrap().success());
+    let sent = Instant::now();
     let output = child.wait_with_output().unwrap();
+    let took = sent.elapsed();
+    assert!(took < Duration::from_secs(1), "it took {took:?}");
     let err = text(&output.stderr);
     assert_eq!(
         (output.status.code(), text(&output.stdout)),

@@ -11,7 +11,7 @@
 use std::ops::RangeInclusive;
 use std::path::Path;
 
-use super::{Element, RowAxis};
+use super::{Element, Places, RowAxis};
 use crate::{Error, Result};
 
 /// Plausible heights and widths of an image in pixels.
@@ -51,6 +51,8 @@ pub(super) struct ArrayRows {
     pub(super) d_in: usize,
     /// Height and width, if each row is an image in row-major order, with one channel or with three in the last axis.
     pub(super) image_shape: Option<(usize, usize)>,
+    /// Places of the rows in the entries of the axis before the last, such as the tokens of a prompt; `None` for rows of other axes.
+    pub(super) places: Option<Places>,
     /// Statement about the axes; `None` for a matrix.
     pub(super) note: Option<String>,
 }
@@ -100,6 +102,9 @@ impl Array<'_> {
             rows,
             d_in,
             image_shape: image.and_then(|image| image.shape),
+            places: (self.shape.len() > 2 && chosen == RowAxis::Last)
+                .then(|| Places::every(self.shape[self.shape.len() - 2]))
+                .flatten(),
             note,
         })
     }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use super::{Excerpt, Source};
+use super::{Excerpt, Places, Source};
 use crate::{Error, Result};
 
 /// Raw rows with optional labels, image shape and default preprocessing; returned by [`open`](crate::data::open).
@@ -18,6 +18,9 @@ pub struct Dataset<'a> {
     pub labels: Option<Vec<String>>,
     /// Text of each row, `[rows]` (sentences, tokens), empty where a text is missing; `None` if the data has no texts.
     pub texts: Option<Vec<String>>,
+    /// Contexts, positions and tokens of the rows, if the data says them; [`OpenOptions::places`](crate::data::OpenOptions::places)
+    /// asks for those that take time to read.
+    pub places: Option<Places>,
     /// Height and width in pixels, if each row is an image in row-major order: grey, or colour with three values for each
     /// pixel, as the number of values in a row says.
     pub image_shape: Option<(usize, usize)>,
@@ -75,6 +78,7 @@ impl<'a> Dataset<'a> {
             image_shape: None,
             default_preprocess: Vec::new(),
             texts: None,
+            places: None,
             parts: Vec::new(),
             columns: Vec::new(),
             files: Vec::new(),

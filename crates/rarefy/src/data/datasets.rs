@@ -70,7 +70,8 @@ fn shard(folder: &Path, name: &str) -> Result<PathBuf> {
     Err(Error::format(folder, why))
 }
 
-fn read(path: &Path) -> Result<Value> {
+/// Reads a short file of JSON.
+pub(super) fn read(path: &Path) -> Result<Value> {
     let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
     if length > LONGEST {
         let why = format!("expected at most {LONGEST} bytes, got {length}");

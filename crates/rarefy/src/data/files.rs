@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use super::endings::{self, format_of};
 use super::listing::{Listing, count, listed};
-use super::{datasets, folders, idx, natural, store};
+use super::{bionemo, datasets, folders, idx, natural, saev, store};
 use crate::{Error, Result};
 
 /// Part of a data set: an embedded sample or a file, with the member that the path names.
@@ -26,6 +26,10 @@ pub(super) enum Input {
     File(PathBuf, Option<String>),
     /// Folder of a store.
     Store(PathBuf),
+    /// Folder of parquet files with metadata, as BioNeMo writes it.
+    BioNeMo(PathBuf),
+    /// Folder of shards of saev, and the layer and tokens that follow the path.
+    Saev(PathBuf, Option<String>),
 }
 
 /// Inputs that several paths name, in the order of their rows.
@@ -117,6 +121,15 @@ impl Inputs {
                 return Err(Error::Conflict(format!("{}: {why}", folder.display())));
             }
             self.all.push(Input::Store(folder.into()));
+            return Ok(());
+        }
+        if saev::is_saev(folder) {
+            self.all
+                .push(Input::Saev(folder.into(), member.map(Into::into)));
+            return Ok(());
+        }
+        if bionemo::is_bionemo(folder) && member.is_none() {
+            self.all.push(Input::BioNeMo(folder.into()));
             return Ok(());
         }
         if let Some(shards) = datasets::shards(folder)? {
@@ -219,14 +232,16 @@ impl Input {
     pub(super) fn name(&self) -> String {
         match self {
             Self::Sample(name) => format!("sample:{name}"),
-            Self::File(path, _) | Self::Store(path) => path.display().to_string(),
+            Self::File(path, _) | Self::Store(path) | Self::BioNeMo(path) | Self::Saev(path, _) => {
+                path.display().to_string()
+            }
         }
     }
 
     fn path(&self) -> Option<&Path> {
         match self {
-            Self::Sample(_) | Self::Store(_) => None,
             Self::File(path, _) => Some(path),
+            _ => None,
         }
     }
 }

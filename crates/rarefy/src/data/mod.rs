@@ -1,6 +1,7 @@
 //! Data sets: readers of every file format behind one trait, [`Source`], for random access to rows.
 
 mod axes;
+mod bionemo;
 pub(crate) mod chunks;
 pub(crate) mod coarse;
 mod content;
@@ -23,7 +24,9 @@ pub(crate) mod npz;
 mod numpy_type;
 mod open_file;
 mod options;
+mod places;
 mod rows;
+mod saev;
 mod safetensors;
 #[doc(hidden)]
 pub mod samples;
@@ -65,6 +68,7 @@ pub use holdout::{HoldoutPart, hold_out};
 #[doc(hidden)]
 pub use image::{Channels, PatchOptions, image_channels, patches};
 pub use options::{OpenOptions, RowAxis, UsualColumns};
+pub use places::Places;
 pub use rows::Rows;
 pub(crate) use rows::{Slice, whole_rows};
 #[doc(hidden)]
@@ -291,6 +295,10 @@ fn open_input(
         }
         Input::File(path, member) => (path, member),
         Input::Store(folder) => return store::open(folder, options, foreign),
+        Input::BioNeMo(folder) => return bionemo::open(folder, options, foreign),
+        Input::Saev(folder, layer) => {
+            return saev::open(folder, layer.as_deref(), options, foreign);
+        }
     };
     content::check_regular(path)?;
     let format = format_of(path).ok_or_else(|| content::unknown(path))?;

@@ -157,6 +157,7 @@ impl Header {
     ) -> Dataset<'static> {
         let mut dataset = Dataset::new(source);
         dataset.image_shape = rows.image_shape;
+        dataset.places = rows.places;
         dataset.notes = numpy_type::note(path, &self.descr)
             .into_iter()
             .chain(rows.note)

@@ -31,6 +31,8 @@ pub struct OpenOptions {
     /// If true, rows of a table with a missing or unreadable number are left out and counted in
     /// [`Dataset::notes`](crate::data::Dataset::notes); otherwise the first is an error.
     pub skip_bad_rows: bool,
+    /// True to read the tokens of the rows too, where the data has them: [`Dataset::places`](crate::data::Dataset::places).
+    pub places: bool,
     /// Number of rows to use, from the first; `None` for all.
     pub rows: Option<usize>,
     /// Size, number, channels and seed of the patches cut from photographs.
@@ -82,13 +84,27 @@ impl OpenOptions {
         format: Option<&DataFormat>,
         foreign: Foreign,
     ) -> Result<Self> {
-        let name = format.map_or("sample", |format| format.name);
+        self.for_kind(path, format.map_or("sample", |format| format.name), foreign)
+    }
+
+    /// Options for a file of the format of this name, as [`OpenOptions::for_format`]; also for `sample` and for a folder of `saev`.
+    pub(super) fn for_kind(&self, path: &Path, name: &str, foreign: Foreign) -> Result<Self> {
         let mut kept = self.clone();
         let mut unused = Vec::new();
         if ["npy", "idx", "image", "sample"].contains(&name) {
             unused.extend(kept.member.take().map(|member| ("member", member)));
         }
-        if ["npy", "npz", "idx", "safetensors", "image", "sample"].contains(&name) {
+        if [
+            "npy",
+            "npz",
+            "idx",
+            "safetensors",
+            "image",
+            "sample",
+            "saev",
+        ]
+        .contains(&name)
+        {
             let lists = [
                 ("columns", &mut kept.columns),
                 ("exclude", &mut kept.exclude),
@@ -128,6 +144,7 @@ impl OpenOptions {
 fn without_meaning(path: &Path, format: &str, key: &str, value: &str) -> Error {
     let of = match format {
         "sample" => "a sample".to_owned(),
+        "saev" => "a folder of saev".to_owned(),
         "csv" | "parquet" | "safetensors" | "json-lines" => format!("a {format} file"),
         format => format!("an {format} file"),
     };

@@ -75,6 +75,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static
     let (source, rows) = matrix(choose(path, &names, options.member.as_deref())?)?;
     let mut dataset = Dataset::new(source);
     dataset.image_shape = rows.image_shape;
+    dataset.places = rows.places;
     dataset.notes.extend(rows.note);
     Ok(dataset)
 }

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::value::Value;
-use super::{Column, Dataset, Role, Source};
+use super::{Column, Dataset, Places, Role, Source};
 use crate::{Error, Result};
 
 /// Maximum number of notes of all shards together.
@@ -47,13 +47,14 @@ impl Shards {
         notes.extend(check_equal(&full)?);
         let labels = joined_cells("label", &mut full, |d| &mut d.labels, &mut notes);
         let texts = joined_cells("text", &mut full, |d| &mut d.texts, &mut notes);
+        let places = joined_places(&full);
         let shards = full.into_iter().chain(empty);
         let shards: Vec<Dataset<'static>> = shards.map(|(_, shard)| shard).collect();
         let Some(mut joined) = Self::concatenate(name, shards) else {
             let why = "expected at least one data file, got none";
             return Err(Error::format(name, why));
         };
-        (joined.labels, joined.texts) = (labels, texts);
+        (joined.labels, joined.texts, joined.places) = (labels, texts, places);
         (joined.files, joined.notes) = (files, notes);
         Ok(joined)
     }
@@ -194,6 +195,14 @@ fn joined_cells(
         ));
     }
     Some(all)
+}
+
+/// Places of all rows, if all shards have them.
+fn joined_places(shards: &[Shard]) -> Option<Places> {
+    let of = |(_, shard): &'_ Shard| Some((shard.source.rows(), shard.places.clone()?));
+    let all: Vec<_> = shards.iter().map(of).collect::<Option<_>>()?;
+    let parts: Vec<_> = all.iter().map(|(rows, places)| (*rows, places)).collect();
+    Places::joined(&parts)
 }
 
 /// True if all cells that are not empty are numbers; `None` if all are empty.

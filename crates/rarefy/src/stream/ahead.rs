@@ -1,8 +1,12 @@
 //! Rows that a second thread reads ahead, in buffers that go round.
 
 use std::ops::Range;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError, channel};
 use std::thread::Scope;
+
+use core::time::Duration;
 
 use super::{BatchStream, Caller};
 use crate::data::{Memory, Source};
@@ -13,7 +17,24 @@ use crate::{Error, Result};
 pub(super) struct Ahead {
     full: Receiver<Result<Vec<f32>>>,
     empty: Sender<Vec<f32>>,
+    dropped: Arc<AtomicBool>,
 }
+
+/// True once nobody needs rows any more, so that the thread ends in the middle of a buffer.
+#[derive(Clone)]
+pub(super) struct Unneeded(Arc<AtomicBool>);
+
+impl Unneeded {
+    pub(super) fn check(&self) -> Result<()> {
+        match self.0.load(Ordering::Relaxed) {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Time between two looks whether the caller has stopped, in a wait for rows.
+const LOOK: Duration = Duration::from_millis(50);
 
 impl Ahead {
     /// Starts the thread. It calls `fill` for one of `buffers` buffers after the other, until there is no more to read (false) or
@@ -21,8 +42,10 @@ impl Ahead {
     pub(super) fn start<'scope>(
         scope: &'scope Scope<'scope, '_>,
         buffers: usize,
-        mut fill: impl FnMut(&mut Vec<f32>) -> Result<bool> + Send + 'scope,
+        mut fill: impl FnMut(&mut Vec<f32>, &Unneeded) -> Result<bool> + Send + 'scope,
     ) -> Self {
+        let dropped = Arc::new(AtomicBool::new(false));
+        let unneeded = Unneeded(dropped.clone());
         let (to_trainer, full) = channel();
         let (empty, from_trainer) = channel();
         scope.spawn(move || {
@@ -37,7 +60,7 @@ impl Ahead {
                     };
                     used
                 };
-                let filled = fill(&mut buffer);
+                let filled = fill(&mut buffer, &unneeded);
                 let goes_on = matches!(filled, Ok(true));
                 let sent = match filled {
                     Ok(false) => return,
@@ -48,7 +71,11 @@ impl Ahead {
                 }
             }
         });
-        Self { full, empty }
+        Self {
+            full,
+            empty,
+            dropped,
+        }
     }
 
     /// The next full buffer.
@@ -56,9 +83,9 @@ impl Ahead {
         let received = match self.full.try_recv() {
             Err(TryRecvError::Empty) => {
                 caller.waiting(true);
-                let received = self.full.recv();
+                let received = self.wait(caller);
                 caller.waiting(false);
-                received.ok()
+                received?
             }
             received => received.ok(),
         };
@@ -68,10 +95,30 @@ impl Ahead {
         received.ok_or_else(ended)?
     }
 
+    /// Waits for a full buffer or until the caller stops; `None` if the thread has ended.
+    fn wait(&self, caller: &dyn Caller) -> Result<Option<Result<Vec<f32>>>> {
+        loop {
+            match self.full.recv_timeout(LOOK) {
+                Ok(filled) => return Ok(Some(filled)),
+                Err(RecvTimeoutError::Disconnected) => return Ok(None),
+                Err(RecvTimeoutError::Timeout) if caller.is_stopped() => {
+                    return Err(Error::Interrupted);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
     /// Gives a buffer back, to be filled again.
     pub(super) fn give_back(&self, buffer: Vec<f32>) {
         // The thread has ended if nothing is left to read.
         let _ = self.empty.send(buffer);
+    }
+}
+
+impl Drop for Ahead {
+    fn drop(&mut self) {
+        self.dropped.store(true, Ordering::Relaxed);
     }
 }
 
@@ -97,7 +144,7 @@ impl InOrder {
         mut steps: Range<usize>,
     ) -> Self {
         let (batch, per_epoch, width) = (plan.batch(), plan.steps_per_epoch(), data.d_in());
-        let fill = move |rows: &mut Vec<f32>| {
+        let fill = move |rows: &mut Vec<f32>, _: &Unneeded| {
             let Some(step) = steps.next() else {
                 return Ok(false);
             };

@@ -328,3 +328,51 @@ fn a_caller_stops_a_run_between_two_windows() {
     });
     assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
 }
+
+/// Rows of a disk so slow that a window takes seconds.
+struct Slow(OnDisk);
+
+impl Source for Slow {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn rows(&self) -> usize {
+        self.0.rows()
+    }
+
+    fn d_in(&self) -> usize {
+        self.0.d_in()
+    }
+
+    fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        self.0.read(start, out)
+    }
+}
+
+#[test]
+fn a_caller_stops_a_run_in_the_middle_of_a_window() {
+    /// Stops at the third look.
+    #[derive(Default)]
+    struct Looks(std::cell::Cell<usize>);
+    impl Caller for Looks {
+        fn waiting(&mut self, _: bool) {}
+
+        fn is_stopped(&self) -> bool {
+            self.0.set(self.0.get() + 1);
+            self.0.get() == 3
+        }
+    }
+    let data = OnDisk::numbered(64 * 64 * 100);
+    let plan = plan(&data, (64, 5), 100, "");
+    data.reads.lock().unwrap().clear();
+    let slow = Slow(data);
+    let stopped = with_batches(&plan, &slow, 0..5, |batches| {
+        batches.next(&mut Looks::default()).map(|_| ())
+    });
+    assert!(matches!(stopped, Err(Error::Interrupted)), "{stopped:?}");
+    // Looks are 50 ms apart and blocks take 20 ms; the first windows together would take two minutes.
+    let read = slow.0.reads.lock().unwrap().len();
+    assert!(read < 50, "{read} blocks were read");
+}

@@ -5,7 +5,7 @@ use std::thread::Scope;
 
 use rand::seq::SliceRandom;
 
-use super::ahead::Ahead;
+use super::ahead::{Ahead, Unneeded};
 use super::order::{BLOCK, LANES, Order, Place, SPARE, Window, window_blocks};
 use super::{BatchStream, Caller, generator};
 use crate::data::{Memory, Source};
@@ -73,7 +73,7 @@ impl Windows {
             seed: plan.config().train.seed,
         };
         let mut reader = Reader::at(data, sizes, step);
-        let fill = move |rows: &mut Vec<f32>| reader.fill(rows);
+        let fill = move |rows: &mut Vec<f32>, unneeded: &Unneeded| reader.fill(rows, unneeded);
         let order = sizes.order(step / sizes.per_epoch);
         let batch = vec![0.0; sizes.batch * width];
         Self {
@@ -161,7 +161,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Fills a buffer with the rows of the next window, shuffled; false behind the last one of the run.
-    fn fill(&mut self, rows: &mut Vec<f32>) -> Result<bool> {
+    fn fill(&mut self, rows: &mut Vec<f32>, unneeded: &Unneeded) -> Result<bool> {
         let window = loop {
             if let Some(window) = self.windows.pop() {
                 break window;
@@ -174,12 +174,12 @@ impl<'a> Reader<'a> {
             self.order = self.sizes.order(self.epoch);
             self.list(step);
         };
-        self.read(&window, rows)?;
+        self.read(&window, rows, unneeded)?;
         Ok(true)
     }
 
     /// Reads the blocks of a window, each row to its shuffled place.
-    fn read(&mut self, window: &Window, rows: &mut Vec<f32>) -> Result<()> {
+    fn read(&mut self, window: &Window, rows: &mut Vec<f32>, unneeded: &Unneeded) -> Result<()> {
         let width = self.data.d_in();
         let Window {
             lane,
@@ -199,6 +199,7 @@ impl<'a> Reader<'a> {
         rows.resize((count - used) * width, 0.0);
         let mut places = places.into_iter();
         for range in ranges {
+            unneeded.check()?;
             self.block.resize(range.len() * width, 0.0);
             self.data.read(range.start, &mut self.block)?;
             for (row, place) in self.block.chunks_exact(width).zip(&mut places) {

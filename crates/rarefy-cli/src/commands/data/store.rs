@@ -4,8 +4,8 @@ use std::path::Path;
 
 use indicatif::{HumanBytes, ProgressBar};
 use rarefy::Error;
-use rarefy::data;
 use rarefy::data::store::{self, Begin, Number, StoreOptions, Written};
+use rarefy::data::{self, OpenOptions};
 use rarefy_run::folder::Lock;
 use rarefy_run::output_path;
 use serde_json::json;
@@ -25,7 +25,11 @@ pub fn shard(args: &ShardArgs) -> anyhow::Result<()> {
     output_path::check_apart(&args.out, &inputs)?;
     // Held until the end: one process at a time writes into a store.
     let _lock = Lock::folder(&args.out)?;
-    let dataset = data::open_all(&as_paths(&args.data), &data_options(&args.source)?)?;
+    let of_rows = OpenOptions {
+        places: true,
+        ..data_options(&args.source)?
+    };
+    let dataset = data::open_all(&as_paths(&args.data), &of_rows)?;
     reading::tell(&dataset, "train");
     let begin = match (args.append, args.resume) {
         (true, _) => Begin::Append,
@@ -60,6 +64,8 @@ fn options(args: &ShardArgs) -> StoreOptions {
         number,
         shard_rows: args.shard_rows,
         outlier_norm: args.outlier_norm,
+        skip_first: args.skip_first,
+        skip_tokens: args.skip_tokens.clone(),
         model: args.model.clone(),
         module: args.module.clone(),
     }
@@ -69,7 +75,7 @@ fn tell(args: &ShardArgs, d_in: usize, written: &Written) -> anyhow::Result<()> 
     let out = args.out.display().to_string();
     let Written {
         rows,
-        outliers,
+        left_out,
         shards,
         shard_rows,
         number,
@@ -77,18 +83,28 @@ fn tell(args: &ShardArgs, d_in: usize, written: &Written) -> anyhow::Result<()> 
     } = *written;
     if args.json {
         return output::json(&json!({
-            "rows": rows, "d_in": d_in, "dtype": number, "shards": shards, "shard_rows": shard_rows, "outliers": outliers,
+            "rows": rows, "d_in": d_in, "dtype": number, "shards": shards, "shard_rows": shard_rows, "left_out": left_out,
             "rows_before": before, "out": out,
         }));
     }
-    let left_out = match outliers {
-        0 => String::new(),
-        1 => ", 1 row left out because of its norm".into(),
-        many => format!(", {many} rows left out because of their norms"),
+    let reasons = [
+        (left_out.first, "position"),
+        (left_out.special, "token"),
+        (left_out.outliers, "norm"),
+    ];
+    let left_out: String = reasons
+        .into_iter()
+        .filter(|(count, _)| *count > 0)
+        .map(|(count, reason)| match count {
+            1 => format!(", 1 row left out because of its {reason}"),
+            many => format!(", {many} rows left out because of their {reason}s"),
+        })
+        .collect();
+    let shards = match shards {
+        1 => "1 shard".to_owned(),
+        many => format!("{many} shards"),
     };
-    output::print(&format!(
-        "{rows} rows in {shards} shards{left_out} -> {out}"
-    ))
+    output::print(&format!("{rows} rows in {shards}{left_out} -> {out}"))
 }
 
 /// Checks a store.

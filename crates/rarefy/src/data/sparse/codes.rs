@@ -7,7 +7,7 @@ use super::{Entries, SparseMatrix, refuse_parts};
 #[cfg(feature = "parquet")]
 use crate::data::table::{
     Kind, Table,
-    arrow::{ArrowTable, floats, holds_lists, integers, lists},
+    arrow::{ArrowTable, floats, holds_lists, integers, lists, open_stacks},
     dataset,
 };
 use crate::data::{Dataset, OpenOptions};
@@ -72,8 +72,11 @@ fn open_table(
     mut table: ArrowTable,
     options: &OpenOptions,
 ) -> Result<Dataset<'static>> {
-    match of_lists(path, &mut table, options)? {
-        Some(sparse) => Ok(sparse),
+    if let Some(sparse) = of_lists(path, &mut table, options)? {
+        return Ok(sparse);
+    }
+    match open_stacks(path, &mut table, options)? {
+        Some(stacks) => Ok(stacks),
         None => dataset(path, &mut table, options),
     }
 }

@@ -97,6 +97,12 @@ pub(in crate::data) struct Arguments {
     /// Factor of the median norm beyond which a row is left out.
     #[serde(default)]
     pub(in crate::data) outlier_norm: Option<f64>,
+    /// Positions at the start of each context that are left out.
+    #[serde(default)]
+    pub(in crate::data) skip_first: u64,
+    /// Tokens whose rows are left out.
+    #[serde(default)]
+    pub(in crate::data) skip_tokens: Vec<i32>,
     /// Model whose activations the rows are; a name, or what `lm.harvest` says of it.
     #[serde(default)]
     pub(in crate::data) model: Option<serde_json::Value>,
@@ -134,9 +140,29 @@ pub(in crate::data) struct Shard {
     /// Rows of the source that were read up to here.
     #[serde(default)]
     pub(in crate::data) rows_read: usize,
+    /// Rows among them that were left out because of their position.
+    #[serde(default)]
+    pub(in crate::data) first: usize,
+    /// Rows among them that were left out because of their token.
+    #[serde(default)]
+    pub(in crate::data) special: usize,
     /// Rows among them that were left out because of their norm.
     #[serde(default)]
     pub(in crate::data) outliers: usize,
+    /// Contexts up to here.
+    #[serde(default)]
+    pub(in crate::data) sequences: u64,
+}
+
+/// Numbers of rows that a store left out, each under the first reason that applies.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Because of their position in their context.
+    pub first: usize,
+    /// Because of their token.
+    pub special: usize,
+    /// Because of their norm.
+    pub outliers: usize,
 }
 
 impl Manifest {
@@ -227,9 +253,16 @@ impl Manifest {
 
     /// Writes the manifest, atomically.
     pub(super) fn write(&mut self, folder: &Path) -> Result<()> {
-        self.counts.insert("rows".into(), self.rows() as u64);
-        self.counts
-            .insert("outliers".into(), self.outliers() as u64);
+        let left_out = self.left_out();
+        let counts = [
+            ("rows", self.rows()),
+            ("first", left_out.first),
+            ("special", left_out.special),
+            ("outliers", left_out.outliers),
+        ];
+        self.counts = counts
+            .map(|(name, count)| (name.to_owned(), count as u64))
+            .into();
         let body = serde_json::to_string_pretty(self).expect("a manifest is JSON");
         let entries = body.strip_suffix(END).expect("an object ends with a brace");
         let text = format!("{entries}{SEAL}{}\"{END}\n", checksum(&body));
@@ -250,9 +283,14 @@ impl Manifest {
         Some(before)
     }
 
-    /// Number of rows that were left out because of their norm.
-    pub(super) fn outliers(&self) -> usize {
-        self.shards.iter().map(|shard| shard.outliers).sum()
+    /// Numbers of rows that were left out.
+    pub(super) fn left_out(&self) -> LeftOut {
+        let sum = |of: fn(&Shard) -> usize| self.shards.iter().map(of).sum();
+        LeftOut {
+            first: sum(|shard| shard.first),
+            special: sum(|shard| shard.special),
+            outliers: sum(|shard| shard.outliers),
+        }
     }
 
     /// Number of rows in all shards.

@@ -5,7 +5,7 @@
 //!   _manifest.json              version, width, number type, counts, sources, shards with their rows and checksums
 //!   shard-00000.safetensors     `activations` [rows, width]; of int8 also `scales` [rows]
 //!   cells/shard-00000.jsonl     label and text of each row, if there are any
-//!   tokens/shard-00000.safetensors   tokens of each row, in a store that `lm.harvest` of the Python package wrote
+//!   tokens/shard-00000.safetensors   contexts, with context, position and token of each row, if the data has them
 //! ```
 //!
 //! A shard counts once it stands in the manifest, which is replaced as a whole. A store is refused until its manifest says that it is complete, so
@@ -13,8 +13,10 @@
 
 mod cells;
 mod manifest;
+mod mask;
 mod scaled;
 mod shard;
+mod tokens;
 mod verify;
 mod writer;
 
@@ -25,7 +27,7 @@ use super::{Dataset, OpenOptions, open_listed};
 use crate::{Error, Result};
 
 pub(super) use cells::Cells;
-pub use manifest::Number;
+pub use manifest::{LeftOut, Number};
 pub(super) use manifest::{MANIFEST, Manifest};
 pub(super) use scaled::{SCALES, ScaledRows};
 pub use verify::{Verified, verify};
@@ -77,6 +79,9 @@ pub(super) fn open(
     dataset.labels = cells.labels;
     dataset.texts = cells.texts;
     dataset.image_shape = manifest.image_shape;
+    if options.places {
+        dataset.places = tokens::read_all(folder, &manifest.shards)?;
+    }
     Ok(dataset)
 }
 

@@ -1,5 +1,6 @@
 //! Stores: written, stopped, continued, extended, damaged.
 
+mod contexts;
 mod damage;
 
 use std::fs;
@@ -25,9 +26,7 @@ fn options(number: Number) -> StoreOptions {
     StoreOptions {
         number: Some(number),
         shard_rows: Some(10),
-        outlier_norm: None,
-        model: None,
-        module: None,
+        ..StoreOptions::default()
     }
 }
 
@@ -261,7 +260,7 @@ fn rows_of_an_unusual_norm_are_left_out_and_counted() {
         ..options(Number::F32)
     };
     let written = write(&given, &place.folder, &settings, Begin::New, &mut go_on).unwrap();
-    assert_eq!((written.rows, written.outliers), (24, 1));
+    assert_eq!((written.rows, written.left_out.outliers), (24, 1));
     let opened = open_store(&place.folder).unwrap();
     let mut expected = all(given.source.as_ref());
     expected.drain(7 * WIDTH..8 * WIDTH);

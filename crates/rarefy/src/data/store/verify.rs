@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-use super::cells;
 use super::manifest::{MANIFEST, Manifest};
+use super::{cells, tokens};
 use crate::{Error, Result};
 
 /// Bytes that are read at a time.
@@ -45,7 +45,7 @@ pub fn verify(folder: &Path, read: &mut dyn FnMut(usize) -> Result<()>) -> Resul
     }
     let mut files: Vec<(PathBuf, &str)> = Vec::new();
     for shard in &manifest.shards {
-        let tokens = folder.join("tokens").join(&shard.file);
+        let tokens = tokens::path(folder, &shard.file);
         let all = [
             (folder.join(&shard.file), &shard.sha256),
             (cells::path(folder, &shard.file), &shard.cells_sha256),
@@ -77,7 +77,7 @@ pub fn verify(folder: &Path, read: &mut dyn FnMut(usize) -> Result<()>) -> Resul
 }
 
 /// SHA-256 of a file, in hexadecimal digits.
-fn sum(path: &Path, read: &mut dyn FnMut(usize) -> Result<()>) -> Result<String> {
+pub(super) fn sum(path: &Path, read: &mut dyn FnMut(usize) -> Result<()>) -> Result<String> {
     let mut file = File::open(path).map_err(Error::io(path))?;
     let (mut digest, mut piece) = (Sha256::new(), vec![0; PIECE]);
     loop {

@@ -3,19 +3,15 @@
 use std::path::Path;
 
 use super::MANIFEST;
-use super::cells;
-use super::manifest::{Arguments, Given, Manifest, Number, Shard};
+use super::manifest::{Arguments, Given, LeftOut, Manifest, Number, Shard};
+use super::mask::Mask;
 use super::shard::{Summed, write_rows};
-use crate::data::{Dataset, Source, Value, evenly_spaced_rows};
+use super::{cells, tokens};
+use crate::data::{Dataset, Source, evenly_spaced_rows};
 use crate::{Error, Result};
 
-/// Rows whose norms are looked at together.
-const BLOCK: usize = 1 << 12;
-/// Rows whose norms give the median.
-const SAMPLE: usize = 1 << 14;
-
 /// Settings of a store.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct StoreOptions {
     /// Number type; `None` for `f64` where the data has more digits than `f32`, else `f32`.
     pub number: Option<Number>,
@@ -23,6 +19,10 @@ pub struct StoreOptions {
     pub shard_rows: Option<usize>,
     /// Rows whose norm is more than this factor times the median norm are left out.
     pub outlier_norm: Option<f64>,
+    /// Positions at the start of each context that are left out.
+    pub skip_first: u64,
+    /// Tokens whose rows are left out.
+    pub skip_tokens: Vec<i32>,
     /// Name of the model whose activations the rows are.
     pub model: Option<String>,
     /// Place in the model, such as a hook.
@@ -45,8 +45,8 @@ pub enum Begin {
 pub struct Written {
     /// Rows in the store.
     pub rows: usize,
-    /// Rows that were left out because of their norm, over all of the store.
-    pub outliers: usize,
+    /// Rows that were left out, over all of the store.
+    pub left_out: LeftOut,
     /// Number of shards.
     pub shards: usize,
     /// Rows of the data that a shard takes.
@@ -72,7 +72,7 @@ pub struct Written {
 /// let dir = tempfile::tempdir().unwrap();
 /// let folder = dir.path().join("store");
 /// let rows = Dataset::new(Memory::new("rows", 2, vec![0.5, -1.0, 127.0, 3.2]));
-/// let options = StoreOptions { number: Some(Number::Int8), shard_rows: None, outlier_norm: None, model: None, module: None };
+/// let options = StoreOptions { number: Some(Number::Int8), ..StoreOptions::default() };
 /// write(&rows, &folder, &options, Begin::New, &mut |_| Ok(()))?;
 /// let store = data::open(folder.to_str().unwrap(), &Default::default())?;
 /// let mut second = [0.0; 2];
@@ -98,7 +98,7 @@ pub fn write(
         let written = write_shards(dataset, folder, &mut manifest, done);
         let written = written.and_then(|()| match manifest.rows() {
             0 => Err(Error::Conflict(
-                "all rows are outliers: raise `store.outlier_norm`, or leave it out".into(),
+                "all rows are left out: leave out `store.skip_first` and `store.skip_tokens`, or raise `store.outlier_norm`".into(),
             )),
             _ => Ok(()),
         });
@@ -114,7 +114,7 @@ pub fn write(
     }
     Ok(Written {
         rows: manifest.rows(),
-        outliers: manifest.outliers(),
+        left_out: manifest.left_out(),
         shards: manifest.shards.len(),
         shard_rows: manifest.arguments.shard_rows,
         number: manifest.arguments.number,
@@ -155,9 +155,11 @@ fn take_back(folder: &Path, manifest: &Manifest, was_there: bool) {
     for shard in &manifest.shards[kept..] {
         let _ = std::fs::remove_file(folder.join(&shard.file));
         let _ = std::fs::remove_file(cells::path(folder, &shard.file));
+        let _ = std::fs::remove_file(tokens::path(folder, &shard.file));
     }
     // Folders in which files are left stay.
     let _ = std::fs::remove_dir(folder.join("cells"));
+    let _ = std::fs::remove_dir(folder.join("tokens"));
     if !was_there {
         let _ = std::fs::remove_dir(folder);
     }
@@ -183,6 +185,8 @@ fn start(
             .shard_rows
             .unwrap_or_else(|| default_shard_rows(number, source.d_in())),
         outlier_norm: options.outlier_norm,
+        skip_first: options.skip_first,
+        skip_tokens: options.skip_tokens.clone(),
         model: options.model.clone().map(serde_json::Value::String),
         module: options.module.clone(),
     };
@@ -201,7 +205,8 @@ fn start(
         Begin::New => {
             refuse_files(folder)?;
             let mut manifest = Manifest::new(source.d_in(), arguments);
-            manifest.norm_limit = norm_limit(source, options.outlier_norm)?;
+            let mask = Mask::new(dataset, &manifest.arguments, None)?;
+            manifest.norm_limit = mask.norm_limit()?;
             manifest.image_shape = dataset.image_shape;
             manifest.sources.push(given);
             Ok(manifest)
@@ -252,7 +257,7 @@ fn refuse_files(folder: &Path) -> Result<()> {
 
 /// Removes files that a killed writer left.
 fn remove_temporary(folder: &Path) {
-    for folder in [folder.to_path_buf(), folder.join("cells")] {
+    for folder in ["", "cells", "tokens"].map(|inner| folder.join(inner)) {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         for entry in
             entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(".rarefy-"))
@@ -320,6 +325,21 @@ fn check_equal(
             factor(now.outlier_norm),
         );
     }
+    if before.skip_first != now.skip_first {
+        return differs(
+            "`store.skip_first`",
+            before.skip_first.to_string(),
+            now.skip_first.to_string(),
+        );
+    }
+    if before.skip_tokens != now.skip_tokens {
+        let list = |ids: &[i32]| format!("{ids:?}");
+        return differs(
+            "`store.skip_tokens`",
+            list(&before.skip_tokens),
+            list(&now.skip_tokens),
+        );
+    }
     if before.model != now.model {
         return differs("`store.model`", show(&before.model), show(&now.model));
     }
@@ -329,33 +349,6 @@ fn check_equal(
     Ok(())
 }
 
-/// Largest norm of a row that is kept: a factor times the median norm of evenly spaced rows.
-fn norm_limit(source: &dyn Source, factor: Option<f64>) -> Result<Option<f64>> {
-    let Some(factor) = factor else {
-        return Ok(None);
-    };
-    if !(factor.is_finite() && factor > 1.0) {
-        return Err(Error::hyper(
-            "store.outlier_norm",
-            "a number above 1",
-            factor,
-        ));
-    }
-    let rows = evenly_spaced_rows(source, SAMPLE)?;
-    let mut norms: Vec<f64> = rows.chunks_exact(source.d_in()).map(norm).collect();
-    norms.sort_by(f64::total_cmp);
-    Ok(Some(factor * norms[norms.len() / 2]))
-}
-
-/// Length of a row.
-fn norm<V: Value>(row: &[V]) -> f64 {
-    let squares = row.iter().map(|value| {
-        let value: f64 = (*value).into();
-        value * value
-    });
-    squares.sum::<f64>().sqrt()
-}
-
 /// Writes the shards that are missing, and the manifest after each.
 fn write_shards(
     dataset: &Dataset,
@@ -363,40 +356,51 @@ fn write_shards(
     manifest: &mut Manifest,
     done: &mut dyn FnMut(usize) -> Result<()>,
 ) -> Result<()> {
-    let all = dataset.source.rows();
-    let shard_rows = manifest.arguments.shard_rows;
+    let arguments = manifest.arguments.clone();
+    let mask = Mask::new(dataset, &arguments, manifest.norm_limit)?;
+    let source = dataset.source.as_ref();
+    let newest = manifest.sources.len() - 1;
+    let mut of_others = manifest.shards.iter().filter(|shard| shard.source < newest);
+    let contexts_before = of_others.next_back().map_or(0, |shard| shard.sequences);
     let mut first = manifest.rows_read();
     done(first)?;
-    while first < all {
-        let last = all.min(first.saturating_add(shard_rows));
-        let kept = match manifest.norm_limit {
-            None => (first..last).collect(),
-            Some(limit) => rows_within(dataset.source.as_ref(), first..last, limit)?,
-        };
+    while first < source.rows() {
+        let last = source
+            .rows()
+            .min(first.saturating_add(arguments.shard_rows));
+        let kept = mask.kept(first..last)?;
         let file = format!("shard-{:05}.safetensors", manifest.shards.len());
         let mut shard = Shard {
             file,
-            rows: kept.len(),
+            rows: kept.rows.len(),
             sha256: None,
             cells_sha256: None,
             tokens_sha256: None,
-            source: manifest.sources.len() - 1,
+            source: newest,
             rows_read: last,
-            outliers: last - first - kept.len(),
+            first: kept.first,
+            special: kept.special,
+            outliers: kept.outliers,
+            sequences: contexts_before,
         };
-        if !kept.is_empty() {
+        if !kept.rows.is_empty() {
             let path = folder.join(&shard.file);
-            let source = dataset.source.as_ref();
-            let number = manifest.arguments.number;
-            shard.sha256 = Some(write_rows(source, &path, &kept, number, done)?);
-            if let Some(lines) = cells::lines(dataset, &kept) {
-                let cells = cells::path(folder, &shard.file);
-                let mut out = Summed::create(&cells)?;
-                out.put(lines.as_bytes())?;
-                shard.cells_sha256 = Some(out.commit()?);
-            }
+            shard.sha256 = Some(write_rows(
+                source,
+                &path,
+                &kept.rows,
+                arguments.number,
+                done,
+            )?);
+            shard.cells_sha256 = write_cells(dataset, folder, &shard.file, &kept.rows)?;
         }
-        done(shard.outliers)?;
+        if let Some(places) = &dataset.places {
+            let path = tokens::path(folder, &shard.file);
+            let (sum, contexts) =
+                tokens::write(&path, places, first..last, &kept.rows, contexts_before)?;
+            (shard.tokens_sha256, shard.sequences) = (Some(sum), contexts);
+        }
+        done(last - first - kept.rows.len())?;
         manifest.shards.push(shard);
         manifest.write(folder)?;
         first = last;
@@ -404,19 +408,18 @@ fn write_shards(
     Ok(())
 }
 
-/// Rows of a range whose norm is within the limit.
-fn rows_within(
-    source: &dyn Source,
-    range: std::ops::Range<usize>,
-    limit: f64,
-) -> Result<Vec<usize>> {
-    let width = source.d_in();
-    let mut kept = Vec::new();
-    for first in range.clone().step_by(BLOCK) {
-        let mut rows = vec![0.0; BLOCK.min(range.end - first) * width];
-        source.read(first, &mut rows)?;
-        let norms = rows.chunks_exact(width).map(norm).zip(first..);
-        kept.extend(norms.filter(|(norm, _)| *norm <= limit).map(|(_, row)| row));
-    }
-    Ok(kept)
+/// Writes labels and texts of rows; returns the checksum, or `None` if the data has none.
+fn write_cells(
+    dataset: &Dataset,
+    folder: &Path,
+    file: &str,
+    rows: &[usize],
+) -> Result<Option<String>> {
+    let Some(lines) = cells::lines(dataset, rows) else {
+        return Ok(None);
+    };
+    let path = cells::path(folder, file);
+    let mut out = Summed::create(&path)?;
+    out.put(lines.as_bytes())?;
+    out.commit().map(Some)
 }

@@ -6,6 +6,7 @@ mod file;
 mod full_columns;
 mod lengths;
 mod parquet;
+mod stacks;
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -17,12 +18,13 @@ use arrow_array::ArrayRef;
 use arrow_schema::{DataType, Schema};
 
 use super::cells::Numbers;
-use super::{Field, Kind, Table};
+use super::{Field, Kind, Table, note};
 use crate::data::Role;
 use crate::data::coarse;
 use crate::{Error, Result};
 
 pub(crate) use array::{floats, holds_lists, integers, lists};
+pub(in crate::data) use stacks::open as open_stacks;
 
 /// Number of rows of a parquet column that are decoded at a time: few enough that a batch of wide lists stays in the cache.
 const ROWS: usize = 1 << 10;
@@ -49,6 +51,8 @@ pub(crate) struct ArrowTable {
     classes: HashMap<String, Vec<String>>,
     /// For each column, true if its type may have more digits than `f32` holds.
     has_f64: Vec<bool>,
+    /// For each column, true if its cells are lists of lists.
+    is_stack: Vec<bool>,
     rows: usize,
     columns: Box<dyn Columns>,
     /// Texts that the file stores beside its columns.
@@ -77,7 +81,8 @@ impl ArrowTable {
         Self {
             path: path.into(),
             fields: fields.collect(),
-            has_f64: types.map(of_values).collect(),
+            has_f64: types.clone().map(of_values).collect(),
+            is_stack: types.map(stacks::is_stack).collect(),
             classes,
             rows,
             columns,

@@ -16,6 +16,14 @@ const LABELS: [&str; 7] = [
 const TEXTS: [&str; 8] = [
     "text", "sentence", "prompt", "token", "content", "document", "review", "title",
 ];
+/// Names of columns that hold lists of tokens, and of masks of tokens.
+const TOKENS: [&str; 3] = ["token_ids", "input_ids", "tokens"];
+const TOKEN_MASKS: [&str; 4] = [
+    "attention_mask",
+    "special_tokens_mask",
+    "token_type_ids",
+    "position_ids",
+];
 /// Names of columns that number or name the rows.
 const IDS: [&str; 8] = ["id", "idx", "index", "row", "row_id", "uuid", "guid", "key"];
 
@@ -30,6 +38,11 @@ pub(super) fn is_named_text(name: &str, options: &OpenOptions) -> bool {
         || [&options.text, &options.usual.text]
             .iter()
             .any(|text| text.as_deref() == name)
+}
+
+/// True if a column of this name may hold lists of tokens.
+pub(super) fn is_of_tokens(name: &str) -> bool {
+    is_one_of(&TOKENS, Some(name))
 }
 
 fn is_one_of(names: &[&str], name: Option<&str>) -> bool {
@@ -87,7 +100,10 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
     let (mut has_label, mut has_text) = (!labels.is_empty(), !texts.is_empty());
     // Several labels of a row are no data.
     let is_of_labels = |field: &Field| field.declared_role == Some(Role::LeftOut) || by_name(field);
-    let is_list = |field: &Field| field.kind == Kind::List && !is_of_labels(field);
+    let has_tokens =
+        |field: &Field| is_of_tokens(&field.name) || is_one_of(&TOKEN_MASKS, Some(&field.name));
+    let is_list =
+        |field: &Field| field.kind == Kind::List && !is_of_labels(field) && !has_tokens(field);
     let lists: Vec<usize> = (0..fields.len())
         .filter(|at| is_list(&fields[*at]) && !excluded.contains(at))
         .collect();
@@ -114,6 +130,9 @@ pub(super) fn assign(path: &Path, fields: &[Field], options: &OpenOptions) -> Re
             _ if is_label && has_label => (Role::LeftOut, "another label"),
             _ if is_declared && !is_label => (Role::LeftOut, "another label"),
             Kind::List if is_of_labels(field) => (Role::LeftOut, "lists of labels"),
+            Kind::List if chosen.is_none() && !lists.is_empty() && has_tokens(field) => {
+                (Role::LeftOut, "lists of tokens")
+            }
             _ if is_label => {
                 has_label = true;
                 (Role::Label, "")

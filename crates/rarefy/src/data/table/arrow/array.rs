@@ -126,7 +126,8 @@ pub(crate) fn holds_lists(data_type: &DataType) -> bool {
     }
 }
 
-fn list_ranges(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {
+/// Position of each list in the array of the lists' values; `None` for an array of other values.
+pub(super) fn list_ranges(array: &ArrayRef) -> Option<(Vec<Range<usize>>, ArrayRef)> {
     macro_rules! of_offsets {
         ($offset:ty) => {{
             let list = array.as_list::<$offset>();

@@ -1,0 +1,243 @@
+//! Contexts of rows: positions and tokens that decide which rows are kept, and that stay with them.
+
+use super::*;
+use crate::data::Places;
+
+/// Rows of contexts of four tokens; the token of row `i` is `i % 5`, the norm of row 6 is large.
+fn of_contexts(rows: usize) -> Dataset<'static> {
+    let values = (0..rows * WIDTH).map(|i| {
+        if i / WIDTH == 6 {
+            90.0
+        } else {
+            1.0 + (i % 7) as f32
+        }
+    });
+    let mut dataset = Dataset::new(Memory::new("rows", WIDTH, values.collect()));
+    let places = Places::every(4).unwrap();
+    dataset.places = Some(
+        places.with_tokens(
+            (0..rows.next_multiple_of(4) as i32)
+                .map(|row| row % 5)
+                .collect(),
+        ),
+    );
+    dataset
+}
+
+fn with_places(folder: &Path) -> Result<Dataset<'static>> {
+    let options = OpenOptions {
+        places: true,
+        ..OpenOptions::default()
+    };
+    data::open(folder.to_str().unwrap(), &options)
+}
+
+fn masks() -> StoreOptions {
+    StoreOptions {
+        skip_first: 1,
+        skip_tokens: vec![3],
+        outlier_norm: Some(5.0),
+        ..options(Number::F32)
+    }
+}
+
+/// Rows of `of_contexts` that the masks keep, by hand: not at position 0, not token 3, not row 6.
+fn kept(rows: usize) -> Vec<usize> {
+    (0..rows)
+        .filter(|row| row % 4 != 0 && row % 5 != 3 && *row != 6)
+        .collect()
+}
+
+#[test]
+fn rows_left_out_are_counted_under_the_first_reason() {
+    let place = place();
+    let written = write(
+        &of_contexts(24),
+        &place.folder,
+        &masks(),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    // Positions 0: rows 0, 4 ... 20. Token 3: rows 3, 13, 18, 23, and 8, which counts as a first one.
+    let expected = LeftOut {
+        first: 6,
+        special: 4,
+        outliers: 1,
+    };
+    assert_eq!((written.rows, written.left_out), (13, expected));
+    let manifest = Manifest::read(&place.folder).unwrap();
+    let counts: Vec<_> = manifest
+        .counts
+        .iter()
+        .map(|(name, count)| (&**name, *count))
+        .collect();
+    assert_eq!(
+        counts,
+        [("first", 6), ("outliers", 1), ("rows", 13), ("special", 4)]
+    );
+}
+
+#[test]
+fn places_stay_with_the_rows_also_where_a_shard_cuts_a_context() {
+    let place = place();
+    // Shards of 10 rows end in the middle of contexts of 4. Appended rows are of other contexts.
+    write(
+        &of_contexts(24),
+        &place.folder,
+        &masks(),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    write(
+        &of_contexts(11),
+        &place.folder,
+        &masks(),
+        Begin::Append,
+        &mut go_on,
+    )
+    .unwrap();
+    verify(&place.folder, &mut go_on).unwrap();
+    assert!(open_store(&place.folder).unwrap().places.is_none());
+    let places = with_places(&place.folder).unwrap().places.unwrap();
+    let first = kept(24).into_iter().map(|row| (row / 4, row % 4, row % 5));
+    let second = kept(11)
+        .into_iter()
+        .map(|row| (6 + row / 4, row % 4, row % 5));
+    for (at, (context, position, token)) in first.chain(second).enumerate() {
+        let got = (places.context(at), places.position(at), places.token(at));
+        assert_eq!(
+            got,
+            (context as u64, position as u64, Some(token as i32)),
+            "row {at}"
+        );
+    }
+    // Tokens of rows that were left out are there too.
+    assert_eq!(places.tokens_of(2), Some(&[3, 4, 0, 1][..]));
+    assert_eq!(places.tokens_of(7), Some(&[4, 0, 1, 2][..]));
+}
+
+#[test]
+fn places_go_from_a_store_to_another() {
+    let [first, second] = [place(), place()];
+    let unmasked = options(Number::F32);
+    write(
+        &of_contexts(24),
+        &first.folder,
+        &unmasked,
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let again = with_places(&first.folder).unwrap();
+    write(&again, &second.folder, &masks(), Begin::New, &mut go_on).unwrap();
+    let places = with_places(&second.folder).unwrap().places.unwrap();
+    let tokens: Vec<_> = (0..13).map(|at| places.token(at).unwrap()).collect();
+    let expected: Vec<_> = kept(24).into_iter().map(|row| row as i32 % 5).collect();
+    assert_eq!(tokens, expected);
+}
+
+#[test]
+fn masks_without_positions_or_tokens_are_refused() {
+    let mut without_tokens = of_contexts(8);
+    without_tokens.places = Places::every(4);
+    for (given, settings, words) in [
+        (
+            dataset("rows", 8),
+            StoreOptions {
+                skip_first: 1,
+                ..options(Number::F32)
+            },
+            "`store.skip_first` needs the position",
+        ),
+        (
+            without_tokens,
+            StoreOptions {
+                skip_tokens: vec![1],
+                ..options(Number::F32)
+            },
+            "`store.skip_tokens` needs the token",
+        ),
+        (
+            of_contexts(8),
+            StoreOptions {
+                skip_first: 4,
+                ..options(Number::F32)
+            },
+            "all rows are left out",
+        ),
+    ] {
+        let place = place();
+        let refused = write(&given, &place.folder, &settings, Begin::New, &mut go_on)
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(words), "{refused}");
+        assert!(!place.folder.exists());
+    }
+    let place = place();
+    write(
+        &of_contexts(24),
+        &place.folder,
+        &masks(),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    for (settings, words) in [
+        (
+            StoreOptions {
+                skip_first: 2,
+                ..masks()
+            },
+            "the store has `store.skip_first` 1, not 2",
+        ),
+        (
+            StoreOptions {
+                skip_tokens: vec![],
+                ..masks()
+            },
+            "the store has `store.skip_tokens` [3], not []",
+        ),
+    ] {
+        let refused = write(
+            &of_contexts(24),
+            &place.folder,
+            &settings,
+            Begin::Append,
+            &mut go_on,
+        )
+        .unwrap_err()
+        .to_string();
+        assert!(refused.contains(words), "{refused}");
+    }
+}
+
+#[test]
+fn contexts_that_do_not_fit_are_named() {
+    let place = place();
+    write(
+        &of_contexts(24),
+        &place.folder,
+        &masks(),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let file = place.folder.join("tokens/shard-00001.safetensors");
+    let whole = fs::read(&file).unwrap();
+    for at in 0..whole.len() {
+        let mut changed = whole.clone();
+        changed[at] ^= 0x40;
+        fs::write(&file, &changed).unwrap();
+        // No change may end the process; a token may be another one, which `verify` finds.
+        let _ = with_places(&place.folder);
+        assert!(verify(&place.folder, &mut go_on).is_err());
+    }
+    fs::write(&file, &whole[..whole.len() - 4]).unwrap();
+    let why = with_places(&place.folder).err().unwrap().to_string();
+    assert!(
+        why.contains("tokens/shard-00001.safetensors: damaged safetensors file: truncated"),
+        "{why}"
+    );
+}
