@@ -20,6 +20,7 @@ __all__ = [
     "read_run",
     "responses",
     "roles",
+    "shard",
     "synth",
     "train",
 ]
@@ -129,3 +130,13 @@ def page(
     unembedding: NDArray[np.float32] | None,
     vocabulary: list[str] | None,
 ) -> str: ...
+def shard(
+    rows: Rows,
+    options: str,
+    out: Path,
+    begin: str,
+    context: int | None,
+    tokens: NDArray[np.int32] | None,
+    labels: list[str] | None,
+    texts: list[str] | None,
+) -> None: ...

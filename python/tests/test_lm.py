@@ -329,7 +329,7 @@ def test_changed_shard_and_foreign_folder_are_refused(model, tokenizer, texts, t
     data = bytearray(shard.read_bytes())
     data[-1] ^= 1
     shard.write_bytes(data)
-    with pytest.raises(FormatError, match="has changed since the harvest"):
+    with pytest.raises(FormatError, match="has changed since it was written"):
         store.verify()
     (store.path / "_manifest.json").unlink()
     with pytest.raises(FormatError, match="without _manifest.json"):

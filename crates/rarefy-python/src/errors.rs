@@ -5,7 +5,7 @@ use pyo3::prelude::*;
 use rarefy::Error;
 
 /// Sections of the configuration, which Python parameters do not name.
-const SECTIONS: [&str; 4] = ["model.options.", "model.", "train.", "data."];
+const SECTIONS: [&str; 5] = ["model.options.", "model.", "train.", "data.", "store."];
 
 /// Parameters whose Python name differs from the configuration's.
 const RENAMED: [(&str, &str); 5] = [

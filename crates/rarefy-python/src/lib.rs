@@ -14,6 +14,7 @@ mod input;
 mod latents;
 mod model;
 mod settings;
+mod store;
 mod trainer;
 mod training;
 mod watch;
@@ -39,5 +40,6 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(training::read_run, module)?)?;
     module.add_function(wrap_pyfunction!(training::synth, module)?)?;
     module.add_function(wrap_pyfunction!(training::architectures, module)?)?;
+    module.add_function(wrap_pyfunction!(store::shard, module)?)?;
     Ok(())
 }

@@ -1,6 +1,8 @@
 //! Integration tests, merged into one binary: each binary costs a link of the whole library.
 
 mod arrays;
+#[cfg(feature = "parquet")]
+mod caches;
 mod closed_form;
 mod common_errors;
 mod content;

@@ -15,6 +15,10 @@
     lm.explorer(model, tokenizer, run.model, store).save("latents.html")
     lm.dashboard(model, tokenizer, run.model, store, "dashboards")      # files for Neuronpedia
 
+Activations that were saved before, such as arrays, files or those that SAELens cached, become such a store too::
+
+    store = lm.shard("path/of/cached/activations", "acts", dtype="float16", skip_first=1)
+
 Training without a store reads the activations while the model runs::
 
     trainer = rarefy.Trainer("topk", n_latents=4096, k=32, steps=1000)
@@ -28,6 +32,7 @@ from ._dashboard import dashboard
 from ._evaluate import Evaluation, evaluate
 from ._explorer import explorer
 from ._harvest import harvest, stream
+from ._shard import shard
 from ._store import Store
 
-__all__ = ["Evaluation", "Store", "dashboard", "evaluate", "explorer", "harvest", "stream"]
+__all__ = ["Evaluation", "Store", "dashboard", "evaluate", "explorer", "harvest", "shard", "stream"]

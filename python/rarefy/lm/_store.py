@@ -4,11 +4,11 @@
 
     acts/
       _manifest.json                settings, masks with their counts, shards with checksums
-      shard-00000.safetensors       activations [rows, width]
+      shard-00000.safetensors       activations [rows, width]; of int8 also scales [rows, 1]
       tokens/
         shard-00000.safetensors     ids of all contexts; sequence, position and token of each row
 
-`rarefy.train` and the program read such a folder as rows: they skip subfolders and names that begin with `_` or `.`.
+`rarefy.train` and the program read such a folder as rows. `rarefy data shard` writes the same folder, with tokens if its data has them.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Windows:
 
 
 class Store:
-    """Harvested activations. Made by `lm.harvest`; `Store(path)` opens a folder again, without PyTorch.
+    """Activations in a folder. Made by `lm.harvest` or `rarefy data shard`; `Store(path)` opens it again, without PyTorch.
 
     A store is a path: `rarefy.train(store)` and `model.evaluate(store)` read its rows from the disk.
 
@@ -97,7 +97,7 @@ class Store:
 
     @property
     def is_complete(self) -> bool:
-        """False if the harvest was stopped; the same call of `lm.harvest` continues it."""
+        """False if the writer was stopped; the same call of `lm.harvest` continues it, or `rarefy data shard` with `--resume`."""
         return bool(self.manifest["complete"])
 
     @property
@@ -114,15 +114,21 @@ class Store:
         shards = np.searchsorted(self._ends, wanted, side="right")
         for shard in np.unique(shards):
             at = np.flatnonzero(shards == shard)
-            values = _tensors.read(self._file(int(shard)))["activations"]
-            found[at] = _tensors.as_float(values[wanted[at] - self._start(int(shard))], code)
+            tensors, lines = _tensors.read(self._file(int(shard))), wanted[at] - self._start(int(shard))
+            found[at] = _tensors.as_float(tensors["activations"][lines], code)
+            if "scales" in tensors:
+                found[at] *= tensors["scales"][lines]
         return found
 
     def contexts(self, tokenizer: Any = None) -> Iterator[Any]:
         """Contexts in the order of the rows: token ids, or texts if a tokenizer is given."""
+        following = 0
         for shard in range(len(self._ends)):
             tokens = self._tokens(shard)
-            for first, last in zip(tokens["offsets"][:-1], tokens["offsets"][1:]):
+            # The first context of a shard is the last one of the shard before if its end cut it.
+            first_new = following - int(tokens["first_sequence"][0])
+            following += len(tokens["offsets"]) - 1 - first_new
+            for first, last in zip(tokens["offsets"][first_new:-1], tokens["offsets"][first_new + 1 :]):
                 ids = np.array(tokens["ids"][first:last])
                 yield ids if tokenizer is None else tokenizer.decode(ids.tolist())
 
@@ -189,12 +195,14 @@ class Store:
             A file has changed.
         """
         for number, shard in enumerate(self.manifest["shards"]):
-            files = [(self.path / "tokens" / shard["file"], shard["tokens_sha256"])]
-            if shard["rows"]:
-                files.append((self._file(number), shard["sha256"]))
+            files = [
+                (self._file(number), shard["sha256"] if shard["rows"] else None),
+                (self.path / "tokens" / shard["file"], shard.get("tokens_sha256")),
+                ((self.path / "cells" / shard["file"]).with_suffix(".jsonl"), shard.get("cells_sha256")),
+            ]
             for path, expected in files:
-                if _tensors.checksum(path) != expected:
-                    raise FormatError(f"{path}: the file has changed since the harvest: its SHA-256 is not that of {MANIFEST}")
+                if expected is not None and _tensors.checksum(path) != expected:
+                    raise FormatError(f"{path}: the file has changed since it was written: its SHA-256 is not that of {MANIFEST}")
 
     def _check(self, rows: np.ndarray) -> None:
         if rows.size and (rows.min() < 0 or rows.max() >= self.rows):
@@ -207,7 +215,14 @@ class Store:
         return int(self._ends[shard] - self.manifest["shards"][shard]["rows"])
 
     def _read_tokens(self, shard: int) -> dict[str, np.ndarray]:
-        return _tensors.read(self.path / "tokens" / self.manifest["shards"][shard]["file"])
+        entry = self.manifest["shards"][shard]
+        tokens = _tensors.read(self.path / "tokens" / entry["file"]) if entry.get("tokens_sha256") else {}
+        if "ids" not in tokens:
+            raise FormatError(
+                f"{self.path}: this store has rows without tokens, so nothing says which text a row is of: make the store with "
+                "lm.harvest, or with `rarefy data shard` from data with tokens"
+            )
+        return tokens
 
     def _bounds(self, shard: int, rows: np.ndarray, before: int, after: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Places of the first token, of the row's own token, and behind the last token of the windows of rows in a shard."""
@@ -227,13 +242,16 @@ class Store:
 
     def _lines(self) -> list[tuple[str, str]]:
         arguments = self.manifest["arguments"]
+        model = arguments.get("model")
+        name = model["name"] if isinstance(model, dict) else model
+        place = f"{arguments['io']}put of {arguments['module']}" if "io" in arguments else arguments.get("module")
         lines = [
             ("folder", str(self.path)),
-            ("model", f"{arguments['model']['name']}, {arguments['io']}put of {arguments['module']}"),
+            ("model", ", ".join(part for part in (name, place) if part) or "not said"),
             ("rows", f"{self.rows:,} of {self.n_inputs} values, {arguments['dtype']}, {len(self._ends)} shards"),
         ]
         lines += [(name, f"{count:,}") for name, count in self.manifest["counts"].items() if name != "rows"]
-        return lines if self.is_complete else [*lines, ("stopped", "the same call of lm.harvest continues")]
+        return lines if self.is_complete else [*lines, ("stopped", "the call that made it continues")]
 
     def __repr__(self) -> str:
         return "<rarefy.lm.Store>\n" + "\n".join(f"{name:9} {text}" for name, text in self._lines())
@@ -248,7 +266,7 @@ def read_manifest(path: Path) -> dict[str, Any]:
     if not file.is_file():
         if not path.exists():
             raise FileNotFoundError(f"{path}: no such folder")
-        raise FormatError(f"{path}: expected a folder that lm.harvest wrote, got one without {MANIFEST}")
+        raise FormatError(f"{path}: expected a folder that lm.harvest or `rarefy data shard` wrote, got one without {MANIFEST}")
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         known = found["format"] == FORMAT and found["version"] == VERSION

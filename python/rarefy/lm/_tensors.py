@@ -19,11 +19,13 @@ TYPES: dict[str, Any] = {
     "F16": np.float16,
     "BF16": np.uint16,
     "F32": np.float32,
+    "F64": np.float64,
+    "I8": np.int8,
     "I64": np.int64,
     "I32": np.int32,
 }
 #: Name in the file of each `dtype` of a store.
-CODES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32"}
+CODES = {"float16": "F16", "bfloat16": "BF16", "float32": "F32", "float64": "F64", "int8": "I8"}
 
 
 def write(path: Path, tensors: Mapping[str, tuple[str, np.ndarray]]) -> str:

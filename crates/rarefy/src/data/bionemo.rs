@@ -1,4 +1,4 @@
-//! Activations of BioNeMo's sparse autoencoders: a folder of parquet files `shard_00000.parquet` and on, with `metadata.json`.
+//! Activations of `BioNeMo`'s sparse autoencoders: a folder of parquet files `shard_00000.parquet` and on, with `metadata.json`.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ struct Metadata {
     n_shards: usize,
 }
 
-/// True for a folder of BioNeMo's activations.
+/// True for a folder of `BioNeMo`'s activations.
 pub(super) fn is_bionemo(folder: &Path) -> bool {
     let keys = ["n_samples", "hidden_dim", "n_shards"];
     datasets::read(&folder.join(METADATA))

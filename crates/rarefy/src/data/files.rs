@@ -26,7 +26,7 @@ pub(super) enum Input {
     File(PathBuf, Option<String>),
     /// Folder of a store.
     Store(PathBuf),
-    /// Folder of parquet files with metadata, as BioNeMo writes it.
+    /// Folder of parquet files with metadata, as `BioNeMo` writes it.
     BioNeMo(PathBuf),
     /// Folder of shards of saev, and the layer and tokens that follow the path.
     Saev(PathBuf, Option<String>),

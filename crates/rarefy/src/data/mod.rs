@@ -68,6 +68,7 @@ pub use holdout::{HoldoutPart, hold_out};
 #[doc(hidden)]
 pub use image::{Channels, PatchOptions, image_channels, patches};
 pub use options::{OpenOptions, RowAxis, UsualColumns};
+#[doc(hidden)]
 pub use places::Places;
 pub use rows::Rows;
 pub(crate) use rows::{Slice, whole_rows};

@@ -25,9 +25,15 @@ enum Contexts {
 }
 
 impl Places {
-    /// Rows of complete contexts of `length` places each.
-    pub(super) fn every(length: usize) -> Option<Self> {
-        (length > 0).then(|| Self {
+    /// Rows of complete contexts of `length` places each; `None` if that is 0.
+    ///
+    /// ```
+    /// let places = rarefy::data::Places::every(3).unwrap().with_tokens(vec![7, 8, 9, 17, 18, 19]);
+    /// assert_eq!((places.context(4), places.position(4), places.token(4)), (1, 1, Some(18)));
+    /// ```
+    #[must_use]
+    pub fn every(length: usize) -> Option<Self> {
+        (length > 0).then_some(Self {
             contexts: Contexts::Every(length as u64),
             of_rows: None,
             tokens: None,
@@ -56,8 +62,9 @@ impl Places {
         })
     }
 
-    /// The same places with the tokens at all of them.
-    pub(super) fn with_tokens(self, tokens: Vec<i32>) -> Self {
+    /// Places with the tokens at all of them, context by context.
+    #[must_use]
+    pub fn with_tokens(self, tokens: Vec<i32>) -> Self {
         Self {
             tokens: Some(tokens.into()),
             ..self

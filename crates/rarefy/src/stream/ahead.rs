@@ -25,11 +25,13 @@ pub(super) struct Ahead {
 pub(super) struct Unneeded(Arc<AtomicBool>);
 
 impl Unneeded {
+    /// # Errors
+    /// [`Error::Interrupted`] once nobody needs rows.
     pub(super) fn check(&self) -> Result<()> {
-        match self.0.load(Ordering::Relaxed) {
-            true => Err(Error::Interrupted),
-            false => Ok(()),
+        if self.0.load(Ordering::Relaxed) {
+            return Err(Error::Interrupted);
         }
+        Ok(())
     }
 }
 

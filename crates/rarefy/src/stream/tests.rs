@@ -346,7 +346,7 @@ impl Source for Slow {
     }
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        thread::sleep(core::time::Duration::from_millis(20));
         self.0.read(start, out)
     }
 }

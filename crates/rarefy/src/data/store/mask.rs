@@ -19,7 +19,7 @@ pub(super) struct Mask<'a> {
     norm_limit: Option<f64>,
 }
 
-/// Rows of a range: those that are kept, and the numbers of the others.
+/// Rows of a range that are kept, and the numbers of rows that are not.
 pub(super) struct Kept {
     pub(super) rows: Vec<usize>,
     /// Rows left out because of their position.
@@ -98,7 +98,7 @@ impl<'a> Mask<'a> {
         }
         if let Some(limit) = self.norm_limit {
             let all = kept.rows.len();
-            kept.rows = self.within(kept.rows, limit)?;
+            kept.rows = self.within(&kept.rows, limit)?;
             kept.outliers = all - kept.rows.len();
         }
         Ok(kept)
@@ -119,7 +119,7 @@ impl<'a> Mask<'a> {
     }
 
     /// Rows whose norm is within the limit.
-    fn within(&self, rows: Vec<usize>, limit: f64) -> Result<Vec<usize>> {
+    fn within(&self, rows: &[usize], limit: f64) -> Result<Vec<usize>> {
         let width = self.source.d_in();
         let mut kept = Vec::with_capacity(rows.len());
         for run in rows

@@ -12,6 +12,7 @@
 //! a killed writer leaves nothing that reads as a smaller data set. `lm.harvest` writes the same manifest.
 
 mod cells;
+mod checksum;
 mod manifest;
 mod mask;
 mod scaled;

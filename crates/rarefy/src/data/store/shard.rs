@@ -8,9 +8,9 @@ use half::{bf16, f16};
 use sha2::{Digest, Sha256};
 
 use super::ROWS;
+use super::checksum::hexadecimal;
 use super::manifest::Number;
 use super::scaled::SCALES;
-use super::verify::hexadecimal;
 use crate::atomic::Pending;
 use crate::data::Source;
 use crate::{Error, Result};

@@ -11,8 +11,8 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use super::checksum::sum;
 use super::manifest::Shard;
-use super::verify::sum;
 use crate::data::Places;
 use crate::tensors::{Reader, Writer};
 use crate::{Error, Result};
