@@ -27,9 +27,18 @@ fn every_command_takes_several_paths_as_one_data_set() {
     let shard = "data shard d/2.npy d/0.npy --shard-rows 100 --out two --json";
     let written = dir.json(shard);
     let expected = serde_json::json!({
-        "rows": 20, "d_in": 4, "shards": 1, "shard_rows": 100, "out": "two", "dtype": "float32", "outliers": 0, "rows_before": 0,
+        "rows": 20, "d_in": 4, "shards": 1, "shard_rows": 100, "out": "two", "dtype": "float32", "rows_before": 0,
+        "left_out": {"first": 0, "special": 0, "outliers": 0},
     });
     assert_eq!(written, expected);
+    let refused = text(
+        &dir.run("data shard d/2.npy --skip-first 1 --out three")
+            .stderr,
+    );
+    assert!(
+        refused.contains("needs the position of each row"),
+        "{refused}"
+    );
     let two = dir.path("two");
     let two = rarefy::data::open(two.to_str().unwrap(), &OpenOptions::default()).unwrap();
     let mut values = vec![0.0; 80];

@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::content::failed;
 use super::open_file::OpenFile;
@@ -19,8 +20,10 @@ use crate::{Error, Result};
 pub struct FileMatrix {
     path: PathBuf,
     name: String,
-    file: OpenFile,
+    file: Arc<OpenFile>,
     layout: MatrixLayout,
+    /// Number of the first row, for messages.
+    first_row: usize,
 }
 
 /// Position, element type and shape of a matrix in a file.
@@ -198,15 +201,32 @@ impl FileMatrix {
     /// # Errors
     /// [`Error::Io`] if the file cannot be opened; [`Error::Format`] if the file is too short.
     pub fn open(path: &Path, layout: MatrixLayout) -> Result<Self> {
+        let mut pieces = Self::pieces(path, &[layout])?;
+        Ok(pieces.remove(0))
+    }
+
+    /// Opens several matrices of one file, whose rows follow each other.
+    ///
+    /// # Errors
+    /// As [`FileMatrix::open`].
+    pub(super) fn pieces(path: &Path, layouts: &[MatrixLayout]) -> Result<Vec<Self>> {
         let file = File::open(path).map_err(Error::io(path))?;
         let length = file.metadata().map_err(Error::io(path))?.len();
-        layout.check(path, length)?;
-        Ok(Self {
-            path: path.into(),
-            name: path.display().to_string(),
-            file: OpenFile::keep(file),
-            layout,
-        })
+        let file = Arc::new(OpenFile::keep(file));
+        let mut first_row = 0;
+        let piece = |layout: &MatrixLayout| {
+            layout.check(path, length)?;
+            let piece = Self {
+                path: path.into(),
+                name: path.display().to_string(),
+                file: file.clone(),
+                layout: *layout,
+                first_row,
+            };
+            first_row += layout.rows;
+            Ok(piece)
+        };
+        layouts.iter().map(piece).collect()
     }
 
     /// Reads the stored values from position `index` on into `out`, in pieces that stay in a core's cache: a buffer for all of them
@@ -282,7 +302,7 @@ impl Source for FileMatrix {
 
     fn read(&self, start: usize, out: &mut [f32]) -> Result<()> {
         self.rows_at(start, out)?;
-        check_finite(&self.path, start, self.layout.d_in, out)
+        check_finite(&self.path, self.first_row + start, self.layout.d_in, out)
     }
 
     fn has_f64(&self) -> bool {
@@ -295,6 +315,11 @@ impl Source for FileMatrix {
             return Ok(());
         }
         let narrow = f64::narrowed(out.to_vec());
-        check_finite(&self.path, start, self.layout.d_in, &narrow)
+        check_finite(
+            &self.path,
+            self.first_row + start,
+            self.layout.d_in,
+            &narrow,
+        )
     }
 }

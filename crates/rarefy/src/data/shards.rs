@@ -59,6 +59,25 @@ impl Shards {
         Ok(joined)
     }
 
+    /// Rows of several sources of one width, one after the other.
+    ///
+    /// # Panics
+    /// Without a source.
+    pub(super) fn of(name: &str, parts: Vec<Box<dyn Source>>) -> Self {
+        assert!(!parts.is_empty(), "there must be a source");
+        let mut starts = vec![0];
+        starts.extend(parts.iter().scan(0, |end, part| {
+            *end += part.rows();
+            Some(*end)
+        }));
+        let name = name.into();
+        Self {
+            name,
+            starts,
+            parts,
+        }
+    }
+
     /// First data set with the rows of all; `None` without a data set.
     fn concatenate(name: &str, shards: Vec<Dataset<'static>>) -> Option<Dataset<'static>> {
         let mut shards = shards.into_iter();

@@ -7,7 +7,7 @@ use super::{Entries, SparseMatrix, refuse_parts};
 #[cfg(feature = "parquet")]
 use crate::data::table::{
     Kind, Table,
-    arrow::{ArrowTable, floats, holds_lists, integers, lists, open_stacks},
+    arrow::{ArrowTable, floats, holds_lists, integers, lists, open_in_place, open_stacks},
     dataset,
 };
 use crate::data::{Dataset, OpenOptions};
@@ -63,6 +63,9 @@ pub(in crate::data) fn open_parquet(
 /// As [`open_parquet`].
 #[cfg(feature = "parquet")]
 pub(in crate::data) fn open_arrow(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
+    if let Some(rows) = open_in_place(path, options)? {
+        return Ok(rows);
+    }
     open_table(path, ArrowTable::file(path)?, options)
 }
 

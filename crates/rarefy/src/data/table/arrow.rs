@@ -4,6 +4,7 @@ mod array;
 mod classes;
 mod file;
 mod full_columns;
+mod in_place;
 mod lengths;
 mod parquet;
 mod stacks;
@@ -24,6 +25,7 @@ use crate::data::coarse;
 use crate::{Error, Result};
 
 pub(crate) use array::{floats, holds_lists, integers, lists};
+pub(in crate::data) use in_place::open as open_in_place;
 pub(in crate::data) use stacks::open as open_stacks;
 
 /// Number of rows of a parquet column that are decoded at a time: few enough that a batch of wide lists stays in the cache.

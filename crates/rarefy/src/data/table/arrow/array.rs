@@ -9,7 +9,7 @@ use arrow_array::types::{
     Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type,
     UInt16Type, UInt32Type, UInt64Type,
 };
-use arrow_array::{Array, ArrayRef};
+use arrow_array::{AnyDictionaryArray, Array, ArrayRef};
 use arrow_schema::DataType;
 
 use super::super::cells::{Bad, Numbers};
@@ -203,12 +203,21 @@ pub(crate) fn floats<V: Value>(array: &dyn Array) -> Option<Cow<'_, [V]>> {
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = floats::<V>(dictionary.values())?;
-            let keys = dictionary.normalized_keys().into_iter();
+            let keys = keys(dictionary).into_iter();
             keys.map(|key| values.get(key).copied().unwrap_or_default())
                 .collect()
         }
         _ => return None,
     })
+}
+
+/// Number of the dictionary's entry for each value; any number for a null.
+fn keys(dictionary: &dyn AnyDictionaryArray) -> Vec<usize> {
+    // A batch without rows, or of nulls alone, may have no entries.
+    if dictionary.values().is_empty() {
+        return vec![0; dictionary.len()];
+    }
+    dictionary.normalized_keys()
 }
 
 /// Values of an array of integers, exact; `None` for other types and for 64-bit unsigned.
@@ -273,7 +282,7 @@ pub(super) fn texts(array: &ArrayRef) -> Option<Vec<Option<String>>> {
         DataType::Dictionary(..) => {
             let dictionary = array.as_any_dictionary();
             let values = texts(dictionary.values())?;
-            let keys = dictionary.normalized_keys().into_iter().enumerate();
+            let keys = keys(dictionary).into_iter().enumerate();
             keys.map(|(row, key)| {
                 (!array.is_null(row))
                     .then(|| values.get(key).cloned().flatten())

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_ipc::reader::{FileReader, StreamReader};
@@ -25,6 +25,19 @@ impl ArrowTable {
     }
 }
 
+/// File whose columns are read when they are asked for.
+pub(super) struct Lazily {
+    pub(super) path: PathBuf,
+}
+
+impl Columns for Lazily {
+    fn arrays(&self, column: usize) -> Result<Arrays> {
+        let (_, batches) = guarded(&self.path, || read_columns(&self.path, Some(vec![column])))?;
+        let arrays = batches.into_iter().map(|batch| Ok(batch.column(0).clone()));
+        Ok(Box::new(arrays.collect::<Vec<_>>().into_iter()))
+    }
+}
+
 impl Columns for Vec<RecordBatch> {
     fn arrays(&self, column: usize) -> Result<Arrays> {
         let arrays: Vec<_> = self
@@ -35,7 +48,13 @@ impl Columns for Vec<RecordBatch> {
     }
 }
 
+/// Schema and all batches.
 fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+    read_columns(path, None)
+}
+
+/// Schema and all batches, of some columns only if they are given.
+fn read_columns(path: &Path, columns: Option<Vec<usize>>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let mut magic = Vec::new();
     file.by_ref()
@@ -58,11 +77,11 @@ fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
     };
     match magic.as_slice() {
         b"ARROW1" => {
-            let reader = FileReader::try_new(file, None).map_err(damaged)?;
+            let reader = FileReader::try_new(file, columns).map_err(damaged)?;
             batches(reader.schema(), reader).map_err(damaged)
         }
         [0xFF, 0xFF, 0xFF, 0xFF, ..] => {
-            let reader = StreamReader::try_new(file, None).map_err(damaged)?;
+            let reader = StreamReader::try_new(file, columns).map_err(damaged)?;
             batches(reader.schema(), reader).map_err(damaged)
         }
         _ if magic.starts_with(b"FEA1") => Err(Error::format(

@@ -15,15 +15,41 @@ const MOST_RATIO: u64 = 1024;
 const CONTINUATION: [u8; 4] = [0xFF; 4];
 
 /// Message with its body.
-struct Part {
+pub(super) struct Part {
+    /// Position in the file.
     start: u64,
+    /// Length of the message, with the length that stands before it.
     metadata: u64,
+    /// Length of the body.
     body: u64,
+}
+
+impl Part {
+    /// Position of the body in the file.
+    pub(super) fn body(&self) -> u64 {
+        self.start + self.metadata
+    }
+
+    /// Bytes of the message.
+    pub(super) fn message(&self, file: &mut (impl Read + Seek)) -> Result<Vec<u8>, String> {
+        let mut metadata = at(file, self.start, self.metadata)?;
+        let prefix = if metadata.starts_with(&CONTINUATION) {
+            8
+        } else {
+            4
+        };
+        Ok(metadata.split_off(prefix.min(metadata.len())))
+    }
 }
 
 /// Checks all lengths of an Arrow file or, if `is_stream` is true, of an Arrow stream. Returns the reason if one of them
 /// exceeds the file.
 pub(super) fn check(file: &mut (impl Read + Seek), is_stream: bool) -> Result<(), String> {
+    parts(file, is_stream).map(|_| ())
+}
+
+/// Messages with bodies of an Arrow file or stream, behind the checks of [`check`].
+pub(super) fn parts(file: &mut (impl Read + Seek), is_stream: bool) -> Result<Vec<Part>, String> {
     let length = file.seek(SeekFrom::End(0)).map_err(|e| e.to_string())?;
     let parts = if is_stream {
         of_stream(file, length)?
@@ -31,7 +57,7 @@ pub(super) fn check(file: &mut (impl Read + Seek), is_stream: bool) -> Result<()
         of_footer(file, length)?
     };
     let mut unpacked = 0u64;
-    for part in parts {
+    for part in &parts {
         let end = part.start.checked_add(part.metadata);
         let end = end.and_then(|end| end.checked_add(part.body));
         if end.is_none_or(|end| end > length) {
@@ -41,10 +67,10 @@ pub(super) fn check(file: &mut (impl Read + Seek), is_stream: bool) -> Result<()
                 part.start
             ));
         }
-        unpacked = unpacked.saturating_add(claimed(file, &part)?);
+        unpacked = unpacked.saturating_add(claimed(file, part)?);
         check_unpacked(unpacked, length)?;
     }
-    Ok(())
+    Ok(parts)
 }
 
 /// Checks that a file of `length` bytes does not claim more bytes of values than memory should hold.
@@ -121,13 +147,8 @@ fn of_stream(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, St
 /// Sum of the unpacked lengths that the buffers of a compressed batch claim; 0 for other messages. A buffer that is not
 /// within the body of its message is an error.
 fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
-    let metadata = at(file, part.start, part.metadata)?;
-    let prefix = if metadata.starts_with(&CONTINUATION) {
-        8
-    } else {
-        4
-    };
-    let message = root_as_message(metadata.get(prefix..).unwrap_or_default());
+    let message = part.message(file)?;
+    let message = root_as_message(&message);
     let message = message.map_err(|e| format!("damaged message: {e}"))?;
     let dictionary = message.header_as_dictionary_batch();
     let batch = dictionary.and_then(|dictionary| dictionary.data());
@@ -151,7 +172,7 @@ fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
         if size < 8 || batch.compression().is_none() {
             continue;
         }
-        let bytes = at(file, part.start + part.metadata + offset, 8)?;
+        let bytes = at(file, part.body() + offset, 8)?;
         let value = i64::from_le_bytes(bytes.try_into().expect("8 bytes"));
         // -1 marks a buffer that is not compressed.
         sum = sum.saturating_add(u64::try_from(value).unwrap_or(0));
@@ -160,7 +181,11 @@ fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
 }
 
 /// Bytes of the file; the caller has compared the length with the file's.
-fn at(file: &mut (impl Read + Seek), start: u64, length: u64) -> Result<Vec<u8>, String> {
+pub(super) fn at(
+    file: &mut (impl Read + Seek),
+    start: u64,
+    length: u64,
+) -> Result<Vec<u8>, String> {
     let mut bytes = Vec::new();
     let whole = file
         .seek(SeekFrom::Start(start))

@@ -12,7 +12,9 @@ use super::array::{floats, integers, list_ranges};
 use super::{ArrowTable, note};
 use crate::data::table::roles::{self, Roles, is_of_tokens};
 use crate::data::table::{Kind, Table};
-use crate::data::{Dataset, Memory, OpenOptions, Places, Role, Value, check_finite, coarse};
+use crate::data::{
+    Column, Dataset, Memory, OpenOptions, Places, Role, Source, Value, check_finite, coarse,
+};
 use crate::{Error, Result};
 
 /// Rows of the contexts of a table; `None` for other tables, and if each cell holds one list only.
@@ -46,34 +48,97 @@ pub(in crate::data) fn open(
     } else {
         None
     };
-    let mut cells = |role: Role| -> Result<Option<Vec<String>>> {
-        let found = columns.iter().position(|column| column.role == role);
-        let texts = found.map(|column| table.texts(column)).transpose()?;
-        Ok(texts.map(|texts| {
-            let texts = texts.into_iter().map(Option::unwrap_or_default);
-            let cells = texts.zip(&stack.counts);
+    let source =
+        Memory::new(path.display().to_string(), stack.width, stack.values).with_exact(exact);
+    let cells = Cells {
+        counts: stack.counts,
+        width: stack.width,
+        is_stack: true,
+    };
+    cells
+        .dataset(path, table, (columns, column), options, source)
+        .map(Some)
+}
+
+/// Cells of a column, each with a number of rows.
+pub(super) struct Cells {
+    pub(super) counts: Vec<usize>,
+    /// Number of values in a row.
+    pub(super) width: usize,
+    /// True if cells are lists of lists, and so contexts of rows.
+    pub(super) is_stack: bool,
+}
+
+impl Cells {
+    /// Data set of the rows of a column, with labels, texts and tokens of the cells from other columns.
+    pub(super) fn dataset(
+        &self,
+        path: &Path,
+        table: &mut ArrowTable,
+        (columns, column): (Vec<Column>, usize),
+        options: &OpenOptions,
+        source: impl Source + 'static,
+    ) -> Result<Dataset<'static>> {
+        let mut dataset = Dataset::new(source);
+        dataset.labels = self.texts(table, &columns, Role::Label)?;
+        dataset.texts = self.texts(table, &columns, Role::Text)?;
+        let shown = path.display();
+        if self.is_stack {
+            dataset.places = self.places(tokens(table, options, &self.counts)?);
+            let (name, rows) = (&table.fields()[column].name, dataset.source.rows());
+            dataset.notes.push(format!(
+                "{shown}: {} lists of lists in column `{name}` read as {rows} rows of {} values",
+                self.counts.len(),
+                self.width
+            ));
+        }
+        dataset
+            .notes
+            .extend(note::note(&columns).map(|note| format!("{shown}: {note}")));
+        dataset.columns = columns;
+        Ok(dataset)
+    }
+
+    /// Labels or texts of all rows, each that of its cell.
+    fn texts(
+        &self,
+        table: &mut ArrowTable,
+        columns: &[Column],
+        role: Role,
+    ) -> Result<Option<Vec<String>>> {
+        let Some(column) = columns.iter().position(|column| column.role == role) else {
+            return Ok(None);
+        };
+        let texts = table
+            .texts(column)?
+            .into_iter()
+            .map(Option::unwrap_or_default);
+        let cells = texts.zip(&self.counts);
+        Ok(Some(
             cells
                 .flat_map(|(text, count)| std::iter::repeat_n(text, *count))
-                .collect()
-        }))
-    };
-    let (labels, texts) = (cells(Role::Label)?, cells(Role::Text)?);
-    let places = stack.places(tokens(table, options, &stack)?);
-    let shown = path.display();
-    let (contexts, rows, width) = (
-        stack.counts.len(),
-        stack.values.len() / stack.width.max(1),
-        stack.width,
-    );
-    let mut dataset =
-        Dataset::new(Memory::new(shown.to_string(), width, stack.values).with_exact(exact));
-    (dataset.labels, dataset.texts, dataset.places) = (labels, texts, places);
-    dataset.notes.push(format!("{shown}: {contexts} lists of lists in column `{name}` read as {rows} rows of {width} values"));
-    dataset
-        .notes
-        .extend(note::note(&columns).map(|note| format!("{shown}: {note}")));
-    dataset.columns = columns;
-    Ok(Some(dataset))
+                .collect(),
+        ))
+    }
+
+    /// Places of the rows: each cell is a context.
+    fn places(&self, tokens: Option<Vec<i32>>) -> Option<Places> {
+        let length = *self.counts.first()?;
+        if self.counts.iter().all(|count| *count == length) {
+            let places = Places::every(length)?;
+            return Some(match tokens {
+                Some(tokens) => places.with_tokens(tokens),
+                None => places,
+            });
+        }
+        let mut starts = vec![0];
+        starts.extend(self.counts.iter().scan(0, |end, count| {
+            *end += *count as u64;
+            Some(*end)
+        }));
+        let rows = (0..*starts.last()?).collect();
+        Places::of(starts, rows, tokens)
+    }
 }
 
 /// Rows of all cells of a column.
@@ -137,32 +202,13 @@ impl<V: Value> Stack<V> {
         }
         Ok(())
     }
-
-    /// Places of the rows: each cell is a context.
-    fn places(&self, tokens: Option<Vec<i32>>) -> Option<Places> {
-        let length = *self.counts.first()?;
-        if self.counts.iter().all(|count| *count == length) {
-            let places = Places::every(length)?;
-            return Some(match tokens {
-                Some(tokens) => places.with_tokens(tokens),
-                None => places,
-            });
-        }
-        let mut starts = vec![0];
-        starts.extend(self.counts.iter().scan(0, |end, count| {
-            *end += *count as u64;
-            Some(*end)
-        }));
-        let rows = (0..*starts.last()?).collect();
-        Places::of(starts, rows, tokens)
-    }
 }
 
 /// Tokens of all rows, if they are asked for and a column of lists of whole numbers has one for each row of a cell.
 fn tokens(
     table: &ArrowTable,
     options: &OpenOptions,
-    stack: &Stack<f32>,
+    rows_of_cells: &[usize],
 ) -> Result<Option<Vec<i32>>> {
     let mut of_tokens = table
         .fields()
@@ -186,7 +232,7 @@ fn tokens(
         }
     }
     let all: Option<Vec<i32>> = all.into_iter().collect::<std::result::Result<_, _>>().ok();
-    Ok(all.filter(|_| counts == stack.counts))
+    Ok(all.filter(|_| counts == rows_of_cells))
 }
 
 /// True for lists of lists of numbers.
