@@ -206,7 +206,7 @@ fn advice(error: &Error) -> Option<String> {
             "try a smaller --lr, --clip 1, or --preprocess scale; the newest checkpoint is from before the divergence"
                 .into(),
         ),
-        Error::NotFinite { .. } => Some("replace or drop such rows before training".into()),
+        Error::NotFinite { .. } => Some("leave such rows out with --skip-bad-rows, or replace the values".into()),
         Error::Unknown { what, .. } if what.starts_with("config") => {
             Some("the config.toml of any run shows every key".into())
         }

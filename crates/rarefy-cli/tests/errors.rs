@@ -194,10 +194,10 @@ $ train pickled.npy --out run
 1 error: pickled.npy: expected numbers, got pickled Python objects, which are never loaded because unpickling can run code; save numbers with x.astype('float32')
 $ train nan.npy --out run
 1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ train inf.npy --out run
 1 error: inf.npy: row 4, column 1: expected a finite number, got inf
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ train ragged.csv --out run
 1 error: ragged.csv: line 3: expected 3 fields, got 2
 $ train word.csv --out run
@@ -220,10 +220,10 @@ $ train sample:digit --out run
 2 error: unknown sample `digit`, did you mean `digits`? (known: digits, words, patches)
 $ data info nan.npy
 1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ data shard nan.npy --shard-rows 2 --out shards
 1 error: nan.npy: row 4, column 1: expected a finite number, got NaN
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ data patches notes.txt --out p.npy
 1 error: notes.txt: a text file of this name is not read; if it holds a table of numbers, rename it so that it ends in .csv or .tsv (read are .npy, .npz, .csv, .csv.gz, .tsv, .tsv.gz, -ubyte, -ubyte.gz, .idx, .idx.gz, .safetensors, .parquet, .arrow, .feather, .ipc, .jsonl, .jsonl.gz, .ndjson, .ndjson.gz, .png, .jpg, .jpeg)
 ";
@@ -473,17 +473,17 @@ $ train --init run --latents 5 --out new
 
 const LATE: &str = "$ encode run late.npy --out codes.npy
 1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ encode run late.npy --out codes.npz
 1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ eval run late.npy
 1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ train late.npy --out new
 1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 $ data shard late.npy --shard-rows 10000 --out shards
 1 error: late.npy: row 39000, column 1: expected a finite number, got -inf
-hint: replace or drop such rows before training
+hint: leave such rows out with --skip-bad-rows, or replace the values
 ";

@@ -106,18 +106,29 @@ fn options_without_meaning_for_a_format_are_refused() {
 }
 
 #[test]
-fn rows_of_arrays_are_not_skipped() {
+fn bad_rows_of_arrays_of_each_format_are_left_out_if_asked() {
     let folder = Folder::new();
-    folder.write_npy("x.npy", 1, 1.0);
+    folder.write_npy("x.npy", 1, f32::NAN);
     let options = OpenOptions {
         skip_bad_rows: true,
         ..OpenOptions::default()
     };
     let error = data::open(&folder.path("x.npy"), &options);
     let error = error.err().map(|e| e.to_string()).unwrap_or_default();
-    let words =
-        "`data.skip_bad_rows` has no meaning here: an npy file has no table; drop such rows before";
-    assert!(error.contains(words), "{error}");
+    assert!(
+        error.contains("expected a row without NaN and infinities, got 1 rows with one"),
+        "{error}"
+    );
+    folder.write_npy("y.npy", 1, 1.0);
+    let both = data::open_all(&[&folder.path("y.npy"), &folder.path("x.npy")], &options).unwrap();
+    assert_eq!(both.source.rows(), 1);
+    assert!(
+        both.notes
+            .iter()
+            .any(|note| note.contains("1 of 2 rows left out, because a value is NaN")),
+        "{:?}",
+        both.notes
+    );
 }
 
 #[test]

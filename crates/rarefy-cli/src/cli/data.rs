@@ -68,7 +68,7 @@ pub struct DataArgs {
         hide_short_help = true
     )]
     pub row_axis: Option<String>,
-    /// Leave out rows of a table with a missing or unreadable number, and say how many.
+    /// Leave out rows with NaN, infinity or, in a table, a missing or unreadable number, and say how many.
     #[arg(long, help_heading = "Data", hide_short_help = true)]
     pub skip_bad_rows: bool,
 }

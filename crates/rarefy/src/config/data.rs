@@ -52,7 +52,7 @@ pub struct DataConfig {
     /// `flatten`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub row_axis: Option<RowAxis>,
-    /// If true, rows of a table with a missing or unreadable number are left out and counted.
+    /// If true, rows with NaN, infinity or, in a table, a missing or unreadable number are left out and counted.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub skip_bad_rows: bool,
     /// Preprocessing steps in order, fitted to each input separately; the default of the data if absent.

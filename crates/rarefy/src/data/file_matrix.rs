@@ -131,19 +131,10 @@ impl MatrixLayout {
     }
 
     /// Source of decoded values.
-    ///
-    /// # Errors
-    /// [`Error::NotFinite`] for a NaN or an infinity.
-    pub(super) fn source(
-        &self,
-        path: &Path,
-        values: Vec<f32>,
-        exact: Option<Vec<f64>>,
-    ) -> Result<Memory> {
-        check_finite(path, 0, self.d_in, &values)?;
+    pub(super) fn source(&self, path: &Path, values: Vec<f32>, exact: Option<Vec<f64>>) -> Memory {
         let exact = exact.and_then(|exact| coarse::needed(exact, &values, self.d_in));
         let rows = Memory::new(path.display().to_string(), self.d_in, values);
-        Ok(rows.with_exact(exact))
+        rows.with_exact(exact)
     }
 
     fn shape(&self) -> String {

@@ -21,7 +21,7 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static
             Header::read(path, &mut input)?;
             exact = Some(layout.decode(path, input)?);
         }
-        Dataset::new(layout.source(path, values, exact)?)
+        Dataset::new(layout.source(path, values, exact))
     } else {
         let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
         layout.check_end(path, length)?;

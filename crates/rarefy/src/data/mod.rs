@@ -12,6 +12,7 @@ mod element;
 mod endings;
 mod file_matrix;
 mod files;
+mod finite;
 mod folders;
 mod holdout;
 mod idx;
@@ -242,6 +243,9 @@ fn open_named(specs: &[&str], options: &OpenOptions, foreign: Foreign) -> Result
         return Err(Error::format(name, why));
     }
     dataset.notes.splice(0..0, inputs.notes);
+    if options.skip_bad_rows {
+        dataset = finite::finite_rows(dataset)?;
+    }
     if let Some(rows) = options.rows {
         dataset = dataset.first(rows)?;
     }

@@ -9,7 +9,7 @@ use zip::ZipArchive;
 use super::content::failed;
 use super::file_matrix::exactly;
 use super::npy::Header;
-use super::{Dataset, Element, MatrixLayout, OpenOptions, Value, sparse};
+use super::{Dataset, Element, MatrixLayout, OpenOptions, Value, check_finite, sparse};
 use crate::{Error, Result};
 
 pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static>> {
@@ -26,7 +26,10 @@ pub(super) fn open(path: &Path, options: &OpenOptions) -> Result<Dataset<'static
     let values = archive.values(&name, &layout)?;
     let exact = layout.needs_f64(&values);
     let exact = exact.then(|| archive.values(&name, &layout)).transpose()?;
-    let source = layout.source(&path, values, exact)?;
+    if !options.skip_bad_rows {
+        check_finite(&path, 0, layout.d_in, &values)?;
+    }
+    let source = layout.source(&path, values, exact);
     Ok(header.dataset(&path, source, rows))
 }
 

@@ -28,7 +28,7 @@ pub struct OpenOptions {
     pub header: Option<bool>,
     /// Axis of an array with more than two axes that is one row; `None` for the last, and all but the first for images.
     pub row_axis: Option<RowAxis>,
-    /// If true, rows of a table with a missing or unreadable number are left out and counted in
+    /// If true, rows with a NaN or an infinity, and rows of a table with a missing or unreadable number, are left out and counted in
     /// [`Dataset::notes`](crate::data::Dataset::notes); otherwise the first is an error.
     pub skip_bad_rows: bool,
     /// True to read the tokens of the rows too, where the data has them: [`Dataset::places`](crate::data::Dataset::places).
@@ -119,9 +119,6 @@ impl OpenOptions {
                     .into_iter()
                     .filter_map(|(key, name)| Some((key, name.take()?))),
             );
-            if std::mem::take(&mut kept.skip_bad_rows) {
-                unused.push(("skip_bad_rows", "true".into()));
-            }
         }
         if name != "csv" {
             let header = kept.header.take();
@@ -152,7 +149,6 @@ fn without_meaning(path: &Path, format: &str, key: &str, value: &str) -> Error {
         "member" => "no members",
         "header" => "no header line",
         "row_axis" => "no axes",
-        "skip_bad_rows" => "no table; drop such rows before, with x[np.isfinite(x).all(axis=1)]",
         _ => "no columns with names",
     };
     let path = path.display();

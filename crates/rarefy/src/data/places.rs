@@ -129,6 +129,15 @@ impl Places {
         })
     }
 
+    /// Places of `rows` rows but some, which are given in rising order.
+    pub(super) fn without(self, rows: usize, left_out: &[usize]) -> Self {
+        let kept = (0..rows).filter(|row| left_out.binary_search(row).is_err());
+        Self {
+            of_rows: Some(kept.map(|row| self.place(row)).collect()),
+            ..self
+        }
+    }
+
     fn place(&self, row: usize) -> u64 {
         self.of_rows
             .as_ref()
