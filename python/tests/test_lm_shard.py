@@ -68,7 +68,7 @@ def test_rows_are_appended(acts: np.ndarray, tokens: np.ndarray, tmp_path: Path)
     assert lm.shard(acts[8:], out, tokens=tokens[8:], resume=True).rows == 60
 
 
-def test_harvested_and_sharded_stores_become_other_stores(acts: np.ndarray, tokens: np.ndarray, tmp_path: Path) -> None:
+def test_stores_become_other_stores(acts: np.ndarray, tokens: np.ndarray, tmp_path: Path) -> None:
     first = lm.shard(acts, tmp_path / "first", tokens=tokens, skip_first=2)
     second = lm.shard(first, tmp_path / "second", dtype="float16", skip_tokens=[3])
     mask = kept(tokens, 3)
@@ -86,6 +86,8 @@ def test_harvested_and_sharded_stores_become_other_stores(acts: np.ndarray, toke
         ({"tokens": np.zeros((12, 4), int)}, ShapeError, r"expected whole numbers of shape \(12, 5\)"),
         ({"tokens": np.zeros((12, 5))}, ShapeError, "expected whole numbers"),
         ({"tokens": np.full((12, 5), 2**31)}, ShapeError, "expected numbers from 0"),
+        ({"skip_first": -1}, ConfigError, "`skip_first`"),
+        ({"skip_tokens": [2**40]}, ConfigError, "expected numbers up to 2147483647"),
         ({"skip_tokens": [1]}, ConfigError, "`skip_tokens` needs the token of each row"),
         ({"skip_first": 5}, ConfigError, "all rows are left out"),
         ({"outlier_norm": 1.0}, ConfigError, "`outlier_norm`"),

@@ -116,12 +116,24 @@ fn linked(path: &Path) -> PathBuf {
     path
 }
 
+/// Removes folders of this prefix that a killed process left: those that no process holds a lock on.
+fn remove_abandoned(around: &Path, prefix: &str) {
+    let entries = fs::read_dir(around).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(prefix)) {
+        let is_free = fs::File::open(entry.path()).is_ok_and(|folder| folder.try_lock().is_ok());
+        if is_free {
+            // What cannot be removed stays: it is in nobody's way.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// Writes the folder `path` atomically: all files that `write` makes in the given temporary folder appear, or none.
 ///
 /// A new folder is written beside `path` and renamed. An existing folder, which should be empty, keeps its place: its
 /// files are written to a subfolder `.rarefy-...` and moved up at the end. While that subfolder exists,
 /// [`data::open`](crate::data::open) refuses the folder, so that a killed process leaves no part that reads as the
-/// whole. If `write` fails, the temporary folder is removed.
+/// whole. If `write` fails, the temporary folder is removed; one that a killed process left is removed by the next call.
 ///
 /// # Errors
 /// [`Error::Io`] if the folder cannot be written; the error of `write`.
@@ -133,10 +145,16 @@ pub fn write_folder<E: From<Error>>(
     let there = path.is_dir();
     let around = if there { path } else { folder_of(path) };
     fs::create_dir_all(around).map_err(Error::io(around))?;
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let prefix = format!(".rarefy-{name}-");
+    remove_abandoned(around, &prefix);
     let mut builder = tempfile::Builder::new();
-    let temporary = with_folder_permissions(builder.prefix(".rarefy-"))
+    let temporary = with_folder_permissions(builder.prefix(&prefix))
         .tempdir_in(around)
         .map_err(Error::io(path))?;
+    // Held until the folder has its name; a system that does not lock folders leaves those of killed processes.
+    let lock = fs::File::open(temporary.path());
+    let _ = lock.as_ref().map(fs::File::try_lock);
     write(temporary.path())?;
     if there {
         move_up(temporary.path(), path)?;
@@ -210,6 +228,32 @@ mod tests {
         write_folder(&ours, |_| Ok::<_, Error>(())).unwrap();
         fs::create_dir(&plain).unwrap();
         assert_eq!(mode(&ours), mode(&plain));
+    }
+
+    #[test]
+    fn folder_of_a_killed_process_is_removed_and_that_of_a_live_one_stays() {
+        let around = tempfile::tempdir().unwrap();
+        let path = |name: &str| around.path().join(name);
+        for name in [
+            ".rarefy-model-killed",
+            ".rarefy-model-live",
+            ".rarefy-other-killed",
+        ] {
+            fs::create_dir(path(name)).unwrap();
+            fs::write(path(name).join("part"), b"x").unwrap();
+        }
+        let live = fs::File::open(path(".rarefy-model-live")).unwrap();
+        live.try_lock().unwrap();
+        write_folder(path("model"), |_| Ok::<_, Error>(())).unwrap();
+        let mut names: Vec<_> = fs::read_dir(around.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        names.sort();
+        assert_eq!(
+            names,
+            [".rarefy-model-live", ".rarefy-other-killed", "model"]
+        );
     }
 
     #[test]

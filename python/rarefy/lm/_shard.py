@@ -11,9 +11,12 @@ from typing import Any
 import numpy as np
 
 from .. import _arrays, _core
+from .._settings import whole
 from ..errors import ConfigError, ShapeError
 from ._store import Store
 
+#: Largest token.
+MOST = 2**31 - 1
 #: Number types of a store.
 TYPES = ("float16", "bfloat16", "float32", "int8", "float64")
 
@@ -90,6 +93,9 @@ def shard(
         raise ConfigError(f"`dtype` must be one of {', '.join(TYPES)}, got {dtype!r}")
     if append and resume:
         raise ConfigError("set `append` to add rows to the store in `out`, or `resume` to continue it, not both")
+    skipped = [whole("skip_tokens", token) for token in skip_tokens]
+    if max(skipped, default=0) > MOST:
+        raise ConfigError(f"`skip_tokens`: expected numbers up to {MOST}, got {max(skipped)}")
     context, X = _contexts(X)
     rows = _arrays.rows(X)
     labels, texts = _arrays.beside(rows, labels, texts)
@@ -97,8 +103,8 @@ def shard(
         "dtype": dtype,
         "shard_rows": shard_rows,
         "outlier_norm": outlier_norm,
-        "skip_first": skip_first,
-        "skip_tokens": [int(token) for token in skip_tokens],
+        "skip_first": whole("skip_first", skip_first),
+        "skip_tokens": skipped,
         "model": model,
         "module": module,
     }
@@ -110,7 +116,7 @@ def shard(
 def _contexts(X: Any) -> tuple[int | None, Any]:
     """Number of positions of an array of three axes, and its rows; other data as it is."""
     shape: tuple[int, ...] = getattr(X, "shape", ())
-    if len(shape) != 3:
+    if len(shape) != 3 or 0 in shape:
         return None, X
     return int(shape[1]), X.reshape(-1, shape[-1])
 
@@ -124,6 +130,6 @@ def _token_ids(tokens: Any, context: int | None, rows: _arrays.Rows) -> np.ndarr
     expected = (len(rows.values) // context, context)
     if ids.shape != expected or ids.dtype.kind not in "iu":
         raise ShapeError(f"tokens: expected whole numbers of shape {expected}, one for each row, got {ids.dtype} of shape {ids.shape}")
-    if ids.size and (ids.min() < 0 or ids.max() > np.iinfo(np.int32).max):
-        raise ShapeError(f"tokens: expected numbers from 0 to {np.iinfo(np.int32).max}, got {ids.min()} to {ids.max()}")
+    if ids.size and (ids.min() < 0 or ids.max() > MOST):
+        raise ShapeError(f"tokens: expected numbers from 0 to {MOST}, got {ids.min()} to {ids.max()}")
     return np.ascontiguousarray(ids, dtype=np.int32).reshape(-1)

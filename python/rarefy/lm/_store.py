@@ -127,6 +127,8 @@ class Store:
             tokens = self._tokens(shard)
             # The first context of a shard is the last one of the shard before if its end cut it.
             first_new = following - int(tokens["first_sequence"][0])
+            if first_new not in (0, 1):
+                raise FormatError(f"{self.path / 'tokens'}: damaged: the contexts of shard {shard} do not follow those before; copy the store again")
             following += len(tokens["offsets"]) - 1 - first_new
             for first, last in zip(tokens["offsets"][first_new:-1], tokens["offsets"][first_new + 1 :]):
                 ids = np.array(tokens["ids"][first:last])

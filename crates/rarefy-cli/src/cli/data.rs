@@ -171,12 +171,13 @@ pub struct ShardArgs {
     pub outlier_norm: Option<f64>,
     /// Leave out the first N positions of each context, and say how many rows these are [default: 0].
     ///
-    /// Positions are known of arrays [prompts, tokens, width], of activations that SAELens cached, of shards of saev and of stores.
+    /// Positions are known of arrays [prompts, tokens, width], of activations that SAELens cached, of shards of saev, and of
+    /// stores of these.
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub skip_first: u64,
     /// Leave out rows of these tokens, such as 0,2, and say how many rows these are.
     ///
-    /// Tokens are known of activations that SAELens cached and of stores.
+    /// Tokens are known of activations that SAELens cached, of stores of these, and of those of `lm.harvest`.
     #[arg(long, value_name = "ID,...", value_delimiter = ',')]
     pub skip_tokens: Vec<i32>,
     /// Name of the model whose activations the rows are, for the manifest.

@@ -112,6 +112,7 @@ impl<'a> Dataset<'a> {
         for cells in [&mut self.labels, &mut self.texts].into_iter().flatten() {
             cells.truncate(rows);
         }
+        self.places = self.places.map(|places| places.first(rows));
         self.source = Box::new(First {
             source: self.source,
             rows,

@@ -103,30 +103,73 @@ impl Places {
         self.tokens.as_ref()?.get(range)
     }
 
-    /// Places of the rows of several data sets, one after the other, each with its number of rows. `None` unless all have whole contexts
-    /// of the same length, all with tokens or all without.
+    /// Places of the rows of several data sets, one after the other, each with its number of rows. `None` without a data set, and unless all
+    /// have tokens or all have none.
     pub(super) fn joined(parts: &[(usize, &Self)]) -> Option<Self> {
         let (_, first) = parts.first()?;
-        let Contexts::Every(length) = first.contexts else {
+        if parts
+            .iter()
+            .any(|(_, places)| places.has_tokens() != first.has_tokens())
+        {
             return None;
-        };
-        let is_like_first = |(rows, places): &(usize, &Self)| {
-            places.of_rows.is_none()
-                && places.contexts == first.contexts
-                && places.has_tokens() == first.has_tokens()
-                && (*rows as u64).is_multiple_of(length)
-        };
+        }
         let tokens = parts
             .iter()
             .filter_map(|(_, places)| places.tokens.as_deref());
-        parts.iter().all(is_like_first).then(|| Self {
-            contexts: Contexts::Every(length),
-            of_rows: None,
-            tokens: first
-                .tokens
-                .as_ref()
-                .map(|_| tokens.flatten().copied().collect()),
+        let tokens = first
+            .tokens
+            .as_ref()
+            .map(|_| tokens.flatten().copied().collect());
+        let is_like_first = |(rows, places): &(usize, &Self)| {
+            let is_whole = matches!(places.contexts, Contexts::Every(length) if (*rows as u64).is_multiple_of(length));
+            is_whole && places.of_rows.is_none() && places.contexts == first.contexts
+        };
+        if parts.iter().all(is_like_first) {
+            return Some(Self {
+                contexts: first.contexts.clone(),
+                of_rows: None,
+                tokens,
+            });
+        }
+        let (mut starts, mut of_rows, mut end) = (vec![0], Vec::new(), 0);
+        for (rows, places) in parts {
+            of_rows.extend((0..*rows).map(|row| end + places.place(row)));
+            let contexts = places.contexts(*rows);
+            starts.extend((1..=contexts).map(|context| end + places.start(context)));
+            end += places.start(contexts);
+        }
+        Some(Self {
+            contexts: Contexts::Starts(starts.into()),
+            of_rows: Some(of_rows.into()),
+            tokens,
         })
+    }
+
+    /// Number of contexts of a data set of this number of rows, with those that have no row.
+    pub(super) fn contexts(&self, rows: usize) -> u64 {
+        match (&self.contexts, &self.tokens) {
+            (Contexts::Starts(starts), _) => starts.len() as u64 - 1,
+            (Contexts::Every(length), Some(tokens)) => (tokens.len() as u64).div_ceil(*length),
+            (Contexts::Every(_), None) => {
+                rows.checked_sub(1).map_or(0, |last| self.context(last) + 1)
+            }
+        }
+    }
+
+    /// Places of the first rows, with the contexts that they are of.
+    pub(super) fn first(self, rows: usize) -> Self {
+        let contexts = rows.checked_sub(1).map_or(0, |last| self.context(last) + 1);
+        let end = self.start(contexts) as usize;
+        Self {
+            tokens: self
+                .tokens
+                .map(|tokens| tokens[..end.min(tokens.len())].into()),
+            of_rows: self.of_rows.map(|places| places[..rows].into()),
+            contexts: match self.contexts {
+                Contexts::Every(length) => Contexts::Every(length),
+                Contexts::Starts(starts) => Contexts::Starts(starts[..=contexts as usize].into()),
+            },
+        }
     }
 
     /// Places of `rows` rows but some, which are given in rising order.
@@ -179,15 +222,24 @@ mod tests {
             (both.context(9), both.position(9), both.token(9)),
             (3, 0, Some(17))
         );
-        // A context that is cut off, contexts of other lengths, and tokens of one part only.
         let [two, three] = [2, 3].map(|length| Places::every(length).unwrap());
-        for parts in [
-            [(5, &places), (6, &places)],
-            [(6, &three), (6, &two)],
-            [(6, &places), (6, &three)],
-        ] {
-            assert_eq!(Places::joined(&parts), None);
-        }
+        assert_eq!(Places::joined(&[(6, &places), (6, &three)]), None);
+        // A context that is cut off, then contexts of another length.
+        let both = Places::joined(&[(4, &three), (4, &two)]).unwrap();
+        let of = |row| (both.context(row), both.position(row));
+        assert_eq!(
+            [3, 4, 5, 6, 7].map(of),
+            [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1)]
+        );
+        assert_eq!(
+            (both.contexts(8), places.contexts(5), three.contexts(4)),
+            (4, 2, 2)
+        );
+        let cut = places.first(2);
+        assert_eq!(
+            (cut.contexts(2), cut.tokens_of(0)),
+            (1, Some(&[7, 8, 9][..]))
+        );
         assert_eq!(Places::every(0), None);
     }
 
@@ -202,6 +254,17 @@ mod tests {
             [(0, 1, Some(6)), (2, 1, Some(8)), (2, 2, Some(9))]
         );
         assert_eq!(places.tokens_of(2), Some(&[7, 8, 9][..]));
+        let both = Places::joined(&[(3, &places), (3, &places)]).unwrap();
+        let of = |row| (both.context(row), both.position(row), both.token(row));
+        assert_eq!(
+            [of(2), of(3), of(4)],
+            [(2, 2, Some(9)), (3, 1, Some(6)), (5, 1, Some(8))]
+        );
+        let two = places.first(2);
+        assert_eq!(
+            (two.contexts(2), two.tokens_of(2), two.position(1)),
+            (3, Some(&[7, 8, 9][..]), 1)
+        );
         for (starts, rows, tokens) in [
             (vec![0, 2], vec![2], vec![1, 2]),
             (vec![0, 2], vec![1, 1], vec![1, 2]),

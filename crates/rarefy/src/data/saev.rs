@@ -213,7 +213,7 @@ impl Metadata {
     fn files(&self, folder: &Path) -> Result<Vec<File>> {
         let path = folder.join(SHARDS);
         if !path.is_file() {
-            return Ok(self.files_of_version_0());
+            return Ok(self.files_of_version_0(folder));
         }
         let files: Vec<File> = serde_json::from_value(datasets::read(&path)?).map_err(|e| {
             Error::format(
@@ -241,15 +241,18 @@ impl Metadata {
         Ok(files)
     }
 
-    /// Files of a version without a list: each has as many examples as fit.
-    fn files_of_version_0(&self) -> Vec<File> {
+    /// Files of a version without a list: each has as many examples as fit. The first that is missing ends them; opening it is an error.
+    fn files_of_version_0(&self, folder: &Path) -> Vec<File> {
         let fit = (self.max_tokens_per_shard / self.layers.len() / self.tokens()).max(1);
+        let name = |number: usize| format!("acts{number:06}.bin");
         let starts = (0..self.n_examples).step_by(fit).enumerate();
+        let there = starts
+            .take_while(|(number, _)| *number == 0 || folder.join(name(number - 1)).is_file());
         let file = |(number, start): (usize, usize)| File {
-            name: format!("acts{number:06}.bin"),
+            name: name(number),
             n_examples: fit.min(self.n_examples - start),
         };
-        starts.map(file).collect()
+        there.map(file).collect()
     }
 
     /// Labels of all tokens but [CLS], if there are any.
@@ -258,16 +261,15 @@ impl Metadata {
         if !path.is_file() {
             return Ok(None);
         }
-        let labels = std::fs::read(&path).map_err(Error::io(&path))?;
         let expected = self.n_examples * self.content_tokens_per_example;
-        if labels.len() != expected {
+        let length = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
+        if length != expected as u64 {
             let why = format!(
-                "expected {expected} labels, one for each token, got {}; write the shards again with saev",
-                labels.len()
+                "expected {expected} labels, one for each token, got {length}; write the shards again with saev"
             );
             return Err(Error::format(&path, why));
         }
-        Ok(Some(labels))
+        std::fs::read(&path).map(Some).map_err(Error::io(&path))
     }
 
     /// Statement about tokens and layers that are not read.

@@ -47,7 +47,7 @@ impl Shards {
         notes.extend(check_equal(&full)?);
         let labels = joined_cells("label", &mut full, |d| &mut d.labels, &mut notes);
         let texts = joined_cells("text", &mut full, |d| &mut d.texts, &mut notes);
-        let places = joined_places(&full);
+        let places = joined_places(&full, &mut notes);
         let shards = full.into_iter().chain(empty);
         let shards: Vec<Dataset<'static>> = shards.map(|(_, shard)| shard).collect();
         let Some(mut joined) = Self::concatenate(name, shards) else {
@@ -63,6 +63,7 @@ impl Shards {
     ///
     /// # Panics
     /// Without a source.
+    #[cfg(feature = "parquet")]
     pub(super) fn of(name: &str, parts: Vec<Box<dyn Source>>) -> Self {
         assert!(!parts.is_empty(), "there must be a source");
         let mut starts = vec![0];
@@ -216,12 +217,35 @@ fn joined_cells(
     Some(all)
 }
 
-/// Places of all rows, if all shards have them.
-fn joined_places(shards: &[Shard]) -> Option<Places> {
-    let of = |(_, shard): &'_ Shard| Some((shard.source.rows(), shard.places.clone()?));
-    let all: Vec<_> = shards.iter().map(of).collect::<Option<_>>()?;
-    let parts: Vec<_> = all.iter().map(|(rows, places)| (*rows, places)).collect();
-    Places::joined(&parts)
+/// Places of all rows, if all shards have them; a note if only some have them, or only some have tokens.
+fn joined_places(shards: &[Shard], notes: &mut Vec<String>) -> Option<Places> {
+    let known = |(_, shard): &&Shard| shard.places.is_some();
+    let all: Vec<_> = shards
+        .iter()
+        .filter(known)
+        .map(|(_, shard)| (shard.source.rows(), shard.places.clone()))
+        .collect();
+    let parts: Vec<_> = all
+        .iter()
+        .filter_map(|(rows, places)| Some((*rows, places.as_ref()?)))
+        .collect();
+    if parts.is_empty() {
+        return None;
+    }
+    let joined = (parts.len() == shards.len())
+        .then(|| Places::joined(&parts))
+        .flatten();
+    if joined.is_none() {
+        let has_tokens = |places: &Option<Places>| places.as_ref().is_some_and(Places::has_tokens);
+        let without = shards.iter().find(|(_, shard)| !has_tokens(&shard.places));
+        notes.extend(without.map(|(path, _)| {
+            let path = path.display();
+            format!(
+                "{path}: no positions or tokens, which other files have; they are left out of all"
+            )
+        }));
+    }
+    joined
 }
 
 /// True if all cells that are not empty are numbers; `None` if all are empty.

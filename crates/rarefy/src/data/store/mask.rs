@@ -76,11 +76,16 @@ impl<'a> Mask<'a> {
         let rows = evenly_spaced_rows(self.source, SAMPLE)?;
         let mut norms: Vec<f64> = rows.chunks_exact(self.source.d_in()).map(norm).collect();
         norms.sort_by(f64::total_cmp);
-        Ok(Some(factor * norms[norms.len() / 2]))
+        let median = norms.get(norms.len() / 2).copied();
+        Ok(median.map(|median| factor * median))
     }
 
-    /// Rows of a range that are kept.
-    pub(super) fn kept(&self, range: Range<usize>) -> Result<Kept> {
+    /// Rows of a range that are kept. `check` is called between reads; an error of it ends them.
+    pub(super) fn kept(
+        &self,
+        range: Range<usize>,
+        check: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Kept> {
         let mut kept = Kept {
             rows: Vec::new(),
             first: 0,
@@ -98,7 +103,7 @@ impl<'a> Mask<'a> {
         }
         if let Some(limit) = self.norm_limit {
             let all = kept.rows.len();
-            kept.rows = self.within(&kept.rows, limit)?;
+            kept.rows = self.within(&kept.rows, limit, check)?;
             kept.outliers = all - kept.rows.len();
         }
         Ok(kept)
@@ -119,7 +124,12 @@ impl<'a> Mask<'a> {
     }
 
     /// Rows whose norm is within the limit.
-    fn within(&self, rows: &[usize], limit: f64) -> Result<Vec<usize>> {
+    fn within(
+        &self,
+        rows: &[usize],
+        limit: f64,
+        check: &mut dyn FnMut(usize) -> Result<()>,
+    ) -> Result<Vec<usize>> {
         let width = self.source.d_in();
         let mut kept = Vec::with_capacity(rows.len());
         for run in rows
@@ -127,6 +137,7 @@ impl<'a> Mask<'a> {
             .flat_map(|run| run.chunks(BLOCK))
         {
             let mut values = vec![0.0; run.len() * width];
+            check(0)?;
             self.source.read(run[0], &mut values)?;
             let norms = values.chunks_exact(width).map(norm).zip(run);
             kept.extend(

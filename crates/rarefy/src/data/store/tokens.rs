@@ -1,4 +1,5 @@
-//! Contexts of the rows of a shard: their tokens, and context, position and token of each row. `lm.harvest` writes the same tensors.
+//! Contexts of the rows of a shard: their tokens, and context, position and token of each row. `lm.harvest` writes the same tensors, and
+//! ends each shard with a context.
 //!
 //! ```text
 //! first_sequence [1]       number of the first context in the file
@@ -22,16 +23,26 @@ pub(super) fn path(folder: &Path, shard: &str) -> PathBuf {
     folder.join("tokens").join(shard)
 }
 
-/// Writes the contexts that rows `range` of a data set are of, for the rows that are kept. `before` contexts are of other data. Returns the
-/// checksum, and the number of contexts up to here.
+/// Writes the contexts from those of the shard before to those of rows `range` of a data set, for the rows that are kept; the last shard has all
+/// that are left. A context that the shard before has cut comes again. `before` contexts are of other data. Returns the checksum, and the
+/// number of contexts up to here.
 pub(super) fn write(
     path: &Path,
-    places: &Places,
+    (places, rows): (&Places, usize),
     range: Range<usize>,
     kept: &[usize],
     before: u64,
 ) -> Result<(String, u64)> {
-    let contexts = places.context(range.start)..places.context(range.end - 1) + 1;
+    let first = match range.start {
+        0 => 0,
+        start => places.context(start).min(places.context(start - 1) + 1),
+    };
+    let end = if range.end == rows {
+        places.contexts(rows)
+    } else {
+        places.context(range.end - 1) + 1
+    };
+    let contexts = first..end;
     let offsets: Vec<i64> = contexts
         .clone()
         .chain([contexts.end])
@@ -90,12 +101,13 @@ pub(super) fn read_all(folder: &Path, shards: &[Shard]) -> Result<Option<Places>
             return Err(unlike());
         }
         // A context that is in the shard before too, because the end of that shard has cut it.
-        let again = usize::from(next.is_some_and(|next| next == first + 1));
-        let base = if again == 1 {
-            starts[starts.len() - 2]
-        } else {
-            starts[starts.len() - 1]
+        let again = match next {
+            None => 0,
+            Some(next) if first == next => 0,
+            Some(next) if first.checked_add(1) == Some(next) && starts.len() > 1 => 1,
+            Some(_) => return Err(unlike()),
         };
+        let base = starts[starts.len() - 1 - again];
         let skipped = offsets.get(again).copied().ok_or_else(unlike)? as usize;
         for (sequence, position) in sequence.iter().zip(position) {
             let context = sequence
@@ -104,21 +116,24 @@ pub(super) fn read_all(folder: &Path, shards: &[Shard]) -> Result<Option<Places>
             let range = context
                 .and_then(|context| Some(*offsets.get(context)?..*offsets.get(context + 1)?));
             let place = range.and_then(|range| {
-                Some(range.start + i64::from(position)).filter(|place| range.contains(place))
+                range
+                    .start
+                    .checked_add(i64::from(position))
+                    .filter(|place| range.contains(place))
             });
-            rows.push(base + place.ok_or_else(unlike)? as u64);
+            let place = place.and_then(|place| base.checked_add(place as u64));
+            rows.push(place.ok_or_else(unlike)?);
         }
-        starts.extend(
-            offsets[again + 1..]
-                .iter()
-                .map(|offset| base + *offset as u64),
-        );
+        for offset in &offsets[again + 1..] {
+            starts.push(base.checked_add(*offset as u64).ok_or_else(unlike)?);
+        }
         let of_shard: Option<Vec<i32>> = file.has("ids").then(|| file.vector("ids")).transpose()?;
         ids = ids.zip(of_shard).map(|(mut all, of_shard)| {
             all.extend(of_shard.iter().skip(skipped));
             all
         });
-        next = Some(first + offsets.len() as i64 - 1);
+        let contexts = offsets.len() as i64 - 1;
+        next = Some(first.checked_add(contexts).ok_or_else(unlike)?);
     }
     let places = Places::of(starts, rows, ids);
     let why = "damaged: the contexts of its shards do not fit together; copy the store again";

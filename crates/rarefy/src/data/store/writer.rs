@@ -7,7 +7,7 @@ use super::manifest::{Arguments, Given, LeftOut, Manifest, Number, Shard};
 use super::mask::Mask;
 use super::shard::{Summed, write_rows};
 use super::{cells, tokens};
-use crate::data::{Dataset, Source, evenly_spaced_rows};
+use crate::data::{Dataset, evenly_spaced_rows};
 use crate::{Error, Result};
 
 /// Settings of a store.
@@ -128,12 +128,24 @@ fn default_shard_rows(number: Number, width: usize) -> usize {
     (BYTES / (number.size() * width)).max(1)
 }
 
-/// CRC-32 of evenly spaced rows, in hexadecimal digits.
-fn sample(source: &dyn Source) -> Result<String> {
+/// CRC-32 of evenly spaced rows with their labels, texts and places, in hexadecimal digits.
+fn sample(dataset: &Dataset) -> Result<String> {
     const ROWS: usize = 64;
+    let source = dataset.source.as_ref();
     let mut sum = flate2::Crc::new();
     for value in evenly_spaced_rows(source, ROWS)? {
         sum.update(&value.to_le_bytes());
+    }
+    for row in (0..ROWS).map(|at| at * source.rows() / ROWS) {
+        for cells in [&dataset.labels, &dataset.texts].into_iter().flatten() {
+            sum.update(cells[row].as_bytes());
+            sum.update(&[0]);
+        }
+        if let Some(places) = &dataset.places {
+            sum.update(&places.context(row).to_le_bytes());
+            sum.update(&places.position(row).to_le_bytes());
+            sum.update(&places.token(row).unwrap_or(-1).to_le_bytes());
+        }
     }
     Ok(format!("{:08x}", sum.sum()))
 }
@@ -179,6 +191,9 @@ fn start(
         Number::F32
     };
     let number = options.number.unwrap_or(widest);
+    let mut skip_tokens = options.skip_tokens.clone();
+    skip_tokens.sort_unstable();
+    skip_tokens.dedup();
     let arguments = Arguments {
         number,
         shard_rows: options
@@ -186,14 +201,14 @@ fn start(
             .unwrap_or_else(|| default_shard_rows(number, source.d_in())),
         outlier_norm: options.outlier_norm,
         skip_first: options.skip_first,
-        skip_tokens: options.skip_tokens.clone(),
+        skip_tokens,
         model: options.model.clone().map(serde_json::Value::String),
         module: options.module.clone(),
     };
     let given = Given {
         data: source.name().to_owned(),
         rows: source.rows(),
-        sample: sample(source)?,
+        sample: sample(dataset)?,
     };
     let there = Manifest::is_in(folder);
     let refuse = |why: String| -> Result<Manifest> {
@@ -368,7 +383,7 @@ fn write_shards(
         let last = source
             .rows()
             .min(first.saturating_add(arguments.shard_rows));
-        let kept = mask.kept(first..last)?;
+        let kept = mask.kept(first..last, done)?;
         let file = format!("shard-{:05}.safetensors", manifest.shards.len());
         let mut shard = Shard {
             file,
@@ -396,8 +411,13 @@ fn write_shards(
         }
         if let Some(places) = &dataset.places {
             let path = tokens::path(folder, &shard.file);
-            let (sum, contexts) =
-                tokens::write(&path, places, first..last, &kept.rows, contexts_before)?;
+            let (sum, contexts) = tokens::write(
+                &path,
+                (places, source.rows()),
+                first..last,
+                &kept.rows,
+                contexts_before,
+            )?;
             (shard.tokens_sha256, shard.sequences) = (Some(sum), contexts);
         }
         done(last - first - kept.rows.len())?;

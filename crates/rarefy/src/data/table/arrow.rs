@@ -113,12 +113,17 @@ impl ArrowTable {
 
     /// Arrays of the column of this name.
     pub(crate) fn arrays(&self, name: &str) -> Result<Vec<ArrayRef>> {
+        self.each_array(name)?.collect()
+    }
+
+    /// Arrays of the column of this name, one after the other.
+    fn each_array(&self, name: &str) -> Result<Arrays> {
         let found = self.fields.iter().position(|field| field.name == name);
         let column = found.ok_or_else(|| {
             let known = self.fields.iter().map(|field| field.name.as_str());
             Error::unknown(&format!("column of {}", self.path.display()), name, known)
         })?;
-        self.columns.arrays(column)?.collect()
+        self.columns.arrays(column)
     }
 
     /// True if the table has a column of this name.

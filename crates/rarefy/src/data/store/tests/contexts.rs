@@ -138,6 +138,82 @@ fn places_go_from_a_store_to_another() {
     assert_eq!(tokens, expected);
 }
 
+/// Six contexts of four tokens; the tokens of a context are its number, so that a mask leaves out whole contexts.
+#[test]
+fn contexts_without_rows_stay_in_stores_of_stores() {
+    for masked in [0, 2, 5] {
+        let (rows, given) = (24, of_contexts(24));
+        let places = Places::every(4).unwrap();
+        let tokens = (0..rows).map(|row| row / 4).collect();
+        let given = Dataset {
+            places: Some(places.with_tokens(tokens)),
+            ..given
+        };
+        let left_out = StoreOptions {
+            skip_tokens: vec![masked, masked],
+            ..options(Number::F32)
+        };
+        let first = place();
+        write(&given, &first.folder, &left_out, Begin::New, &mut go_on).unwrap();
+        let mut before = with_places(&first.folder).unwrap();
+        for shard_rows in [1, 4, 7, 100] {
+            let next = place();
+            let cut = StoreOptions {
+                shard_rows: Some(shard_rows),
+                ..options(Number::F32)
+            };
+            write(&before, &next.folder, &cut, Begin::New, &mut go_on).unwrap();
+            before = with_places(&next.folder).unwrap();
+            let places = before.places.as_ref().unwrap();
+            assert_eq!((before.source.rows(), places.contexts(20)), (20, 6));
+            for context in 0..6 {
+                assert_eq!(places.tokens_of(context), Some(&[context as i32; 4][..]));
+            }
+            let kept = (0..6).filter(|context| *context != masked as u64);
+            let of_rows: Vec<_> = (0..20).step_by(4).map(|row| places.context(row)).collect();
+            assert_eq!(
+                of_rows,
+                kept.collect::<Vec<_>>(),
+                "{masked}, shards of {shard_rows}"
+            );
+        }
+    }
+}
+
+#[test]
+fn other_tokens_are_refused_on_resume() {
+    let place = place();
+    write(
+        &of_contexts(24),
+        &place.folder,
+        &masks(),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let mut other = of_contexts(24);
+    other.places = Some(Places::every(4).unwrap().with_tokens(vec![9; 24]));
+    for other in [
+        other,
+        Dataset {
+            places: None,
+            ..of_contexts(24)
+        },
+    ] {
+        let settings = StoreOptions {
+            skip_first: 1,
+            ..masks()
+        };
+        let refused = write(&other, &place.folder, &settings, Begin::Resume, &mut go_on);
+        assert!(
+            refused
+                .unwrap_err()
+                .to_string()
+                .contains("or the data has changed")
+        );
+    }
+}
+
 #[test]
 fn masks_without_positions_or_tokens_are_refused() {
     let mut without_tokens = of_contexts(8);

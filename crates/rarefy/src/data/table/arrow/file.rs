@@ -25,16 +25,23 @@ impl ArrowTable {
     }
 }
 
-/// File whose columns are read when they are asked for.
+/// File whose columns are read when they are asked for, a batch at a time.
 pub(super) struct Lazily {
     pub(super) path: PathBuf,
 }
 
 impl Columns for Lazily {
     fn arrays(&self, column: usize) -> Result<Arrays> {
-        let (_, batches) = guarded(&self.path, || read_columns(&self.path, Some(vec![column])))?;
-        let arrays = batches.into_iter().map(|batch| Ok(batch.column(0).clone()));
-        Ok(Box::new(arrays.collect::<Vec<_>>().into_iter()))
+        let path = self.path.clone();
+        let (_, mut batches) = guarded(&path, || batches(&path, Some(vec![column])))?;
+        let next = move || {
+            let batch = guarded(&path, || {
+                batches.next().transpose().map_err(|e| damaged(&path, &e))
+            });
+            let column = batch.map(|batch| batch.map(|batch| batch.column(0).clone()));
+            column.transpose()
+        };
+        Ok(Box::new(std::iter::from_fn(next)))
     }
 }
 
@@ -50,11 +57,23 @@ impl Columns for Vec<RecordBatch> {
 
 /// Schema and all batches.
 fn read(path: &Path) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-    read_columns(path, None)
+    let (schema, batches) = batches(path, None)?;
+    let all = batches.collect::<std::result::Result<_, _>>();
+    Ok((schema, all.map_err(|e| damaged(path, &e))?))
 }
 
-/// Schema and all batches, of some columns only if they are given.
-fn read_columns(path: &Path, columns: Option<Vec<usize>>) -> Result<(SchemaRef, Vec<RecordBatch>)> {
+fn damaged(path: &Path, error: &ArrowError) -> Error {
+    let why = format!(
+        "truncated or damaged Arrow file: {error}; write it again, or save the rows as .npy or .parquet"
+    );
+    Error::format(path, why)
+}
+
+/// Batches of a file, each decoded when it is asked for.
+type Batches = Box<dyn Iterator<Item = std::result::Result<RecordBatch, ArrowError>>>;
+
+/// Schema and batches, of some columns only if they are given.
+fn batches(path: &Path, columns: Option<Vec<usize>>) -> Result<(SchemaRef, Batches)> {
     let mut file = BufReader::new(File::open(path).map_err(Error::io(path))?);
     let mut magic = Vec::new();
     file.by_ref()
@@ -67,22 +86,15 @@ fn read_columns(path: &Path, columns: Option<Vec<usize>>) -> Result<(SchemaRef, 
             .map_err(|why| Error::format(path, format!("damaged Arrow file: {why}")))?;
     }
     file.rewind().map_err(Error::io(path))?;
-    let damaged = |e: ArrowError| {
-        Error::format(
-            path,
-            format!(
-                "truncated or damaged Arrow file: {e}; write it again, or save the rows as .npy or .parquet"
-            ),
-        )
-    };
+    let damaged = |e: ArrowError| damaged(path, &e);
     match magic.as_slice() {
         b"ARROW1" => {
             let reader = FileReader::try_new(file, columns).map_err(damaged)?;
-            batches(reader.schema(), reader).map_err(damaged)
+            Ok((reader.schema(), Box::new(reader)))
         }
         [0xFF, 0xFF, 0xFF, 0xFF, ..] => {
             let reader = StreamReader::try_new(file, columns).map_err(damaged)?;
-            batches(reader.schema(), reader).map_err(damaged)
+            Ok((reader.schema(), Box::new(reader)))
         }
         _ if magic.starts_with(b"FEA1") => Err(Error::format(
             path,
@@ -93,12 +105,4 @@ fn read_columns(path: &Path, columns: Option<Vec<usize>>) -> Result<(SchemaRef, 
             "expected an Arrow file or stream (.npy, .csv and .parquet are read too), got other bytes",
         )),
     }
-}
-
-/// Schema and all batches of a reader.
-fn batches(
-    schema: SchemaRef,
-    reader: impl Iterator<Item = std::result::Result<RecordBatch, ArrowError>>,
-) -> std::result::Result<(SchemaRef, Vec<RecordBatch>), ArrowError> {
-    Ok((schema, reader.collect::<std::result::Result<_, _>>()?))
 }

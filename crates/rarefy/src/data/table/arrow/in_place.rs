@@ -1,7 +1,7 @@
-//! Rows of large Arrow files, read where they stand: lists of floats of one length without gaps, uncompressed, in batches.
+//! Rows of Arrow files, read where they stand: lists of floats of one length without gaps, uncompressed, in batches.
 //!
 //! The library `datasets` writes such files, and so does `SAELens` when it caches activations. The values of a batch stand in one piece, so a
-//! batch is a matrix in the file. Files that are smaller, and other columns, are decoded into memory.
+//! batch is a matrix in the file. Other columns are decoded into memory.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek};
@@ -22,27 +22,16 @@ use crate::data::{
 };
 use crate::{Error, Result};
 
-/// Smallest file that is read in place, in bytes.
-const LEAST: u64 = 64 << 20;
-
-/// Rows of a large Arrow file or stream, read when they are needed; `None` for files that are to be decoded as a whole.
+/// Rows of an Arrow file or stream, read when they are needed; `None` for files that are to be decoded.
 ///
 /// # Errors
-/// [`Error::Format`] for a damaged file; errors of reading labels and texts.
+/// Errors of reading labels and texts.
 pub(in crate::data) fn open(
     path: &Path,
     options: &OpenOptions,
 ) -> Result<Option<Dataset<'static>>> {
-    open_from(path, options, LEAST)
-}
-
-/// Rows of a file of at least so many bytes.
-fn open_from(path: &Path, options: &OpenOptions, least: u64) -> Result<Option<Dataset<'static>>> {
-    let length = std::fs::metadata(path).map_err(Error::io(path))?.len();
-    if length < least || options.skip_bad_rows {
-        return Ok(None);
-    }
-    let Some((schema, batches)) = guarded(path, || outline(path))? else {
+    // The decoder names what is wrong with a damaged file.
+    let Ok(Some((schema, batches))) = guarded(path, || outline(path)) else {
         return Ok(None);
     };
     let file = Lazily { path: path.into() };
@@ -58,6 +47,10 @@ fn open_from(path: &Path, options: &OpenOptions, least: u64) -> Result<Option<Da
     else {
         return Ok(None);
     };
+    // Rows with a null are left out by decoding; those of a context stay, or are left out for NaN when they are read.
+    if options.skip_bad_rows && column_layout.levels.len() == 1 {
+        return Ok(None);
+    }
     let Some((pieces, cells)) = batches.pieces(&column_layout) else {
         return Ok(None);
     };
@@ -142,6 +135,12 @@ struct Layout {
 }
 
 impl Layout {
+    /// Buffer with the values, behind those of the lists and the mask of the values.
+    fn values(&self) -> usize {
+        let lists = self.levels.iter().map(|level| level.buffers());
+        self.buffer + lists.sum::<usize>() + 1
+    }
+
     /// `None` if the column is none of these lists, or stands behind a column whose places are not known.
     fn of(schema: &Schema, column: usize) -> Option<Self> {
         let (mut node, mut buffer) = (0, 0);
@@ -177,6 +176,13 @@ impl Layout {
             levels,
             element,
         })
+    }
+}
+
+impl Level {
+    /// Buffers of a list of this level: a mask, and ends unless the length is fixed.
+    fn buffers(self) -> usize {
+        1 + usize::from(!matches!(self, Self::Fixed(_)))
     }
 }
 
@@ -224,7 +230,8 @@ impl Batches {
             }
             pieces.push(piece);
         }
-        let is_stack = layout.levels.len() == 2;
+        // A list of one list is that list.
+        let is_stack = layout.levels.len() == 2 && counts.iter().any(|count| *count != 1);
         Some((
             pieces,
             Cells {
@@ -247,63 +254,61 @@ struct Batch<'a> {
 impl Batch<'_> {
     /// Matrix of the rows of a column; appends the number of rows of each cell.
     fn piece(mut self, layout: &Layout, counts: &mut Vec<usize>) -> Option<MatrixLayout> {
-        let mut buffer = layout.buffer;
-        // Entries of the present level: first and last.
-        let mut range = 0..usize::try_from(self.node(layout.node)?.0).ok()?;
-        let cells = range.len();
+        let most = self.values(layout)?;
+        let cells = usize::try_from(self.header.length()).ok()?;
+        let (mut range, mut buffer) = (0..cells, layout.buffer);
         let mut lengths = Vec::new();
         for (depth, level) in layout.levels.iter().enumerate() {
-            if self.node(layout.node + depth)?.1 != 0 {
+            let (length, nulls) = self.node(layout.node + depth)?;
+            if nulls != 0 || (range.end as i64) > length {
                 return None;
             }
             let ends = match level {
-                Level::Fixed(size) => range
-                    .clone()
-                    .chain([range.end])
-                    .map(|at| at.checked_mul(*size))
-                    .collect::<Option<Vec<_>>>()?,
+                Level::Fixed(size) => {
+                    let end = range.end.checked_mul(*size);
+                    end.filter(|end| *size > 0 && *end <= most)?;
+                    (range.start..=range.end).map(|at| at * size).collect()
+                }
                 Level::Offsets32 => {
                     self.offsets::<4>(buffer + 1, &range, |bytes| i32::from_le_bytes(bytes).into())?
                 }
                 Level::Offsets64 => self.offsets::<8>(buffer + 1, &range, i64::from_le_bytes)?,
             };
-            buffer += if matches!(level, Level::Fixed(_)) {
-                1
-            } else {
-                2
-            };
-            lengths = ends
-                .windows(2)
-                .map(|pair| pair[1].checked_sub(pair[0]))
-                .collect::<Option<Vec<_>>>()?;
+            buffer += level.buffers();
+            let of_lists = ends.windows(2).map(|pair| pair[1].checked_sub(pair[0]));
+            lengths = of_lists.collect::<Option<Vec<_>>>()?;
             if depth + 1 < layout.levels.len() {
                 counts.extend(&lengths);
             }
             range = *ends.first()?..*ends.last()?;
-        }
-        let (values, nulls) = self.node(layout.node + layout.levels.len())?;
-        if nulls != 0 || (range.end as i64) > values {
-            return None;
         }
         if layout.levels.len() == 1 {
             counts.extend(std::iter::repeat_n(1, cells));
         }
         let (rows, d_in) = (lengths.len(), lengths.first().copied().unwrap_or(0));
         let is_even = lengths.iter().all(|length| *length == d_in);
-        if rows > 0 && (!is_even || !(1..=MOST_WIDTH).contains(&d_in)) {
+        let is_matrix = is_even && (1..=MOST_WIDTH).contains(&d_in);
+        if range.end > most || (rows > 0 && !is_matrix) {
             return None;
         }
-        let (start, length) = self.buffer(buffer + 1)?;
-        let size = layout.element.size();
-        (range.end.checked_mul(size)? as u64 <= length).then_some(())?;
+        let (start, _) = self.buffer(layout.values())?;
         Some(MatrixLayout {
-            offset: start + (range.start * size) as u64,
+            offset: start + (range.start * layout.element.size()) as u64,
             element: layout.element,
             big_endian: false,
             column_major: false,
             rows,
             d_in,
         })
+    }
+
+    /// Number of values in all lists; `None` if one is missing or their buffer is shorter.
+    fn values(&self, layout: &Layout) -> Option<usize> {
+        let (values, nulls) = self.node(layout.node + layout.levels.len())?;
+        let values = usize::try_from(values).ok()?;
+        let bytes = values.checked_mul(layout.element.size())? as u64;
+        let (_, length) = self.buffer(layout.values())?;
+        (nulls == 0 && bytes <= length).then_some(values)
     }
 
     /// Length and number of nulls of a node.
@@ -335,7 +340,8 @@ impl Batch<'_> {
             return Some(vec![0]);
         }
         let (start, length) = self.buffer(at)?;
-        let (first, end) = ((range.start * SIZE) as u64, ((range.end + 1) * SIZE) as u64);
+        let end = range.end.checked_add(1)?.checked_mul(SIZE)? as u64;
+        let first = (range.start * SIZE) as u64;
         (end <= length).then_some(())?;
         let bytes = lengths::at(self.file, start + first, end - first).ok()?;
         let (numbers, _) = bytes.as_chunks::<SIZE>();

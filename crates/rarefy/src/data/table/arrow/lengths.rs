@@ -5,7 +5,7 @@
 
 use std::io::{Read, Seek, SeekFrom};
 
-use arrow_ipc::{root_as_footer, root_as_message};
+use arrow_ipc::{MessageHeader, root_as_footer, root_as_message};
 
 /// Unpacked bytes that each file may have.
 const MOST_UNPACKED: u64 = 512 << 20;
@@ -114,7 +114,7 @@ fn of_footer(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, St
     blocks.flatten().map(part).collect()
 }
 
-/// All messages of a stream. A stream that ends inside a message is an error of the decoder.
+/// All messages of a stream, up to its end mark or the end of the file.
 fn of_stream(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, String> {
     let (mut parts, mut start) = (Vec::new(), 0u64);
     while start.checked_add(8).is_some_and(|end| end <= length) {
@@ -125,8 +125,18 @@ fn of_stream(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, St
             (4, &head[..4])
         };
         let size = u64::from(u32::from_le_bytes([size[0], size[1], size[2], size[3]]));
-        if size == 0 || start + prefix + size > length {
-            break;
+        if size == 0 && start + prefix == length {
+            return Ok(parts);
+        }
+        if size == 0 {
+            return Err(format!(
+                "an end mark at byte {start}, expected it at the end of {length} bytes"
+            ));
+        }
+        if start + prefix + size > length {
+            return Err(format!(
+                "truncated: expected a message of {size} bytes at byte {start}, got a file of {length} bytes"
+            ));
         }
         let message = at(file, start + prefix, size)?;
         let message = root_as_message(&message).map_err(|e| format!("damaged message: {e}"))?;
@@ -141,6 +151,15 @@ fn of_stream(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, St
             .and_then(|end| end.checked_add(body))
             .ok_or("a length over 2^64")?;
     }
+    // A message that leaves the file is named by the caller.
+    // Old streams end with four bytes of 0.
+    let ends = start.checked_add(4) == Some(length) && at(file, start, 4)? == [0; 4];
+    if start < length && !ends {
+        return Err(format!(
+            "truncated: expected a message at byte {start}, got {} bytes",
+            length - start
+        ));
+    }
     Ok(parts)
 }
 
@@ -153,7 +172,14 @@ fn claimed(file: &mut (impl Read + Seek), part: &Part) -> Result<u64, String> {
     let dictionary = message.header_as_dictionary_batch();
     let batch = dictionary.and_then(|dictionary| dictionary.data());
     let Some(batch) = message.header_as_record_batch().or(batch) else {
-        return Ok(0);
+        // The decoder takes a message of an unknown type for the end.
+        return match message.header_type() {
+            MessageHeader::Schema => Ok(0),
+            other => Err(format!(
+                "expected a batch of rows, got a message of type {}",
+                other.0
+            )),
+        };
     };
     let mut sum = 0u64;
     for buffer in batch.buffers().into_iter().flatten() {

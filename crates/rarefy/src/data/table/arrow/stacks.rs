@@ -41,7 +41,9 @@ pub(in crate::data) fn open(
     if stack.counts.iter().all(|count| *count == 1) {
         return Ok(None);
     }
-    check_finite(path, 0, stack.width, &stack.values)?;
+    if !options.skip_bad_rows {
+        check_finite(path, 0, stack.width, &stack.values)?;
+    }
     let exact = if table.has_f64[column] && coarse::is_coarse(&stack.values, stack.width) {
         let all: Stack<f64> = Stack::read(path, &name, &table.arrays(&name)?)?;
         coarse::needed(all.values, &stack.values, stack.width)
@@ -218,7 +220,8 @@ fn tokens(
         return Ok(None);
     };
     let (mut all, mut counts) = (Vec::new(), Vec::new());
-    for array in table.arrays(&field.name)? {
+    for array in table.each_array(&field.name)? {
+        let array = array?;
         let Some((ranges, values)) = list_ranges(&array) else {
             return Ok(None);
         };

@@ -100,7 +100,7 @@ fn options() -> OpenOptions {
 }
 
 fn in_place(file: &tempfile::NamedTempFile) -> Option<Dataset<'static>> {
-    open_from(file.path(), &options(), 0).unwrap()
+    open(file.path(), &options()).unwrap()
 }
 
 fn rows(data: &Dataset) -> Vec<f32> {
@@ -226,15 +226,38 @@ fn other_columns_are_left_to_decoding() {
         ..options()
     };
     assert!(
-        open_from(file(&plain, false, None).path(), &skips, 0)
+        open(file(&plain, false, None).path(), &skips)
             .unwrap()
             .is_none()
     );
-    assert!(
-        open(file(&plain, false, None).path(), &options())
-            .unwrap()
-            .is_none()
-    );
+}
+
+/// A file that is cut off, or in which a bit has changed, must never read as a shorter one.
+#[test]
+fn cut_files_are_refused() {
+    for is_stream in [false, true] {
+        let file = file(&plain, is_stream, None);
+        let whole = std::fs::read(file.path()).unwrap();
+        let opened = |bytes: &[u8]| {
+            std::fs::write(file.path(), bytes).unwrap();
+            crate::data::open(&file.path().display().to_string(), &options())
+        };
+        assert_eq!(opened(&whole).unwrap().source.rows(), ROWS);
+        // Only the end mark of a stream may be missing.
+        let end = whole.len() - if is_stream { 8 } else { 0 };
+        for length in (1..end).step_by(7) {
+            if let Ok(data) = opened(&whole[..length]) {
+                panic!("{length} of {end} bytes give {} rows", data.source.rows());
+            }
+        }
+        for at in 0..whole.len() {
+            let mut changed = whole.clone();
+            changed[at] ^= 0x10;
+            if let Ok(data) = opened(&changed) {
+                assert_eq!(data.source.rows(), ROWS, "byte {at}");
+            }
+        }
+    }
 }
 
 #[test]
@@ -247,14 +270,14 @@ fn damage_is_an_error_or_left_to_decoding() {
             changed[at] ^= 0x81;
             std::fs::write(file.path(), &changed).unwrap();
             // Rows are read to their end, or an error is given: nothing panics.
-            if let Ok(Some(data)) = open_from(file.path(), &options(), 0) {
+            if let Ok(Some(data)) = open(file.path(), &options()) {
                 let mut rows = vec![0.0; data.source.rows() * data.source.d_in()];
                 let _ = data.source.read(0, &mut rows);
             }
         }
         for length in [0, 5, 100, whole.len() / 2, whole.len() - 1] {
             std::fs::write(file.path(), &whole[..length]).unwrap();
-            if let Ok(Some(data)) = open_from(file.path(), &options(), 0) {
+            if let Ok(Some(data)) = open(file.path(), &options()) {
                 assert!(data.source.rows() <= ROWS);
             }
         }
