@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import json
 import os
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -226,8 +225,7 @@ def train(
     with listener(progress) as watcher:
         for note in rows.notes:
             watcher.message(note)
-        told = _StoreListener(watcher) if _is_store(X) else watcher
-        core, described = _core.train(rows, found, labels, texts, folder, resume, force, tensorboard, n_threads, told)
+        core, described = _core.train(rows, found, labels, texts, folder, resume, force, tensorboard, n_threads, watcher)
         outcome = json.loads(described)
         missing = None if resume else _missing_holdout(found, outcome)  # A resumed run keeps the held-out rows that it recorded.
         if missing:
@@ -248,23 +246,6 @@ def _missing_holdout(settings: Mapping[str, Any], outcome: Mapping[str, Any]) ->
         f"no rows are held out: of {rows} rows {left} would be left, fewer than `batch_size`, {batch}; "
         f"figures of unseen rows need a `batch_size` of at most {left}"
     )
-
-
-class _StoreListener:
-    """Passes all on to a listener but the note that the subfolder of a store with its tokens is not read."""
-
-    def __init__(self, listener: Listener) -> None:
-        self.step, self._message = listener.step, listener.message
-
-    def message(self, text: str) -> None:
-        if not text.endswith("subfolders are not read: tokens"):
-            self._message(text)
-
-
-def _is_store(x: Any) -> bool:
-    """True for a `Store`, whose module is not imported for this."""
-    module = sys.modules.get("rarefy.lm._store")
-    return module is not None and isinstance(x, module.Store)
 
 
 def architectures() -> Table:
