@@ -151,8 +151,7 @@ fn of_stream(file: &mut (impl Read + Seek), length: u64) -> Result<Vec<Part>, St
             .and_then(|end| end.checked_add(body))
             .ok_or("a length over 2^64")?;
     }
-    // A message that leaves the file is named by the caller.
-    // Old streams end with four bytes of 0.
+    // A body that leaves the file is named by the caller. Old streams end with four bytes of 0.
     let ends = start.checked_add(4) == Some(length) && at(file, start, 4)? == [0; 4];
     if start < length && !ends {
         return Err(format!(
