@@ -45,7 +45,9 @@ def test_rows_keep_their_tokens_and_contexts_in_shards_that_cut_them(acts: np.nd
         context, position = places["sequence"][row], places["position"][row]
         assert (ids, ids[at]) == (tokens[context, max(0, position - 2) : position + 2].tolist(), places["token"][row])
     store.verify()
-    assert "not said" in repr(store)
+    np.testing.assert_array_equal(store.read(slice(3, 9, 2)), acts[mask][3:9:2])
+    np.testing.assert_array_equal(store.read(-1 + store.rows), acts[mask][-1:])
+    assert "not said" in repr(store) and "tokens    yes" in repr(store)
     rarefy.train(store, "topk", n_latents=4, k=1, steps=2, progress=False)
 
 
@@ -87,6 +89,7 @@ def test_stores_become_other_stores(acts: np.ndarray, tokens: np.ndarray, tmp_pa
         ({"tokens": np.zeros((12, 5))}, ShapeError, "expected whole numbers"),
         ({"tokens": np.full((12, 5), 2**31)}, ShapeError, "expected numbers from 0"),
         ({"skip_first": -1}, ConfigError, "`skip_first`"),
+        ({"skip_tokens": 2}, ConfigError, "must be a sequence of whole numbers"),
         ({"skip_tokens": [2**40]}, ConfigError, "expected numbers up to 2147483647"),
         ({"skip_tokens": [1]}, ConfigError, "`skip_tokens` needs the token of each row"),
         ({"skip_first": 5}, ConfigError, "all rows are left out"),

@@ -39,6 +39,12 @@ fn every_command_takes_several_paths_as_one_data_set() {
         refused.contains("needs the position of each row"),
         "{refused}"
     );
+    let refused = dir.run("train d/0.npy --target d/1.npy --skip-bad-rows --out run");
+    let refused = text(&refused.stderr);
+    assert!(
+        refused.contains("would leave out other rows of each file"),
+        "{refused}"
+    );
     let two = dir.path("two");
     let two = rarefy::data::open(two.to_str().unwrap(), &OpenOptions::default()).unwrap();
     let mut values = vec![0.0; 80];

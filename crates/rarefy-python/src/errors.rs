@@ -90,7 +90,10 @@ fn parameter(name: &str) -> String {
         .unwrap_or(name);
     let is_setting = name.starts_with("train.") || name.starts_with("data.");
     if is_setting && !PARAMETERS.contains(&short.split([' ', '=']).next().unwrap_or_default()) {
-        return format!("settings[\"{name}\"]");
+        return match name.split_once(" = ") {
+            Some((key, value)) => format!("settings[\"{key}\"] = \"{value}\""),
+            None => format!("settings[\"{name}\"]"),
+        };
     }
     let renamed = RENAMED.iter().find(|(ours, _)| *ours == short);
     renamed.map_or(short, |(_, python)| python).to_owned()

@@ -112,8 +112,12 @@ impl Run {
         let path = self.config_path();
         if !path.exists() {
             let models = self.folder.join("models");
+            let of_sweep = fs::read_dir(&self.folder).into_iter().flatten().flatten();
+            let mut of_sweep = of_sweep.map(|entry| entry.path());
             let hint = if models.is_dir() {
                 format!("; the models of a frontier are in {}", models.display())
+            } else if let Some(member) = of_sweep.find(|path| path.join("config.toml").exists()) {
+                format!("; its subfolders are runs, such as {}", member.display())
             } else {
                 String::new()
             };

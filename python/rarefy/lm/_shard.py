@@ -44,7 +44,7 @@ def shard(
     ----------
     X : array, data frame, tensor, path or list of paths
         Rows, as in `rarefy.train`. An array `(contexts, positions, width)` has the positions of its rows. Paths may be files, folders and
-        globs; activations that SAELens cached have positions and tokens, shards of saev and `.npy` files of three axes have positions.
+        globs; `"FILE::MEMBER"` names an array, a column or a layer; activations that SAELens cached have positions and tokens, shards of saev and `.npy` files of three axes have positions.
     out : path
         Folder to write. It must be new or empty, unless `append` or `resume` is set.
     dtype : {"float16", "bfloat16", "float32", "int8", "float64"}, optional
@@ -93,6 +93,8 @@ def shard(
         raise ConfigError(f"`dtype` must be one of {', '.join(TYPES)}, got {dtype!r}")
     if append and resume:
         raise ConfigError("set `append` to add rows to the store in `out`, or `resume` to continue it, not both")
+    if isinstance(skip_tokens, (str, bytes)) or not hasattr(skip_tokens, "__iter__"):
+        raise ConfigError(f"`skip_tokens` must be a sequence of whole numbers, such as [0, 2], got {skip_tokens!r}")
     skipped = [whole("skip_tokens", token) for token in skip_tokens]
     if max(skipped, default=0) > MOST:
         raise ConfigError(f"`skip_tokens`: expected numbers up to {MOST}, got {max(skipped)}")

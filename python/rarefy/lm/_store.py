@@ -106,8 +106,8 @@ class Store:
         return Figures(self.manifest["counts"])
 
     def read(self, rows: Any) -> np.ndarray:
-        """Activations of some rows in float32, `(len(rows), n_inputs)`."""
-        wanted = np.asarray(rows, dtype=np.int64)
+        """Activations of some rows in float32, `(len(rows), n_inputs)`; rows are numbers, one number or a slice."""
+        wanted = np.arange(self.rows)[rows] if isinstance(rows, slice) else np.atleast_1d(np.asarray(rows, dtype=np.int64))
         self._check(wanted)
         code = _tensors.CODES[self.manifest["arguments"]["dtype"]]
         found = np.empty((len(wanted), self.n_inputs), dtype=np.float32)
@@ -250,7 +250,8 @@ class Store:
         lines = [
             ("folder", str(self.path)),
             ("model", ", ".join(part for part in (name, place) if part) or "not said"),
-            ("rows", f"{self.rows:,} of {self.n_inputs} values, {arguments['dtype']}, {len(self._ends)} shards"),
+            ("rows", f"{self.rows:,} of {self.n_inputs} values, {arguments['dtype']}, {len(self._ends)} {'shard' if len(self._ends) == 1 else 'shards'}"),
+            ("tokens", "yes" if all(shard.get("tokens_sha256") for shard in self.manifest["shards"]) else "no"),
         ]
         lines += [(name, f"{count:,}") for name, count in self.manifest["counts"].items() if name != "rows"]
         return lines if self.is_complete else [*lines, ("stopped", "the call that made it continues")]

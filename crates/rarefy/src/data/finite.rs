@@ -15,8 +15,8 @@ pub(super) fn finite_rows(mut dataset: Dataset<'static>) -> Result<Dataset<'stat
     if source.is_drawn() {
         return Ok(dataset);
     }
-    let (rows, bad) = (source.rows(), bad_rows(source)?);
-    let Some((first, _)) = bad.first() else {
+    let (rows, (bad, first)) = (source.rows(), bad_rows(source)?);
+    let Some(first) = first else {
         return Ok(dataset);
     };
     let name = source.name().to_owned();
@@ -30,7 +30,6 @@ pub(super) fn finite_rows(mut dataset: Dataset<'static>) -> Result<Dataset<'stat
         "{name}: {} of {rows} rows left out, because a value is NaN or infinite; the first: {first}",
         bad.len()
     ));
-    let bad: Vec<usize> = bad.iter().map(|(_, row)| *row).collect();
     for cells in [&mut dataset.labels, &mut dataset.texts]
         .into_iter()
         .flatten()
@@ -46,10 +45,10 @@ pub(super) fn finite_rows(mut dataset: Dataset<'static>) -> Result<Dataset<'stat
     Ok(dataset)
 }
 
-/// Rows with a NaN or an infinity, each with its place and value in words.
-fn bad_rows(source: &dyn Source) -> Result<Vec<(String, usize)>> {
+/// Rows with a NaN or an infinity, and the place and value of the first in words.
+fn bad_rows(source: &dyn Source) -> Result<(Vec<usize>, Option<String>)> {
     let width = source.d_in();
-    let mut bad = Vec::new();
+    let (mut bad, mut first_bad) = (Vec::new(), None);
     for first in (0..source.rows()).step_by(BLOCK) {
         let mut values = vec![0.0; BLOCK.min(source.rows() - first) * width];
         match source.read(first, &mut values) {
@@ -67,10 +66,11 @@ fn bad_rows(source: &dyn Source) -> Result<Vec<(String, usize)>> {
                     None => continue,
                 },
             };
-            bad.push((format!("row {row}, column {column}: {got}"), row));
+            first_bad.get_or_insert_with(|| format!("row {row}, column {column}: {got}"));
+            bad.push(row);
         }
     }
-    Ok(bad)
+    Ok((bad, first_bad))
 }
 
 /// Rows of a source but some.

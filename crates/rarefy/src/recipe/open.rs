@@ -96,6 +96,10 @@ pub fn side_by_side(
     if with.is_empty() && target.is_none() {
         return Ok((first, IoSpec::autoencoder(inputs[0])));
     }
+    if options.skip_bad_rows {
+        let why = "`data.skip_bad_rows` would leave out other rows of each file, so that row i of one belongs to another row of the next; leave rows with NaN or gaps out of all files before";
+        return Err(Error::Conflict(why.into()));
+    }
     let mut sources = vec![first.source];
     let mut notes = first.notes;
     for path in with {

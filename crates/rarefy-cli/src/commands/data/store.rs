@@ -87,15 +87,16 @@ fn tell(args: &ShardArgs, d_in: usize, written: &Written) -> anyhow::Result<()> 
             "rows_before": before, "out": out,
         }));
     }
+    // A mask that was asked for has its number also if it is 0: a token may be misspelt.
     let reasons = [
-        (left_out.first, "position"),
-        (left_out.special, "token"),
-        (left_out.outliers, "norm"),
+        (left_out.first, "position", args.skip_first > 0),
+        (left_out.special, "token", !args.skip_tokens.is_empty()),
+        (left_out.outliers, "norm", args.outlier_norm.is_some()),
     ];
     let left_out: String = reasons
         .into_iter()
-        .filter(|(count, _)| *count > 0)
-        .map(|(count, reason)| match count {
+        .filter(|(count, _, is_asked)| *count > 0 || *is_asked)
+        .map(|(count, reason, _)| match count {
             1 => format!(", 1 row left out because of its {reason}"),
             many => format!(", {many} rows left out because of their {reason}s"),
         })

@@ -232,6 +232,9 @@ impl Manifest {
             None if manifest.sources.is_empty() => {}
             _ => return Err(damaged("its checksum is not that of its content".into())),
         }
+        if manifest.arguments.shard_rows == 0 && !manifest.sources.is_empty() {
+            return Err(damaged("expected shards of at least 1 row, got 0".into()));
+        }
         let plain = |file: &str| Path::new(file).file_name().is_some_and(|name| name == file);
         if let Some(shard) = manifest.shards.iter().find(|shard| !plain(&shard.file)) {
             return Err(damaged(format!(

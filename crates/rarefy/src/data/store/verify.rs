@@ -25,7 +25,10 @@ pub struct Verified {
 /// [`Error::Format`] for the first file that differs, and for a store that is not complete; [`Error::Io`] for a missing file.
 pub fn verify(folder: &Path, read: &mut dyn FnMut(usize) -> Result<()>) -> Result<Verified> {
     if !folder.join(MANIFEST).exists() {
-        let why = format!("expected the folder of a store, got one without {MANIFEST}");
+        std::fs::metadata(folder).map_err(Error::io(folder))?;
+        let why = format!(
+            "expected the folder of a store, got one without {MANIFEST}; `rarefy data shard` makes a store of data"
+        );
         return Err(Error::format(folder, why));
     }
     let manifest = Manifest::read(folder)?;

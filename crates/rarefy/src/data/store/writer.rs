@@ -109,6 +109,8 @@ pub fn write(
             }
             return Err(error);
         }
+        let shape = manifest.image_shape;
+        manifest.image_shape = shape.filter(|_| shape == dataset.image_shape);
         manifest.complete = true;
         manifest.write(folder)?;
     }
@@ -247,9 +249,12 @@ fn start(
             if !manifest.complete {
                 return refuse("the store is not complete; `store.resume` continues it with the data that it was made of".into());
             }
+            let has_places = manifest.shards.iter().all(|shard| shard.tokens_sha256.is_some());
+            if has_places && dataset.places.is_none() {
+                return refuse("the store has the position of each row, and this data does not; write it as a store of its own".into());
+            }
             manifest.complete = false;
             manifest.sources.push(given);
-            manifest.image_shape = manifest.image_shape.filter(|shape| dataset.image_shape == Some(*shape));
             Ok(manifest)
         }
     }

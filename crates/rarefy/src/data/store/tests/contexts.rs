@@ -181,6 +181,49 @@ fn contexts_without_rows_stay_in_stores_of_stores() {
 }
 
 #[test]
+fn rows_without_positions_are_not_added_to_those_with_them() {
+    let place = place();
+    write(
+        &of_contexts(24),
+        &place.folder,
+        &options(Number::F32),
+        Begin::New,
+        &mut go_on,
+    )
+    .unwrap();
+    let refused = write(
+        &dataset("rows", 8),
+        &place.folder,
+        &options(Number::F32),
+        Begin::Append,
+        &mut go_on,
+    );
+    let why = refused.unwrap_err().to_string();
+    assert!(
+        why.contains("the store has the position of each row, and this data does not"),
+        "{why}"
+    );
+    assert!(with_places(&place.folder).unwrap().places.is_some());
+}
+
+/// The second rows cannot be stored as f16.
+#[test]
+fn shape_of_pictures_stays_if_rows_cannot_be_added() {
+    let place = place();
+    let of = |value: f32| {
+        let mut dataset = Dataset::new(Memory::new("pictures", 4, vec![value; 20]));
+        dataset.image_shape = (value < 2.0).then_some((2, 2));
+        dataset
+    };
+    let half = options(Number::F16);
+    write(&of(1.0), &place.folder, &half, Begin::New, &mut go_on).unwrap();
+    write(&of(1e6), &place.folder, &half, Begin::Append, &mut go_on).unwrap_err();
+    assert_eq!(open_store(&place.folder).unwrap().image_shape, Some((2, 2)));
+    write(&of(3.0), &place.folder, &half, Begin::Append, &mut go_on).unwrap();
+    assert_eq!(open_store(&place.folder).unwrap().image_shape, None);
+}
+
+#[test]
 fn other_tokens_are_refused_on_resume() {
     let place = place();
     write(
