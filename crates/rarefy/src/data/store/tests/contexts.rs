@@ -48,6 +48,14 @@ fn kept(rows: usize) -> Vec<usize> {
         .collect()
 }
 
+/// Store of 24 rows of contexts, with the masks, in shards of 10.
+fn masked() -> Place {
+    let place = place();
+    let folder = &place.folder;
+    write(&of_contexts(24), folder, &masks(), Begin::New, &mut go_on).unwrap();
+    place
+}
+
 #[test]
 fn rows_left_out_are_counted_under_the_first_reason() {
     let place = place();
@@ -225,15 +233,7 @@ fn shape_of_pictures_stays_if_rows_cannot_be_added() {
 
 #[test]
 fn other_tokens_are_refused_on_resume() {
-    let place = place();
-    write(
-        &of_contexts(24),
-        &place.folder,
-        &masks(),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    let place = masked();
     let mut other = of_contexts(24);
     other.places = Some(Places::every(4).unwrap().with_tokens(vec![9; 24]));
     for other in [
@@ -294,15 +294,7 @@ fn masks_without_positions_or_tokens_are_refused() {
         assert!(refused.contains(words), "{refused}");
         assert!(!place.folder.exists());
     }
-    let place = place();
-    write(
-        &of_contexts(24),
-        &place.folder,
-        &masks(),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    let place = masked();
     for (settings, words) in [
         (
             StoreOptions {
@@ -334,15 +326,7 @@ fn masks_without_positions_or_tokens_are_refused() {
 
 #[test]
 fn contexts_that_do_not_fit_are_named() {
-    let place = place();
-    write(
-        &of_contexts(24),
-        &place.folder,
-        &masks(),
-        Begin::New,
-        &mut go_on,
-    )
-    .unwrap();
+    let place = masked();
     let file = place.folder.join("tokens/shard-00001.safetensors");
     let whole = fs::read(&file).unwrap();
     for at in 0..whole.len() {
